@@ -1,0 +1,123 @@
+"""The declaration of an endpoint, from which routing, client and OpenAPI follow.
+
+An endpoint is declared once, as a decorated :class:`~palan.api.Request`::
+
+    group = Group("containers", "Containers, their life and their streams.")
+
+    @group.endpoint("POST", "/containers/{id}/start", operation="start", result=NO_CONTENT)
+    class ContainerStart(Request):
+        "Start a container."
+        id: str
+        detach_keys: str = ""
+
+``palan.engine`` answers it with ``engine.containers.start(request)``; what that
+returns is what ``result`` says (see :mod:`palan.api.results`).
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+
+from palan.api._base import Request
+from palan.api.results import Result
+from palan.api.version import MIN_VERSION, Version
+
+
+__all__ = ["Endpoint", "Group", "Header"]
+
+R = TypeVar("R", bound=type[Request])
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Marks a field of a request as carried in the header ``name``."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method on one path of the API."""
+
+    group: str
+    """The room it lives in, in ``api``, ``engine`` and ``client`` alike."""
+
+    operation: str
+    """The name of the engine's method in that room."""
+
+    method: str
+    path: str
+    """The path without the version, parameters as ``{id}``; ``{name...}`` may contain slashes."""
+
+    request: type[Request]
+    result: Result
+    raises: tuple[int, ...] = ()
+    """The error statuses that callers should expect, besides 400 and 500."""
+
+    since: Version = MIN_VERSION
+    """The first version that has it; below, it is a 400 that says so."""
+
+    @property
+    def summary(self) -> str:
+        """The first line of the request's docstring."""
+        return (self.request.__doc__ or "").strip().split("\n", 1)[0]
+
+    @property
+    def path_parameters(self) -> tuple[str, ...]:
+        """Names of the parameters in the path, in order."""
+        return tuple(re.findall(r"{(\w+)(?:\.\.\.)?}", self.path))
+
+    @property
+    def body(self) -> Any:
+        """The type of the request's body, or None when the endpoint takes none."""
+        for entry in msgspec.structs.fields(self.request):
+            if entry.name == "body":
+                return entry.type
+        return None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(slots=True)
+class Group:
+    """A group of endpoints, as the API's documentation groups them."""
+
+    name: str
+    description: str
+    endpoints: list[Endpoint] = field(default_factory=list)
+
+    def endpoint(
+        self,
+        method: str,
+        path: str,
+        *,
+        operation: str,
+        result: Result,
+        raises: Iterable[int] = (),
+        since: Version = MIN_VERSION,
+    ) -> Callable[[R], R]:
+        """Declare an endpoint of this group; the decorated class is its request.
+
+        Args:
+            method: the HTTP method.
+            path: the path below the version.
+            operation: the engine's method, ``engine.<group>.<operation>``.
+            result: what a successful call answers.
+            raises: error statuses to expect besides 400 and 500.
+            since: the first API version that has it.
+        """
+
+        def declare(request: R) -> R:
+            self.endpoints.append(
+                Endpoint(self.name, operation, method, path, request, result, tuple(raises), since)
+            )
+            return request
+
+        return declare
+
+    def __iter__(self) -> Iterator[Endpoint]:
+        return iter(self.endpoints)

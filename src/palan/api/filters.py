@@ -1,0 +1,119 @@
+"""The ``filters`` query parameter.
+
+Its form is ``{"label": ["a=b"]}`` or, from older clients, ``{"label": {"a=b": true}}``.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from palan.api.errors import InvalidParameter
+
+
+__all__ = ["Filters"]
+
+_TRUE = {"1", "t", "T", "TRUE", "true", "True"}
+_FALSE = {"0", "f", "F", "FALSE", "false", "False"}
+
+
+class Filters:
+    """Which objects a list or prune call is about.
+
+    An object must match at least one value of every name that is given.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, Iterable[str]] | None = None) -> None:
+        self._values = {name: list(given) for name, given in (values or {}).items()}
+
+    @classmethod
+    def parse(cls, text: str) -> "Filters":
+        """Read the query parameter; an empty one is no filter.
+
+        Raises:
+            InvalidParameter: it is not of either form.
+        """
+        if not text:
+            return cls()
+        try:
+            raw: Any = msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            raise InvalidParameter("invalid filter") from None
+        if raw is None:
+            return cls()
+        if not isinstance(raw, dict):
+            raise InvalidParameter("invalid filter")
+        values: dict[str, list[str]] = {}
+        for name, given in raw.items():
+            if isinstance(given, dict) and all(isinstance(v, bool) for v in given.values()):
+                values[name] = list(given)
+            elif isinstance(given, list) and all(isinstance(v, str) for v in given):
+                values[name] = given
+            elif given is None:
+                values[name] = []
+            else:
+                raise InvalidParameter("invalid filter")
+        return cls(values)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def __repr__(self) -> str:
+        return f"Filters({self._values!r})"
+
+    def get(self, name: str) -> list[str]:
+        """The values given for ``name``, none if it is not given."""
+        return self._values.get(name, [])
+
+    def accept(self, *names: str) -> None:
+        """Refuse names that the endpoint does not know.
+
+        Raises:
+            InvalidParameter: with dockerd's words, ``invalid filter 'x'``.
+        """
+        for name in self._values:
+            if name not in names:
+                raise InvalidParameter(f"invalid filter '{name}'")
+
+    def boolean(self, name: str, *, default: bool) -> bool:
+        """A filter such as ``dangling`` that is true or false.
+
+        Raises:
+            InvalidParameter: neither, or both.
+        """
+        if name not in self._values:
+            return default
+        given = set(self._values[name])
+        if given and given <= _TRUE:
+            return True
+        if given and given <= _FALSE:
+            return False
+        values = " ".join(sorted(given))
+        raise InvalidParameter(f"invalid filter '{name}=[{values}]'")
+
+    def exact(self, name: str, value: str) -> bool:
+        """Whether ``value`` is among the values of ``name``, or none are given."""
+        given = self._values.get(name)
+        return not given or value in given
+
+    def matches(self, name: str, test: Callable[[str], bool]) -> bool:
+        """Whether ``test`` holds for one of the values of ``name``, or none are given."""
+        given = self._values.get(name)
+        return not given or any(test(value) for value in given)
+
+    def labels(self, labels: Mapping[str, str] | None) -> bool:
+        """Whether all of ``label`` are there (``key`` or ``key=value``) and none of ``label!``."""
+        have = labels or {}
+
+        def has(wanted: str) -> bool:
+            key, equals, value = wanted.partition("=")
+            return key in have and (not equals or have[key] == value)
+
+        return all(has(wanted) for wanted in self.get("label")) and not any(
+            has(unwanted) for unwanted in self.get("label!")
+        )

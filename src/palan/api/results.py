@@ -1,0 +1,188 @@
+"""What a successful call answers: how it is declared, and what the engine hands over.
+
+Two vocabularies live here.  The *declared* results (:class:`Json`, :class:`Bytes`,
+...) stand in endpoint declarations.  The *live* results (:class:`ByteStream`,
+:class:`MessageStream`, ...) are what an engine method returns where the answer is
+more than one message; for :class:`Json` it returns the message itself, and for
+:data:`NO_CONTENT` nothing.
+
+==================  =============================================================
+declared            the engine's method returns
+==================  =============================================================
+``Json(T)``         a ``T``
+``NO_CONTENT``      None
+``Text()``          a str
+``LateJson(T)``     :class:`Late`: the head goes out now, the ``T`` when it is known
+``Bytes(type)``     :class:`ByteStream`
+``Messages(T)``     :class:`MessageStream` of ``T``
+``RawFrames()``     :class:`FrameStream`: log output, raw (TTY) or multiplexed
+``Hijack()``        :class:`Session`: the connection becomes a raw two-way stream
+``Stat()``          :class:`PathStat` header and no body (HEAD of an archive)
+==================  =============================================================
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+
+__all__ = [
+    "NO_CONTENT",
+    "ByteSource",
+    "ByteStream",
+    "Bytes",
+    "FrameStream",
+    "Hijack",
+    "Json",
+    "Late",
+    "LateJson",
+    "MessageStream",
+    "Messages",
+    "NoContent",
+    "RawFrames",
+    "Result",
+    "Session",
+    "Text",
+]
+
+
+# ---- declared ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Base of the declared results."""
+
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class NoContent(Result):
+    """No body at all."""
+
+    status: int = 204
+
+
+@dataclass(frozen=True, slots=True)
+class Json(Result):
+    """One JSON document of the given type."""
+
+    type: Any = None
+
+    def __init__(self, type: Any, status: int = 200) -> None:  # noqa: A002 - reads best at the call
+        object.__setattr__(self, "type", type)
+        object.__setattr__(self, "status", status)
+
+
+@dataclass(frozen=True, slots=True)
+class LateJson(Json):
+    """One JSON document whose head is sent before its value is known (``wait``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text(Result):
+    """Plain text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes(Result):
+    """A body of bytes of unknown length, such as a tar archive."""
+
+    content_type: str = "application/x-tar"
+
+    def __init__(self, content_type: str = "application/x-tar", status: int = 200) -> None:
+        object.__setattr__(self, "content_type", content_type)
+        object.__setattr__(self, "status", status)
+
+
+@dataclass(frozen=True, slots=True)
+class Messages(Result):
+    """A sequence of JSON messages (events, stats, progress), one a line."""
+
+    type: Any = None
+
+    def __init__(self, type: Any, status: int = 200) -> None:  # noqa: A002 - reads best at the call
+        object.__setattr__(self, "type", type)
+        object.__setattr__(self, "status", status)
+
+
+@dataclass(frozen=True, slots=True)
+class RawFrames(Result):
+    """Container output: raw with a TTY, else Docker's multiplexed frames."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hijack(Result):
+    """The connection itself becomes the stream, with or without an ``Upgrade``."""
+
+
+NO_CONTENT = NoContent()
+
+
+# ---- live -------------------------------------------------------------------
+
+ByteSource = AsyncIterator[bytes]
+"""A request body that is read as it arrives (import, load, build, archive)."""
+
+
+@dataclass(slots=True)
+class Late:
+    """A JSON answer that is not known yet; awaited after the head was sent."""
+
+    value: Awaitable[Any]
+
+
+@dataclass(slots=True)
+class ByteStream:
+    """A body of bytes.  ``chunks`` is closed by the server when the client has gone."""
+
+    chunks: AsyncIterator[bytes]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class MessageStream:
+    """A stream of messages.
+
+    Attributes:
+        messages: what to send; closed by the server when the client has gone.
+        early: send the head before the first message is there (events, stats).
+            Otherwise an error raised before the first message is an ordinary error
+            status, and one raised later is sent in-band as ``errorDetail``.
+    """
+
+    messages: AsyncIterator[Any]
+    early: bool = False
+
+
+@dataclass(slots=True)
+class FrameStream:
+    """Container output, already framed by :mod:`palan.api.frames` unless ``tty``."""
+
+    chunks: AsyncIterator[bytes]
+    tty: bool = False
+
+
+@runtime_checkable
+class Session(Protocol):
+    """A two-way stream between a client and a process (attach, exec start).
+
+    The server reads :meth:`output` until it ends and then closes the client's
+    connection; what the client sends goes to :meth:`write`, its half-close to
+    :meth:`close_input`.  :meth:`close` is always called in the end, also when the
+    client vanished; it detaches and never harms the process.
+    """
+
+    tty: bool
+
+    def output(self) -> AsyncIterator[bytes]:
+        """Output as it comes: raw with a TTY, else frames of :mod:`palan.api.frames`."""
+
+    async def write(self, data: bytes) -> None:
+        """Hand input to the process; waits when the process does not read."""
+
+    async def close_input(self) -> None:
+        """The client has no more input."""
+
+    async def close(self) -> None:
+        """Detach; idempotent."""

@@ -1,0 +1,1 @@
+"""OCI distribution client: pull, push and authentication (not built yet)."""

@@ -1,0 +1,1 @@
+"""HTTP: listeners, versions, decoding, hijacked connections, errors to statuses."""
