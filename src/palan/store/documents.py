@@ -1,0 +1,56 @@
+"""Tables of documents: one row per object, its record as JSON.
+
+The engine's rooms keep their objects in memory and only ever need to put, remove
+and, at start, read all of them.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+import msgspec
+
+from palan.store.database import Database
+
+
+__all__ = ["Documents"]
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+class Documents(Generic[R]):
+    """The table of one kind of object, keyed by its id."""
+
+    def __init__(self, table: str, kind: type[R]) -> None:
+        """Describe the table ``table`` holding records of ``kind``."""
+        self.schema = (
+            f"CREATE TABLE IF NOT EXISTS {table} (id TEXT PRIMARY KEY, record BLOB NOT NULL)",
+        )
+        self._put = f"INSERT OR REPLACE INTO {table} (id, record) VALUES (?, ?)"  # noqa: S608 - our own name
+        self._delete = f"DELETE FROM {table} WHERE id = ?"  # noqa: S608 - our own name
+        self._select = f"SELECT id, record FROM {table} ORDER BY rowid"  # noqa: S608 - our own name
+        self._encoder = msgspec.json.Encoder()
+        self._decoder = msgspec.json.Decoder(kind)
+
+    def load(self, database: Database) -> Iterator[tuple[str, R]]:
+        """All records, oldest first (only while the engine starts)."""
+        rows = database.read(lambda connection: connection.execute(self._select).fetchall())
+        for key, data in rows:
+            yield key, self._decoder.decode(data)
+
+    async def put(self, database: Database, key: str, record: R) -> None:
+        """Write the record as it is now; committed on return."""
+        data = self._encoder.encode(record)
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(self._put, (key, data))
+
+        await database.run(write)
+
+    async def delete(self, database: Database, key: str) -> None:
+        """Remove the record; committed on return."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(self._delete, (key,))
+
+        await database.run(write)
