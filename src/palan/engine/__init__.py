@@ -1,0 +1,1 @@
+"""The engine: what containers, images, networks and the rest are and do."""

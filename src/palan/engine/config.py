@@ -1,0 +1,516 @@
+"""What an engine is told before it starts: dockerd's directives, under dockerd's names.
+
+Every directive is one field of :class:`EngineConfig`.  Its annotation says all there
+is to know about it, and the command line, the reading of ``daemon.json`` and the
+table in ``docs/configuration.md`` follow from that.  A directive has effect, or it
+says why not: one that is *inert* is accepted with a warning, because without it the
+engine does what was asked for anyway or nearly so; one that is *refused* is an
+error, because going on without it would be less safe or other than what was asked.
+"""
+
+import grp
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from palan.engine.paths import DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, Paths
+
+
+__all__ = [
+    "DEFAULT_CONFIG_FILE",
+    "DEFAULT_HOST",
+    "DEFAULT_PIDFILE",
+    "AddressPool",
+    "EngineConfig",
+    "Option",
+    "Runtime",
+    "Ulimit",
+]
+
+DEFAULT_CONFIG_FILE: Final = Path("/etc/palan/daemon.json")
+DEFAULT_HOST: Final = "unix:///run/palan.sock"
+DEFAULT_PIDFILE: Final = "/run/palan.pid"
+
+_SWARM: Final = "there is no swarm mode yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What is known about a directive besides its name, type and default.
+
+    Attributes:
+        help: what it does, in a phrase.
+        flag: the flag's name without dashes, where it is not the key's.
+        short: a one-letter flag.
+        metavar: what the flag's value is, in the help text.
+        inert: why it has no effect; it is then accepted with a warning.
+        refused: why it cannot be had; it is then an error.
+        reload: whether SIGHUP applies a change of it.
+    """
+
+    help: str
+    flag: str = ""
+    short: str = ""
+    metavar: str = ""
+    inert: str = ""
+    refused: str = ""
+    reload: bool = False
+
+
+class Ulimit(msgspec.Struct, frozen=True, rename="pascal"):
+    """A resource limit; -1 is no limit."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+class Runtime(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """An OCI runtime: a program, and arguments that come before its own."""
+
+    path: str = ""
+    runtime_args: tuple[str, ...] = ()
+    runtime_type: str = ""
+    options: dict[str, Any] = {}
+
+
+class AddressPool(msgspec.Struct, frozen=True):
+    """Where networks without a subnet of their own get one of ``size`` bits."""
+
+    base: str
+    size: int
+
+
+Strings = tuple[str, ...]
+
+
+class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """The directives of an engine, checked and with their defaults.
+
+    Build one with :func:`palan.engine.configure.load_config`, or directly, when embedding.
+    """
+
+    # ---- where it is and who may reach it ----------------------------------------
+
+    hosts: Annotated[
+        Strings,
+        Option(
+            "where to listen: unix:///path, tcp://host:port or fd:// (systemd)",
+            flag="host",
+            short="H",
+            metavar="URL",
+        ),
+    ] = (DEFAULT_HOST,)
+    data_root: Annotated[str, Option("directory of durable state", short="g", metavar="DIR")] = str(
+        DEFAULT_DATA_ROOT
+    )
+    exec_root: Annotated[str, Option("directory of run-time state", metavar="DIR")] = str(
+        DEFAULT_EXEC_ROOT
+    )
+    pidfile: Annotated[
+        str, Option("file for the process id, empty for none", short="p", metavar="FILE")
+    ] = DEFAULT_PIDFILE
+    group: Annotated[
+        str,
+        Option(
+            "group that may use the unix sockets (default: docker where it exists, else root)",
+            short="G",
+            metavar="NAME",
+        ),
+    ] = ""
+    tls: Annotated[bool | None, Option("serve TCP with TLS")] = None
+    tlsverify: Annotated[
+        bool | None, Option("serve TCP with TLS and require a client certificate")
+    ] = None
+    tlscacert: Annotated[
+        str, Option("certificates that client certificates are checked with", metavar="FILE")
+    ] = "/etc/palan/ca.pem"
+    tlscert: Annotated[str, Option("the engine's certificate", metavar="FILE")] = (
+        "/etc/palan/cert.pem"
+    )
+    tlskey: Annotated[str, Option("the engine's private key", metavar="FILE")] = (
+        "/etc/palan/key.pem"
+    )
+    min_api_version: Annotated[str, Option("oldest API version to answer", metavar="VERSION")] = (
+        "1.24"
+    )
+    authorization_plugins: Annotated[
+        Strings,
+        Option(
+            "plugins that allow or deny requests",
+            flag="authorization-plugin",
+            metavar="NAME",
+            refused="there are no authorization plugins; requests would go unchecked",
+        ),
+    ] = ()
+
+    # ---- what it says -----------------------------------------------------------
+
+    debug: Annotated[bool, Option("log debug messages", short="D", reload=True)] = False
+    log_level: Annotated[
+        Literal["debug", "info", "warn", "error", "fatal"],
+        Option("least level of messages to log", short="l", metavar="LEVEL"),
+    ] = "info"
+    log_format: Annotated[
+        Literal["text", "json"], Option("form of the engine's own log", metavar="FORM")
+    ] = "text"
+    raw_logs: Annotated[bool, Option("log without colours")] = False
+    labels: Annotated[
+        Strings, Option("labels of the engine", flag="label", metavar="KEY=VALUE", reload=True)
+    ] = ()
+    experimental: Annotated[bool, Option("enable experimental features", reload=True)] = False
+    features: Annotated[
+        dict[str, bool],
+        Option("switch a feature on or off", flag="feature", metavar="NAME=BOOL", reload=True),
+    ] = {}
+    metrics_addr: Annotated[
+        str,
+        Option(
+            "address to serve Prometheus metrics at",
+            metavar="ADDRESS",
+            refused="there are no metrics yet",
+        ),
+    ] = ""
+
+    # ---- containers -------------------------------------------------------------
+
+    default_runtime: Annotated[
+        str,
+        Option(
+            "OCI runtime of containers that name none (default: the first that works)",
+            metavar="NAME",
+        ),
+    ] = ""
+    runtimes: Annotated[
+        dict[str, Runtime],
+        Option("more OCI runtimes", flag="add-runtime", metavar="NAME=PATH"),
+    ] = {}
+    exec_opts: Annotated[
+        Strings,
+        Option("runtime options: native.cgroupdriver", flag="exec-opt", metavar="KEY=VALUE"),
+    ] = ()
+    cgroup_parent: Annotated[str, Option("parent cgroup of containers", metavar="NAME")] = ""
+    default_cgroupns_mode: Annotated[
+        Literal["", "host", "private"],
+        Option("cgroup namespace of containers (default: private on cgroup v2)", metavar="MODE"),
+    ] = ""
+    default_ipc_mode: Annotated[
+        Literal["private", "shareable"], Option("IPC namespace of containers", metavar="MODE")
+    ] = "private"
+    default_shm_size: Annotated[
+        int, Option("size of /dev/shm of containers, such as 64M", metavar="SIZE")
+    ] = 64 * 1024 * 1024
+    default_ulimits: Annotated[
+        dict[str, Ulimit],
+        Option("resource limits of containers", flag="default-ulimit", metavar="NAME=SOFT[:HARD]"),
+    ] = {}
+    init: Annotated[bool, Option("run an init process in containers")] = False
+    init_path: Annotated[str, Option("the init program to use", metavar="FILE")] = ""
+    seccomp_profile: Annotated[
+        str,
+        Option("seccomp profile: a file, builtin or unconfined", metavar="FILE"),
+    ] = "builtin"
+    no_new_privileges: Annotated[
+        bool, Option("set no-new-privileges for containers that do not say")
+    ] = False
+    selinux_enabled: Annotated[
+        bool, Option("label containers for SELinux", refused="SELinux is not supported")
+    ] = False
+    userns_remap: Annotated[
+        str,
+        Option(
+            "user whose subordinate ids containers get",
+            metavar="USER[:GROUP]",
+            refused="user namespaces are not supported yet; containers would run as real root",
+        ),
+    ] = ""
+    cpu_rt_period: Annotated[
+        int,
+        Option(
+            "real-time period of all containers, in microseconds",
+            metavar="N",
+            refused="real-time scheduling of the parent cgroup is not supported",
+        ),
+    ] = 0
+    cpu_rt_runtime: Annotated[
+        int,
+        Option(
+            "real-time runtime of all containers, in microseconds",
+            metavar="N",
+            refused="real-time scheduling of the parent cgroup is not supported",
+        ),
+    ] = 0
+    cdi_spec_dirs: Annotated[
+        Strings,
+        Option(
+            "directories of CDI device specifications",
+            flag="cdi-spec-dir",
+            metavar="DIR",
+            inert="there are no CDI devices yet",
+        ),
+    ] = ()
+    live_restore: Annotated[
+        bool,
+        Option(
+            "let containers go on while the engine is down",
+            inert="containers always outlive the engine",
+            reload=True,
+        ),
+    ] = True
+    shutdown_timeout: Annotated[
+        int,
+        Option(
+            "seconds that the engine waits for its work to end when stopping",
+            metavar="SECONDS",
+            reload=True,
+        ),
+    ] = 15
+    oom_score_adjust: Annotated[
+        int, Option("oom_score_adj of the engine, from -1000 to 1000", metavar="N")
+    ] = 0
+
+    # ---- logs of containers -----------------------------------------------------
+
+    log_driver: Annotated[str, Option("log driver of containers", metavar="NAME")] = "json-file"
+    log_opts: Annotated[
+        dict[str, str], Option("options of the log driver", flag="log-opt", metavar="KEY=VALUE")
+    ] = {}
+
+    # ---- images -----------------------------------------------------------------
+
+    storage_driver: Annotated[
+        Literal["", "overlay2", "overlayfs"],
+        Option("storage driver of images: overlay2", short="s", metavar="NAME"),
+    ] = ""
+    storage_opts: Annotated[
+        Strings,
+        Option(
+            "options of the storage driver",
+            flag="storage-opt",
+            metavar="KEY=VALUE",
+            refused="overlay2 has no options here",
+        ),
+    ] = ()
+    registry_mirrors: Annotated[
+        Strings,
+        Option("mirrors of Docker Hub", flag="registry-mirror", metavar="URL", reload=True),
+    ] = ()
+    insecure_registries: Annotated[
+        Strings,
+        Option(
+            "registries without (checked) TLS: host[:port] or CIDR",
+            flag="insecure-registry",
+            metavar="HOST",
+            reload=True,
+        ),
+    ] = ()
+    max_concurrent_downloads: Annotated[
+        int, Option("layers downloaded at once by a pull", metavar="N", reload=True)
+    ] = 3
+    max_concurrent_uploads: Annotated[
+        int, Option("layers uploaded at once by a push", metavar="N", reload=True)
+    ] = 5
+    max_download_attempts: Annotated[
+        int, Option("how often a download is tried", metavar="N", reload=True)
+    ] = 5
+    http_proxy: Annotated[str, Option("proxy for http to registries", metavar="URL")] = ""
+    https_proxy: Annotated[str, Option("proxy for https to registries", metavar="URL")] = ""
+    no_proxy: Annotated[str, Option("hosts to reach without a proxy", metavar="HOSTS")] = ""
+    builder: Annotated[
+        dict[str, Any],
+        Option("garbage collection of the build cache", inert="there is no build cache yet"),
+    ] = {}
+
+    # ---- networks ---------------------------------------------------------------
+
+    bridge: Annotated[
+        str,
+        Option(
+            "bridge of the default network, none for no such network (default: palan0)",
+            short="b",
+            metavar="NAME",
+        ),
+    ] = ""
+    bip: Annotated[
+        str, Option("address and network of the default bridge, as CIDR", metavar="CIDR")
+    ] = ""
+    bip6: Annotated[
+        str,
+        Option(
+            "IPv6 address and network of the default bridge",
+            metavar="CIDR",
+            refused="the default network has no IPv6 yet",
+        ),
+    ] = ""
+    fixed_cidr: Annotated[
+        str, Option("range of container addresses in the default network", metavar="CIDR")
+    ] = ""
+    fixed_cidr_v6: Annotated[
+        str,
+        Option(
+            "range of IPv6 addresses in the default network",
+            metavar="CIDR",
+            refused="the default network has no IPv6 yet",
+        ),
+    ] = ""
+    default_gateway: Annotated[str, Option("IPv4 gateway of the default network", metavar="IP")] = (
+        ""
+    )
+    default_gateway_v6: Annotated[
+        str,
+        Option(
+            "IPv6 gateway of the default network",
+            metavar="IP",
+            refused="the default network has no IPv6 yet",
+        ),
+    ] = ""
+    mtu: Annotated[int, Option("MTU of the default network", metavar="N")] = 1500
+    icc: Annotated[bool, Option("let containers of the default network reach each other")] = True
+    ip: Annotated[
+        str, Option("host address that ports are published at by default", metavar="IP")
+    ] = "0.0.0.0"  # noqa: S104 - dockerd's default
+    ip_forward: Annotated[bool, Option("switch IP forwarding on")] = True
+    ip_forward_no_drop: Annotated[
+        bool,
+        Option(
+            "leave the policy of forwarding as it is",
+            inert="the policy of forwarding is never changed",
+        ),
+    ] = False
+    ip_masq: Annotated[bool, Option("masquerade what containers send out")] = True
+    iptables: Annotated[bool, Option("make firewall rules")] = True
+    ip6tables: Annotated[bool, Option("make firewall rules for IPv6")] = True
+    ipv6: Annotated[
+        bool, Option("IPv6 in the default network", refused="the default network has no IPv6 yet")
+    ] = False
+    firewall_backend: Annotated[
+        Literal["", "nftables", "iptables"],
+        Option("what firewall rules are made with: nftables", metavar="NAME"),
+    ] = ""
+    userland_proxy: Annotated[
+        bool, Option("carry connections to published ports that no rule can redirect")
+    ] = True
+    userland_proxy_path: Annotated[
+        str,
+        Option("proxy program", metavar="FILE", inert="the engine carries connections itself"),
+    ] = ""
+    dns: Annotated[Strings, Option("name servers of containers", metavar="IP")] = ()
+    dns_opts: Annotated[
+        Strings, Option("resolver options of containers", flag="dns-opt", metavar="OPTION")
+    ] = ()
+    dns_search: Annotated[Strings, Option("search domains of containers", metavar="DOMAIN")] = ()
+    host_gateway_ips: Annotated[
+        Strings,
+        Option(
+            "addresses that host-gateway stands for (default: those of the default bridge)",
+            flag="host-gateway-ip",
+            metavar="IP",
+        ),
+    ] = ()
+    default_address_pools: Annotated[
+        tuple[AddressPool, ...],
+        Option(
+            "where networks get their subnets",
+            flag="default-address-pool",
+            metavar="base=CIDR,size=N",
+        ),
+    ] = ()
+    default_network_opts: Annotated[
+        dict[str, dict[str, str]],
+        Option(
+            "driver options of new networks",
+            flag="default-network-opt",
+            metavar="DRIVER=KEY=VALUE",
+        ),
+    ] = {}
+    network_control_plane_mtu: Annotated[
+        int, Option("MTU of the swarm's control plane", metavar="N", inert=_SWARM)
+    ] = 1500
+    swarm_default_advertise_addr: Annotated[
+        str, Option("address that a swarm node advertises", metavar="ADDRESS", inert=_SWARM)
+    ] = ""
+    node_generic_resources: Annotated[
+        Strings,
+        Option(
+            "resources of a swarm node",
+            flag="node-generic-resource",
+            metavar="KIND=VALUE",
+            inert=_SWARM,
+        ),
+    ] = ()
+
+    # ---- dockerd's own parts ------------------------------------------------------
+
+    containerd: Annotated[
+        str,
+        Option("socket of containerd", metavar="FILE", inert="there is no containerd below"),
+    ] = ""
+    containerd_namespace: Annotated[
+        str,
+        Option("containerd's namespace", metavar="NAME", inert="there is no containerd below"),
+    ] = ""
+    containerd_plugins_namespace: Annotated[
+        str,
+        Option(
+            "containerd's namespace of plugins",
+            metavar="NAME",
+            inert="there is no containerd below",
+        ),
+    ] = ""
+
+    # ---- derived -----------------------------------------------------------------
+
+    @property
+    def paths(self) -> Paths:
+        """All files and directories of the engine."""
+        return Paths(Path(self.data_root).absolute(), Path(self.exec_root).absolute())
+
+    @property
+    def instance(self) -> str:
+        """What tells engines on one machine apart: empty for the one at the default data root.
+
+        Derived from the data root, so that it stays the same from start to start.
+        """
+        root = self.paths.data_root
+        if root == DEFAULT_DATA_ROOT:
+            return ""
+        return hashlib.sha256(os.fsencode(root)).hexdigest()[:8]
+
+    @property
+    def bridge_name(self) -> str:
+        """The default network's interface; at most 15 bytes, as the kernel wants."""
+        if self.bridge:
+            return self.bridge
+        return f"palan-{self.instance}" if self.instance else "palan0"
+
+    @property
+    def table_name(self) -> str:
+        """The name of the engine's nftables tables."""
+        return f"palan_{self.instance}" if self.instance else "palan"
+
+    @property
+    def cgroup_root(self) -> str:
+        """The cgroup below which containers are, unless they name a parent themselves."""
+        if self.cgroup_parent:
+            return self.cgroup_parent
+        return f"/palan-{self.instance}" if self.instance else "/palan"
+
+    @property
+    def socket_group(self) -> int:
+        """The group id of unix sockets.
+
+        Raises:
+            KeyError: the configured group does not exist.
+        """
+        if self.group.isdecimal():
+            return int(self.group)
+        if self.group:
+            return grp.getgrnam(self.group).gr_gid
+        try:
+            return grp.getgrnam("docker").gr_gid
+        except KeyError:
+            return 0

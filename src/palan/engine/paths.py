@@ -1,0 +1,158 @@
+"""Where an engine keeps things: durable ones below its data root, the rest below its exec root.
+
+The data root outlives a reboot; the exec root is on a tmpfs and need not.  Every
+path is derived here and nowhere else, so that two engines with two roots never meet.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+
+__all__ = ["DEFAULT_DATA_ROOT", "DEFAULT_EXEC_ROOT", "SOCKET_PATH_MAX", "Paths"]
+
+DEFAULT_DATA_ROOT: Final = Path("/var/lib/palan")
+DEFAULT_EXEC_ROOT: Final = Path("/run/palan")
+
+SOCKET_PATH_MAX: Final = 107
+"""The longest path of a unix socket, in bytes: ``sun_path`` of unix(7) less its final NUL."""
+
+_ID: Final = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The files and directories of one engine.
+
+    Attributes:
+        data_root: absolute; durable state.
+        exec_root: absolute; state of what is running now.
+    """
+
+    data_root: Path
+    exec_root: Path
+
+    # ---- durable ----------------------------------------------------------------
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the one engine that may use this data root."""
+        return self.data_root / "lock"
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file with all rows."""
+        return self.data_root / "palan.db"
+
+    @property
+    def containers(self) -> Path:
+        """A directory for each container: its log, writable layer and files."""
+        return self.data_root / "containers"
+
+    def container(self, container_id: str) -> Path:
+        """The durable directory of one container."""
+        return self.containers / container_id
+
+    @property
+    def images(self) -> Path:
+        """Blobs and unpacked layers."""
+        return self.data_root / "images"
+
+    @property
+    def volumes(self) -> Path:
+        """A directory for each volume of the driver ``local``."""
+        return self.data_root / "volumes"
+
+    @property
+    def tmp(self) -> Path:
+        """Unfinished files, on the same file system as what they become; emptied at start."""
+        return self.data_root / "tmp"
+
+    @property
+    def exec_lock(self) -> Path:
+        """Locked by the one engine that may use this exec root."""
+        return self.exec_root / "lock"
+
+    # ---- while running ----------------------------------------------------------
+
+    @property
+    def netns(self) -> Path:
+        """Network namespaces, bind-mounted."""
+        return self.exec_root / "netns"
+
+    @property
+    def bundles(self) -> Path:
+        """A directory for each container: OCI bundle, pid files, mount point of its root."""
+        return self.exec_root / "containers"
+
+    def bundle(self, container_id: str) -> Path:
+        """The OCI bundle of one container."""
+        return self.bundles / container_id
+
+    @property
+    def runtime(self) -> Path:
+        """State directories of the OCI runtimes (``--root``)."""
+        return self.exec_root / "runtime"
+
+    @property
+    def exits(self) -> Path:
+        """Where conmon reports exit codes (``--exit-dir``)."""
+        return self.exec_root / "exits"
+
+    @property
+    def attach(self) -> Path:
+        """Sockets of conmon (``--socket-dir-path``); short enough for a socket below it."""
+        return self._socket_root / "attach"
+
+    def attach_socket(self, container_id: str) -> Path:
+        """The socket at which conmon passes on one container's input and output."""
+        return self.attach / container_id / "attach"
+
+    @property
+    def _socket_root(self) -> Path:
+        """The exec root, or a short link to it where sockets in it would have too long a path."""
+        longest = self.exec_root / "attach" / _ID / "attach"
+        if len(os.fsencode(longest)) <= SOCKET_PATH_MAX:
+            return self.exec_root
+        digest = hashlib.sha256(os.fsencode(self.exec_root)).hexdigest()[:8]
+        return DEFAULT_EXEC_ROOT.with_name(f"palan-{digest}")
+
+    # ---- life -------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Make the directories, and the link to a long exec root.
+
+        The roots are 0711 like dockerd's: a user of a container with user namespaces
+        must be able to walk through, not to look around.  What is in them is closed.
+        """
+        for root in (self.data_root, self.exec_root):
+            root.mkdir(mode=0o711, parents=True, exist_ok=True)
+        for directory, mode in (
+            (self.containers, 0o710),
+            (self.images, 0o710),
+            (self.volumes, 0o711),
+            (self.tmp, 0o700),
+            (self.netns, 0o700),
+            (self.bundles, 0o711),
+            (self.runtime, 0o700),
+            (self.exits, 0o700),
+            (self.exec_root / "attach", 0o700),
+        ):
+            directory.mkdir(mode=mode, exist_ok=True)
+        if self._socket_root != self.exec_root:
+            self._link()
+
+    def _link(self) -> None:
+        link = self._socket_root
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if link.is_symlink() and link.readlink() == self.exec_root:
+            return
+        link.unlink(missing_ok=True)
+        link.symlink_to(self.exec_root)
+
+    def release(self) -> None:
+        """Remove the link to a long exec root; sockets that are bound do not need it."""
+        if self._socket_root != self.exec_root:
+            self._socket_root.unlink(missing_ok=True)
