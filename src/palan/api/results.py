@@ -21,9 +21,14 @@ declared            the engine's method returns
 ==================  =============================================================
 """
 
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
+
+import msgspec
+
+from palan.api._base import Message, camel_case
 
 
 __all__ = [
@@ -39,9 +44,11 @@ __all__ = [
     "MessageStream",
     "Messages",
     "NoContent",
+    "PathStat",
     "RawFrames",
     "Result",
     "Session",
+    "Stat",
     "Text",
 ]
 
@@ -116,6 +123,11 @@ class Hijack(Result):
     """The connection itself becomes the stream, with or without an ``Upgrade``."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stat(Result):
+    """What a path is, in the header ``X-Docker-Container-Path-Stat``, and no body."""
+
+
 NO_CONTENT = NoContent()
 
 
@@ -130,6 +142,26 @@ class Late:
     """A JSON answer that is not known yet; awaited after the head was sent."""
 
     value: Awaitable[Any]
+
+
+class PathStat(Message, rename=camel_case):
+    """What a path in a container is, as ``X-Docker-Container-Path-Stat`` carries it."""
+
+    name: str
+    size: int = 0
+    """Bytes."""
+
+    mode: int = 0
+    """Go's ``os.FileMode``: permissions in the low nine bits, kinds in the high ones."""
+
+    mtime: str = ""
+    """RFC 3339."""
+
+    link_target: str = ""
+
+    def header(self) -> str:
+        """The header's value: JSON in base64."""
+        return b64encode(msgspec.json.encode(self)).decode()
 
 
 @dataclass(slots=True)
