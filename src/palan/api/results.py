@@ -81,7 +81,7 @@ class Json(Result):
         object.__setattr__(self, "status", status)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class LateJson(Json):
     """One JSON document whose head is sent before its value is known (``wait``)."""
 

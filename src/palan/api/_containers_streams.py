@@ -1,0 +1,89 @@
+"""What containers read and write: logs, attach, the size of a terminal."""
+
+from palan.api._base import Request
+from palan.api._containers_group import group
+from palan.api.results import Hijack, NoContent, RawFrames
+
+
+__all__ = ["ContainerAttach", "ContainerAttachWebSocket", "ContainerLogs", "ContainerResize"]
+
+
+@group.endpoint("GET", "/containers/{id}/logs", operation="logs", result=RawFrames(), raises=(404,))
+class ContainerLogs(Request):
+    """Read what a container has written."""
+
+    id: str
+    follow: bool = False
+    stdout: bool = False
+    stderr: bool = False
+    since: str = ""
+    """Unix seconds, with a fraction if need be, or RFC 3339."""
+
+    until: str = ""
+    """As ``since``."""
+
+    timestamps: bool = False
+    details: bool = False
+    """Put the labels and variables that the log's configuration names before each line."""
+
+    tail: str = "all"
+    """The last so many lines; what is no number is all."""
+
+
+@group.endpoint(
+    "POST",
+    "/containers/{id}/attach",
+    operation="attach",
+    result=Hijack(),
+    raises=(404, 409),
+)
+class ContainerAttach(Request):
+    """Connect to the streams of a container."""
+
+    id: str
+    detach_keys: str = ""
+    """Keys that detach, such as ``ctrl-p,ctrl-q``, which is also what empty means."""
+
+    logs: bool = False
+    """What it has written so far."""
+
+    stream: bool = False
+    """What it writes from now on."""
+
+    stdin: bool = False
+    stdout: bool = False
+    stderr: bool = False
+
+
+@group.endpoint(
+    "GET",
+    "/containers/{id}/attach/ws",
+    operation="attach_websocket",
+    result=Hijack(),
+    raises=(404, 409),
+)
+class ContainerAttachWebSocket(Request):
+    """Connect to the streams of a container through a WebSocket."""
+
+    id: str
+    detach_keys: str = ""
+    logs: bool = False
+    stream: bool = False
+    stdin: bool = False
+    stdout: bool = False
+    stderr: bool = False
+
+
+@group.endpoint(
+    "POST",
+    "/containers/{id}/resize",
+    operation="resize",
+    result=NoContent(status=200),
+    raises=(404, 409),
+)
+class ContainerResize(Request):
+    """Set the size of a container's terminal, in characters."""
+
+    id: str
+    h: int
+    w: int
