@@ -1,0 +1,263 @@
+"""Mounts: making, binding, finding and undoing them (mount(2), ``/proc/self/mountinfo``)."""
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from palan.host import syscalls
+
+
+__all__ = [
+    "MountInfo",
+    "bind",
+    "ensure_shared",
+    "is_mount_point",
+    "make_private",
+    "make_shared",
+    "make_slave",
+    "mount",
+    "mountinfo",
+    "parse_mountinfo",
+    "unmount",
+    "unmount_below",
+]
+
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+_MOUNT_ROOT: Final = 0x2000  # STATX_ATTR_MOUNT_ROOT, Linux 5.8
+
+_PROPAGATION: Final = {
+    "private": syscalls.MS_PRIVATE,
+    "rprivate": syscalls.MS_PRIVATE | syscalls.MS_REC,
+    "shared": syscalls.MS_SHARED,
+    "rshared": syscalls.MS_SHARED | syscalls.MS_REC,
+    "slave": syscalls.MS_SLAVE,
+    "rslave": syscalls.MS_SLAVE | syscalls.MS_REC,
+    "unbindable": syscalls.MS_UNBINDABLE,
+    "runbindable": syscalls.MS_UNBINDABLE | syscalls.MS_REC,
+}
+
+# Flags of a mount that remounting would clear unless they are given again.
+_KEPT_FLAGS: Final = {
+    os.ST_RDONLY: syscalls.MS_RDONLY,
+    os.ST_NOSUID: syscalls.MS_NOSUID,
+    os.ST_NODEV: syscalls.MS_NODEV,
+    os.ST_NOEXEC: syscalls.MS_NOEXEC,
+    os.ST_RELATIME: syscalls.MS_RELATIME,
+    os.ST_NOATIME: 0x400,
+    os.ST_NODIRATIME: 0x800,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MountInfo:
+    """A line of ``/proc/<pid>/mountinfo`` (proc(5))."""
+
+    id: int
+    parent: int
+    device: str
+    """``major:minor``."""
+    root: str
+    """What of the file system is mounted here; for a bind mount, the path within it."""
+    mount_point: str
+    options: tuple[str, ...]
+    propagation: tuple[str, ...]
+    """Such as ``shared:7`` or ``master:3``; empty for a private mount."""
+    fstype: str
+    source: str
+    super_options: tuple[str, ...]
+
+    @property
+    def shared(self) -> bool:
+        """Whether mounts made below it appear in its copies as well."""
+        return any(field.startswith("shared:") for field in self.propagation)
+
+
+def _unescape(field: str) -> str:
+    if "\\" not in field:
+        return field
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), field)
+
+
+def parse_mountinfo(text: str) -> list[MountInfo]:
+    """Read the contents of a mountinfo file."""
+    found = []
+    for line in text.split("\n"):
+        fields = line.split(" ")
+        if len(fields) < 9:
+            continue
+        dash = fields.index("-", 6)
+        fstype, source, super_options = fields[dash + 1 : dash + 4]
+        found.append(
+            MountInfo(
+                id=int(fields[0]),
+                parent=int(fields[1]),
+                device=fields[2],
+                root=_unescape(fields[3]),
+                mount_point=_unescape(fields[4]),
+                options=tuple(fields[5].split(",")),
+                propagation=tuple(fields[6:dash]),
+                fstype=_unescape(fstype),
+                source=_unescape(source),
+                super_options=tuple(_unescape(super_options).split(",")),
+            )
+        )
+    return found
+
+
+def mountinfo(pid: int | str = "thread-self") -> list[MountInfo]:
+    """All mounts that a process sees, by default the calling thread, parents first."""
+    # Read as bytes that any path survives; the escapes are all ASCII.
+    data = Path(f"/proc/{pid}/mountinfo").read_bytes()
+    return parse_mountinfo(os.fsdecode(data))
+
+
+def mount(
+    source: str | Path | None,
+    target: str | Path,
+    fstype: str,
+    flags: int = 0,
+    data: str | None = None,
+) -> None:
+    """Mount a file system of type ``fstype`` at ``target``."""
+    syscalls.mount(source, target, fstype, flags, data)
+
+
+def bind(
+    source: str | Path,
+    target: str | Path,
+    *,
+    readonly: bool = False,
+    recursive: bool = True,
+    propagation: str | None = None,
+) -> None:
+    """Show ``source`` at ``target`` as well.
+
+    Args:
+        source: a directory or a file.
+        target: an existing directory or file, as ``source`` is.
+        readonly: not writable here; with ``recursive`` neither is what is mounted
+            below, where the kernel can do that (Linux 5.12).
+        recursive: with the mounts below ``source``.
+        propagation: such as ``rprivate`` or ``shared``; None leaves the kernel's default.
+
+    Raises:
+        OSError: nothing stays mounted then.
+        ValueError: an unknown propagation.
+    """
+    if propagation is not None and propagation not in _PROPAGATION:
+        raise ValueError(f"unknown mount propagation {propagation!r}")
+    syscalls.mount(source, target, None, syscalls.MS_BIND | (syscalls.MS_REC if recursive else 0))
+    try:
+        if readonly:
+            _make_readonly(target, recursive=recursive)
+        if propagation is not None:
+            syscalls.mount(None, target, None, _PROPAGATION[propagation])
+    except OSError:
+        syscalls.umount2(target, syscalls.MNT_DETACH)
+        raise
+
+
+def _make_readonly(target: str | Path, *, recursive: bool) -> None:
+    if recursive:
+        try:
+            syscalls.mount_setattr(target, set_=syscalls.MOUNT_ATTR_RDONLY, recursive=True)
+        except OSError as error:
+            # ENOSYS: older than 5.12; EPERM: a seccomp filter that does not know the call.
+            if error.errno not in (errno.ENOSYS, errno.EPERM):
+                raise
+        else:
+            return
+    have = os.statvfs(target).f_flag
+    flags = sum(ours for theirs, ours in _KEPT_FLAGS.items() if have & theirs)
+    syscalls.mount(
+        None,
+        target,
+        None,
+        flags | syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY,
+    )
+
+
+def unmount(target: str | Path, *, lazy: bool = False) -> bool:
+    """Undo the topmost mount at ``target``.
+
+    Args:
+        target: the mount point; a symlink is not followed.
+        lazy: detach now and let go when nobody uses it any more.
+
+    Returns:
+        False when nothing was mounted there.
+    """
+    flags = syscalls.UMOUNT_NOFOLLOW | (syscalls.MNT_DETACH if lazy else 0)
+    try:
+        syscalls.umount2(target, flags)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOENT):
+            return False
+        raise
+    return True
+
+
+def unmount_below(prefix: str | Path, *, mounts: Iterable[MountInfo] | None = None) -> list[str]:
+    """Detach everything mounted at or below a directory, the last mounted first.
+
+    Args:
+        prefix: an absolute path without symlinks.
+        mounts: what :func:`mountinfo` told, when it is at hand.
+
+    Returns:
+        the mount points that were detached.
+    """
+    top = str(prefix).rstrip("/")
+    below = top + "/"
+    points = [
+        entry.mount_point
+        for entry in (mountinfo() if mounts is None else mounts)
+        if entry.mount_point == top or entry.mount_point.startswith(below)
+    ]
+    return [point for point in reversed(points) if unmount(point, lazy=True)]
+
+
+def _setter(flag: int, word: str) -> Callable[..., None]:
+    def change(target: str | Path, *, recursive: bool = False) -> None:
+        syscalls.mount(None, target, None, flag | (syscalls.MS_REC if recursive else 0))
+
+    change.__doc__ = f"Make the mount at ``target`` {word}, with ``recursive`` all below as well."
+    return change
+
+
+make_private = _setter(syscalls.MS_PRIVATE, "private")
+make_shared = _setter(syscalls.MS_SHARED, "shared")
+make_slave = _setter(syscalls.MS_SLAVE, "a slave")
+
+
+def ensure_shared(directory: str | Path) -> None:
+    """Make ``directory`` a shared mount point, so that unmounting below it is for everyone.
+
+    A process in a copy of our mount namespace (see :mod:`palan.host.spawn`) would
+    otherwise keep what we unmount for as long as it lives.
+    """
+    path = os.path.realpath(directory)
+    entries = [entry for entry in mountinfo() if entry.mount_point == path]
+    if not entries:
+        bind(path, path, recursive=False)
+    if not entries or not entries[-1].shared:
+        make_shared(path)
+
+
+def is_mount_point(path: str | Path) -> bool:
+    """Whether something is mounted at ``path``, bind mounts within a file system included."""
+    attributes = meaningful = 0
+    with contextlib.suppress(PermissionError):
+        try:
+            attributes, meaningful = syscalls.statx_attributes(path)
+        except FileNotFoundError:
+            return False
+    if meaningful & _MOUNT_ROOT:
+        return bool(attributes & _MOUNT_ROOT)
+    absolute = os.path.abspath(path)  # noqa: PTH100 - resolve() would follow a final symlink
+    return any(entry.mount_point == absolute for entry in mountinfo())
