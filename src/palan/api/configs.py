@@ -1,0 +1,120 @@
+"""Configs of a swarm (``/configs``): files that tasks are given."""
+
+from msgspec import field
+
+from palan.api._base import UNSET, Message, Request, Unset
+from palan.api._swarm_types import Annotations, Driver, SwarmObject
+from palan.api.endpoint import Group
+from palan.api.filters import Filters
+from palan.api.results import NO_CONTENT, Json, NoContent
+from palan.api.version import Version
+
+
+__all__ = [
+    "Config",
+    "ConfigCreate",
+    "ConfigCreateResponse",
+    "ConfigInspect",
+    "ConfigList",
+    "ConfigRemove",
+    "ConfigSpec",
+    "ConfigUpdate",
+    "group",
+]
+
+group = Group("configs", "Files that the tasks of a swarm are given.")
+
+_SINCE = Version(1, 30)
+
+
+class ConfigSpec(Annotations):
+    """A config as users give it."""
+
+    data: bytes | Unset = UNSET
+    """At most 1000 KB; base64 in JSON."""
+
+    templating: Driver | Unset = UNSET
+    """How placeholders in the data are filled in, for each task."""
+
+
+class Config(SwarmObject):
+    """A config of the swarm."""
+
+    spec: ConfigSpec = field(default_factory=ConfigSpec)
+
+
+class ConfigCreateResponse(Message):
+    """The id of a new config."""
+
+    id: str = field(name="ID", default="")
+
+
+@group.endpoint(
+    "GET", "/configs", operation="list", result=Json(list[Config]), raises=(503,), since=_SINCE
+)
+class ConfigList(Request):
+    """List configs."""
+
+    filters: Filters = field(default_factory=Filters)
+    """``id``, ``label`` or ``name``."""
+
+
+@group.endpoint(
+    "POST",
+    "/configs/create",
+    operation="create",
+    result=Json(ConfigCreateResponse, 201),
+    raises=(409, 503),
+    since=_SINCE,
+)
+class ConfigCreate(Request):
+    """Create a config."""
+
+    body: ConfigSpec = field(default_factory=ConfigSpec)
+
+
+@group.endpoint(
+    "GET",
+    "/configs/{id}",
+    operation="inspect",
+    result=Json(Config),
+    raises=(404, 503),
+    since=_SINCE,
+)
+class ConfigInspect(Request):
+    """Inspect a config."""
+
+    id: str
+    """Id, a unique beginning of it, or name."""
+
+
+@group.endpoint(
+    "DELETE",
+    "/configs/{id}",
+    operation="remove",
+    result=NO_CONTENT,
+    raises=(404, 503),
+    since=_SINCE,
+)
+class ConfigRemove(Request):
+    """Remove a config that no service uses."""
+
+    id: str
+
+
+@group.endpoint(
+    "POST",
+    "/configs/{id}/update",
+    operation="update",
+    result=NoContent(200),
+    raises=(404, 503),
+    since=_SINCE,
+)
+class ConfigUpdate(Request):
+    """Change a config's labels; nothing else of it can be changed."""
+
+    id: str
+    version: int
+    """The version of the config that the change was made from."""
+
+    body: ConfigSpec = field(default_factory=ConfigSpec)

@@ -1,0 +1,123 @@
+"""Secrets of a swarm (``/secrets``): data that only the tasks that need them see."""
+
+from msgspec import field
+
+from palan.api._base import UNSET, Message, Request, Unset
+from palan.api._swarm_types import Annotations, Driver, SwarmObject
+from palan.api.endpoint import Group
+from palan.api.filters import Filters
+from palan.api.results import NO_CONTENT, Json, NoContent
+from palan.api.version import Version
+
+
+__all__ = [
+    "Secret",
+    "SecretCreate",
+    "SecretCreateResponse",
+    "SecretInspect",
+    "SecretList",
+    "SecretRemove",
+    "SecretSpec",
+    "SecretUpdate",
+    "group",
+]
+
+group = Group("secrets", "Data that only the tasks that need them see.")
+
+_SINCE = Version(1, 25)
+
+
+class SecretSpec(Annotations):
+    """A secret as users give it.  Its data never come back."""
+
+    data: bytes | Unset = UNSET
+    """At most 500 KB; base64 in JSON."""
+
+    driver: Driver | Unset = UNSET
+    """Who keeps the data; unset is the swarm itself."""
+
+    templating: Driver | Unset = UNSET
+    """How placeholders in the data are filled in, for each task."""
+
+
+class Secret(SwarmObject):
+    """A secret of the swarm."""
+
+    spec: SecretSpec = field(default_factory=SecretSpec)
+
+
+class SecretCreateResponse(Message):
+    """The id of a new secret."""
+
+    id: str = field(name="ID", default="")
+
+
+@group.endpoint(
+    "GET", "/secrets", operation="list", result=Json(list[Secret]), raises=(503,), since=_SINCE
+)
+class SecretList(Request):
+    """List secrets."""
+
+    filters: Filters = field(default_factory=Filters)
+    """``id``, ``label``, ``name`` or ``names``."""
+
+
+@group.endpoint(
+    "POST",
+    "/secrets/create",
+    operation="create",
+    result=Json(SecretCreateResponse, 201),
+    raises=(409, 503),
+    since=_SINCE,
+)
+class SecretCreate(Request):
+    """Create a secret."""
+
+    body: SecretSpec = field(default_factory=SecretSpec)
+
+
+@group.endpoint(
+    "GET",
+    "/secrets/{id}",
+    operation="inspect",
+    result=Json(Secret),
+    raises=(404, 503),
+    since=_SINCE,
+)
+class SecretInspect(Request):
+    """Inspect a secret."""
+
+    id: str
+    """Id, a unique beginning of it, or name."""
+
+
+@group.endpoint(
+    "DELETE",
+    "/secrets/{id}",
+    operation="remove",
+    result=NO_CONTENT,
+    raises=(404, 503),
+    since=_SINCE,
+)
+class SecretRemove(Request):
+    """Remove a secret that no service uses."""
+
+    id: str
+
+
+@group.endpoint(
+    "POST",
+    "/secrets/{id}/update",
+    operation="update",
+    result=NoContent(200),
+    raises=(404, 503),
+    since=_SINCE,
+)
+class SecretUpdate(Request):
+    """Change a secret's labels; nothing else of it can be changed."""
+
+    id: str
+    version: int
+    """The version of the secret that the change was made from."""
+
+    body: SecretSpec = field(default_factory=SecretSpec)

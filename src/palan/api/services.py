@@ -1,0 +1,272 @@
+"""Services of a swarm (``/services``): what shall run, how often and how it is updated."""
+
+from typing import Annotated
+
+from msgspec import field
+
+from palan.api._base import UNSET, Message, Request, Unset
+from palan.api._container_config import EmptyObject
+from palan.api._swarm_types import Annotations, ObjectVersion, SwarmObject
+from palan.api._task_spec import NetworkAttachmentConfig, TaskSpec
+from palan.api.endpoint import Group, Header
+from palan.api.filters import Filters
+from palan.api.results import Json, NoContent, RawFrames
+from palan.api.tasks import EndpointPortConfig
+
+
+__all__ = [
+    "EndpointSpec",
+    "EndpointVirtualIP",
+    "JobStatus",
+    "ReplicatedJob",
+    "ReplicatedService",
+    "Service",
+    "ServiceCreate",
+    "ServiceCreateResponse",
+    "ServiceEndpoint",
+    "ServiceInspect",
+    "ServiceList",
+    "ServiceLogs",
+    "ServiceMode",
+    "ServiceRemove",
+    "ServiceSpec",
+    "ServiceStatus",
+    "ServiceUpdate",
+    "ServiceUpdateResponse",
+    "UpdateConfig",
+    "UpdateStatus",
+    "group",
+]
+
+group = Group("services", "What shall run on a swarm, how often, and how it is updated.")
+
+
+class ReplicatedService(Message):
+    """A service of a number of tasks."""
+
+    replicas: int | Unset = UNSET
+
+
+class ReplicatedJob(Message):
+    """A job of a number of tasks that run to completion."""
+
+    max_concurrent: int | Unset = UNSET
+    total_completions: int | Unset = UNSET
+    """Unset is ``max_concurrent``."""
+
+
+class ServiceMode(Message):
+    """How many tasks a service has; exactly one is set."""
+
+    replicated: ReplicatedService | Unset = UNSET
+    global_: EmptyObject | Unset = field(name="Global", default=UNSET)
+    """An empty object: one task on every node."""
+
+    replicated_job: ReplicatedJob | Unset = UNSET
+    global_job: EmptyObject | Unset = UNSET
+    """An empty object: one task that runs to completion on every node."""
+
+
+class UpdateConfig(Message):
+    """How the tasks of a service are replaced by new ones."""
+
+    parallelism: int = 0
+    """How many at a time; 0 is all."""
+
+    delay: int | Unset = UNSET
+    """Nanoseconds from one batch to the next."""
+
+    failure_action: str | Unset = UNSET
+    """``pause``, ``continue`` or, of updates, ``rollback``."""
+
+    monitor: int | Unset = UNSET
+    """Nanoseconds in which the end of a new task counts as failure."""
+
+    max_failure_ratio: float = 0
+    order: str = ""
+    """``stop-first`` or ``start-first``."""
+
+
+class EndpointSpec(Message, omit_defaults=True):
+    """How a service is reached."""
+
+    mode: str = ""
+    """``vip`` or ``dnsrr``."""
+
+    ports: list[EndpointPortConfig] = field(default_factory=list)
+
+
+class ServiceSpec(Annotations):
+    """A service as users define it."""
+
+    task_template: TaskSpec = field(default_factory=TaskSpec)
+    mode: ServiceMode = field(default_factory=ServiceMode)
+    update_config: UpdateConfig | Unset = UNSET
+    rollback_config: UpdateConfig | Unset = UNSET
+    networks: list[NetworkAttachmentConfig] | Unset = UNSET
+    """Where they stood before 1.25; the task's networks count, when it has any."""
+
+    endpoint_spec: EndpointSpec | Unset = UNSET
+
+
+class EndpointVirtualIP(Message, omit_defaults=True):
+    """The address of a service on one network."""
+
+    network_id: str = field(name="NetworkID", default="")
+    addr: str = ""
+    """With its prefix length."""
+
+
+class ServiceEndpoint(Message):
+    """How a service is reached, as things are."""
+
+    spec: EndpointSpec = field(default_factory=EndpointSpec)
+    ports: list[EndpointPortConfig] | Unset = UNSET
+    virtual_ips: list[EndpointVirtualIP] | Unset = field(name="VirtualIPs", default=UNSET)
+
+
+class UpdateStatus(Message, omit_defaults=True):
+    """How far the last update has come."""
+
+    state: str = ""
+    """``updating``, ``paused``, ``completed``, ``rollback_started``,
+    ``rollback_paused`` or ``rollback_completed``."""
+
+    started_at: str = ""
+    completed_at: str = ""
+    message: str = ""
+
+
+class ServiceStatus(Message):
+    """How many tasks a service has."""
+
+    running_tasks: int = 0
+    desired_tasks: int = 0
+    completed_tasks: int = 0
+
+
+class JobStatus(Message):
+    """The last run of a job."""
+
+    job_iteration: ObjectVersion = field(default_factory=ObjectVersion)
+    last_execution: str = "0001-01-01T00:00:00Z"
+
+
+class Service(SwarmObject):
+    """A service of a swarm."""
+
+    spec: ServiceSpec = field(default_factory=ServiceSpec)
+    previous_spec: ServiceSpec | Unset = UNSET
+    endpoint: ServiceEndpoint = field(default_factory=ServiceEndpoint)
+    update_status: UpdateStatus | Unset = UNSET
+    service_status: ServiceStatus | Unset = UNSET
+    """Only in lists that asked for it with ``status``."""
+
+    job_status: JobStatus | Unset = UNSET
+
+
+class ServiceCreateResponse(Message):
+    """The id of a new service."""
+
+    id: str = field(name="ID", default="")
+    warnings: list[str] | None = None
+
+
+class ServiceUpdateResponse(Message):
+    """What should be said about an update."""
+
+    warnings: list[str] | None = None
+
+
+@group.endpoint("GET", "/services", operation="list", result=Json(list[Service]), raises=(503,))
+class ServiceList(Request):
+    """List services."""
+
+    filters: Filters = field(default_factory=Filters)
+    """``id``, ``label``, ``mode`` or ``name``."""
+
+    status: bool = False
+    """Count tasks too."""
+
+
+@group.endpoint(
+    "POST",
+    "/services/create",
+    operation="create",
+    result=Json(ServiceCreateResponse, 201),
+    raises=(403, 409, 503),
+)
+class ServiceCreate(Request):
+    """Create a service."""
+
+    body: ServiceSpec
+    registry_auth: Annotated[str, Header("X-Registry-Auth")] = ""
+    """Credentials for nodes to pull the image with."""
+
+
+@group.endpoint(
+    "GET", "/services/{id}", operation="inspect", result=Json(Service), raises=(404, 503)
+)
+class ServiceInspect(Request):
+    """Inspect a service."""
+
+    id: str
+    """Id, a unique beginning of it, or name."""
+
+    insert_defaults: bool = False
+    """Show the default of what the specification leaves open."""
+
+
+@group.endpoint(
+    "DELETE", "/services/{id}", operation="remove", result=NoContent(200), raises=(404, 503)
+)
+class ServiceRemove(Request):
+    """Remove a service and its tasks."""
+
+    id: str
+
+
+@group.endpoint(
+    "POST",
+    "/services/{id}/update",
+    operation="update",
+    result=Json(ServiceUpdateResponse),
+    raises=(404, 503),
+)
+class ServiceUpdate(Request):
+    """Change a service, or go back to what it was."""
+
+    id: str
+    body: ServiceSpec
+    version: int
+    """The version of the service that the change was made from."""
+
+    registry_auth_from: str = "spec"
+    """Without a header, whose credentials to use: ``spec`` or ``previous-spec``."""
+
+    rollback: str = ""
+    """``previous``: ignore the body and go back to the previous specification."""
+
+    registry_auth: Annotated[str, Header("X-Registry-Auth")] = ""
+    """Credentials for nodes to pull the image with."""
+
+
+@group.endpoint(
+    "GET", "/services/{id}/logs", operation="logs", result=RawFrames(), raises=(404, 503)
+)
+class ServiceLogs(Request):
+    """Get the output of a service's tasks."""
+
+    id: str
+    details: bool = False
+    """Begin each line with its task, service and node."""
+
+    follow: bool = False
+    stdout: bool = False
+    stderr: bool = False
+    since: str = ""
+    """Seconds since 1970, with an optional fraction."""
+
+    timestamps: bool = False
+    tail: str = "all"
+    """How many of the last lines, or ``all``."""

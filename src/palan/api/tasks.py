@@ -1,0 +1,187 @@
+"""Tasks of a swarm (``/tasks``): the containers that services consist of."""
+
+from msgspec import field
+
+from palan.api._base import UNSET, Message, Request, Unset
+from palan.api._swarm_types import Annotations, Driver, GenericResource, ObjectVersion, SwarmObject
+from palan.api._task_spec import TaskSpec
+from palan.api.endpoint import Group
+from palan.api.filters import Filters
+from palan.api.results import Json, RawFrames
+
+
+__all__ = [
+    "ConfigReferenceNetwork",
+    "ContainerStatus",
+    "EndpointPortConfig",
+    "NetworkAttachment",
+    "PortStatus",
+    "SwarmIPAMConfig",
+    "SwarmIPAMOptions",
+    "SwarmNetwork",
+    "SwarmNetworkSpec",
+    "Task",
+    "TaskInspect",
+    "TaskList",
+    "TaskLogs",
+    "TaskStatus",
+    "VolumeAttachment",
+    "group",
+]
+
+group = Group("tasks", "The tasks that the services of a swarm consist of.")
+
+
+class EndpointPortConfig(Message, omit_defaults=True):
+    """A published port of a service or a task."""
+
+    name: str = ""
+    protocol: str = ""
+    """``tcp``, ``udp`` or ``sctp``."""
+
+    target_port: int = 0
+    published_port: int = 0
+    """0 is any free one."""
+
+    publish_mode: str = ""
+    """``ingress`` (on every node) or ``host`` (where the task runs)."""
+
+
+class ContainerStatus(Message):
+    """The container of a task."""
+
+    container_id: str = field(name="ContainerID", default="")
+    pid: int = field(name="PID", default=0)
+    exit_code: int = 0
+
+
+class PortStatus(Message, omit_defaults=True):
+    """The ports that a task has published on its node."""
+
+    ports: list[EndpointPortConfig] = field(default_factory=list)
+
+
+class TaskStatus(Message):
+    """How far a task has come."""
+
+    timestamp: str = "0001-01-01T00:00:00Z"
+    state: str | Unset = UNSET
+    """``new``, ``allocated``, ``pending``, ``assigned``, ``accepted``, ``preparing``,
+    ``ready``, ``starting``, ``running``, ``complete``, ``shutdown``, ``failed``,
+    ``rejected``, ``remove`` or ``orphaned``."""
+
+    message: str | Unset = UNSET
+    err: str | Unset = UNSET
+    container_status: ContainerStatus | Unset = UNSET
+    port_status: PortStatus = field(default_factory=PortStatus)
+
+
+class SwarmIPAMConfig(Message, omit_defaults=True):
+    """One pool of addresses of a swarm's network."""
+
+    subnet: str = ""
+    range: str = ""
+    gateway: str = ""
+
+
+class SwarmIPAMOptions(Message):
+    """How a swarm's network manages its addresses."""
+
+    driver: Driver = field(default_factory=Driver)
+    configs: list[SwarmIPAMConfig] | Unset = UNSET
+
+
+class ConfigReferenceNetwork(Message):
+    """The network that a network takes its configuration from."""
+
+    network: str = ""
+
+
+class SwarmNetworkSpec(Annotations):
+    """A swarm's network as users defined it."""
+
+    driver_configuration: Driver | Unset = UNSET
+    ipv6_enabled: bool | Unset = field(name="IPv6Enabled", default=UNSET)
+    internal: bool | Unset = UNSET
+    attachable: bool | Unset = UNSET
+    ingress: bool | Unset = UNSET
+    ipam_options: SwarmIPAMOptions | Unset = field(name="IPAMOptions", default=UNSET)
+    config_from: ConfigReferenceNetwork | Unset = UNSET
+    scope: str | Unset = UNSET
+
+
+class SwarmNetwork(SwarmObject):
+    """A network as the managers of a swarm keep it."""
+
+    spec: SwarmNetworkSpec = field(default_factory=SwarmNetworkSpec)
+    driver_state: Driver = field(default_factory=Driver)
+    ipam_options: SwarmIPAMOptions | Unset = field(name="IPAMOptions", default=UNSET)
+
+
+class NetworkAttachment(Message):
+    """A network that a task is on, and its addresses there."""
+
+    network: SwarmNetwork = field(default_factory=SwarmNetwork)
+    addresses: list[str] | Unset = UNSET
+
+
+class VolumeAttachment(Message, omit_defaults=True):
+    """A cluster volume that a task uses."""
+
+    id: str = field(name="ID", default="")
+    source: str = ""
+    target: str = ""
+
+
+class Task(SwarmObject):
+    """A task of a swarm."""
+
+    name: str | Unset = UNSET
+    labels: dict[str, str] | None = None
+    spec: TaskSpec = field(default_factory=TaskSpec)
+    service_id: str | Unset = field(name="ServiceID", default=UNSET)
+    slot: int | Unset = UNSET
+    """Which of a service's replicas it is, from 1."""
+
+    node_id: str | Unset = field(name="NodeID", default=UNSET)
+    status: TaskStatus = field(default_factory=TaskStatus)
+    desired_state: str | Unset = UNSET
+    networks_attachments: list[NetworkAttachment] | Unset = UNSET
+    generic_resources: list[GenericResource] | Unset = UNSET
+    job_iteration: ObjectVersion | Unset = UNSET
+    volumes: list[VolumeAttachment] | None = None
+
+
+@group.endpoint("GET", "/tasks", operation="list", result=Json(list[Task]), raises=(503,))
+class TaskList(Request):
+    """List tasks."""
+
+    filters: Filters = field(default_factory=Filters)
+    """``desired-state``, ``id``, ``label``, ``name``, ``node``, ``service``,
+    ``runtime`` or ``up-to-date``."""
+
+
+@group.endpoint("GET", "/tasks/{id}", operation="inspect", result=Json(Task), raises=(404, 503))
+class TaskInspect(Request):
+    """Inspect a task."""
+
+    id: str
+
+
+@group.endpoint("GET", "/tasks/{id}/logs", operation="logs", result=RawFrames(), raises=(404, 503))
+class TaskLogs(Request):
+    """Get the output of a task."""
+
+    id: str
+    details: bool = False
+    """Begin each line with its task, service and node."""
+
+    follow: bool = False
+    stdout: bool = False
+    stderr: bool = False
+    since: str = ""
+    """Seconds since 1970, with an optional fraction."""
+
+    timestamps: bool = False
+    tail: str = "all"
+    """How many of the last lines, or ``all``."""
