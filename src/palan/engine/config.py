@@ -91,7 +91,7 @@ Strings = tuple[str, ...]
 class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """The directives of an engine, checked and with their defaults.
 
-    Build one with :func:`palan.engine.configure.load_config`, or directly, when embedding.
+    Build one with :func:`palan.engine.config_load.load_config`, or directly, when embedding.
     """
 
     # ---- where it is and who may reach it ----------------------------------------

@@ -1,0 +1,98 @@
+"""Where an engine listens: the forms of ``--host``, dockerd's."""
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Final, Literal
+
+
+__all__ = ["DEFAULT_TCP_PORT", "DEFAULT_TLS_PORT", "Host", "parse_host"]
+
+DEFAULT_TCP_PORT: Final = 2375
+DEFAULT_TLS_PORT: Final = 2376
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One place to listen at.
+
+    Attributes:
+        kind: what sort of socket it is; ``fd`` is one that systemd made.
+        path: of a unix socket; of an ``fd``, a descriptor's number or name, empty for all.
+        address: of TCP, empty for every address.
+        port: of TCP.
+    """
+
+    kind: Literal["unix", "tcp", "fd"]
+    path: str = ""
+    address: str = ""
+    port: int = 0
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.kind != "tcp":
+            return True
+        if self.address == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.address).is_loopback
+        except ValueError:
+            return False
+
+    def __str__(self) -> str:
+        if self.kind == "tcp":
+            address = f"[{self.address}]" if ":" in self.address else self.address
+            return f"tcp://{address or '*'}:{self.port}"
+        return f"{self.kind}://{self.path}"
+
+
+def parse_host(text: str, *, tls: bool = False) -> Host:
+    """Read one value of ``--host``.
+
+    Args:
+        text: such as ``unix:///run/palan.sock``, ``tcp://127.0.0.1:2375`` or ``fd://``.
+        tls: whether TCP has TLS, which decides the default port.
+
+    Raises:
+        ValueError: with dockerd's words, ``invalid bind address``.
+    """
+    scheme, separator, rest = text.strip().partition("://")
+    if not separator:
+        raise ValueError(_invalid(text, "missing a scheme: unix://, tcp:// or fd://"))
+    if scheme == "unix":
+        if rest and not rest.startswith("/"):
+            raise ValueError(_invalid(text, "the path of a unix socket must be absolute"))
+        return Host("unix", path=rest or "/run/palan.sock")
+    if scheme == "fd":
+        return Host("fd", path="" if rest == "*" else rest)
+    if scheme == "tcp":
+        address, port = _address_and_port(text, rest)
+        if port is None:
+            port = DEFAULT_TLS_PORT if tls else DEFAULT_TCP_PORT
+        return Host("tcp", address=address, port=port)
+    raise ValueError(_invalid(text, f"unsupported proto: {scheme}"))
+
+
+def _address_and_port(text: str, rest: str) -> tuple[str, int | None]:
+    if not rest:
+        return "localhost", None
+    if rest.startswith("["):
+        address, bracket, tail = rest[1:].partition("]")
+        if not bracket or (tail and not tail.startswith(":")):
+            raise ValueError(_invalid(text, "an IPv6 address is written [address]:port"))
+        port = tail[1:]
+    else:
+        address, _, port = rest.partition(":")
+        if ":" in port:
+            raise ValueError(_invalid(text, "an IPv6 address is written [address]:port"))
+    if any(character in address for character in "/?#@"):
+        raise ValueError(_invalid(text, "should not contain a path, a query or a user"))
+    if not port:
+        return address, None
+    if not (port.isascii() and port.isdecimal()) or int(port) > 65535:
+        raise ValueError(_invalid(text, f"invalid port {port}"))
+    return address, int(port)
+
+
+def _invalid(text: str, why: str) -> str:
+    return f"invalid bind address ({text}): {why}"
