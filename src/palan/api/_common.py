@@ -1,17 +1,15 @@
 """Small messages that several groups of the API answer."""
 
-from msgspec import field
-
 from palan.api._base import Message
 
 
 __all__ = ["ErrorResponse", "IDResponse"]
 
 
-class ErrorResponse(Message):
+class ErrorResponse(Message, rename=None):
     """The body of every error."""
 
-    message: str = field(name="message")
+    message: str
 
 
 class IDResponse(Message):

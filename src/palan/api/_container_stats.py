@@ -23,11 +23,7 @@ __all__ = [
 ]
 
 
-def _as_is(name: str) -> str:
-    return name
-
-
-class ContainerCPUUsage(Message, rename=_as_is):
+class ContainerCPUUsage(Message, rename=None):
     """Processor time, in nanoseconds."""
 
     total_usage: int = 0
@@ -38,7 +34,7 @@ class ContainerCPUUsage(Message, rename=_as_is):
     usage_in_usermode: int = 0
 
 
-class ContainerThrottlingData(Message, rename=_as_is):
+class ContainerThrottlingData(Message, rename=None):
     """How often a limit on processor time was felt."""
 
     periods: int = 0
@@ -47,7 +43,7 @@ class ContainerThrottlingData(Message, rename=_as_is):
     """Nanoseconds."""
 
 
-class ContainerCPUStats(Message, rename=_as_is):
+class ContainerCPUStats(Message, rename=None):
     """Processor time of the container and of the machine."""
 
     cpu_usage: ContainerCPUUsage = field(default_factory=ContainerCPUUsage)
@@ -58,7 +54,7 @@ class ContainerCPUStats(Message, rename=_as_is):
     throttling_data: ContainerThrottlingData = field(default_factory=ContainerThrottlingData)
 
 
-class ContainerMemoryStats(Message, rename=_as_is, omit_defaults=True):
+class ContainerMemoryStats(Message, rename=None, omit_defaults=True):
     """Memory, in bytes."""
 
     usage: int = 0
@@ -79,7 +75,7 @@ class ContainerMemoryStats(Message, rename=_as_is, omit_defaults=True):
     privateworkingset: int = 0
 
 
-class ContainerPidsStats(Message, rename=_as_is, omit_defaults=True):
+class ContainerPidsStats(Message, rename=None, omit_defaults=True):
     """Processes and threads."""
 
     current: int = 0
@@ -87,7 +83,7 @@ class ContainerPidsStats(Message, rename=_as_is, omit_defaults=True):
     """Left out when there is none."""
 
 
-class ContainerBlkioStatEntry(Message, rename=_as_is):
+class ContainerBlkioStatEntry(Message, rename=None):
     """A count of one kind for one block device."""
 
     major: int = 0
@@ -98,7 +94,7 @@ class ContainerBlkioStatEntry(Message, rename=_as_is):
     value: int = 0
 
 
-class ContainerBlkioStats(Message, rename=_as_is):
+class ContainerBlkioStats(Message, rename=None):
     """Block devices.  cgroup v2 has only bytes and operations; the others are null."""
 
     io_service_bytes_recursive: list[ContainerBlkioStatEntry] | None = None
@@ -111,7 +107,7 @@ class ContainerBlkioStats(Message, rename=_as_is):
     sectors_recursive: list[ContainerBlkioStatEntry] | None = None
 
 
-class ContainerNetworkStats(Message, rename=_as_is):
+class ContainerNetworkStats(Message, rename=None):
     """One network interface, seen from inside the container."""
 
     rx_bytes: int = 0
@@ -128,7 +124,7 @@ class ContainerNetworkStats(Message, rename=_as_is):
     instance_id: str | Unset = UNSET
 
 
-class ContainerStorageStats(Message, rename=_as_is, omit_defaults=True):
+class ContainerStorageStats(Message, rename=None, omit_defaults=True):
     """Storage, on Windows; ``{}`` here."""
 
     read_count_normalized: int = 0
@@ -137,7 +133,7 @@ class ContainerStorageStats(Message, rename=_as_is, omit_defaults=True):
     write_size_bytes: int = 0
 
 
-class ContainerStatsResponse(Message, rename=_as_is):
+class ContainerStatsResponse(Message, rename=None):
     """One sample, with the processor times of the sample before."""
 
     id: str | Unset = UNSET

@@ -1,0 +1,371 @@
+"""Images: pull, push, build up, tag, move as archives, remove."""
+
+from typing import Annotated
+
+from msgspec import field
+
+from palan.api._base import Request
+from palan.api._common import IDResponse
+from palan.api._container_config import ContainerConfig
+from palan.api._image_identity import (
+    BuildIdentity,
+    Identity,
+    PullIdentity,
+    SignatureIdentity,
+    SignatureTimestamp,
+    SignerIdentity,
+)
+from palan.api._image_messages import (
+    AttestationStatement,
+    DistributionInspect,
+    ImageAttestationData,
+    ImageConfig,
+    ImageData,
+    ImageDataSize,
+    ImageDeleteResponseItem,
+    ImageHistoryResponseItem,
+    ImageInspectResponse,
+    ImageManifestSize,
+    ImageManifestSummary,
+    ImageMetadata,
+    ImagePruneResponse,
+    ImageRootFS,
+    ImageSearchResult,
+    ImageSummary,
+)
+from palan.api._oci import DriverData, OCIDescriptor, OCIPlatform
+from palan.api._progress import ErrorDetail, ImageID, ProgressDetail, ProgressMessage, PushResult
+from palan.api.endpoint import Group, Header
+from palan.api.filters import Filters
+from palan.api.results import Bytes, ByteSource, Json, Messages, NoContent
+from palan.api.version import Version
+
+
+__all__ = [
+    "AttestationStatement",
+    "BuildIdentity",
+    "DistributionInspect",
+    "DriverData",
+    "ErrorDetail",
+    "IDResponse",
+    "Identity",
+    "ImageAttestationData",
+    "ImageAttestations",
+    "ImageCommit",
+    "ImageConfig",
+    "ImageCreate",
+    "ImageData",
+    "ImageDataSize",
+    "ImageDeleteResponseItem",
+    "ImageDistributionInspect",
+    "ImageGet",
+    "ImageGetMany",
+    "ImageHistory",
+    "ImageHistoryResponseItem",
+    "ImageID",
+    "ImageInspect",
+    "ImageInspectResponse",
+    "ImageList",
+    "ImageLoad",
+    "ImageManifestSize",
+    "ImageManifestSummary",
+    "ImageMetadata",
+    "ImagePrune",
+    "ImagePruneResponse",
+    "ImagePush",
+    "ImageRemove",
+    "ImageRootFS",
+    "ImageSearch",
+    "ImageSearchResult",
+    "ImageSummary",
+    "ImageTag",
+    "OCIDescriptor",
+    "OCIPlatform",
+    "ProgressDetail",
+    "ProgressMessage",
+    "PullIdentity",
+    "PushResult",
+    "RegistryAuth",
+    "SignatureIdentity",
+    "SignatureTimestamp",
+    "SignerIdentity",
+    "group",
+]
+
+RegistryAuth = Annotated[str, Header("X-Registry-Auth")]
+"""Credentials: an ``AuthConfig`` as JSON in URL-safe base64; empty for none."""
+
+group = Group("images", "Images: their content, names and transport.")
+
+
+@group.endpoint("GET", "/images/json", operation="list", result=Json(list[ImageSummary]))
+class ImageList(Request):
+    """List images.
+
+    Filters: before, dangling, label, reference, since, until.
+    """
+
+    all: bool = False
+    """Also those that only others are built upon."""
+
+    filters: Filters = field(default_factory=Filters)
+    shared_size: bool = field(name="shared-size", default=False)
+    """Also measure what they share."""
+
+    digests: bool = False
+    """Without effect: digests are always told."""
+
+    manifests: bool = False
+    """Also tell about every manifest."""
+
+    identity: bool = False
+    """With ``manifests``: also tell where they come from."""
+
+
+@group.endpoint(
+    "POST", "/images/create", operation="create", result=Messages(ProgressMessage), raises=(404,)
+)
+class ImageCreate(Request):
+    """Pull an image from a registry, or import a root filesystem."""
+
+    body: ByteSource
+    """The archive to import, when ``from_src`` is ``-``."""
+
+    from_image: str = ""
+    """What to pull."""
+
+    from_src: str = ""
+    """What to import: an URL, or ``-`` for the body."""
+
+    repo: str = ""
+    """The name of what is imported."""
+
+    tag: str = ""
+    """A tag or digest; when pulling, empty means all tags."""
+
+    message: str = ""
+    """The comment of what is imported."""
+
+    changes: list[str] = field(default_factory=list)
+    """Instructions of a Dockerfile for what is imported, several lines each."""
+
+    platform: str = ""
+    """``os[/arch[/variant]]``."""
+
+    registry_auth: RegistryAuth = ""
+
+
+@group.endpoint(
+    "GET",
+    "/images/{name...}/json",
+    operation="inspect",
+    result=Json(ImageInspectResponse),
+    raises=(404,),
+)
+class ImageInspect(Request):
+    """Tell all that is known about an image."""
+
+    name: str
+    manifests: bool = False
+    """Also tell about every manifest; not together with ``platform``."""
+
+    platform: str = ""
+    """An OCI platform as JSON; empty is what this machine would run."""
+
+
+@group.endpoint(
+    "GET",
+    "/images/{name...}/attestations",
+    operation="attestations",
+    result=Json(list[AttestationStatement]),
+    raises=(404, 501),
+    since=Version(1, 55),
+)
+class ImageAttestations(Request):
+    """List the statements about an image that came with it."""
+
+    name: str
+    platform: list[str] = field(default_factory=list)
+    """OCI platforms as JSON; none is what this machine would run."""
+
+    type: list[str] = field(default_factory=list)
+    """Types of predicates; none is all."""
+
+    statement: bool = False
+    """Also answer the documents."""
+
+
+@group.endpoint(
+    "GET",
+    "/images/{name...}/history",
+    operation="history",
+    result=Json(list[ImageHistoryResponseItem]),
+    raises=(404,),
+)
+class ImageHistory(Request):
+    """List the steps that an image was made by."""
+
+    name: str
+    platform: str = ""
+    """An OCI platform as JSON; empty is what this machine would run."""
+
+
+@group.endpoint(
+    "POST",
+    "/images/{name...}/push",
+    operation="push",
+    result=Messages(ProgressMessage),
+    raises=(404,),
+)
+class ImagePush(Request):
+    """Push an image to its registry."""
+
+    name: str
+    """The repository; its first part says which registry."""
+
+    tag: str = ""
+    """Empty means all tags."""
+
+    platform: str = ""
+    """An OCI platform as JSON; empty is all that is here."""
+
+    registry_auth: RegistryAuth = ""
+
+
+@group.endpoint(
+    "POST",
+    "/images/{name...}/tag",
+    operation="tag",
+    result=NoContent(status=201),
+    raises=(404, 409),
+)
+class ImageTag(Request):
+    """Give an image one more name."""
+
+    name: str
+    repo: str = ""
+    tag: str = ""
+    """Empty means ``latest``."""
+
+
+@group.endpoint(
+    "DELETE",
+    "/images/{name...}",
+    operation="remove",
+    result=Json(list[ImageDeleteResponseItem]),
+    raises=(404, 409),
+)
+class ImageRemove(Request):
+    """Remove a name of an image, and with its last name the image."""
+
+    name: str
+    force: bool = False
+    """Even if it has several names or stopped containers use it."""
+
+    noprune: bool = False
+    """Leave the unnamed images that it was built upon."""
+
+    platforms: list[str] = field(default_factory=list)
+    """OCI platforms as JSON; none is all."""
+
+
+@group.endpoint("GET", "/images/search", operation="search", result=Json(list[ImageSearchResult]))
+class ImageSearch(Request):
+    """Search a registry for repositories.
+
+    Filters: is-automated, is-official, stars.
+    """
+
+    term: str
+    limit: int | None = None
+    """At most so many, up to 100; None is 25."""
+
+    filters: Filters = field(default_factory=Filters)
+    registry_auth: RegistryAuth = ""
+
+
+@group.endpoint(
+    "POST",
+    "/images/prune",
+    operation="prune",
+    result=Json(ImagePruneResponse),
+    raises=(409,),
+    since=Version(1, 25),
+)
+class ImagePrune(Request):
+    """Remove images that nothing uses.
+
+    Filters: dangling (true: only those without a name), label, until.
+    """
+
+    filters: Filters = field(default_factory=Filters)
+
+
+@group.endpoint(
+    "POST",
+    "/commit",
+    operation="commit",
+    result=Json(IDResponse, status=201),
+    raises=(404, 409),
+)
+class ImageCommit(Request):
+    """Make an image of a container."""
+
+    body: ContainerConfig | None = None
+    """What to change in the container's configuration."""
+
+    container: str = ""
+    repo: str = ""
+    tag: str = ""
+    comment: str = ""
+    author: str = ""
+    pause: bool = True
+    """Freeze the container meanwhile."""
+
+    changes: list[str] = field(default_factory=list)
+    """Instructions of a Dockerfile, several lines each."""
+
+
+@group.endpoint("GET", "/images/{name...}/get", operation="get", result=Bytes(), raises=(404,))
+class ImageGet(Request):
+    """Read an image, or all of a repository, as an archive."""
+
+    name: str
+    platform: list[str] = field(default_factory=list)
+    """OCI platforms as JSON; none is all that is here."""
+
+
+@group.endpoint("GET", "/images/get", operation="get_many", result=Bytes(), raises=(404,))
+class ImageGetMany(Request):
+    """Read several images as one archive."""
+
+    names: list[str] = field(default_factory=list)
+    platform: list[str] = field(default_factory=list)
+    """OCI platforms as JSON; none is all that is here."""
+
+
+@group.endpoint("POST", "/images/load", operation="load", result=Messages(ProgressMessage))
+class ImageLoad(Request):
+    """Take in images from an archive that was made by get."""
+
+    body: ByteSource
+    quiet: bool = False
+    """Only say what was loaded."""
+
+    platform: list[str] = field(default_factory=list)
+    """OCI platforms as JSON; none is all."""
+
+
+@group.endpoint(
+    "GET",
+    "/distribution/{name...}/json",
+    operation="distribution_inspect",
+    result=Json(DistributionInspect),
+    raises=(401, 403, 404),
+    since=Version(1, 30),
+)
+class ImageDistributionInspect(Request):
+    """Ask the registry what it has under a name."""
+
+    name: str
+    registry_auth: RegistryAuth = ""
