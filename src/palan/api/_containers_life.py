@@ -193,7 +193,7 @@ class ContainerUpdate(Request):
     """Change limits of a container while it runs."""
 
     id: str
-    body: ContainerUpdateBody | None = None
+    body: ContainerUpdateBody = field(default_factory=ContainerUpdateBody)
 
 
 @group.endpoint(

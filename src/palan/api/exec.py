@@ -103,7 +103,7 @@ class ExecCreate(Request):
     """Set up a process in a running container."""
 
     id: str
-    body: ExecConfig
+    body: ExecConfig = field(default_factory=ExecConfig)
 
 
 @group.endpoint("POST", "/exec/{id}/start", operation="start", result=Hijack(), raises=(404, 409))
@@ -114,7 +114,7 @@ class ExecStart(Request):
     """
 
     id: str
-    body: ExecStartConfig | None = None
+    body: ExecStartConfig = field(default_factory=ExecStartConfig)
 
 
 @group.endpoint(

@@ -1,0 +1,164 @@
+"""Networks: what containers reach each other and the world by."""
+
+from msgspec import field
+
+from palan.api._base import Request
+from palan.api._network_messages import (
+    ConfigReference,
+    EndpointResource,
+    IPAMStatus,
+    Network,
+    NetworkConnectRequest,
+    NetworkCreateRequest,
+    NetworkCreateResponse,
+    NetworkDisconnectRequest,
+    NetworkInspectResponse,
+    NetworkPruneResponse,
+    NetworkStatus,
+    NetworkSummary,
+    NetworkTaskInfo,
+    PeerInfo,
+    ServiceInfo,
+    SubnetStatus,
+)
+from palan.api._network_types import (
+    IPAM,
+    EndpointIPAMConfig,
+    EndpointSettings,
+    IPAMConfig,
+    NetworkingConfig,
+)
+from palan.api.endpoint import Group
+from palan.api.filters import Filters
+from palan.api.results import NO_CONTENT, Json, NoContent
+from palan.api.version import Version
+
+
+__all__ = [
+    "IPAM",
+    "ConfigReference",
+    "EndpointIPAMConfig",
+    "EndpointResource",
+    "EndpointSettings",
+    "IPAMConfig",
+    "IPAMStatus",
+    "Network",
+    "NetworkConnect",
+    "NetworkConnectRequest",
+    "NetworkCreate",
+    "NetworkCreateRequest",
+    "NetworkCreateResponse",
+    "NetworkDisconnect",
+    "NetworkDisconnectRequest",
+    "NetworkInspect",
+    "NetworkInspectResponse",
+    "NetworkList",
+    "NetworkPrune",
+    "NetworkPruneResponse",
+    "NetworkRemove",
+    "NetworkStatus",
+    "NetworkSummary",
+    "NetworkTaskInfo",
+    "NetworkingConfig",
+    "PeerInfo",
+    "ServiceInfo",
+    "SubnetStatus",
+    "group",
+]
+
+group = Group("networks", "Networks that containers are on.")
+
+
+@group.endpoint("GET", "/networks", operation="list", result=Json(list[NetworkSummary]))
+class NetworkList(Request):
+    """List networks.
+
+    Filters: dangling, driver, id, label, name, scope, type.
+    """
+
+    filters: Filters = field(default_factory=Filters)
+
+
+@group.endpoint(
+    "GET",
+    "/networks/{id...}",
+    operation="inspect",
+    result=Json(NetworkInspectResponse),
+    raises=(404,),
+)
+class NetworkInspect(Request):
+    """Tell all that is known about a network."""
+
+    id: str
+    verbose: bool = False
+    """Also tell about services and their tasks."""
+
+    scope: str = ""
+    """Only consider networks of this scope; empty is all."""
+
+
+@group.endpoint(
+    "POST",
+    "/networks/create",
+    operation="create",
+    result=Json(NetworkCreateResponse, status=201),
+    raises=(403, 404, 409),
+)
+class NetworkCreate(Request):
+    """Create a network."""
+
+    body: NetworkCreateRequest = field(default_factory=NetworkCreateRequest)
+
+
+@group.endpoint(
+    "POST",
+    "/networks/{id...}/connect",
+    operation="connect",
+    result=NoContent(status=200),
+    raises=(403, 404, 409),
+)
+class NetworkConnect(Request):
+    """Put a container on a network."""
+
+    id: str
+    body: NetworkConnectRequest = field(default_factory=NetworkConnectRequest)
+
+
+@group.endpoint(
+    "POST",
+    "/networks/{id...}/disconnect",
+    operation="disconnect",
+    result=NoContent(status=200),
+    raises=(403, 404),
+)
+class NetworkDisconnect(Request):
+    """Take a container off a network."""
+
+    id: str
+    body: NetworkDisconnectRequest = field(default_factory=NetworkDisconnectRequest)
+
+
+@group.endpoint(
+    "DELETE", "/networks/{id...}", operation="remove", result=NO_CONTENT, raises=(403, 404, 409)
+)
+class NetworkRemove(Request):
+    """Remove a network that no running container is on."""
+
+    id: str
+
+
+@group.endpoint(
+    "POST",
+    "/networks/prune",
+    operation="prune",
+    result=Json(NetworkPruneResponse),
+    raises=(409,),
+    since=Version(1, 25),
+)
+class NetworkPrune(Request):
+    """Remove all networks that no container is on.
+
+    Filters: label, until.
+    """
+
+    filters: Filters = field(default_factory=Filters)

@@ -1,0 +1,195 @@
+"""Volumes: files that outlive containers."""
+
+from typing import Any
+
+from msgspec import field
+
+from palan.api._base import UNSET, Message, Request, Unset
+from palan.api._cluster_volume import (
+    CapacityRange,
+    ClusterVolume,
+    ClusterVolumeAccessMode,
+    ClusterVolumeInfo,
+    ClusterVolumePublishStatus,
+    ClusterVolumeSecret,
+    ClusterVolumeSpec,
+    Topology,
+    TopologyRequirement,
+)
+from palan.api.endpoint import Group
+from palan.api.filters import Filters
+from palan.api.results import NO_CONTENT, Json, NoContent
+from palan.api.version import Version
+
+
+__all__ = [
+    "CapacityRange",
+    "ClusterVolume",
+    "ClusterVolumeAccessMode",
+    "ClusterVolumeInfo",
+    "ClusterVolumePublishStatus",
+    "ClusterVolumeSecret",
+    "ClusterVolumeSpec",
+    "Topology",
+    "TopologyRequirement",
+    "Volume",
+    "VolumeCreate",
+    "VolumeCreateRequest",
+    "VolumeInspect",
+    "VolumeList",
+    "VolumeListResponse",
+    "VolumePrune",
+    "VolumePruneResponse",
+    "VolumeRemove",
+    "VolumeUpdate",
+    "VolumeUpdateBody",
+    "VolumeUsageData",
+    "group",
+]
+
+group = Group("volumes", "Volumes that hold the files of containers.")
+
+
+class VolumeUsageData(Message):
+    """How much a volume is used; -1 where that is not known."""
+
+    ref_count: int = -1
+    """Containers that use it."""
+
+    size: int = -1
+    """Bytes."""
+
+
+class Volume(Message):
+    """A volume."""
+
+    name: str
+    driver: str = "local"
+    mountpoint: str = ""
+    created_at: str | Unset = UNSET
+    """RFC 3339, to the second."""
+
+    status: dict[str, Any] | Unset = UNSET
+    """The driver's own words."""
+
+    labels: dict[str, str] | None = None
+    scope: str = "local"
+    """``local`` or ``global``."""
+
+    cluster_volume: ClusterVolume | Unset = UNSET
+    options: dict[str, str] | None = None
+    usage_data: VolumeUsageData | Unset = UNSET
+    """Only in disk usage."""
+
+
+class VolumeListResponse(Message):
+    """The volumes, and the drivers that could not be asked."""
+
+    volumes: list[Volume] = field(default_factory=list)
+    warnings: list[str] | None = None
+
+
+class VolumeCreateRequest(Message):
+    """A volume to make."""
+
+    name: str = ""
+    """Empty for an anonymous one."""
+
+    driver: str = ""
+    """Empty for ``local``."""
+
+    driver_opts: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
+    cluster_volume_spec: ClusterVolumeSpec | None = None
+
+
+class VolumeUpdateBody(Message):
+    """What a cluster volume shall be from now on."""
+
+    spec: ClusterVolumeSpec | None = None
+
+
+class VolumePruneResponse(Message):
+    """The volumes that were removed."""
+
+    volumes_deleted: list[str] = field(default_factory=list)
+    space_reclaimed: int = 0
+    """Bytes."""
+
+
+@group.endpoint("GET", "/volumes", operation="list", result=Json(VolumeListResponse))
+class VolumeList(Request):
+    """List volumes.
+
+    Filters: dangling, driver, label, name.
+    """
+
+    filters: Filters = field(default_factory=Filters)
+
+
+@group.endpoint(
+    "POST",
+    "/volumes/create",
+    operation="create",
+    result=Json(Volume, status=201),
+    raises=(404, 409),
+)
+class VolumeCreate(Request):
+    """Create a volume, or answer the one of that name."""
+
+    body: VolumeCreateRequest = field(default_factory=VolumeCreateRequest)
+
+
+@group.endpoint(
+    "GET", "/volumes/{name...}", operation="inspect", result=Json(Volume), raises=(404,)
+)
+class VolumeInspect(Request):
+    """Tell about a volume."""
+
+    name: str
+
+
+@group.endpoint(
+    "PUT",
+    "/volumes/{name...}",
+    operation="update",
+    result=NoContent(status=200),
+    raises=(404, 503),
+    since=Version(1, 42),
+)
+class VolumeUpdate(Request):
+    """Change a cluster volume; only its availability can be changed."""
+
+    name: str
+    version: int
+    """The version that the change was made from."""
+
+    body: VolumeUpdateBody = field(default_factory=VolumeUpdateBody)
+
+
+@group.endpoint(
+    "DELETE", "/volumes/{name...}", operation="remove", result=NO_CONTENT, raises=(404, 409)
+)
+class VolumeRemove(Request):
+    """Remove a volume that no container uses."""
+
+    name: str
+    force: bool = False
+    """No error if there is none of that name."""
+
+
+@group.endpoint(
+    "POST",
+    "/volumes/prune",
+    operation="prune",
+    result=Json(VolumePruneResponse),
+    raises=(409,),
+    since=Version(1, 25),
+)
+class VolumePrune(Request):
+    """Remove the anonymous volumes that no container uses.
+
+    Filters: all (named ones too), label.
+    """
+
+    filters: Filters = field(default_factory=Filters)
