@@ -7,7 +7,7 @@ from msgspec import field
 from palan.api._base import UNSET, Message, Unset, camel_case
 
 
-__all__ = ["ErrorDetail", "ImageID", "ProgressDetail", "ProgressMessage", "PushResult"]
+__all__ = ["ErrorDetail", "ImageID", "JSONMessage", "ProgressDetail", "PushResult"]
 
 
 class ErrorDetail(Message, rename=camel_case, omit_defaults=True):
@@ -46,7 +46,7 @@ class PushResult(Message):
     size: int
 
 
-class ProgressMessage(Message, rename=camel_case):
+class JSONMessage(Message, rename=camel_case):
     """One line.  In Docker's description: BuildInfo, CreateImageInfo and PushImageInfo."""
 
     stream: str | Unset = UNSET

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import field
 
 from palan.api._base import Message, Request
-from palan.api._progress import ErrorDetail, ImageID, ProgressDetail, ProgressMessage
+from palan.api._progress import ErrorDetail, ImageID, JSONMessage, ProgressDetail
 from palan.api.endpoint import Group, Header
 from palan.api.filters import Filters
 from palan.api.results import ByteSource, Hijack, Json, Messages, NoContent
@@ -21,8 +21,8 @@ __all__ = [
     "BuildSession",
     "ErrorDetail",
     "ImageID",
+    "JSONMessage",
     "ProgressDetail",
-    "ProgressMessage",
     "group",
 ]
 
@@ -37,7 +37,7 @@ class BuildPruneResponse(Message):
     """Bytes."""
 
 
-@group.endpoint("POST", "/build", operation="build", result=Messages(ProgressMessage))
+@group.endpoint("POST", "/build", operation="build", result=Messages(JSONMessage))
 class BuildImage(Request):
     """Build an image from a Dockerfile and the files beside it."""
 

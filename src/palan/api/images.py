@@ -34,7 +34,7 @@ from palan.api._image_messages import (
     ImageSummary,
 )
 from palan.api._oci import DriverData, OCIDescriptor, OCIPlatform
-from palan.api._progress import ErrorDetail, ImageID, ProgressDetail, ProgressMessage, PushResult
+from palan.api._progress import ErrorDetail, ImageID, JSONMessage, ProgressDetail, PushResult
 from palan.api.endpoint import Group, Header
 from palan.api.filters import Filters
 from palan.api.results import Bytes, ByteSource, Json, Messages, NoContent
@@ -79,10 +79,10 @@ __all__ = [
     "ImageSearchResult",
     "ImageSummary",
     "ImageTag",
+    "JSONMessage",
     "OCIDescriptor",
     "OCIPlatform",
     "ProgressDetail",
-    "ProgressMessage",
     "PullIdentity",
     "PushResult",
     "RegistryAuth",
@@ -123,7 +123,7 @@ class ImageList(Request):
 
 
 @group.endpoint(
-    "POST", "/images/create", operation="create", result=Messages(ProgressMessage), raises=(404,)
+    "POST", "/images/create", operation="create", result=Messages(JSONMessage), raises=(404,)
 )
 class ImageCreate(Request):
     """Pull an image from a registry, or import a root filesystem."""
@@ -214,7 +214,7 @@ class ImageHistory(Request):
     "POST",
     "/images/{name...}/push",
     operation="push",
-    result=Messages(ProgressMessage),
+    result=Messages(JSONMessage),
     raises=(404,),
 )
 class ImagePush(Request):
@@ -344,7 +344,7 @@ class ImageGetMany(Request):
     """OCI platforms as JSON; none is all that is here."""
 
 
-@group.endpoint("POST", "/images/load", operation="load", result=Messages(ProgressMessage))
+@group.endpoint("POST", "/images/load", operation="load", result=Messages(JSONMessage))
 class ImageLoad(Request):
     """Take in images from an archive that was made by get."""
 
