@@ -1,0 +1,6 @@
+"""The ``palan`` command."""
+
+from palan.cli.main import main
+
+
+__all__ = ["main"]

@@ -1,0 +1,135 @@
+"""The running engine: its event loop, its signals, and the service manager it answers to."""
+
+import asyncio
+import faulthandler
+import gc
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import structlog
+
+from palan import __version__
+from palan.cli.flags import ServeFlags
+from palan.cli.listen import listeners
+from palan.cli.logging import set_up_logging
+from palan.engine.config import EngineConfig
+from palan.engine.config_load import ConfigError, load_config, reloaded
+from palan.engine.engine import Engine
+from palan.host.sdnotify import listen_fds, sd_notify
+from palan.server.app import Server
+
+
+__all__ = ["run_daemon"]
+
+
+def run_daemon(config: EngineConfig, flags: ServeFlags, warnings: Iterable[str]) -> int:
+    """Run an engine until a signal ends it, and return the exit status."""
+    # dockerd dumps its stacks at SIGUSR1, too.
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_Daemon(config, flags).run(warnings))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop  # noqa: PLC0415 - an optional dependency
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+class _Daemon:
+    """An engine and its server between start and stop."""
+
+    def __init__(self, config: EngineConfig, flags: ServeFlags) -> None:
+        self.config = config
+        self.flags = flags
+        self.log: Any = structlog.get_logger("palan")
+        self.stopping = asyncio.Event()
+        self._reload = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, warnings: Iterable[str]) -> int:
+        """Start, serve, stop."""
+        began = time.monotonic()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        for warning in warnings:
+            self.log.warning(warning)
+        # Clients that come early wait in the backlog rather than being turned away.
+        with listeners(self.config, listen_fds) as sockets:
+            self.engine = Engine(self.config)
+            try:
+                await self.engine.start()
+            except Exception:
+                self.log.exception("the engine could not start")
+                return 1
+            server = Server(self.engine)
+            for listener in sockets:
+                await server.listen(listener.socket, tls=listener.tls)
+                self.log.info("listening", address=listener.name)
+            # What start-up made stays: the collector need not look at it ever again.
+            gc.collect()
+            gc.freeze()
+            sd_notify("READY=1")
+            self.log.info(
+                "the engine is ready",
+                version=__version__,
+                pid=os.getpid(),
+                seconds=round(time.monotonic() - began, 3),
+            )
+            await self.stopping.wait()
+            sd_notify("STOPPING=1")
+            limit = self.config.shutdown_timeout
+            try:
+                async with asyncio.timeout(limit if limit >= 0 else None):
+                    await server.close()
+                    await self.engine.stop()
+            except TimeoutError:
+                self.log.warning("work was still going on when the engine stopped", seconds=limit)
+        self.log.info("the engine has stopped; containers go on")
+        return 0
+
+    # ---- signals -----------------------------------------------------------------
+
+    def _stop(self, number: signal.Signals) -> None:
+        if self.stopping.is_set():
+            self.log.warning("a second signal: ending at once", signal=number.name)
+            sys.stderr.flush()
+            os._exit(128 + number)
+        self.log.info("stopping", signal=number.name)
+        self.stopping.set()
+
+    def _hang_up(self) -> None:
+        task = asyncio.create_task(self.reload())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def reload(self) -> None:
+        """Read the configuration again and take on what can be."""
+        async with self._reload:
+            # See sd_notify(3): systemd wants to know since when, so as to see READY=1 as later.
+            sd_notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            try:
+                loaded = await asyncio.to_thread(
+                    load_config, self.flags.given, self.flags.config_file
+                )
+            except ConfigError as error:
+                self.log.error("the configuration was not reloaded", error=str(error))  # noqa: TRY400 - the message says it all
+                sd_notify("READY=1")
+                return
+            self.config = reloaded(self.config, loaded.config)
+            set_up_logging(self.config)
+            for warning in loaded.warnings:
+                self.log.warning(warning)
+            if self.config != loaded.config:
+                self.log.warning("some changes of the configuration take effect at the next start")
+            await self.engine.reload(self.config)
+            sd_notify("READY=1")
+            self.log.info("the configuration was reloaded")

@@ -1,0 +1,75 @@
+"""The palan command: subcommands, flags, --validate."""
+
+import json
+
+import pytest
+
+from palan import __version__
+from palan.cli import main
+from palan.cli.flags import parse_flags
+
+
+def test_without_a_command_it_shows_how(capsys):
+    assert main([]) == 2
+    assert "serve" in capsys.readouterr().err
+
+
+def test_version(capsys):
+    assert main(["version"]) == 0
+    assert f"Palan:  {__version__}\nAPI:    1.24 to 1.55\n" in capsys.readouterr().out
+
+
+def test_an_unknown_command_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["swim"])
+    assert "swim" in capsys.readouterr().err
+
+
+def test_flags_are_collected_by_directive():
+    flags = parse_flags(
+        ["-D", "--tls=false", "-H", "unix:///a", "--host=fd://", "--label", "a=b", "--validate"]
+    )
+    assert flags.given == {
+        "debug": ["true"],
+        "tls": ["false"],
+        "hosts": ["unix:///a", "fd://"],
+        "labels": ["a=b"],
+    }
+    assert flags.validate
+    assert flags.config_file is None
+
+
+def test_a_flag_must_be_written_out(capsys):
+    with pytest.raises(SystemExit):
+        parse_flags(["--insecure-reg", "a"])
+    assert "unrecognized arguments: --insecure-reg" in capsys.readouterr().err
+
+
+def test_help_names_every_flag(capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse_flags(["--help"])
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    assert "--registry-mirror URL" in out
+    assert "Not available:" in out
+
+
+def test_validate_says_ok(tmp_path, capsys):
+    path = tmp_path / "daemon.json"
+    path.write_text(json.dumps({"debug": True, "live-restore": False}))
+    assert main(["serve", "--validate", f"--config-file={path}"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "configuration OK\n"
+    assert "live-restore has no effect" in captured.err
+
+
+def test_validate_says_what_is_wrong(tmp_path, capsys):
+    path = tmp_path / "daemon.json"
+    path.write_text(json.dumps({"debug": True, "colour": "blue"}))
+    assert main(["serve", "--validate", f"--config-file={path}"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == (
+        f"palan serve: unable to configure the engine with file {path}: "
+        "the following directives don't match any configuration option: colour\n"
+    )
