@@ -1,0 +1,518 @@
+"""Requests to rtnetlink: interfaces, addresses, routes, neighbours.
+
+Each function makes one message, to be handed to :meth:`palan.host.netlink.Netlink.perform`.
+As much as the kernel allows goes into a single one: a veth pair is born with both names,
+hardware addresses and sizes, one end up and on its bridge, the other in its namespace.
+"""
+
+import ipaddress
+import struct
+from typing import Final
+
+from palan.host._netlink_codec import (
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    IPAddress,
+    IPInterface,
+    IPNetwork,
+    Request,
+    attribute,
+    mac_bytes,
+    nested,
+    string,
+    u8,
+    u16,
+    u32,
+)
+
+
+__all__ = [
+    "add_address",
+    "add_bridge",
+    "add_dummy",
+    "add_forwarding",
+    "add_ipvlan",
+    "add_macvlan",
+    "add_neighbor",
+    "add_route",
+    "add_veth",
+    "add_vlan",
+    "add_vxlan",
+    "delete_address",
+    "delete_forwarding",
+    "delete_link",
+    "delete_neighbor",
+    "delete_route",
+    "set_bridge_port",
+    "set_link",
+]
+
+_RTM_NEWLINK: Final = 16
+_RTM_DELLINK: Final = 17
+_RTM_NEWADDR: Final = 20
+_RTM_DELADDR: Final = 21
+_RTM_NEWROUTE: Final = 24
+_RTM_DELROUTE: Final = 25
+_RTM_NEWNEIGH: Final = 28
+_RTM_DELNEIGH: Final = 29
+
+_AF_INET: Final = 2
+_AF_BRIDGE: Final = 7
+_AF_INET6: Final = 10
+
+_IFLA_ADDRESS: Final = 1
+_IFLA_IFNAME: Final = 3
+_IFLA_MTU: Final = 4
+_IFLA_LINK: Final = 5
+_IFLA_MASTER: Final = 10
+_IFLA_LINKINFO: Final = 18
+_IFLA_NET_NS_FD: Final = 28
+_IFLA_INFO_KIND: Final = 1
+_IFLA_INFO_DATA: Final = 2
+_IFLA_INFO_SLAVE_KIND: Final = 4
+_IFLA_INFO_SLAVE_DATA: Final = 5
+_VETH_INFO_PEER: Final = 1
+_IFF_UP: Final = 0x1
+_LONGEST_NAME: Final = 15
+
+_IFA_ADDRESS: Final = 1
+_IFA_LOCAL: Final = 2
+_IFA_BROADCAST: Final = 4
+_IFA_F_NODAD: Final = 0x2
+
+_RTA_DST: Final = 1
+_RTA_OIF: Final = 4
+_RTA_GATEWAY: Final = 5
+_RTA_PRIORITY: Final = 6
+_RTA_PREFSRC: Final = 7
+_RTA_TABLE: Final = 15
+_RTNH_F_ONLINK: Final = 0x4
+_RTN_UNICAST: Final = 1
+_RTPROT_STATIC: Final = 4
+_RT_SCOPE_UNIVERSE: Final = 0
+_RT_SCOPE_LINK: Final = 253
+_RT_SCOPE_NOWHERE: Final = 255
+_RT_TABLE_MAIN: Final = 254
+
+_NDA_DST: Final = 1
+_NDA_LLADDR: Final = 2
+_NUD_PERMANENT: Final = 0x80
+_NTF_SELF: Final = 0x2
+
+_NEW: Final = NLM_F_CREATE | NLM_F_EXCL
+_MACVLAN_MODES: Final = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
+_IPVLAN_MODES: Final = {"l2": 0, "l3": 1, "l3s": 2}
+_IPVLAN_FLAGS: Final = {"bridge": 0, "private": 1, "vepa": 2}
+
+
+# ---- interfaces -------------------------------------------------------------
+
+
+def _information(*, index: int = 0, up: bool | None = None) -> bytes:
+    """The fixed part of link messages; ``up`` None leaves that as it is."""
+    flags = _IFF_UP if up else 0
+    change = 0 if up is None else _IFF_UP
+    return struct.pack("=BxHiII", 0, 0, index, flags, change)
+
+
+def _name(name: str) -> bytes:
+    if not 0 < len(name.encode()) <= _LONGEST_NAME:
+        raise ValueError(f"interface name must have 1 to {_LONGEST_NAME} bytes: {name!r}")
+    return string(_IFLA_IFNAME, name)
+
+
+def _features(
+    name: str | None = None,
+    mac: str | None = None,
+    mtu: int | None = None,
+    *,
+    master: int | None = None,
+    netns: int | None = None,
+    parent: int | None = None,
+) -> bytes:
+    """Those of the usual attributes that are given."""
+    parts = []
+    if name is not None:
+        parts.append(_name(name))
+    if mac is not None:
+        parts.append(attribute(_IFLA_ADDRESS, mac_bytes(mac)))
+    if mtu is not None:
+        parts.append(u32(_IFLA_MTU, mtu))
+    if master is not None:
+        parts.append(u32(_IFLA_MASTER, master))
+    if netns is not None:
+        parts.append(u32(_IFLA_NET_NS_FD, netns))
+    if parent is not None:
+        parts.append(u32(_IFLA_LINK, parent))
+    return b"".join(parts)
+
+
+def _create(kind: str, name: str, up: bool, features: bytes, *data: bytes) -> Request:
+    link = [string(_IFLA_INFO_KIND, kind)]
+    if data:
+        link.append(nested(_IFLA_INFO_DATA, *data))
+    body = _information(up=up or None) + features + nested(_IFLA_LINKINFO, *link)
+    return Request(_RTM_NEWLINK, _NEW, body, f"create {kind} {name}")
+
+
+def add_bridge(
+    name: str, *, mac: str | None = None, mtu: int | None = None, up: bool = True
+) -> Request:
+    """Create a bridge.  A given ``mac`` stays, else it changes with the bridge's ports."""
+    return _create("bridge", name, up, _features(name, mac, mtu))
+
+
+def add_dummy(name: str, *, mtu: int | None = None, up: bool = True) -> Request:
+    """Create an interface that leads nowhere."""
+    return _create("dummy", name, up, _features(name, mtu=mtu))
+
+
+def add_veth(
+    name: str,
+    peer: str,
+    *,
+    mac: str | None = None,
+    mtu: int | None = None,
+    master: int | None = None,
+    up: bool = True,
+    peer_mac: str | None = None,
+    peer_netns: int | None = None,
+) -> Request:
+    """Create a pair of interfaces, each receiving what the other sends.
+
+    The other end is born down: it can be set up only when both exist.
+
+    Args:
+        name: the end that stays here.
+        peer: the name of the other end.
+        mac: hardware address of the end here; None for a random one.
+        mtu: of both.
+        master: the index of the bridge for the end here.
+        up: whether the end here is set up.
+        peer_mac: hardware address of the other end.
+        peer_netns: a descriptor of the network namespace that the other end is born in.
+    """
+    other = _information() + _features(peer, peer_mac, mtu, netns=peer_netns)
+    features = _features(name, mac, mtu, master=master)
+    return _create("veth", name, up, features, nested(_VETH_INFO_PEER, other))
+
+
+def add_macvlan(
+    name: str,
+    parent: int,
+    *,
+    mode: str = "bridge",
+    mac: str | None = None,
+    mtu: int | None = None,
+    netns: int | None = None,
+    up: bool = False,
+) -> Request:
+    """Create an interface with a hardware address of its own on ``parent``'s wire."""
+    features = _features(name, mac, mtu, netns=netns, parent=parent)
+    return _create("macvlan", name, up, features, u32(1, _MACVLAN_MODES[mode]))
+
+
+def add_ipvlan(
+    name: str,
+    parent: int,
+    *,
+    mode: str = "l2",
+    flag: str = "bridge",
+    mtu: int | None = None,
+    netns: int | None = None,
+    up: bool = False,
+) -> Request:
+    """Create an interface that shares the hardware address of ``parent``."""
+    features = _features(name, mtu=mtu, netns=netns, parent=parent)
+    data = (u16(1, _IPVLAN_MODES[mode]), u16(2, _IPVLAN_FLAGS[flag]))
+    return _create("ipvlan", name, up, features, *data)
+
+
+def add_vlan(name: str, parent: int, tag: int, *, up: bool = True) -> Request:
+    """Create an interface for the frames on ``parent`` that carry a VLAN tag."""
+    return _create("vlan", name, up, _features(name, parent=parent), u16(1, tag))
+
+
+def add_vxlan(
+    name: str,
+    identifier: int,
+    *,
+    port: int = 4789,
+    local: IPAddress | None = None,
+    proxy: bool = True,
+    learning: bool = True,
+    report_misses: bool = False,
+    mtu: int | None = None,
+    master: int | None = None,
+    netns: int | None = None,
+    up: bool = True,
+) -> Request:
+    """Create the end of a tunnel that carries Ethernet frames in UDP.
+
+    Args:
+        name: of the interface.
+        identifier: the network within the tunnel (VNI).
+        port: the UDP port.
+        local: the address to send from.
+        proxy: answer ARP from the neighbour table.
+        learning: learn from received frames where hardware addresses are.
+        report_misses: ask user space about unknown neighbours.
+        mtu: the largest packet.
+        master: the index of its bridge.
+        netns: a descriptor of the namespace it is born in; packets go on through this one.
+        up: whether it is set up.
+    """
+    data = [
+        u32(1, identifier),
+        u8(7, learning),
+        u8(11, proxy),
+        u8(13, report_misses),
+        u8(14, report_misses),
+        attribute(15, struct.pack(">H", port)),
+    ]
+    if local is not None:
+        data.append(attribute(4 if local.version == 4 else 17, local.packed))
+    return _create("vxlan", name, up, _features(name, None, mtu, master=master, netns=netns), *data)
+
+
+def _which(link: int | str) -> tuple[int, bytes]:
+    return (link, b"") if isinstance(link, int) else (0, _name(link))
+
+
+def set_link(
+    link: int | str,
+    *,
+    up: bool | None = None,
+    name: str | None = None,
+    master: int | None = None,
+    mac: str | None = None,
+    mtu: int | None = None,
+    netns: int | None = None,
+) -> Request:
+    """Change an interface, in what is given.
+
+    Args:
+        link: its index or name; the index if it is to be renamed.
+        up: set it up or down.
+        name: its new name.
+        master: the index of the bridge that it joins; 0 to leave.
+        mac: its hardware address.
+        mtu: its largest packet.
+        netns: a descriptor of the network namespace that it moves to.
+    """
+    index, by_name = _which(link)
+    if by_name and name is not None:
+        raise ValueError("an interface is renamed by its index")
+    features = _features(name, mac, mtu, master=master, netns=netns)
+    body = _information(index=index, up=up) + by_name + features
+    return Request(_RTM_NEWLINK, 0, body, f"change interface {link}")
+
+
+def set_bridge_port(
+    link: int | str,
+    *,
+    hairpin: bool | None = None,
+    isolated: bool | None = None,
+    learning: bool | None = None,
+    flood: bool | None = None,
+) -> Request:
+    """Change how a bridge treats one of its ports.
+
+    Args:
+        link: the port's index or name.
+        hairpin: frames may leave through the port that they came by.
+        isolated: no frames to and from other isolated ports.
+        learning: learn hardware addresses from it.
+        flood: send frames for unknown addresses to it.
+    """
+    given = {4: hairpin, 33: isolated, 8: learning, 9: flood}
+    data = [u8(kind, value) for kind, value in given.items() if value is not None]
+    index, by_name = _which(link)
+    slave = [string(_IFLA_INFO_SLAVE_KIND, "bridge"), nested(_IFLA_INFO_SLAVE_DATA, *data)]
+    body = _information(index=index) + by_name + nested(_IFLA_LINKINFO, *slave)
+    return Request(_RTM_NEWLINK, 0, body, f"change bridge port {link}")
+
+
+def delete_link(link: int | str) -> Request:
+    """Delete an interface, with its other end if it is one of a pair."""
+    index, by_name = _which(link)
+    return Request(_RTM_DELLINK, 0, _information(index=index) + by_name, f"delete interface {link}")
+
+
+# ---- addresses and routes ---------------------------------------------------
+
+
+def _family(address: IPAddress | IPInterface | IPNetwork) -> int:
+    return _AF_INET if address.version == 4 else _AF_INET6
+
+
+def _address(kind: int, flags: int, index: int, address: IPInterface, *, nodad: bool) -> Request:
+    own = address.ip.packed
+    prefix = address.network.prefixlen
+    address_flags = _IFA_F_NODAD if nodad and address.version == 6 else 0
+    body = struct.pack("=BBBBi", _family(address), prefix, address_flags, 0, index)
+    body += attribute(_IFA_LOCAL, own) + attribute(_IFA_ADDRESS, own)
+    if isinstance(address, ipaddress.IPv4Interface) and prefix < 31:
+        body += attribute(_IFA_BROADCAST, address.network.broadcast_address.packed)
+    verb = "add" if kind == _RTM_NEWADDR else "delete"
+    return Request(kind, flags, body, f"{verb} address {address} on interface {index}")
+
+
+def add_address(index: int, address: IPInterface | str, *, nodad: bool = True) -> Request:
+    """Give an interface an address, such as ``172.17.0.1/16``.
+
+    Args:
+        index: of the interface.
+        address: with the length of its network's prefix.
+        nodad: use an IPv6 address at once, without asking around whether somebody has it.
+    """
+    return _address(_RTM_NEWADDR, _NEW, index, ipaddress.ip_interface(address), nodad=nodad)
+
+
+def delete_address(index: int, address: IPInterface | str) -> Request:
+    """Take an address from an interface."""
+    return _address(_RTM_DELADDR, 0, index, ipaddress.ip_interface(address), nodad=False)
+
+
+def _route(
+    kind: int,
+    flags: int,
+    destination: IPNetwork,
+    *,
+    gateway: IPAddress | str | None,
+    index: int | None,
+    source: IPAddress | str | None = None,
+    metric: int | None,
+    table: int,
+    onlink: bool = False,
+) -> Request:
+    deleting = kind == _RTM_DELROUTE
+    scope = _RT_SCOPE_UNIVERSE
+    if deleting:
+        scope = _RT_SCOPE_NOWHERE
+    elif gateway is None and destination.version == 4:
+        scope = _RT_SCOPE_LINK
+    body = struct.pack(
+        "=BBBBBBBBI",
+        _family(destination),
+        destination.prefixlen,
+        0,
+        0,
+        table if table < 256 else 0,
+        0 if deleting else _RTPROT_STATIC,
+        scope,
+        0 if deleting else _RTN_UNICAST,
+        _RTNH_F_ONLINK if onlink else 0,
+    )
+    if destination.prefixlen:
+        body += attribute(_RTA_DST, destination.network_address.packed)
+    if gateway is not None:
+        body += attribute(_RTA_GATEWAY, ipaddress.ip_address(gateway).packed)
+    if index is not None:
+        body += u32(_RTA_OIF, index)
+    if source is not None:
+        body += attribute(_RTA_PREFSRC, ipaddress.ip_address(source).packed)
+    if metric is not None:
+        body += u32(_RTA_PRIORITY, metric)
+    body += u32(_RTA_TABLE, table)
+    verb = "delete" if deleting else "add"
+    via = "" if gateway is None else f" via {gateway}"
+    return Request(kind, flags, body, f"{verb} route to {destination}{via}")
+
+
+def add_route(
+    destination: IPNetwork | str,
+    *,
+    gateway: IPAddress | str | None = None,
+    index: int | None = None,
+    source: IPAddress | str | None = None,
+    metric: int | None = None,
+    table: int = _RT_TABLE_MAIN,
+    onlink: bool = False,
+    replace: bool = False,
+) -> Request:
+    """Add a route.
+
+    Args:
+        destination: such as ``0.0.0.0/0`` or ``::/0`` for the default route.
+        gateway: the next host; None where the destination is directly reachable.
+        index: the interface to send from; None to derive it from the gateway.
+        source: the address to send from.
+        metric: the lower, the better.
+        table: the routing table.
+        onlink: the gateway is there though no route says so.
+        replace: replace one to the same destination instead of failing.
+    """
+    return _route(
+        _RTM_NEWROUTE,
+        NLM_F_CREATE | (NLM_F_REPLACE if replace else NLM_F_EXCL),
+        ipaddress.ip_network(destination),
+        gateway=gateway,
+        index=index,
+        source=source,
+        metric=metric,
+        table=table,
+        onlink=onlink,
+    )
+
+
+def delete_route(
+    destination: IPNetwork | str,
+    *,
+    gateway: IPAddress | str | None = None,
+    index: int | None = None,
+    metric: int | None = None,
+    table: int = _RT_TABLE_MAIN,
+) -> Request:
+    """Delete the route that agrees with all that is given."""
+    return _route(
+        _RTM_DELROUTE,
+        0,
+        ipaddress.ip_network(destination),
+        gateway=gateway,
+        index=index,
+        metric=metric,
+        table=table,
+    )
+
+
+# ---- neighbours -------------------------------------------------------------
+
+
+def _neighbor(kind: int, family: int, index: int, flags: int, *attributes: bytes) -> bytes:
+    state = _NUD_PERMANENT if kind == _RTM_NEWNEIGH else 0
+    return struct.pack("=BxxxiHBB", family, index, state, flags, 0) + b"".join(attributes)
+
+
+def add_neighbor(index: int, address: IPAddress | str, mac: str) -> Request:
+    """Tell the hardware address of a host on the wire of an interface, for good."""
+    ip = ipaddress.ip_address(address)
+    parts = attribute(_NDA_DST, ip.packed), attribute(_NDA_LLADDR, mac_bytes(mac))
+    body = _neighbor(_RTM_NEWNEIGH, _family(ip), index, 0, *parts)
+    return Request(_RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body, f"add neighbour {ip}")
+
+
+def delete_neighbor(index: int, address: IPAddress | str) -> Request:
+    """Forget the hardware address of a host."""
+    ip = ipaddress.ip_address(address)
+    body = _neighbor(_RTM_DELNEIGH, _family(ip), index, 0, attribute(_NDA_DST, ip.packed))
+    return Request(_RTM_DELNEIGH, 0, body, f"delete neighbour {ip}")
+
+
+def _forwarding(kind: int, flags: int, index: int, mac: str, via: IPAddress | str) -> Request:
+    ip = ipaddress.ip_address(via)
+    parts = attribute(_NDA_LLADDR, mac_bytes(mac)), attribute(_NDA_DST, ip.packed)
+    body = _neighbor(kind, _AF_BRIDGE, index, _NTF_SELF, *parts)
+    verb = "add" if kind == _RTM_NEWNEIGH else "delete"
+    return Request(kind, flags, body, f"{verb} forwarding of {mac} to {ip}")
+
+
+def add_forwarding(index: int, mac: str, via: IPAddress | str) -> Request:
+    """Tell a vxlan interface at which host (``via``) a hardware address is."""
+    return _forwarding(_RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, index, mac, via)
+
+
+def delete_forwarding(index: int, mac: str, via: IPAddress | str) -> Request:
+    """Forget where a hardware address is."""
+    return _forwarding(_RTM_DELNEIGH, 0, index, mac, via)
