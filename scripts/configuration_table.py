@@ -1,0 +1,83 @@
+"""Writes the table of directives into ``docs/configuration.md``, from their declarations.
+
+Run it after changing a directive; a test fails while the document is behind.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
+
+from palan.engine.config import AddressPool, Runtime, Strings, Ulimit
+from palan.engine.config_load import Directive, directives
+
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
+BEGIN = "<!-- directives: begin, written by scripts/configuration_table.py -->"
+END = "<!-- directives: end -->"
+
+
+def rendered(document: str) -> str:
+    """The document with the table as it should be."""
+    before, _, rest = document.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return "\n".join((before + BEGIN, *_table(), END + after))
+
+
+def _table() -> Iterator[str]:
+    yield "| Key | Flag | Type | Default | What it does |"
+    yield "| --- | --- | --- | --- | --- |"
+    for directive in directives().values():
+        yield f"| {' | '.join(_row(directive))} |"
+
+
+def _row(directive: Directive) -> Iterator[str]:
+    option = directive.option
+    yield f"`{directive.key}`"
+    flags = [f"`-{option.short}`"] if option.short else []
+    flags += [f"`--{directive.flag}`"] if directive.has_flag else []
+    yield ", ".join(flags)
+    yield _type(directive.type)
+    yield _default(directive.default)
+    text = option.help[0].upper() + option.help[1:]
+    if option.refused:
+        text = f"**Refused**: {option.refused}. {text}"
+    elif option.inert:
+        text = f"**No effect**: {option.inert}. {text}"
+    elif option.reload:
+        text += " ⟳"
+    yield text
+
+
+def _type(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(kind) if choice)
+    if get_origin(kind) is UnionType:
+        return _type(get_args(kind)[0])
+    if get_origin(kind) is dict:
+        value = get_args(kind)[1]
+        return {
+            str: "strings by name",
+            bool: "booleans by name",
+            Ulimit: "limits by name",
+            Runtime: "runtimes by name",
+        }.get(value, "object")
+    if kind == Strings:
+        return "strings"
+    if kind == tuple[AddressPool, ...]:
+        return "pools"
+    return {bool: "boolean", int: "number", str: "string"}[kind]
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value in (None, "", (), {}):
+        return ""
+    if isinstance(value, tuple):
+        return " ".join(f"`{item}`" for item in value)
+    return f"`{value}`"
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(rendered(DOCUMENT.read_text()))
