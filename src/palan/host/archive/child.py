@@ -1,0 +1,195 @@
+"""The process that unpacks or packs: confined to its directory before it reads a byte.
+
+It is started with its task as JSON in ``argv[1]``, reads or writes the archive on
+standard input or output, and answers one JSON object.  It imports little, because
+starting is most of what a small archive costs.
+
+As root it changes its root directory to the target and gives up every capability
+that making files does not need; the memory it may use is bounded in any case.
+"""
+
+import ctypes
+import hashlib
+import json
+import os
+import resource
+import struct
+import sys
+import threading
+from collections import deque
+from typing import Any, Final
+
+from palan.host.archive.extract import Extractor, clean
+from palan.host.archive.headers import ArchiveError
+from palan.host.archive.inflate import Compression, inflated, prepare
+from palan.host.archive.reader import Source, TarReader
+from palan.host.archive.tree import Packer
+
+
+__all__ = ["main"]
+
+_PIECE: Final = 256 << 10
+_MEMORY: Final = 4 << 30
+_MAX_IMPLICIT: Final = 100_000
+
+# CHOWN, DAC_OVERRIDE, FOWNER, FSETID, MKNOD, SETFCAP; SYS_ADMIN for trusted.* attributes.
+_KEPT_CAPABILITIES: Final = sum(1 << number for number in (0, 1, 3, 4, 21, 27, 31))
+_CAPABILITY_VERSION_3: Final = 0x20080522
+
+
+def _drop_capabilities() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    held = ctypes.create_string_buffer(24)
+    if libc.capget(header, held):
+        raise OSError(ctypes.get_errno(), "capget")
+    _, low, _, _, _, _ = struct.unpack("=6I", held.raw)
+    low &= _KEPT_CAPABILITIES
+    if libc.capset(header, struct.pack("=6I", low, low, 0, 0, 0, 0)):
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+def _confine(target: str, compression: Compression) -> str:
+    """Make ``target`` all there is; where it is to be found afterwards."""
+    prepare(compression)
+    os.umask(0)
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        os.chroot(target)
+    except PermissionError:
+        return target
+    os.chdir("/")
+    # What looks like a Python module in there is not ours to run.
+    sys.meta_path.clear()
+    _drop_capabilities()
+    return "/"
+
+
+def _read_input() -> bytes:
+    return os.read(0, _PIECE)
+
+
+class _Ahead:
+    """Reads ahead in a thread: inflating and hashing overlap with writing files."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._pieces: deque[bytes | BaseException] = deque()
+        self._room = threading.Semaphore(8)
+        self._ready = threading.Semaphore(0)
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        piece: bytes | BaseException = b" "
+        while piece and not isinstance(piece, BaseException):
+            self._room.acquire()
+            try:
+                piece = self._source()
+            except BaseException as error:  # noqa: BLE001 - handed over to the reader
+                piece = error
+            self._pieces.append(piece)
+            self._ready.release()
+
+    def __call__(self) -> bytes:
+        self._ready.acquire()
+        piece = self._pieces[0]
+        if isinstance(piece, BaseException):
+            self._ready.release()
+            raise piece
+        if not piece:
+            self._ready.release()
+            return b""
+        self._pieces.popleft()
+        self._room.release()
+        return piece
+
+
+def _unpack(task: dict[str, Any], root: str) -> dict[str, object]:
+    digest = hashlib.sha256()
+    plain = inflated(_read_input, task["compression"])
+
+    def hashed() -> bytes:
+        piece = plain()
+        digest.update(piece)
+        return piece
+
+    source: Source = hashed if task["digest"] else plain
+    if task["compression"]:
+        source = _Ahead(source)
+    extractor = Extractor(
+        root,
+        whiteouts=task["whiteouts"],
+        opaque_xattr=task["opaque_xattr"],
+        no_overwrite_dir_non_dir=task["no_overwrite_dir_non_dir"],
+        owner=tuple(task["owner"]) if task["owner"] else None,
+    )
+    reader = TarReader(source)
+    extractor.unpack(reader)
+    reader.drain()
+    return {
+        "digest": "sha256:" + digest.hexdigest(),
+        "implicit": sorted(extractor.implicit)[:_MAX_IMPLICIT],
+        "entries": extractor.entries,
+        "size": extractor.size,
+    }
+
+
+def _pack(task: dict[str, Any], root: str) -> dict[str, object]:
+    packer = Packer(
+        root,
+        prefix=task["prefix"],
+        whiteouts=task["whiteouts"],
+        nanoseconds=task["nanoseconds"],
+        exclude=tuple(task["exclude"]),
+        opaque_xattr=task["opaque_xattr"],
+    )
+    held: list[bytes] = []
+    size = 0
+    for piece in packer.pieces():
+        held.append(piece)
+        size += len(piece)
+        if size >= _PIECE:
+            _write(b"".join(held))
+            held.clear()
+            size = 0
+    _write(b"".join(held))
+    return {}
+
+
+def _write(data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(1, view) :]
+
+
+def _inside(root: str, path: str) -> str:
+    """``path`` within the root; after a chroot its links cannot leave the root."""
+    inside = clean(path)
+    if not inside:
+        return root
+    full = f"{root.rstrip('/')}/{inside}"
+    if root != "/" and not os.path.realpath(full).startswith(os.path.realpath(root) + "/"):
+        raise ArchiveError(f"path {path!r} leaves the root")
+    return full
+
+
+def main() -> None:
+    """Do what ``argv[1]`` says and report."""
+    task = json.loads(sys.argv[1])
+    answer: dict[str, object]
+    try:
+        root = _inside(_confine(task["target"], task["compression"]), task["inside"])
+        answer = (_pack if task["action"] == "pack" else _unpack)(task, root)
+    except ArchiveError as error:
+        answer = {"error": str(error)}
+    except OSError as error:
+        message = os.strerror(error.errno) if error.errno else str(error)
+        if error.filename:
+            message = f"{message}: {error.filename}"
+        answer = {"error": message, "errno": error.errno}
+    except MemoryError:
+        answer = {"error": "the archive needs too much memory"}
+    # Beside the archive on standard output, what packing has to say goes to standard error.
+    os.write(2 if task["action"] == "pack" else 1, json.dumps(answer).encode())
+    os._exit(0)

@@ -1,0 +1,444 @@
+"""Entries of an archive become files below one directory, and nowhere else.
+
+No name in an archive is ever given to the kernel as it is.  A name is cleaned (one
+that leaves the root is refused), and the directories on its way are looked at one by
+one: a symbolic link among them is followed here, as if the root were ``/``, and what
+is written is never followed at all.  This holds without any privilege; where there is
+one, the child that does this is also chrooted (:mod:`palan.host.archive.child`),
+which is what counts when somebody else changes the tree meanwhile.
+
+An image layer says what it removes from the layers below with names:
+``.wh.<name>`` removes ``<name>``, ``.wh..wh..opq`` everything below the directory it
+stands in (OCI image specification, "Layer Filesystem Changeset").  In ``overlay``
+mode these become what overlayfs understands: a character device 0/0 and an extended
+attribute.
+"""
+
+# Thousands of files a second: strings and system calls, no path objects.
+# ruff: noqa: PTH101, PTH102, PTH106, PTH108, PTH115, PTH211
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from typing import Final, Literal
+
+from palan.host.archive.headers import ArchiveError, Entry, Kind, Truncated
+from palan.host.archive.reader import TarReader
+
+
+__all__ = ["OPAQUE", "WHITEOUT", "Extractor", "Whiteouts", "clean"]
+
+Whiteouts = Literal["overlay", "keep"]
+
+WHITEOUT: Final = ".wh."
+OPAQUE: Final = ".wh..wh..opq"
+
+_MAX_LINKS: Final = 40
+_MAX_DEPTH: Final = 2048
+_MAX_KNOWN: Final = 100_000
+_RESERVE: Final = 64 << 20
+_CHECK_SPACE_EVERY: Final = 64 << 20
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_ALLOWED_XATTRS: Final = frozenset(
+    ("security.capability", "system.posix_acl_access", "system.posix_acl_default")
+)
+
+
+def clean(name: str) -> str:
+    """``name`` as a path below the root: no ``.``, ``..``, double or outer slashes; "" is the root.
+
+    Raises:
+        ArchiveError: the name leaves the root, or is longer than Linux allows.
+    """
+    if len(name) > 4096:
+        raise ArchiveError("path is too long")
+    parts: list[str] = []
+    for part in name.split("/"):
+        if part in ("", "."):
+            continue
+        if part == "..":
+            if not parts:
+                raise ArchiveError(f"path {name!r} leaves the root of the archive")
+            parts.pop()
+        else:
+            parts.append(part)
+    return "/".join(parts)
+
+
+class Extractor:
+    """Unpacks archives into one directory.
+
+    Attributes:
+        entries: how many entries were unpacked.
+        size: bytes of all files, as long as they say they are.
+        implicit: directories that were made because something in them was unpacked,
+            without an entry of their own: nobody said what owner and mode they have.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        whiteouts: Whiteouts = "keep",
+        opaque_xattr: str = "trusted.overlay.opaque",
+        max_entries: int = 5_000_000,
+        no_overwrite_dir_non_dir: bool = False,
+        owner: tuple[int, int] | None = None,
+    ) -> None:
+        """Prepare to unpack.
+
+        Args:
+            root: the directory to unpack into; "/" after a chroot.
+            whiteouts: what ``.wh.`` names mean; ``keep`` takes them as ordinary names.
+            opaque_xattr: how overlayfs is told that a directory hides what is below.
+            max_entries: more entries than that are refused.
+            no_overwrite_dir_non_dir: refuse to replace a directory by something else
+                or something else by a directory.
+            owner: everything belongs to it, whatever the archive says.
+        """
+        self.entries = 0
+        self.size = 0
+        self.implicit: set[str] = {""}
+        self._root = root.rstrip("/")
+        self._overlay = whiteouts == "overlay"
+        self._opaque_xattr = opaque_xattr
+        self._max_entries = max_entries
+        self._strict = no_overwrite_dir_non_dir
+        self._owner = owner
+        self._privileged = os.geteuid() == 0
+        # Directories known to be real ones, by cleaned path, and where they really are.
+        self._known: dict[str, str] = {"": ""}
+        self._directories: dict[str, tuple[int, int]] = {}
+        self._unchecked = _CHECK_SPACE_EVERY
+
+    def _at(self, path: str) -> str:
+        return f"{self._root}/{path}"
+
+    # ---- where things are ---------------------------------------------------------
+
+    def _directory(self, path: str) -> str:
+        """Where the directory ``path`` really is, made if it is missing."""
+        known = self._known.get(path)
+        if known is not None:
+            return known
+        parent, _, name = path.rpartition("/")
+        real = self._resolve(self._directory(parent), name)
+        if len(self._known) >= _MAX_KNOWN:
+            self._known = {"": ""}
+        self._known[path] = real
+        return real
+
+    def _resolve(self, base: str, rest: str) -> str:
+        """Walk ``rest`` from the real directory ``base``, following links within the root."""
+        links = 0
+        pending = rest.split("/")[::-1]
+        here = base
+        while pending:
+            part = pending.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                here = here.rpartition("/")[0]
+                continue
+            there = f"{here}/{part}" if here else part
+            if there.count("/") > _MAX_DEPTH:
+                raise ArchiveError("path is too deep")
+            full = self._at(there)
+            try:
+                mode = os.lstat(full).st_mode
+            except FileNotFoundError:
+                self._make_implicit(there)
+                here = there
+                continue
+            if stat.S_ISLNK(mode):
+                links += 1
+                if links > _MAX_LINKS:
+                    raise ArchiveError(f"too many symbolic links on the way to {there!r}")
+                target = os.readlink(full)
+                if target.startswith("/"):
+                    here = ""
+                pending.extend(target.split("/")[::-1])
+                continue
+            if not stat.S_ISDIR(mode):
+                self._replace_whiteout(there)
+            here = there
+        return here
+
+    def _replace_whiteout(self, path: str) -> None:
+        """A directory after all, where something was removed: what was below stays hidden."""
+        info = os.lstat(self._at(path))
+        if not (self._overlay and stat.S_ISCHR(info.st_mode) and info.st_rdev == 0):
+            raise ArchiveError(f"{path!r} is not a directory")
+        os.unlink(self._at(path))
+        self._make_implicit(path)
+        self._make_opaque(path)
+
+    def _make_implicit(self, path: str) -> None:
+        full = self._at(path)
+        os.mkdir(full, 0o755)
+        if self._owner:
+            os.lchown(full, *self._owner)
+        self.implicit.add(path)
+
+    def _make_opaque(self, path: str) -> None:
+        try:
+            os.setxattr(self._at(path), self._opaque_xattr, b"y", follow_symlinks=False)
+        except PermissionError:
+            if self._privileged:
+                raise
+
+    def _clear(self, path: str, *, directory_wanted: bool) -> int:
+        """Make way for ``path``; says what was left there: 0 or the mode of a directory."""
+        full = self._at(path)
+        try:
+            info = os.lstat(full)
+        except FileNotFoundError:
+            return 0
+        if stat.S_ISDIR(info.st_mode):
+            if directory_wanted:
+                return info.st_mode
+            if self._strict:
+                raise ArchiveError(f"cannot overwrite directory {path!r} with non-directory")
+            _remove_tree(full)
+            self._forget(path)
+            return 0
+        if directory_wanted and self._strict:
+            raise ArchiveError(f"cannot overwrite non-directory {path!r} with directory")
+        if stat.S_ISLNK(info.st_mode):
+            self._forget(path)
+        os.unlink(full)
+        if directory_wanted and self._overlay and stat.S_ISCHR(info.st_mode) and not info.st_rdev:
+            return -1
+        return 0
+
+    def _forget(self, path: str) -> None:
+        """Something on the way to other paths has changed: look again from now on."""
+        self._known = {"": ""}
+        inside = path + "/"
+        for remembered in [p for p in self._directories if p == path or p.startswith(inside)]:
+            del self._directories[remembered]
+        self.implicit = {p for p in self.implicit if p != path and not p.startswith(inside)}
+
+    # ---- entries ------------------------------------------------------------------
+
+    def unpack(self, reader: TarReader) -> None:
+        """Unpack all entries that the reader still has.
+
+        Raises:
+            ArchiveError: the archive is damaged or asks for something forbidden.
+            OSError: the file system refuses.
+        """
+        for entry in reader:
+            self.entries += 1
+            if self.entries > self._max_entries:
+                raise ArchiveError(f"archive has more than {self._max_entries} entries")
+            self.add(entry, reader.content())
+        self.finish()
+
+    def finish(self) -> None:
+        """Give directories their modes and times, now that nothing is put into them any more."""
+        for path, (mode, mtime_ns) in sorted(self._directories.items(), reverse=True):
+            full = self._at(path)
+            os.chmod(full, mode)
+            os.utime(full, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
+        self._directories.clear()
+
+    def add(self, entry: Entry, content: Iterator[memoryview]) -> None:
+        """Unpack one entry."""
+        path = clean(entry.name)
+        parent, _, name = path.rpartition("/")
+        if self._overlay and name.startswith(WHITEOUT):
+            self._whiteout(self._directory(parent), name)
+            return
+        if path:
+            directory = self._directory(parent)
+            path = f"{directory}/{name}" if directory else name
+        kind = entry.kind
+        try:
+            if kind == Kind.FILE:
+                self._clear(path, directory_wanted=False)
+                self._file(path, entry, content)
+            elif kind == Kind.DIRECTORY:
+                self._make_directory(path, entry)
+            elif not path:
+                raise ArchiveError("the root of the archive is not a directory")
+            elif kind == Kind.SYMLINK:
+                self._clear(path, directory_wanted=False)
+                os.symlink(entry.linkname, self._at(path))
+                self._dress(path, entry)
+            elif kind == Kind.HARDLINK:
+                self._link(path, entry.linkname)
+            elif kind in (Kind.CHARACTER, Kind.BLOCK, Kind.FIFO):
+                self._clear(path, directory_wanted=False)
+                self._node(path, entry)
+            else:
+                raise ArchiveError(f"unhandled tar header type {kind!r}")
+        except (ValueError, OverflowError):  # a NUL in a name, a number beyond any kernel's
+            raise ArchiveError(f"invalid entry {entry.name!r}") from None
+
+    def _whiteout(self, directory: str, name: str) -> None:
+        if name == OPAQUE:
+            self._make_opaque(directory)
+            return
+        if name.startswith(WHITEOUT * 2):  # bookkeeping of aufs
+            return
+        hidden = name[len(WHITEOUT) :]
+        if hidden in ("", ".", ".."):
+            raise ArchiveError(f"invalid whiteout {name!r}")
+        path = f"{directory}/{hidden}" if directory else hidden
+        try:
+            mode = os.lstat(self._at(path)).st_mode
+        except FileNotFoundError:
+            os.mknod(self._at(path), stat.S_IFCHR, os.makedev(0, 0))
+            return
+        # The layer itself has the name, too; only what is below is meant.
+        if stat.S_ISDIR(mode):
+            self._make_opaque(path)
+
+    def _file(self, path: str, entry: Entry, content: Iterator[memoryview]) -> None:
+        if not path:
+            raise ArchiveError("the root of the archive is not a directory")
+        self.size += entry.size
+        self._watch_space(entry.stored)
+        handle = os.open(self._at(path), _CREATE, 0o600)
+        try:
+            if entry.sparse is None:
+                for piece in content:
+                    _write(handle, piece)
+            else:
+                _write_sparse(handle, entry, content)
+            owner = self._owner or (entry.uid, entry.gid)
+            if self._privileged:
+                os.fchown(handle, *owner)
+            os.fchmod(handle, entry.mode)
+            if entry.xattrs:
+                self._set_xattrs(handle, entry)
+            os.utime(handle, ns=(entry.mtime_ns, entry.mtime_ns))
+        finally:
+            os.close(handle)
+
+    def _make_directory(self, path: str, entry: Entry) -> None:
+        found = self._clear(path, directory_wanted=True) if path else stat.S_IFDIR
+        full = self._at(path)
+        if found <= 0:
+            os.mkdir(full, 0o700)
+        if found < 0:
+            self._make_opaque(path)
+        self._known[path] = path
+        self.implicit.discard(path)
+        self._directories[path] = (entry.mode, entry.mtime_ns)
+        if self._privileged:
+            os.lchown(full, *(self._owner or (entry.uid, entry.gid)))
+        if entry.xattrs:
+            self._set_xattrs(full, entry)
+
+    def _link(self, path: str, linkname: str) -> None:
+        target = clean(linkname)
+        parent, _, name = target.rpartition("/")
+        directory = self._directory(parent)
+        source = f"{directory}/{name}" if directory else name
+        if source == path:
+            return
+        try:
+            is_directory = stat.S_ISDIR(os.lstat(self._at(source)).st_mode)
+        except FileNotFoundError:
+            raise ArchiveError(f"hard link {path!r} to {linkname!r}, which is not there") from None
+        if is_directory:
+            raise ArchiveError(f"hard link {path!r} to a directory")
+        self._clear(path, directory_wanted=False)
+        os.link(self._at(source), self._at(path), follow_symlinks=False)
+
+    def _node(self, path: str, entry: Entry) -> None:
+        full = self._at(path)
+        if entry.kind == Kind.FIFO:
+            os.mkfifo(full, 0o600)
+        else:
+            kind = stat.S_IFCHR if entry.kind == Kind.CHARACTER else stat.S_IFBLK
+            major, minor = entry.device
+            if not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20):
+                raise ArchiveError(f"invalid device number of {path!r}")
+            try:
+                os.mknod(full, kind | 0o600, os.makedev(major, minor))
+            except PermissionError:
+                if self._privileged:
+                    raise
+                return  # nobody but root can, and a container is given its /dev anyway
+        self._dress(path, entry)
+        os.chmod(full, entry.mode)
+
+    def _dress(self, path: str, entry: Entry) -> None:
+        """Owner, attributes and time of what is neither file nor directory."""
+        full = self._at(path)
+        if self._privileged:
+            os.lchown(full, *(self._owner or (entry.uid, entry.gid)))
+        if entry.xattrs:
+            self._set_xattrs(full, entry)
+        os.utime(full, ns=(entry.mtime_ns, entry.mtime_ns), follow_symlinks=False)
+
+    def _set_xattrs(self, target: int | str, entry: Entry) -> None:
+        for name, value in entry.xattrs.items():
+            # Overlayfs obeys attributes of its own; an archive must not speak to it.
+            if name.startswith("user.overlay.") or not (
+                name.startswith("user.") or name in _ALLOWED_XATTRS
+            ):
+                continue
+            try:
+                if isinstance(target, int):
+                    os.setxattr(target, name, value)
+                else:
+                    os.setxattr(target, name, value, follow_symlinks=False)
+            except OSError as error:
+                # As other engines: a file system without attributes is no obstacle.
+                if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.EINVAL):
+                    raise
+
+    def _watch_space(self, coming: int) -> None:
+        """Fail before a file system is filled to the brim, not after."""
+        self._unchecked += coming
+        if self._unchecked < _CHECK_SPACE_EVERY:
+            return
+        self._unchecked = 0
+        space = os.statvfs(self._root or "/")
+        if space.f_bavail * space.f_frsize < coming + _RESERVE:
+            raise OSError(errno.ENOSPC, "no space left for unpacking")
+
+
+def _write(handle: int, piece: memoryview) -> None:
+    while piece:
+        piece = piece[os.write(handle, piece) :]
+
+
+def _write_sparse(handle: int, entry: Entry, content: Iterator[memoryview]) -> None:
+    piece = memoryview(b"")
+    for offset, length in entry.sparse or ():
+        os.lseek(handle, offset, os.SEEK_SET)
+        while length:
+            if not piece:
+                piece = next(content, memoryview(b""))
+                if not piece:
+                    raise Truncated
+            _write(handle, piece[:length])
+            taken = min(length, len(piece))
+            piece = piece[taken:]
+            length -= taken  # noqa: PLW2901 - counts down what is left of this piece
+    os.ftruncate(handle, entry.size)
+
+
+def _remove_tree(full: str) -> None:
+    """Remove a directory with all that is in it, without recursion: trees may be deep."""
+    pending = [full]
+    while pending:
+        here = pending[-1]
+        directories = []
+        with os.scandir(here) as found:
+            for item in found:
+                if item.is_dir(follow_symlinks=False):
+                    directories.append(item.path)
+                else:
+                    os.unlink(item.path)
+        if directories:
+            pending.extend(directories)
+        else:
+            os.rmdir(here)
+            pending.pop()

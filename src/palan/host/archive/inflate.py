@@ -1,0 +1,126 @@
+"""Compressed streams: telling what they are, and inflating them in bounded memory.
+
+gzip, bzip2 and xz come with Python; zstd is inflated by the ``zstd`` program, which
+whoever opens the stream starts (see :mod:`palan.host.archive.unpack`).
+"""
+
+import zlib
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import Final, Literal, Protocol
+
+from palan.host.archive.headers import ArchiveError, Truncated
+from palan.host.archive.reader import Source
+
+
+__all__ = ["Compression", "detect", "inflated", "prepare"]
+
+Compression = Literal["", "gzip", "bzip2", "xz", "zstd"]
+
+_MAGIC: Final[tuple[tuple[bytes, Compression], ...]] = (
+    (b"\x1f\x8b", "gzip"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\x00", "xz"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+)
+_PIECE: Final = 1 << 20
+_XZ_MEMORY: Final = 256 << 20
+
+
+def detect(head: bytes) -> Compression:
+    """What a stream beginning with ``head`` (six bytes suffice) is compressed with."""
+    for magic, name in _MAGIC:
+        if head.startswith(magic):
+            return name
+    return ""
+
+
+class _Decompressor(Protocol):
+    """What bz2 and lzma have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+
+
+def _gunzip(source: Source) -> Iterator[bytes]:
+    data = source()
+    while data:
+        stream = zlib.decompressobj(wbits=31)
+        piece = b""
+        while not stream.eof:
+            if not data and len(piece) < _PIECE:  # else there may be more of what was fed
+                data = source()
+                if not data:
+                    raise Truncated
+            try:
+                piece = stream.decompress(data, _PIECE)
+            except zlib.error as error:
+                raise ArchiveError(f"invalid gzip data: {error}") from None
+            if piece:
+                yield piece
+            data = stream.unconsumed_tail
+        data = stream.unused_data or source()
+        if data.startswith(b"\0"):  # padding after the last member, as tape programs leave
+            return
+
+
+def _plain(
+    source: Source, new: Callable[[], _Decompressor], errors: tuple[type[Exception], ...], name: str
+) -> Iterator[bytes]:
+    data = source()
+    while data:
+        stream = new()
+        while not stream.eof:
+            try:
+                piece = stream.decompress(data, _PIECE)
+            except errors as error:
+                raise ArchiveError(f"invalid {name} data: {error}") from None
+            data = b""
+            if piece:
+                yield piece
+            elif stream.needs_input:
+                data = source()
+                if not data:
+                    raise Truncated
+        data = stream.unused_data or source()
+
+
+def _pieces(source: Source, compression: Compression) -> Iterator[bytes]:
+    if compression == "gzip":
+        return _gunzip(source)
+    if compression == "bzip2":
+        import bz2  # noqa: PLC0415 - rare, see prepare()
+
+        return _plain(source, bz2.BZ2Decompressor, (OSError, ValueError), "bzip2")
+    if compression == "xz":
+        import lzma  # noqa: PLC0415 - rare, see prepare()
+
+        return _plain(
+            source, lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY), (lzma.LZMAError,), "xz"
+        )
+    raise ArchiveError(f"cannot inflate {compression} here")
+
+
+def prepare(compression: Compression) -> None:
+    """Import what inflating needs, for who cannot import any more later.
+
+    Not done for all when this module is imported: starting to unpack should be quick.
+    """
+    if compression in ("bzip2", "xz"):
+        import_module("bz2" if compression == "bzip2" else "lzma")
+
+
+def inflated(source: Source, compression: Compression) -> Source:
+    """The source's bytes, inflated.
+
+    The result raises :class:`ArchiveError` where the data is damaged.
+    """
+    if not compression:
+        return source
+    pieces = _pieces(source, compression)
+    return lambda: next(pieces, b"")

@@ -1,0 +1,58 @@
+"""Starting the confined child of this package, and understanding its answer."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, Any, Final
+
+from palan.host.archive.headers import ArchiveError
+
+
+__all__ = ["read_answer", "start"]
+
+_SOURCE: Final = str(Path(__file__).resolve().parents[3])
+_START: Final = f"""
+import sys
+sys.path.insert(0, {_SOURCE!r})
+from palan.host.archive.child import main
+main()
+"""
+
+
+def start(
+    task: dict[str, Any],
+    *,
+    stdin: IO[bytes] | int,
+    stdout: IO[bytes] | int,
+    stderr: IO[bytes] | int,
+) -> "subprocess.Popen[bytes]":
+    """Start the child with ``task``; without site packages, as it needs none."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _START, json.dumps(task)],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        env={"PATH": os.defpath},
+        cwd="/",
+    )
+
+
+def read_answer(data: bytes, status: int, errors: str = "") -> dict[str, Any]:
+    """What the child said.
+
+    Raises:
+        ArchiveError: the archive is at fault, or the child died.
+        OSError: the file system is.
+    """
+    try:
+        answer: dict[str, Any] = json.loads(data)
+    except ValueError:
+        last = (errors or data.decode("utf-8", "replace")).strip().rsplit("\n", 1)[-1]
+        raise ArchiveError(f"the archive process failed with status {status}: {last}") from None
+    if answer.get("errno"):
+        raise OSError(answer["errno"], answer["error"])
+    if "error" in answer:
+        raise ArchiveError(answer["error"])
+    return answer

@@ -1,0 +1,282 @@
+"""A tar stream, entry by entry, from a source that cannot go back.
+
+Nothing is trusted: every length that decides how much is held in memory has a bound,
+so that a reader needs a few megabytes whatever it is fed.  Data of entries is handed
+out in pieces as it comes and never held as a whole.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from palan.host.archive.headers import (
+    BLOCK,
+    ArchiveError,
+    Entry,
+    Kind,
+    Truncated,
+    decode_header,
+    decode_pax,
+    pax_number,
+)
+
+
+__all__ = ["Source", "TarReader"]
+
+Source = Callable[[], bytes]
+"""Gives the next bytes of a stream, as many as it likes, and ``b""`` at its end."""
+
+MAX_EXTENSION: Final = 1 << 20
+"""How long an extended header may be: xattrs are at most 64 KiB each, paths 4 KiB."""
+
+MAX_SPARSE: Final = 1 << 16
+"""How many pieces a sparse file may have."""
+
+_ZERO_BLOCK: Final = bytes(BLOCK)
+
+
+_EXTENSIONS: Final = frozenset((Kind.PAX, Kind.PAX_GLOBAL, Kind.GNU_LONG_NAME, Kind.GNU_LONG_LINK))
+
+
+class _Extensions:
+    """What headers before the header of an entry said about it."""
+
+    __slots__ = ("linkname", "name", "pax", "pending")
+
+    def __init__(self) -> None:
+        self.pending = False
+        self.name: str | None = None
+        self.linkname: str | None = None
+        self.pax: list[tuple[str, bytes]] = []
+
+    def add(self, kind: str, data: bytes) -> None:
+        if kind == Kind.PAX_GLOBAL:  # comments in practice; other engines ignore it, too
+            return
+        self.pending = True
+        if kind == Kind.PAX:
+            self.pax = decode_pax(data)
+        elif kind == Kind.GNU_LONG_NAME:
+            self.name = _c_string(data)
+        else:
+            self.linkname = _c_string(data)
+
+    def apply(self, entry: Entry) -> None:
+        if self.name is not None:
+            entry.name = self.name
+            if entry.kind == Kind.FILE and self.name.endswith("/"):
+                entry.kind = Kind.DIRECTORY
+                entry.size = entry.stored = 0
+        if self.linkname is not None:
+            entry.linkname = self.linkname
+        if self.pax:
+            entry.apply_pax(dict(self.pax))
+
+
+class TarReader:
+    """Iterates over the entries of a tar stream; :meth:`content` is the current one's data."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._buffer = b""
+        self._position = 0
+        self._remaining = 0
+        self._padding = 0
+
+    # ---- the stream as bytes ----------------------------------------------------
+
+    def _take(self, length: int, *, end_allowed: bool = False) -> bytes:
+        end = self._position + length
+        if end <= len(self._buffer):
+            data = self._buffer[self._position : end]
+            self._position = end
+            return data
+        parts = [self._buffer[self._position :]]
+        have = len(parts[0])
+        self._buffer = b""
+        self._position = 0
+        while have < length:
+            piece = self._source()
+            if not piece:
+                if have == 0 and end_allowed:
+                    return b""
+                raise Truncated
+            parts.append(piece)
+            have += len(piece)
+        last = parts[-1]
+        surplus = have - length
+        if surplus:
+            parts[-1] = last[:-surplus]
+            self._buffer = last
+            self._position = len(last) - surplus
+        return b"".join(parts)
+
+    def content(self) -> Iterator[memoryview]:
+        """The data of the current entry (what is left of it), in pieces."""
+        while self._remaining:
+            if self._position >= len(self._buffer):
+                self._buffer = self._source()
+                self._position = 0
+                if not self._buffer:
+                    raise Truncated
+            end = min(len(self._buffer), self._position + self._remaining)
+            piece = memoryview(self._buffer)[self._position : end]
+            self._position = end
+            self._remaining -= len(piece)
+            yield piece
+
+    def read(self, limit: int) -> bytes:
+        """All data of the current entry.
+
+        Raises:
+            ArchiveError: there are more than ``limit`` bytes.
+        """
+        if self._remaining > limit:
+            raise ArchiveError(f"entry is larger than {limit} bytes")
+        data = self._take(self._remaining)
+        self._remaining = 0
+        return data
+
+    def drain(self) -> None:
+        """Read the rest of the stream, whatever it is, and forget it."""
+        self._buffer = b""
+        self._position = 0
+        self._remaining = self._padding = 0
+        while self._source():
+            pass
+
+    # ---- the stream as entries --------------------------------------------------
+
+    def _skip_rest(self) -> None:
+        for _ in self.content():
+            pass
+        if self._padding:
+            self._take(self._padding)
+            self._padding = 0
+
+    def _extension(self, entry: Entry) -> bytes:
+        if entry.stored > MAX_EXTENSION:
+            raise ArchiveError("archive/tar: header field too long")
+        data = self._take(entry.stored)
+        self._take(-entry.stored % BLOCK)
+        return data
+
+    def __iter__(self) -> Iterator[Entry]:
+        extensions = _Extensions()
+        while True:
+            self._skip_rest()
+            block = self._take(BLOCK, end_allowed=not extensions.pending)
+            if not block or block == _ZERO_BLOCK:
+                # One block of zeros is an end, too: many programs write no second one.
+                if extensions.pending:
+                    raise Truncated
+                return
+            entry = decode_header(block)
+            if entry.kind in _EXTENSIONS:
+                extensions.add(entry.kind, self._extension(entry))
+                continue
+            extensions.apply(entry)
+            self._remaining = entry.stored
+            self._padding = -entry.stored % BLOCK
+            if entry.kind == Kind.GNU_SPARSE:
+                self._read_gnu_sparse(entry, block)
+            elif extensions.pax and entry.kind == Kind.FILE:
+                self._read_pax_sparse(entry, extensions.pax)
+            yield entry
+            extensions = _Extensions()
+
+    # ---- sparse files -----------------------------------------------------------
+
+    def _read_gnu_sparse(self, entry: Entry, header: bytes) -> None:
+        """The old GNU form: pieces in the header and in blocks after it."""
+        pieces = _gnu_pieces(header[386:482])
+        more = header[482]
+        while more:
+            block = self._take(BLOCK)
+            pieces += _gnu_pieces(block[:504])
+            more = block[504]
+            if len(pieces) > MAX_SPARSE:
+                raise ArchiveError("sparse file has too many pieces")
+        entry.kind = Kind.FILE
+        entry.size = _gnu_number(header[483:495])
+        entry.sparse = _checked(pieces, entry)
+
+    def _read_pax_sparse(self, entry: Entry, records: list[tuple[str, bytes]]) -> None:
+        """GNU's pax forms 0.0, 0.1 and 1.0."""
+        values = dict(records)
+        size = values.get("GNU.sparse.realsize", values.get("GNU.sparse.size"))
+        if size is None:
+            return
+        if "GNU.sparse.name" in values:
+            entry.name = _c_string(values["GNU.sparse.name"])
+        if values.get("GNU.sparse.major") == b"1":
+            numbers = self._sparse_map()
+        elif "GNU.sparse.map" in values:
+            numbers = [pax_number(part) for part in values["GNU.sparse.map"].split(b",") if part]
+        else:
+            numbers = [
+                pax_number(value)
+                for key, value in records
+                if key in ("GNU.sparse.offset", "GNU.sparse.numbytes")
+            ]
+        if len(numbers) % 2 or len(numbers) > 2 * MAX_SPARSE:
+            raise ArchiveError("archive/tar: invalid tar header")
+        entry.size = pax_number(size)
+        entry.sparse = _checked(list(zip(numbers[::2], numbers[1::2], strict=True)), entry)
+
+    def _sparse_map(self) -> list[int]:
+        """Form 1.0 keeps its map, in decimal lines, before the data."""
+        data = b""
+
+        def line() -> int:
+            nonlocal data
+            while b"\n" not in data:
+                if self._remaining < BLOCK or len(data) > BLOCK:
+                    raise ArchiveError("archive/tar: invalid tar header")
+                data += self._take(BLOCK)
+                self._remaining -= BLOCK
+            number, data = data.split(b"\n", 1)
+            return pax_number(number)
+
+        count = line()
+        if count > MAX_SPARSE:
+            raise ArchiveError("sparse file has too many pieces")
+        return [line() for _ in range(2 * count)]
+
+
+def _c_string(data: bytes) -> str:
+    return data.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+
+
+def _gnu_number(field: bytes) -> int:
+    if field[0] & 0x80:
+        return int.from_bytes(field[1:], "big")
+    digits = field.split(b"\0", 1)[0].strip()
+    try:
+        value = int(digits or b"0", 8)
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise ArchiveError("archive/tar: invalid tar header")
+    return value
+
+
+def _gnu_pieces(table: bytes) -> list[tuple[int, int]]:
+    pieces = []
+    for start in range(0, len(table) - 23, 24):
+        if not table[start]:
+            break
+        pieces.append(
+            (_gnu_number(table[start : start + 12]), _gnu_number(table[start + 12 : start + 24]))
+        )
+    return pieces
+
+
+def _checked(pieces: list[tuple[int, int]], entry: Entry) -> list[tuple[int, int]]:
+    """The pieces, if they are in order, within the file and no more than what is stored."""
+    end = 0
+    for offset, length in pieces:
+        if offset < end:
+            raise ArchiveError("archive/tar: invalid tar header")
+        end = offset + length
+    if end > entry.size or sum(length for _, length in pieces) > entry.stored:
+        raise ArchiveError("archive/tar: invalid tar header")
+    return pieces

@@ -1,0 +1,255 @@
+"""Unpacking archives that nobody vouches for: the side that starts the child.
+
+One call unpacks one stream into one directory, in a process of its own that is
+confined to it (:mod:`palan.host.archive.child`).  Blocking: call it in a thread.
+"""
+
+import contextlib
+import os
+import stat
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+from palan.host.archive.extract import Whiteouts
+from palan.host.archive.headers import ArchiveError
+from palan.host.archive.inflate import Compression
+from palan.host.archive.process import read_answer, start
+
+
+__all__ = ["Options", "Unpacked", "adopt_attributes", "unpack", "unpack_pieces"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to unpack."""
+
+    inside: str = "/"
+    """Where below the target, as a path; its links are followed, but never out of the target."""
+
+    digest: bool = True
+    """Compute the digest of the inflated stream."""
+
+    whiteouts: Whiteouts = "keep"
+    """``overlay`` turns ``.wh.`` names of an image layer into overlayfs's forms."""
+
+    opaque_xattr: str = "trusted.overlay.opaque"
+    """The attribute of an opaque directory in that form."""
+
+    no_overwrite_dir_non_dir: bool = False
+    """Refuse to replace a directory by something else, and the reverse."""
+
+    owner: tuple[int, int] | None = None
+    """Everything belongs to it, whatever the archive says."""
+
+
+DEFAULT: Final = Options()
+
+
+class Unpacked:
+    """What came out of an archive.
+
+    Attributes:
+        digest: ``sha256:`` digest of the inflated stream ("" if not asked for).
+        size: bytes of all files, as long as they say they are.
+        entries: how many entries there were.
+        implicit: directories without an entry of their own ("" is the root itself).
+    """
+
+    __slots__ = ("digest", "entries", "implicit", "size")
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        self.digest: str = answer["digest"]
+        self.size: int = answer["size"]
+        self.entries: int = answer["entries"]
+        self.implicit: list[str] = answer["implicit"]
+
+
+class _Child:
+    """The confined process, and a zstd before it where one is needed."""
+
+    def __init__(
+        self, target: Path, stdin: IO[bytes] | int, compression: Compression, options: Options
+    ) -> None:
+        self._inflater: subprocess.Popen[bytes] | None = None
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in wait()
+        if compression == "zstd":
+            try:
+                self._inflater = subprocess.Popen(
+                    ["zstd", "-dcq", "--no-progress", "-M128MB"],
+                    stdin=stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=self._errors,
+                )
+            except FileNotFoundError:
+                self._errors.close()
+                raise ArchiveError(
+                    "the archive is compressed with zstd: install the zstd program to unpack it"
+                ) from None
+            assert self._inflater.stdout  # noqa: S101 - for the type checker
+            stdin = self._inflater.stdout
+            compression = ""
+        task = {
+            "action": "unpack",
+            "target": str(target),
+            "compression": compression,
+            **asdict(options),
+        }
+        self._process = start(task, stdin=stdin, stdout=subprocess.PIPE, stderr=self._errors)
+        if self._inflater and self._inflater.stdout:
+            self._inflater.stdout.close()
+        self.input = (self._inflater or self._process).stdin
+
+    def wait(self) -> Unpacked:
+        """The child's answer.
+
+        Raises:
+            ArchiveError: the archive is at fault.
+            OSError: the file system is.
+        """
+        assert self._process.stdout  # noqa: S101 - for the type checker
+        with self._errors, self._process.stdout:
+            data = self._process.stdout.read()
+            self._process.wait()
+            inflater = self._inflater.wait() if self._inflater else 0
+            self._errors.seek(0)
+            errors = self._errors.read(4096).decode("utf-8", "replace").strip()
+        if inflater > 0:
+            raise ArchiveError(f"invalid zstd data: {errors}")
+        answer = read_answer(data, self._process.returncode, errors)
+        return Unpacked(answer)
+
+    def kill(self) -> None:
+        """End it, whatever it is doing."""
+        for process in (self._inflater, self._process):
+            if process is None:
+                continue
+            process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout):
+                if stream:
+                    with contextlib.suppress(OSError):
+                        stream.close()
+        self._errors.close()
+
+
+def unpack(
+    source: IO[bytes] | int,
+    target: Path,
+    compression: Compression,
+    options: Options = DEFAULT,
+) -> Unpacked:
+    """Unpack a stream that has a file descriptor, from where it stands.
+
+    Args:
+        source: the stream.
+        target: an existing directory; nothing outside is touched.
+        compression: what the stream is compressed with.
+        options: how to unpack.
+
+    Raises:
+        ArchiveError: the archive is damaged or asks for something forbidden.
+        OSError: the file system refuses.
+    """
+    child = _Child(target, source, compression, options)
+    try:
+        return child.wait()
+    except BaseException:
+        child.kill()
+        raise
+
+
+def unpack_pieces(
+    pieces: Iterable[bytes],
+    target: Path,
+    compression: Compression,
+    options: Options = DEFAULT,
+    *,
+    seen: Callable[[bytes], object] = lambda _: None,
+) -> Unpacked:
+    """Unpack a stream that comes in pieces; see :func:`unpack`.
+
+    All pieces are consumed, even when the child gave up before their end.
+
+    Args:
+        pieces: the stream.
+        target: an existing directory; nothing outside is touched.
+        compression: what the stream is compressed with.
+        options: how to unpack.
+        seen: called with every piece after the child got it (to keep or to hash it).
+    """
+    child = _Child(target, subprocess.PIPE, compression, options)
+    try:
+        assert child.input  # noqa: S101 - for the type checker
+        listening = True
+        for piece in pieces:
+            if listening:
+                try:
+                    child.input.write(piece)
+                except BrokenPipeError:
+                    listening = False
+            seen(piece)
+        with contextlib.suppress(BrokenPipeError):
+            child.input.close()
+        return child.wait()
+    except BaseException:
+        child.kill()
+        raise
+
+
+def adopt_attributes(target: Path, paths: Iterable[str], lower: Sequence[Path]) -> None:
+    """Give implicit directories of a layer what the layers below it say about them.
+
+    A layer need not contain an entry for every directory on the way to what it adds;
+    in the merged view such a directory must keep its owner, mode and time.
+
+    Args:
+        target: the unpacked layer.
+        paths: its implicit directories, relative; "" is the layer's root.
+        lower: the unpacked layers below, topmost first.
+    """
+    for path in sorted(paths, key=len, reverse=True):
+        for layer in lower:
+            found = _open_below(layer, path)
+            if found is None:
+                continue
+            try:
+                info = os.fstat(found)
+            finally:
+                os.close(found)
+            if not stat.S_ISDIR(info.st_mode):
+                break
+            ours = _open_below(target, path, directory=True)
+            if ours is not None:
+                try:
+                    os.fchown(ours, info.st_uid, info.st_gid)
+                    os.fchmod(ours, stat.S_IMODE(info.st_mode))
+                    os.utime(ours, ns=(info.st_mtime_ns, info.st_mtime_ns))
+                finally:
+                    os.close(ours)
+            break
+
+
+def _open_below(root: Path, path: str, *, directory: bool = False) -> int | None:
+    """Open ``path`` below ``root`` without following any link; None if that cannot be done."""
+    flags = os.O_NOFOLLOW | os.O_CLOEXEC
+    flags |= os.O_RDONLY | os.O_DIRECTORY if directory else os.O_PATH
+    parts = [part for part in path.split("/") if part]
+    here = os.open(root, os.O_PATH | os.O_CLOEXEC if parts else flags & ~os.O_NOFOLLOW)
+    try:
+        for number, part in enumerate(parts, 1):
+            last = number == len(parts)
+            there = os.open(
+                part,
+                flags if last else os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC,
+                dir_fd=here,
+            )
+            os.close(here)
+            here = there
+    except OSError:
+        os.close(here)
+        return None
+    return here
