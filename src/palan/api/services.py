@@ -7,7 +7,7 @@ from msgspec import field
 from palan.api._base import UNSET, Message, Request, Unset
 from palan.api._container_config import EmptyObject
 from palan.api._swarm_types import Annotations, ObjectVersion, SwarmObject
-from palan.api._task_spec import NetworkAttachmentConfig, TaskSpec
+from palan.api._task_spec import TaskSpec
 from palan.api.endpoint import Group, Header
 from palan.api.filters import Filters
 from palan.api.results import Json, NoContent, RawFrames
@@ -103,9 +103,6 @@ class ServiceSpec(Annotations):
     mode: ServiceMode = field(default_factory=ServiceMode)
     update_config: UpdateConfig | Unset = UNSET
     rollback_config: UpdateConfig | Unset = UNSET
-    networks: list[NetworkAttachmentConfig] | Unset = UNSET
-    """Where they stood before 1.25; the task's networks count, when it has any."""
-
     endpoint_spec: EndpointSpec | Unset = UNSET
 
 

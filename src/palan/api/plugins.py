@@ -1,0 +1,200 @@
+"""Managed plugins (``/plugins``): drivers that run in containers of their own."""
+
+from typing import Annotated
+
+from msgspec import field
+
+from palan.api._base import Request
+from palan.api._plugin_types import (
+    Plugin,
+    PluginArgs,
+    PluginConfig,
+    PluginDevice,
+    PluginEnv,
+    PluginInterface,
+    PluginLinux,
+    PluginMount,
+    PluginNetwork,
+    PluginPrivilege,
+    PluginRootFS,
+    PluginSettings,
+    PluginUser,
+)
+from palan.api._progress import JSONMessage
+from palan.api.endpoint import Group, Header
+from palan.api.filters import Filters
+from palan.api.results import NO_CONTENT, ByteSource, Json, Messages, NoContent
+from palan.api.version import Version
+
+
+__all__ = [
+    "Plugin",
+    "PluginArgs",
+    "PluginConfig",
+    "PluginCreate",
+    "PluginDevice",
+    "PluginDisable",
+    "PluginEnable",
+    "PluginEnv",
+    "PluginInspect",
+    "PluginInterface",
+    "PluginLinux",
+    "PluginList",
+    "PluginMount",
+    "PluginNetwork",
+    "PluginPrivilege",
+    "PluginPrivileges",
+    "PluginPull",
+    "PluginPush",
+    "PluginRemove",
+    "PluginRootFS",
+    "PluginSet",
+    "PluginSettings",
+    "PluginUpgrade",
+    "PluginUser",
+    "group",
+]
+
+group = Group("plugins", "Drivers that run in containers of their own.")
+
+
+@group.endpoint("GET", "/plugins", operation="list", result=Json(list[Plugin]))
+class PluginList(Request):
+    """List installed plugins.
+
+    Filters: capability, enabled.
+    """
+
+    filters: Filters = field(default_factory=Filters)
+
+
+@group.endpoint(
+    "GET", "/plugins/privileges", operation="privileges", result=Json(list[PluginPrivilege])
+)
+class PluginPrivileges(Request):
+    """Tell what a plugin wants to be allowed, before it is installed."""
+
+    remote: str
+    """A reference to the plugin in its registry."""
+
+    registry_auth: Annotated[str, Header("X-Registry-Auth")] = ""
+
+
+@group.endpoint(
+    "POST", "/plugins/pull", operation="pull", result=Messages(JSONMessage), raises=(404, 409)
+)
+class PluginPull(Request):
+    """Install a plugin from a registry; it is not enabled yet."""
+
+    remote: str
+    """A reference to the plugin in its registry."""
+
+    name: str = ""
+    """The name to give it here; empty is ``remote``."""
+
+    body: list[PluginPrivilege] = field(default_factory=list)
+    """What it is allowed, which must be all that it wants."""
+
+    registry_auth: Annotated[str, Header("X-Registry-Auth")] = ""
+
+
+@group.endpoint(
+    "GET", "/plugins/{name...}/json", operation="inspect", result=Json(Plugin), raises=(404,)
+)
+class PluginInspect(Request):
+    """Inspect a plugin."""
+
+    name: str
+
+
+@group.endpoint(
+    "DELETE", "/plugins/{name...}", operation="remove", result=NoContent(200), raises=(404, 409)
+)
+class PluginRemove(Request):
+    """Remove a plugin."""
+
+    name: str
+    force: bool = False
+    """Also when it is enabled."""
+
+
+@group.endpoint(
+    "POST",
+    "/plugins/{name...}/enable",
+    operation="enable",
+    result=NoContent(200),
+    raises=(404, 409),
+)
+class PluginEnable(Request):
+    """Start a plugin."""
+
+    name: str
+    timeout: int
+    """Seconds to wait for its socket; clients must give it, 0 is the engine's default."""
+
+
+@group.endpoint(
+    "POST",
+    "/plugins/{name...}/disable",
+    operation="disable",
+    result=NoContent(200),
+    raises=(404, 409),
+)
+class PluginDisable(Request):
+    """Stop a plugin."""
+
+    name: str
+    force: bool = False
+    """Also when something uses it."""
+
+
+@group.endpoint(
+    "POST",
+    "/plugins/{name...}/upgrade",
+    operation="upgrade",
+    result=Messages(JSONMessage),
+    raises=(404, 409),
+    since=Version(1, 26),
+)
+class PluginUpgrade(Request):
+    """Replace a disabled plugin by another version; its settings stay."""
+
+    name: str
+    remote: str
+    """A reference to the new version in its registry."""
+
+    body: list[PluginPrivilege] = field(default_factory=list)
+    """What it is allowed, which must be all that it wants."""
+
+    registry_auth: Annotated[str, Header("X-Registry-Auth")] = ""
+
+
+@group.endpoint("POST", "/plugins/create", operation="create", result=NO_CONTENT, raises=(409,))
+class PluginCreate(Request):
+    """Make a plugin from a tar archive of its ``config.json`` and ``rootfs``."""
+
+    name: str
+    body: ByteSource
+
+
+@group.endpoint(
+    "POST",
+    "/plugins/{name...}/push",
+    operation="push",
+    result=Messages(JSONMessage),
+    raises=(404,),
+)
+class PluginPush(Request):
+    """Push a plugin to its registry."""
+
+    name: str
+    registry_auth: Annotated[str, Header("X-Registry-Auth")] = ""
+
+
+@group.endpoint("POST", "/plugins/{name...}/set", operation="set", result=NO_CONTENT, raises=(404,))
+class PluginSet(Request):
+    """Change a disabled plugin's settings."""
+
+    name: str
+    body: list[str] = field(default_factory=list)
+    """``NAME=value`` for a variable, ``name.field=value`` for a mount or a device."""
