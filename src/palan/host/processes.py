@@ -1,0 +1,191 @@
+"""Processes of the host, told apart from later ones with the same number.
+
+A process id is used again after its process was reaped.  What is remembered of a
+process is therefore its id together with its start time and the machine's boot id.
+"""
+
+import contextlib
+import os
+import signal
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+
+__all__ = [
+    "ProcessStatus",
+    "boot_id",
+    "children",
+    "cmdline",
+    "descendants",
+    "environment",
+    "is_alive",
+    "kill",
+    "open_pidfd",
+    "parse_stat",
+    "ppid",
+    "start_time",
+    "status",
+]
+
+_PROC: Final = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStatus:
+    """What ``/proc/<pid>/stat`` tells (proc(5)).
+
+    Attributes:
+        pid: its id.
+        name: the name of its program, shortened to 15 bytes.
+        state: ``R`` running, ``S`` or ``D`` sleeping, ``T`` stopped, ``Z`` dead and not reaped.
+        ppid: its parent.
+        session: its session.
+        start_time: clock ticks after boot.
+    """
+
+    pid: int
+    name: str
+    state: str
+    ppid: int
+    session: int
+    start_time: int
+
+
+def parse_stat(data: bytes) -> ProcessStatus:
+    """Read the contents of a ``stat`` file; the program's name in it may hold anything."""
+    opening, closing = data.index(b"("), data.rindex(b")")
+    rest = data[closing + 2 :].split()
+    return ProcessStatus(
+        pid=int(data[:opening]),
+        name=os.fsdecode(data[opening + 1 : closing]),
+        state=rest[0].decode(),
+        ppid=int(rest[1]),
+        session=int(rest[3]),
+        start_time=int(rest[19]),
+    )
+
+
+def status(pid: int) -> ProcessStatus | None:
+    """What a process does; None when there is none of that number."""
+    try:
+        return parse_stat((_PROC / str(pid) / "stat").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def start_time(pid: int) -> int | None:
+    """When a process began, in clock ticks after boot; None when there is none."""
+    found = status(pid)
+    return None if found is None else found.start_time
+
+
+def ppid(pid: int) -> int | None:
+    """The parent of a process; None when there is no such process."""
+    found = status(pid)
+    return None if found is None else found.ppid
+
+
+def is_alive(pid: int, started: int | None = None) -> bool:
+    """Whether a process runs.
+
+    Args:
+        pid: its id.
+        started: its start time, as :func:`start_time` gave it; a process with another
+            one is another process.  None to take any.
+    """
+    found = status(pid) if pid > 0 else None
+    if found is None or found.state in ("Z", "X"):
+        return False
+    return started is None or found.start_time == started
+
+
+def open_pidfd(pid: int, started: int | None = None) -> int:
+    """A descriptor that stands for a process and becomes readable at its end.
+
+    Raises:
+        ProcessLookupError: there is none, or it is another one than that of ``started``.
+    """
+    fd = os.pidfd_open(pid)
+    # Looked at only now: what the descriptor stands for cannot be replaced any more.
+    if started is not None and start_time(pid) != started:
+        os.close(fd)
+        raise ProcessLookupError(f"process {pid} is not the one that started at {started}")
+    return fd
+
+
+def kill(pid: int, number: int = signal.SIGKILL, *, started: int | None = None) -> bool:
+    """Send a signal to a process.
+
+    Args:
+        pid: its id.
+        number: of the signal.
+        started: its start time; another process of the same number is not harmed.
+
+    Returns:
+        False when there is no such process any more.
+    """
+    if pid <= 0:
+        raise ValueError(f"not a single process: {pid}")
+    try:
+        if started is None:
+            os.kill(pid, number)
+            return True
+        fd = open_pidfd(pid, started)
+    except ProcessLookupError:
+        return False
+    try:
+        signal.pidfd_send_signal(fd, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def children(pid: int) -> list[int]:
+    """The processes whose parent is ``pid``."""
+    found: list[int] = []
+    try:
+        for thread in (_PROC / str(pid) / "task").iterdir():
+            with contextlib.suppress(ProcessLookupError):
+                found.extend(map(int, (thread / "children").read_text().split()))
+    except FileNotFoundError:
+        # The process has gone, or the kernel does not list children.
+        everyone = (status(int(path.name)) for path in _PROC.iterdir() if path.name.isdigit())
+        return [entry.pid for entry in everyone if entry is not None and entry.ppid == pid]
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """The children of a process, their children, and so on; parents first."""
+    found = children(pid)
+    for child in found:
+        found.extend(children(child))  # the loop goes on with these
+    return found
+
+
+def _zero_separated(path: Path) -> list[str]:
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [os.fsdecode(item) for item in data.split(b"\0")[:-1]] if data else []
+
+
+def cmdline(pid: int) -> list[str]:
+    """The arguments of a process; none when it is gone, dead or a kernel thread."""
+    return _zero_separated(_PROC / str(pid) / "cmdline")
+
+
+def environment(pid: int) -> dict[str, str]:
+    """The environment that a process was started with."""
+    entries = (item.partition("=") for item in _zero_separated(_PROC / str(pid) / "environ"))
+    return {name: value for name, equals, value in entries if equals}
+
+
+@cache
+def boot_id() -> str:
+    """What changes with each boot of the machine, after which no remembered process is left."""
+    return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
