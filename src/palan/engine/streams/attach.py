@@ -1,0 +1,349 @@
+"""Clients attached to a process: its output as it comes, their input to it.
+
+A process has an :class:`AttachPoint`, a client on it an :class:`AttachSession`.  Clients
+may come before the process is there (``docker run`` attaches and only then starts): they
+wait, and are connected between the creation of the process and its start, so that its
+first output reaches them.
+
+Each session has a connection of its own to conmon's attach socket, on which a packet is
+a read of conmon's from the process: a byte that names the stream, and up to 8 KiB.  The
+kernel's socket buffer is all that is between conmon and the client: when a client does
+not read, conmon stops reading from the process, as dockerd would.  Nothing is dropped.
+
+Stdin is conmon's to close, and it does so as soon as *any* attached client closes or
+half-closes its connection, unless it was told never to (``--leave-stdin-open``, what a
+container that keeps its stdin open has).  With stdin to be closed after its first user,
+a client that only looks on must therefore not disconnect: what is left of its connection
+is kept, shut down for reading, until the process has ended.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Final
+
+from palan.api.frames import STDERR, STDOUT
+from palan.engine.streams.detach_keys import DetachKeys
+from palan.engine.streams.packets import PacketBatch
+
+
+__all__ = ["AttachPoint", "AttachSession", "OutputSession"]
+
+PACKET: Final = 32 * 1024
+"""The most that conmon takes of a packet; what is longer would be cut off."""
+
+SETTLE_TIMEOUT: Final = 10.0
+"""How long, in seconds, the end of output may wait for the exit to be noted."""
+
+_BACKLOG_RETRY: Final = 0.005
+
+
+class OutputSession:
+    """A session that only shows something: a log, or why a process could not start."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], *, tty: bool) -> None:
+        self.tty = tty
+        self._chunks = chunks
+
+    async def output(self) -> AsyncIterator[bytes]:
+        """What there is to show."""
+        async for chunk in self._chunks:
+            yield chunk
+
+    async def write(self, data: bytes) -> None:
+        """Nobody reads input."""
+
+    async def close_input(self) -> None:
+        """Nobody reads input."""
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class AttachPoint:
+    """Where clients attach to one process: a container's, or an exec's.
+
+    Args:
+        tty: its streams are a terminal.
+        stdin: it has a stdin that clients may write to.
+        stdin_once: its stdin is closed when the first client that had it is done.
+    """
+
+    def __init__(self, *, tty: bool, stdin: bool, stdin_once: bool) -> None:
+        self.tty = tty
+        self.stdin = stdin
+        self.stdin_once = stdin_once
+        self.sessions: set[AttachSession] = set()
+        self._directory: Path | None = None
+        self._kept: list[socket.socket] = []
+        self._settled = asyncio.Event()
+
+    @property
+    def closes_stdin(self) -> bool:
+        """Whether conmon is to close stdin; else it gets ``--leave-stdin-open``."""
+        return self.stdin and self.stdin_once and not self.tty
+
+    async def attach(
+        self,
+        *,
+        stdin: bool = False,
+        stdout: bool = False,
+        stderr: bool = False,
+        detach_keys: bytes = b"",
+        replay: AsyncIterator[bytes] | None = None,
+        detached: Callable[[], None] | None = None,
+    ) -> "AttachSession":
+        """Attach a client, now or when the process is there.
+
+        Args:
+            stdin: what it sends is input, if the process takes any.
+            stdout: it gets stdout.
+            stderr: it gets stderr; a terminal has none.
+            detach_keys: bytes that detach, looked for on a terminal only (as in dockerd).
+            replay: is sent first.
+            detached: is called if the client detaches by those keys.
+        """
+        session = AttachSession(
+            self,
+            stdin=stdin and self.stdin,
+            streams=[name for name, on in ((STDOUT, stdout), (STDERR, stderr)) if on],
+            keys=DetachKeys(detach_keys if self.tty else b""),
+            replay=replay,
+            detached=detached,
+        )
+        self.sessions.add(session)
+        if not (session.stdin or stdout or stderr):
+            session.give_up()
+        elif self._directory is not None:
+            try:
+                session.connected(await _connect(self._directory))
+            except (FileNotFoundError, ConnectionRefusedError):  # it has just ended
+                session.give_up()
+        return session
+
+    async def opened(self, directory: Path) -> None:
+        """The process was created: connect the clients that wait.  Then it may be started.
+
+        Args:
+            directory: where conmon has its attach socket.
+
+        Raises:
+            OSError: conmon does not answer.
+        """
+        self._settled.clear()
+        self._directory = directory
+        for session in list(self.sessions):
+            if session.waiting:
+                session.connected(await _connect(directory))
+
+    def ended(self) -> None:
+        """The process has ended (or could not be started) and that was noted."""
+        self._directory = None
+        self._settled.set()
+        for session in list(self.sessions):
+            session.give_up()
+        for connection in self._kept:
+            connection.close()
+        self._kept.clear()
+
+    async def settled(self) -> None:
+        """Wait until the end was noted, so that who sees the output end may ask for it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_TIMEOUT):
+                await self._settled.wait()
+
+    def release(self, session: "AttachSession", connection: socket.socket | None) -> None:
+        """A session is over."""
+        self.sessions.discard(session)
+        if connection is None:
+            return
+        if self.closes_stdin and not session.stdin and self._directory is not None:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RD)
+            self._kept.append(connection)
+        else:
+            connection.close()
+
+
+async def _connect(directory: Path) -> socket.socket:
+    """Connect to the attach socket in a directory, however long its path."""
+    connection = socket.socket(
+        socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+    )
+    try:
+        parent = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            while True:
+                try:
+                    connection.connect(f"/proc/self/fd/{parent}/attach")
+                except BlockingIOError:  # conmon lets ten clients wait for being accepted
+                    await asyncio.sleep(_BACKLOG_RETRY)
+                else:
+                    return connection
+        finally:
+            os.close(parent)
+    except BaseException:
+        connection.close()
+        raise
+
+
+class AttachSession:
+    """One client on one process; a :class:`palan.api.results.Session`.
+
+    Attributes:
+        tty: output is raw.
+        stdin: what the client sends is input.
+        detached: the client has pressed the keys to detach.
+    """
+
+    def __init__(
+        self,
+        point: AttachPoint,
+        *,
+        stdin: bool,
+        streams: list[int],
+        keys: DetachKeys,
+        replay: AsyncIterator[bytes] | None,
+        detached: Callable[[], None] | None,
+    ) -> None:
+        self.tty = point.tty
+        self.stdin = stdin
+        self.detached = False
+        self._point = point
+        self._batch = PacketBatch(streams, tty=point.tty)
+        self._keys = keys
+        self._replay = replay
+        self._on_detach = detached
+        self._loop = asyncio.get_running_loop()
+        self._connection: socket.socket | None = None
+        self._ready = asyncio.Event()
+        self._over = asyncio.Event()
+        self._readable: asyncio.Future[None] | None = None
+
+    # ---- what the point tells ---------------------------------------------------
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it has no connection yet and still wants one."""
+        return not self._ready.is_set()
+
+    def connected(self, connection: socket.socket) -> None:
+        """The process is there."""
+        if self._over.is_set():
+            self._point.release(self, connection)
+            return
+        self._connection = connection
+        self._ready.set()
+
+    def give_up(self) -> None:
+        """The process has ended; a session without a connection has nothing to wait for."""
+        if self._connection is None:
+            self._end()
+
+    # ---- Session ----------------------------------------------------------------
+
+    async def output(self) -> AsyncIterator[bytes]:
+        """Output as it comes: raw with a TTY, else frames, joined to large pieces."""
+        if self._replay is not None:
+            async for chunk in self._replay:
+                yield chunk
+        await self._ready.wait()
+        connection, batch, over = self._connection, self._batch, self._over
+        if connection is None:
+            return
+        while not over.is_set():
+            more = batch.receive(connection)
+            if chunk := batch.take():
+                yield chunk
+            elif not more:
+                await self._point.settled()
+                return
+            else:
+                await self._wait_readable(connection)
+
+    async def write(self, data: bytes) -> None:
+        """Hand input to the process; waits when the process does not read."""
+        if not self.stdin:
+            return
+        data = self._keys.feed(data)
+        await self._ready.wait()
+        for start in range(0, len(data), PACKET):
+            if not await self._send(data[start : start + PACKET]):
+                return
+        if self._keys.pressed and not self.detached:
+            self.detached = True
+            if self._on_detach is not None:
+                self._on_detach()
+            self._end()
+
+    async def close_input(self) -> None:
+        """The client has no more input.
+
+        The process learns of it if its stdin is closed after its first user.  Otherwise
+        the session is over, as with dockerd: that client can do nothing more for it.
+        """
+        if not self.stdin:
+            return
+        await self._ready.wait()
+        if not self._point.closes_stdin:
+            self._end()
+        elif self._connection is not None and not self._over.is_set():
+            with contextlib.suppress(OSError):
+                self._connection.shutdown(socket.SHUT_WR)
+
+    async def close(self) -> None:
+        """Detach; idempotent."""
+        self._end()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._loop.remove_reader(connection)
+            self._loop.remove_writer(connection)
+        self._point.release(self, connection)
+
+    # ---- inside -----------------------------------------------------------------
+
+    def _end(self) -> None:
+        self._over.set()
+        self._ready.set()
+        if self._readable is not None and not self._readable.done():
+            self._readable.set_result(None)
+
+    async def _wait_readable(self, connection: socket.socket) -> None:
+        self._readable = readable = self._loop.create_future()
+        self._loop.add_reader(connection, _resolve, readable)
+        try:
+            await readable
+        finally:
+            self._readable = None
+            if connection.fileno() >= 0:
+                self._loop.remove_reader(connection)
+
+    async def _send(self, packet: bytes) -> bool:
+        """Send a packet; whether there is still somebody to send to."""
+        while not self._over.is_set() and self._connection is not None:
+            connection = self._connection
+            try:
+                connection.send(packet)
+            except BlockingIOError:
+                writable = self._loop.create_future()
+                self._loop.add_writer(connection, _resolve, writable)
+                over = asyncio.ensure_future(self._over.wait())
+                try:
+                    await asyncio.wait((writable, over), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    over.cancel()
+                    if connection.fileno() >= 0:
+                        self._loop.remove_writer(connection)
+            except OSError:  # the process has ended
+                return False
+            else:
+                return True
+        return False
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

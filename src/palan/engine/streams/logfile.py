@@ -1,0 +1,297 @@
+"""conmon's log format, and the frames that Docker's clients expect of it.  No I/O here.
+
+A record is a line of conmon's ``k8s-file`` driver::
+
+    2026-11-23T13:00:00.123456789+00:00 stdout F a whole line
+    2026-11-23T13:00:00.123456789+00:00 stdout P a piece of a line
+
+The time has a fixed width and is in conmon's time zone, which we make UTC.  A piece
+ends where conmon's read from the container ended without a newline; the line goes on
+with the next record of the same stream.  As dockerd does, we join the pieces and hand
+on a line when it is complete, has 16 KiB, or when there will be no more.
+
+Whole lines are by far the most common.  For a block of nothing else, the work is a few
+operations on bytes and one list comprehension; everything else goes record by record.
+"""
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from palan.api.frames import STDERR, STDOUT
+
+
+__all__ = ["PREFIX", "LogFramer", "LogOptions", "record_time"]
+
+PREFIX: Final = len("2026-11-23T13:00:00.123456789+00:00 stdout F ")
+"""How many bytes stand before the content of a record."""
+
+LONGEST: Final = 16 * 1024
+"""A line longer than this is handed on in pieces (dockerd's limit)."""
+
+_SECONDS: Final = len("2026-11-23T13:00:00")
+_FRACTION: Final = len("2026-11-23T13:00:00.123456789")
+_TIME: Final = len("2026-11-23T13:00:00.123456789+00:00")
+_STREAM_AT: Final = _TIME + len(" std")  # where stdout and stderr differ
+_TAG_AT: Final = _TIME + len(" stdout ")
+_OUT: Final = ord("o")
+_ERR: Final = ord("e")
+_STREAMS: Final = {b" stdout ": STDOUT, b" stderr ": STDERR}
+_TAGS: Final = (b"F ", b"P ")
+_UTC: Final = b"+00:00"
+_HEADER: Final = struct.Struct(">BxxxL")
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """What of a log is wanted, and how.
+
+    Attributes:
+        stdout: hand on what was written to stdout.
+        stderr: likewise.
+        tty: raw bytes, as there is only one stream; otherwise frames.
+        timestamps: put the time before each line.
+        details: put this before each line, after the time; None for nothing.
+        since: nothing older than this, in nanoseconds since the epoch; None for no limit.
+        until: likewise, nothing newer.
+    """
+
+    stdout: bool = True
+    stderr: bool = True
+    tty: bool = False
+    timestamps: bool = False
+    details: bytes | None = None
+    since: int | None = None
+    until: int | None = None
+
+
+def record_time(record: bytes) -> int | None:
+    """The time of a record in nanoseconds since the epoch; None if it is no record."""
+    try:
+        moment = datetime.fromisoformat(
+            (record[:_SECONDS] + record[_FRACTION:_TIME]).decode("ascii")
+        )
+        if moment.tzinfo is None or record[_SECONDS : _SECONDS + 1] != b".":
+            return None
+        return int(moment.timestamp()) * 10**9 + int(record[_SECONDS + 1 : _FRACTION])
+    except ValueError:
+        return None
+
+
+def _stamp(record: bytes) -> bytes:
+    """The time of a record as dockerd prints it: always UTC, always nine digits."""
+    if record[_FRACTION:_TIME] == _UTC:
+        return record[:_FRACTION] + b"Z "
+    moment = datetime.fromisoformat((record[:_SECONDS] + record[_FRACTION:_TIME]).decode("ascii"))
+    day = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S").encode("ascii")
+    return day + record[_SECONDS:_FRACTION] + b"Z "
+
+
+class _Headers(dict[int, bytes]):
+    """Headers of frames by the length of the record, made when first needed."""
+
+    def __init__(self, stream: int, extra: int) -> None:
+        super().__init__()
+        self._stream = stream
+        self._extra = extra + 1 - PREFIX  # 1: the newline, which the record was split at
+
+    def __missing__(self, length: int) -> bytes:
+        if length < PREFIX:
+            raise ValueError(length)
+        header = self[length] = _HEADER.pack(self._stream, length + self._extra)
+        return header
+
+
+class _Unlimited(dict[int, bytes]):
+    """No headers, for a TTY, but still a check that a record has its prefix."""
+
+    def __missing__(self, length: int) -> bytes:
+        if length < PREFIX:
+            raise ValueError(length)
+        self[length] = b""
+        return b""
+
+
+class LogFramer:
+    """Turns a log, however it is cut into pieces, into what a client is sent.
+
+    Args:
+        options: what is wanted.
+        skip: so many bytes are read only for the beginnings of lines that end later;
+            lines that end within them are dropped.
+
+    Attributes:
+        done: nothing more will come, because ``until`` has been passed.
+    """
+
+    def __init__(self, options: LogOptions, *, skip: int = 0) -> None:
+        self.done = False
+        self._options = options
+        self._skip = skip
+        self._rest = b""
+        self._lines: dict[int, bytearray] = {}
+        self._stamps: dict[int, bytes] = {}
+        self._middle: set[int] = set()
+        self._since = options.since
+        details = options.details or b""
+        self._details = details
+        extra = len(details) + (_FRACTION + len("Z ") if options.timestamps else 0)
+        make: Callable[[int], dict[int, bytes]] = (
+            (lambda _: _Unlimited()) if options.tty else (lambda stream: _Headers(stream, extra))
+        )
+        self._stdout = make(STDOUT)
+        self._stderr = make(STDERR)
+
+    def feed(self, data: bytes) -> bytes:
+        """Add the next bytes of the log; what is ready for the client because of them."""
+        if self.done:
+            return b""
+        end = data.rfind(b"\n")
+        if end < 0:
+            self._rest += data
+            return b""
+        block = self._rest + data[:end] if self._rest else data[:end]
+        self._rest = data[end + 1 :]
+        if self._skip or self._lines or self._middle or not self._is_plain(block):
+            return self._slowly(block)
+        try:
+            return self._quickly(block)
+        except ValueError:  # torn records, as a full disk leaves them
+            return self._slowly(block)
+
+    def finish(self) -> bytes:
+        """There is no more: lines without an end."""
+        self._rest = b""
+        out = [self._flush(stream, b"") for stream in list(self._lines)]
+        self._middle.clear()
+        return b"".join(out)
+
+    def _is_plain(self, block: bytes) -> bool:
+        """Whether a block has whole lines only, all of them wanted.
+
+        A text that looks like a part of a prefix makes this false, not wrong.
+        """
+        options = self._options
+        if b" stdout P " in block or b" stderr P " in block:
+            return False
+        if self._since is not None:
+            first = record_time(block)
+            if first is None or first < self._since:
+                return False
+            self._since = None  # times go forward; from here on, all of them are wanted
+        if options.until is not None:
+            last = record_time(block[block.rfind(b"\n") + 1 :])
+            if last is None or last > options.until:
+                return False
+        return not options.timestamps or block[_FRACTION:_TIME] == _UTC
+
+    def _quickly(self, block: bytes) -> bytes:
+        options, out, details = self._options, self._stdout, self._details
+        lines = block.split(b"\n")
+        if b" stderr F " in block:
+            heads = self._heads(lines)
+        elif not options.stdout:
+            return b""
+        elif not (options.timestamps or details):
+            parts = [out[len(line)] + line[PREFIX:] for line in lines]
+            parts.append(b"")
+            return b"\n".join(parts)
+        else:
+            heads = [out[len(line)] for line in lines]
+        if options.timestamps:
+            between = b"Z " + details
+            parts = [
+                head + line[:_FRACTION] + between + line[PREFIX:]
+                for head, line in zip(heads, lines, strict=True)
+            ]
+        else:
+            parts = [
+                head + details + line[PREFIX:] for head, line in zip(heads, lines, strict=True)
+            ]
+        if not parts:
+            return b""
+        parts.append(b"")
+        return b"\n".join(parts)
+
+    def _heads(self, lines: list[bytes]) -> list[bytes]:
+        """The headers for lines of both streams; ``lines`` keeps those that are wanted.
+
+        Raises:
+            ValueError: not all of them are records.
+        """
+        options = self._options
+        try:
+            if not (options.stdout and options.stderr):
+                wanted = _OUT if options.stdout else _ERR
+                lines[:] = [line for line in lines if line[_STREAM_AT] == wanted]
+            tables = {_OUT: self._stdout, _ERR: self._stderr}
+            return [tables[line[_STREAM_AT]][len(line)] for line in lines]
+        except LookupError:
+            raise ValueError(lines) from None
+
+    def _slowly(self, block: bytes) -> bytes:
+        options = self._options
+        out: list[bytes] = []
+        for record in block.split(b"\n"):
+            skipped = self._skip > 0
+            if skipped:
+                self._skip -= len(record) + 1
+            stream = _STREAMS.get(record[_TIME:_TAG_AT])
+            tag = record[_TAG_AT:PREFIX]
+            if stream is None or tag not in _TAGS:
+                continue
+            if not (options.stdout if stream == STDOUT else options.stderr):
+                continue
+            if not self._in_time(record):
+                if self.done:
+                    break
+                continue
+            whole = tag == b"F "
+            if skipped and whole:
+                self._lines.pop(stream, None)
+            else:
+                out.append(self._add(stream, record, whole=whole, hold=skipped))
+        return b"".join(out)
+
+    def _in_time(self, record: bytes) -> bool:
+        since, until = self._since, self._options.until
+        if since is None and until is None:
+            return True
+        moment = record_time(record)
+        if moment is None or (since is not None and moment < since):
+            return False
+        if until is not None and moment > until:
+            self.done = True
+            return False
+        return True
+
+    def _add(self, stream: int, record: bytes, *, whole: bool, hold: bool) -> bytes:
+        """Add a record to the line that it belongs to; the line, if that is ready now."""
+        line = self._lines.setdefault(stream, bytearray())
+        if self._options.timestamps and (not line or whole):
+            # dockerd's time is when a line was complete; of a piece, when it began.
+            self._stamps[stream] = _stamp(record)
+        line += record[PREFIX:]
+        if whole:
+            return self._flush(stream, b"\n")
+        if hold or len(line) < LONGEST:
+            return b""
+        ready = self._flush(stream, b"")
+        self._middle.add(stream)
+        return ready
+
+    def _flush(self, stream: int, ending: bytes) -> bytes:
+        content = bytes(self._lines.pop(stream)) + ending
+        begin = stream not in self._middle
+        if ending:
+            self._middle.discard(stream)
+        if not content:
+            return b""
+        if begin:
+            stamp = self._stamps.pop(stream, b"") if self._options.timestamps else b""
+            content = stamp + self._details + content
+        if self._options.tty:
+            return content
+        return _HEADER.pack(stream, len(content)) + content

@@ -1,0 +1,182 @@
+"""Reading a container's log: what there is, and what is added while somebody follows.
+
+The log file of conmon is the one place where output is kept: it is complete when conmon
+has gone, so a follower who reads to the end after that misses nothing.  Blocks are read
+and framed in a thread, a quarter of a mebibyte at a time: long enough for the change of
+threads not to count, short enough (1-2 ms) for the event loop not to be kept waiting.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from palan.api.results import FrameStream
+from palan.engine.streams.logfile import LogFramer, LogOptions
+from palan.engine.streams.logsource import LogSource
+from palan.engine.streams.watch import FileWatch
+
+
+__all__ = ["LogQuery", "parse_tail", "read_logs", "rotate"]
+
+BLOCK: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """What of a log a client wants.
+
+    Attributes:
+        options: which lines, and how they look.
+        tail: only the last so many lines; None for all.
+        follow: stay for what is added, until the container has ended.
+    """
+
+    options: LogOptions
+    tail: int | None = None
+    follow: bool = False
+
+
+def parse_tail(text: str) -> int | None:
+    """The ``tail`` parameter: a number of lines; anything else means all, as in dockerd."""
+    try:
+        count = int(text)
+    except ValueError:
+        return None
+    return count if count >= 0 else None
+
+
+def read_logs(path: Path, query: LogQuery, ended: asyncio.Event | None = None) -> FrameStream:
+    """The log at ``path``, and of its rotated files, as a client is sent it.
+
+    Args:
+        path: conmon's log file; it need not exist.
+        query: what is wanted.
+        ended: set when the container's conmon has gone; None if it is not running.
+    """
+    return FrameStream(_read(path, query, ended), tty=query.options.tty)
+
+
+async def _read(path: Path, query: LogQuery, ended: asyncio.Event | None) -> AsyncIterator[bytes]:
+    options = query.options
+    if not (options.stdout or (options.stderr and not options.tty)):
+        return
+    follow = query.follow and ended is not None
+    source, position, framer = await asyncio.to_thread(_open, path, query)
+    with contextlib.ExitStack() as stack:
+        stack.callback(source.close)
+        if not follow:
+            async for chunk in _present(source, position, framer):
+                yield chunk
+        elif ended is not None:
+            watch = stack.enter_context(FileWatch(path))
+            async for chunk in _followed(
+                source, position, framer, watch=watch, ended=ended, until=options.until
+            ):
+                yield chunk
+        if chunk := framer.finish():
+            yield chunk
+
+
+def _open(path: Path, query: LogQuery) -> tuple[LogSource, int, LogFramer]:
+    """Open a log and find where to begin."""
+    options = query.options
+    source = LogSource(path)
+    try:
+        position, skip = 0, 0
+        if query.tail is not None:
+            position, skip = source.tail(
+                query.tail, stdout=options.stdout, stderr=options.stderr and not options.tty
+            )
+        if options.since is not None and (later := source.seek_time(options.since)) > position:
+            position, skip = later, max(0, skip - (later - position))
+    except BaseException:
+        source.close()
+        raise
+    return source, position, LogFramer(options, skip=skip)
+
+
+def _step(source: LogSource, position: int, length: int, framer: LogFramer) -> tuple[int, bytes]:
+    data = source.read(position, length)
+    return len(data), framer.feed(data)
+
+
+async def _present(source: LogSource, position: int, framer: LogFramer) -> AsyncIterator[bytes]:
+    """What there is, up to where the log ended when it was opened."""
+    end = source.size
+    while position < end and not framer.done:
+        length = min(BLOCK, end - position)
+        count, chunk = await asyncio.to_thread(_step, source, position, length, framer)
+        if not count:
+            return
+        position += count
+        if chunk:
+            yield chunk
+
+
+async def _followed(
+    source: LogSource,
+    position: int,
+    framer: LogFramer,
+    *,
+    watch: FileWatch,
+    ended: asyncio.Event,
+    until: int | None,
+) -> AsyncIterator[bytes]:
+    """What there is and what is added, until the container has ended or time is up."""
+    while not framer.done:
+        # These three are looked at before reading, so that nothing written before
+        # them can be missed after them.
+        last = ended.is_set() or (until is not None and time.time_ns() > until)
+        moved = source.moved()
+        while not framer.done:
+            if source.refresh() - position > BLOCK // 8:
+                count, chunk = await asyncio.to_thread(_step, source, position, BLOCK, framer)
+            else:
+                count, chunk = _step(source, position, BLOCK, framer)
+            if not count:
+                break
+            position += count
+            if chunk:
+                yield chunk
+        if (moved or source.size < position) and source.renew():  # rotated, or truncated
+            position = 0
+        elif last:
+            return
+        else:
+            await _wait(watch, ended, until)
+
+
+async def _wait(watch: FileWatch, ended: asyncio.Event, until: int | None) -> None:
+    """Until the file has changed, the container has ended, or time is up."""
+    timeout = None if until is None else max(0.0, (until - time.time_ns()) / 1e9) + 0.001
+    waiting = {asyncio.ensure_future(watch.changed()), asyncio.ensure_future(ended.wait())}
+    try:
+        await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def rotate(path: Path, keep: int) -> None:
+    """Make room for a new log file; conmon must then be told to reopen its log.  Blocking.
+
+    Until it is, conmon goes on writing to the file that is ``path.1`` now, so nothing is
+    lost.  ``path`` is a second name of it for that time, as conmon replaces it by renaming.
+
+    Args:
+        path: conmon's log file.
+        keep: how many files there may be in all; 2 at least.
+    """
+
+    def older(number: int) -> Path:
+        return path.with_name(f"{path.name}.{number}")
+
+    older(keep - 1).unlink(missing_ok=True)
+    for number in range(keep - 2, 0, -1):
+        with contextlib.suppress(FileNotFoundError):
+            older(number).rename(older(number + 1))
+    older(1).hardlink_to(path)

@@ -1,0 +1,85 @@
+"""Waiting for a file to change, by inotify(7)."""
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+from typing import Final, Self
+
+from palan.host import syscalls
+
+
+__all__ = ["FileWatch"]
+
+_IN_MODIFY: Final = 0x2
+_IN_MOVED_TO: Final = 0x80
+_IN_CREATE: Final = 0x100
+_EVENTS: Final = 64 * 1024
+
+
+class FileWatch:
+    """Notices that a file is written to, or that another takes its name.
+
+    Both the file and its directory are watched, the directory for the names only:
+    otherwise every change of a neighbour would wake us.  Where inotify has run out of
+    watches (``fs.inotify.max_user_watches``), it looks four times a second instead.
+    """
+
+    INTERVAL: Final = 0.25
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._loop = asyncio.get_running_loop()
+        self._event = asyncio.Event()
+        self._fd: int | None = None
+        self._file: int | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._fd = syscalls.inotify_init()
+            syscalls.inotify_add_watch(self._fd, self._path.parent, _IN_MOVED_TO | _IN_CREATE)
+            self._watch_file()
+        except OSError:
+            self._close()
+        else:
+            self._loop.add_reader(self._fd, self._notice)
+        self._event.set()  # what happened before we looked is for the caller to see
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd is not None:
+            self._loop.remove_reader(self._fd)
+        self._close()
+
+    def _close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def _watch_file(self) -> None:
+        if self._fd is None:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            watch = syscalls.inotify_add_watch(self._fd, self._path, _IN_MODIFY)
+            if self._file is not None and watch != self._file:
+                with contextlib.suppress(OSError):  # the kernel may have dropped it already
+                    syscalls.inotify_rm_watch(self._fd, self._file)
+            self._file = watch
+
+    def _notice(self) -> None:
+        if self._fd is None:
+            return
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._fd, _EVENTS)
+        # Adding a watch that is there costs a microsecond; telling the events apart, more.
+        with contextlib.suppress(OSError):
+            self._watch_file()
+        self._event.set()
+
+    async def changed(self) -> None:
+        """Wait until something has changed since this returned last."""
+        if self._fd is None:
+            await asyncio.sleep(self.INTERVAL)
+        else:
+            await self._event.wait()
+            self._event.clear()
