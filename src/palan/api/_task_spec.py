@@ -11,7 +11,6 @@ from palan.api._swarm_types import Driver, Limit, Platform, ResourceObject
 
 __all__ = [
     "AppArmorOpts",
-    "ConfigReference",
     "ContainerSpec",
     "CredentialSpec",
     "DNSConfig",
@@ -28,6 +27,7 @@ __all__ = [
     "SeccompOpts",
     "SecretReference",
     "SpreadOver",
+    "TaskConfigReference",
     "TaskRestartPolicy",
     "TaskSpec",
 ]
@@ -104,7 +104,7 @@ class SecretReference(Message):
     secret_name: str = ""
 
 
-class ConfigReference(Message):
+class TaskConfigReference(Message):
     """A config that a task is given, as a file or to the runtime."""
 
     file: FileTarget | Unset = UNSET
@@ -145,7 +145,7 @@ class ContainerSpec(Message, omit_defaults=True):
 
     dns_config: DNSConfig | None = field(name="DNSConfig", default=None)
     secrets: list[SecretReference] = field(default_factory=list)
-    configs: list[ConfigReference] = field(default_factory=list)
+    configs: list[TaskConfigReference] = field(default_factory=list)
     isolation: str = ""
     """Windows only."""
 

@@ -3,6 +3,7 @@
 from msgspec import field
 
 from palan.api._base import UNSET, Message, Request, Unset
+from palan.api._cluster_volume import Topology
 from palan.api._swarm_types import Annotations, Platform, ResourceObject, SwarmObject, TLSInfo
 from palan.api.endpoint import Group
 from palan.api.filters import Filters
@@ -54,12 +55,6 @@ class EngineDescription(Message, omit_defaults=True):
     engine_version: str = ""
     labels: dict[str, str] = field(default_factory=dict)
     plugins: list[EnginePlugin] = field(default_factory=list)
-
-
-class Topology(Message, omit_defaults=True):
-    """Where a node or a volume is: a region, a zone, a rack."""
-
-    segments: dict[str, str] = field(default_factory=dict)
 
 
 class NodeCSIInfo(Message, omit_defaults=True):

@@ -3,6 +3,7 @@
 from msgspec import field
 
 from palan.api._base import UNSET, Message, Request, Unset
+from palan.api._network_messages import ConfigReference
 from palan.api._swarm_types import Annotations, Driver, GenericResource, ObjectVersion, SwarmObject
 from palan.api._task_spec import TaskSpec
 from palan.api.endpoint import Group
@@ -11,7 +12,6 @@ from palan.api.results import Json, RawFrames
 
 
 __all__ = [
-    "ConfigReferenceNetwork",
     "ContainerStatus",
     "EndpointPortConfig",
     "NetworkAttachment",
@@ -91,12 +91,6 @@ class SwarmIPAMOptions(Message):
     configs: list[SwarmIPAMConfig] | Unset = UNSET
 
 
-class ConfigReferenceNetwork(Message):
-    """The network that a network takes its configuration from."""
-
-    network: str = ""
-
-
 class SwarmNetworkSpec(Annotations):
     """A swarm's network as users defined it."""
 
@@ -106,7 +100,7 @@ class SwarmNetworkSpec(Annotations):
     attachable: bool | Unset = UNSET
     ingress: bool | Unset = UNSET
     ipam_options: SwarmIPAMOptions | Unset = field(name="IPAMOptions", default=UNSET)
-    config_from: ConfigReferenceNetwork | Unset = UNSET
+    config_from: ConfigReference | Unset = UNSET
     scope: str | Unset = UNSET
 
 

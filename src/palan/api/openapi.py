@@ -1,0 +1,255 @@
+"""The OpenAPI document of the API, made from the declarations of its endpoints.
+
+It is made when somebody asks for it, not at start, and describes the newest version's
+messages; endpoints that came after the version asked for are left out.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from http import HTTPStatus
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+
+from palan.api._base import message_keys
+from palan.api._common import ErrorResponse
+from palan.api._docstrings import class_description, field_descriptions
+from palan.api.endpoint import Endpoint, Header
+from palan.api.filters import Filters
+from palan.api.registry import GROUPS
+from palan.api.results import (
+    Bytes,
+    ByteSource,
+    Hijack,
+    Json,
+    Messages,
+    PathStat,
+    RawFrames,
+    Result,
+    Stat,
+    Text,
+)
+from palan.api.version import MAX_VERSION, Version
+
+
+__all__ = ["document"]
+
+_REF_TEMPLATE = "#/components/schemas/{name}"
+_BINARY = {"type": "string", "format": "binary"}
+_RAW_STREAM = "application/vnd.docker.raw-stream"
+_MULTIPLEXED_STREAM = "application/vnd.docker.multiplexed-stream"
+
+
+def document(version: Version = MAX_VERSION) -> dict[str, Any]:
+    """The OpenAPI 3.1 document for one version of the API, as builtins for JSON."""
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in _endpoints(version):
+        path = re.sub(r"\.\.\.}", "}", endpoint.path)
+        paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Docker Engine API",
+            "description": "As answered by Palan.",
+            "version": str(version),
+        },
+        "servers": [{"url": f"/v{version}"}],
+        "tags": [{"name": group.name, "description": group.description} for group in GROUPS],
+        "paths": paths,
+        "components": {"schemas": _components(version)},
+    }
+
+
+def _endpoints(version: Version) -> Iterator[Endpoint]:
+    """The endpoints that a version has."""
+    return (endpoint for group in GROUPS for endpoint in group if endpoint.since <= version)
+
+
+# ---- messages ---------------------------------------------------------------
+
+
+def _messages(endpoint: Endpoint) -> Iterator[Any]:
+    """The types that an endpoint's schemas are made of."""
+    if endpoint.body is not None and not _is_stream(endpoint.body):
+        yield endpoint.body
+    if isinstance(endpoint.result, Json | Messages):
+        yield endpoint.result.type
+
+
+def _is_stream(body: Any) -> bool:
+    """Whether a body is read as it arrives."""
+    return bool(body == ByteSource) or ByteSource in get_args(body)
+
+
+def _components(version: Version) -> dict[str, Any]:
+    """The schemas of all messages, with the descriptions of their fields."""
+    kinds = [kind for endpoint in _endpoints(version) for kind in _messages(endpoint)]
+    _, schemas = msgspec.json.schema_components(
+        [*kinds, ErrorResponse, PathStat], ref_template=_REF_TEMPLATE
+    )
+    structs = _structs(kinds)
+    for name, schema in schemas.items():
+        kind = structs.get(name)
+        if kind is None:
+            continue
+        names = {entry.name: entry.encode_name for entry in msgspec.structs.fields(kind)}
+        for field, description in field_descriptions(kind).items():
+            described = schema["properties"].get(names.get(field, ""))
+            if described is not None:
+                described["description"] = description
+    return schemas
+
+
+def _structs(kinds: list[Any]) -> dict[str, type[msgspec.Struct]]:
+    """All message classes within some types, by name."""
+    found: dict[str, type[msgspec.Struct]] = {}
+    pending = list(kinds)
+    while pending:
+        kind = pending.pop()
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            if kind.__name__ not in found:
+                found[kind.__name__] = kind
+                pending += message_keys(kind).values()
+        else:
+            pending += get_args(kind)
+    return found
+
+
+@cache
+def _schema(kind: Any) -> dict[str, Any]:
+    """The schema of one type, in terms of the components."""
+    (schema,), _ = msgspec.json.schema_components([kind], ref_template=_REF_TEMPLATE)
+    return schema
+
+
+# ---- operations -------------------------------------------------------------
+
+
+def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    """One method on one path."""
+    operation: dict[str, Any] = {
+        "tags": [endpoint.group],
+        "operationId": endpoint.request.__name__,
+        "summary": endpoint.summary,
+    }
+    _, _, details = class_description(endpoint.request).partition("\n\n")
+    if details:
+        operation["description"] = details
+    parameters = list(_parameters(endpoint))
+    if parameters:
+        operation["parameters"] = parameters
+    if endpoint.body is not None:
+        operation["requestBody"] = _request_body(endpoint)
+    operation["responses"] = _responses(endpoint)
+    return operation
+
+
+def _parameters(endpoint: Endpoint) -> Iterator[dict[str, Any]]:
+    """What an endpoint takes besides its body."""
+    descriptions = field_descriptions(endpoint.request)
+    for entry in msgspec.structs.fields(endpoint.request):
+        if entry.name == "body":
+            continue
+        kind, header = _split_header(entry.type)
+        if entry.name in endpoint.path_parameters:
+            parameter = {"name": entry.name, "in": "path", "required": True}
+        elif header is not None:
+            parameter = {"name": header.name, "in": "header", "required": entry.required}
+        else:
+            parameter = {"name": entry.encode_name, "in": "query", "required": entry.required}
+        if entry.name in descriptions:
+            parameter["description"] = descriptions[entry.name]
+        parameter["schema"] = schema = _parameter_schema(kind, encoded=header is not None)
+        if isinstance(entry.default, str | int | bool):
+            schema["default"] = entry.default
+        yield parameter
+
+
+def _split_header(kind: Any) -> tuple[Any, Header | None]:
+    """The bare type of a field, and the header that it is carried in."""
+    if get_origin(kind) is Annotated:
+        bare, *marks = get_args(kind)
+        for mark in marks:
+            if isinstance(mark, Header):
+                return bare, mark
+    return kind, None
+
+
+def _parameter_schema(kind: Any, *, encoded: bool) -> dict[str, Any]:
+    """The schema of what stands in a path, a query or a header.
+
+    Args:
+        kind: the type of the field.
+        encoded: structs are carried as JSON in base64.
+    """
+    if kind is Filters:
+        return {"type": "string", "contentMediaType": "application/json"}
+    schema = dict(_schema(kind))
+    if encoded and schema.get("type") not in ("string", "integer", "boolean"):
+        return {
+            "type": "string",
+            "contentEncoding": "base64",
+            "contentMediaType": "application/json",
+            "contentSchema": schema,
+        }
+    return schema
+
+
+def _request_body(endpoint: Endpoint) -> dict[str, Any]:
+    """What an endpoint reads."""
+    (entry,) = (entry for entry in msgspec.structs.fields(endpoint.request) if entry.name == "body")
+    body: dict[str, Any] = {"required": entry.required}
+    description = field_descriptions(endpoint.request).get("body")
+    if description:
+        body["description"] = description
+    if _is_stream(entry.type):
+        body["content"] = {"application/x-tar": {"schema": _BINARY}}
+    else:
+        body["content"] = {"application/json": {"schema": _schema(entry.type)}}
+    return body
+
+
+# ---- responses --------------------------------------------------------------
+
+
+def _responses(endpoint: Endpoint) -> dict[str, Any]:
+    """What an endpoint may answer, by status."""
+    responses = dict(_successes(endpoint.result))
+    for status in sorted({400, 500, *endpoint.raises}):
+        response: dict[str, Any] = {"description": HTTPStatus(status).phrase}
+        if status != HTTPStatus.NOT_MODIFIED:
+            response["content"] = {"application/json": {"schema": _schema(ErrorResponse)}}
+        responses[str(status)] = response
+    return dict(sorted(responses.items()))
+
+
+def _successes(result: Result) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The successful answers of a declared result."""
+    response: dict[str, Any] = {"description": HTTPStatus(result.status).phrase}
+    match result:
+        case Json():
+            response["content"] = {"application/json": {"schema": _schema(result.type)}}
+        case Messages():
+            response["description"] = "Messages, one after the other"
+            response["content"] = {"application/json": {"schema": _schema(result.type)}}
+        case Text():
+            response["content"] = {"text/plain": {"schema": {"type": "string"}}}
+        case Bytes():
+            response["content"] = {result.content_type: {"schema": _BINARY}}
+        case RawFrames():
+            response["content"] = {
+                kind: {"schema": _BINARY} for kind in (_RAW_STREAM, _MULTIPLEXED_STREAM)
+            }
+        case Hijack():
+            response["description"] = "The connection is a stream from here on"
+            response["content"] = {_RAW_STREAM: {"schema": _BINARY}}
+            yield "101", {"description": "The same, for clients that asked for an upgrade"}
+        case Stat():
+            response["headers"] = {
+                "X-Docker-Container-Path-Stat": {
+                    "description": "PathStat as JSON in base64",
+                    "schema": _parameter_schema(PathStat, encoded=True),
+                }
+            }
+    yield str(result.status), response
