@@ -16,7 +16,7 @@ from palan.engine.config_check import ConfigError
 
 
 def nothing_inherited():
-    return {}
+    return []
 
 
 def listening(*hosts, inherited=nothing_inherited, **directives):
@@ -115,25 +115,25 @@ def test_one_refusal_closes_the_others(tmp_path):
 
 @pytest.mark.parametrize(("wanted", "count"), [("fd://", 2), ("fd://api", 1)])
 def test_sockets_of_the_service_manager(tmp_path, wanted, count):
-    descriptors = {}
+    descriptors = []
     for name in ("api", "other"):
         made = socket.socket(socket.AF_UNIX)
         made.bind(str(tmp_path / name))
         made.listen()
-        descriptors[made.detach()] = name
+        descriptors.append((name, made.detach()))
     with listening(wanted, inherited=lambda: descriptors) as found:
         assert len(found) == count
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(tmp_path / "api"))
     if count == 1:
-        os.close(next(fd for fd, name in descriptors.items() if name == "other"))
+        os.close(dict(descriptors)["other"])
 
 
 def test_missing_sockets_of_the_service_manager_are_an_error():
     with pytest.raises(ConfigError, match="no sockets found via socket activation"):
         listening("fd://").__enter__()
     with pytest.raises(ConfigError, match="no socket 7 found"):
-        listening("fd://7", inherited=lambda: {3: "api"}).__enter__()
+        listening("fd://7", inherited=lambda: [("api", 3)]).__enter__()
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,13 +33,13 @@ class Listener:
 
 @contextmanager
 def listeners(
-    config: EngineConfig, inherited: Callable[[], Mapping[int, str]]
+    config: EngineConfig, inherited: Callable[[], Sequence[tuple[str, int]]]
 ) -> Iterator[list[Listener]]:
     """Listen at all hosts of a configuration; unix sockets are removed in the end.
 
     Args:
         config: its hosts, group and TLS directives count.
-        inherited: tells which descriptors systemd passed on, with their names.
+        inherited: tells the names and descriptors that systemd passed on; called once.
 
     Raises:
         ConfigError: a certificate, key or inherited socket is not there.
@@ -47,6 +47,7 @@ def listeners(
         OSError: the kernel refuses.
     """
     tls = tls_context(config) if uses_tls(config) else None
+    passed = inherited()
     with ExitStack() as stack:
         found: list[Listener] = []
         for text in config.hosts:
@@ -58,7 +59,7 @@ def listeners(
                 made = stack.enter_context(_tcp(host))
                 found.append(Listener(made, tls, f"tcp://{_shown(made)}"))
             else:
-                for made in _inherited(host.path, inherited()):
+                for made in _inherited(host.path, passed):
                     stack.enter_context(made)
                     remote = made.family != socket.AF_UNIX
                     found.append(Listener(made, tls if remote else None, f"fd://{made.fileno()}"))
@@ -164,9 +165,9 @@ def _shown(made: socket.socket) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def _inherited(wanted: str, passed: Mapping[int, str]) -> list[socket.socket]:
+def _inherited(wanted: str, passed: Sequence[tuple[str, int]]) -> list[socket.socket]:
     """The sockets that systemd passed, or the one with the wanted number or name."""
-    chosen = [fd for fd, name in passed.items() if wanted in ("", name, str(fd))]
+    chosen = [fd for name, fd in passed if wanted in ("", name, str(fd))]
     if not chosen:
         what = f"no socket {wanted}" if wanted else "no sockets"
         raise ConfigError(
