@@ -1,0 +1,613 @@
+"""conmon, which watches one process of a container and outlives the engine.
+
+A conmon holds the streams of a container's first process, or of an exec'd one; it writes
+the log, passes input and output on to attached clients, and leaves the exit code in a
+file.  It makes the process by running the OCI runtime, and tells us through pipes (named
+in its environment) how that went.  One needs nothing of the engine afterwards.
+
+What matters to us, found by trying conmon 2.1.6 and confirmed in its source:
+
+* With ``--sync`` it does not fork away: the process that we started *is* the monitor, so
+  its id is known at once, its end is seen by a pidfd, and it is ours to reap.  It still
+  makes a session of its own, and survives us.
+* ``_OCI_SYNCPIPE`` gets a JSON line ``{"data": pid}``, or ``{"data": -1, "message":
+  ...}`` with what the runtime wrote to stderr (8 KiB of it at most); for an exec a
+  second one with the exit code, which may come in the same read.
+* With ``--exec-attach`` it makes the attach socket, writes a line to ``_OCI_ATTACHPIPE``,
+  and runs the runtime only when it has read from ``_OCI_STARTPIPE`` for the second time
+  (the first read holds up everything; what is there already satisfies it).
+* Clients connected before the process is started miss nothing: in a turn of conmon's loop
+  new clients come before output, and it drains the output after the process has ended.
+* Order at the end: all output to log and clients, clients closed, exit file, conmon
+  exits.  The file is renamed into place.  ``--no-sync-log`` saves an fsync there.
+* A packet to a client is a byte (2 stdout, 3 stderr) and up to 8192 bytes.  Sending
+  blocks: a client that does not read stops conmon, log and container.  Nothing is lost.
+* From a client it takes packets of up to 32768 bytes and cuts off the rest; they have no
+  leading byte.  A process that does not read holds up the client, nobody else.  But when
+  the process has closed its stdin and a client still sends, conmon spins (EPIPE, again
+  and again) until the process ends.
+* When a client closes *or half-closes*, conmon closes the process's stdin, whichever
+  client it was, unless there is ``--leave-stdin-open``.  Shutting a connection down for
+  reading does not count.
+* A conmon that fails to make its process exits without accepting who is waiting at the
+  socket: ``ECONNRESET`` for them.
+* ``ctl`` in its directory is a fifo that takes lines: ``1 rows columns`` resizes the
+  terminal (also before the start), ``2 0 0`` reopens the log: a new file ``<log>.tmp`` is
+  renamed to ``<log>``.  Columns and rows above 1000 are ignored by later versions.
+* Times in the log are in its local time zone.  A log's path must not contain a colon.
+* SIGTERM, SIGINT and SIGQUIT are passed on to the process.  When conmon itself is killed,
+  the process goes on with nobody at the other end of its streams, and no exit file comes.
+* When the container runs out of memory, a file ``oom`` appears in its working directory.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from palan.host import processes
+from palan.host.oci_runtime import OCIRuntime, RuntimeFailure
+from palan.host.spawn import Process
+
+
+__all__ = ["Conmon", "ContainerPlan", "ExecPlan", "Exit", "Found", "Monitored", "find_monitors"]
+
+LOST: Final = 255
+"""The exit code of a process whose conmon was killed, as dockerd has for "unknown"."""
+
+_PASSED: Final = ("PATH", "HOME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "TMPDIR")
+"""What conmon and the runtime get of our environment.  Not NOTIFY_SOCKET, LISTEN_FDS."""
+
+_ORPHAN_TIMEOUT: Final = 10.0
+_MESSAGE_MAX: Final = 256 * 1024
+
+
+class _Message(msgspec.Struct):
+    data: int
+    message: str = ""
+
+
+class Exit(NamedTuple):
+    """How a process ended.
+
+    Attributes:
+        code: its exit code; 128 and the number of the signal if one ended it.
+        time: when, in nanoseconds since the epoch.
+        oom: the container ran out of memory while it was running.
+        lost: conmon was killed, so the code is not known and the process was killed too.
+    """
+
+    code: int
+    time: int
+    oom: bool = False
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerPlan:
+    """A container to be made.
+
+    Attributes:
+        id: its id.
+        bundle: the directory with ``config.json``; conmon puts its socket and fifos there.
+        exits: where exit codes are left, in a file named after the container.
+        log: the log file; None to keep none.
+        log_max: its size in bytes at which it is begun anew, without what was in it.
+        tty: its streams are a terminal; as in its ``config.json``.
+        stdin: clients may write to its stdin.
+        keep_stdin: its stdin stays open when a client closes.
+    """
+
+    id: str
+    bundle: Path
+    exits: Path
+    log: Path | None
+    log_max: int = 0
+    tty: bool = False
+    stdin: bool = False
+    keep_stdin: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecPlan:
+    """A process to be made in a running container.
+
+    Attributes:
+        id: its id.
+        container: the container's.
+        directory: one of its own, where ``process.json`` and conmon's files are put.
+        process: ``process`` of the OCI runtime specification.
+        tty: its streams are a terminal; as in ``process``.
+        stdin: clients may write to its stdin, which is closed when one of them closes.
+    """
+
+    id: str
+    container: str
+    directory: Path
+    process: Mapping[str, Any]
+    tty: bool = False
+    stdin: bool = False
+
+
+class Monitored:
+    """A process and the conmon that watches it.
+
+    Attributes:
+        pid: the process.
+        start_time: in clock ticks after boot, to tell it from a later one with the same pid.
+        monitor: the pid of conmon.
+        monitor_start_time: likewise.
+        directory: where conmon's attach socket and fifos are.
+    """
+
+    def __init__(
+        self,
+        *,
+        pid: int,
+        start_time: int,
+        monitor: int,
+        monitor_start_time: int,
+        directory: Path,
+        exit_file: Path,
+        ended: Awaitable[object],
+        pidfd: int | None,
+    ) -> None:
+        self.pid = pid
+        self.start_time = start_time
+        self.monitor = monitor
+        self.monitor_start_time = monitor_start_time
+        self.directory = directory
+        self._exit_file = exit_file
+        self._pidfd = pidfd
+        self._exit = asyncio.ensure_future(self._watch(ended))
+
+    async def wait(self) -> Exit:
+        """Wait for the process to end, and for all of its output to be written."""
+        return await asyncio.shield(self._exit)
+
+    @property
+    def exit(self) -> Exit | None:
+        """How it ended; None while it runs."""
+        return self._exit.result() if self._exit.done() and not self._exit.cancelled() else None
+
+    def signal(self, number: int) -> bool:
+        """Send a signal to the process; False if it has ended."""
+        if self._pidfd is None:
+            return False
+        try:
+            signal.pidfd_send_signal(self._pidfd, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set the size of the terminal.
+
+        Raises:
+            OSError: conmon has gone.
+        """
+        self._control(f"1 {rows} {columns}\n")
+
+    def reopen_log(self) -> None:
+        """Have the log go on in a new file of the same name, see ``engine.streams.rotate``.
+
+        Raises:
+            OSError: conmon has gone.
+        """
+        self._control("2 0 0\n")
+
+    def release(self) -> None:
+        """Let go of it; the process and conmon go on."""
+        self._exit.cancel()
+        self._close()
+
+    def _control(self, line: str) -> None:
+        fd = os.open(self.directory / "ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.write(fd, line.encode())
+        finally:
+            os.close(fd)
+
+    def _close(self) -> None:
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
+
+    async def _watch(self, ended: Awaitable[object]) -> Exit:
+        await ended
+        oom = (self.directory / "oom").exists()
+        try:
+            code = int(self._exit_file.read_bytes())
+            moment = self._exit_file.stat().st_mtime_ns
+        except (OSError, ValueError):
+            return await self._lost(oom=oom)
+        self._close()
+        return Exit(code, moment, oom)
+
+    async def _lost(self, *, oom: bool) -> Exit:
+        """Nobody holds the streams of the process any more, so it must go too."""
+        if self._pidfd is not None and self.signal(signal.SIGKILL):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_ORPHAN_TIMEOUT):
+                    await _readable(self._pidfd)
+        self._close()
+        return Exit(LOST, time.time_ns(), oom, lost=True)
+
+
+class _Pipe:
+    """The reading end of a pipe on which conmon sends lines of JSON."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(self.writer, True)
+        self._data = b""
+
+    def close_writer(self) -> None:
+        """Close what conmon has inherited, so that its end is the pipe's end."""
+        if self.writer >= 0:
+            os.close(self.writer)
+            self.writer = -1
+
+    def close(self) -> None:
+        """Close both ends; conmon does not mind."""
+        self.close_writer()
+        os.close(self.reader)
+
+    async def message(self) -> _Message | None:
+        """The next message; None if conmon has gone without one."""
+        while b"\n" not in self._data and len(self._data) < _MESSAGE_MAX:
+            await _readable(self.reader)
+            data = os.read(self.reader, 65536)
+            if not data:
+                return None
+            self._data += data
+        line, _, self._data = self._data.partition(b"\n")
+        try:
+            return msgspec.json.decode(line, type=_Message)
+        except msgspec.DecodeError:  # the runtime's words are not valid UTF-8
+            text = line.decode(errors="replace")
+            return _Message(data=-1, message=text)
+
+
+class Conmon:
+    """Starts conmons.
+
+    Args:
+        program: the program.
+        environment: for it and the runtime; None for what they need of ours.
+    """
+
+    def __init__(
+        self, program: str | Path = "conmon", *, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.program = str(program)
+        if environment is None:
+            environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
+        self._environment = {**environment, "TZ": "UTC0"}  # times in the log
+
+    async def create(self, runtime: OCIRuntime, plan: ContainerPlan) -> Monitored:
+        """Make a container; it waits to be started by :meth:`OCIRuntime.start`.
+
+        Must not be cancelled: what was made by then would be left over.
+
+        Raises:
+            RuntimeFailure: the runtime refused; its words, for
+                :func:`palan.host.oci_failures.explain`.  Nothing of conmon is left,
+                something of the runtime may be: delete it by force.
+            OSError: conmon could not be started.
+        """
+        exit_file = plan.exits / plan.id
+        exit_file.unlink(missing_ok=True)
+        (plan.bundle / "oom").unlink(missing_ok=True)
+        arguments = [
+            *self._common(runtime, plan.id, plan.id, plan.bundle, plan.exits),
+            *_log_arguments(plan.log, plan.log_max),
+            *_stream_arguments(tty=plan.tty, stdin=plan.stdin, keep_stdin=plan.keep_stdin),
+        ]
+        async with _pipes(1) as (sync,):
+            process = await self._spawn(runtime, arguments, plan.bundle, {"_OCI_SYNCPIPE": sync})
+            message = await sync.message()
+        return await self._made(process, message, plan.bundle, exit_file)
+
+    async def exec(
+        self,
+        runtime: OCIRuntime,
+        plan: ExecPlan,
+        ready: Callable[[], Awaitable[None]] | None = None,
+    ) -> Monitored:
+        """Run a process in a running container.
+
+        Must not be cancelled.
+
+        Args:
+            runtime: the container's.
+            plan: what to run.
+            ready: is called when clients can attach and before the process runs, so
+                that they get all of its output.
+
+        Raises:
+            RuntimeFailure: as with :meth:`create`.
+            OSError: conmon could not be started, or what ``ready`` raised.
+        """
+        directory = plan.directory
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        specification = directory / "process.json"
+        specification.write_bytes(msgspec.json.encode(plan.process))
+        exit_file = directory / plan.container
+        exit_file.unlink(missing_ok=True)
+        arguments = [
+            *self._common(runtime, plan.container, plan.id, directory, directory),
+            *_log_arguments(None, 0),
+            *_stream_arguments(tty=plan.tty, stdin=plan.stdin, keep_stdin=plan.tty),
+            "--exec",
+            f"--exec-process-spec={specification}",
+        ]
+        if ready is None:
+            async with _pipes(1) as (sync,):
+                pipes = {"_OCI_SYNCPIPE": sync}
+                process = await self._spawn(runtime, arguments, directory, pipes)
+                message = await sync.message()
+            return await self._made(process, message, directory, exit_file)
+        async with _pipes(2) as (sync, attach):
+            begin, go = os.pipe2(os.O_CLOEXEC)
+            try:
+                os.write(go, b"\0")
+                process = await self._spawn(
+                    runtime,
+                    [*arguments, "--exec-attach"],
+                    directory,
+                    {"_OCI_SYNCPIPE": sync, "_OCI_ATTACHPIPE": attach},
+                    {"_OCI_STARTPIPE": begin},
+                )
+                if await attach.message() is not None:
+                    try:
+                        await ready()
+                    except BaseException:
+                        process.kill()
+                        raise
+                    os.write(go, b"\0")
+            finally:
+                os.close(begin)
+                os.close(go)
+            message = await sync.message()
+        return await self._made(process, message, directory, exit_file)
+
+    def adopt(
+        self,
+        *,
+        pid: int,
+        start_time: int,
+        monitor: int,
+        monitor_start_time: int,
+        directory: Path,
+        exit_file: Path,
+    ) -> Monitored:
+        """Go on watching a process that an engine before us has made.
+
+        What has ended meanwhile, conmon or the process, is noticed like any other end.
+        """
+        try:
+            fd = processes.open_pidfd(monitor, monitor_start_time)
+        except ProcessLookupError:
+            ended: Awaitable[object] = asyncio.sleep(0)
+        else:
+            ended = _closing(fd)
+        try:
+            pidfd: int | None = processes.open_pidfd(pid, start_time)
+        except ProcessLookupError:
+            pidfd = None
+        return Monitored(
+            pid=pid,
+            start_time=start_time,
+            monitor=monitor,
+            monitor_start_time=monitor_start_time,
+            directory=directory,
+            exit_file=exit_file,
+            ended=ended,
+            pidfd=pidfd,
+        )
+
+    def _common(
+        self, runtime: OCIRuntime, container: str, uuid: str, directory: Path, exits: Path
+    ) -> list[str]:
+        runtime_arguments = (
+            *runtime.arguments,
+            # Otherwise warnings of the runtime are mixed with what the process writes.
+            f"--log={directory / 'runtime.log'}",
+            "--log-format=json",
+        )
+        return [
+            self.program,
+            "--sync",
+            "--api-version=1",
+            f"--cid={container}",
+            f"--cuuid={uuid}",
+            f"--runtime={runtime.path}",
+            *(f"--runtime-arg={argument}" for argument in runtime_arguments),
+            f"--bundle={directory}",
+            "--full-attach",
+            f"--container-pidfile={directory / 'pid'}",
+            f"--exit-dir={exits}",
+            "--no-sync-log",
+            "--log-level=error",
+        ]
+
+    async def _spawn(
+        self,
+        runtime: OCIRuntime,
+        arguments: list[str],
+        directory: Path,
+        pipes: Mapping[str, _Pipe],
+        readers: Mapping[str, int] | None = None,
+    ) -> Process:
+        descriptors = {name: pipe.writer for name, pipe in pipes.items()} | dict(readers or {})
+        errors = os.open(
+            directory / "conmon.log",
+            os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC,
+            0o600,
+        )
+        try:
+            return await runtime.spawner.spawn(
+                arguments,
+                stderr=errors,
+                env={**self._environment, **{n: str(fd) for n, fd in descriptors.items()}},
+                cwd=directory,
+                pass_fds=tuple(descriptors.values()),
+            )
+        finally:
+            os.close(errors)
+            for pipe in pipes.values():
+                pipe.close_writer()
+
+    async def _made(
+        self, process: Process, message: _Message | None, directory: Path, exit_file: Path
+    ) -> Monitored:
+        if message is None or message.data <= 0:
+            await process.wait()
+            words = "" if message is None else message.message.strip()
+            if not words:
+                words = _tail(directory / "runtime.log") or _tail(directory / "conmon.log")
+            raise RuntimeFailure(words or f"conmon ended with {process.returncode}")
+        pid = message.data
+        # The process may have ended, and its number may have been given away, if it was
+        # not waiting to be started.  conmon is our child, so its number is its own.
+        try:
+            pidfd: int | None = os.pidfd_open(pid)
+        except ProcessLookupError:
+            pidfd = None
+        found, ours = processes.status(pid), processes.status(process.pid)
+        if pidfd is not None and (found is None or found.ppid != process.pid):
+            os.close(pidfd)
+            pidfd = None
+        return Monitored(
+            pid=pid,
+            start_time=0 if found is None else found.start_time,
+            monitor=process.pid,
+            monitor_start_time=0 if ours is None else ours.start_time,
+            directory=directory,
+            exit_file=exit_file,
+            ended=process.wait(),
+            pidfd=pidfd,
+        )
+
+
+def _log_arguments(log: Path | None, log_max: int) -> list[str]:
+    if log is None:
+        return ["--log-path=none"]
+    if ":" in str(log):
+        raise ValueError(f"conmon takes no log path with a colon: {log}")
+    size = [f"--log-size-max={log_max}"] if log_max > 0 else []
+    return [f"--log-path=k8s-file:{log}", *size]
+
+
+def _stream_arguments(*, tty: bool, stdin: bool, keep_stdin: bool) -> list[str]:
+    return [
+        *(["--terminal"] if tty else []),
+        *(["--stdin"] if stdin else []),
+        *(["--leave-stdin-open"] if stdin and keep_stdin else []),
+    ]
+
+
+@contextlib.asynccontextmanager
+async def _pipes(count: int) -> AsyncIterator[list[_Pipe]]:
+    pipes: list[_Pipe] = []
+    try:
+        for _ in range(count):
+            pipes.append(_Pipe())  # noqa: PERF401 - what was opened must be closed on an error
+        yield pipes
+    finally:
+        for pipe in pipes:
+            pipe.close()
+
+
+async def _readable(fd: int) -> None:
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(fd, lambda: None if future.done() else future.set_result(None))
+    try:
+        await future
+    finally:
+        loop.remove_reader(fd)
+
+
+async def _closing(fd: int) -> None:
+    try:
+        await _readable(fd)
+    finally:
+        os.close(fd)
+
+
+def _tail(path: Path) -> str:
+    """The last line of a small file."""
+    try:
+        lines = path.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1] if lines else ""
+
+
+# ---- finding what an engine before us has left ------------------------------------
+
+
+class Found(NamedTuple):
+    """A conmon that runs.
+
+    Attributes:
+        pid: of conmon.
+        start_time: its, in clock ticks after boot.
+        container: the container's id.
+        uuid: the exec's id, or the container's again.
+        directory: what it was given as bundle.
+    """
+
+    pid: int
+    start_time: int
+    container: str
+    uuid: str
+    directory: Path
+
+    @property
+    def is_exec(self) -> bool:
+        """Whether it watches an exec'd process."""
+        return self.uuid != self.container
+
+
+def find_monitors(below: Path, *, known: Collection[int] = ()) -> list[Found]:
+    """The conmons whose directory is below ``below``.  Blocking (milliseconds).
+
+    Args:
+        below: the exec root of an engine.
+        known: pids that need not be looked at.
+    """
+    found = []
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit() or int(entry.name) in known:
+            continue
+        status = processes.status(int(entry.name))
+        if status is None or status.name != "conmon":
+            continue
+        values = dict(
+            argument[2:].split("=", 1)
+            for argument in processes.cmdline(status.pid)[1:]
+            if argument.startswith("--") and "=" in argument
+        )
+        directory = Path(values.get("bundle", "/"))
+        if directory.is_relative_to(below) and "cid" in values:
+            container = values["cid"]
+            found.append(
+                Found(
+                    status.pid,
+                    status.start_time,
+                    container,
+                    values.get("cuuid", container),
+                    directory,
+                )
+            )
+    return found
