@@ -1,0 +1,260 @@
+"""Files and directory trees: writing whole files at once, removing, measuring.
+
+The trees may have been filled by containers, so nothing here follows a symlink, and no
+depth of directories breaks it.
+"""
+
+import contextlib
+import errno
+import fcntl
+import itertools
+import os
+import stat
+import struct
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from palan.host import mounts
+
+
+__all__ = ["chown_no_follow", "directory_size", "remove_tree", "write_atomically"]
+
+_FS_IOC_GETFLAGS: Final = 0x80086601 if struct.calcsize("l") == 8 else 0x80046601
+_FS_IOC_SETFLAGS: Final = 0x40086602 if struct.calcsize("l") == 8 else 0x40046602
+_FS_IMMUTABLE_FL: Final = 0x10
+_FS_APPEND_FL: Final = 0x20
+
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_DEEP: Final = 64
+"""So many directories are open at a time when a tree is removed."""
+
+
+def write_atomically(
+    path: str | Path, data: bytes | str, mode: int = 0o644, *, durable: bool = False
+) -> None:
+    """Write a file so that it is, at any moment, the old one or the new one, whole.
+
+    Args:
+        path: of the file.
+        data: its contents.
+        mode: its permissions, whatever the umask.
+        durable: be sure that it survives a power failure; takes some milliseconds.
+    """
+    target = Path(path)
+    content = data.encode() if isinstance(data, str) else data
+    fd, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+            os.fchmod(fd, mode)
+            if durable:
+                file.flush()
+                os.fsync(fd)
+        os.replace(temporary, target)  # noqa: PTH105 - a string is at hand
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            Path(temporary).unlink()
+        raise
+    if durable:
+        directory = os.open(target.parent, _DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def chown_no_follow(path: str | Path, uid: int, gid: int, *, recursive: bool = False) -> None:
+    """Give a file to somebody, or with ``recursive`` a tree; symlinks themselves, never targets."""
+    os.lchown(path, uid, gid)
+    if recursive and not Path(path).is_symlink():
+        for _directory, names, files, fd in os.fwalk(path, follow_symlinks=False):
+            for name in (*names, *files):
+                os.chown(name, uid, gid, dir_fd=fd, follow_symlinks=False)
+
+
+def directory_size(path: str | Path) -> int:
+    """How many bytes the files of a tree have together, hard links counted once.
+
+    What vanishes or cannot be read meanwhile is not counted.  Directories are taken as
+    empty, as Docker does for containers and volumes.
+    """
+    total = 0
+    seen: set[tuple[int, int]] = set()
+    pending = [str(path)]
+    while pending:
+        try:
+            entries = os.scandir(pending.pop())
+        except OSError:
+            continue
+        with entries:
+            for entry in entries:
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                        continue
+                    info = entry.stat(follow_symlinks=False)
+                except OSError:
+                    continue
+                if info.st_nlink > 1:
+                    identity = info.st_dev, info.st_ino
+                    if identity in seen:
+                        continue
+                    seen.add(identity)
+                total += info.st_size
+    return total
+
+
+# ---- removing ---------------------------------------------------------------
+
+
+def remove_tree(path: str | Path) -> None:
+    """Remove a directory with all that is in it, or a file.  An absent one is well.
+
+    Directories that forbid it to their owner and files that are immutable are no
+    obstacle, as far as we have the power.
+
+    Raises:
+        OSError: ``EBUSY`` and nothing was removed, when something is mounted in it; or
+            what could not be removed.
+    """
+    top = os.path.abspath(path)  # noqa: PTH100 - resolve() would follow a final symlink
+    _refuse_mounts(top)
+    parent, name = os.path.split(top)
+    try:
+        parent_fd = os.open(parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    try:
+        if _remove_entry(name, parent_fd, directory=False):
+            return
+        _empty_and_remove(name, parent_fd)
+    except OSError as error:
+        # Below a descriptor the kernel tells names without a place.
+        if error.filename is not None:
+            raise OSError(error.errno, error.strerror, f"{error.filename} in {top}") from error
+        raise
+    finally:
+        os.close(parent_fd)
+
+
+def _refuse_mounts(top: str) -> None:
+    real = os.path.join(os.path.realpath(os.path.dirname(top)), os.path.basename(top))  # noqa: PTH118, PTH119, PTH120 - strings are at hand
+    inside = [
+        entry.mount_point
+        for entry in mounts.mountinfo()
+        if entry.mount_point == real or entry.mount_point.startswith(real + "/")
+    ]
+    if inside:
+        raise OSError(errno.EBUSY, "something is mounted there, unmount it first", inside[-1])
+
+
+def _remove_entry(name: str, parent: int, *, directory: bool) -> bool:
+    """Remove a file or an empty directory.
+
+    Returns:
+        False when it is a directory, or one that is not empty.
+    """
+    for attempt in ("as it is", "allowed", "finally"):
+        try:
+            if directory:
+                os.rmdir(name, dir_fd=parent)
+            else:
+                os.unlink(name, dir_fd=parent)
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            if not directory and _is_directory(name, parent):
+                return False
+            if directory and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                return False
+            if error.errno not in (errno.EPERM, errno.EACCES) or attempt == "finally":
+                raise
+            _allow(name, parent)
+        else:
+            return True
+    return False
+
+
+def _is_directory(name: str, parent: int) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _allow(name: str, parent: int) -> None:
+    """Take away what keeps an entry from being removed, as far as that can be."""
+    place = f"/proc/self/fd/{parent}"
+    with contextlib.suppress(OSError):
+        mode = os.stat(place).st_mode  # noqa: PTH116 - a descriptor's path
+        if mode & stat.S_IRWXU != stat.S_IRWXU:
+            os.chmod(place, stat.S_IMODE(mode) | stat.S_IRWXU)  # noqa: PTH101 - likewise
+    _clear_flags(place, follow=True)
+    if not stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+        _clear_flags(name, parent)
+
+
+def _clear_flags(path: str, parent: int | None = None, *, follow: bool = False) -> None:
+    """Make an immutable or append-only file an ordinary one."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    with contextlib.suppress(OSError):
+        fd = os.open(path, flags, dir_fd=parent)
+        try:
+            # Called a long, but the kernel reads and writes an int.
+            answer = fcntl.ioctl(fd, _FS_IOC_GETFLAGS, struct.pack("ii", 0, 0))
+            have = struct.unpack_from("i", answer)[0]
+            wanted = have & ~(_FS_IMMUTABLE_FL | _FS_APPEND_FL)
+            if wanted != have:
+                fcntl.ioctl(fd, _FS_IOC_SETFLAGS, struct.pack("ii", wanted, 0))
+        finally:
+            os.close(fd)
+
+
+def _open_directory(name: str, parent: int) -> int:
+    try:
+        return os.open(name, _DIRECTORY, dir_fd=parent)
+    except PermissionError:
+        os.chmod(name, stat.S_IRWXU, dir_fd=parent)
+        return os.open(name, _DIRECTORY, dir_fd=parent)
+
+
+def _names(fd: int) -> Iterator[str]:
+    with os.scandir(fd) as entries:
+        found = [entry.name for entry in entries]
+    return iter(found)
+
+
+def _empty_and_remove(name: str, parent: int) -> None:
+    """Remove a directory, going down with a stack of our own."""
+    top = _open_directory(name, parent)
+    levels: list[tuple[str, int, Iterator[str]]] = [(name, top, _names(top))]
+    try:
+        while levels:
+            name, fd, names = levels[-1]
+            child = next(names, None)
+            if child is None:
+                above = levels[-2][1] if len(levels) > 1 else parent
+                if _remove_entry(name, above, directory=True):
+                    levels.pop()
+                    os.close(fd)
+                    continue
+                # What was moved up meanwhile, or came new, is still in there.
+                names, rest = itertools.tee(_names(fd))
+                if next(rest, None) is None:
+                    raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), name)
+                levels[-1] = name, fd, names
+                continue
+            if _remove_entry(child, fd, directory=False):
+                continue
+            if len(levels) < _DEEP:
+                below = _open_directory(child, fd)
+                levels.append((child, below, _names(below)))
+            else:
+                # Too deep to keep all above open: continue with it at the top, later.
+                away = f".palan-removing-{os.urandom(8).hex()}"
+                os.rename(child, away, src_dir_fd=fd, dst_dir_fd=top)
+    finally:
+        for _name, fd, _names_left in levels:
+            os.close(fd)
