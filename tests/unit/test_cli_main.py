@@ -73,3 +73,13 @@ def test_validate_says_what_is_wrong(tmp_path, capsys):
         f"palan serve: unable to configure the engine with file {path}: "
         "the following directives don't match any configuration option: colour\n"
     )
+
+
+def test_reset_leaves_alone_what_is_no_engine(tmp_path, capsys):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "precious").touch()
+    roots = ["--data-root", str(tmp_path / "data"), "--exec-root", str(tmp_path / "exec")]
+    assert main(["system", "reset", "--yes", *roots]) == 0
+    assert capsys.readouterr().out == f"There is no engine at {tmp_path / 'data'}.\n"
+    assert (tmp_path / "data" / "precious").exists()
+    assert not (tmp_path / "exec").exists()

@@ -322,3 +322,13 @@ def test_a_host_is_understood_or_refused(text):
         parse_host(text)
     except ValueError as error:
         assert "invalid bind address" in str(error)  # noqa: PT017 - either outcome is right
+
+
+def test_paths_know_all_that_an_engine_makes(tmp_path):
+    paths = Paths(tmp_path / "data", tmp_path / "exec")
+    paths.prepare()
+    paths.database.touch()
+    paths.lock.touch()
+    paths.exec_lock.touch()
+    assert set(paths.data_root.iterdir()) < set(paths.durable)
+    assert set(paths.exec_root.iterdir()) == set(paths.volatile)

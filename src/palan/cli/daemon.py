@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from palan import __version__
+from palan.api.version import Version
 from palan.cli.flags import ServeFlags
 from palan.cli.listen import listeners
 from palan.cli.logging import set_up_logging
@@ -70,7 +71,8 @@ class _Daemon:
             except Exception:
                 self.log.exception("the engine could not start")
                 return 1
-            server = Server(self.engine)
+            oldest = Version.parse(self.config.min_api_version)
+            server = Server(self.engine, min_version=oldest)
             for listener in sockets:
                 await server.listen(listener.socket, tls=listener.tls)
                 self.log.info("listening", address=listener.name)

@@ -24,6 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from palan.cli.serve import serve  # noqa: PLC0415 - only when asked for
 
         return serve(given[1:])
+    if given[:1] == ["system"]:
+        from palan.cli.system import system  # noqa: PLC0415 - only when asked for
+
+        return system(given[1:])
     if given[:1] == ["version"]:
         from palan.cli.version import version  # noqa: PLC0415 - only when asked for
 
@@ -37,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"palan {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     commands.add_parser("serve", help="run the engine")
+    commands.add_parser("system", help="look after an engine's data: reset")
     commands.add_parser("version", help="show the versions of Palan, of its API and of Python")
     parser.parse_args(given)
     parser.print_help(sys.stderr)

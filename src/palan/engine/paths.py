@@ -55,6 +55,10 @@ class Paths:
         """The durable directory of one container."""
         return self.containers / container_id
 
+    def log(self, container_id: str) -> Path:
+        """The log of one container, as conmon writes it."""
+        return self.containers / container_id / "container.log"
+
     @property
     def images(self) -> Path:
         """Blobs and unpacked layers."""
@@ -118,6 +122,23 @@ class Paths:
             return self.exec_root
         digest = hashlib.sha256(os.fsencode(self.exec_root)).hexdigest()[:8]
         return DEFAULT_EXEC_ROOT.with_name(f"palan-{digest}")
+
+    # ---- all of it --------------------------------------------------------------
+
+    @property
+    def volatile(self) -> tuple[Path, ...]:
+        """All that an engine makes in its exec root."""
+        names = ("netns", "containers", "runtime", "exits", "attach", "lock")
+        return tuple(self.exec_root / name for name in names)
+
+    @property
+    def durable(self) -> tuple[Path, ...]:
+        """All that an engine makes in its data root, the database last."""
+        names = (
+            *("containers", "images", "volumes", "tmp", "lock"),
+            *("palan.db-wal", "palan.db-shm", "palan.db"),
+        )
+        return tuple(self.data_root / name for name in names)
 
     # ---- life -------------------------------------------------------------------
 
