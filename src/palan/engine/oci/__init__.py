@@ -1,0 +1,27 @@
+"""From a container's configuration to an OCI runtime spec, without touching the machine.
+
+``spec`` puts together what the other modules make: ``process``, ``capabilities``,
+``seccomp``, ``devices``, ``mounts``, ``resources``, ``rlimits``.  What has to be known
+about the machine comes in as :class:`Host` and :class:`SpecInput`.
+"""
+
+from palan.engine.oci.devices import DeviceNode
+from palan.engine.oci.host import Host, ProcessLimits
+from palan.engine.oci.mounts import MountPlan, bind_mount, tmpfs_mount
+from palan.engine.oci.process import User, exec_process
+from palan.engine.oci.spec import Namespaces, SpecInput, runtime_spec
+
+
+__all__ = [
+    "DeviceNode",
+    "Host",
+    "MountPlan",
+    "Namespaces",
+    "ProcessLimits",
+    "SpecInput",
+    "User",
+    "bind_mount",
+    "exec_process",
+    "runtime_spec",
+    "tmpfs_mount",
+]

@@ -1,0 +1,127 @@
+"""Capabilities: Docker's default set, ``CapAdd`` and ``CapDrop``, and what the machine has.
+
+A capability that is known but missing from the engine's bounding set cannot be given
+to anybody; it is left out and reported, rather than failing every privileged
+container on such a machine.
+"""
+
+from collections.abc import Collection, Iterable
+from typing import Any, Final
+
+from palan.api.errors import InvalidParameter
+
+
+__all__ = [
+    "DEFAULT",
+    "KNOWN",
+    "from_mask",
+    "granted",
+    "missing_warnings",
+    "normalize",
+    "oci_capabilities",
+    "wanted",
+]
+
+_IN_ORDER_OF_BITS: Final = """
+    CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
+    NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO
+    SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME
+    SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG
+    WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
+"""
+_DEFAULT: Final = """
+    CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE
+    SYS_CHROOT KILL AUDIT_WRITE
+"""
+
+KNOWN: Final = tuple(f"CAP_{name}" for name in _IN_ORDER_OF_BITS.split())
+"""All capabilities in the kernel's order (capabilities(7), linux/capability.h)."""
+
+DEFAULT: Final = tuple(f"CAP_{name}" for name in _DEFAULT.split())
+"""What a container has that asks for nothing else."""
+
+_ALL: Final = "ALL"
+
+
+def from_mask(mask: int) -> frozenset[str]:
+    """The names in a bit mask, such as ``CapBnd`` of /proc/self/status."""
+    return frozenset(name for bit, name in enumerate(KNOWN) if mask >> bit & 1)
+
+
+def normalize(names: Iterable[str], what: str) -> list[str]:
+    """Upper-case names with ``CAP_`` before them; ``ALL`` stays as it is.
+
+    Args:
+        names: as given, in any case and with or without ``CAP_``.
+        what: ``CapAdd`` or ``CapDrop``, for the error.
+
+    Raises:
+        InvalidParameter: a name is unknown; in dockerd's words.
+    """
+    normal: list[str] = []
+    for name in names:
+        upper = name.upper()
+        if upper != _ALL and not upper.startswith("CAP_"):
+            upper = f"CAP_{upper}"
+        if upper != _ALL and upper not in KNOWN:
+            raise InvalidParameter(f'invalid {what}: unknown capability: "{upper}"')
+        normal.append(upper)
+    return normal
+
+
+def wanted(
+    add: Iterable[str] | None, drop: Iterable[str] | None, *, privileged: bool = False
+) -> tuple[str, ...]:
+    """The capabilities that a container asks for, whether or not they can be had.
+
+    ``ALL`` in ``add`` gives everything but what is dropped; else ``ALL`` in ``drop``
+    leaves what is added; what is both added and dropped by name is added.
+
+    Raises:
+        InvalidParameter: a name is unknown.
+    """
+    added, dropped = normalize(add or (), "CapAdd"), normalize(drop or (), "CapDrop")
+    if privileged:
+        return KNOWN
+    if _ALL in added:
+        return tuple(name for name in KNOWN if name not in dropped)
+    kept = () if _ALL in dropped else (name for name in DEFAULT if name not in dropped)
+    return tuple(dict.fromkeys([*kept, *added]))
+
+
+def granted(names: Iterable[str], bounding: Collection[str]) -> tuple[str, ...]:
+    """Those of ``names`` that the machine has."""
+    return tuple(name for name in names if name in bounding)
+
+
+def missing_warnings(
+    add: Iterable[str] | None, bounding: Collection[str], *, privileged: bool = False
+) -> list[str]:
+    """Why a container gets less than it asked for by name, by ``ALL`` or by being privileged."""
+    asked = normalize(add or (), "CapAdd")
+    if privileged or _ALL in asked:
+        asked = list(KNOWN)
+    missing = [name for name in dict.fromkeys(asked) if name not in bounding]
+    if not missing:
+        return []
+    return [
+        "Capabilities that are not available in the current environment were left out: "
+        + ", ".join(missing)
+    ]
+
+
+def oci_capabilities(names: Iterable[str], *, root: bool) -> dict[str, Any]:
+    """``process.capabilities`` of a runtime spec.
+
+    Root has all of them at once.  Anybody else only has them as the bounding set, to be
+    had by running a set-uid program; nothing is inheritable or ambient.
+    """
+    bounding = list(names)
+    active = bounding if root else []
+    return {
+        "bounding": bounding,
+        "effective": list(active),
+        "permitted": list(active),
+        "inheritable": [],
+        "ambient": [],
+    }
