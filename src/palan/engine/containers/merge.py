@@ -1,0 +1,104 @@
+"""An image's configuration under a container's: what a client does not say, the image says."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+from palan.api import UNSET, Unset
+from palan.api.containers import ContainerConfig, EmptyObject, HealthConfig
+from palan.api.errors import InvalidParameter
+
+
+__all__ = ["command_line", "merge_config"]
+
+V = TypeVar("V")
+
+
+def merge_config(config: ContainerConfig, image: ContainerConfig | None) -> ContainerConfig:
+    """A new configuration: the container's, completed by the image's.
+
+    Variables, ports, labels and volumes are merged one by one.  An entrypoint of the
+    container's own makes the image's command void; a command of its own leaves the
+    image's entrypoint.  ``Shell`` is not inherited, as in dockerd, nor is ``OnBuild``.
+
+    Args:
+        config: what the client asked for; it is not changed.
+        image: None for a container without an image.
+
+    Raises:
+        InvalidParameter: there is no command to run; in dockerd's words.
+    """
+    image = image or ContainerConfig()
+    entrypoint, cmd = config.entrypoint, config.cmd
+    if not entrypoint:
+        cmd = cmd or image.cmd
+        if entrypoint is None:
+            entrypoint = image.entrypoint
+    if entrypoint == [""]:
+        entrypoint = None
+    if not entrypoint and not cmd:
+        raise InvalidParameter("no command specified")
+    return msgspec.structs.replace(
+        config,
+        user=config.user or image.user,
+        exposed_ports=_ports(config.exposed_ports, image.exposed_ports),
+        env=_environment(config.env, image.env),
+        labels={**(image.labels or {}), **(config.labels or {})},
+        entrypoint=entrypoint,
+        cmd=cmd,
+        healthcheck=_healthcheck(config.healthcheck, image.healthcheck),
+        working_dir=config.working_dir or image.working_dir,
+        volumes=_volumes(config.volumes, image.volumes),
+        stop_signal=config.stop_signal or image.stop_signal,
+    )
+
+
+def command_line(config: ContainerConfig) -> tuple[str, list[str]]:
+    """The program and its arguments, as inspect shows them: ``Path`` and ``Args``.
+
+    Raises:
+        InvalidParameter: there is no command to run.
+    """
+    words = [*(config.entrypoint or ()), *(config.cmd or ())]
+    if not words:
+        raise InvalidParameter("no command specified")
+    return words[0], words[1:]
+
+
+def _environment(own: list[str] | None, image: list[str] | None) -> list[str] | None:
+    if not own:
+        return list(image) if image else own
+    named = {entry.partition("=")[0] for entry in own}
+    return [*own, *(entry for entry in image or () if entry.partition("=")[0] not in named)]
+
+
+def _merged(own: Mapping[str, V], image: Mapping[str, V]) -> dict[str, V]:
+    return {**own, **{key: value for key, value in image.items() if key not in own}}
+
+
+def _ports(
+    own: dict[str, EmptyObject] | Unset, image: dict[str, EmptyObject] | Unset
+) -> dict[str, EmptyObject] | Unset:
+    if isinstance(image, Unset) or not image:
+        return own or UNSET
+    return _merged(own or {}, image)
+
+
+def _volumes(
+    own: dict[str, EmptyObject] | None, image: dict[str, EmptyObject] | None
+) -> dict[str, EmptyObject] | None:
+    return _merged(own or {}, image) if image else own
+
+
+def _healthcheck(own: HealthConfig | Unset, image: HealthConfig | Unset) -> HealthConfig | Unset:
+    if isinstance(own, Unset) or isinstance(image, Unset):
+        return own or image
+    return HealthConfig(
+        test=own.test or image.test,
+        interval=own.interval or image.interval,
+        timeout=own.timeout or image.timeout,
+        start_period=own.start_period or image.start_period,
+        start_interval=own.start_interval or image.start_interval,
+        retries=own.retries or image.retries,
+    )

@@ -1,0 +1,104 @@
+"""What can be asked for and has no effect yet: never silently.
+
+Whoever gives one of these an effect removes it from :data:`UNSUPPORTED_YET`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from palan.api import Unset
+from palan.api.containers import ContainerConfig, DeviceRequest, HostConfig, Mount
+from palan.api.errors import InvalidParameter
+
+
+__all__ = ["UNSUPPORTED_YET", "Unsupported", "check_supported"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A field without effect.
+
+    Attributes:
+        message: what a client is told.
+        is_set: whether a request asks for it.
+        refuse: whether going on without it would be unsafe or of no use; else it is a
+            warning.
+    """
+
+    message: str
+    is_set: Callable[[ContainerConfig, HostConfig], bool]
+    refuse: bool = False
+
+
+def _mounts(host_config: HostConfig) -> Iterator[Mount]:
+    if not isinstance(host_config.mounts, Unset):
+        yield from host_config.mounts
+
+
+def _has_subpath(mount: Mount) -> bool:
+    return bool(
+        (mount.volume_options and mount.volume_options.subpath)
+        or (mount.image_options and mount.image_options.subpath)
+    )
+
+
+UNSUPPORTED_YET: Final[Mapping[str, Unsupported]] = {
+    "Healthcheck": Unsupported(
+        "Health checks are not implemented yet; the container will not be checked.",
+        lambda config, _: (
+            not isinstance(config.healthcheck, Unset)
+            and bool(config.healthcheck.test)
+            and config.healthcheck.test[0] != "NONE"
+        ),
+    ),
+    "HostConfig.Links": Unsupported(
+        "links are not implemented yet: use a user-defined network instead, where containers"
+        " find each other by name",
+        lambda _, host_config: bool(host_config.links),
+        refuse=True,
+    ),
+    "HostConfig.StorageOpt": Unsupported(
+        "Storage options are not implemented; StorageOpt discarded.",
+        lambda _, host_config: bool(host_config.storage_opt),
+    ),
+    "HostConfig.Cgroup": Unsupported(
+        "Joining the cgroup of another container is not supported; Cgroup discarded.",
+        lambda _, host_config: bool(host_config.cgroup),
+    ),
+    "HostConfig.Mounts[].Type=image": Unsupported(
+        'invalid mount config for type "image": image mounts are not implemented yet',
+        lambda _, host_config: any(mount.type == "image" for mount in _mounts(host_config)),
+        refuse=True,
+    ),
+    "HostConfig.Mounts[].Subpath": Unsupported(
+        "mounting a subpath of a volume or an image is not implemented yet",
+        lambda _, host_config: any(_has_subpath(mount) for mount in _mounts(host_config)),
+        refuse=True,
+    ),
+}
+
+
+def check_supported(config: ContainerConfig, host_config: HostConfig) -> list[str]:
+    """Warnings about what has no effect.
+
+    Raises:
+        InvalidParameter: about what a container should not run without.
+    """
+    for request in host_config.device_requests or ():
+        raise InvalidParameter(
+            f'could not select device driver "{request.driver}" with capabilities:'
+            f" {_capabilities(request)}"
+        )
+    warnings = []
+    for entry in UNSUPPORTED_YET.values():
+        if entry.is_set(config, host_config):
+            if entry.refuse:
+                raise InvalidParameter(entry.message)
+            warnings.append(entry.message)
+    return warnings
+
+
+def _capabilities(request: DeviceRequest) -> str:
+    # As Go prints a list of lists.
+    return "[" + " ".join(f"[{' '.join(names)}]" for names in request.capabilities or ()) + "]"

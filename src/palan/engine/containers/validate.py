@@ -1,0 +1,87 @@
+"""Validation of what a client asks for at create and at update, all of it, before anything is done.
+
+dockerd finds some mistakes at create, some at start and some never.  Here all that can
+be found without running the container is found at create, and is always the caller's
+error (400), never the engine's.
+"""
+
+from palan.api.containers import (
+    ContainerConfig,
+    HostConfig,
+    NetworkingConfig,
+    Resources,
+    RestartPolicy,
+)
+from palan.engine.containers.ports import fill_empty_bindings, parse_port_bindings
+from palan.engine.containers.unsupported import check_supported
+from palan.engine.containers.validate_config import validate_config
+from palan.engine.containers.validate_facts import CreateFacts
+from palan.engine.containers.validate_host import validate_host_config, validate_restart_policy
+from palan.engine.containers.validate_log import validate_log
+from palan.engine.containers.validate_mounts import validate_mounts
+from palan.engine.containers.validate_network import validate_network_mode, validate_networking
+from palan.engine.containers.validate_resources import validate_resources
+
+
+__all__ = ["validate_create", "validate_update"]
+
+
+def validate_create(
+    config: ContainerConfig,
+    host_config: HostConfig,
+    networking: NetworkingConfig | None,
+    facts: CreateFacts,
+) -> list[str]:
+    """Check a new container, before its image is looked for.
+
+    What follows from other objects is not checked here: whether image, networks,
+    volumes and containers that are named exist, and whether there is a command
+    (:func:`~palan.engine.containers.merge.merge_config`).
+
+    Args:
+        config: changed in place: a clean working directory.
+        host_config: changed in place: limits that the machine cannot hold are
+            discarded, empty lists of port bindings get one.
+        networking: the endpoints asked for.
+        facts: of machine and engine.
+
+    Returns:
+        Warnings for the client.
+
+    Raises:
+        InvalidParameter: the first mistake found, in dockerd's words.
+    """
+    validate_network_mode(config, host_config)
+    warnings = validate_config(config)
+    warnings += validate_host_config(config, host_config, facts)
+    warnings += validate_resources(host_config, facts)
+    mappings = host_config.port_bindings or {}
+    parse_port_bindings(mappings)
+    mount_warnings = validate_mounts(
+        config,
+        host_config,
+        path_exists=facts.path_exists,
+        recursive_read_only=facts.recursive_read_only,
+    )
+    validate_log(host_config.log_config, facts)
+    validate_networking(networking, facts.subnets_of)
+    warnings += mount_warnings
+    warnings += fill_empty_bindings(mappings)
+    warnings += check_supported(config, host_config)
+    return list(dict.fromkeys(warnings))
+
+
+def validate_update(
+    resources: Resources, restart_policy: RestartPolicy | None, facts: CreateFacts
+) -> list[str]:
+    """Check new limits and a new restart policy of an existing container.
+
+    Returns:
+        Warnings for the client.
+
+    Raises:
+        InvalidParameter: the first mistake found, in dockerd's words.
+    """
+    if restart_policy is not None:
+        validate_restart_policy(restart_policy)
+    return validate_resources(resources, facts, update=True)

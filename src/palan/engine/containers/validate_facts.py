@@ -1,0 +1,88 @@
+"""What validation has to know about machine and engine; it looks at neither itself."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from typing import Final
+
+from palan.engine.oci.host import Host
+from palan.engine.oci.rlimits import Limit
+from palan.engine.oci.seccomp import BUILTIN
+
+
+__all__ = ["LOG_DRIVERS", "CgroupFeatures", "CreateFacts"]
+
+_COMMON_LOG_OPTIONS: Final = ("labels", "labels-regex", "env", "env-regex", "tag")
+
+LOG_DRIVERS: Final[Mapping[str, frozenset[str]]] = {
+    "json-file": frozenset(("max-size", "max-file", "compress", *_COMMON_LOG_OPTIONS)),
+    "local": frozenset(("max-size", "max-file", "compress", *_COMMON_LOG_OPTIONS)),
+    "none": frozenset(),
+}
+"""The log drivers that need nothing outside the engine, and the options of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class CgroupFeatures:
+    """Which limits the machine's cgroups can hold; what they cannot is discarded with a warning."""
+
+    memory: bool = True
+    swap: bool = True
+    swappiness: bool = True
+    reservation: bool = True
+    oom_kill_disable: bool = True
+    pids: bool = True
+    cpu_shares: bool = True
+    cpu_cfs: bool = True
+    cpu_realtime: bool = False
+    cpuset: bool = True
+    blkio_weight: bool = True
+    blkio_weight_device: bool = True
+    blkio_throttle: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateFacts:
+    """Facts of the machine, and what the engine offers.
+
+    Attributes:
+        host: facts that runtime specs depend on too.
+        cpus: how many processors there are.
+        cpuset_cpus: numbers of those that containers may use.
+        cpuset_mems: numbers of the memory nodes that they may use.
+        features: what cgroups can limit.
+        runtimes: names of the OCI runtimes.
+        log_drivers: names of the log drivers, and the options of each.
+        default_log_driver: the one of containers that name none.
+        path_exists: whether there is something at a path of the host.
+        init_path: the init program for containers; empty if there is none.
+        default_init: whether containers have it that do not say.
+        default_ulimits: the engine's, by name.
+        default_seccomp: the engine's profile, as in a runtime spec's input.
+        no_new_privileges: the engine's default.
+        systemd_cgroups: whether cgroups are made by systemd.
+        ip_forwarding: whether the kernel forwards IPv4.
+        cgroup_namespaces: whether the kernel has them.
+        recursive_read_only: whether kernel and runtime can make mounts below read-only too.
+        subnets_of: the subnets of a network by name, None if there is no such network.
+    """
+
+    host: Host
+    cpus: int
+    cpuset_cpus: frozenset[int]
+    cpuset_mems: frozenset[int] = frozenset({0})
+    features: CgroupFeatures = field(default_factory=CgroupFeatures)
+    runtimes: frozenset[str] = frozenset({"runc"})
+    log_drivers: Mapping[str, Iterable[str]] = field(default_factory=lambda: LOG_DRIVERS)
+    default_log_driver: str = "json-file"
+    path_exists: Callable[[str], bool] = lambda _path: True
+    init_path: str = ""
+    default_init: bool = False
+    default_ulimits: Mapping[str, Limit] = field(default_factory=dict)
+    default_seccomp: str = BUILTIN
+    no_new_privileges: bool = False
+    systemd_cgroups: bool = False
+    ip_forwarding: bool = True
+    cgroup_namespaces: bool = True
+    recursive_read_only: bool = True
+    subnets_of: Callable[[str], Sequence[IPv4Network | IPv6Network] | None] = lambda _name: None

@@ -1,0 +1,94 @@
+"""Validation of ``LogConfig``: the driver, the names of its options, and their values.
+
+dockerd looks at values when the container starts; finding them at create is kinder.
+"""
+
+import re
+from typing import Final
+
+from palan.api.containers import LogConfig
+from palan.api.errors import InvalidParameter
+from palan.engine.containers.validate_facts import CreateFacts
+
+
+__all__ = ["parse_size", "validate_log"]
+
+_BUILT_IN: Final = ("mode", "max-buffer-size")
+_TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
+_FALSE: Final = ("0", "f", "F", "FALSE", "false", "False")
+_SIZE: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?([kmgtp]?)(i?b)?", re.ASCII | re.IGNORECASE)
+
+
+def parse_size(text: str, base: int = 1024) -> int:
+    """Bytes of a size such as ``10m``, ``1.5G`` or ``512 kb``.
+
+    Args:
+        text: the size.
+        base: what a k is: 1024, or 1000 for log files.
+
+    Raises:
+        ValueError: it is none; in dockerd's words.
+    """
+    match = _SIZE.fullmatch(text)
+    if not match or ((match[3] or "").lower() == "ib" and not match[2]):
+        raise ValueError(f"invalid size: '{text}'")
+    power = " kmgtp".index(match[2].lower() or " ")
+    return int(float(match[1]) * base**power)
+
+
+def validate_log(config: LogConfig, facts: CreateFacts) -> None:
+    """Check a log configuration; no driver means the engine's default one.
+
+    Raises:
+        InvalidParameter: in dockerd's words.
+    """
+    driver, options = config.type or facts.default_log_driver, dict(config.config or {})
+    if driver not in facts.log_drivers:
+        raise InvalidParameter(
+            f'error looking up logging plugin {driver}: plugin "{driver}" not found'
+        )
+    if driver == "none":
+        return
+    mode = options.get("mode", "")
+    if mode not in ("", "blocking", "non-blocking"):
+        raise InvalidParameter(f"logger: logging mode not supported: {mode}")
+    if "max-buffer-size" in options:
+        if mode != "non-blocking":
+            raise InvalidParameter(
+                "logger: max-buffer-size option is only supported with 'mode=non-blocking'"
+            )
+        _size(options["max-buffer-size"], "error parsing option max-buffer-size: ", 1024)
+    known = facts.log_drivers[driver]
+    for name in options:
+        if name not in _BUILT_IN and name not in known:
+            where = f"log driver {driver}" if driver == "local" else f"{driver} log driver"
+            raise InvalidParameter(f"unknown log opt '{name}' for {where}")
+    if driver in ("json-file", "local"):
+        _check_files(driver, options)
+
+
+def _check_files(driver: str, options: dict[str, str]) -> None:
+    size = options.get("max-size")
+    unlimited = size is None or size == "-1"
+    if size is not None and not unlimited and _size(size, "", 1000) <= 0:
+        raise InvalidParameter("max-size must be a positive number")
+    text = options.get("max-file", "1" if driver == "json-file" else "5")
+    if not re.fullmatch(r"[+-]?\d+", text, re.ASCII):
+        raise InvalidParameter(f'strconv.Atoi: parsing "{text}": invalid syntax')
+    files = int(text)
+    if files < 1:
+        raise InvalidParameter("max-file cannot be less than 1")
+    compress = options.get("compress", "")
+    if compress and compress not in _TRUE + _FALSE:
+        raise InvalidParameter(f'strconv.ParseBool: parsing "{compress}": invalid syntax')
+    if compress in _TRUE and driver == "json-file" and (files == 1 or unlimited):
+        raise InvalidParameter(
+            "compress cannot be true when max-file is less than 2 or max-size is not set"
+        )
+
+
+def _size(text: str, before: str, base: int) -> int:
+    try:
+        return parse_size(text, base)
+    except ValueError as error:
+        raise InvalidParameter(f"{before}{error}") from None

@@ -1,0 +1,219 @@
+"""Validation of what a request says about networks: modes that exclude options, addresses."""
+
+import ipaddress
+from collections.abc import Callable, Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Final
+
+from palan.api import Unset
+from palan.api.containers import (
+    ContainerConfig,
+    EndpointIPAMConfig,
+    EndpointSettings,
+    HostConfig,
+    NetworkingConfig,
+)
+from palan.api.errors import InvalidParameter
+from palan.engine.containers.ports import check_address
+
+
+__all__ = [
+    "SYSCTLS",
+    "endpoint_problems",
+    "is_user_defined",
+    "parse_link",
+    "validate_endpoint",
+    "validate_network_mode",
+    "validate_networking",
+]
+
+SYSCTLS: Final = "com.docker.network.endpoint.sysctls"
+
+_NO_LINKS: Final = "can't be used with links. This would result in undefined behavior"
+
+Network = IPv4Network | IPv6Network
+
+_PREDEFINED: Final = frozenset({"", "default", "bridge", "host", "none"})
+
+
+def is_user_defined(mode: str) -> bool:
+    """Whether a network mode is the name of a network that somebody made."""
+    return mode not in _PREDEFINED and not mode.startswith("container:")
+
+
+def validate_network_mode(config: ContainerConfig, host_config: HostConfig) -> None:
+    """Refuse options that the network mode leaves without meaning.
+
+    Raises:
+        InvalidParameter: in dockerd's words.
+    """
+    mode = host_config.network_mode
+    if mode == "container" or mode.startswith("container:"):
+        _check_shared(config, host_config, mode.partition(":")[2])
+    if host_config.uts_mode == "host" and config.hostname:
+        raise InvalidParameter("conflicting options: hostname and the UTS mode")
+    if mode == "host" and host_config.links:
+        raise InvalidParameter(f"conflicting options: host type networking {_NO_LINKS}")
+    for link in host_config.links or ():
+        parse_link(link)
+    check_address(*(host_config.dns or ()))
+    for entry in host_config.extra_hosts or ():
+        _check_extra_host(entry)
+
+
+def _check_shared(config: ContainerConfig, host_config: HostConfig, container: str) -> None:
+    if not container:
+        raise InvalidParameter("invalid network mode: invalid container format container:<name|id>")
+    published = host_config.port_bindings or host_config.publish_all_ports
+    exposed = not isinstance(config.exposed_ports, Unset) and config.exposed_ports
+    for present, what in (
+        (config.hostname, "hostname and the network mode"),
+        (host_config.links, f"container type network {_NO_LINKS}"),
+        (host_config.dns, "dns and the network mode"),
+        (host_config.extra_hosts, "custom host-to-IP mapping and the network mode"),
+        (published, "port publishing and the container type network mode"),
+        (exposed, "port exposing and the container type network mode"),
+    ):
+        if present:
+            raise InvalidParameter(f"conflicting options: {what}")
+
+
+def _check_extra_host(entry: str) -> None:
+    name, colon, address = entry.partition(":")
+    if not colon or not name:
+        raise InvalidParameter(f'bad format for add-host: "{entry}"')
+    if address == "host-gateway":
+        return
+    try:
+        ipaddress.ip_address(address.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        raise InvalidParameter(f'invalid IP address in add-host: "{address}"') from None
+
+
+def parse_link(text: str) -> tuple[str, str]:
+    """``container:alias``, or ``container`` alone, as the two.
+
+    Raises:
+        InvalidParameter: it is malformed; in dockerd's words.
+    """
+    if not text:
+        raise InvalidParameter("empty string specified for links")
+    container, colon, alias = text.partition(":")
+    if ":" in alias:
+        raise InvalidParameter(f"bad format for links: {text}")
+    if container.startswith("/"):
+        # As inspect shows it: /container:/self/alias.
+        return container[1:], alias.rpartition("/")[2]
+    return container, alias if colon else container
+
+
+# ---- endpoints --------------------------------------------------------------------
+
+
+def validate_networking(
+    networking: NetworkingConfig | None,
+    subnets_of: Callable[[str], Sequence[Network] | None],
+) -> None:
+    """Check the endpoints of ``NetworkingConfig``; all that is wrong is told at once.
+
+    Args:
+        networking: what was asked for.
+        subnets_of: the subnets of a network, None where there is no such network (yet).
+
+    Raises:
+        InvalidParameter: in dockerd's words.
+    """
+    endpoints = (networking.endpoints_config if networking else None) or {}
+    problems = []
+    for name, settings in endpoints.items():
+        if settings is None:
+            problems.append(f"invalid config for network {name}: EndpointsConfig is nil")
+            continue
+        found = endpoint_problems(name, settings, subnets_of(name))
+        if found:
+            problems.append(
+                f"invalid config for network {name}: invalid endpoint settings:\n{_join(found)}"
+            )
+    if problems:
+        raise InvalidParameter(_join(problems))
+
+
+def validate_endpoint(
+    network: str, settings: EndpointSettings, subnets: Sequence[Network] | None
+) -> None:
+    """Check the settings of one endpoint, as connecting to a network does.
+
+    Raises:
+        InvalidParameter: in dockerd's words.
+    """
+    problems = endpoint_problems(network, settings, subnets)
+    if problems:
+        raise InvalidParameter(f"invalid endpoint settings:\n{_join(problems)}")
+
+
+def endpoint_problems(
+    network: str, settings: EndpointSettings, subnets: Sequence[Network] | None
+) -> list[str]:
+    """All that is wrong with the settings of an endpoint.
+
+    Raises:
+        InvalidParameter: an address is none at all, which dockerd finds while decoding.
+    """
+    ipam = settings.ipam_config or EndpointIPAMConfig()
+    local = list(ipam.link_local_ips or ())
+    check_address(ipam.ipv4_address, ipam.ipv6_address, *local)
+    problems = []
+    if not is_user_defined(network):
+        if ipam.ipv4_address or ipam.ipv6_address:
+            problems.append("user-specified IP address is supported on user-defined networks only")
+        if settings.aliases:
+            problems.append("network-scoped aliases are only supported for user-defined networks")
+    v4, v6 = _address(ipam.ipv4_address), _address(ipam.ipv6_address)
+    if v4 is not None and (not isinstance(v4, IPv4Address) or v4.is_unspecified):
+        problems.append(f"invalid IPv4 address: {v4}")
+    if v6 is not None and (
+        not isinstance(v6, IPv6Address) or v6.is_unspecified or v6.scope_id is not None
+    ):
+        problems.append(f"invalid IPv6 address: {v6}")
+    problems += (
+        f"invalid link-local IP address: {text or 'invalid IP'}"
+        for text in local
+        if not text or ipaddress.ip_address(text).is_unspecified
+    )
+    if subnets is not None:
+        problems += (
+            f"no configured subnet contains IP address {address}"
+            for address in (v4, v6)
+            if address is not None and not any(address in subnet for subnet in subnets)
+        )
+    problems += _sysctl_problems((settings.driver_opts or {}).get(SYSCTLS))
+    return problems
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    if not text:
+        return None
+    address = ipaddress.ip_address(text)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _sysctl_problems(text: str | None) -> Iterable[str]:
+    for sysctl in text.split(",") if text is not None else ():
+        parts = sysctl.split(".", 4)
+        if (
+            len(parts) != 5
+            or parts[1] not in ("ipv4", "ipv6", "mpls")
+            or parts[3] not in ("IFNAME", "ifname")
+        ):
+            yield (
+                f"unrecognised network interface sysctl '{sysctl}'; represent"
+                " 'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'"
+            )
+
+
+def _join(problems: Sequence[str]) -> str:
+    if len(problems) == 1:
+        return problems[0].strip()
+    indented = (problem.replace("\n", "\n\t") for problem in problems)
+    return "* " + "\n* ".join(indented)
