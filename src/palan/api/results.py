@@ -19,6 +19,8 @@ declared            the engine's method returns
 ``Hijack()``        :class:`Session`: the connection becomes a raw two-way stream
 ``Stat()``          :class:`PathStat` header and no body (HEAD of an archive)
 ==================  =============================================================
+
+Each of these may come in a :class:`WithHeaders`.
 """
 
 from base64 import b64encode
@@ -50,6 +52,7 @@ __all__ = [
     "Session",
     "Stat",
     "Text",
+    "WithHeaders",
 ]
 
 
@@ -135,6 +138,14 @@ NO_CONTENT = NoContent()
 
 ByteSource = AsyncIterator[bytes]
 """A request body that is read as it arrives (import, load, build, archive)."""
+
+
+@dataclass(slots=True)
+class WithHeaders:
+    """Any of the others, with headers to go with it."""
+
+    value: Any
+    headers: Mapping[str, str]
 
 
 @dataclass(slots=True)

@@ -1,0 +1,315 @@
+"""The ways to answer: what the engine returned, written as the endpoint declares.
+
+One function for each kind of result of :mod:`palan.api.results`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import structlog
+
+from palan.api.errors import PalanError
+from palan.api.frames import SYSTEM, frame
+from palan.api.results import (
+    Bytes,
+    ByteStream,
+    FrameStream,
+    Hijack,
+    Json,
+    Late,
+    LateJson,
+    Messages,
+    MessageStream,
+    NoContent,
+    PathStat,
+    RawFrames,
+    Session,
+    Stat,
+    Text,
+)
+from palan.api.version import Version
+from palan.server.connection import ClientGone
+from palan.server.hijack import (
+    RAW_STREAM,
+    close_iterator,
+    multiplexed,
+    serve_session,
+)
+from palan.server.http1 import response_head
+from palan.server.websocket import serve_websocket
+
+
+if TYPE_CHECKING:
+    from palan.server.dispatch import Call
+
+
+__all__ = ["ATTACH", "ATTACH_WEBSOCKET", "refuse_attach", "send"]
+
+ATTACH: Final = "containers.attach"
+ATTACH_WEBSOCKET: Final = "containers.attach_websocket"
+
+_EVENTS: Final = "system.events"
+_LINES_SINCE: Final = Version(1, 52)
+_LINES: Final = "application/jsonl"
+_SEQUENCE: Final = "application/json-seq"
+_MESSAGE_TYPES: Final = (_LINES, "application/x-ndjson", _SEQUENCE)
+"""What events can be had as, besides ``application/json``, which they are not quite."""
+
+_LATE_SINCE: Final = Version(1, 30)
+"""Before, the head came with the answer."""
+
+_RECORD_SEPARATOR: Final = b"\x1e"
+"""RFC 7464."""
+
+_TEXT_TYPE: Final = "text/plain; charset=utf-8"
+
+_PING_HEADERS: Final[Mapping[str, str]] = {
+    "Builder-Version": "1",
+    "Cache-Control": "no-cache, no-store, must-revalidate",
+    "Pragma": "no-cache",
+    "Swarm": "inactive",
+}
+"""What ping answers besides, unless the engine says otherwise."""
+
+_log = structlog.get_logger(__name__)
+
+
+async def send(call: "Call", result: Any) -> None:
+    """Answer a call with what the engine returned.
+
+    Raises:
+        PalanError: what was to be sent failed before the answer had begun.
+        ClientGone: the client went away meanwhile.
+    """
+    await _SENDERS[type(call.endpoint.result)](call, result)
+
+
+async def refuse_attach(call: "Call", error: PalanError) -> None:
+    """Errors of attach come as text, in a stream that has nothing else."""
+    head = response_head(error.status, [("Content-Type", RAW_STREAM)])
+    text = f"{error.message}\r\n".encode("utf-8", "replace")
+    try:
+        stream = await call.exchange.hijack(error.status)
+    except PalanError:
+        call.exchange.abort()
+    else:
+        await stream.write(head + text)
+
+
+# ---- whole answers ------------------------------------------------------------
+
+
+async def _send_json(call: "Call", value: Any) -> None:
+    await call.exchange.respond(
+        call.endpoint.result.status,
+        call.header_lines({"Content-Type": "application/json"}),
+        call.encode(value),
+    )
+
+
+async def _send_nothing(call: "Call", _value: None) -> None:
+    headers = call.header_lines()
+    if call.operation == "system.ping_head":
+        headers = call.header_lines(
+            {"Content-Type": _TEXT_TYPE, "Content-Length": "0", **_PING_HEADERS, **call.headers}
+        )
+    await call.exchange.respond(call.endpoint.result.status, headers)
+
+
+async def _send_text(call: "Call", text: str) -> None:
+    more = {"Content-Type": _TEXT_TYPE}
+    if call.operation == "system.ping":
+        more |= {**_PING_HEADERS, **call.headers}
+    await call.exchange.respond(call.endpoint.result.status, call.header_lines(more), text.encode())
+
+
+async def _send_stat(call: "Call", stat: PathStat) -> None:
+    await call.exchange.respond(
+        call.endpoint.result.status,
+        call.header_lines({"X-Docker-Container-Path-Stat": stat.header()}),
+    )
+
+
+async def _send_late(call: "Call", late: Late) -> None:
+    try:
+        await _await_late(call, late)
+    finally:
+        if asyncio.iscoroutine(late.value):
+            late.value.close()  # for when the client went before anyone waited
+
+
+async def _await_late(call: "Call", late: Late) -> None:
+    if call.version < _LATE_SINCE:
+        with call.exchange.interruptible():
+            value = await late.value
+        await _send_json(call, value)
+        return
+    exchange = call.exchange
+    await exchange.start(
+        call.endpoint.result.status, call.header_lines({"Content-Type": "application/json"})
+    )
+    try:
+        with exchange.interruptible():
+            value = await late.value
+    except PalanError as error:
+        # The status was said already; dockerd leaves the body empty, too.
+        _log.warning("a late answer failed", operation=call.operation, reason=error.message)
+    else:
+        await exchange.send(call.encode(value))
+    await exchange.end()
+
+
+# ---- streams ------------------------------------------------------------------
+
+
+async def _send_bytes(call: "Call", stream: ByteStream) -> None:
+    declared = call.endpoint.result
+    assert isinstance(declared, Bytes)  # noqa: S101 - chosen by this type
+    exchange = call.exchange
+    chunks = stream.chunks
+    try:
+        with exchange.interruptible():
+            first = await anext(chunks, b"")
+            headers = {"Content-Type": declared.content_type, **stream.headers}
+            await exchange.start(declared.status, call.header_lines(headers))
+            await exchange.send(first)
+            async for data in chunks:
+                await exchange.send(data)
+        await exchange.end()
+    finally:
+        await close_iterator(chunks)
+
+
+async def _send_frames(call: "Call", stream: FrameStream) -> None:
+    exchange = call.exchange
+    chunks = stream.chunks
+    try:
+        with exchange.interruptible():
+            kind = multiplexed(call.version, tty=stream.tty)
+            await exchange.start(
+                call.endpoint.result.status, call.header_lines({"Content-Type": kind})
+            )
+            try:
+                async for data in chunks:
+                    await exchange.send(data)
+            except PalanError as error:
+                text = f"Error grabbing logs: {error.message}\n".encode("utf-8", "replace")
+                await exchange.send(text if stream.tty else frame(SYSTEM, text))
+        await exchange.end()
+    finally:
+        await close_iterator(chunks)
+
+
+async def _send_messages(call: "Call", stream: MessageStream) -> None:
+    exchange = call.exchange
+    messages = stream.messages
+    kind = _message_type(call)
+    mark = _RECORD_SEPARATOR if kind == _SEQUENCE else b""
+    headers = call.header_lines({"Content-Type": kind})
+    try:
+        with exchange.interruptible():
+            if not stream.early:
+                await _send_after_first(call, messages, headers, mark)
+            else:
+                await exchange.start(call.endpoint.result.status, headers)
+                async for message in messages:
+                    await _send_message(call, message, mark)
+        await exchange.end()
+    finally:
+        await close_iterator(messages)
+
+
+async def _send_after_first(
+    call: "Call",
+    messages: AsyncIterator[Any],
+    headers: list[tuple[str, str]],
+    mark: bytes,
+) -> None:
+    """Wait for the first message with the head, so that an error before it is a status."""
+    nothing = object()
+    first = await anext(messages, nothing)
+    await call.exchange.start(call.endpoint.result.status, headers)
+    if first is nothing:
+        return
+    await _send_message(call, first, mark)
+    try:
+        async for message in messages:
+            await _send_message(call, message, mark)
+    except PalanError as error:
+        await call.exchange.send(mark + _in_band(error.message))
+    except ClientGone:
+        raise
+    except Exception:  # noqa: BLE001 - the client is told, the log says more
+        _log.exception("a stream failed", operation=call.operation)
+        await call.exchange.send(
+            mark + _in_band("internal error: the engine's log has more about it")
+        )
+
+
+async def _send_message(call: "Call", message: Any, mark: bytes) -> None:
+    data = call.encode(message)
+    if data:
+        await call.exchange.send(mark + data)
+
+
+def _in_band(message: str) -> bytes:
+    text = message.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return msgspec.json.encode({"errorDetail": {"message": text}, "error": text}) + b"\n"
+
+
+def _message_type(call: "Call") -> str:
+    if call.operation != _EVENTS:
+        return "application/json"
+    offered = _accepted(call.exchange.head.headers.get("accept", ""))
+    default = _LINES if call.version >= _LINES_SINCE else "application/json"
+    return next((kind for kind in offered if kind in _MESSAGE_TYPES), default)
+
+
+def _accepted(header: str) -> list[str]:
+    """The media types of an ``Accept`` header, the best first."""
+    found: list[tuple[float, str]] = []
+    for entry in header.lower().split(","):
+        kind, *parameters = (part.strip() for part in entry.split(";"))
+        quality = 1.0
+        for parameter in parameters:
+            name, _, value = parameter.partition("=")
+            if name == "q":
+                try:
+                    quality = float(value)
+                except ValueError:
+                    quality = 0.0
+        if quality > 0:
+            found.append((quality, kind))
+    return [kind for _, kind in sorted(found, key=lambda entry: -entry[0])]
+
+
+# ---- hijacked connections -----------------------------------------------------
+
+
+async def _send_session(call: "Call", session: Session | None) -> None:
+    exchange = call.exchange
+    if session is None:
+        # Detached: there is nothing to connect to.
+        await exchange.respond(HTTPStatus.OK, call.header_lines())
+    elif call.operation == ATTACH_WEBSOCKET:
+        await serve_websocket(exchange, session, call.version)
+    else:
+        # dockerd's attach has taken over the connection before it set any header.
+        headers = [] if call.operation == ATTACH else call.header_lines()
+        await serve_session(exchange, call.version, headers, session)
+
+
+_SENDERS: Final[Mapping[type, Callable[["Call", Any], Awaitable[None]]]] = {
+    Json: _send_json,
+    LateJson: _send_late,
+    NoContent: _send_nothing,
+    Text: _send_text,
+    Stat: _send_stat,
+    Bytes: _send_bytes,
+    Messages: _send_messages,
+    RawFrames: _send_frames,
+    Hijack: _send_session,
+}

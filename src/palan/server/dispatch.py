@@ -1,0 +1,215 @@
+"""From a request to the engine's method and back to bytes.
+
+Everything here is about one exchange: find the endpoint, see that the client's version
+is spoken, make the request, call ``engine.<group>.<operation>``, and write what it
+returns in the way the endpoint declares.  An error becomes a status here and nowhere else.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from palan import __version__
+from palan.api.codec import BodyKind, body_kind, decode_request, encode, split_query
+from palan.api.endpoint import Endpoint
+from palan.api.errors import InvalidParameter, NotYetImplemented, PalanError
+from palan.api.results import WithHeaders
+from palan.api.version import Version
+from palan.server import answers
+from palan.server.connection import ClientGone
+from palan.server.exchange import Exchange
+from palan.server.http1 import ProtocolError
+from palan.server.routing import BadTarget, Found, Redirect, Router, split_target
+from palan.server.websocket import accepts, refuse
+
+
+__all__ = ["Call", "Dispatcher", "Operation"]
+
+Operation = Callable[[Any], Awaitable[Any]]
+"""A method of one of the engine's rooms."""
+
+_MAX_JSON: Final = 16 * 2**20
+"""Bytes of a JSON body.  dockerd has no limit, and nothing it takes comes near this one."""
+
+_PLAIN_TEXT_BELOW: Final = Version(1, 24)
+"""Clients that old could not read errors in JSON."""
+
+_NOT_FOUND: Final = b'{"message":"page not found"}\n'
+_JSON: Final = ("Content-Type", "application/json")
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of an endpoint, as the ways to answer it need to know it."""
+
+    exchange: Exchange
+    endpoint: Endpoint
+    version: Version
+    headers: dict[str, str]
+    """What every answer of the API carries."""
+
+    notices: list[str] = field(default_factory=list)
+    """What the client should be told about its request."""
+
+    @property
+    def operation(self) -> str:
+        """``group.operation``."""
+        return f"{self.endpoint.group}.{self.endpoint.operation}"
+
+    def header_lines(self, more: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+        """The headers, sorted as Go sorts them."""
+        return sorted({**self.headers, **(more or {})}.items())
+
+    def encode(self, value: Any) -> bytes:
+        """JSON in the words of the client's version."""
+        return encode(self.endpoint, value, self.version, self.notices)
+
+
+class Dispatcher:
+    """Answers requests by calling the engine."""
+
+    def __init__(
+        self,
+        router: Router,
+        operations: Mapping[Endpoint, Operation],
+        min_version: Version,
+        max_version: Version,
+    ) -> None:
+        self._router = router
+        # By identity: an endpoint's hash is of all it declares, and takes longer.
+        self._operations = {id(endpoint): method for endpoint, method in operations.items()}
+        self._min_version = min_version
+        self._max_version = max_version
+        self._version_headers = {
+            "Api-Version": str(max_version),
+            "Ostype": "linux",
+            "Server": f"Palan/{__version__} (linux)",
+        }
+        self._headers = {**self._version_headers, "Docker-Experimental": "false"}
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Answer one request.
+
+        Raises:
+            ProtocolError: its target is none.
+            ClientGone: there is nobody to answer.
+        """
+        try:
+            target = split_target(exchange.head.target)
+        except BadTarget:
+            raise ProtocolError(400) from None
+        found = self._router.find(exchange.head.method, target)
+        if found is None:
+            await exchange.respond(404, [_JSON], _NOT_FOUND)
+        elif isinstance(found, Redirect):
+            await exchange.respond(301, [("Location", found.location)])
+        elif (version := await self._negotiate(exchange, found)) is not None:
+            if found.endpoint is None:
+                await exchange.respond(200, sorted(self._headers.items()))
+            else:
+                call = Call(exchange, found.endpoint, version, self._headers)
+                await self._answer(call, found.parameters, target.query)
+
+    async def _negotiate(self, exchange: Exchange, found: Found) -> Version | None:
+        """The version to speak; None if the client was told that there is none."""
+        if not found.version:
+            return self._max_version
+        version = Version.parse(found.version)
+        if self._min_version <= version <= self._max_version:
+            return version
+        if version > self._max_version:
+            message = (
+                f"client version {found.version} is too new. "
+                f"Maximum supported API version is {self._max_version}"
+            )
+        else:
+            message = (
+                f"client version {found.version} is too old. "
+                f"Minimum supported API version is {self._min_version}, "
+                "please upgrade your client to a newer version"
+            )
+        headers = dict(self._version_headers)
+        if version < _PLAIN_TEXT_BELOW:
+            headers["Content-Type"] = "text/plain; charset=utf-8"
+            headers["X-Content-Type-Options"] = "nosniff"
+            body = f"{message}\n".encode()
+        else:
+            headers["Content-Type"] = "application/json"
+            body = _error_body(message)
+        await exchange.respond(400, sorted(headers.items()), body)
+        return None
+
+    async def _answer(self, call: Call, parameters: Mapping[str, str], query: str) -> None:
+        try:
+            endpoint = call.endpoint
+            if call.version < endpoint.since:
+                raise InvalidParameter(  # noqa: TRY301 - answered as any other error
+                    f"{endpoint} requires minimum API version {endpoint.since}"
+                )
+            method = self._operations.get(id(endpoint))
+            if method is None:
+                raise NotYetImplemented(  # noqa: TRY301 - answered as any other error
+                    f"{endpoint} is not implemented by this engine yet"
+                )
+            if call.operation == answers.ATTACH_WEBSOCKET and not accepts(call.exchange.head):
+                await refuse(call.exchange)
+                return
+            request = await self._request(call, parameters, query)
+            result = await method(request)
+            if isinstance(result, WithHeaders):
+                call.headers = {**call.headers, **result.headers}
+                result = result.value
+            await answers.send(call, result)
+        except PalanError as error:
+            await self._refuse(call, error)
+        except ClientGone:
+            raise
+        except Exception as error:  # noqa: BLE001 - the client is told, the log says more
+            _log.exception("request failed", operation=call.operation)
+            kind = type(error).__name__
+            await self._refuse(
+                call, PalanError(f"internal error ({kind}): the engine's log has more about it")
+            )
+
+    async def _request(self, call: Call, parameters: Mapping[str, str], query: str) -> Any:
+        kind = body_kind(call.endpoint)
+        body: Any = None
+        if kind == BodyKind.STREAM:
+            body = call.exchange.body()
+        elif kind == BodyKind.JSON and call.exchange.head.has_body:
+            body = await call.exchange.read_body(_MAX_JSON)
+        return decode_request(
+            call.endpoint,
+            path=parameters,
+            query=split_query(query),
+            headers=call.exchange.head.headers,
+            body=body,
+            version=call.version,
+            notices=call.notices,
+        )
+
+    async def _refuse(self, call: Call, error: PalanError) -> None:
+        if call.exchange.status is not None:
+            # The head is out, so all that can be said is that the answer is not whole.
+            call.exchange.abort()
+        elif call.operation == answers.ATTACH:
+            await answers.refuse_attach(call, error)
+        elif error.status == 304:
+            await call.exchange.respond(304, call.header_lines())
+        else:
+            await call.exchange.respond(
+                error.status,
+                call.header_lines({"Content-Type": "application/json"}),
+                _error_body(error.message),
+            )
+
+
+def _error_body(message: str) -> bytes:
+    # Messages quote what was not understood, which need not be characters.
+    text = message.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return msgspec.json.encode({"message": text}) + b"\n"
