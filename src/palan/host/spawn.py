@@ -46,6 +46,7 @@ Stream = int | IO[Any] | None
 Popen = subprocess.Popen[bytes]
 
 _DEVNULL: Final = subprocess.DEVNULL
+_GRACE: Final = 1.0  # seconds for a killed program to be gone
 _MFD_NOEXEC_SEAL: Final = 0x8  # Linux 6.3, where a machine may insist on it
 
 
@@ -368,10 +369,10 @@ class Spawner:
                 async with asyncio.timeout(timeout):
                     returncode = await process.wait()
             except TimeoutError:
-                process.kill()
+                await _end(process)
                 raise TimeoutError(f"{os.fsdecode(argv[0])} took over {timeout} s") from None
             except asyncio.CancelledError:
-                process.kill()
+                await _end(process)
                 raise
             return streams.completed(returncode)
         finally:
@@ -382,6 +383,14 @@ class Spawner:
         self._threads.shutdown()
         if self._view is not None:
             self._view.close()
+
+
+async def _end(process: Process) -> None:
+    """Kill a program and reap it, unless it hangs in the kernel: then that happens later."""
+    process.kill()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_GRACE):
+            await process.wait()
 
 
 def _abandon(loop: asyncio.AbstractEventLoop, starting: asyncio.Future[Popen]) -> None:

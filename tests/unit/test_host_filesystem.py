@@ -1,0 +1,99 @@
+"""Whole files and whole trees."""
+
+import os
+
+import pytest
+
+from palan.host import filesystem, mounts
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    path = tmp_path / "file"
+    filesystem.write_atomically(path, "one")
+    filesystem.write_atomically(path, b"two", 0o600, durable=True)
+    assert path.read_bytes() == b"two"
+    assert path.stat().st_mode & 0o7777 == 0o600
+    assert names(tmp_path) == ["file"]
+
+
+def test_nothing_is_left_of_a_failed_write(tmp_path):
+    (tmp_path / "file").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        filesystem.write_atomically(tmp_path / "file", "x")
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_tree_is_removed_and_what_links_lead_to_is_not(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    tree = tmp_path / "tree"
+    (tree / "a/b").mkdir(parents=True)
+    (tree / "a/b/file").touch()
+    (tree / "a/link").symlink_to(outside)
+    (tree / "dangling").symlink_to("nowhere")
+    filesystem.remove_tree(tree)
+    assert names(tmp_path) == ["outside"]
+    assert (outside / "kept").exists()
+
+
+def test_forbidding_directories_are_no_obstacle(tmp_path):
+    closed = tmp_path / "tree/closed"
+    closed.mkdir(parents=True)
+    (closed / "file").touch()
+    closed.chmod(0)
+    filesystem.remove_tree(tmp_path / "tree")
+    assert not (tmp_path / "tree").exists()
+
+
+def test_no_depth_is_too_deep(tmp_path):
+    fd = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("d", dir_fd=fd)
+        below = os.open("d", os.O_RDONLY, dir_fd=fd)
+        os.close(os.open("f", os.O_CREAT | os.O_WRONLY, dir_fd=below))
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    filesystem.remove_tree(tmp_path / "d")
+    assert names(tmp_path) == []
+
+
+def test_files_links_and_nothing_at_all(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path)
+    for name in ("file", "link", "absent", "absent/below"):
+        filesystem.remove_tree(tmp_path / name)
+    assert names(tmp_path) == []
+
+
+def test_what_holds_a_mount_is_refused(tmp_path, monkeypatch):
+    line = f"50 27 0:40 / {tmp_path}/tree/mnt rw - tmpfs tmpfs rw"
+    monkeypatch.setattr(mounts, "mountinfo", lambda: mounts.parse_mountinfo(line))
+    (tmp_path / "tree/mnt").mkdir(parents=True)
+    with pytest.raises(OSError, match="mounted"):
+        filesystem.remove_tree(tmp_path / "tree")
+    assert (tmp_path / "tree/mnt").exists()
+
+
+def test_hard_links_are_counted_once(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/file").write_bytes(b"x" * 1000)
+    os.link(tmp_path / "a/file", tmp_path / "again")
+    (tmp_path / "other").write_bytes(b"y" * 10)
+    (tmp_path / "link").symlink_to("other")
+    assert filesystem.directory_size(tmp_path) == 1000 + 10 + len("other")
+    assert filesystem.directory_size(tmp_path / "absent") == 0
+
+
+def test_chown_reaches_links_and_not_their_targets(tmp_path):
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/file").touch()
+    (tmp_path / "tree/link").symlink_to("nowhere")
+    uid, gid = os.getuid(), os.getgid()
+    filesystem.chown_no_follow(tmp_path / "tree", uid, gid, recursive=True)
+    assert (tmp_path / "tree/link").lstat().st_uid == uid

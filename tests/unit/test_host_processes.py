@@ -1,0 +1,83 @@
+"""Processes and what tells them apart."""
+
+import os
+import select
+import signal
+import subprocess
+
+import pytest
+
+from palan.host import processes
+
+
+@pytest.fixture
+def sleeper():
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield process
+        process.kill()
+
+
+def test_a_name_may_hold_anything():
+    fields = b" S 7 8 9 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0"
+    found = processes.parse_stat(b"42 (a) b (c" + b")" + fields)
+    assert (found.pid, found.name, found.state) == (42, "a) b (c", "S")
+    assert (found.ppid, found.session, found.start_time) == (7, 9, 4711)
+
+
+def test_our_own():
+    me = os.getpid()
+    found = processes.status(me)
+    assert found is not None
+    assert found.ppid == processes.ppid(me) == os.getppid()
+    assert processes.is_alive(me, found.start_time)
+    assert not processes.is_alive(me, found.start_time + 1)
+    assert processes.cmdline(me)
+    assert processes.environment(me)
+
+
+def test_a_child_is_found(sleeper):
+    assert sleeper.pid in processes.children(os.getpid())
+    assert sleeper.pid in processes.descendants(os.getpid())
+
+
+def test_another_process_of_the_same_number_is_not_harmed(sleeper):
+    started = processes.start_time(sleeper.pid)
+    assert started is not None
+    assert not processes.kill(sleeper.pid, signal.SIGKILL, started=started + 1)
+    assert sleeper.poll() is None
+    assert processes.kill(sleeper.pid, signal.SIGKILL, started=started)
+    assert sleeper.wait() == -signal.SIGKILL
+    assert not processes.kill(sleeper.pid, started=started)
+
+
+def test_a_dead_one_that_was_not_reaped_is_not_alive(sleeper):
+    fd = processes.open_pidfd(sleeper.pid, processes.start_time(sleeper.pid))
+    processes.kill(sleeper.pid)
+    assert select.select([fd], [], [], 5)[0]
+    os.close(fd)
+    assert not processes.is_alive(sleeper.pid)
+
+
+def test_a_descriptor_for_another_is_refused(sleeper):
+    with pytest.raises(ProcessLookupError):
+        processes.open_pidfd(sleeper.pid, 1)
+
+
+def test_nobody():
+    nobody = 2**22 + 1  # beyond the largest process id
+    assert processes.status(nobody) is None
+    assert not processes.is_alive(nobody)
+    assert not processes.is_alive(0)
+    assert processes.children(nobody) == []
+    assert processes.cmdline(nobody) == []
+    assert not processes.kill(nobody)
+
+
+@pytest.mark.parametrize("pid", [0, -1])
+def test_groups_are_never_killed_by_accident(pid):
+    with pytest.raises(ValueError, match="single"):
+        processes.kill(pid)
+
+
+def test_boot_id():
+    assert len(processes.boot_id()) == 36
