@@ -67,6 +67,7 @@ _PASSED: Final = ("PATH", "HOME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS",
 
 _ORPHAN_TIMEOUT: Final = 10.0
 _MESSAGE_MAX: Final = 256 * 1024
+_TICK_NS: Final = 20_000_000
 
 
 class _Message(msgspec.Struct):
@@ -225,11 +226,13 @@ class Monitored:
         oom = (self.directory / "oom").exists()
         try:
             code = int(self._exit_file.read_bytes())
-            moment = self._exit_file.stat().st_mtime_ns
+            written = self._exit_file.stat().st_mtime_ns
         except (OSError, ValueError):
             return await self._lost(oom=oom)
         self._close()
-        return Exit(code, moment, oom)
+        # Files have the time of the kernel's last tick, which may be before the start.
+        now = time.time_ns()
+        return Exit(code, now if abs(now - written) < _TICK_NS else written, oom)
 
     async def _lost(self, *, oom: bool) -> Exit:
         """Nobody holds the streams of the process any more, so it must go too."""

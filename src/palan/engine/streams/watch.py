@@ -2,19 +2,13 @@
 
 import asyncio
 import contextlib
-import os
 from pathlib import Path
 from typing import Final, Self
 
-from palan.host import syscalls
+from palan.host.inotify import CREATE, MODIFY, MOVED_TO, Inotify
 
 
 __all__ = ["FileWatch"]
-
-_IN_MODIFY: Final = 0x2
-_IN_MOVED_TO: Final = 0x80
-_IN_CREATE: Final = 0x100
-_EVENTS: Final = 64 * 1024
 
 
 class FileWatch:
@@ -31,46 +25,45 @@ class FileWatch:
         self._path = path
         self._loop = asyncio.get_running_loop()
         self._event = asyncio.Event()
-        self._fd: int | None = None
+        self._inotify: Inotify | None = None
         self._file: int | None = None
 
     def __enter__(self) -> Self:
         try:
-            self._fd = syscalls.inotify_init()
-            syscalls.inotify_add_watch(self._fd, self._path.parent, _IN_MOVED_TO | _IN_CREATE)
+            self._inotify = Inotify()
+            self._inotify.add(self._path.parent, MOVED_TO | CREATE)
             self._watch_file()
         except OSError:
             self._close()
         else:
-            self._loop.add_reader(self._fd, self._notice)
+            self._loop.add_reader(self._inotify.fd, self._notice)
         self._event.set()  # what happened before we looked is for the caller to see
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._fd is not None:
-            self._loop.remove_reader(self._fd)
+        if self._inotify is not None:
+            self._loop.remove_reader(self._inotify.fd)
         self._close()
 
     def _close(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        if self._inotify is not None:
+            self._inotify.close()
+            self._inotify = None
 
     def _watch_file(self) -> None:
-        if self._fd is None:
+        if self._inotify is None:
             return
         with contextlib.suppress(FileNotFoundError):
-            watch = syscalls.inotify_add_watch(self._fd, self._path, _IN_MODIFY)
+            watch = self._inotify.add(self._path, MODIFY)
             if self._file is not None and watch != self._file:
                 with contextlib.suppress(OSError):  # the kernel may have dropped it already
-                    syscalls.inotify_rm_watch(self._fd, self._file)
+                    self._inotify.remove(self._file)
             self._file = watch
 
     def _notice(self) -> None:
-        if self._fd is None:
+        if self._inotify is None:
             return
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._fd, _EVENTS)
+        self._inotify.read()
         # Adding a watch that is there costs a microsecond; telling the events apart, more.
         with contextlib.suppress(OSError):
             self._watch_file()
@@ -78,7 +71,7 @@ class FileWatch:
 
     async def changed(self) -> None:
         """Wait until something has changed since this returned last."""
-        if self._fd is None:
+        if self._inotify is None:
             await asyncio.sleep(self.INTERVAL)
         else:
             await self._event.wait()
