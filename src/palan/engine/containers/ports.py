@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from palan.api import Unset
-from palan.api.containers import HostConfig, PortBinding, PortMap
+from palan.api.containers import PortBinding, PortMap
 from palan.api.errors import InvalidParameter
+from palan.engine.containers.record import ContainerRecord
 
 
 __all__ = [
@@ -114,20 +115,18 @@ def parse_port_bindings(bindings: PortMap | None) -> list[PortMapping]:
     return mappings
 
 
-def published_ports(
-    exposed: Mapping[str, Any] | Unset | None, host_config: HostConfig
-) -> list[PortMapping]:
+def published_ports(record: ContainerRecord) -> list[PortMapping]:
     """All that a container publishes: its bindings and, with ``PublishAllPorts``, what it exposes.
 
     Raises:
         InvalidParameter: a port, range or address is malformed.
     """
-    mappings = parse_port_bindings(host_config.port_bindings)
-    if host_config.publish_all_ports:
+    mappings = parse_port_bindings(record.host_config.port_bindings)
+    if record.host_config.publish_all_ports:
         bound = {(mapping.container_port, mapping.protocol) for mapping in mappings}
         mappings += [
             PortMapping(*port)
-            for port in parse_exposed_ports(exposed)
+            for port in parse_exposed_ports(record.config.exposed_ports)
             if port not in bound and port.number and port.protocol in PROTOCOLS
         ]
     return mappings

@@ -49,7 +49,7 @@ UNSUPPORTED_YET: Final[Mapping[str, Unsupported]] = {
         lambda config, _: (
             not isinstance(config.healthcheck, Unset)
             and bool(config.healthcheck.test)
-            and config.healthcheck.test[0] != "NONE"
+            and config.healthcheck.test[0] in ("CMD", "CMD-SHELL")
         ),
     ),
     "HostConfig.Links": Unsupported(

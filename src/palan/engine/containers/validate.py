@@ -5,6 +5,10 @@ be found without running the container is found at create, and is always the cal
 error (400), never the engine's.
 """
 
+from typing import Final
+
+import msgspec
+
 from palan.api.containers import (
     ContainerConfig,
     HostConfig,
@@ -12,6 +16,7 @@ from palan.api.containers import (
     Resources,
     RestartPolicy,
 )
+from palan.api.errors import InvalidParameter
 from palan.engine.containers.ports import fill_empty_bindings, parse_port_bindings
 from palan.engine.containers.unsupported import check_supported
 from palan.engine.containers.validate_config import validate_config
@@ -24,6 +29,13 @@ from palan.engine.containers.validate_resources import validate_resources
 
 
 __all__ = ["validate_create", "validate_update"]
+
+_INT64: Final = 1 << 63
+_NUMBERS: Final = tuple(
+    # Kernel and runtimes have 64 bits for a number; Python's have no end.
+    (entry.name, entry.encode_name)
+    for entry in msgspec.structs.fields(Resources)
+)
 
 
 def validate_create(
@@ -51,6 +63,7 @@ def validate_create(
     Raises:
         InvalidParameter: the first mistake found, in dockerd's words.
     """
+    _check_numbers(host_config)
     validate_network_mode(config, host_config)
     warnings = validate_config(config)
     warnings += validate_host_config(config, host_config, facts)
@@ -71,6 +84,16 @@ def validate_create(
     return list(dict.fromkeys(warnings))
 
 
+def _check_numbers(host_config: Resources) -> None:
+    for name, wire_name in _NUMBERS:
+        number = getattr(host_config, name)
+        if isinstance(number, int) and not -_INT64 <= number < _INT64:
+            raise InvalidParameter(
+                f"invalid JSON: json: cannot unmarshal number {number} into Go struct field"
+                f" .HostConfig.{wire_name} of type int64"
+            )
+
+
 def validate_update(
     resources: Resources, restart_policy: RestartPolicy | None, facts: CreateFacts
 ) -> list[str]:
@@ -82,6 +105,7 @@ def validate_update(
     Raises:
         InvalidParameter: the first mistake found, in dockerd's words.
     """
+    _check_numbers(resources)
     if restart_policy is not None:
         validate_restart_policy(restart_policy)
     return validate_resources(resources, facts, update=True)

@@ -1,16 +1,17 @@
 """What validation has to know about machine and engine; it looks at neither itself."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from palan.engine.oci.host import Host
 from palan.engine.oci.rlimits import Limit
 from palan.engine.oci.seccomp import BUILTIN
+from palan.host.cgroups import CgroupFeatures
 
 
-__all__ = ["LOG_DRIVERS", "CgroupFeatures", "CreateFacts"]
+__all__ = ["ALL_FEATURES", "LOG_DRIVERS", "CreateFacts"]
 
 _COMMON_LOG_OPTIONS: Final = ("labels", "labels-regex", "env", "env-regex", "tag")
 
@@ -22,23 +23,7 @@ LOG_DRIVERS: Final[Mapping[str, frozenset[str]]] = {
 """The log drivers that need nothing outside the engine, and the options of each."""
 
 
-@dataclass(frozen=True, slots=True)
-class CgroupFeatures:
-    """Which limits the machine's cgroups can hold; what they cannot is discarded with a warning."""
-
-    memory: bool = True
-    swap: bool = True
-    swappiness: bool = True
-    reservation: bool = True
-    oom_kill_disable: bool = True
-    pids: bool = True
-    cpu_shares: bool = True
-    cpu_cfs: bool = True
-    cpu_realtime: bool = False
-    cpuset: bool = True
-    blkio_weight: bool = True
-    blkio_weight_device: bool = True
-    blkio_throttle: bool = True
+ALL_FEATURES: Final = CgroupFeatures(**{entry.name: True for entry in fields(CgroupFeatures)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +35,13 @@ class CreateFacts:
         cpus: how many processors there are.
         cpuset_cpus: numbers of those that containers may use.
         cpuset_mems: numbers of the memory nodes that they may use.
-        features: what cgroups can limit.
+        features: what cgroups can limit; what they cannot is discarded with a warning.
         runtimes: names of the OCI runtimes.
         log_drivers: names of the log drivers, and the options of each.
         default_log_driver: the one of containers that name none.
         path_exists: whether there is something at a path of the host.
-        init_path: the init program for containers; empty if there is none.
+        init_path: the init program for containers; empty if there is none, which is an
+            error for those that shall have it.
         default_init: whether containers have it that do not say.
         default_ulimits: the engine's, by name.
         default_seccomp: the engine's profile, as in a runtime spec's input.
@@ -71,7 +57,7 @@ class CreateFacts:
     cpus: int
     cpuset_cpus: frozenset[int]
     cpuset_mems: frozenset[int] = frozenset({0})
-    features: CgroupFeatures = field(default_factory=CgroupFeatures)
+    features: CgroupFeatures = ALL_FEATURES
     runtimes: frozenset[str] = frozenset({"runc"})
     log_drivers: Mapping[str, Iterable[str]] = field(default_factory=lambda: LOG_DRIVERS)
     default_log_driver: str = "json-file"

@@ -52,9 +52,9 @@ def validate_host_config(
     warnings += _limits(host_config, facts)
     _devices(host_config)
     if not facts.init_path and _wants_init(host_config, facts):
-        warnings.append(
-            "No init program (docker-init, tini or catatonit) was found;"
-            " the container runs without one."
+        raise InvalidParameter(
+            "no init program was found on this machine: install tini or catatonit,"
+            " or name one with --init-path"
         )
     published = host_config.port_bindings or host_config.publish_all_ports
     if config.network_disabled and published:

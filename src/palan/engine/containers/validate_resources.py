@@ -26,7 +26,7 @@ _BLOCK_IO: Final = (
     *(
         (
             f"blkio_device_{verb}_{unit.lower()}",
-            "blkio_throttle",
+            f"blkio_{verb}_{unit.lower()}",
             f"{unit} Block {kind}{verb} limit",
             f"Block I/O {unit} {verb} limit",
         )
@@ -74,10 +74,10 @@ def _validate_memory(  # noqa: C901, PLR0912 - a list of rules, in dockerd's ord
         limits.memory_swappiness = None
     if limits.memory and limits.memory < MINIMUM_MEMORY:
         raise InvalidParameter("Minimum memory limit allowed is 6MB")
-    if limits.memory > 0 and not features.memory:
+    if limits.memory > 0 and not features.memory_limit:
         _discard(warnings, "memory limit capabilities", "Limitation discarded.")
         limits.memory, limits.memory_swap = 0, -1
-    if limits.memory > 0 and limits.memory_swap != -1 and not features.swap:
+    if limits.memory > 0 and limits.memory_swap != -1 and not features.swap_limit:
         _discard(warnings, "swap limit capabilities", "Memory limited without swap.")
         limits.memory_swap = -1
     if limits.memory_swap < -1:
@@ -92,14 +92,14 @@ def _validate_memory(  # noqa: C901, PLR0912 - a list of rules, in dockerd's ord
         raise InvalidParameter(
             "You should always set the Memory limit when using Memoryswap limit, see usage"
         )
-    if limits.memory_swappiness is not None and not features.swappiness:
+    if limits.memory_swappiness is not None and not features.memory_swappiness:
         _discard(warnings, "memory swappiness capabilities", "Memory swappiness discarded.")
         limits.memory_swappiness = None
     if limits.memory_swappiness is not None and not 0 <= limits.memory_swappiness <= 100:
         raise InvalidParameter(
             f"Invalid value: {limits.memory_swappiness}, valid memory swappiness range is 0-100"
         )
-    if limits.memory_reservation > 0 and not features.reservation:
+    if limits.memory_reservation > 0 and not features.memory_reservation:
         _discard(warnings, "memory soft limit capabilities", "Limitation discarded.")
         limits.memory_reservation = 0
     if limits.memory_reservation and limits.memory_reservation < MINIMUM_MEMORY:
@@ -122,13 +122,13 @@ def _validate_memory(  # noqa: C901, PLR0912 - a list of rules, in dockerd's ord
     if limits.kernel_memory:
         warnings.append("Kernel memory limits are no more. Limitation discarded.")
         limits.kernel_memory = UNSET
-    if facts.host.unified and limits.kernel_memory_tcp:
+    if limits.kernel_memory_tcp and not features.kernel_memory_tcp:
         _discard(warnings, "kernel memory TCP limit", "Limitation discarded.")
         limits.kernel_memory_tcp = UNSET
 
 
 def _validate_pids(limits: Resources, facts: CreateFacts, warnings: list[str]) -> None:
-    if limits.pids_limit is not None and not facts.features.pids:
+    if limits.pids_limit is not None and not facts.features.pids_limit:
         if limits.pids_limit > 0:
             _discard(warnings, "PIDs limit capabilities", "PIDs limit discarded.")
         limits.pids_limit = None
@@ -144,7 +144,7 @@ def _validate_cpu(limits: Resources, facts: CreateFacts, warnings: list[str]) ->
     if limits.cpu_shares > 0 and not features.cpu_shares:
         _discard(warnings, "CPU shares", "Shares discarded.")
         limits.cpu_shares = 0
-    if (limits.cpu_period or limits.cpu_quota) and not features.cpu_cfs:
+    if (limits.cpu_period or limits.cpu_quota) and not _has_cfs(facts):
         warnings.append(
             "Your kernel does not support CPU CFS scheduler. CPU period/quota discarded."
         )
@@ -161,12 +161,15 @@ def _validate_cpu(limits: Resources, facts: CreateFacts, warnings: list[str]) ->
             setattr(limits, name, 0)
 
 
+def _has_cfs(facts: CreateFacts) -> bool:
+    return facts.features.cpu_cfs_period and facts.features.cpu_cfs_quota
+
+
 def _validate_nano_cpus(limits: Resources, facts: CreateFacts) -> None:
-    features = facts.features
     for value, name in ((limits.cpu_period, "CPU Period"), (limits.cpu_quota, "CPU Quota")):
         if limits.nano_cpus > 0 and value > 0:
             raise InvalidParameter(f"Conflicting options: Nano CPUs and {name} cannot both be set")
-    if limits.nano_cpus > 0 and not features.cpu_cfs:
+    if limits.nano_cpus > 0 and not _has_cfs(facts):
         raise InvalidParameter(
             "NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler"
             " or the cgroup is not mounted"
