@@ -21,6 +21,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
@@ -39,6 +40,9 @@ SETTLE_TIMEOUT: Final = 10.0
 """How long, in seconds, the end of output may wait for the exit to be noted."""
 
 _BACKLOG_RETRY: Final = 0.005
+_ACCEPT_PAUSE: Final = 0.0003
+_ACCEPT_LOOKS: Final = 300
+_CREDENTIALS: Final = struct.Struct("iII")
 
 
 class OutputSession:
@@ -135,9 +139,15 @@ class AttachPoint:
         """
         self._settled.clear()
         self._directory = directory
-        for session in list(self.sessions):
-            if session.waiting:
-                session.connected(await _connect(directory))
+        waiting = [session for session in self.sessions if session.waiting]
+        connections = []
+        for session in waiting:
+            connection = await _connect(directory)
+            connections.append(connection)
+            session.connected(connection)
+        if len(connections) > 1:
+            with contextlib.suppress(OSError):  # conmon has gone, or is not for us to look at
+                await _accepted(connections)
 
     def ended(self) -> None:
         """The process has ended (or could not be started) and that was noted."""
@@ -188,6 +198,32 @@ async def _connect(directory: Path) -> socket.socket:
     except BaseException:
         connection.close()
         raise
+
+
+async def _accepted(connections: list[socket.socket]) -> None:
+    """Wait until conmon has accepted the first clients of a process.
+
+    It accepts one in a turn of its loop, and passes on output in the same turn, after
+    that.  So nothing need be done for a single client, but a second one might miss the
+    first output.  What conmon has accepted is seen from its sockets: one more than that.
+    """
+    credentials = connections[0].getsockopt(
+        socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size
+    )
+    monitor, _, _ = _CREDENTIALS.unpack(credentials)
+    for _ in range(_ACCEPT_LOOKS):
+        if _sockets(monitor) > len(connections):
+            return
+        await asyncio.sleep(_ACCEPT_PAUSE)
+
+
+def _sockets(pid: int) -> int:
+    """How many sockets a process has."""
+    count = 0
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            count += str(link.readlink()).startswith("socket:")
+    return count
 
 
 class AttachSession:
