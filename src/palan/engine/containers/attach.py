@@ -1,0 +1,80 @@
+"""``POST /containers/{id}/attach``, its WebSocket twin, and ``resize``."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from palan.api.containers import ContainerAttach, ContainerAttachWebSocket
+from palan.api.errors import Conflict
+from palan.api.results import Session
+from palan.engine.containers.container import Container
+from palan.engine.streams.attach import OutputSession
+from palan.engine.streams.detach_keys import parse_keys
+from palan.engine.streams.logfile import LogOptions
+from palan.engine.streams.logs import LogQuery, read_logs
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["attach", "resize"]
+
+
+async def attach(
+    engine: "Engine", container: Container, request: ContainerAttach | ContainerAttachWebSocket
+) -> Session:
+    """Connect a client to a container's streams, now or when it is started.
+
+    ``docker run`` and ``docker start --attach`` come before the start, also to a
+    container that has run and ended before.
+
+    Raises:
+        InvalidParameter: the detach keys make no sense.
+        Conflict: the container is paused.
+    """
+    keys = parse_keys(request.detach_keys)
+    if container.paused:
+        raise Conflict(f"container {request.id} is paused, unpause the container before attach")
+    replay = None
+    if request.logs:
+        options = LogOptions(
+            tty=container.record.config.tty, stdout=request.stdout, stderr=request.stderr
+        )
+        replay = read_logs(engine.paths.log(container.id), LogQuery(options)).chunks
+    engine.events.publish("container", "attach", container.id, container.attributes)
+    if not request.stream:
+        return OutputSession(replay or _nothing(), tty=container.record.config.tty)
+    return await container.streams.attach(
+        stdin=request.stdin,
+        stdout=request.stdout,
+        stderr=request.stderr,
+        detach_keys=keys,
+        replay=replay,
+        detached=lambda: engine.events.publish(
+            "container", "detach", container.id, container.attributes
+        ),
+    )
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    for chunk in tuple[bytes]():
+        yield chunk
+
+
+async def resize(engine: "Engine", container: Container, height: int, width: int) -> None:
+    """Set the size of the container's terminal.
+
+    Raises:
+        Conflict: the container is not running.
+    """
+    if not container.running or container.monitored is None:
+        raise Conflict(f"container {container.id} is not running")
+    with contextlib.suppress(OSError):  # it has just ended
+        container.monitored.resize(height, width)
+    engine.events.publish(
+        "container",
+        "resize",
+        container.id,
+        {**container.attributes, "height": str(height), "width": str(width)},
+    )

@@ -1,0 +1,83 @@
+"""A container as the engine holds it: the durable record and what is alive of it.
+
+Whoever changes a container holds its :attr:`Container.lock`; there is no lock above
+that one.  Everybody may read.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from palan.engine.containers.record import ContainerRecord
+from palan.engine.streams.attach import AttachPoint
+from palan.host.conmon import Monitored
+
+
+if TYPE_CHECKING:
+    from palan.engine.exec.session import ExecInstance
+
+
+__all__ = ["ZERO_TIME", "Container", "go_time"]
+
+ZERO_TIME = "0001-01-01T00:00:00Z"
+
+
+def go_time(nanoseconds: int) -> str:
+    """Nanoseconds since the epoch as Go prints a time: trailing zeros dropped, UTC."""
+    if not nanoseconds:
+        return ZERO_TIME
+    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    digits = f"{fraction:09d}".rstrip("0")
+    return f"{text}.{digits}Z" if digits else f"{text}Z"
+
+
+class Container:
+    """One container."""
+
+    def __init__(self, record: ContainerRecord) -> None:
+        self.record = record
+        self.lock = asyncio.Lock()
+        self.execs: dict[str, ExecInstance] = {}
+        self.removed = False
+        config = record.config
+        self.streams = AttachPoint(
+            tty=config.tty, stdin=config.open_stdin, stdin_once=config.stdin_once
+        )
+        self.ended = asyncio.Event()
+        """Set while no conmon writes its log."""
+        self.ended.set()
+        self.exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        """The next exit; replaced by a new one each time."""
+        self.removal: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        """Resolved with the last exit code once the container is gone."""
+        self.monitored: Monitored | None = None
+        """The process and its conmon, while it runs."""
+        self.restart_delay = 0.0
+        """Seconds that a restart policy waits next time."""
+
+    @property
+    def id(self) -> str:
+        """The full id."""
+        return self.record.id
+
+    @property
+    def name(self) -> str:
+        """The name, without Docker's leading slash."""
+        return self.record.name
+
+    @property
+    def running(self) -> bool:
+        """Whether it has processes; a paused container is running too, as in Docker."""
+        return self.record.status in ("running", "paused")
+
+    @property
+    def paused(self) -> bool:
+        """Whether its processes are frozen."""
+        return self.record.status == "paused"
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What every event of this container says about it."""
+        config = self.record.config
+        return {**(config.labels or {}), "image": config.image, "name": self.name}

@@ -1,0 +1,198 @@
+"""``POST /containers/create``.
+
+Everything that can be refused is refused before anything is made.  Then the name is
+reserved, volumes and the directory are made, and the row is written; only then does
+the container exist.  What a crash leaves of the steps before is swept away at start.
+"""
+
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from palan.api.containers import (
+    ContainerConfig,
+    ContainerCreate,
+    ContainerCreateBody,
+    ContainerCreateResponse,
+    EndpointSettings,
+    HostConfig,
+    NetworkingConfig,
+)
+from palan.api.errors import InvalidParameter, NotFound
+from palan.engine.containers.adapt import Defaults, adapt_host_config, default_hostname
+from palan.engine.containers.container import Container
+from palan.engine.containers.merge import command_line, merge_config
+from palan.engine.containers.mounts import resolve_mounts
+from palan.engine.containers.naming import check_name, generate_id, generate_name
+from palan.engine.containers.record import ContainerRecord
+from palan.engine.containers.validate import validate_create
+from palan.engine.images.image import Image
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["create"]
+
+
+async def create(engine: "Engine", request: ContainerCreate) -> ContainerCreateResponse:
+    """Create a container.
+
+    Raises:
+        InvalidParameter: something asked for makes no sense.
+        NotFound: image, network, volume driver or a container that is referred to.
+        Conflict: the name is taken.
+    """
+    body = request.body
+    if body == ContainerCreateBody():
+        raise InvalidParameter("config cannot be empty in order to create a container")
+    if request.name:
+        check_name(request.name)
+    host_config = body.host_config or HostConfig()
+    networking = body.networking_config
+    config = _config(body)
+    warnings = validate_create(config, host_config, networking, engine.runtimes.create_facts())
+    image = engine.images.resolve(config.image)
+    if request.platform:
+        _check_platform(image, request.platform, config.image)
+    config = merge_config(config, _image_config(image))
+    adapt_host_config(host_config, _defaults(engine))
+    _check_references(engine, host_config)
+
+    container_id = generate_id()
+    registry = engine.containers.registry
+    name = request.name.removeprefix("/") or generate_name(
+        lambda n: not registry.is_free(n), container_id
+    )
+    config.hostname = default_hostname(
+        config, host_config, container_id, engine.runtimes.facts.hostname
+    )
+    registry.reserve(name, container_id)
+    try:
+        record = await _make(
+            engine, container_id, name, image, config, host_config, networking=networking
+        )
+    except BaseException:
+        registry.release(name)
+        engine.volumes.release(container_id)
+        raise
+    container = Container(record)
+    registry.add(container)
+    engine.events.publish("container", "create", container_id, container.attributes)
+    return ContainerCreateResponse(id=container_id, warnings=warnings)
+
+
+def _config(body: ContainerCreateBody) -> ContainerConfig:
+    return ContainerConfig(**{
+        field.name: getattr(body, field.name) for field in msgspec.structs.fields(ContainerConfig)
+    })  # fmt: skip
+
+
+def _image_config(image: Image) -> ContainerConfig:
+    """What the image says, as a configuration of a container."""
+    known = {field.name for field in msgspec.structs.fields(ContainerConfig)}
+    config = image.config
+    return ContainerConfig(**{
+        name: getattr(config, name) for name in config.__struct_fields__ if name in known
+    })  # fmt: skip
+
+
+def _check_platform(image: Image, wanted: str, reference: str) -> None:
+    system, _, rest = wanted.partition("/")
+    architecture, _, variant = rest.partition("/")
+    if (
+        system != image.os
+        or (architecture and architecture != image.architecture)
+        or (variant and image.variant and variant != image.variant)
+    ):
+        raise NotFound(
+            f"image with reference {reference} was found but its platform"
+            f" ({image.os}/{image.architecture}) does not match the specified platform ({wanted})"
+        )
+
+
+def _defaults(engine: "Engine") -> Defaults:
+    config = engine.config
+    return Defaults(
+        runtime=engine.runtimes.default,
+        unified=engine.runtimes.host.unified,
+        shm_size=config.default_shm_size,
+        ipc_mode=config.default_ipc_mode,
+        cgroupns_mode=config.default_cgroupns_mode,
+        network_mode="none" if config.bridge == "none" else "bridge",
+        log_driver=config.log_driver,
+        log_options=dict(config.log_opts),
+    )
+
+
+def _check_references(engine: "Engine", host_config: HostConfig) -> None:
+    """Containers whose namespaces are to be joined must exist; their names become ids."""
+    for field in ("ipc_mode", "pid_mode"):
+        mode: str = getattr(host_config, field)
+        if mode.startswith("container:"):
+            try:
+                other = engine.containers.registry.get(mode.removeprefix("container:"))
+            except NotFound as error:
+                raise InvalidParameter(error.message) from None
+            setattr(host_config, field, f"container:{other.id}")
+    mode = host_config.network_mode
+    if mode.startswith("container:"):
+        found = engine.containers.registry.find(mode.removeprefix("container:"))
+        if found is not None:
+            host_config.network_mode = f"container:{found.id}"
+
+
+async def _make(  # noqa: PLR0917 - what a record is made of
+    engine: "Engine",
+    container_id: str,
+    name: str,
+    image: Image,
+    config: ContainerConfig,
+    host_config: HostConfig,
+    *,
+    networking: NetworkingConfig | None,
+) -> ContainerRecord:
+    layers = [str(layer) for layer in image.layers]
+    directory = engine.paths.container(container_id)
+    mounts, anonymous = await resolve_mounts(engine, container_id, config, host_config, layers)
+    path, args = command_line(config)
+    record = ContainerRecord(
+        id=container_id,
+        name=name,
+        created=time.time_ns(),
+        image=image.id,
+        config=config,
+        host_config=host_config,
+        endpoints=_endpoints(host_config, networking),
+        layers=layers,
+        runtime=host_config.runtime,
+        mounts=mounts,
+        anonymous_volumes=anonymous,
+        path=path,
+        args=args,
+    )
+    # Under its final name only when it is complete; see the sweep at start.
+    draft = engine.paths.tmp / f"create-{secrets.token_hex(8)}"
+    for part in (draft, draft / "diff", draft / "work"):
+        part.mkdir(mode=0o710 if part == draft else 0o755)
+    draft.rename(directory)
+    await engine.containers.put(record)
+    return record
+
+
+def _endpoints(
+    host_config: HostConfig, networking: NetworkingConfig | None
+) -> dict[str, EndpointSettings]:
+    """What was asked for on each network; the one of ``NetworkMode`` is always there."""
+    mode = host_config.network_mode
+    if mode.startswith("container:"):
+        return {}
+    asked = (networking.endpoints_config if networking else None) or {}
+    found = {
+        ("bridge" if name == "default" else name): settings or EndpointSettings()
+        for name, settings in asked.items()
+    }
+    return {mode: found.pop(mode, EndpointSettings()), **found}

@@ -1,0 +1,78 @@
+"""What happens when a container ends: noticed by its conmon's, then put down.
+
+conmon ends after the container's process, with its log complete and the exit code in a
+file, so that whoever learns of the exit finds all of its output.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from palan.engine.containers.container import Container
+from palan.engine.containers.record import SandboxRecord
+from palan.engine.containers.remove import remove_stopped
+from palan.engine.containers.restart import schedule_restart
+from palan.engine.containers.takedown import take_down
+from palan.host.conmon import Exit, Monitored
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["put_down", "watch"]
+
+
+def watch(engine: "Engine", container: Container, monitored: Monitored) -> None:
+    """Wait for the end of a container that runs."""
+    container.monitored = monitored
+    container.ended.clear()
+    engine.spawn(_wait(engine, container, monitored))
+
+
+async def _wait(engine: "Engine", container: Container, monitored: Monitored) -> None:
+    result = await monitored.wait()
+    async with container.lock:
+        await put_down(engine, container, result)
+
+
+async def put_down(engine: "Engine", container: Container, result: Exit) -> None:
+    """Put a container down that has just ended; its lock is held."""
+    record = container.record
+    sandbox, record.sandbox = record.sandbox, None
+    await take_down(engine, container, sandbox)
+    container.monitored = None
+    record.exit_code, record.oom_killed = result.code, result.oom
+    # The clock may have been set back while it ran.
+    record.finished = max(result.time, record.started)
+    record.process = record.monitor = None
+    restarts = schedule_restart(engine, container)
+    record.status = "restarting" if restarts else "exited"
+    await engine.containers.save(container)
+    container.streams.ended()
+    container.ended.set()
+    engine.exec.forget(container)
+    _publish(engine, container, sandbox)
+    removing = record.host_config.auto_remove and not restarts
+    exited, container.exit = container.exit, asyncio.get_running_loop().create_future()
+    exited.set_result(record.exit_code)
+    if removing:
+        await remove_stopped(engine, container, volumes=True)
+
+
+def _publish(engine: "Engine", container: Container, sandbox: SandboxRecord | None) -> None:
+    record = container.record
+    if record.oom_killed:
+        engine.events.publish("container", "oom", container.id, container.attributes)
+    if sandbox is not None and sandbox.network:
+        engine.networks.publish("disconnect", sandbox.network, container.id)
+    seconds = (record.finished - record.started) // 1_000_000_000
+    engine.events.publish(
+        "container",
+        "die",
+        container.id,
+        {
+            **container.attributes,
+            "exitCode": str(record.exit_code),
+            "execDuration": str(seconds),
+        },
+    )

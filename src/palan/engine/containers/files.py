@@ -1,0 +1,104 @@
+"""The three files that every container gets: ``hostname``, ``hosts`` and ``resolv.conf``.
+
+They are written at start, when its addresses are known, and bind-mounted.  The
+functions that make their texts are pure.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+
+__all__ = ["hosts_file", "resolv_conf", "write_files"]
+
+_LOCALHOST = """127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost ip6-loopback
+fe00::\tip6-localnet
+ff00::\tip6-mcastprefix
+ff02::1\tip6-allnodes
+ff02::2\tip6-allrouters
+"""
+
+PUBLIC_RESOLVERS = ("8.8.8.8", "8.8.4.4")
+"""Docker's choice where the host names only resolvers that a container can't reach."""
+
+
+def hosts_file(
+    extra_hosts: Iterable[str], *, address: str, names: Sequence[str], gateway: str
+) -> str:
+    """The text of ``/etc/hosts``.
+
+    Args:
+        extra_hosts: ``name:address``, the address perhaps ``host-gateway``.
+        address: the container's own address, empty for none.
+        names: the names for it.
+        gateway: what ``host-gateway`` means.
+    """
+    lines = [_LOCALHOST]
+    for entry in extra_hosts:
+        # Both "name:address" and "name=address" are in use; IPv6 has colons itself.
+        separator = "=" if "=" in entry else ":"
+        name, _, target = entry.partition(separator)
+        target = target.strip("[]")
+        lines.append(f"{gateway if target == 'host-gateway' else target}\t{name}\n")
+    if address:
+        lines.append(f"{address}\t{' '.join(names)}\n")
+    return "".join(lines)
+
+
+def resolv_conf(
+    host: str,
+    *,
+    servers: Sequence[str],
+    search: Sequence[str],
+    options: Sequence[str],
+    own_namespace: bool,
+) -> str:
+    """The text of ``/etc/resolv.conf``.
+
+    Args:
+        host: the host's file.
+        servers: resolvers that replace the host's, if any.
+        search: domains that replace the host's; ``.`` for none at all.
+        options: options that replace the host's.
+        own_namespace: whether resolvers on the host's loopback are out of reach.
+    """
+    parsed = _parse(host)
+    nameservers = list(servers) or [
+        s for s in parsed["nameserver"] if not (own_namespace and _is_loopback(s))
+    ]
+    if not nameservers:
+        nameservers = list(PUBLIC_RESOLVERS) if own_namespace else parsed["nameserver"]
+    domains = list(search) or parsed["search"]
+    lines = [f"nameserver {s}" for s in nameservers]
+    if domains and domains != ["."]:
+        lines.append("search " + " ".join(domains))
+    if chosen := list(options) or parsed["options"]:
+        lines.append("options " + " ".join(chosen))
+    return "\n".join(lines) + "\n"
+
+
+def _parse(text: str) -> Mapping[str, list[str]]:
+    found: dict[str, list[str]] = {"nameserver": [], "search": [], "options": []}
+    for line in text.splitlines():
+        keyword, *values = line.split("#")[0].split() or [""]
+        if keyword == "nameserver":
+            found["nameserver"] += values[:1]
+        elif keyword in ("search", "domain"):
+            found["search"] = values
+        elif keyword == "options":
+            found["options"] += values
+    return found
+
+
+def _is_loopback(server: str) -> bool:
+    try:
+        return ipaddress.ip_address(server.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def write_files(directory: Path, *, hostname: str, hosts: str, resolv: str) -> None:
+    """Write the files in place: they may be bind-mounted, so their inodes must stay."""
+    for name, text in (("hostname", f"{hostname}\n"), ("hosts", hosts), ("resolv.conf", resolv)):
+        (directory / name).write_text(text)

@@ -1,0 +1,112 @@
+"""``GET /containers/{id}/json``."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from palan.api.containers import (
+    ContainerInspectResponse,
+    ContainerState,
+    DriverData,
+    NetworkSettings,
+    RootFSStorage,
+    RootFSStorageSnapshot,
+    Storage,
+)
+from palan.engine.containers.container import Container, go_time
+from palan.engine.containers.endpoints import endpoint_settings, port_map
+from palan.engine.containers.record import ContainerRecord
+from palan.host.filesystem import directory_size
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["inspect", "sizes"]
+
+
+async def inspect(
+    engine: "Engine", container: Container, *, size: bool
+) -> ContainerInspectResponse:
+    """All there is to say about a container."""
+    record = container.record
+    directory = engine.paths.container(record.id)
+    answer = ContainerInspectResponse(
+        id=record.id,
+        created=go_time(record.created),
+        path=record.path,
+        args=record.args,
+        state=_state(record),
+        image=record.image,
+        resolv_conf_path=_if_own(record, directory / "resolv.conf"),
+        hostname_path=_if_own(record, directory / "hostname"),
+        hosts_path=_if_own(record, directory / "hosts"),
+        log_path=str(directory / "container.log")
+        if record.host_config.log_config.type != "none"
+        else "",
+        name=f"/{record.name}",
+        restart_count=record.restart_count,
+        driver="overlay2",
+        platform="linux",
+        exec_ids=sorted(i for i, e in container.execs.items() if not e.finished) or None,
+        host_config=record.host_config,
+        graph_driver=DriverData(name="overlay2", data=_layers(engine, container)),
+        storage=Storage(root_fs=RootFSStorage(snapshot=RootFSStorageSnapshot(name="overlay2"))),
+        mounts=record.mount_points(),
+        config=record.config,
+        network_settings=_network_settings(engine, record),
+        image_manifest_descriptor=engine.images.descriptor(record.image),
+    )
+    if size:
+        answer.size_rw, answer.size_root_fs = await sizes(engine, container)
+    return answer
+
+
+async def sizes(engine: "Engine", container: Container) -> tuple[int, int]:
+    """Bytes the container has written, and those with its image's added."""
+    upper = engine.paths.container(container.id) / "diff"
+    written = await asyncio.to_thread(directory_size, upper)
+    return written, written + engine.images.size(container.record.image)
+
+
+def _state(record: ContainerRecord) -> ContainerState:
+    alive = record.status in ("running", "paused")
+    return ContainerState(
+        status=record.status,
+        running=alive or record.status == "restarting",
+        paused=record.status == "paused",
+        restarting=record.status == "restarting",
+        oom_killed=record.oom_killed,
+        dead=record.status == "dead",
+        pid=record.process.pid if alive and record.process else 0,
+        exit_code=record.exit_code,
+        error=record.error,
+        started_at=go_time(record.started),
+        finished_at=go_time(record.finished),
+    )
+
+
+def _if_own(record: ContainerRecord, path: Path) -> str:
+    """The path of a file that exists once the container has been started."""
+    return str(path) if record.started else ""
+
+
+def _layers(engine: "Engine", container: Container) -> dict[str, str]:
+    directory = engine.paths.container(container.id)
+    return {
+        "LowerDir": ":".join(reversed(container.record.layers)),
+        "MergedDir": str(engine.paths.bundle(container.id) / "rootfs"),
+        "UpperDir": str(directory / "diff"),
+        "WorkDir": str(directory / "work"),
+    }
+
+
+def _network_settings(engine: "Engine", record: ContainerRecord) -> NetworkSettings:
+    sandbox = record.sandbox
+    return NetworkSettings(
+        sandbox_id=sandbox.id if sandbox else "",
+        sandbox_key=sandbox.path if sandbox else "",
+        ports=port_map(record),
+        networks=endpoint_settings(engine, record),
+    )

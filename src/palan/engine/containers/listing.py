@@ -1,0 +1,234 @@
+"""``GET /containers/json``: summaries, filters, order."""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from palan.api import UNSET, Filters
+from palan.api.containers import (
+    ContainerSummary,
+    ContainerSummaryHostConfig,
+    ContainerSummaryNetworkSettings,
+    PortSummary,
+)
+from palan.api.errors import InternalError, InvalidParameter, NotFound
+from palan.engine.containers.container import Container
+from palan.engine.containers.endpoints import endpoint_settings
+from palan.engine.containers.wording import status_text
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["select", "summary"]
+
+FILTERS = (
+    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label",
+    "name", "network", "publish", "since", "status", "volume",
+)  # fmt: skip
+STATES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
+HEALTH = ("none", "starting", "healthy", "unhealthy")
+
+Test = Callable[[Container], bool]
+
+
+def select(engine: "Engine", filters: Filters, *, everything: bool, limit: int) -> list[Container]:
+    """The containers that a list is about, newest first.
+
+    Args:
+        engine: the engine.
+        filters: all must match.
+        everything: stopped ones too; implied by ``limit`` and by some filters.
+        limit: at most so many, if positive.
+
+    Raises:
+        InvalidParameter: a filter or its value is unknown.
+        NotFound: ``before`` or ``since`` name no container.
+    """
+    filters.accept(*FILTERS)
+    tests = list(_tests(engine, filters))
+    stopped_too = everything or limit > 0 or "status" in filters or "exited" in filters
+    found: list[Container] = []
+    newest_first = sorted(engine.containers.registry, key=lambda c: -c.record.created)
+    for container in newest_first:
+        if not (stopped_too or container.running or container.record.status == "restarting"):
+            continue
+        if all(test(container) for test in tests):
+            found.append(container)
+            if len(found) == limit:
+                break
+    return found
+
+
+def _tests(engine: "Engine", filters: Filters) -> Iterable[Test]:  # noqa: C901, PLR0912 - one plain step a filter
+    if "status" in filters:
+        for state in filters.get("status"):
+            if state not in STATES:
+                raise InvalidParameter(
+                    f"invalid filter 'status={state}': invalid value for state ({state}):"
+                    f" must be one of {', '.join(STATES)}"
+                )
+        yield lambda c: filters.exact("status", c.record.status)
+    if "health" in filters:
+        for word in filters.get("health"):
+            if word not in HEALTH:
+                raise InvalidParameter(
+                    f"invalid filter 'health={word}': invalid value for health ({word}):"
+                    f" must be one of {', '.join(HEALTH)}"
+                )
+        # Health checks come with the containers issue; until then nobody has one.
+        yield lambda _: filters.exact("health", "none")
+    if "exited" in filters:
+        codes = {_number("exited", text) for text in filters.get("exited")}
+        yield lambda c: c.record.finished > 0 and not c.running and c.record.exit_code in codes
+    if "is-task" in filters:
+        wanted = filters.boolean("is-task", default=False)
+        yield lambda c: wanted is ("com.docker.swarm.task.id" in c.record.config.labels)
+    if "label" in filters:
+        yield lambda c: filters.labels(c.record.config.labels)
+    if "id" in filters:
+        yield lambda c: filters.matches("id", c.id.startswith)
+    if "name" in filters:
+        patterns = [_pattern(text) for text in filters.get("name")]
+        yield lambda c: any(p.search(c.name) or p.search(f"/{c.name}") for p in patterns)
+    for name, later in (("before", False), ("since", True)):
+        if name in filters:
+            yield _relative(engine, filters.get(name), later=later)
+    if "ancestor" in filters:
+        images = engine.images.descendants(filters.get("ancestor"))
+        names = set(filters.get("ancestor"))
+        yield lambda c: c.record.image in images or c.record.config.image in names
+    if "volume" in filters:
+        volumes = set(filters.get("volume"))
+        yield lambda c: any(
+            m.destination in volumes or (m.volume in volumes) for m in c.record.mounts
+        )
+    if "network" in filters:
+        networks = filters.get("network")
+        yield lambda c: any(engine.networks.names(c, wanted) for wanted in networks)
+    for name in ("publish", "expose"):
+        if name in filters:
+            ports = {p for text in filters.get(name) for p in _ports(name, text)}
+            yield _port_test(name, ports)
+    if "isolation" in filters:
+        yield lambda c: filters.matches(
+            "isolation", lambda v: v in ("", "default", c.record.host_config.isolation)
+        )
+
+
+def _number(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise InvalidParameter(
+            f"invalid filter '{name}={text}': strconv.Atoi: parsing \"{text}\": invalid syntax"
+        ) from None
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error:
+        return re.compile(r"(?!)")  # dockerd: what is no expression matches nothing
+
+
+def _relative(engine: "Engine", names: list[str], *, later: bool) -> Test:
+    other = engine.containers.registry.get(names[-1]).record.created
+    return lambda c: c.record.created > other if later else c.record.created < other
+
+
+def _ports(name: str, text: str) -> Iterable[tuple[int, str]]:
+    """``80``, ``80/udp``, ``8000-8010/tcp``."""
+    ports, _, protocol = text.partition("/")
+    start, _, end = ports.partition("-")
+    for part, which in ((start, "start"), (end or start, "end")):
+        if not part.isdigit():
+            raise InternalError(
+                f"error while looking up for {name} {text}:"
+                f" invalid {which} port '{part}': invalid syntax"
+            )
+    return (
+        (port, protocol or "tcp") for port in range(int(start), min(int(end or start), 65535) + 1)
+    )
+
+
+def _port_test(name: str, ports: set[tuple[int, str]]) -> Test:
+    def published(container: Container) -> bool:
+        sandbox = container.record.sandbox
+        return sandbox is not None and any(
+            (port.host_port, port.protocol) in ports for port in sandbox.ports
+        )
+
+    def exposed(container: Container) -> bool:
+        config = container.record.config
+        specs = config.exposed_ports or {}
+        keys = {*specs, *container.record.host_config.port_bindings}
+        return any(
+            (int(key.partition("/")[0]), key.partition("/")[2] or "tcp") in ports for key in keys
+        )
+
+    return published if name == "publish" else exposed
+
+
+def summary(engine: "Engine", container: Container) -> ContainerSummary:
+    """One line of the list."""
+    record = container.record
+    host = record.host_config
+    return ContainerSummary(
+        id=record.id,
+        names=[f"/{record.name}"],
+        image=_image_name(engine, container),
+        image_id=record.image,
+        image_manifest_descriptor=engine.images.descriptor(record.image),
+        command=_command(record.path, record.args),
+        created=record.created // 1_000_000_000,
+        ports=_port_summaries(container),
+        labels=record.config.labels,
+        state=record.status,
+        status=status_text(record),
+        host_config=ContainerSummaryHostConfig(
+            network_mode=host.network_mode, annotations=host.annotations or UNSET
+        ),
+        network_settings=ContainerSummaryNetworkSettings(
+            networks=endpoint_settings(engine, record, brief=True)
+        ),
+        mounts=record.mount_points(),
+    )
+
+
+def _image_name(engine: "Engine", container: Container) -> str:
+    """The name it was created from, or the id once that name means another image."""
+    name = container.record.config.image
+    try:
+        if engine.images.resolve(name).id == container.record.image:
+            return name
+    except (NotFound, InvalidParameter):
+        pass
+    return container.record.image
+
+
+def _command(path: str, args: list[str]) -> str:
+    """The command line as Docker shows it: arguments with spaces in quotes."""
+    return " ".join([path, *(f"'{a}'" if " " in a else a for a in args)])
+
+
+def _port_summaries(container: Container) -> list[PortSummary]:
+    sandbox = container.record.sandbox
+    published = sandbox.ports if sandbox else []
+    ports = [
+        PortSummary(
+            ip=port.host_ip,
+            private_port=port.container_port,
+            public_port=port.host_port,
+            type=port.protocol,
+        )
+        for port in published
+    ]
+    taken = {(port.container_port, port.protocol) for port in published}
+    if container.running and sandbox is not None:
+        for key in container.record.config.exposed_ports or {}:
+            number, _, protocol = key.partition("/")
+            if (int(number), protocol or "tcp") not in taken:
+                ports.append(PortSummary(private_port=int(number), type=protocol or "tcp"))
+    return ports

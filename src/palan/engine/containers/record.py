@@ -1,0 +1,126 @@
+"""What is remembered of a container across restarts of the engine."""
+
+from typing import Literal
+
+import msgspec
+
+from palan.api import UNSET
+from palan.api.containers import ContainerConfig, EndpointSettings, HostConfig, MountPoint
+
+
+__all__ = [
+    "ContainerRecord",
+    "MountRecord",
+    "PortRecord",
+    "ProcessRecord",
+    "SandboxRecord",
+    "Status",
+]
+
+Status = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
+
+
+class ProcessRecord(msgspec.Struct, kw_only=True):
+    """A process and when it started (clock ticks since boot), so that a reused pid is no match."""
+
+    pid: int
+    start_time: int
+
+
+class MountRecord(msgspec.Struct, kw_only=True):
+    """Something of the host, or of the engine, that is mounted in the container."""
+
+    kind: str
+    """``bind``, ``volume`` or ``tmpfs``."""
+    destination: str
+    source: str = ""
+    """Absolute path on the host; empty for a tmpfs."""
+    volume: str = ""
+    read_only: bool = False
+    mode: str = ""
+    """The options of the short form, for inspect."""
+    propagation: str = ""
+    recursive: bool = True
+    read_only_recursive: str = "possible"
+    create_source: bool = False
+    tmpfs_options: str = ""
+    listed: bool = True
+    """Whether inspect lists it."""
+
+    def point(self) -> MountPoint:
+        """As inspect lists it."""
+        return MountPoint(
+            type=self.kind,
+            name=self.volume or UNSET,
+            source=self.source,
+            destination=self.destination,
+            driver="local" if self.volume else UNSET,
+            mode=self.mode,
+            rw=not self.read_only,
+            propagation=self.propagation,
+        )
+
+
+class PortRecord(msgspec.Struct, kw_only=True):
+    """A port of the host that leads to a port of the container."""
+
+    host_ip: str
+    host_port: int
+    container_port: int
+    protocol: str
+
+
+class SandboxRecord(msgspec.Struct, kw_only=True):
+    """The container's own network namespace and what is plugged into it."""
+
+    id: str
+    path: str
+    """Where the namespace is bind-mounted."""
+    network: str = ""
+    """Id of the network it is connected to; empty for none."""
+    endpoint: str = ""
+    host_interface: str = ""
+    address: str = ""
+    prefix: int = 0
+    gateway: str = ""
+    mac_address: str = ""
+    ports: list[PortRecord] = []
+
+
+class ContainerRecord(msgspec.Struct, kw_only=True):
+    """The durable part of a container.  Times are nanoseconds since the epoch, 0 for never."""
+
+    id: str
+    name: str
+    created: int
+    image: str
+    """The image's id; its reference as the user gave it is ``config.image``."""
+    config: ContainerConfig
+    host_config: HostConfig
+    endpoints: dict[str, EndpointSettings]
+    """What was asked for, by name of the network."""
+    layers: list[str]
+    """Unpacked layers of the image, lowest first."""
+    runtime: str
+    mounts: list[MountRecord] = []
+    anonymous_volumes: list[str] = []
+    path: str = ""
+    args: list[str] = []
+
+    status: Status = "created"
+    exit_code: int = 0
+    error: str = ""
+    oom_killed: bool = False
+    started: int = 0
+    finished: int = 0
+    restart_count: int = 0
+    stopped_by_user: bool = False
+    process: ProcessRecord | None = None
+    """The container's init process, while there is one."""
+    monitor: ProcessRecord | None = None
+    """Its conmon."""
+    sandbox: SandboxRecord | None = None
+
+    def mount_points(self) -> list[MountPoint]:
+        """The mounts that inspect and list show."""
+        return [mount.point() for mount in self.mounts if mount.listed]

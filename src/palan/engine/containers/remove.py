@@ -1,0 +1,88 @@
+"""``DELETE /containers/{id}`` and ``POST /containers/prune``.
+
+A removal is written down before anything is deleted, so that one which a crash cut
+short is finished at the next start.  The directory is renamed away, which takes no
+time and can't fail half-way, and its content deleted behind the client's back.
+"""
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING
+
+from palan.api.errors import Conflict, NotFound, PalanError
+from palan.engine.containers.container import Container
+from palan.engine.containers.stop import send_signal
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["remove", "remove_stopped"]
+
+
+async def remove(
+    engine: "Engine", container: Container, *, force: bool, volumes: bool, name: str
+) -> None:
+    """Remove a container.
+
+    Args:
+        engine: the engine.
+        container: the container.
+        force: kill it first if it runs.
+        volumes: remove its anonymous volumes with it.
+        name: what the client called it, for messages.
+
+    Raises:
+        Conflict: it runs and ``force`` is not given, or it is being removed already.
+    """
+    if container.record.status == "removing" or container.removed:
+        raise Conflict(f"removal of container {name} is already in progress")
+    if container.running:
+        refusal = f'cannot remove container "{name}": container is '
+        if not force:
+            if container.paused:
+                raise Conflict(f"{refusal}paused and must be unpaused first")
+            raise Conflict(f"{refusal}running: stop the container before removing or force remove")
+        container.record.stopped_by_user = True
+        exited = container.exit
+        send_signal(engine, container, signal.SIGKILL)
+        engine.events.publish(
+            "container", "kill", container.id, {**container.attributes, "signal": "9"}
+        )
+        await asyncio.shield(exited)
+    async with container.lock:
+        if engine.containers.registry.find(container.id) is None:
+            if container.record.host_config.auto_remove:
+                return  # --rm was faster; what the caller wants is so
+            raise NotFound(f"No such container: {name}")
+        if container.running:
+            raise Conflict(f'cannot remove container "{name}": container was started meanwhile')
+        await remove_stopped(engine, container, volumes=volumes)
+
+
+async def remove_stopped(engine: "Engine", container: Container, *, volumes: bool) -> None:
+    """Remove a container that does not run; its lock is held by the caller."""
+    record = container.record
+    previous = record.status
+    record.status = "removing"
+    try:
+        await engine.containers.save(container)
+    except BaseException:
+        record.status = previous
+        raise
+    trash = engine.paths.tmp / f"removed-{container.id}"
+    await asyncio.to_thread(engine.containers.discard_files, container, trash)
+    await engine.containers.forget(container)
+    container.removed = True
+    engine.volumes.release(container.id)
+    if volumes:
+        for volume in record.anonymous_volumes:
+            try:
+                await engine.volumes.remove_anonymous(volume)
+            except PalanError as error:
+                engine.log.warning("volume stays", volume=volume, reason=error.message)
+    engine.events.publish("container", "destroy", container.id, container.attributes)
+    if not container.exit.done():
+        container.exit.set_result(record.exit_code)
+    container.removal.set_result(record.exit_code)

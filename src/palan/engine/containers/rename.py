@@ -1,0 +1,48 @@
+"""``POST /containers/{id}/rename``."""
+
+from typing import TYPE_CHECKING
+
+from palan.api.errors import Conflict, InvalidParameter
+from palan.engine.containers.container import Container
+from palan.engine.containers.naming import check_name
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["rename"]
+
+
+async def rename(engine: "Engine", container: Container, name: str) -> None:
+    """Give a container another name.
+
+    Raises:
+        InvalidParameter: the name is empty, malformed or the one it has.
+        Conflict: the name is taken, or the container is being removed.
+    """
+    if not name:
+        raise InvalidParameter("Neither old nor new names may be empty")
+    old, new = container.name, name.removeprefix("/")
+    if new == old:
+        raise InvalidParameter("Renaming a container with the same name as its current name")
+    check_name(name)
+    registry = engine.containers.registry
+    async with container.lock:
+        if container.removed or container.record.status == "removing":
+            raise Conflict(f"container {container.id} is marked for removal")
+        try:
+            registry.reserve(new, container.id)
+        except Conflict as error:
+            raise Conflict(f"Error when allocating new name: {error.message}") from None
+        container.record.name = new
+        try:
+            await engine.containers.save(container)
+        except BaseException:
+            container.record.name = old
+            registry.release(new)
+            raise
+        registry.release(old)
+    engine.events.publish(
+        "container", "rename", container.id, {**container.attributes, "oldName": f"/{old}"}
+    )

@@ -1,0 +1,200 @@
+"""``engine.containers``: the operations on containers, each in a module of its own."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from palan.api import containers as api
+from palan.api.errors import InternalError, InvalidParameter, NotFound
+from palan.api.results import FrameStream, Late, Session
+from palan.engine.containers.attach import attach, resize
+from palan.engine.containers.container import Container
+from palan.engine.containers.create import create
+from palan.engine.containers.inspect import inspect, sizes
+from palan.engine.containers.listing import select, summary
+from palan.engine.containers.logs import logs
+from palan.engine.containers.pause import pause, unpause
+from palan.engine.containers.prune import prune
+from palan.engine.containers.record import ContainerRecord
+from palan.engine.containers.recover import recover
+from palan.engine.containers.registry import ContainerRegistry
+from palan.engine.containers.remove import remove
+from palan.engine.containers.rename import rename
+from palan.engine.containers.spec import cgroup_path, find_user
+from palan.engine.containers.start import start
+from palan.engine.containers.stop import kill, stop
+from palan.engine.containers.users import ResolvedUser
+from palan.engine.containers.wait import wait
+from palan.host import cgroups
+from palan.host.filesystem import remove_tree
+from palan.store.documents import Documents
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["SCHEMA", "Containers"]
+
+_TABLE: Final = Documents("containers", ContainerRecord)
+SCHEMA: Final = _TABLE.schema
+
+
+class Containers:
+    """The containers of an engine."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self.registry = ContainerRegistry()
+
+    # ---- state -------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Read the rows and reconcile them with what really runs."""
+        for _, record in _TABLE.load(self._engine.db):
+            self.registry.add(Container(record))
+        await recover(self._engine)
+
+    async def save(self, container: Container) -> None:
+        """Write the container's row; committed on return."""
+        await _TABLE.put(self._engine.db, container.id, container.record)
+
+    async def put(self, record: ContainerRecord) -> None:
+        """Write the row of a container that is being created."""
+        await _TABLE.put(self._engine.db, record.id, record)
+
+    def discard_files(self, container: Container, trash: Path) -> None:
+        """Move a container's directory away, and delete it there; blocking."""
+        directory = self._engine.paths.container(container.id)
+        if directory.exists():
+            directory.rename(trash)
+        if trash.exists():
+            remove_tree(trash)
+
+    def user(self, container: Container, name: str) -> ResolvedUser:
+        """A user in a running container; an empty name is the container's own.  Blocking."""
+        rootfs = self._engine.paths.bundle(container.id) / "rootfs"
+        record = container.record
+        return find_user(rootfs, name or record.config.user, record.host_config.group_add)
+
+    def freeze(self, container: Container) -> None:
+        """Freeze all processes of a container; blocking."""
+        cgroups.freeze(self._freezer(container))
+
+    def thaw(self, container: Container) -> None:
+        """Let them go on; blocking."""
+        cgroups.thaw(self._freezer(container))
+
+    def _freezer(self, container: Container) -> Path:
+        known = self._engine.runtimes.cgroups
+        paths = known.paths(cgroup_path(self._engine, container.record))
+        return (
+            paths.get("freezer")
+            or known.directories(cgroup_path(self._engine, container.record))[0]
+        )
+
+    def release(self) -> None:
+        """Let go of all containers; they go on."""
+        for container in self.registry:
+            if container.monitored is not None:
+                container.monitored.release()
+
+    async def forget(self, container: Container) -> None:
+        """Delete the container's row."""
+        await _TABLE.delete(self._engine.db, container.id)
+        self.registry.discard(container)
+
+    def using_image(self, image_id: str) -> list[Container]:
+        """The containers made from an image."""
+        return [c for c in self.registry if c.record.image == image_id]
+
+    # ---- operations --------------------------------------------------------------
+
+    async def list(self, request: api.ContainerList) -> list[api.ContainerSummary]:
+        """``GET /containers/json``."""
+        found = select(self._engine, request.filters, everything=request.all, limit=request.limit)
+        lines = [summary(self._engine, container) for container in found]
+        if request.size:
+            for container, line in zip(found, lines, strict=True):
+                line.size_rw, line.size_root_fs = await sizes(self._engine, container)
+        return lines
+
+    async def create(self, request: api.ContainerCreate) -> api.ContainerCreateResponse:
+        """``POST /containers/create``."""
+        return await create(self._engine, request)
+
+    async def inspect(self, request: api.ContainerInspect) -> api.ContainerInspectResponse:
+        """``GET /containers/{id}/json``."""
+        return await inspect(self._engine, self.registry.get(request.id), size=request.size)
+
+    async def start(self, request: api.ContainerStart) -> None:
+        """``POST /containers/{id}/start``."""
+        container = self.registry.get(request.id)
+        if request.checkpoint or request.checkpoint_dir:
+            raise InvalidParameter("checkpoint is only supported in experimental mode")
+        await start(self._engine, container)
+
+    async def stop(self, request: api.ContainerStop) -> None:
+        """``POST /containers/{id}/stop``."""
+        container = self.registry.get(request.id)
+        await stop(self._engine, container, request.signal, request.t, name=request.id)
+
+    async def restart(self, request: api.ContainerRestart) -> None:
+        """``POST /containers/{id}/restart``."""
+        container = self.registry.get(request.id)
+        if container.running:
+            await stop(self._engine, container, request.signal, request.t, name=request.id)
+        await start(self._engine, container)
+        self._engine.events.publish("container", "restart", container.id, container.attributes)
+
+    async def kill(self, request: api.ContainerKill) -> None:
+        """``POST /containers/{id}/kill``."""
+        try:
+            container = self.registry.get(request.id)
+        except NotFound as error:
+            raise NotFound(f"cannot kill container: {request.id}: {error.message}") from None
+        await kill(self._engine, container, request.signal, name=request.id)
+
+    async def pause(self, request: api.ContainerPause) -> None:
+        """``POST /containers/{id}/pause``."""
+        await pause(self._engine, self.registry.get(request.id))
+
+    async def unpause(self, request: api.ContainerUnpause) -> None:
+        """``POST /containers/{id}/unpause``."""
+        await unpause(self._engine, self.registry.get(request.id))
+
+    async def rename(self, request: api.ContainerRename) -> None:
+        """``POST /containers/{id}/rename``."""
+        await rename(self._engine, self.registry.get(request.id), request.name)
+
+    async def wait(self, request: api.ContainerWait) -> Late:
+        """``POST /containers/{id}/wait``."""
+        return wait(self.registry.get(request.id), request.condition)
+
+    async def remove(self, request: api.ContainerRemove) -> None:
+        """``DELETE /containers/{id}``."""
+        container = self.registry.get(request.id)
+        if request.link:
+            raise InternalError("Conflict, cannot remove the default link name of the container")
+        await remove(
+            self._engine, container, force=request.force, volumes=request.v, name=request.id
+        )
+
+    async def prune(self, request: api.ContainerPrune) -> api.ContainerPruneResponse:
+        """``POST /containers/prune``."""
+        return await prune(self._engine, request.filters)
+
+    async def logs(self, request: api.ContainerLogs) -> FrameStream:
+        """``GET /containers/{id}/logs``."""
+        return await logs(self._engine, self.registry.get(request.id), request)
+
+    async def attach(self, request: api.ContainerAttach | api.ContainerAttachWebSocket) -> Session:
+        """``POST /containers/{id}/attach``."""
+        return await attach(self._engine, self.registry.get(request.id), request)
+
+    async def attach_websocket(self, request: api.ContainerAttachWebSocket) -> Session:
+        """``GET /containers/{id}/attach/ws``."""
+        return await self.attach(request)
+
+    async def resize(self, request: api.ContainerResize) -> None:
+        """``POST /containers/{id}/resize``."""
+        await resize(self._engine, self.registry.get(request.id), request.h, request.w)

@@ -1,0 +1,41 @@
+"""Signals by the names and numbers that Docker takes: ``SIGTERM``, ``term``, ``15``."""
+
+import re
+import signal
+
+from palan.api.errors import InvalidParameter
+
+
+__all__ = ["parse_signal"]
+
+_NAMES = {
+    s.name.removeprefix("SIG"): int(s)
+    for s in signal.Signals
+    if s.name not in ("SIGRTMIN", "SIGRTMAX")
+}
+_REALTIME = re.compile(r"RTM(IN|AX)(?:([+-])(\d+))?")
+
+
+def parse_signal(text: str) -> int:
+    """The number of a signal.
+
+    Raises:
+        InvalidParameter: there is no such signal; in dockerd's words.
+    """
+    if text.isdigit():
+        number = int(text)
+        if number == 0:
+            raise InvalidParameter(f"invalid signal: {text}")
+        if number > signal.SIGRTMAX:
+            raise InvalidParameter(f"the linux daemon does not support signal {text}")
+        return number
+    name = text.upper().removeprefix("SIG")
+    if name in _NAMES:
+        return _NAMES[name]
+    if match := _REALTIME.fullmatch(name):
+        end, sign, offset = match.groups()
+        base = signal.SIGRTMIN if end == "IN" else signal.SIGRTMAX
+        number = base + (int(offset or 0) if sign != "-" else -int(offset))
+        if signal.SIGRTMIN <= number <= signal.SIGRTMAX:
+            return number
+    raise InvalidParameter(f"invalid signal: {text}")

@@ -1,0 +1,197 @@
+"""``POST /containers/{id}/start``.
+
+Nothing is written down before the container runs: what a crash leaves of a start that
+nobody was told about is taken away when the engine starts (``recover``).
+"""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from palan.api.errors import Conflict, NotModified, PalanError
+from palan.engine.containers.container import Container
+from palan.engine.containers.exit import watch
+from palan.engine.containers.files import hosts_file, resolv_conf, write_files
+from palan.engine.containers.ports import published_ports
+from palan.engine.containers.record import ProcessRecord, SandboxRecord
+from palan.engine.containers.remove import remove_stopped
+from palan.engine.containers.spec import container_spec, hostname
+from palan.engine.containers.takedown import take_down
+from palan.engine.networks.sandbox import plug
+from palan.engine.runtimes import StartFailure
+from palan.host.conmon import ContainerPlan
+from palan.host.mounts import mount
+from palan.host.overlay import mount_overlay
+from palan.host.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["start"]
+
+SHM_FLAGS = MS_NOSUID | MS_NODEV | MS_NOEXEC
+
+
+async def start(engine: "Engine", container: Container, *, by_policy: bool = False) -> None:
+    """Start a container.
+
+    Args:
+        engine: the engine.
+        container: the container.
+        by_policy: whether a restart policy does it, and not a client.
+
+    Raises:
+        NotModified: it runs already.
+        Conflict: it is paused, or being removed.
+        Unavailable: there is no runtime that works here.
+        PalanError: whatever its network, its root file system or its program lack.
+    """
+    async with container.lock:
+        record = container.record
+        if container.removed or record.status == "removing":
+            raise Conflict("container is marked for removal and cannot be started")
+        if record.status == "paused":
+            raise Conflict("cannot start a paused container, try unpause instead")
+        if record.status == "running":
+            raise NotModified(f"container {container.id} is already running")
+        if by_policy and record.status != "restarting":
+            return  # stopped meanwhile
+        if not by_policy:
+            record.stopped_by_user = False
+            record.restart_count = 0
+        await _start(engine, container)
+
+
+async def _start(engine: "Engine", container: Container) -> None:
+    record = container.record
+    runtime = engine.runtimes.get(record.runtime)
+    bundle = engine.paths.bundle(container.id)
+    plugged = asyncio.create_task(plug(engine, container, published_ports(record)))
+    sandbox: SandboxRecord | None = None
+    try:
+        try:
+            await asyncio.to_thread(_mount, engine, container, bundle)
+        finally:
+            sandbox = await plugged
+        await asyncio.to_thread(_prepare, engine, container, sandbox, bundle)
+        monitored = await engine.runtimes.create(
+            runtime, _plan(engine, container, bundle), record.path
+        )
+        await container.streams.opened(monitored.directory)
+        await runtime.start(container.id)
+    except BaseException as error:
+        await _failed(engine, container, sandbox, error)
+        raise
+    record.sandbox = sandbox
+    record.status = "running"
+    record.started = time.time_ns()
+    record.error, record.exit_code, record.oom_killed = "", 0, False
+    record.process = ProcessRecord(pid=monitored.pid, start_time=monitored.start_time)
+    record.monitor = ProcessRecord(pid=monitored.monitor, start_time=monitored.monitor_start_time)
+    await engine.containers.save(container)
+    watch(engine, container, monitored)
+    if sandbox is not None and sandbox.network:
+        engine.networks.publish("connect", sandbox.network, container.id)
+    engine.events.publish("container", "start", container.id, container.attributes)
+
+
+def _mount(engine: "Engine", container: Container, bundle: Path) -> None:
+    """Mount the root file system, and the /dev/shm that others may share."""
+    directory = engine.paths.container(container.id)
+    rootfs = bundle / "rootfs"
+    rootfs.mkdir(parents=True, exist_ok=True)
+    mount_overlay(
+        [Path(layer) for layer in reversed(container.record.layers)],
+        directory / "diff",
+        directory / "work",
+        rootfs,
+    )
+    for wanted in container.record.mounts:
+        if wanted.kind == "bind" and wanted.create_source:
+            _make_source(Path(wanted.source))
+    host_config = container.record.host_config
+    if host_config.ipc_mode == "shareable":
+        shm = bundle / "shm"
+        shm.mkdir(exist_ok=True)
+        mount("shm", shm, "tmpfs", SHM_FLAGS, f"mode=1777,size={host_config.shm_size}")
+
+
+def _prepare(
+    engine: "Engine", container: Container, sandbox: SandboxRecord | None, bundle: Path
+) -> None:
+    """Write what the runtime reads and the container's own three files."""
+    record = container.record
+    host_config = record.host_config
+    own = host_config.network_mode != "host"
+    name = hostname(container)
+    names = [f"{name}.{record.config.domainname} {name}"] if record.config.domainname else [name]
+    if not host_config.network_mode.startswith("container:"):
+        write_files(
+            engine.paths.container(container.id),
+            hostname=name,
+            hosts=hosts_file(
+                host_config.extra_hosts or (),
+                address=sandbox.address if sandbox else "",
+                names=names,
+                gateway=sandbox.gateway if sandbox else "",
+            ),
+            resolv=resolv_conf(
+                _host_resolv_conf(),
+                servers=host_config.dns or engine.config.dns,
+                search=host_config.dns_search or engine.config.dns_search,
+                options=host_config.dns_options or engine.config.dns_opts,
+                own_namespace=own,
+            ),
+        )
+    spec = container_spec(engine, container, sandbox, bundle / "rootfs")
+    (bundle / "config.json").write_bytes(msgspec.json.encode(spec))
+
+
+def _host_resolv_conf() -> str:
+    try:
+        return Path("/etc/resolv.conf").read_text()
+    except OSError:
+        return ""
+
+
+def _plan(engine: "Engine", container: Container, bundle: Path) -> ContainerPlan:
+    config = container.record.config
+    logs = container.record.host_config.log_config.type != "none"
+    return ContainerPlan(
+        id=container.id,
+        bundle=bundle,
+        exits=engine.paths.exits,
+        log=engine.paths.log(container.id) if logs else None,
+        tty=config.tty,
+        stdin=config.open_stdin,
+        keep_stdin=config.open_stdin and not container.streams.closes_stdin,
+    )
+
+
+async def _failed(
+    engine: "Engine", container: Container, sandbox: SandboxRecord | None, error: BaseException
+) -> None:
+    """Take everything back, and remember why."""
+    await take_down(engine, container, sandbox, force=True)
+    record = container.record
+    record.error = error.message if isinstance(error, PalanError) else str(error)
+    record.exit_code = error.exit_code if isinstance(error, StartFailure) else 128
+    if record.status == "restarting":
+        record.status = "exited"
+    await engine.containers.save(container)
+    container.streams.ended()
+    exited, container.exit = container.exit, asyncio.get_running_loop().create_future()
+    exited.set_result(record.exit_code)
+    if record.host_config.auto_remove:
+        await remove_stopped(engine, container, volumes=True)
+
+
+def _make_source(path: Path) -> None:
+    """Make a directory of the host that is to be bound and is not there."""
+    if not path.exists():
+        path.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,118 @@
+"""The engine: its rooms, how it starts, how it lets go.
+
+Starting *is* recovering: rows are read, what really runs is looked at, and what no row
+accounts for is taken away.  Stopping leaves everything that runs alone.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from palan.engine.config import EngineConfig
+from palan.engine.containers import SCHEMA as CONTAINERS
+from palan.engine.containers import Containers
+from palan.engine.events import SCHEMA as EVENTS
+from palan.engine.events import EventJournal
+from palan.engine.exec import Execs
+from palan.engine.identity import SCHEMA as IDENTITY
+from palan.engine.identity import engine_id
+from palan.engine.images import SCHEMA as IMAGES
+from palan.engine.images import Images
+from palan.engine.networks import SCHEMA as NETWORKS
+from palan.engine.networks import Networks
+from palan.engine.pending import PENDING
+from palan.engine.runtimes import Runtimes
+from palan.engine.system import System
+from palan.engine.volumes import SCHEMA as VOLUMES
+from palan.engine.volumes import Volumes
+from palan.host.filesystem import remove_tree
+from palan.host.mounts import ensure_shared, unmount
+from palan.store.database import Database
+
+
+__all__ = ["Engine"]
+
+
+class Engine:
+    """One engine.  Its rooms are attributes named like the groups of the API.
+
+    The caller holds the lock of the data root.
+    """
+
+    pending = PENDING
+
+    def __init__(self, config: EngineConfig) -> None:
+        self.config = config
+        self.paths = config.paths
+        self.log: Any = structlog.get_logger("palan.engine")
+        self.paths.prepare()
+        self.db = Database(
+            self.paths.database, (*IDENTITY, *EVENTS, *CONTAINERS, *IMAGES, *NETWORKS, *VOLUMES)
+        )
+        self.id = engine_id(self.db)
+        self._background: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        """Recover, and be ready for requests."""
+        self.events = EventJournal(self.db)
+        self.runtimes = Runtimes(self)
+        self.images = Images(self)
+        self.volumes = Volumes(self)
+        self.networks = Networks(self)
+        self.containers = Containers(self)
+        self.exec = Execs(self)
+        self.system = System(self)
+        # Mounts below the exec root reach the mount namespaces of conmon and back, so
+        # that an unmount here is one there.
+        await asyncio.to_thread(ensure_shared, self.paths.exec_root)
+        self._empty_tmp()
+        await self.runtimes.probe()
+        self.images.load_state()
+        self.volumes.load()
+        await self.containers.load()
+
+    def _empty_tmp(self) -> None:
+        """Delete what a crash left unfinished, behind everybody's back: it may be large."""
+        if leftovers := list(self.paths.tmp.iterdir()):
+            self.spawn(asyncio.to_thread(_remove_all, leftovers))
+
+    def spawn(self, work: Any) -> asyncio.Task[Any]:
+        """Run something that nobody waits for; what it raises is logged."""
+        task: asyncio.Task[Any] = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.log.error("background work failed", exc_info=error)
+
+    async def reload(self, config: EngineConfig) -> None:
+        """Take on a changed configuration, as far as it can change while running."""
+        self.config = config
+        self.events.publish("daemon", "reload", self.id, {"name": self.runtimes.facts.hostname})
+
+    async def stop(self) -> None:
+        """Let go of everything; containers go on."""
+        if self._background:
+            await asyncio.wait(self._background, timeout=5)
+        for task in self._background:
+            task.cancel()
+        self.containers.release()
+        self.networks.ports.close()
+        self.runtimes.close()
+        self.db.close()
+        if not any(c.running for c in self.containers.registry):
+            await asyncio.to_thread(unmount, self.paths.exec_root, lazy=True)
+            self.paths.release()
+
+
+def _remove_all(paths: list[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            remove_tree(path)
+        else:
+            path.unlink(missing_ok=True)

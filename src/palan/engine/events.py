@@ -1,0 +1,173 @@
+"""The event journal: what happened, kept in the database and followed live.
+
+An event gets its number and time in memory, is queued for the database and wakes
+whoever follows.  A follower is only a position in the journal: it reads on from
+memory, or from the database where it has fallen behind, so a slow client costs
+nothing and loses nothing as long as the journal still has what it missed.  What the
+bounded journal no longer has is reported in-band (``daemon``/``events-lost``).
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from palan.api.system import EventActor, EventMessage
+from palan.store.database import Database
+
+
+__all__ = ["SCHEMA", "EventJournal"]
+
+SCHEMA: Final = (
+    (
+        "CREATE TABLE IF NOT EXISTS events"
+        " (number INTEGER PRIMARY KEY, time_nano INTEGER NOT NULL, event BLOB NOT NULL)"
+    ),
+    "CREATE INDEX IF NOT EXISTS events_by_time ON events (time_nano)",
+)
+
+KEPT: Final = 100_000
+"""Events kept in the database; some 30 MB."""
+
+IN_MEMORY: Final = 1_024
+PAGE: Final = 512
+
+EventTest = Callable[[EventMessage], bool]
+
+
+class EventJournal:
+    """Everything that happened on this engine, in order."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._encode = msgspec.json.Encoder().encode
+        self._decode = msgspec.json.Decoder(EventMessage).decode
+        last: tuple[int | None, int | None] = database.read(
+            lambda c: c.execute("SELECT max(number), max(time_nano) FROM events").fetchone()
+        )
+        self._number, self._time = last[0] or 0, last[1] or 0
+        self._recent: deque[tuple[int, EventMessage]] = deque(maxlen=IN_MEMORY)
+        self._news = asyncio.Event()
+        self.followers = 0
+
+    def publish(
+        self,
+        kind: str,
+        action: str,
+        actor: str,
+        attributes: Mapping[str, str],
+        *,
+        scope: str = "local",
+    ) -> None:
+        """Record an event.
+
+        Args:
+            kind: what it happened to: ``container``, ``image``, ``network``, ...
+            action: what happened, in Docker's words (``start``, ``die``, ``exec_create: sh``).
+            actor: the id or name of the object.
+            attributes: its labels and whatever else the action calls for.
+            scope: ``local``, or ``swarm`` for what a whole swarm sees.
+        """
+        # Times never repeat, so that `since` with the time of the last event seen
+        # plus one nanosecond neither misses nor repeats anything.
+        self._time = max(time.time_ns(), self._time + 1)
+        self._number += 1
+        event = EventMessage(
+            type=kind,
+            action=action,
+            actor=EventActor(id=actor, attributes=dict(attributes)),
+            scope=scope,
+            time=self._time // 1_000_000_000,
+            time_nano=self._time,
+        )
+        self._recent.append((self._number, event))
+        row = (self._number, self._time, self._encode(event))
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT INTO events VALUES (?, ?, ?)", row)
+            if row[0] % 1_000 == 0:
+                connection.execute("DELETE FROM events WHERE number <= ?", (row[0] - KEPT,))
+
+        self._database.post(write)
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    async def follow(
+        self, since: int | None, until: int | None, test: EventTest
+    ) -> AsyncIterator[EventMessage]:
+        """Events from ``since`` on, those to come included, that pass ``test``.
+
+        Args:
+            since: nanoseconds since the epoch; None for only what happens from now on.
+            until: nanoseconds since the epoch at which to end; None for never.
+            test: which events are wanted.
+        """
+        self.followers += 1
+        try:
+            async for event in self._follow(since, until):
+                if test(event):
+                    yield event
+        finally:
+            self.followers -= 1
+
+    async def _follow(self, since: int | None, until: int | None) -> AsyncIterator[EventMessage]:
+        position = self._number if since is None else await self._before(since)
+        while True:
+            news = self._news
+            while position < self._number:
+                for number, event in await self._page(position):
+                    if number > position + 1:
+                        yield self._lost(number - position - 1, event)
+                    position = number
+                    if until is not None and event.time_nano > until:
+                        return
+                    yield event
+            if until is None:
+                await news.wait()
+                continue
+            left = (until - time.time_ns()) / 1e9
+            if left <= 0:
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(news.wait(), left)
+
+    async def _before(self, since: int) -> int:
+        """The number of the last event before ``since``."""
+
+        def find(connection: sqlite3.Connection) -> int:
+            row = connection.execute(
+                "SELECT min(number) FROM events WHERE time_nano >= ?", (since,)
+            ).fetchone()
+            return self._number if row[0] is None else int(row[0]) - 1
+
+        return await self._database.run(find)
+
+    async def _page(self, position: int) -> list[tuple[int, EventMessage]]:
+        """The next events after ``position``; never empty when there are any."""
+        if self._recent and self._recent[0][0] <= position + 1:
+            start = position + 1 - self._recent[0][0]
+            return [self._recent[i] for i in range(start, len(self._recent))]
+
+        def read(connection: sqlite3.Connection) -> list[tuple[int, bytes]]:
+            return connection.execute(
+                "SELECT number, event FROM events WHERE number > ? ORDER BY number LIMIT ?",
+                (position, PAGE),
+            ).fetchall()
+
+        return [(number, self._decode(row)) for number, row in await self._database.run(read)]
+
+    @staticmethod
+    def _lost(count: int, before: EventMessage) -> EventMessage:
+        return EventMessage(
+            type="daemon",
+            action="events-lost",
+            actor=EventActor(id="", attributes={"count": str(count)}),
+            scope="local",
+            time=before.time,
+            time_nano=before.time_nano,
+        )

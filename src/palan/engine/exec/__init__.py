@@ -1,0 +1,6 @@
+"""Processes in running containers, beside the container's own."""
+
+from palan.engine.exec.room import Execs
+
+
+__all__ = ["Execs"]

@@ -1,0 +1,189 @@
+"""``engine.exec``: setting processes up in containers, starting and watching them."""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Final
+
+from palan.api.errors import Conflict, InvalidParameter, NotFound, PalanError
+from palan.api.exec import (
+    ExecCreate,
+    ExecInspect,
+    ExecInspectResponse,
+    ExecResize,
+    ExecStart,
+    IDResponse,
+)
+from palan.api.frames import STDOUT, frame
+from palan.api.results import Session
+from palan.engine.containers.container import Container
+from palan.engine.exec.run import run
+from palan.engine.exec.session import ExecInstance
+from palan.engine.streams.attach import OutputSession
+from palan.engine.streams.detach_keys import parse_keys
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["Execs"]
+
+FORGET_AFTER: Final = 300.0
+"""Seconds that an ended exec can still be asked for its exit code."""
+
+
+class Execs:
+    """The execs of all containers."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self._by_id: dict[str, ExecInstance] = {}
+
+    def _get(self, exec_id: str) -> ExecInstance:
+        try:
+            return self._by_id[exec_id]
+        except KeyError:
+            raise NotFound(f"No such exec instance: {exec_id}") from None
+
+    async def create(self, request: ExecCreate) -> IDResponse:
+        """``POST /containers/{id}/exec``.
+
+        Raises:
+            InvalidParameter: there is no command, or no such user.
+            Conflict: the container does not run, or is paused.
+        """
+        container = self._engine.containers.registry.get(request.id)
+        config = request.body
+        if not config.cmd:
+            raise InvalidParameter("no exec command specified")
+        keys = parse_keys(config.detach_keys)
+        _check_runs(container, request.id)
+        for entry in config.env or ():
+            if entry.startswith("=") or not entry:
+                raise InvalidParameter(f"invalid environment variable: {entry}")
+        user = await asyncio.to_thread(self._engine.containers.user, container, config.user)
+        instance = ExecInstance(secrets.token_hex(32), container, config, user, keys)
+        self._forget_old()
+        self._by_id[instance.id] = instance
+        container.execs[instance.id] = instance
+        self._publish(instance, f"exec_create: {instance.command}")
+        return IDResponse(id=instance.id)
+
+    async def start(self, request: ExecStart) -> Session | None:
+        """``POST /exec/{id}/start``.
+
+        Attached, what goes wrong is told on the stream, as dockerd does; detached it is
+        an error, and the answer comes when the process runs.
+
+        Raises:
+            NotFound: there is no such exec.
+            Conflict: it runs already, or its container does not.
+        """
+        instance = self._get(request.id)
+        body = request.body
+        detach = body.detach
+        _check_runs(instance.container, instance.container.name)
+        if instance.started:
+            if not instance.finished:
+                raise Conflict(f"exec command {instance.id} is already running")
+            problem = f"exec command {instance.id} has already run"
+            if detach:
+                raise Conflict(problem)
+            return _complaint(instance, problem)
+        instance.started = True
+        size = body.console_size or instance.config.console_size or (0, 0)
+        if detach:
+            await self._run(instance, size)
+            return None
+        config = instance.config
+        session = await instance.streams.attach(
+            stdin=config.attach_stdin,
+            stdout=config.attach_stdout,
+            stderr=config.attach_stderr,
+            detach_keys=instance.keys,
+            detached=lambda: self._publish(instance, "exec_detach"),
+        )
+        try:
+            await self._run(instance, size)
+        except PalanError as error:
+            await session.close()
+            return _complaint(instance, error.message)
+        return session
+
+    async def _run(self, instance: ExecInstance, size: tuple[int, int]) -> None:
+        self._publish(instance, f"exec_start: {instance.command}")
+        try:
+            await run(self._engine, instance, size)
+        except BaseException:
+            self._ended(instance)
+            raise
+        self._engine.spawn(self._watch(instance))
+
+    async def _watch(self, instance: ExecInstance) -> None:
+        assert instance.monitored is not None  # noqa: S101 - it was just started
+        result = await instance.monitored.wait()
+        instance.exit_code = result.code
+        self._ended(instance)
+        self._publish(instance, "exec_die", exitCode=str(result.code))
+
+    def _ended(self, instance: ExecInstance) -> None:
+        instance.finished = True
+        instance.ended_at = time.monotonic()
+        instance.streams.ended()
+
+    async def resize(self, request: ExecResize) -> None:
+        """``POST /exec/{id}/resize``.
+
+        Raises:
+            NotFound: there is no such exec, or it does not run.
+        """
+        instance = self._get(request.id)
+        if instance.monitored is None or instance.finished:
+            raise NotFound(f"NotFound: process does not exist {instance.id}: not found")
+        with contextlib.suppress(OSError):  # it has just ended
+            instance.monitored.resize(request.h, request.w)
+
+    async def inspect(self, request: ExecInspect) -> ExecInspectResponse:
+        """``GET /exec/{id}/json``."""
+        return self._get(request.id).describe()
+
+    def forget(self, container: Container) -> None:
+        """Forget the execs of a container that has ended or is removed."""
+        for exec_id in container.execs:
+            self._by_id.pop(exec_id, None)
+        container.execs.clear()
+
+    def _forget_old(self) -> None:
+        limit = time.monotonic() - FORGET_AFTER
+        for exec_id, instance in list(self._by_id.items()):
+            if instance.ended_at is not None and instance.ended_at < limit:
+                del self._by_id[exec_id]
+                instance.container.execs.pop(exec_id, None)
+
+    def _publish(self, instance: ExecInstance, action: str, **more: str) -> None:
+        container = instance.container
+        self._engine.events.publish(
+            "container",
+            action,
+            container.id,
+            {**container.attributes, "execID": instance.id, **more},
+        )
+
+
+def _check_runs(container: Container, name: str) -> None:
+    if container.paused:
+        raise Conflict(f"Container {name} is paused, unpause the container before exec")
+    if not container.running:
+        raise Conflict(f"container {container.id} is not running")
+
+
+def _complaint(instance: ExecInstance, text: str) -> Session:
+    data = f"{text}\r\n".encode()
+
+    async def once() -> AsyncIterator[bytes]:
+        yield data if instance.config.tty else frame(STDOUT, data)
+
+    return OutputSession(once(), tty=instance.config.tty)

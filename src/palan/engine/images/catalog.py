@@ -1,0 +1,447 @@
+"""All images in memory, and the order in which memory, rows and files change.
+
+Rows come after files when something is added and before them when it is removed, so
+that a crash at any moment leaves only files that nothing refers to; the next start
+deletes those.  Readers see memory only.  Who changes anything holds :attr:`Catalog.lock`;
+a removal changes memory before it awaits anything, so that looking at who uses an
+image and removing it are one step.
+
+What an operation in progress relies on (a blob that is there already, a layer just
+unpacked) is *pinned* by its :class:`Lease`; nothing that is pinned or referred to is
+deleted.  The last lease that lets go of something unwanted deletes it.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import structlog
+
+from palan.api.errors import InvalidParameter
+from palan.engine.images.formats import ImageSpec, decode
+from palan.engine.images.image import Image
+from palan.engine.images.platform import Platform, host_platform
+from palan.store.content import Content
+from palan.store.database import Database
+from palan.store.images import (
+    ImageRecord,
+    LayerRecord,
+    ManifestRecord,
+    NameRecord,
+    Rows,
+    TargetRecord,
+    delete_rows,
+    read_rows,
+    write_rows,
+)
+
+
+__all__ = ["Catalog", "Lease"]
+
+_LAYER: Final = "layer:"
+_log = structlog.get_logger("palan.engine.images")
+
+
+class Lease:
+    """Keeps blobs and layers from being deleted while an operation relies on them."""
+
+    def __init__(self, catalog: "Catalog") -> None:
+        self._catalog = catalog
+        self._keys: set[str] = set()
+
+    def blob(self, digest: str) -> None:
+        """Pin a blob, which need not be there yet."""
+        self._pin(digest)
+
+    def layer(self, chain_id: str) -> None:
+        """Pin a layer, which need not be there yet."""
+        self._pin(_LAYER + chain_id)
+
+    def _pin(self, key: str) -> None:
+        if key not in self._keys:
+            self._keys.add(key)
+            self._catalog.pins[key] += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for key in self._keys:
+            self._catalog.pins[key] -= 1
+            if not self._catalog.pins[key]:
+                del self._catalog.pins[key]
+        self._catalog.discard_unwanted(self._keys)
+
+
+class Catalog:
+    """Names, targets, images and layers, and the changes to them.
+
+    Attributes:
+        names: by normalised name, such as ``docker.io/library/busybox:latest``.
+        targets: what names point at, by digest.
+        images: by id, including hidden ones.
+        layers: unpacked layers by chain id, including ones not yet in any image.
+        pins: how many leases hold a key.
+        lock: held while anything is changed.
+    """
+
+    def __init__(
+        self, db: Database, root: Path, tmp: Path, dispose: Callable[[Path], object]
+    ) -> None:
+        """Prepare the directories; :meth:`load` reads the rows.
+
+        Args:
+            db: where the rows are.
+            root: directory of blobs and layers.
+            tmp: directory for what is about to be deleted, on the same file system.
+            dispose: deletes a directory tree, some time.
+        """
+        self._db = db
+        self._tmp = tmp
+        self._dispose = dispose
+        self.content = Content(root / "blobs")
+        self._layers_root = root / "layers"
+        self._layers_root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.names: dict[str, NameRecord] = {}
+        self.targets: dict[str, TargetRecord] = {}
+        self.images: dict[str, Image] = {}
+        self.layers: dict[str, LayerRecord] = {}
+        self.pins: Counter[str] = Counter()
+        self._wanted: Counter[str] = Counter()
+        self._members: dict[str, dict[str, None]] = {}
+        self._named: dict[str, set[str]] = {}
+        self.lock = asyncio.Lock()
+
+    # ---- reading ------------------------------------------------------------------
+
+    def layer_directory(self, chain_id: str) -> Path:
+        """Where the layer's files are, or would be."""
+        return self._layers_root / chain_id[7:] / "diff"
+
+    def primary(self, target: TargetRecord) -> Image | None:
+        """The image that a target means on this machine."""
+        return self.choose(target, host_platform()) or next(iter(self.images_of(target)), None)
+
+    def choose(self, target: TargetRecord, platform: Platform) -> Image | None:
+        """The image of a target that serves a platform best."""
+        ranked = [
+            (rank, number, image)
+            for number, image in enumerate(self.images_of(target))
+            if (rank := image.platform.rank(platform)) is not None
+        ]
+        return min(ranked, key=lambda item: item[:2])[2] if ranked else None
+
+    def images_of(self, target: TargetRecord) -> Iterator[Image]:
+        """The images of a target that are here, in its order."""
+        for manifest in target.manifests:
+            if manifest.image in self.images:
+                yield self.images[manifest.image]
+
+    def targets_of(self, image: Image) -> list[TargetRecord]:
+        """Targets that have the image, for whatever platform."""
+        return [self.targets[digest] for digest in self._members.get(image.id, ())]
+
+    def represented(self, image: Image) -> list[TargetRecord]:
+        """Targets that mean this image on this machine."""
+        return [target for target in self.targets_of(image) if self.primary(target) is image]
+
+    def names_of(self, image: Image) -> list[NameRecord]:
+        """Names that mean this image on this machine, sorted."""
+        names = [
+            self.names[name]
+            for target in self.represented(image)
+            for name in self._named.get(target.digest, ())
+        ]
+        return sorted(names, key=lambda name: name.name)
+
+    def visible(self) -> list[Image]:
+        """The images that lists show, the oldest first: one for each target."""
+        return [image for image in self.images.values() if self.represented(image)]
+
+    def manifest_of(self, image: Image) -> tuple[TargetRecord, ManifestRecord] | None:
+        """The manifest that the image came with first, and its target."""
+        for target in self.represented(image) or self.targets_of(image):
+            for manifest in target.manifests:
+                if manifest.image == image.id:
+                    return target, manifest
+        return None
+
+    def children(self, image: Image) -> bool:
+        """Whether another image was made from this one."""
+        return any(other.record.parent == image.id for other in self.images.values())
+
+    def wanted(self, digest: str) -> int:
+        """How many targets and images refer to a blob."""
+        return self._wanted[digest]
+
+    def wanted_layer(self, chain_id: str) -> int:
+        """How many images refer to a layer."""
+        return self._wanted[_LAYER + chain_id]
+
+    def lease(self) -> Lease:
+        """Begin to rely on things; use it in a ``with`` statement."""
+        return Lease(self)
+
+    # ---- start --------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Read the rows, drop those whose files are missing, delete files without rows."""
+        rows = self._db.read(read_rows)
+        blobs = set(self.content.digests())
+        unpacked = {f"sha256:{directory.name}" for directory in self._layers_root.iterdir()}
+        lost = Rows()
+        for layer in rows.layers:
+            if layer.chain_id in unpacked:
+                self.layers[layer.chain_id] = layer
+            else:
+                lost.layers.append(layer)
+        for record in rows.images:
+            self._load_image(record, lost)
+        for target in rows.targets:
+            self._load_target(target, blobs, lost)
+        for name in rows.names:
+            if name.target in self.targets:
+                self._put_name(name)
+            else:
+                lost.names.append(name)
+        for image in list(self.images.values()):
+            if not image.record.hidden and not self._members.get(image.id):
+                lost.images.append(image.record)
+                self._uninstall_image(image)
+        if lost.names or lost.targets or lost.images or lost.layers:
+            self._db.read(lambda connection: delete_rows(connection, *_keys(lost)))
+        layers = unpacked | self.layers.keys()
+        self.discard_unwanted([*blobs, *(_LAYER + chain_id for chain_id in layers)])
+
+    def _load_image(self, record: ImageRecord, lost: Rows) -> None:
+        try:
+            self._install_image(record)
+        except (OSError, ValueError, KeyError, InvalidParameter) as error:
+            _log.warning("image dropped: its files are damaged", image=record.id, error=str(error))
+            lost.images.append(record)
+
+    def _load_target(self, target: TargetRecord, blobs: set[str], lost: Rows) -> None:
+        for manifest in target.manifests:
+            whole = blobs.issuperset(blob.digest for blob in manifest.blobs)
+            if manifest.image not in self.images or not whole:
+                manifest.image = ""
+        if target.digest in blobs and any(self.images_of(target)):
+            self._install_target(target)
+        else:
+            lost.targets.append(target)
+
+    # ---- changing: the caller holds the lock ----------------------------------------
+
+    async def add(self, rows: Rows) -> None:
+        """Take in what is complete in files; on return it is committed.
+
+        A name that pointed elsewhere points here from now on.
+        """
+        moved = [
+            self.names[name.name].target
+            for name in rows.names
+            if name.name in self.names and self.names[name.name].target != name.target
+        ]
+        await self._db.run(lambda connection: write_rows(connection, rows))
+        self._install(rows)
+        superseded = [
+            digest
+            for digest in dict.fromkeys(moved)
+            if digest in self.targets and self._is_superseded(self.targets[digest])
+        ]
+        if superseded:
+            await self.remove(targets=superseded)
+
+    def _install(self, rows: Rows) -> None:
+        for layer in rows.layers:
+            self.layers[layer.chain_id] = layer
+        for record in rows.images:
+            self._install_image(record)
+        for target in rows.targets:
+            self._install_target(target)
+        for name in rows.names:
+            self._put_name(name)
+
+    def _is_superseded(self, target: TargetRecord) -> bool:
+        """Nothing is lost without it: it has no name, and its images are had otherwise."""
+        if self._named.get(target.digest):
+            return False
+        return all(len(self._members[image.id]) > 1 for image in self.images_of(target))
+
+    async def remove(
+        self,
+        *,
+        names: Iterable[str] = (),
+        targets: Iterable[str] = (),
+        images: Iterable[str] = (),
+        keep: Container[str] = (),
+    ) -> list[str]:
+        """Remove names and targets, with the images that no other target has.
+
+        Memory changes before anything is awaited.
+
+        Args:
+            names: normalised names.
+            targets: digests of targets.
+            images: ids of hidden images.
+            keep: ids of images that containers use: they stay, hidden.
+
+        Returns:
+            The ids of the images that are gone or hidden.
+        """
+        gone = Rows()
+        hidden = Rows()
+        keys: list[str] = []
+        for name in names:
+            gone.names.append(self._pop_name(name))
+        for digest in targets:
+            target = self.targets[digest]
+            gone.targets.append(target)
+            members = list(self.images_of(target))
+            keys += self._uninstall_target(target)
+            for image in members:
+                if image.id not in self.images or self._members.get(image.id):
+                    continue
+                if image.id in keep:
+                    image.record.hidden = True
+                    hidden.images.append(image.record)
+                else:
+                    gone.images.append(image.record)
+                    keys += self._uninstall_image(image)
+        for image_id in images:
+            image = self.images[image_id]
+            gone.images.append(image.record)
+            keys += self._uninstall_image(image)
+        gone.layers = [
+            self.layers[chain_id]
+            for chain_id in (key[len(_LAYER) :] for key in keys if key.startswith(_LAYER))
+            if not self._wanted[_LAYER + chain_id] and chain_id in self.layers
+        ]
+
+        def write(connection: sqlite3.Connection) -> None:
+            delete_rows(connection, *_keys(gone))
+            write_rows(connection, hidden)
+
+        try:
+            await self._db.run(write)
+        except sqlite3.Error:
+            self._install(gone)
+            raise
+        self.discard_unwanted(keys)
+        return [image.id for image in (*gone.images, *hidden.images)]
+
+    def discard_unwanted(self, keys: Iterable[str]) -> None:
+        """Delete blobs and layers that nothing refers to and nobody has pinned.
+
+        They are renamed away at once; deleting what may be large comes later.
+        """
+        doomed: list[Path] = []
+        for key in dict.fromkeys(keys):
+            if self._wanted[key] > 0 or self.pins[key] > 0:
+                continue
+            del self._wanted[key], self.pins[key]
+            if key.startswith(_LAYER):
+                chain_id = key[len(_LAYER) :]
+                self.layers.pop(chain_id, None)
+                doomed.append(self.layer_directory(chain_id).parent)
+            else:
+                doomed.append(self.content.path(key))
+        doomed = [path for path in doomed if path.exists()]
+        if not doomed:
+            return
+        trash = Path(tempfile.mkdtemp(dir=self._tmp, prefix="removed-"))
+        for number, path in enumerate(doomed):
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(trash / str(number))
+        self._dispose(trash)
+
+    # ---- memory -------------------------------------------------------------------
+
+    def _put_name(self, name: NameRecord) -> None:
+        if name.name in self.names:
+            self._pop_name(name.name)
+        self.names[name.name] = name
+        self._named.setdefault(name.target, set()).add(name.name)
+
+    def _pop_name(self, name: str) -> NameRecord:
+        record = self.names.pop(name)
+        named = self._named[record.target]
+        named.discard(name)
+        if not named:
+            del self._named[record.target]
+        return record
+
+    def _install_image(self, record: ImageRecord) -> None:
+        known = self.images.get(record.id)
+        if known is not None:
+            known.record = record
+            return
+        spec = decode(self.content.read(record.id), ImageSpec, "image configuration")
+        image = Image(
+            record,
+            spec,
+            tuple(self.layer_directory(chain_id) for chain_id in record.layers),
+            sum(self.layers[chain_id].size for chain_id in record.layers),
+        )
+        self.images[record.id] = image
+        self._wanted.update(_image_keys(record))
+
+    def _uninstall_image(self, image: Image) -> list[str]:
+        del self.images[image.id]
+        self._members.pop(image.id, None)
+        keys = _image_keys(image.record)
+        self._wanted.subtract(keys)
+        return keys
+
+    def _install_target(self, target: TargetRecord) -> None:
+        known = self.targets.get(target.digest)
+        if known is not None:
+            self._uninstall_target(known)
+        self.targets[target.digest] = target
+        self._wanted.update(_target_keys(target))
+        for manifest in target.manifests:
+            if manifest.image:
+                self._members.setdefault(manifest.image, {})[target.digest] = None
+
+    def _uninstall_target(self, target: TargetRecord) -> list[str]:
+        del self.targets[target.digest]
+        keys = _target_keys(target)
+        self._wanted.subtract(keys)
+        for manifest in target.manifests:
+            members = self._members.get(manifest.image)
+            if members is not None:
+                members.pop(target.digest, None)
+        return keys
+
+
+def _image_keys(record: ImageRecord) -> list[str]:
+    return [record.id, *(_LAYER + chain_id for chain_id in record.layers)]
+
+
+def _target_keys(target: TargetRecord) -> list[str]:
+    keys = {target.digest: None}
+    for manifest in target.manifests:
+        if manifest.blobs:
+            keys[manifest.digest] = None
+            keys.update((blob.digest, None) for blob in manifest.blobs)
+    return list(keys)
+
+
+def _keys(rows: Rows) -> tuple[list[str], list[str], list[str], list[str]]:
+    return (
+        [name.name for name in rows.names],
+        [target.digest for target in rows.targets],
+        [image.id for image in rows.images],
+        [layer.chain_id for layer in rows.layers],
+    )

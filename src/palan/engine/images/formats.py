@@ -1,0 +1,215 @@
+"""What lies in blobs: image configurations, manifests and indexes.
+
+Sources: OCI image specification (``config.md``, ``manifest.md``, ``image-index.md``)
+and Docker's "image manifest version 2, schema 2", which differ in media types and a
+few extra fields only.  Documents from outside are read kindly where Go is kind
+(``null`` is absence, unknown fields are ignored) and refused where a wrong type would
+only fail later.
+"""
+
+import hashlib
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from palan.api._base import camel_case
+from palan.api.errors import InvalidParameter
+from palan.api.images import ImageConfig
+from palan.engine.images.platform import Platform
+from palan.engine.images.reference import is_digest
+
+
+__all__ = [
+    "MAX_DOCUMENT",
+    "OCI_CONFIG",
+    "OCI_INDEX",
+    "OCI_LAYER",
+    "OCI_MANIFEST",
+    "Descriptor",
+    "HistoryEntry",
+    "ImageSpec",
+    "Index",
+    "Manifest",
+    "RootFS",
+    "chain_ids",
+    "decode",
+    "digest_of",
+    "encode",
+    "is_index",
+    "layer_media_type",
+]
+
+MAX_DOCUMENT: Final = 8 << 20
+"""How large a document may be: configurations and indexes are a few kilobytes in practice."""
+
+OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
+OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
+OCI_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
+OCI_LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
+DOCKER_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
+
+_INDEXES: Final = frozenset((OCI_INDEX, DOCKER_LIST))
+
+T = TypeVar("T")
+
+
+class _Document(msgspec.Struct, rename=camel_case, omit_defaults=True):
+    """Base of documents in OCI's spelling."""
+
+
+class PlatformField(_Document, kw_only=True):
+    """The platform in a descriptor."""
+
+    architecture: str = ""
+    os: str = ""
+    variant: str = ""
+    os_version: str = msgspec.field(name="os.version", default="")
+    os_features: list[str] = msgspec.field(name="os.features", default_factory=list)
+
+
+class Descriptor(_Document, kw_only=True):
+    """Points at a blob."""
+
+    media_type: str = ""
+    digest: str
+    size: int
+    urls: list[str] = []
+    annotations: dict[str, str] = {}
+    platform: PlatformField | None = None
+    artifact_type: str = ""
+
+    def as_platform(self) -> Platform | None:
+        """The platform that the descriptor names, if it does."""
+        if self.platform is None or not self.platform.os:
+            return None
+        return Platform.of(self.platform.os, self.platform.architecture, self.platform.variant)
+
+
+class Manifest(msgspec.Struct, rename=camel_case, kw_only=True):
+    """One image for one platform: its configuration and its layers, the lowest first."""
+
+    schema_version: int = 2
+    media_type: str = OCI_MANIFEST
+    config: Descriptor
+    layers: list[Descriptor] = []
+
+
+class Index(msgspec.Struct, rename=camel_case, kw_only=True):
+    """Several manifests, usually one for each platform."""
+
+    schema_version: int = 2
+    media_type: str = OCI_INDEX
+    manifests: list[Descriptor] = []
+
+
+class RootFS(msgspec.Struct, kw_only=True):
+    """The layers of an image by the digests of their uncompressed archives."""
+
+    type: str = "layers"
+    diff_ids: list[str] = []
+
+
+class HistoryEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A step that the image was made by."""
+
+    created: str = ""
+    created_by: str = ""
+    author: str = ""
+    comment: str = ""
+    empty_layer: bool = False
+
+
+class ImageSpec(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The image configuration: everything that containers inherit, and the layers."""
+
+    created: str = ""
+    author: str = ""
+    architecture: str = ""
+    variant: str = ""
+    os: str = ""
+    os_version: str = msgspec.field(name="os.version", default="")
+    comment: str = ""
+    """Docker's, from before there was a history."""
+
+    config: ImageConfig | None = msgspec.field(default_factory=ImageConfig)
+    rootfs: RootFS
+    history: list[HistoryEntry] = []
+
+    @property
+    def platform(self) -> Platform:
+        """What it runs on."""
+        return Platform.of(self.os or "linux", self.architecture, self.variant)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
+
+
+def decode(data: bytes, kind: type[T], what: str) -> T:
+    """Read a document.
+
+    Args:
+        data: the blob.
+        kind: what it should be.
+        what: how to call it in messages.
+
+    Raises:
+        InvalidParameter: it is no such document.
+    """
+    try:
+        value = _without_nulls(msgspec.json.decode(data))
+        _accept_strings(value)
+        return msgspec.convert(value, kind)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidParameter(f"invalid {what}: {error}") from None
+    except RecursionError:
+        raise InvalidParameter(f"invalid {what}: nested too deeply") from None
+
+
+def _accept_strings(value: Any) -> None:
+    """Commands of very old images are strings."""
+    config = value.get("config") if isinstance(value, dict) else None
+    if isinstance(config, dict):
+        for name in ("Cmd", "Entrypoint", "Shell"):
+            if isinstance(config.get(name), str):
+                config[name] = [config[name]]
+
+
+def encode(document: msgspec.Struct) -> bytes:
+    """A document as a blob; equal documents give equal bytes."""
+    return msgspec.json.encode(document)
+
+
+def digest_of(data: bytes) -> str:
+    """The digest of a small blob."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def is_index(media_type: str, data: bytes) -> bool:
+    """Whether a blob is an index rather than a manifest; old ones do not say in themselves."""
+    if media_type:
+        return media_type in _INDEXES
+    return b'"manifests"' in data
+
+
+def layer_media_type(compression: str) -> str:
+    """The media type of a layer."""
+    return f"{OCI_LAYER}+{compression}" if compression else OCI_LAYER
+
+
+def chain_ids(diff_ids: list[str]) -> list[str]:
+    """Each layer together with all below it, as one digest (OCI image specification, ChainID).
+
+    Raises:
+        InvalidParameter: one of them is no digest.
+    """
+    chain: list[str] = []
+    for diff_id in diff_ids:
+        if not is_digest(diff_id):
+            raise InvalidParameter(f"invalid layer digest {diff_id!r}")
+        chain.append(digest_of(f"{chain[-1]} {diff_id}".encode()) if chain else diff_id)
+    return chain

@@ -1,0 +1,251 @@
+"""Making images of content: what load, import, commit and pull have in common.
+
+Everything starts from blobs in the content store.  A target, manifest or index, is
+examined; the layers of the images found are unpacked; then rows are committed, and
+with them the images exist.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from palan.api.errors import InvalidParameter
+from palan.engine.images.catalog import Catalog, Lease
+from palan.engine.images.formats import (
+    MAX_DOCUMENT,
+    OCI_MANIFEST,
+    Descriptor,
+    ImageSpec,
+    Index,
+    Manifest,
+    chain_ids,
+    decode,
+    is_index,
+)
+from palan.engine.images.image import Image
+from palan.engine.images.layers import LayerSource, Unpacker
+from palan.engine.images.reference import Reference, is_digest
+from palan.host.archive.inflate import Compression, detect
+from palan.store.content import Content
+from palan.store.images import (
+    Blob,
+    ImageRecord,
+    LayerRecord,
+    ManifestRecord,
+    NameRecord,
+    Rows,
+    TargetRecord,
+)
+
+
+__all__ = ["Examined", "compression_of", "examine", "take_in"]
+
+_MAX_MANIFESTS: Final = 1000
+_MAX_LAYERS: Final = 500
+"""As many as overlayfs can stack."""
+
+_IMAGE_CONFIGS: Final = (
+    "",
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+    "application/octet-stream",
+)
+
+
+@dataclass(slots=True)
+class Examined:
+    """What a target consists of.
+
+    Attributes:
+        target: its row.
+        layers: the layers of each image of it, by the image's id.
+    """
+
+    target: TargetRecord
+    layers: dict[str, list[LayerSource]] = field(default_factory=dict)
+
+    def blobs(self) -> Iterable[str]:
+        """All content that belongs to it and is here."""
+        yield self.target.digest
+        for manifest in self.target.manifests:
+            if manifest.blobs:
+                yield manifest.digest
+                yield from (blob.digest for blob in manifest.blobs)
+
+
+def _document(content: Content, descriptor: Descriptor, what: str) -> bytes:
+    if not is_digest(descriptor.digest):
+        raise InvalidParameter(f"invalid {what}: {descriptor.digest!r} is not a sha256 digest")
+    try:
+        size = content.size(descriptor.digest)
+    except FileNotFoundError:
+        raise InvalidParameter(f"content digest {descriptor.digest}: not found") from None
+    if size > MAX_DOCUMENT:
+        raise InvalidParameter(f"{what} {descriptor.digest} is larger than {MAX_DOCUMENT} bytes")
+    if descriptor.size != size:
+        raise InvalidParameter(
+            f"{what} {descriptor.digest} has {size} bytes, its descriptor says {descriptor.size}"
+        )
+    return content.read(descriptor.digest)
+
+
+def compression_of(content: Content, digest: str) -> Compression:
+    """What a blob is compressed with, by its first bytes: media types are not always right."""
+    with content.path(digest).open("rb") as blob:
+        return detect(blob.read(6))
+
+
+def examine(content: Content, descriptor: Descriptor) -> Examined:
+    """Find out what a manifest or an index consists of.
+
+    Raises:
+        InvalidParameter: it is damaged, or has no image whose content is here.
+    """
+    data = _document(content, descriptor, "manifest")
+    record = TargetRecord(
+        descriptor.digest, descriptor.media_type, descriptor.size, [], descriptor.annotations
+    )
+    examined = Examined(record)
+    if not is_index(descriptor.media_type, data):
+        record.media_type = descriptor.media_type or OCI_MANIFEST
+        _examine_manifest(content, descriptor, data, examined)
+    else:
+        index = decode(data, Index, "index")
+        record.media_type = descriptor.media_type or index.media_type
+        if len(index.manifests) > _MAX_MANIFESTS:
+            raise InvalidParameter(f"index {descriptor.digest} has too many manifests")
+        for part in index.manifests:
+            if is_digest(part.digest) and content.has(part.digest):
+                _examine_manifest(content, part, _document(content, part, "manifest"), examined)
+            else:
+                record.manifests.append(_absent(part))
+    if not examined.layers:
+        raise InvalidParameter(f"{descriptor.digest} has no image whose content is here")
+    return examined
+
+
+def _absent(descriptor: Descriptor) -> ManifestRecord:
+    platform = descriptor.as_platform()
+    subject = descriptor.annotations.get("vnd.docker.reference.digest", "")
+    return ManifestRecord(
+        descriptor.digest,
+        descriptor.media_type,
+        descriptor.size,
+        "attestation" if subject else "image",
+        (platform.os, platform.architecture, platform.variant) if platform else ("", "", ""),
+        subject=subject,
+    )
+
+
+def _examine_manifest(
+    content: Content, descriptor: Descriptor, data: bytes, examined: Examined
+) -> None:
+    record = _absent(descriptor)
+    examined.target.manifests.append(record)
+    if is_index(descriptor.media_type, data):
+        record.kind = "unknown"
+        return
+    manifest = decode(data, Manifest, "manifest")
+    record.media_type = descriptor.media_type or manifest.media_type
+    parts = [manifest.config, *manifest.layers]
+    if not all(is_digest(part.digest) for part in parts):
+        raise InvalidParameter(f"invalid manifest {descriptor.digest}: not all digests are sha256")
+    present = [part for part in parts if content.has(part.digest)]
+    record.blobs = [Blob(part.digest, content.size(part.digest)) for part in present]
+    if record.kind != "image" or manifest.config.media_type not in _IMAGE_CONFIGS:
+        record.kind = record.kind if record.subject else "unknown"
+        return
+    if len(present) < len(parts):
+        if any(part.digest == manifest.config.digest for part in present):
+            return
+        record.blobs = []
+        return
+    spec = decode(
+        _document(content, manifest.config, "image configuration"), ImageSpec, "image configuration"
+    )
+    diff_ids = spec.rootfs.diff_ids
+    if len(diff_ids) != len(manifest.layers):
+        raise InvalidParameter(
+            f"invalid manifest {descriptor.digest}: it has {len(manifest.layers)} layers,"
+            f" its configuration has {len(diff_ids)}"
+        )
+    if len(diff_ids) > _MAX_LAYERS:
+        raise InvalidParameter(f"image {manifest.config.digest} has more than {_MAX_LAYERS} layers")
+    platform = spec.platform
+    record.image = manifest.config.digest
+    record.platform = (platform.os, platform.architecture, platform.variant)
+    examined.layers[record.image] = [
+        LayerSource(layer.digest, diff_id, chain_id, compression_of(content, layer.digest))
+        for layer, diff_id, chain_id in zip(
+            manifest.layers, diff_ids, chain_ids(diff_ids), strict=True
+        )
+    ]
+
+
+async def take_in(
+    catalog: Catalog,
+    unpacker: Unpacker,
+    examined: Examined,
+    names: Sequence[Reference],
+    lease: Lease,
+    *,
+    parent: str = "",
+    pulled: str = "",
+) -> Image:
+    """Unpack what was examined, and commit it under its names.
+
+    Args:
+        catalog: where it goes.
+        unpacker: makes the layers.
+        examined: the target.
+        names: tagged references that will point at it.
+        lease: has pinned its blobs.
+        parent: the image that it was made from, where that is known.
+        pulled: the repository it was pulled from.
+
+    Returns:
+        The image that the target means on this machine.
+    """
+    layers: dict[str, LayerRecord] = {}
+    records: list[ImageRecord] = []
+    for image_id, sources in examined.layers.items():
+        for layer in await unpacker.ensure(sources, lease):
+            layers[layer.chain_id] = layer
+        records.append(ImageRecord(image_id, [source.chain_id for source in sources], parent))
+    now = time.time_ns()
+    async with catalog.lock:
+        for record in records:
+            known = catalog.images.get(record.id)
+            if known is not None:
+                record.parent = record.parent or known.record.parent
+                record.pulled = list(known.record.pulled)
+            if pulled and pulled not in record.pulled:
+                record.pulled.append(pulled)
+        await catalog.add(
+            Rows(
+                [NameRecord(str(name), examined.target.digest, now) for name in names],
+                [_merged(catalog, examined.target)],
+                records,
+                list(layers.values()),
+            )
+        )
+    image = catalog.primary(catalog.targets[examined.target.digest])
+    if image is None:
+        raise InvalidParameter(f"{examined.target.digest} has no image")
+    return image
+
+
+def _merged(catalog: Catalog, target: TargetRecord) -> TargetRecord:
+    """The target with what was known of it: an index may come again with fewer of its images."""
+    known = catalog.targets.get(target.digest)
+    if known is None:
+        return target
+    before = {manifest.digest: manifest for manifest in known.manifests}
+    target.manifests = [
+        before[manifest.digest]
+        if not manifest.image and manifest.digest in before and before[manifest.digest].blobs
+        else manifest
+        for manifest in target.manifests
+    ]
+    return target

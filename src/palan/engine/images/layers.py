@@ -1,0 +1,174 @@
+"""Unpacking layers: each once, several at a time, lower ones complete before upper ones."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from palan.api.errors import InternalError, InvalidParameter, PalanError
+from palan.engine.images.catalog import Catalog, Lease
+from palan.engine.images.streaming import in_thread
+from palan.host.archive.headers import ArchiveError
+from palan.host.archive.inflate import Compression
+from palan.host.archive.unpack import Options, Unpacked, adopt_attributes, unpack
+from palan.store.images import LayerRecord
+
+
+__all__ = ["LayerSource", "Unpacker", "unpacking_failed"]
+
+_WORKERS: Final = max(2, min(4, os.cpu_count() or 2))
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSource:
+    """A layer as a blob.
+
+    Attributes:
+        blob: the digest of the blob, which is in the content store.
+        diff_id: what the digest of the uncompressed archive has to be.
+        chain_id: the layer together with those below it.
+        compression: what the blob is compressed with.
+    """
+
+    blob: str
+    diff_id: str
+    chain_id: str
+    compression: Compression
+
+
+def unpacking_failed(what: str, error: ArchiveError | OSError) -> PalanError:
+    """What to tell a client: a bad archive is its mistake, a full disk is not."""
+    if isinstance(error, ArchiveError):
+        return InvalidParameter(f"failed to unpack {what}: {error}")
+    return InternalError(f"failed to unpack {what}: {error.strerror or error}")
+
+
+class Unpacker:
+    """Makes directories of layers."""
+
+    def __init__(self, catalog: Catalog, tmp: Path, dispose: Callable[[Path], object]) -> None:
+        """Unpack into ``catalog``'s layers.
+
+        Args:
+            catalog: knows which layers there are.
+            tmp: where layers are unpacked before they get their place.
+            dispose: deletes a directory tree, some time.
+        """
+        self._catalog = catalog
+        self._tmp = tmp
+        self._dispose = dispose
+        self._slots = asyncio.Semaphore(_WORKERS)
+        self._locks: dict[str, tuple[asyncio.Lock, list[object]]] = {}
+
+    async def ensure(self, sources: Sequence[LayerSource], lease: Lease) -> list[LayerRecord]:
+        """Have all layers of an image, the lowest first.
+
+        Args:
+            sources: the layers, the lowest first.
+            lease: keeps them until they are referred to.
+
+        Raises:
+            InvalidParameter: a layer is damaged, or is not what it should be.
+            InternalError: the file system refuses.
+        """
+        tasks: list[asyncio.Task[LayerRecord]] = []
+        lower: list[str] = []
+        try:
+            async with asyncio.TaskGroup() as group:
+                for source in sources:
+                    lease.layer(source.chain_id)
+                    before = tasks[-1] if tasks else None
+                    tasks.append(group.create_task(self._layer(source, tuple(lower), before)))
+                    lower.append(source.chain_id)
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _layer(
+        self,
+        source: LayerSource,
+        lower: tuple[str, ...],
+        before: "asyncio.Task[LayerRecord] | None",
+    ) -> LayerRecord:
+        async with self.alone(source.chain_id):
+            known = self._catalog.layers.get(source.chain_id)
+            if known is not None:
+                return known
+            async with self.staging() as staging:
+                async with self._slots:
+                    unpacked = await in_thread(lambda: self._unpack(source, staging / "diff"))
+                if before is not None:
+                    await asyncio.wait((before,))
+                    if before.cancelled() or before.exception() is not None:
+                        raise asyncio.CancelledError
+                return await self.place(staging, source.chain_id, source.diff_id, unpacked, lower)
+
+    def _unpack(self, source: LayerSource, directory: Path) -> Unpacked:
+        what = f"layer {source.blob}"
+        # The digest of the blob is known to be right; without compression it is the diff id.
+        if not source.compression and source.blob != source.diff_id:
+            raise _mismatch(what, source.blob, source.diff_id)
+        options = Options(digest=bool(source.compression), whiteouts="overlay")
+        try:
+            with self._catalog.content.path(source.blob).open("rb") as blob:
+                unpacked = unpack(blob, directory, source.compression, options)
+        except (ArchiveError, OSError) as error:
+            raise unpacking_failed(what, error) from None
+        if source.compression and unpacked.digest != source.diff_id:
+            raise _mismatch(what, unpacked.digest, source.diff_id)
+        return unpacked
+
+    @asynccontextmanager
+    async def alone(self, chain_id: str) -> AsyncIterator[None]:
+        """Nobody else makes this layer meanwhile."""
+        lock, waiting = self._locks.setdefault(chain_id, (asyncio.Lock(), []))
+        waiting.append(None)
+        try:
+            async with lock:
+                yield
+        finally:
+            waiting.pop()
+            if not waiting:
+                del self._locks[chain_id]
+
+    @asynccontextmanager
+    async def staging(self) -> AsyncIterator[Path]:
+        """A directory with an empty ``diff`` to unpack into; deleted unless it was placed."""
+        staging = Path(tempfile.mkdtemp(dir=self._tmp, prefix="layer-"))
+        try:
+            (staging / "diff").mkdir(mode=0o755)
+            (staging / "diff").chmod(0o755)
+            yield staging
+        finally:
+            if staging.exists():
+                self._dispose(staging)
+
+    async def place(
+        self,
+        staging: Path,
+        chain_id: str,
+        diff_id: str,
+        unpacked: Unpacked,
+        lower: Sequence[str],
+    ) -> LayerRecord:
+        """Give an unpacked layer its place; the caller is :meth:`alone` with it."""
+        directories = [self._catalog.layer_directory(each) for each in reversed(lower)]
+        if directories and unpacked.implicit:
+            await in_thread(
+                lambda: adopt_attributes(staging / "diff", unpacked.implicit, directories)
+            )
+        staging.rename(self._catalog.layer_directory(chain_id).parent)
+        record = LayerRecord(chain_id, diff_id, unpacked.size)
+        self._catalog.layers[chain_id] = record
+        return record
+
+
+def _mismatch(what: str, found: str, wanted: str) -> InvalidParameter:
+    return InvalidParameter(
+        f"{what} does not match the image configuration: its uncompressed content has the"
+        f" digest {found}, expected {wanted}"
+    )

@@ -1,0 +1,118 @@
+"""Between the event loop and the threads that do file work."""
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Final, Self, TypeVar
+
+
+__all__ = ["BodyReader", "chunks_of", "in_thread"]
+
+T = TypeVar("T")
+
+_AHEAD: Final = 4 << 20
+"""Bytes of a request body held between the client and the thread that reads it."""
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run ``work`` in a thread; when cancelled, wait for its end before saying so.
+
+    What ``work`` uses (temporary files, a directory) can thus be removed afterwards.
+    """
+    future = asyncio.get_running_loop().run_in_executor(None, work)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        with contextlib.suppress(Exception):
+            await future
+        raise
+
+
+async def chunks_of(make: Callable[[], Iterator[bytes]]) -> AsyncIterator[bytes]:
+    """The pieces of a blocking iterator, each got in a thread."""
+    pieces = make()
+    try:
+        while piece := await in_thread(lambda: next(pieces, b"")):
+            yield piece
+    finally:
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            await in_thread(close)
+
+
+class BodyReader:
+    """A request body, arriving on the event loop, as a blocking source for one thread.
+
+    Use it as an asynchronous context manager around the thread's work: leaving it
+    stops reading the body, and a thread that still wants more gets an error.
+    """
+
+    def __init__(self, body: AsyncIterator[bytes]) -> None:
+        self._body = body
+        self._loop = asyncio.get_running_loop()
+        self._pieces: deque[bytes] = deque()
+        self._held = 0
+        self._ended = False
+        self._error: BaseException | None = None
+        self._changed = threading.Condition()
+        self._room = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._pump())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is None:
+            return
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _pump(self) -> None:
+        error: BaseException | None = None
+        try:
+            async for piece in self._body:
+                with self._changed:
+                    self._pieces.append(piece)
+                    self._held += len(piece)
+                    full = self._held >= _AHEAD
+                    self._changed.notify()
+                if full:
+                    self._room.clear()
+                    if self._held >= _AHEAD:
+                        await self._room.wait()
+        except asyncio.CancelledError:
+            error = ConnectionAbortedError("the client has gone")
+            raise
+        except Exception as problem:  # noqa: BLE001 - handed over to the thread that reads
+            error = problem
+        finally:
+            with self._changed:
+                self._ended = True
+                self._error = error
+                self._changed.notify()
+
+    def __call__(self) -> bytes:
+        """The next bytes, ``b""`` at the end; called by the thread."""
+        with self._changed:
+            while not self._pieces and not self._ended:
+                self._changed.wait()
+            if not self._pieces:
+                if self._error is not None:
+                    raise self._error
+                return b""
+            # Many small pieces become one: each would cost a turn of the consumer.
+            piece = self._pieces.popleft() if len(self._pieces) == 1 else b"".join(self._pieces)
+            self._pieces.clear()
+            waiting = self._held >= _AHEAD
+            self._held = 0
+        if waiting:
+            self._loop.call_soon_threadsafe(self._room.set)
+        return piece
+
+    def __iter__(self) -> Iterator[bytes]:
+        while piece := self():
+            yield piece

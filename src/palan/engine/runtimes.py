@@ -1,0 +1,308 @@
+"""The programs that containers are run by: found, tried and chosen when the engine starts.
+
+A runtime counts as usable only after it has really run something here (see
+:mod:`palan.host.oci_probe`): crun, for one, refuses machines that have both generations
+of cgroups mounted, unless it is shown the first only.  When none is usable the engine
+still serves, and says at each start of a container what to install.
+"""
+
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from palan.api.errors import InvalidParameter, PalanError, Unavailable
+from palan.engine.containers.validate_facts import LOG_DRIVERS, CreateFacts
+from palan.engine.oci.host import CgroupLayout, Host, ProcessLimits
+from palan.engine.oci.rlimits import NAMES
+from palan.host import capabilities, cgroups, facts, rlimits
+from palan.host.cgroups import Layout
+from palan.host.conmon import Conmon, ContainerPlan, ExecPlan, Exit, Monitored
+from palan.host.oci_failures import explain
+from palan.host.oci_probe import Prober
+from palan.host.oci_runtime import OCIRuntime, RuntimeFailure, find_programs, read_only_copy
+from palan.host.spawn import LegacyCgroupView, Spawner
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["Runtimes", "StartFailure"]
+
+PREFERENCE: Final = ("crun", "runc")
+"""crun starts a container in a third of runc's time."""
+
+_LAYOUTS: Final[dict[Layout, CgroupLayout]] = {
+    Layout.V1: "v1",
+    Layout.V2: "v2",
+    Layout.HYBRID: "hybrid",
+}
+
+INIT_PROGRAMS: Final = ("docker-init", "tini-static", "tini", "catatonit")
+
+
+class StartFailure(PalanError):
+    """The runtime could not run the program; ``exit_code`` as a shell would have it."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class _NotRunnable(StartFailure):
+    """What was asked for can't be run: the caller's mistake."""
+
+    status = 400
+
+
+class Runtimes:
+    """OCI runtimes, conmon, an init program, and what the machine can do."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self.usable: dict[str, OCIRuntime] = {}
+        self.default = engine.config.default_runtime
+        self.problems: dict[str, str] = {}
+        """Why programs that are there can't be used, by name."""
+        self.facts = facts.gather()
+        self.cgroups = cgroups.detect()
+        self.conmon = Conmon()
+        self.host = self._host()
+        self.default_seccomp = _seccomp(engine.config.seccomp_profile)
+        self.default_ulimits = engine.config.default_ulimits
+        self._spawners: dict[str, Spawner] = {"direct": Spawner()}
+        if self.cgroups.layout is Layout.HYBRID:
+            self._spawners["cgroup-v1-view"] = Spawner(LegacyCgroupView())
+        self.init_path = self._find_init()
+
+    async def probe(self) -> None:
+        """Find out which runtimes work."""
+        config, paths = self._engine.config, self._engine.paths
+        programs = find_programs((*PREFERENCE, "conmon"))
+        if "conmon" in programs:
+            self.conmon = Conmon(programs.pop("conmon"))
+        else:
+            self.problems["conmon"] = "not found"
+        prober = Prober(
+            paths.data_root / "runtimes.json", paths.exec_root, cgroup_parent=config.cgroup_root
+        )
+        wanted: dict[str, tuple[Path, tuple[str, ...]]] = {
+            name: (path, ()) for name, path in programs.items()
+        }
+        for name, runtime in config.runtimes.items():
+            found = find_programs([runtime.path or name])
+            if not found:
+                self.problems[name] = f"{runtime.path or name} not found"
+            for path in found.values():
+                wanted[name] = (path, runtime.runtime_args)
+        for name, (path, options) in wanted.items():
+            await self._probe(prober, name, path, options)
+        if not self.default:
+            self.default = next((n for n in PREFERENCE if n in self.usable), "runc")
+        if not self.usable or "conmon" in self.problems:
+            self._engine.log.warning("containers cannot be run", reason=self._explanation())
+
+    async def _probe(self, prober: Prober, name: str, path: Path, options: tuple[str, ...]) -> None:
+        probe = await prober.probe(path, self._spawners)
+        if not probe.works:
+            self.problems[name] = probe.error
+            return
+        program = path
+        if probe.version.startswith("crun"):
+            with contextlib.suppress(OSError):
+                program = read_only_copy(path, self._engine.paths.exec_root / "bin")
+        runtime = OCIRuntime(
+            name,
+            program,
+            self._engine.paths.runtime / name,
+            self._spawners[probe.spawner],
+            version=probe.version,
+            options=options,
+        )
+        runtime.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.usable[name] = runtime
+
+    # ---- running containers ------------------------------------------------------
+
+    def get(self, name: str) -> OCIRuntime:
+        """The runtime of that name.
+
+        Raises:
+            Unavailable: it, or conmon, is not there or does not work.
+        """
+        if name in self.usable and "conmon" not in self.problems:
+            return self.usable[name]
+        raise Unavailable(self._explanation())
+
+    def find(self, name: str) -> OCIRuntime | None:
+        """The runtime of that name, None if it does not work any more."""
+        return self.usable.get(name)
+
+    def _explanation(self) -> str:
+        found = "; ".join(f"{name}: {why}" for name, why in self.problems.items())
+        return (
+            "no OCI runtime works on this machine: install conmon and one of crun or runc"
+            f" (on Debian: apt-get install conmon crun runc){f' ({found})' if found else ''}"
+        )
+
+    async def create(self, runtime: OCIRuntime, plan: ContainerPlan, program: str) -> Monitored:
+        """Make a container that waits to be started.
+
+        Raises:
+            StartFailure: in dockerd's words.
+        """
+        with _explained(program):
+            return await self.conmon.create(runtime, plan)
+
+    async def exec(
+        self,
+        runtime: OCIRuntime,
+        plan: ExecPlan,
+        program: str,
+        ready: Callable[[], Awaitable[None]],
+    ) -> Monitored:
+        """Run a process in a running container.
+
+        Args:
+            runtime: the container's.
+            plan: what to run.
+            program: its first argument, for messages.
+            ready: connects the clients, before the process runs.
+
+        Raises:
+            StartFailure: in dockerd's words.
+        """
+        with _explained(program, is_exec=True):
+            return await self.conmon.exec(runtime, plan, ready)
+
+    @staticmethod
+    def exit_status(exit_file: Path) -> Exit:
+        """How a container ended that nobody watches any more: as its conmon wrote it."""
+        try:
+            code = int(exit_file.read_bytes())
+            return Exit(code, exit_file.stat().st_mtime_ns)
+        except (OSError, ValueError):
+            return Exit(255, time.time_ns(), lost=True)
+
+    # ---- what there is -----------------------------------------------------------
+
+    def programs(self) -> list[tuple[str, str, str]]:
+        """Name, path and version of what containers are run by, for ``GET /version``."""
+        return [
+            (name, str(runtime.path), _version(runtime.version))
+            for name, runtime in self.usable.items()
+        ]
+
+    @property
+    def log_drivers(self) -> list[str]:
+        """Names of the log drivers, for ``GET /info``; ``none`` is not listed there."""
+        return sorted(name for name in LOG_DRIVERS if name != "none")
+
+    @property
+    def default_version(self) -> str:
+        """The version of the default runtime, empty if it does not work."""
+        runtime = self.usable.get(self.default)
+        return _version(runtime.version) if runtime else ""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What ``GET /info`` has to say about the programs."""
+        if self.usable and "conmon" not in self.problems:
+            return []
+        return [f"WARNING: {self._explanation()}"]
+
+    @property
+    def init_binary(self) -> str:
+        """The name of the init program, empty if there is none."""
+        return Path(self.init_path).name if self.init_path else ""
+
+    def _find_init(self) -> str:
+        if self._engine.config.init_path:
+            return self._engine.config.init_path
+        found = find_programs(INIT_PROGRAMS)
+        return next((str(found[name]) for name in INIT_PROGRAMS if name in found), "")
+
+    def _host(self) -> Host:
+        kernel = self.facts.kernel_version.split(".")
+        return Host(
+            bounding=frozenset(capabilities.bounding()),
+            architecture=self.facts.go_architecture,
+            kernel=(int(kernel[0]), int(kernel[1])),
+            cgroup=_LAYOUTS[self.cgroups.layout],
+            seccomp=self.facts.seccomp,
+            apparmor=self.facts.apparmor,
+            limits=ProcessLimits(
+                hard={
+                    name: hard
+                    for name in NAMES
+                    if (hard := rlimits.limits(name)[1]) != rlimits.INFINITY
+                },
+                may_raise=rlimits.can_raise(),
+                open_files=_number("/proc/sys/fs/nr_open", 1 << 20),
+                oom_score_floor=-1000
+                if rlimits.can_raise()
+                else _number("/proc/self/oom_score_adj", 0),
+            ),
+        )
+
+    def create_facts(self) -> CreateFacts:
+        """What validation at create has to know."""
+        config = self._engine.config
+        return CreateFacts(
+            host=self.host,
+            cpus=self.facts.ncpu,
+            cpuset_cpus=frozenset(range(self.facts.ncpu)),
+            features=self.cgroups.features(),
+            runtimes=frozenset({*self.usable, self.default}),
+            path_exists=lambda path: Path(path).exists(),
+            init_path=self.init_path,
+            default_init=config.init,
+            default_ulimits=self.default_ulimits,
+            default_seccomp=self.default_seccomp,
+            no_new_privileges=config.no_new_privileges,
+            cgroup_namespaces=self.facts.cgroup_namespaces,
+        )
+
+    def close(self) -> None:
+        """Let go of the spawners."""
+        for spawner in self._spawners.values():
+            spawner.close()
+
+
+@contextlib.contextmanager
+def _explained(program: str, *, is_exec: bool = False) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeFailure as failure:
+        explanation = explain(failure.message, program=program, is_exec=is_exec)
+        kind = _NotRunnable if explanation.is_callers else StartFailure
+        raise kind(explanation.message, explanation.exit_code) from None
+
+
+def _version(text: str) -> str:
+    """``1.8.1`` out of ``crun version 1.8.1`` and more lines."""
+    words = text.partition("\n")[0].split()
+    return words[-1] if words else ""
+
+
+def _number(path: str, default: int) -> int:
+    try:
+        return int(Path(path).read_text())
+    except (OSError, ValueError):
+        return default
+
+
+def _seccomp(profile: str) -> str:
+    """The engine's default profile: a word, or the text of the file that is named.
+
+    Raises:
+        InvalidParameter: the file can't be read.
+    """
+    if profile in ("", "builtin", "unconfined"):
+        return profile or "builtin"
+    try:
+        return Path(profile).read_text()
+    except OSError as error:
+        raise InvalidParameter(f"opening seccomp profile ({profile}) failed: {error}") from None

@@ -1,0 +1,60 @@
+"""Which events a client of ``GET /events`` wants."""
+
+from collections.abc import Callable, Mapping
+
+from palan.api import Filters
+from palan.api.system import EventMessage
+
+
+__all__ = ["event_test"]
+
+OBJECTS = ("container", "plugin", "volume", "network", "image", "service", "node", "secret")
+
+
+def event_test(filters: Filters) -> Callable[[EventMessage], bool]:
+    """A predicate for the filters; names that dockerd does not know are ignored, as there."""
+
+    def test(event: EventMessage) -> bool:
+        attributes = event.actor.attributes or {}
+        return (
+            filters.matches("event", lambda wanted: _is_action(event.action, wanted))
+            and filters.exact("type", event.type)
+            and filters.exact("scope", event.scope)
+            and _matches_daemon(filters, event, attributes)
+            and filters.labels(attributes)
+            and all(_matches(filters, kind, event, attributes) for kind in OBJECTS)
+            and _matches(filters, "config", event, attributes)
+        )
+
+    return test
+
+
+def _is_action(action: str, wanted: str) -> bool:
+    """``exec_create`` also means ``exec_create: sh -c true``."""
+    return action == wanted or action.partition(":")[0] == wanted
+
+
+def _matches_daemon(filters: Filters, event: EventMessage, attributes: Mapping[str, str]) -> bool:
+    if "daemon" not in filters:
+        return True
+    return event.type == "daemon" and (
+        filters.exact("daemon", event.actor.id)
+        or filters.exact("daemon", attributes.get("name", ""))
+    )
+
+
+def _matches(
+    filters: Filters, kind: str, event: EventMessage, attributes: Mapping[str, str]
+) -> bool:
+    """Whether the event is about one of the given objects, by id, name or their beginning."""
+    if kind not in filters:
+        return True
+    names = [attributes.get(kind, "")]
+    if event.type == kind:
+        names += [event.actor.id, attributes.get("name", "")]
+    if kind == "image" and event.type == "container":
+        names.append(attributes.get("image", ""))
+    if kind == "image":
+        # A name without its tag means all its tags.
+        names += [n.rpartition(":")[0] for n in names if ":" in n and not n.startswith("sha256:")]
+    return filters.matches(kind, lambda wanted: any(n.startswith(wanted) for n in names if n))

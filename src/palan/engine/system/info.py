@@ -1,0 +1,140 @@
+"""``GET /info``: only what is true of this engine and this machine."""
+
+import asyncio
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import palan
+from palan.api.system import (
+    Commit,
+    FirewallInfo,
+    IndexInfo,
+    PluginsInfo,
+    RegistryServiceConfig,
+    Runtime,
+    SystemInfo,
+)
+from palan.host import facts
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["info"]
+
+
+async def info(engine: "Engine") -> SystemInfo:
+    """Look around and tell."""
+    return await asyncio.to_thread(_info, engine, len(asyncio.all_tasks()))
+
+
+def _info(engine: "Engine", tasks: int) -> SystemInfo:
+    config, runtimes = engine.config, engine.runtimes
+    states = [c.record.status for c in engine.containers.registry]
+    cgroups = runtimes.cgroups
+    features = cgroups.features()
+    machine = runtimes.facts
+    warnings = [*runtimes.warnings]
+    if not features.swap_limit:
+        warnings.append("WARNING: No swap limit support")
+    if not engine.networks.rules and config.bridge != "none":
+        warnings.append("WARNING: No firewall rules: ports are published by a userland proxy")
+    return SystemInfo(
+        id=engine.id,
+        containers=len(states),
+        containers_running=states.count("running"),
+        containers_paused=states.count("paused"),
+        containers_stopped=len(states) - states.count("running") - states.count("paused"),
+        images=engine.images.count(),
+        driver="overlay2",
+        driver_status=[
+            ("Backing Filesystem", facts.filesystem_name(engine.paths.data_root)),
+            ("Supports d_type", "true"),
+            ("Using metacopy", "false"),
+            ("Native Overlay Diff", "true"),
+            ("userxattr", "false"),
+        ],
+        plugins=PluginsInfo(
+            volume=["local"],
+            network=["bridge", "host", "null"],
+            authorization=None,
+            log=list(runtimes.log_drivers),
+        ),
+        memory_limit=features.memory_limit,
+        swap_limit=features.swap_limit,
+        cpu_cfs_period=features.cpu_cfs_period,
+        cpu_cfs_quota=features.cpu_cfs_quota,
+        cpu_shares=features.cpu_shares,
+        cpu_set=features.cpuset,
+        pids_limit=features.pids_limit,
+        oom_kill_disable=features.oom_kill_disable,
+        ipv4_forwarding=facts.ip_forwarding(),
+        debug=config.debug,
+        nfd=sum(1 for _ in Path("/proc/self/fd").iterdir()),
+        ngoroutines=tasks + threading.active_count(),
+        system_time=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        logging_driver=config.log_driver,
+        cgroup_driver="cgroupfs",
+        cgroup_version=cgroups.version,
+        n_events_listener=engine.events.followers,
+        kernel_version=machine.kernel_version,
+        operating_system=machine.operating_system,
+        os_version=machine.os_version,
+        os_type="linux",
+        architecture=machine.architecture,
+        index_server_address="https://index.docker.io/v1/",
+        registry_config=_registries(engine),
+        ncpu=machine.ncpu,
+        mem_total=machine.memory_total,
+        docker_root_dir=str(engine.paths.data_root),
+        http_proxy=config.http_proxy,
+        https_proxy=config.https_proxy,
+        no_proxy=config.no_proxy,
+        name=machine.hostname,
+        labels=list(config.labels),
+        experimental_build=config.experimental,
+        server_version=palan.__version__,
+        runtimes={name: Runtime(path=str(r.path)) for name, r in runtimes.usable.items()},
+        default_runtime=runtimes.default,
+        live_restore_enabled=True,
+        init_binary=runtimes.init_binary,
+        containerd_commit=Commit(),
+        runc_commit=Commit(id=runtimes.default_version),
+        init_commit=Commit(),
+        security_options=_security_options(engine),
+        firewall_backend=FirewallInfo(driver="nftables" if engine.networks.rules else "none"),
+        cdi_spec_dirs=[],
+        warnings=warnings or None,
+    )
+
+
+def _registries(engine: "Engine") -> RegistryServiceConfig:
+    config = engine.config
+    mirrors = list(config.registry_mirrors)
+    indexes = {
+        "docker.io": IndexInfo(name="docker.io", mirrors=mirrors, secure=True, official=True)
+    }
+    cidrs = ["::1/128", "127.0.0.0/8"]
+    for entry in config.insecure_registries:
+        if "/" in entry:
+            cidrs.append(entry)
+        else:
+            indexes[entry] = IndexInfo(name=entry, mirrors=[], secure=False, official=False)
+    return RegistryServiceConfig(
+        insecure_registry_cidrs=cidrs, index_configs=indexes, mirrors=mirrors
+    )
+
+
+def _security_options(engine: "Engine") -> list[str]:
+    options = []
+    if engine.runtimes.facts.apparmor:
+        options.append("name=apparmor")
+    if engine.runtimes.facts.seccomp:
+        profile = engine.config.seccomp_profile or "builtin"
+        options.append(f"name=seccomp,profile={profile}")
+    if engine.config.default_cgroupns_mode == "private":
+        options.append("name=cgroupns")
+    return options

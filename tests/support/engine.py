@@ -1,0 +1,208 @@
+"""An engine of the test's own: own roots, socket, bridge, tables, cgroups; nothing left behind."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.support.http import API
+from tests.support.image import busybox_tar
+
+from palan.engine.config import EngineConfig
+
+
+IMAGE = "busybox:latest"
+
+
+class TestEngine:
+    """``palan serve`` in a process that may be killed and started again."""
+
+    __test__ = False
+
+    def __init__(self, *flags: str) -> None:
+        self.base = Path(tempfile.mkdtemp(prefix="palan-test-"))
+        self.data_root = self.base / "data"
+        self.exec_root = Path(tempfile.mkdtemp(prefix="palan-test-", dir="/run"))
+        self.socket = self.exec_root / "api.sock"
+        self.flags = flags
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = self.base / "log"
+        self.api = API(self.socket)
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    @property
+    def config(self) -> EngineConfig:
+        return EngineConfig(data_root=str(self.data_root), exec_root=str(self.exec_root))
+
+    def start(self, wait: float = 20) -> None:
+        """Start and wait for the first answered ping."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable, "-m", "palan", "serve",
+                    "--data-root", self.data_root, "--exec-root", self.exec_root,
+                    "--pidfile", self.base / "pid", "-H", self.url, "--debug", *self.flags,
+                ],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                assert self.api.get("/_ping").status == 200
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise AssertionError(self.log.read_text()[-4000:]) from None
+                time.sleep(0.01)
+            else:
+                return
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """SIGTERM, and wait for a clean end."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(20) == 0, self.log.read_text()[-4000:]
+
+    def load_image(self) -> None:
+        """Import the test image."""
+        answer = self.api.post(
+            "/images/create?fromSrc=-&repo=busybox&tag=latest&changes=CMD%20%5B%22sh%22%5D",
+            busybox_tar(),
+            headers={"Content-Type": "application/x-tar"},
+        )
+        assert answer.status == 200, answer.body
+        assert b"error" not in answer.body, answer.body
+
+    def create(self, *command: str, name: str = "", host: Any = None, **config: Any) -> str:
+        """Create a container and return its id."""
+        body = {"Image": IMAGE, "Cmd": list(command), "HostConfig": host or {}, **config}
+        answer = self.api.post(f"/containers/create?name={name}", body)
+        assert answer.status == 201, answer.body
+        return str(answer.json["Id"])
+
+    def run(self, *command: str, name: str = "", host: Any = None, **config: Any) -> str:
+        """Create and start a container and return its id."""
+        container = self.create(*command, name=name, host=host, **config)
+        answer = self.api.post(f"/containers/{container}/start")
+        assert answer.status == 204, answer.body
+        return container
+
+    def wait(self, container: str) -> int:
+        """Wait for its end and return the exit code."""
+        return int(self.api.post(f"/containers/{container}/wait").json["StatusCode"])
+
+    def inspect(self, container: str) -> Any:
+        return self.api.get(f"/containers/{container}/json").json
+
+    def output(self, *command: str, host: Any = None, **config: Any) -> str:
+        """What a command writes to stdout in a container that is removed again."""
+        container = self.run(*command, host=host, **config, Tty=True)
+        self.wait(container)
+        data = self.api.get(f"/containers/{container}/logs?stdout=1&stderr=1").body
+        self.remove(container)
+        return data.decode().replace("\r\n", "\n")
+
+    def remove(self, container: str) -> None:
+        answer = self.api.delete(f"/containers/{container}?force=1&v=1")
+        assert answer.status in (204, 404, 409), answer.body
+
+    def remove_all(self) -> None:
+        for line in self.api.get("/containers/json?all=1").json:
+            self.remove(line["Id"])
+
+    def close(self) -> None:
+        """Remove everything, stop, and take away bridge, rules and files."""
+        if self.process is not None and self.process.poll() is not None:
+            self.start()
+        self.remove_all()
+        self.stop()
+        subprocess.run(
+            [sys.executable, "-m", "palan", "system", "reset", "--yes",
+             "--data-root", self.data_root, "--exec-root", self.exec_root],
+            check=True, stdin=subprocess.DEVNULL, capture_output=True,
+        )  # fmt: skip
+        shutil.rmtree(self.base, ignore_errors=True)
+        shutil.rmtree(self.exec_root, ignore_errors=True)
+
+
+class Footprint:
+    """What an engine and its containers have of the machine, to be compared with itself later."""
+
+    def __init__(self, engine: TestEngine) -> None:
+        marks = (str(engine.exec_root), str(engine.data_root))
+        self.mounts = sorted(
+            line.split()[4]
+            for line in Path("/proc/self/mountinfo").read_text().splitlines()
+            if any(mark in line for mark in marks)
+        )
+        links = json.loads(
+            subprocess.run(["ip", "-j", "link"], check=True, capture_output=True).stdout
+        )
+        self.interfaces = sorted(
+            link["ifname"] for link in links if link.get("master") == engine.config.bridge_name
+        )
+        self.cgroups = sorted(
+            str(path)
+            for root in Path("/sys/fs/cgroup").glob("**" + engine.config.cgroup_root)
+            for path in root.rglob("*")
+            if path.is_dir()
+        )
+        self.processes = sorted(
+            self._processes(marks) - {engine.process.pid if engine.process else 0}
+        )
+        self.netns = sorted(p.name for p in (engine.exec_root / "netns").glob("*"))
+        self.files = sorted(
+            str(p.relative_to(root))
+            for root in (engine.exec_root, engine.data_root)
+            for p in root.rglob("*")
+            if "/images/" not in str(p) and not p.name.startswith("palan.db")
+        )
+        table = subprocess.run(
+            ["nft", "-j", "list", "table", "ip", engine.config.table_name],
+            check=False, capture_output=True, text=True,
+        ).stdout  # fmt: skip
+        self.rules = [
+            item for item in json.loads(table or "{}").get("nftables", []) if "metainfo" not in item
+        ]
+        for item in self.rules:
+            for thing in item.values():
+                thing.pop("handle", None)
+
+    @staticmethod
+    def _processes(marks: tuple[str, ...]) -> set[int]:
+        found = set()
+        for entry in os.listdir("/proc"):
+            if entry.isdigit():
+                try:
+                    command = Path("/proc", entry, "cmdline").read_bytes().decode(errors="replace")
+                except OSError:
+                    continue
+                if any(mark in command for mark in marks):
+                    found.add(int(entry))
+        return found
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Footprint) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def difference(self, other: "Footprint") -> dict[str, tuple[Any, Any]]:
+        """What differs, by kind, for a failing assertion to show."""
+        mine, theirs = vars(self), vars(other)
+        return {kind: (mine[kind], theirs[kind]) for kind in mine if mine[kind] != theirs[kind]}

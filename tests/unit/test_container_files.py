@@ -1,0 +1,36 @@
+from palan.engine.containers.files import hosts_file, resolv_conf
+
+
+def test_hosts_has_extra_hosts_and_the_container_itself():
+    text = hosts_file(
+        ["db:10.0.0.9", "gw=host-gateway", "six:[fd00::1]"],
+        address="172.17.0.2", names=["web"], gateway="172.17.0.1",
+    )  # fmt: skip
+    assert text.startswith("127.0.0.1\tlocalhost\n")
+    assert "10.0.0.9\tdb\n" in text
+    assert "172.17.0.1\tgw\n" in text
+    assert "fd00::1\tsix\n" in text
+    assert text.endswith("172.17.0.2\tweb\n")
+
+
+def resolv(host: str, **options: object) -> str:
+    given = {"servers": [], "search": [], "options": [], "own_namespace": True, **options}
+    return resolv_conf(host, **given)  # type: ignore[arg-type]
+
+
+def test_the_hosts_resolvers_are_used_without_its_loopback():
+    text = resolv("nameserver 127.0.0.53\nnameserver 10.1.1.1 # x\nsearch a.test b.test\n")
+    assert text == "nameserver 10.1.1.1\nsearch a.test b.test\n"
+
+
+def test_public_resolvers_where_the_host_has_only_loopback():
+    assert resolv("nameserver ::1\n") == "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"
+    assert resolv("nameserver ::1\n", own_namespace=False) == "nameserver ::1\n"
+
+
+def test_what_is_given_replaces_what_the_host_has():
+    text = resolv(
+        "nameserver 10.1.1.1\nsearch a\noptions ndots:5\n",
+        servers=["9.9.9.9"], search=["."], options=["timeout:1"],
+    )  # fmt: skip
+    assert text == "nameserver 9.9.9.9\noptions timeout:1\n"
