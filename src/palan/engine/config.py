@@ -36,6 +36,8 @@ DEFAULT_HOST: Final = "unix:///run/palan.sock"
 DEFAULT_PIDFILE: Final = "/run/palan.pid"
 
 _SWARM: Final = "there is no swarm mode yet"
+_PULL: Final = "there is no pull and push yet"
+_PROXY: Final = f"{_PULL}, nor build; docker info shows it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +164,21 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     labels: Annotated[
         Strings, Option("labels of the engine", flag="label", metavar="KEY=VALUE", reload=True)
     ] = ()
-    experimental: Annotated[bool, Option("enable experimental features", reload=True)] = False
+    experimental: Annotated[
+        bool,
+        Option(
+            "enable experimental features",
+            inert="there are no experimental features; docker info shows it",
+        ),
+    ] = False
     features: Annotated[
         dict[str, bool],
-        Option("switch a feature on or off", flag="feature", metavar="NAME=BOOL", reload=True),
+        Option(
+            "switch a feature on or off",
+            flag="feature",
+            metavar="NAME=BOOL",
+            inert="there are no features to switch",
+        ),
     ] = {}
     metrics_addr: Annotated[
         str,
@@ -297,7 +310,13 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     ] = ()
     registry_mirrors: Annotated[
         Strings,
-        Option("mirrors of Docker Hub", flag="registry-mirror", metavar="URL", reload=True),
+        Option(
+            "mirrors of Docker Hub",
+            flag="registry-mirror",
+            metavar="URL",
+            inert=f"{_PULL}; docker info shows it",
+            reload=True,
+        ),
     ] = ()
     insecure_registries: Annotated[
         Strings,
@@ -305,21 +324,34 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
             "registries without (checked) TLS: host[:port] or CIDR",
             flag="insecure-registry",
             metavar="HOST",
+            inert=f"{_PULL}; docker info shows it",
             reload=True,
         ),
     ] = ()
     max_concurrent_downloads: Annotated[
-        int, Option("layers downloaded at once by a pull", metavar="N", reload=True)
+        int,
+        Option("layers downloaded at once by a pull", metavar="N", inert=_PULL),
     ] = 3
     max_concurrent_uploads: Annotated[
-        int, Option("layers uploaded at once by a push", metavar="N", reload=True)
+        int,
+        Option("layers uploaded at once by a push", metavar="N", inert=_PULL),
     ] = 5
     max_download_attempts: Annotated[
-        int, Option("how often a download is tried", metavar="N", reload=True)
+        int,
+        Option("how often a download is tried", metavar="N", inert=_PULL),
     ] = 5
-    http_proxy: Annotated[str, Option("proxy for http to registries", metavar="URL")] = ""
-    https_proxy: Annotated[str, Option("proxy for https to registries", metavar="URL")] = ""
-    no_proxy: Annotated[str, Option("hosts to reach without a proxy", metavar="HOSTS")] = ""
+    http_proxy: Annotated[
+        str,
+        Option("proxy for http to registries", metavar="URL", inert=_PROXY),
+    ] = ""
+    https_proxy: Annotated[
+        str,
+        Option("proxy for https to registries", metavar="URL", inert=_PROXY),
+    ] = ""
+    no_proxy: Annotated[
+        str,
+        Option("hosts to reach without a proxy", metavar="HOSTS", inert=_PROXY),
+    ] = ""
     builder: Annotated[
         dict[str, Any],
         Option("garbage collection of the build cache", inert="there is no build cache yet"),
@@ -383,16 +415,23 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     ] = False
     ip_masq: Annotated[bool, Option("masquerade what containers send out")] = True
     iptables: Annotated[bool, Option("make firewall rules")] = True
-    ip6tables: Annotated[bool, Option("make firewall rules for IPv6")] = True
+    ip6tables: Annotated[
+        bool,
+        Option("make firewall rules for IPv6", inert="no rules are made for IPv6"),
+    ] = True
     ipv6: Annotated[
         bool, Option("IPv6 in the default network", refused="the default network has no IPv6 yet")
     ] = False
     firewall_backend: Annotated[
         Literal["", "nftables", "iptables"],
-        Option("what firewall rules are made with: nftables", metavar="NAME"),
+        Option("what firewall rules are made with", metavar="NAME"),
     ] = ""
     userland_proxy: Annotated[
-        bool, Option("carry connections to published ports that no rule can redirect")
+        bool,
+        Option(
+            "carry connections to published ports that no rule can redirect",
+            inert="the engine carries connections only where there is no nftables",
+        ),
     ] = True
     userland_proxy_path: Annotated[
         str,
@@ -409,6 +448,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
             "addresses that host-gateway stands for (default: those of the default bridge)",
             flag="host-gateway-ip",
             metavar="IP",
+            refused="host-gateway always stands for the address of the default bridge",
         ),
     ] = ()
     default_address_pools: Annotated[
@@ -417,6 +457,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
             "where networks get their subnets",
             flag="default-address-pool",
             metavar="base=CIDR,size=N",
+            inert="only the default network has a subnet so far, a free one or that of bip",
         ),
     ] = ()
     default_network_opts: Annotated[
@@ -425,6 +466,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
             "driver options of new networks",
             flag="default-network-opt",
             metavar="DRIVER=KEY=VALUE",
+            inert="there are no networks yet besides the default one",
         ),
     ] = {}
     network_control_plane_mtu: Annotated[

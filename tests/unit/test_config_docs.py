@@ -1,0 +1,46 @@
+"""The document says what the declarations say, and what is declared is used."""
+
+import re
+from pathlib import Path
+
+import pytest
+from scripts.configuration_table import DOCUMENT, rendered
+
+import palan
+from palan.engine.config_load import directives
+
+
+SOURCES = Path(palan.__file__).parent
+# The engine's configuration, not a container's: config.x, engine.config.x, self._engine.config.x
+USE = re.compile(r"(?<![\w.])(?:self\.)?(?:_?engine\.)?_?config\.(\w+)")
+DECLARED = {"config.py", "config_check.py", "config_load.py"}
+
+
+def test_the_document_is_up_to_date():
+    document = DOCUMENT.read_text()
+    assert rendered(document) == document, "run python scripts/configuration_table.py"
+
+
+@pytest.fixture(scope="module")
+def uses():
+    found = set()
+    for path in SOURCES.rglob("*.py"):
+        if path.name not in DECLARED:
+            found |= set(USE.findall(path.read_text()))
+    # These have effect through what is derived from them, or by allowing one value only.
+    derived = {
+        "hosts": {"tls", "exec_opts", "storage_driver", "firewall_backend"},
+        "paths": {"data_root", "exec_root"},
+        "bridge_name": {"bridge"},
+        "cgroup_root": {"cgroup_parent"},
+        "socket_group": {"group"},
+    }
+    for name, fields in derived.items():
+        if name in found:
+            found |= fields
+    return found
+
+
+@pytest.mark.parametrize("directive", directives().values(), ids=lambda d: d.key)
+def test_a_directive_has_effect_or_says_why_not(directive, uses):
+    assert directive.field in uses or directive.option.inert or directive.option.refused
