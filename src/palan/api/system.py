@@ -97,6 +97,10 @@ class AuthConfig(Message, rename="lower", omit_defaults=True):
     registry_token: str = field(name="registrytoken", default="")
     """A bearer token, sent as it is."""
 
+    def __repr__(self) -> str:
+        # Without what must not come into a log or a traceback.
+        return f"AuthConfig(username={self.username!r}, server_address={self.server_address!r})"
+
 
 class AuthResponse(Message):
     """What came of a login."""
@@ -104,6 +108,9 @@ class AuthResponse(Message):
     status: str
     identity_token: str | Unset = UNSET
     """To be kept instead of the password."""
+
+    def __repr__(self) -> str:
+        return f"AuthResponse(status={self.status!r})"
 
 
 @group.endpoint("GET", "/_ping", operation="ping", result=Text())

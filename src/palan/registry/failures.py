@@ -1,0 +1,26 @@
+"""Why a server could not be asked, in words: Go's, which is what dockerd's users know."""
+
+import http.client
+import ssl
+
+
+__all__ = ["TransportError", "reason_of"]
+
+
+class TransportError(Exception):
+    """No answer was got; the text says why and holds no credentials."""
+
+
+def reason_of(error: Exception, doing: str = "awaiting headers") -> str:
+    """Why a request failed; never the error's own text, which may quote a header."""
+    if isinstance(error, TimeoutError):
+        return f"net/http: request canceled (Client.Timeout exceeded while {doing})"
+    if isinstance(error, (http.client.RemoteDisconnected, ssl.SSLEOFError)):
+        return "EOF"
+    if isinstance(error, http.client.InvalidURL):
+        return "invalid URL"
+    if isinstance(error, OSError):
+        return (error.strerror or "connection broken").lower()
+    if isinstance(error, http.client.IncompleteRead):
+        return "unexpected EOF"
+    return "net/http: HTTP/1.x transport connection broken: malformed HTTP response"

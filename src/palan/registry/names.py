@@ -1,0 +1,180 @@
+"""Names of registries: which servers stand for one, and which need not prove who they are.
+
+Pure: names are resolved by a function given from outside.  The rules are dockerd's,
+down to Docker Hub having one name for people (``docker.io``), one for credentials
+(``https://index.docker.io/v1/``) and one for requests (``registry-1.docker.io``).
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from palan.api.errors import InvalidParameter
+
+
+__all__ = [
+    "HUB",
+    "HUB_ADDRESS",
+    "Endpoint",
+    "InsecureRegistries",
+    "endpoints",
+    "server_host",
+    "split_host",
+]
+
+HUB: Final = "registry-1.docker.io"
+"""The host that answers for Docker Hub."""
+
+HUB_ADDRESS: Final = "https://index.docker.io/v1/"
+"""The server address under which clients keep credentials of Docker Hub."""
+
+_HUB_NAMES: Final = frozenset({"docker.io", "index.docker.io"})
+
+_HOST_PORT: Final = re.compile(
+    r"(?P<host>[a-z0-9_]([a-z0-9_.-]*[a-z0-9_.])?|\[[0-9a-f:.]+\])(:(?P<port>\d{1,5}))?",
+    re.IGNORECASE | re.ASCII,
+)
+
+_ALWAYS_INSECURE: Final = ("127.0.0.0/8", "::1/128")
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One server to ask for a registry's content.
+
+    Attributes:
+        scheme: ``https`` or ``http``.
+        host: ``host`` or ``host:port``.
+        verify: whether its certificate must be good.
+        mirror: whether it is a mirror, which never gets the registry's credentials.
+        path: what a mirror's address has in front of ``/v2/``.
+    """
+
+    scheme: str
+    host: str
+    verify: bool = True
+    mirror: bool = False
+    path: str = ""
+
+    @property
+    def base(self) -> str:
+        """The root of the distribution API at this server."""
+        return f"{self.scheme}://{self.host}{self.path}/v2/"
+
+
+def server_host(address: str) -> str:
+    """The ``host`` or ``host:port`` in a server address, as clients write those.
+
+    Schemes and paths (``/v1/``, ``/v2/``) mean nothing: which one is right is found by
+    asking the server.  Nothing at all is Docker Hub.
+
+    Raises:
+        InvalidParameter: there is no host in it.
+    """
+    text = address.strip() or HUB_ADDRESS
+    scheme, separator, rest = text.partition("://")
+    host = re.split(r"[/?#]", rest if separator else text, maxsplit=1)[0]
+    if separator and scheme.lower() not in ("http", "https"):
+        raise InvalidParameter("unable to parse server address: the scheme must be http or https")
+    if not _is_host_port(host):
+        # What was given is not repeated: there may be a password in it.
+        raise InvalidParameter("unable to parse server address: it must be host or host:port")
+    return host.lower()
+
+
+def endpoints(
+    host: str, *, insecure: Callable[[str], bool], mirrors: Iterable[str] = ()
+) -> tuple[Endpoint, ...]:
+    """The servers to ask for the content of a registry, best first.
+
+    Args:
+        host: the registry, as :func:`server_host` gives it.
+        insecure: whether a ``host[:port]`` may go without TLS or a good certificate.
+        mirrors: URLs of Docker Hub's mirrors; leave them out where credentials are
+            checked or something is pushed.
+    """
+    if host in _HUB_NAMES:
+        return (*(_mirror(url, insecure) for url in mirrors), Endpoint("https", HUB))
+    if not insecure(host):
+        return (Endpoint("https", host),)
+    return Endpoint("https", host, verify=False), Endpoint("http", host, verify=False)
+
+
+def split_host(host: str) -> tuple[str, int | None]:
+    """Take ``host:port`` apart; brackets of an IPv6 address fall away."""
+    match = _HOST_PORT.fullmatch(host)
+    if match is None:
+        return host.strip("[]"), None
+    return match["host"].strip("[]"), int(match["port"]) if match["port"] else None
+
+
+class InsecureRegistries:
+    """Says which registries may go without TLS or a good certificate.
+
+    Loopback always may.  An entry ``host[:port]`` holds for exactly that; one in CIDR
+    notation for all servers with an address in there.
+    """
+
+    def __init__(
+        self, entries: Iterable[str] = (), resolve: Callable[[str], Iterable[str]] | None = None
+    ) -> None:
+        """Read the entries of ``insecure-registries``.
+
+        Args:
+            entries: hosts and networks.
+            resolve: gives the addresses of a name, none if it has none; without it,
+                networks are compared with literal addresses only.  May block.
+        """
+        self._resolve = resolve or (lambda _name: ())
+        self._hosts = {"localhost"}
+        self._networks: list[_Network] = []
+        for entry in (*_ALWAYS_INSECURE, *entries):
+            try:
+                if "/" not in entry:
+                    raise ValueError(entry)  # noqa: TRY301 - ip_network takes bare addresses too
+                self._networks.append(ipaddress.ip_network(entry, strict=False))
+            except ValueError:
+                self._hosts.add(entry.lower())
+
+    def __call__(self, host: str) -> bool:
+        """Whether ``host[:port]`` may; blocks as ``resolve`` does."""
+        host = host.lower()
+        if host in _HUB_NAMES:
+            return False
+        name, _port = split_host(host)
+        if host in self._hosts or name == "localhost":
+            return True
+        addresses = [name] if _address(name) is not None else self._resolve(name)
+        return any(self._within(address) for address in addresses)
+
+    def _within(self, text: str) -> bool:
+        address = _address(text)
+        return address is not None and any(address in network for network in self._networks)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    # An IPv4 address in IPv6 clothes is compared with IPv4 networks.
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _is_host_port(text: str) -> bool:
+    match = _HOST_PORT.fullmatch(text)
+    if match is None or int(match["port"] or 0) > 65535:
+        return False
+    return not text.startswith("[") or _address(match["host"].strip("[]")) is not None
+
+
+def _mirror(url: str, insecure: Callable[[str], bool]) -> Endpoint:
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2].lower()
+    return Endpoint(
+        parts.scheme, host, verify=not insecure(host), mirror=True, path=parts.path.rstrip("/")
+    )

@@ -1,0 +1,286 @@
+"""HTTP to registries: requests, redirects, connections kept for the next request.
+
+Why threads and ``http.client`` rather than an asynchronous client: what pull and push
+do with the bytes (hash, inflate, write, hand to a child) is blocking work, so a layer
+has a thread anyway, and one that reads its socket itself costs the event loop, which
+answers the API, nothing at all.  Sockets, TLS and hashes let go of the interpreter
+while they work.  It adds no dependency and 9 ms to the first use.  Cancelling, where
+threads are weak, is the business of :class:`palan.registry.dial.Aborter`.
+
+A :class:`Transport` is for one registry.  It may be used by several threads at once,
+each :class:`Response` by one at a time.
+"""
+
+import http.client
+import ssl
+import threading
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from types import TracebackType
+from typing import Final, Self
+
+from palan import __version__
+from palan.registry.dial import Aborter, connect
+from palan.registry.failures import TransportError, reason_of
+from palan.registry.proxies import Proxies, Proxy
+from palan.registry.urls import Origin, origin_of, redirected, request_target, shown
+
+
+__all__ = ["Response", "Transport"]
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_MAX_REDIRECTS: Final = 10
+_IDLE_PER_ORIGIN: Final = 4
+_DRAIN_MAX: Final = 16 * 1024
+"""Bytes of a body nobody wants that are read to keep a connection."""
+
+_REPEATABLE: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_SECRET_HEADERS: Final = frozenset({"authorization", "cookie"})
+
+
+class Response:
+    """The answer to a request.  Use as a context manager, or close it."""
+
+    def __init__(
+        self,
+        raw: http.client.HTTPResponse,
+        url: str,
+        request: str,
+        release: Callable[[bool], None],
+    ) -> None:
+        self._raw = raw
+        self._request = request
+        self._release = release
+        self._released = False
+        self.url = url
+        """Where it came from in the end."""
+
+        self.status = raw.status
+        self.headers = raw.headers
+
+    @property
+    def status_text(self) -> str:
+        """``401 Unauthorized``: the number with its usual meaning."""
+        try:
+            return f"{self.status} {HTTPStatus(self.status).phrase}"
+        except ValueError:
+            return str(self.status)
+
+    def read(self, size: int) -> bytes:
+        """The next bytes of the body, at most ``size``; none at its end.
+
+        Raises:
+            TransportError: the body breaks off.
+        """
+        try:
+            data = self._raw.read(size)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise TransportError(f"{self._request}: {reason_of(error, 'reading body')}") from None
+        if not data and size and self._raw.length:
+            raise TransportError(f"{self._request}: unexpected EOF")
+        return data
+
+    def body(self, limit: int) -> bytes:
+        """The whole body.
+
+        Raises:
+            TransportError: it breaks off, or has more than ``limit`` bytes.
+        """
+        parts, size = [], 0
+        while data := self.read(64 * 1024):
+            parts.append(data)
+            size += len(data)
+            if size > limit:
+                raise TransportError(f"{self._request}: the answer exceeds {limit} bytes")
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Let go of the connection, for the next request if it still is any good."""
+        if self._released:
+            return
+        self._released = True
+        try:
+            if self._raw.length is not None and self._raw.length <= _DRAIN_MAX:
+                self.body(_DRAIN_MAX)
+        except TransportError:
+            self._release(False)
+            return
+        reusable = self._raw.isclosed() and not self._raw.will_close
+        self._raw.close()
+        self._release(reusable)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Transport:
+    """Carries requests to one registry, and to where it redirects and refers."""
+
+    def __init__(
+        self,
+        *,
+        tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+        insecure: Callable[[str], bool] = lambda _host: False,
+        proxies: Proxies | None = None,
+        timeout: float = 15.0,
+        aborter: Aborter | None = None,
+        user_agent: str = f"palan/{__version__}",
+    ) -> None:
+        """Prepare; nothing is connected yet.
+
+        Args:
+            tls: how to speak TLS; asked once, when it is needed.
+            insecure: whether a ``host:port`` may go without TLS; see
+                :func:`palan.registry.urls.redirected`.
+            proxies: the proxies to use.
+            timeout: seconds to wait for any one thing: a connection, the next bytes.
+            aborter: calls everything off.
+            user_agent: what we call ourselves.
+        """
+        self._make_tls = tls
+        self._tls: ssl.SSLContext | None = None
+        self._insecure = insecure
+        self._proxies = proxies or Proxies()
+        self._timeout = timeout
+        self._aborter = aborter or Aborter()
+        self._user_agent = user_agent
+        self._lock = threading.Lock()
+        self._idle: dict[Origin, list[http.client.HTTPConnection]] = {}
+        self._closed = False
+
+    def open(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Response:
+        """Send a request and follow where it leads.
+
+        A body is never sent to another server than the one it was for.
+
+        Raises:
+            TransportError: no answer came.  An answer of any status is no error.
+        """
+        sent = {"User-Agent": self._user_agent, **(headers or {})}
+        for _ in range(_MAX_REDIRECTS + 1):
+            # Go writes Get "https://...": and clients' users know it by that.
+            request = f'{method.capitalize()} "{shown(url)}"'
+            try:
+                response = self._send(method, url, request, sent, body)
+            except TransportError as error:
+                raise TransportError(f"{request}: {error}") from None
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTS or not location:
+                return response
+            response.close()
+            try:
+                url, same = redirected(url, location, self._insecure)
+            except TransportError as error:
+                raise TransportError(f"{request}: {error}") from None
+            if not same:
+                sent = {k: v for k, v in sent.items() if k.lower() not in _SECRET_HEADERS}
+            if response.status not in (307, 308) and method != "HEAD":
+                method, body = "GET", None
+                sent = {k: v for k, v in sent.items() if not k.lower().startswith("content-")}
+            if body is not None and not same:
+                raise TransportError(f"{request}: refused to send the request to another server")
+        raise TransportError(f"{request}: stopped after {_MAX_REDIRECTS} redirects")
+
+    def close(self) -> None:
+        """Close the connections that were kept."""
+        with self._lock:
+            self._closed = True
+            idle = [connection for kept in self._idle.values() for connection in kept]
+            self._idle.clear()
+        for connection in idle:
+            connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _send(
+        self, method: str, url: str, request: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Response:
+        origin = origin_of(url)
+        try:
+            proxy = self._proxies.for_server(*origin)
+        except ValueError as error:
+            raise TransportError(f"proxyconnect tcp: {error}") from None
+        target, sent = request_target(url), dict(headers)
+        if proxy and origin.scheme == "http":
+            target = f"http://{origin.address}{target}"
+            if proxy.authorization:
+                sent["Proxy-Authorization"] = proxy.authorization
+        while True:
+            connection, kept = self._connection(origin, proxy)
+            try:
+                connection.request(method, target, body=body, headers=sent)
+                raw = connection.getresponse()
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                connection.close()
+                stale = kept and isinstance(error, ConnectionError) and method in _REPEATABLE
+                if stale and not self._aborter.aborted:
+                    # The server closed it while nobody was looking.
+                    continue
+                reason = "request canceled" if self._aborter.aborted else reason_of(error)
+                raise TransportError(reason) from None
+            return Response(raw, url, request, self._releaser(origin, connection))
+
+    def _connection(
+        self, origin: Origin, proxy: Proxy | None
+    ) -> tuple[http.client.HTTPConnection, bool]:
+        """A connection, and whether it was kept from an earlier request."""
+        with self._lock:
+            if kept := self._idle.get(origin):
+                return kept.pop(), True
+        connection = http.client.HTTPConnection(origin.host, origin.port, timeout=self._timeout)
+        # Without this it would connect by itself, past proxy and TLS.
+        connection.auto_open = 0
+        connection.sock = connect(
+            origin,
+            proxy=proxy,
+            tls=self._context,
+            timeout=self._timeout,
+            aborter=self._aborter,
+        )
+        if origin.scheme == "https":
+            # Which port goes without saying in ``Host`` depends on the scheme.
+            connection.default_port = 443
+        return connection, False
+
+    def _releaser(
+        self, origin: Origin, connection: http.client.HTTPConnection
+    ) -> Callable[[bool], None]:
+        def release(reusable: bool) -> None:
+            with self._lock:
+                kept = self._idle.setdefault(origin, [])
+                if reusable and not self._closed and len(kept) < _IDLE_PER_ORIGIN:
+                    kept.append(connection)
+                    return
+            connection.close()
+
+        return release
+
+    def _context(self) -> ssl.SSLContext:
+        with self._lock:
+            if self._tls is None:
+                self._tls = self._make_tls()
+            return self._tls
