@@ -2,7 +2,7 @@
 
 import asyncio
 
-from palan.api.containers import ContainerWaitExitError, ContainerWaitResponse
+from palan.api.containers import ContainerWaitResponse
 from palan.api.errors import InvalidParameter
 from palan.api.results import Late
 from palan.engine.containers.container import Container
@@ -25,19 +25,16 @@ def wait(container: Container, condition: str) -> Late:
             if not container.running and container.record.status != "restarting":
                 done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
                 done.set_result(container.record.exit_code)
-                return Late(_answer(container, done))
-            return Late(_answer(container, container.exit))
+                return Late(_answer(done))
+            return Late(_answer(container.exit))
         case "next-exit":
-            return Late(_answer(container, container.exit))
+            return Late(_answer(container.exit))
         case "removed":
-            return Late(_answer(container, container.removal))
+            return Late(_answer(container.removal))
         case _:
             raise InvalidParameter(f'invalid condition: "{condition}"')
 
 
-async def _answer(container: Container, code: asyncio.Future[int]) -> ContainerWaitResponse:
+async def _answer(code: asyncio.Future[int]) -> ContainerWaitResponse:
     # Shielded: one client that goes away must not take the result from the others.
-    response = ContainerWaitResponse(status_code=await asyncio.shield(code))
-    if container.record.error and container.record.status != "running":
-        response.error = ContainerWaitExitError(message=container.record.error)
-    return response
+    return ContainerWaitResponse(status_code=await asyncio.shield(code))
