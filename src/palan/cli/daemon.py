@@ -76,9 +76,9 @@ class _Daemon:
             for listener in sockets:
                 await server.listen(listener.socket, tls=listener.tls)
                 self.log.info("listening", address=listener.name)
-            # What start-up made stays: the collector need not look at it ever again.
-            gc.collect()
+            # What start-up made stays: the collector, off until now, need not ever look at it.
             gc.freeze()
+            gc.enable()
             sd_notify("READY=1")
             self.log.info(
                 "the engine is ready",

@@ -4,7 +4,7 @@ What is taken is not stored: it follows from the sandboxes of the containers, wh
 claim their addresses again when the engine starts.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from palan.api.errors import Forbidden, InternalError
@@ -12,12 +12,12 @@ from palan.api.errors import Forbidden, InternalError
 
 __all__ = ["AddressPool", "choose_subnet"]
 
-DEFAULT_POOLS = (
-    *(IPv4Network(f"172.{second}.0.0/16") for second in range(17, 32)),
-    *IPv4Network("192.168.0.0/16").subnets(new_prefix=20),
-    *IPv4Network("10.0.0.0/8").subnets(new_prefix=20),
-)
-"""In Docker's order, and then a long tail so that they do not run out at 31."""
+
+def default_pools() -> Iterator[IPv4Network]:
+    """In Docker's order, and then a long tail so that they do not run out at 31."""
+    yield from (IPv4Network(f"172.{second}.0.0/16") for second in range(17, 32))
+    yield from IPv4Network("192.168.0.0/16").subnets(new_prefix=20)
+    yield from IPv4Network("10.0.0.0/8").subnets(new_prefix=20)
 
 
 def choose_subnet(taken: Iterable[IPv4Network]) -> IPv4Network:
@@ -27,7 +27,7 @@ def choose_subnet(taken: Iterable[IPv4Network]) -> IPv4Network:
         InternalError: all of them do.
     """
     used = list(taken)
-    for pool in DEFAULT_POOLS:
+    for pool in default_pools():
         if not any(pool.overlaps(other) for other in used):
             return pool
     raise InternalError(
