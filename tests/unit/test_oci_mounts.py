@@ -154,6 +154,7 @@ def test_tmpfs_options_of_the_long_form():
     assert tmpfs_options_text(options, read_only=True) == "ro,mode=1777,size=1m,exec"
     assert tmpfs_options_text(TmpfsOptions(size_bytes=1000), read_only=False) == "size=1000"
     assert tmpfs_options_text(None, read_only=False) == ""
-    for given_options in ([["uid", "1"]], [[]], [["exec", "no"]]):
+    wrong: list[list[list[str]]] = [[["uid", "1"]], [[]], [["exec", "no"]]]
+    for given_options in wrong:
         with pytest.raises(InvalidParameter, match="invalid option"):
             tmpfs_options_text(TmpfsOptions(options=given_options), read_only=False)

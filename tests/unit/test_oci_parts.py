@@ -176,8 +176,10 @@ def test_what_cannot_be_raised_is_clamped_and_reported():
         ),
         (
             Ulimit(name="nofile", soft=-1, hard=1),
-            "ulimit soft limit must be less than or equal to hard limit:"
-            " soft: -1 (unlimited), hard: 1",
+            (
+                "ulimit soft limit must be less than or equal to hard limit:"
+                " soft: -1 (unlimited), hard: 1"
+            ),
         ),
         (Ulimit(name="nofile", soft=-2, hard=1), "invalid ulimit nofile: -2; use -1 for no limit"),
     ],
@@ -210,9 +212,7 @@ def test_the_environment_of_a_container():
 
 
 def test_the_environment_of_an_exec():
-    env = exec_environment(
-        ["A=1", "B=2"], ["B", "A=3"], hostname="box", tty=True, home="/home/app"
-    )
+    env = exec_environment(["A=1", "B=2"], ["B", "A=3"], hostname="box", tty=True, home="/home/app")
     assert env == [
         f"PATH={DEFAULT_PATH}",
         "HOSTNAME=box",

@@ -1,0 +1,125 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from palan.api.containers import ContainerConfig, HostConfig, PortBinding
+from palan.api.errors import InvalidParameter
+from palan.engine.containers.ports import (
+    Port,
+    PortMapping,
+    fill_empty_bindings,
+    parse_port,
+    parse_port_bindings,
+    parse_port_range,
+    published_ports,
+)
+from palan.engine.containers.record import ContainerRecord
+
+
+def record(exposed, **host_config):
+    return ContainerRecord(
+        id="0" * 64,
+        name="box",
+        created=0,
+        image="",
+        config=ContainerConfig(exposed_ports=exposed),
+        host_config=HostConfig(**host_config),
+        endpoints={},
+        layers=[],
+        runtime="runc",
+    )
+
+
+def test_ports():
+    assert parse_port("80") == Port(80, "tcp")
+    assert parse_port("53/UDP") == Port(53, "udp")
+    assert str(parse_port("132/sctp")) == "132/sctp"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("http", "invalid JSON: invalid port 'http': invalid syntax"),
+        ("90-80/tcp", "invalid JSON: invalid port '90-80': invalid syntax"),
+        ("70000", "invalid JSON: invalid port '70000': value out of range"),
+        ("/tcp", "invalid JSON: invalid port '': value is empty"),
+    ],
+)
+def test_ports_that_are_none(text, message):
+    with pytest.raises(InvalidParameter) as caught:
+        parse_port(text)
+    assert caught.value.message == message
+
+
+def test_ranges_of_the_host():
+    assert parse_port_range("8000-8002") == range(8000, 8003)
+    assert parse_port_range("80") == range(80, 81)
+    for text in ("bogus", "70000", "2-1", "1-", "-1", ""):
+        with pytest.raises(InvalidParameter) as caught:
+            parse_port_range(text)
+        assert caught.value.message == f'invalid port specification: "{text}"'
+
+
+def test_bindings():
+    assert parse_port_bindings(
+        {
+            "80/tcp": [
+                PortBinding(host_ip="127.0.0.1", host_port="8080"),
+                PortBinding(host_ip="::1", host_port="8000-8001"),
+            ],
+            "53/udp": None,
+            "132/sctp": [PortBinding(host_port="0")],
+        }
+    ) == [
+        PortMapping(80, "tcp", "127.0.0.1", range(8080, 8081)),
+        PortMapping(80, "tcp", "::1", range(8000, 8002)),
+        PortMapping(53, "udp", "", range(0)),
+        PortMapping(132, "sctp", "", range(0)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bindings", "message"),
+    [
+        (
+            {"80/tcp": [PortBinding(host_ip="bogus")]},
+            'invalid JSON: ParseAddr("bogus"): unable to parse IP',
+        ),
+        ({"80/xyz": None}, 'invalid port specification: "80/xyz"'),
+        ({"0/tcp": None}, 'invalid port specification: "0/tcp"'),
+    ],
+)
+def test_bindings_that_are_none(bindings, message):
+    with pytest.raises(InvalidParameter) as caught:
+        parse_port_bindings(bindings)
+    assert caught.value.message == message
+
+
+def test_all_ports_that_are_exposed():
+    exposed: dict[str, dict[str, str]] = {"80/tcp": {}, "53/udp": {}, "9/xyz": {}}
+    bindings = {"80/tcp": [PortBinding(host_port="1")]}
+    bound = PortMapping(80, "tcp", "", range(1, 2))
+    assert published_ports(record(exposed, port_bindings=bindings)) == [bound]
+    assert published_ports(record(exposed, port_bindings=bindings, publish_all_ports=True)) == [
+        bound,
+        PortMapping(53, "udp", "", ()),
+    ]
+
+
+def test_empty_lists_of_bindings_are_filled():
+    bindings = {"80/tcp": [], "81/tcp": None, "82/tcp": [PortBinding()]}
+    (warning,) = fill_empty_bindings(bindings)
+    assert warning.startswith(
+        "Following container port(s) have an empty list of port-bindings: 80/tcp, 81/tcp. Such"
+    )
+    assert all(bindings.values())
+    assert fill_empty_bindings(bindings) == []
+
+
+@given(st.text())
+def test_any_text_is_a_port_or_a_mistake(text):
+    for parse in (parse_port, parse_port_range):
+        try:
+            parse(text)
+        except InvalidParameter:
+            continue
