@@ -272,10 +272,10 @@ class _Pipe:
                 return None
             self._data += data
         line, _, self._data = self._data.partition(b"\n")
+        text = line.decode(errors="replace")  # the runtime's words need not be UTF-8
         try:
-            return msgspec.json.decode(line, type=_Message)
-        except msgspec.DecodeError:  # the runtime's words are not valid UTF-8
-            text = line.decode(errors="replace")
+            return msgspec.json.decode(text, type=_Message)
+        except msgspec.DecodeError:
             return _Message(data=-1, message=text)
 
 

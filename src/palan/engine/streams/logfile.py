@@ -223,10 +223,13 @@ class LogFramer:
         """
         options = self._options
         try:
-            if not (options.stdout and options.stderr):
-                wanted = _OUT if options.stdout else _ERR
-                lines[:] = [line for line in lines if line[_STREAM_AT] == wanted]
-            tables = {_OUT: self._stdout, _ERR: self._stderr}
+            tables = {}
+            if options.stdout:
+                tables[_OUT] = self._stdout
+            if options.stderr:
+                tables[_ERR] = self._stderr
+            if len(tables) < 2:
+                lines[:] = [line for line in lines if line[_STREAM_AT] in tables]
             return [tables[line[_STREAM_AT]][len(line)] for line in lines]
         except LookupError:
             raise ValueError(lines) from None

@@ -1,0 +1,212 @@
+import asyncio
+import os
+import random
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from palan.api.frames import STDERR, STDOUT, FrameDecoder
+from palan.engine.streams import LogOptions, LogQuery, parse_tail, read_logs, rotate
+from palan.engine.streams.logsource import BLOCK, LogSource
+
+
+async def read(path, ended=None, *, tail=None, follow=False, **options):
+    query = LogQuery(LogOptions(**options), tail=tail, follow=follow)
+    data = b"".join([chunk async for chunk in read_logs(path, query, ended).chunks])
+    return b"".join(text for _, text in FrameDecoder().feed(data))
+
+
+def numbered(first, last, **options):
+    return b"".join(record(STDOUT, b"%d" % i, at=i * 10**9, **options) for i in range(first, last))
+
+
+def lines(first, last):
+    return b"".join(b"%d\n" % i for i in range(first, last))
+
+
+BASE = 1_795_438_800  # 2026-11-23T13:00:00Z
+
+
+def record(stream, text, *, whole=True, at=0):
+    moment = datetime.fromtimestamp(BASE + at // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    name = "stdout" if stream == STDOUT else "stderr"
+    tag = "F" if whole else "P"
+    return f"{moment}.{at % 10**9:09d}+00:00 {name} {tag} ".encode() + text + b"\n"
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "ctr.log"
+
+
+async def test_absent_and_empty(path):
+    assert await read(path) == b""
+    assert await read(path, tail=3) == b""
+    path.write_bytes(b"")
+    assert await read(path, tail=3, since=5) == b""
+
+
+async def test_everything(path):
+    path.write_bytes(numbered(0, 30_000))  # more than one block
+    assert await read(path) == lines(0, 30_000)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 999, 5000, 9999, 10_000, 20_000])
+async def test_tail(path, count):
+    path.write_bytes(numbered(0, 10_000))
+    assert await read(path, tail=count) == lines(max(0, 10_000 - count), 10_000)
+
+
+async def test_tail_with_pieces_and_streams(path):
+    path.write_bytes(
+        record(STDOUT, b"a")
+        + record(STDOUT, b"b1", whole=False)
+        + record(STDERR, b"x")
+        + record(STDOUT, b"b2")
+        + record(STDERR, b"y1", whole=False)
+        + record(STDERR, b"y2", whole=False)
+    )
+    assert await read(path, tail=1) == b"y1y2"
+    with LogSource(path) as source:
+        assert source.tail(1, stdout=True, stderr=False)[1] == 0
+        start, skip = source.tail(2)
+        assert skip > 0
+        assert start < start + skip < source.size
+    assert await read(path, tail=2) == b"b1b2\ny1y2"
+    assert await read(path, tail=3) == b"x\nb1b2\ny1y2"
+    assert await read(path, tail=4) == b"a\nx\nb1b2\ny1y2"
+
+
+async def test_tail_of_long_records(path):
+    path.write_bytes(record(STDOUT, b"x" * BLOCK * 2) + record(STDOUT, b"y" * BLOCK))
+    assert len(await read(path, tail=1)) == BLOCK + 1
+    assert len(await read(path, tail=2)) == 3 * BLOCK + 2
+
+
+async def test_tail_with_carriage_returns(path):
+    path.write_bytes(b"".join(record(STDOUT, b"a\rb%d\r" % i) for i in range(5)))
+    assert await read(path, tail=2) == b"a\rb3\r\na\rb4\r\n"
+
+
+async def test_since_is_found_without_reading_all(path):
+    path.write_bytes(numbered(0, 20_000))
+    since = (BASE + 15_000) * 10**9
+    with LogSource(path) as source:
+        position = source.seek_time(since)
+        assert source.size * 0.6 < position < source.size * 0.76
+        assert source.seek_time(0) == 0
+        assert source.size - source.seek_time(2**62) <= BLOCK
+    assert await read(path, since=since) == lines(15_000, 20_000)
+    assert await read(path, since=since, tail=10) == lines(19_990, 20_000)
+    assert await read(path, since=since, tail=9000) == lines(15_000, 20_000)
+    assert await read(path, since=since, until=since) == lines(15_000, 15_001)
+
+
+async def test_rotated_files_are_one_log(path):
+    path.write_bytes(numbered(0, 10))
+    for i in range(1, 5):
+        rotate(path, 4)
+        assert path.with_name("ctr.log.1").samefile(path)
+        assert await read(path) == lines(max(0, i - 3) * 10, i * 10)
+        path.with_name("new").write_bytes(numbered(i * 10, i * 10 + 10))
+        path.with_name("new").rename(path)
+    assert sorted(p.name for p in path.parent.iterdir()) == [
+        "ctr.log",
+        "ctr.log.1",
+        "ctr.log.2",
+        "ctr.log.3",
+    ]
+    assert await read(path) == lines(10, 50)
+    assert await read(path, tail=25) == lines(25, 50)
+    assert await read(path, since=(BASE + 33) * 10**9) == lines(33, 50)
+
+
+async def follow(path, ended, **options):
+    query = LogQuery(LogOptions(tty=True), follow=True, **options)
+    return b"".join([chunk async for chunk in read_logs(path, query, ended).chunks])
+
+
+async def test_follow_what_is_added(path):
+    ended = asyncio.Event()
+    reading = asyncio.ensure_future(follow(path, ended, tail=1))
+    await asyncio.sleep(0.01)
+    with path.open("ab") as file:  # not even there before
+        for i in range(20):
+            data = numbered(i, i + 1)
+            cut = random.Random(i).randrange(len(data))
+            for part in (data[:cut], data[cut:]):
+                os.write(file.fileno(), part)
+                await asyncio.sleep(0.001)
+        os.write(file.fileno(), numbered(20, 21) + record(STDOUT, b"piece", whole=False))
+    ended.set()
+    async with asyncio.timeout(2):
+        assert await reading == lines(0, 21) + b"piece"
+
+
+async def test_follow_of_what_has_ended(path):
+    path.write_bytes(numbered(0, 5))
+    ended = asyncio.Event()
+    ended.set()
+    async with asyncio.timeout(2):
+        assert await follow(path, ended) == lines(0, 5)
+        assert await read(path, None, follow=True) == lines(0, 5)
+
+
+async def test_follow_until(path):
+    path.write_bytes(numbered(0, 5))
+    async with asyncio.timeout(2):
+        assert await read(path, asyncio.Event(), follow=True, until=(BASE + 2) * 10**9) == lines(
+            0, 3
+        )
+
+
+async def test_follow_through_rotation_and_truncation(path):
+    ended = asyncio.Event()
+    path.write_bytes(numbered(0, 5))
+    reading = asyncio.ensure_future(follow(path, ended))
+    await asyncio.sleep(0.01)
+    rotate(path, 3)
+    with path.open("ab") as file:  # conmon has not reopened it yet
+        file.write(numbered(5, 7))
+    path.with_name("new").write_bytes(b"")
+    path.with_name("new").rename(path)
+    with path.open("ab") as file:
+        file.write(numbered(7, 9))
+    await asyncio.sleep(0.02)
+    os.truncate(path, 0)
+    await asyncio.sleep(0.02)
+    with path.open("ab") as file:
+        file.write(numbered(9, 10))
+    ended.set()
+    async with asyncio.timeout(2):
+        assert await reading == lines(0, 10)
+
+
+def open_files():
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+async def test_closing_a_follower_leaves_nothing_behind(path):
+    path.write_bytes(numbered(0, 5))
+    before = open_files()
+    query = LogQuery(LogOptions(tty=True), follow=True)
+    chunks: Any = read_logs(path, query, asyncio.Event()).chunks
+    assert await anext(chunks) == lines(0, 5)
+    waiting = asyncio.ensure_future(anext(chunks))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await chunks.aclose()
+    assert open_files() == before
+
+
+async def test_terminal_has_no_stderr(path):
+    path.write_bytes(numbered(0, 5))
+    assert await read(path, tty=True, stdout=False) == b""
+
+
+def test_parse_tail():
+    assert [parse_tail(t) for t in ("all", "", "few", "-3", "0", "12")] == [None] * 4 + [0, 12]
