@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import sqlite3
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
@@ -66,7 +67,7 @@ class Lease:
     def _pin(self, key: str) -> None:
         if key not in self._keys:
             self._keys.add(key)
-            self._catalog.pins[key] += 1
+            self._catalog.pin(key)
 
     def __enter__(self) -> Self:
         return self
@@ -77,11 +78,7 @@ class Lease:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for key in self._keys:
-            self._catalog.pins[key] -= 1
-            if not self._catalog.pins[key]:
-                del self._catalog.pins[key]
-        self._catalog.discard_unwanted(self._keys)
+        self._catalog.unpin(self._keys)
 
 
 class Catalog:
@@ -92,7 +89,6 @@ class Catalog:
         targets: what names point at, by digest.
         images: by id, including hidden ones.
         layers: unpacked layers by chain id, including ones not yet in any image.
-        pins: how many leases hold a key.
         lock: held while anything is changed.
     """
 
@@ -117,7 +113,9 @@ class Catalog:
         self.targets: dict[str, TargetRecord] = {}
         self.images: dict[str, Image] = {}
         self.layers: dict[str, LayerRecord] = {}
-        self.pins: Counter[str] = Counter()
+        self._pins: Counter[str] = Counter()
+        # Threads pin what they are about to look for.
+        self._pinning = threading.Lock()
         self._wanted: Counter[str] = Counter()
         self._members: dict[str, dict[str, None]] = {}
         self._named: dict[str, set[str]] = {}
@@ -192,6 +190,18 @@ class Catalog:
     def lease(self) -> Lease:
         """Begin to rely on things; use it in a ``with`` statement."""
         return Lease(self)
+
+    def pin(self, key: str) -> None:
+        """For leases: keep what ``key`` means, from now on; callable from any thread."""
+        with self._pinning:
+            self._pins[key] += 1
+
+    def unpin(self, keys: Iterable[str]) -> None:
+        """For leases: let go; what nobody wants then is deleted."""
+        with self._pinning:
+            self._pins.subtract(keys)
+            self._pins = +self._pins
+        self.discard_unwanted(keys)
 
     # ---- start --------------------------------------------------------------------
 
@@ -284,6 +294,7 @@ class Catalog:
         *,
         names: Iterable[str] = (),
         targets: Iterable[str] = (),
+        reduced: Iterable[TargetRecord] = (),
         images: Iterable[str] = (),
         keep: Container[str] = (),
     ) -> list[str]:
@@ -294,6 +305,7 @@ class Catalog:
         Args:
             names: normalised names.
             targets: digests of targets.
+            reduced: targets that lose some of their images, as they are to be.
             images: ids of hidden images.
             keep: ids of images that containers use: they stay, hidden.
 
@@ -301,21 +313,25 @@ class Catalog:
             The ids of the images that are gone or hidden.
         """
         gone = Rows()
-        hidden = Rows()
+        hidden: list[ImageRecord] = []
         keys: list[str] = []
         for name in names:
             gone.names.append(self._pop_name(name))
-        for digest in targets:
+        smaller = {target.digest: target for target in reduced}
+        for digest in [*targets, *smaller]:
             target = self.targets[digest]
-            gone.targets.append(target)
             members = list(self.images_of(target))
             keys += self._uninstall_target(target)
+            if digest in smaller:
+                self._install_target(smaller[digest])
+            else:
+                gone.targets.append(target)
             for image in members:
                 if image.id not in self.images or self._members.get(image.id):
                     continue
                 if image.id in keep:
                     image.record.hidden = True
-                    hidden.images.append(image.record)
+                    hidden.append(image.record)
                 else:
                     gone.images.append(image.record)
                     keys += self._uninstall_image(image)
@@ -331,7 +347,7 @@ class Catalog:
 
         def write(connection: sqlite3.Connection) -> None:
             delete_rows(connection, *_keys(gone))
-            write_rows(connection, hidden)
+            write_rows(connection, Rows(targets=list(smaller.values()), images=hidden))
 
         try:
             await self._db.run(write)
@@ -339,7 +355,7 @@ class Catalog:
             self._install(gone)
             raise
         self.discard_unwanted(keys)
-        return [image.id for image in (*gone.images, *hidden.images)]
+        return [image.id for image in (*gone.images, *hidden)]
 
     def discard_unwanted(self, keys: Iterable[str]) -> None:
         """Delete blobs and layers that nothing refers to and nobody has pinned.
@@ -347,23 +363,24 @@ class Catalog:
         They are renamed away at once; deleting what may be large comes later.
         """
         doomed: list[Path] = []
-        for key in dict.fromkeys(keys):
-            if self._wanted[key] > 0 or self.pins[key] > 0:
-                continue
-            del self._wanted[key], self.pins[key]
-            if key.startswith(_LAYER):
-                chain_id = key[len(_LAYER) :]
-                self.layers.pop(chain_id, None)
-                doomed.append(self.layer_directory(chain_id).parent)
-            else:
-                doomed.append(self.content.path(key))
-        doomed = [path for path in doomed if path.exists()]
-        if not doomed:
-            return
-        trash = Path(tempfile.mkdtemp(dir=self._tmp, prefix="removed-"))
-        for number, path in enumerate(doomed):
-            with contextlib.suppress(FileNotFoundError):
-                path.rename(trash / str(number))
+        with self._pinning:
+            for key in dict.fromkeys(keys):
+                if self._wanted[key] > 0 or self._pins[key] > 0:
+                    continue
+                del self._wanted[key], self._pins[key]
+                if key.startswith(_LAYER):
+                    chain_id = key[len(_LAYER) :]
+                    self.layers.pop(chain_id, None)
+                    doomed.append(self.layer_directory(chain_id).parent)
+                else:
+                    doomed.append(self.content.path(key))
+            doomed = [path for path in doomed if path.exists()]
+            if not doomed:
+                return
+            trash = Path(tempfile.mkdtemp(dir=self._tmp, prefix="removed-"))
+            for number, path in enumerate(doomed):
+                with contextlib.suppress(FileNotFoundError):
+                    path.rename(trash / str(number))
         self._dispose(trash)
 
     # ---- memory -------------------------------------------------------------------

@@ -157,9 +157,6 @@ def _examine_manifest(
         record.kind = record.kind if record.subject else "unknown"
         return
     if len(present) < len(parts):
-        if any(part.digest == manifest.config.digest for part in present):
-            return
-        record.blobs = []
         return
     spec = decode(
         _document(content, manifest.config, "image configuration"), ImageSpec, "image configuration"

@@ -3,8 +3,8 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -144,8 +144,16 @@ class Unpacker:
             (staging / "diff").chmod(0o755)
             yield staging
         finally:
-            if staging.exists():
-                self._dispose(staging)
+            self._discard(staging)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A directory for files while they are incomplete; deleted in the end."""
+        directory = Path(tempfile.mkdtemp(dir=self._tmp, prefix="images-"))
+        try:
+            yield directory
+        finally:
+            self._dispose(directory)
 
     async def place(
         self,
@@ -161,10 +169,16 @@ class Unpacker:
             await in_thread(
                 lambda: adopt_attributes(staging / "diff", unpacked.implicit, directories)
             )
-        staging.rename(self._catalog.layer_directory(chain_id).parent)
-        record = LayerRecord(chain_id, diff_id, unpacked.size)
-        self._catalog.layers[chain_id] = record
+        return self._settle(staging, LayerRecord(chain_id, diff_id, unpacked.size))
+
+    def _settle(self, staging: Path, record: LayerRecord) -> LayerRecord:
+        staging.rename(self._catalog.layer_directory(record.chain_id).parent)
+        self._catalog.layers[record.chain_id] = record
         return record
+
+    def _discard(self, staging: Path) -> None:
+        if staging.exists():
+            self._dispose(staging)
 
 
 def _mismatch(what: str, found: str, wanted: str) -> InvalidParameter:

@@ -18,6 +18,7 @@ from palan.host.archive.extract import Whiteouts
 from palan.host.archive.headers import ArchiveError
 from palan.host.archive.inflate import Compression
 from palan.host.archive.process import read_answer, start
+from palan.host.archive.zstd import start_zstd
 
 
 __all__ = ["Options", "Unpacked", "adopt_attributes", "unpack", "unpack_pieces"]
@@ -78,17 +79,10 @@ class _Child:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in wait()
         if compression == "zstd":
             try:
-                self._inflater = subprocess.Popen(
-                    ["zstd", "-dcq", "--no-progress", "-M128MB"],
-                    stdin=stdin,
-                    stdout=subprocess.PIPE,
-                    stderr=self._errors,
-                )
-            except FileNotFoundError:
+                self._inflater = start_zstd(stdin, self._errors)
+            except ArchiveError:
                 self._errors.close()
-                raise ArchiveError(
-                    "the archive is compressed with zstd: install the zstd program to unpack it"
-                ) from None
+                raise
             assert self._inflater.stdout  # noqa: S101 - for the type checker
             stdin = self._inflater.stdout
             compression = ""

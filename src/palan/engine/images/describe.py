@@ -1,0 +1,287 @@
+"""Images as the API shows them: in lists, one by one, and their history."""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+from palan.api import UNSET
+from palan.api.images import (
+    Identity,
+    ImageAttestationData,
+    ImageData,
+    ImageDataSize,
+    ImageHistoryResponseItem,
+    ImageInspectResponse,
+    ImageManifestSize,
+    ImageManifestSummary,
+    ImageMetadata,
+    ImageRootFS,
+    ImageSummary,
+    OCIDescriptor,
+    OCIPlatform,
+    PullIdentity,
+)
+from palan.engine.images.catalog import Catalog
+from palan.engine.images.image import Image
+from palan.engine.images.platform import Platform
+from palan.engine.images.reference import parse
+from palan.engine.images.surroundings import Surroundings
+from palan.store.images import ManifestRecord, NameRecord, TargetRecord
+
+
+__all__ = [
+    "blobs_of",
+    "content_size",
+    "created_seconds",
+    "descriptor",
+    "everything",
+    "familiar",
+    "history",
+    "inspect",
+    "layers_of",
+    "manifest_descriptor",
+    "manifests",
+    "rfc3339",
+    "shared_size",
+    "summary",
+    "total_size",
+]
+
+_TIME: Final = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)?", re.IGNORECASE
+)
+
+
+def rfc3339(nanoseconds: int) -> str:
+    """A time as Go writes it: nanoseconds without trailing zeros, in UTC."""
+    seconds, fraction = divmod(nanoseconds, 10**9)
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{fraction:09}".rstrip("0").rstrip(".") + "Z"
+
+
+def created_seconds(text: str) -> int:
+    """Unix seconds of a time in a document; 0 where there is none."""
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return 0
+    zone = (match[2] or "Z").upper()
+    try:
+        moment = datetime.fromisoformat(match[1] + ("+00:00" if zone == "Z" else zone))
+    except ValueError:
+        return 0
+    return int(moment.timestamp())
+
+
+def familiar(name: NameRecord) -> str:
+    """A stored name as users write it."""
+    return parse(name.name).familiar
+
+
+# ---- sizes -------------------------------------------------------------------
+
+
+def blobs_of(targets: Iterable[TargetRecord]) -> dict[str, int]:
+    """The blobs of targets and their sizes, each once."""
+    sizes: dict[str, int] = {}
+    for target in targets:
+        sizes[target.digest] = target.size
+        for manifest in target.manifests:
+            if manifest.blobs:
+                sizes[manifest.digest] = manifest.size
+                sizes.update((blob.digest, blob.size) for blob in manifest.blobs)
+    return sizes
+
+
+def layers_of(catalog: Catalog, targets: Iterable[TargetRecord]) -> dict[str, int]:
+    """The unpacked layers of targets and their sizes, each once."""
+    return {
+        chain_id: catalog.layers[chain_id].size
+        for target in targets
+        for image in catalog.images_of(target)
+        for chain_id in image.record.layers
+    }
+
+
+def content_size(catalog: Catalog, image: Image) -> int:
+    """Bytes of its blobs."""
+    return sum(blobs_of(catalog.represented(image)).values())
+
+
+def total_size(catalog: Catalog, image: Image) -> int:
+    """Bytes of its blobs and of its unpacked layers."""
+    targets = catalog.represented(image)
+    return sum(blobs_of(targets).values()) + sum(layers_of(catalog, targets).values())
+
+
+def shared_size(catalog: Catalog, image: Image) -> int:
+    """Bytes of its unpacked layers that other images have, too."""
+    targets = catalog.represented(image)
+    own = [each for target in targets for each in catalog.images_of(target)]
+    return sum(
+        size
+        for chain_id, size in layers_of(catalog, targets).items()
+        if catalog.wanted_layer(chain_id) > sum(chain_id in each.record.layers for each in own)
+    )
+
+
+def everything(catalog: Catalog) -> int:
+    """Bytes that all images take together."""
+    blobs = sum(blobs_of(catalog.targets.values()).values())
+    return blobs + sum(layer.size for layer in catalog.layers.values())
+
+
+# ---- parts -------------------------------------------------------------------
+
+
+def descriptor(target: TargetRecord) -> OCIDescriptor:
+    """Where the content of an image begins."""
+    return OCIDescriptor(
+        media_type=target.media_type,
+        digest=target.digest,
+        size=target.size,
+        annotations=target.annotations or UNSET,
+    )
+
+
+def manifest_descriptor(catalog: Catalog, image: Image) -> OCIDescriptor | None:
+    """The manifest of exactly this image, with its platform."""
+    found = catalog.manifest_of(image)
+    if found is None:
+        return None
+    _, manifest = found
+    return OCIDescriptor(
+        media_type=manifest.media_type,
+        digest=manifest.digest,
+        size=manifest.size,
+        platform=image.platform.message(),
+    )
+
+
+def manifests(
+    engine: Surroundings, catalog: Catalog, image: Image, *, identity: bool = False
+) -> list[ImageManifestSummary]:
+    """All manifests that came with an image."""
+    return [
+        _manifest(engine, catalog, manifest, identity=identity)
+        for target in catalog.represented(image)
+        for manifest in target.manifests
+    ]
+
+
+def _manifest(
+    engine: Surroundings, catalog: Catalog, record: ManifestRecord, *, identity: bool
+) -> ImageManifestSummary:
+    content = sum(blob.size for blob in record.blobs) + (record.size if record.blobs else 0)
+    image = catalog.images.get(record.image)
+    unpacked = image.unpacked if image else 0
+    answer = ImageManifestSummary(
+        id=record.digest,
+        descriptor=OCIDescriptor(
+            media_type=record.media_type, digest=record.digest, size=record.size
+        ),
+        available=image is not None or (record.kind != "image" and bool(record.blobs)),
+        size=ImageManifestSize(content=content, total=content + unpacked),
+        kind=record.kind,
+    )
+    if record.kind == "image":
+        platform = Platform(*record.platform)
+        users = [user.id for user in engine.containers.using_image(image.id)] if image else []
+        answer.image_data = ImageData(
+            platform=platform.message() if platform.os else OCIPlatform(),
+            size=ImageDataSize(unpacked=unpacked),
+            containers=users or None,
+            identity=(_identity(image) if identity and image else None) or UNSET,
+        )
+    elif record.kind == "attestation":
+        answer.attestation_data = ImageAttestationData(for_=record.subject)
+    return answer
+
+
+def _identity(image: Image) -> Identity | None:
+    if not image.record.pulled:
+        return None
+    return Identity(pull=[PullIdentity(repository=name) for name in image.record.pulled])
+
+
+def _digests(names: Iterable[NameRecord]) -> list[str]:
+    return sorted({f"{parse(name.name).familiar_repository}@{name.target}" for name in names})
+
+
+# ---- answers -----------------------------------------------------------------
+
+
+def summary(
+    engine: Surroundings, catalog: Catalog, image: Image, names: list[NameRecord]
+) -> ImageSummary:
+    """An image in a list, with those of its names that were asked for."""
+    targets = catalog.represented(image)
+    return ImageSummary(
+        id=image.id,
+        containers=sum(1 for _ in engine.containers.using_image(image.id)),
+        created=created_seconds(image.spec.created),
+        labels=dict(image.labels),
+        parent_id=image.record.parent,
+        descriptor=descriptor(targets[0]) if targets else UNSET,
+        repo_digests=_digests(names),
+        repo_tags=[familiar(name) for name in names],
+        size=total_size(catalog, image),
+    )
+
+
+def inspect(catalog: Catalog, image: Image) -> ImageInspectResponse:
+    """All that is known about an image."""
+    names = catalog.names_of(image)
+    spec = image.spec
+    targets = catalog.represented(image) or catalog.targets_of(image)
+    comment = spec.comment or (spec.history[-1].comment if spec.history else "")
+    answer = ImageInspectResponse(
+        id=image.id,
+        repo_tags=[familiar(name) for name in names],
+        repo_digests=_digests(names),
+        parent=image.record.parent or UNSET,
+        comment=comment or UNSET,
+        created=spec.created or UNSET,
+        author=spec.author or UNSET,
+        config=image.config,
+        architecture=spec.architecture,
+        variant=spec.variant or UNSET,
+        os=spec.os,
+        os_version=spec.os_version or UNSET,
+        size=sum(blobs_of(targets).values()),
+        root_fs=ImageRootFS(layers=spec.rootfs.diff_ids),
+        descriptor=descriptor(targets[0]) if targets else UNSET,
+        identity=_identity(image) or UNSET,
+    )
+    if names:
+        answer.metadata = ImageMetadata(last_tag_time=rfc3339(max(name.tagged for name in names)))
+    return answer
+
+
+def history(catalog: Catalog, image: Image) -> list[ImageHistoryResponseItem]:
+    """The steps that an image was made by, the last first."""
+    sizes = [catalog.layers[chain_id].size for chain_id in image.record.layers]
+    items: list[ImageHistoryResponseItem] = []
+    used = 0
+    for entry in image.spec.history:
+        item = ImageHistoryResponseItem(
+            comment=entry.comment,
+            created=created_seconds(entry.created),
+            created_by=entry.created_by,
+        )
+        if not entry.empty_layer and used < len(sizes):
+            item.size = sizes[used]
+            used += 1
+        items.append(item)
+    # What no step accounts for is shown all the same.
+    items += [ImageHistoryResponseItem(size=size) for size in sizes[used:]]
+    items.reverse()
+    step: Image | None = image
+    while step is not None:
+        position = len(image.spec.history) - len(step.spec.history)
+        if not 0 <= position < len(items) or items[position].id != "<missing>":
+            break
+        items[position].id = step.id
+        items[position].tags = [familiar(name) for name in catalog.names_of(step)] or None
+        step = catalog.images.get(step.record.parent)
+    return items

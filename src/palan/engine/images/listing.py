@@ -1,0 +1,165 @@
+"""Which images a list or a prune is about: Docker's filters."""
+
+import re
+from collections.abc import Callable, Iterator
+
+from palan.api import Filters
+from palan.api.errors import InvalidParameter
+from palan.engine.images.catalog import Catalog
+from palan.engine.images.describe import created_seconds
+from palan.engine.images.image import Image
+from palan.engine.images.lookup import find
+from palan.engine.images.reference import parse
+from palan.engine.timestamps import parse_time
+from palan.store.images import NameRecord
+
+
+__all__ = ["created_before", "glob", "matches_reference", "select"]
+
+Test = Callable[[Image], bool]
+
+
+def glob(pattern: str) -> re.Pattern[str] | None:
+    """A shell pattern as Go's ``path.Match`` reads it: ``*`` and ``?`` stop at slashes.
+
+    None if the pattern is malformed, and therefore matches nothing.
+    """
+    result = ""
+    position = 0
+    while position < len(pattern):
+        character = pattern[position]
+        position += 1
+        if character == "*":
+            result += "[^/]*"
+        elif character == "?":
+            result += "[^/]"
+        elif character == "\\":
+            if position >= len(pattern):
+                return None
+            result += re.escape(pattern[position])
+            position += 1
+        elif character == "[":
+            end = _class_end(pattern, position)
+            if end is None:
+                return None
+            result += _class(pattern[position:end])
+            position = end + 1
+        else:
+            result += re.escape(character)
+    try:
+        return re.compile(result, re.DOTALL)
+    except re.error:
+        return None
+
+
+def _class_end(pattern: str, start: int) -> int | None:
+    position = start + 1 if pattern[start : start + 1] == "^" else start
+    if pattern[position : position + 1] == "]":
+        return None
+    while position < len(pattern):
+        if pattern[position] == "]":
+            return position
+        position += 2 if pattern[position] == "\\" else 1
+    return None
+
+
+def _class(body: str) -> str:
+    negated = body.startswith("^")
+    inner = ""
+    escaped = False
+    for character in body[1:] if negated else body:
+        if escaped:
+            inner += re.escape(character)
+            escaped = False
+        elif character == "\\":
+            escaped = True
+        else:
+            inner += character if character == "-" else re.escape(character)
+    # Go's classes match slashes, too, when they say so.
+    return f"[{'^' if negated else ''}{inner}]"
+
+
+def matches_reference(name: NameRecord, patterns: list[str]) -> bool:
+    """Whether a name, or its repository alone, is of one of the patterns."""
+    reference = parse(name.name)
+    for pattern in patterns:
+        compiled = glob(pattern)
+        if compiled is not None and (
+            compiled.fullmatch(reference.familiar)
+            or compiled.fullmatch(reference.familiar_repository)
+        ):
+            return True
+    return False
+
+
+def created_before(filters: Filters) -> Test | None:
+    """The filter ``until``.
+
+    Raises:
+        InvalidParameter: it is no time.
+    """
+    given = filters.get("until")
+    if not given:
+        return None
+    if len(given) > 1:
+        raise InvalidParameter("more than one until filter specified")
+    try:
+        limit = parse_time(given[0])
+    except InvalidParameter:
+        raise InvalidParameter(
+            "invalid value for 'until' filter: failed to parse value as time or duration:"
+            f' invalid seconds "{given[0]}": invalid syntax'
+        ) from None
+    seconds = (limit or 0) / 10**9
+    return lambda image: created_seconds(image.spec.created) < seconds
+
+
+def _tests(catalog: Catalog, filters: Filters) -> Iterator[Test]:
+    if "label" in filters or "label!" in filters:
+        yield lambda image: filters.labels(image.labels)
+    for name in ("before", "since"):
+        for text in filters.get(name):
+            than = created_seconds(find(catalog, text).image.spec.created)
+            if name == "before":
+                yield lambda image, than=than: created_seconds(image.spec.created) < than  # type: ignore[misc] # a default binds the value of this turn
+            else:
+                yield lambda image, than=than: created_seconds(image.spec.created) > than  # type: ignore[misc] # as above
+    until = created_before(filters)
+    if until is not None:
+        yield until
+
+
+def select(
+    catalog: Catalog, filters: Filters, *, everything: bool
+) -> list[tuple[Image, list[NameRecord]]]:
+    """The images of a list, newest first, with the names that were asked for.
+
+    Args:
+        catalog: all images.
+        filters: before, dangling, label, label!, reference, since, until.
+        everything: also images without a name that others are built upon.
+
+    Raises:
+        InvalidParameter: a filter is unknown or malformed.
+        NotFound: ``before`` or ``since`` names no image.
+    """
+    filters.accept("before", "dangling", "label", "label!", "reference", "since", "until")
+    dangling = filters.boolean("dangling", default=False) if "dangling" in filters else None
+    tests = list(_tests(catalog, filters))
+    patterns = filters.get("reference")
+    selected = []
+    for image in catalog.visible():
+        names = catalog.names_of(image)
+        if dangling is not None and dangling == bool(names):
+            continue
+        if not (names or everything or dangling) and catalog.children(image):
+            continue
+        if not all(test(image) for test in tests):
+            continue
+        if patterns:
+            names = [name for name in names if matches_reference(name, patterns)]
+            if not names:
+                continue
+        selected.append((image, names))
+    selected.sort(key=lambda item: created_seconds(item[0].spec.created), reverse=True)
+    return selected

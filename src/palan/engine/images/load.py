@@ -1,0 +1,195 @@
+"""``POST /images/load``: images out of an archive.
+
+Two forms are understood, and an archive may be both at once: an OCI image layout
+(``oci-layout``, ``index.json``, ``blobs/``) and what ``docker save`` always wrote
+(``manifest.json`` beside configurations and layers).  Whatever the archive says about
+digests is checked.
+"""
+
+import contextlib
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from palan.api.errors import InvalidParameter
+from palan.engine.images.catalog import Lease
+from palan.engine.images.formats import (
+    OCI_CONFIG,
+    OCI_MANIFEST,
+    Descriptor,
+    ImageSpec,
+    Index,
+    Manifest,
+    decode,
+    digest_of,
+    encode,
+    layer_media_type,
+)
+from palan.engine.images.ingest import Examined, compression_of, examine
+from palan.engine.images.receive import Member, Members
+from palan.engine.images.reference import Reference, parse
+from palan.store.content import Content
+
+
+__all__ = ["NAME_ANNOTATION", "REF_ANNOTATION", "Found", "find_images", "put_blob", "put_manifest"]
+
+NAME_ANNOTATION: Final = "io.containerd.image.name"
+REF_ANNOTATION: Final = "org.opencontainers.image.ref.name"
+_MAX_IMAGES: Final = 1000
+
+
+class _DockerItem(msgspec.Struct, rename="pascal"):
+    """An image in ``manifest.json``."""
+
+    config: str
+    repo_tags: list[str] = []
+    layers: list[str] = []
+
+
+class Found(msgspec.Struct):
+    """An image of the archive, with the names it has there."""
+
+    examined: Examined
+    names: list[Reference]
+
+
+def find_images(content: Content, members: Members, lease: Lease) -> list[Found]:
+    """What images an archive has; their content is in the store afterwards.  Blocking.
+
+    Args:
+        content: the store.
+        members: the archive.
+        lease: pins what is put into the store.
+
+    Raises:
+        InvalidParameter: the archive is of no known form, or not what it says.
+    """
+    docker = _docker_items(members) if "manifest.json" in members else []
+    if "oci-layout" in members and "index.json" in members:
+        return list(_layout_images(content, members, docker, lease))
+    if "manifest.json" in members:
+        return [_docker_image(content, members, item, lease) for item in docker]
+    raise InvalidParameter("unrecognized image format")
+
+
+def _docker_items(members: Members) -> list[_DockerItem]:
+    items = decode(members.read("manifest.json"), list[_DockerItem], "manifest.json")
+    if len(items) > _MAX_IMAGES:
+        raise InvalidParameter(f"invalid manifest.json: more than {_MAX_IMAGES} images")
+    return items
+
+
+# ---- OCI image layout --------------------------------------------------------
+
+
+def _layout_images(
+    content: Content, members: Members, docker: list[_DockerItem], lease: Lease
+) -> Iterable[Found]:
+    index = decode(members.read("index.json"), Index, "index.json")
+    if len(index.manifests) > _MAX_IMAGES:
+        raise InvalidParameter(f"invalid index.json: more than {_MAX_IMAGES} images")
+    for digest, member in members.blobs().items():
+        if member.digest != digest:
+            raise InvalidParameter(
+                f"invalid archive: the blob {digest} has the digest {member.digest}"
+            )
+        _adopt(content, member, lease)
+    tags = {_config_digest(item, members): item.repo_tags for item in docker}
+    # The same target may stand there once for each of its names.
+    names: dict[str, list[Reference]] = {}
+    descriptors: dict[str, Descriptor] = {}
+    for descriptor in index.manifests:
+        descriptors.setdefault(descriptor.digest, descriptor)
+        name = _annotated_name(descriptor)
+        if name is not None:
+            names.setdefault(descriptor.digest, []).append(name)
+    for digest, descriptor in descriptors.items():
+        examined = examine(content, descriptor)
+        found = names.get(digest)
+        if found is None:
+            given = [tag for image_id in examined.layers for tag in tags.get(image_id, ())]
+            found = _names(given)
+        yield Found(examined, list(dict.fromkeys(found)))
+
+
+def _config_digest(item: _DockerItem, members: Members) -> str:
+    member = members.find(item.config)
+    return member.digest if member else ""
+
+
+def _annotated_name(descriptor: Descriptor) -> Reference | None:
+    """The full name of an image in ``index.json``; a mere tag is none."""
+    text = descriptor.annotations.get(NAME_ANNOTATION, "")
+    if not text:
+        text = descriptor.annotations.get(REF_ANNOTATION, "")
+        if not any(mark in text for mark in "/:"):
+            return None
+    with contextlib.suppress(InvalidParameter):
+        reference = parse(text)
+        if reference.digest is None:
+            return reference.tagged()
+    return None
+
+
+# ---- docker save ---------------------------------------------------------------
+
+
+def _docker_image(content: Content, members: Members, item: _DockerItem, lease: Lease) -> Found:
+    config = members.get(item.config)
+    spec = decode(members.read(item.config), ImageSpec, "image configuration")
+    if len(spec.rootfs.diff_ids) != len(item.layers):
+        raise InvalidParameter(
+            f"invalid manifest.json: {item.config} has {len(spec.rootfs.diff_ids)} layers,"
+            f" the manifest lists {len(item.layers)}"
+        )
+    _adopt(content, config, lease)
+    layers = []
+    for path in item.layers:
+        member = members.get(path)
+        _adopt(content, member, lease)
+        compression = compression_of(content, member.digest)
+        layers.append(
+            Descriptor(
+                media_type=layer_media_type(compression), digest=member.digest, size=member.size
+            )
+        )
+    descriptor = put_manifest(content, config.digest, config.size, layers, lease)
+    return Found(examine(content, descriptor), _names(item.repo_tags))
+
+
+def put_manifest(
+    content: Content, config: str, config_size: int, layers: list[Descriptor], lease: Lease
+) -> Descriptor:
+    """Make the manifest of an image that came without one; where it is."""
+    data = encode(
+        Manifest(
+            config=Descriptor(media_type=OCI_CONFIG, digest=config, size=config_size),
+            layers=layers,
+        )
+    )
+    return Descriptor(
+        media_type=OCI_MANIFEST, digest=put_blob(content, data, lease), size=len(data)
+    )
+
+
+def put_blob(content: Content, data: bytes, lease: Lease) -> str:
+    """Keep a small blob, pinned before it is looked for; its digest."""
+    lease.blob(digest_of(data))
+    return content.put(data)
+
+
+def _adopt(content: Content, member: Member, lease: Lease) -> None:
+    lease.blob(member.digest)
+    # A file may be adopted for a second image of the archive, too.
+    if member.file.exists():
+        content.adopt(member.file, member.digest)
+
+
+def _names(tags: Iterable[str]) -> list[Reference]:
+    names = []
+    for tag in tags:
+        reference = parse(tag)
+        if reference.digest is None:
+            names.append(reference.tagged())
+    return names

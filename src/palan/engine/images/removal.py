@@ -1,0 +1,198 @@
+"""Removing names and images, and the rules that protect images in use.
+
+The rules are dockerd's: a name goes whenever another one is left; the last one, or the
+image itself, only when no container needs it; ``force`` overrules stopped containers,
+never running ones.  An image that is forced from under stopped containers is gone from
+sight, but its layers stay until the last of them is removed.
+"""
+
+import copy
+from collections.abc import Iterable, Sequence
+
+from palan.api.errors import Conflict
+from palan.api.images import ImageDeleteResponseItem
+from palan.engine.images.catalog import Catalog
+from palan.engine.images.describe import blobs_of, familiar, layers_of
+from palan.engine.images.image import Image
+from palan.engine.images.lookup import Match, find, for_platform
+from palan.engine.images.platform import Platform
+from palan.engine.images.reference import parse
+from palan.engine.images.surroundings import Surroundings, User
+from palan.store.images import NameRecord, TargetRecord
+
+
+__all__ = ["Removal"]
+
+
+class Removal:
+    """One request to remove images; the caller holds the catalog's lock.
+
+    Attributes:
+        done: what was done, as the API answers it.
+        freed: bytes that were freed.
+    """
+
+    def __init__(self, engine: Surroundings, catalog: Catalog) -> None:
+        self.done: list[ImageDeleteResponseItem] = []
+        self.freed = 0
+        self._engine = engine
+        self._catalog = catalog
+
+    async def remove(
+        self, text: str, *, force: bool, prune: bool, platforms: Sequence[Platform] = ()
+    ) -> None:
+        """Remove what ``text`` means.
+
+        Args:
+            text: a name, or an id.
+            force: even with several names, or used by stopped containers.
+            prune: also the unnamed images that it was made from.
+            platforms: only the images for these; none means all.
+
+        Raises:
+            NotFound: there is no such image, or not for a platform.
+            Conflict: containers or other names are in the way.
+        """
+        match = find(self._catalog, text)
+        image = match.image
+        if platforms:
+            chosen = {
+                each.id: each
+                for each in (for_platform(self._catalog, match, text, p) for p in platforms)
+            }
+            if len(chosen) < len({each.id for each in self._catalog.images_of(match.target)}):
+                await self._reduce(match.target, list(chosen.values()), force=force)
+                return
+        names = self._catalog.names_of(image)
+        if match.name is not None:
+            await self._by_name(match, match.name, names, force=force, prune=prune)
+            return
+        if "@" in text:
+            # By a repository and a digest: the names that the image has there.
+            repository = parse(text).repository
+            there = [name for name in names if parse(name.name).repository == repository]
+            if len(there) < len(names):
+                await self._untag(image, there)
+                return
+        elif len(names) > 1 and not force:
+            raise Conflict(
+                f"conflict: unable to delete {image.short_id} (must be forced) - image is"
+                " referenced in multiple repositories"
+            )
+        self._check_users(image, force=force)
+        await self.delete(image, prune=prune)
+
+    async def _reduce(self, target: TargetRecord, images: Sequence[Image], *, force: bool) -> None:
+        """Remove some of the images of an index; the index itself stays."""
+        for image in images:
+            self._check_users(image, force=force)
+        unwanted = {image.id for image in images}
+        reduced = copy.copy(target)
+        reduced.manifests = []
+        for manifest in target.manifests:
+            kept = copy.copy(manifest)
+            if kept.image in unwanted:
+                kept.image = ""
+                kept.blobs = []
+                self.done.append(ImageDeleteResponseItem(deleted=kept.digest))
+            reduced.manifests.append(kept)
+        used = {image.id for image in images if self._users(image)}
+        await self._catalog.remove(reduced=[reduced], keep=used)
+        for image in images:
+            self._publish("delete", image)
+
+    async def _by_name(
+        self, match: Match, name: NameRecord, names: list[NameRecord], *, force: bool, prune: bool
+    ) -> None:
+        image = match.image
+        if len(names) > 1:
+            await self._untag(image, [name])
+            return
+        users = self._users(image)
+        if users and not force:
+            raise Conflict(
+                f"conflict: unable to delete {familiar(name)} (must be forced) - container"
+                f" {users[0].id[:12]} is using its referenced image {image.short_id}"
+            )
+        if any(user.running for user in users):
+            await self._untag(image, [name])
+            return
+        await self.delete(image, prune=prune)
+
+    def _users(self, image: Image) -> list[User]:
+        return list(self._engine.containers.using_image(image.id))
+
+    def _check_users(self, image: Image, *, force: bool) -> None:
+        users = self._users(image)
+        running = [user for user in users if user.running]
+        if running:
+            raise Conflict(
+                f"conflict: unable to delete {image.short_id} (cannot be forced) - image is"
+                f" being used by running container {running[0].id[:12]}"
+            )
+        if users and not force:
+            raise Conflict(
+                f"conflict: unable to delete {image.short_id} (must be forced) - image is"
+                f" being used by stopped container {users[0].id[:12]}"
+            )
+
+    async def _untag(self, image: Image, names: Iterable[NameRecord]) -> None:
+        names = list(names)
+        await self._catalog.remove(names=[name.name for name in names])
+        for name in names:
+            self._untagged(image, name)
+
+    def _untagged(self, image: Image, name: NameRecord) -> None:
+        self.done.append(ImageDeleteResponseItem(untagged=familiar(name)))
+        self._publish("untag", image)
+
+    def _publish(self, action: str, image: Image) -> None:
+        self._engine.events.publish("image", action, image.id, {**image.labels, "name": image.id})
+
+    async def delete(self, image: Image, *, prune: bool) -> None:
+        """Remove an image with all its names; nobody is in the way any more."""
+        catalog = self._catalog
+        names = catalog.names_of(image)
+        targets = catalog.represented(image) or catalog.targets_of(image)
+        members = {each.id for target in targets for each in catalog.images_of(target)}
+        used = {image_id for image_id in members if self._users(catalog.images[image_id])}
+        blobs, layers = blobs_of(targets), layers_of(catalog, targets)
+        parent = image.record.parent
+        await catalog.remove(
+            names=[name.name for name in names],
+            targets=[target.digest for target in targets],
+            keep=used,
+        )
+        self.freed += sum(size for key, size in blobs.items() if not catalog.wanted(key))
+        self.freed += sum(size for key, size in layers.items() if not catalog.wanted_layer(key))
+        for name in names:
+            self._untagged(image, name)
+        self.done.append(ImageDeleteResponseItem(deleted=image.id))
+        self._publish("delete", image)
+        if prune and parent:
+            await self._prune_parent(parent)
+
+    async def prune(self, image: Image, *, dangling: bool) -> None:
+        """Remove an image that nothing uses, unless it is gone already.
+
+        Args:
+            image: what to remove.
+            dangling: only if it has no name.
+        """
+        catalog = self._catalog
+        if not catalog.represented(image) or (dangling and catalog.names_of(image)):
+            return
+        if not self._users(image) and not catalog.children(image):
+            await self.delete(image, prune=True)
+
+    async def _prune_parent(self, image_id: str) -> None:
+        parent = self._catalog.images.get(image_id)
+        if (
+            parent is None
+            or parent.record.hidden
+            or self._catalog.names_of(parent)
+            or self._catalog.children(parent)
+            or self._users(parent)
+        ):
+            return
+        await self.delete(parent, prune=True)

@@ -1,0 +1,332 @@
+"""The room of images: its operations, and what the other rooms ask of it.
+
+The Id of an image is the digest of its configuration (see
+:class:`~palan.engine.images.image.Image`); ``RepoDigests`` and ``Descriptor`` tell the
+digest of its manifest or index.  ``Size`` follows dockerd's newer store: in a list all
+that the image takes on disk, in inspect its content as it would be transferred.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from palan.api import UNSET, Unset
+from palan.api import images as api
+from palan.api.errors import Conflict, InvalidParameter, NotFound, NotYetImplemented, PalanError
+from palan.api.images import ErrorDetail, JSONMessage, OCIDescriptor
+from palan.api.results import ByteStream, MessageStream
+from palan.engine.images import describe
+from palan.engine.images.catalog import Catalog, Lease
+from palan.engine.images.image import Image
+from palan.engine.images.imports import Import, open_source
+from palan.engine.images.ingest import take_in
+from palan.engine.images.layers import Unpacker
+from palan.engine.images.listing import created_before, select
+from palan.engine.images.load import Found, find_images
+from palan.engine.images.lookup import find, for_platform
+from palan.engine.images.platform import Platform, parse_json
+from palan.engine.images.receive import receive
+from palan.engine.images.reference import repository_and_tag
+from palan.engine.images.removal import Removal
+from palan.engine.images.save import Export
+from palan.engine.images.streaming import BodyReader, in_thread
+from palan.engine.images.surroundings import Surroundings
+from palan.engine.images.tagging import tag
+from palan.host.archive.headers import ArchiveError
+from palan.host.filesystem import remove_tree
+
+
+__all__ = ["Images"]
+
+# Within the class, ``list`` is an operation.
+_Summaries = list[api.ImageSummary]
+_History = list[api.ImageHistoryResponseItem]
+_Deleted = list[api.ImageDeleteResponseItem]
+
+_log = structlog.get_logger("palan.engine.images")
+
+
+class Images:
+    """All images of one engine."""
+
+    def __init__(self, engine: Surroundings) -> None:
+        self._engine = engine
+        self._catalog = Catalog(engine.db, engine.paths.images, engine.paths.tmp, self._dispose)
+        self._unpacker = Unpacker(self._catalog, engine.paths.tmp, self._dispose)
+        self._pruning = False
+
+    # ---- for the engine and its other rooms -------------------------------------------
+
+    def load_state(self) -> None:
+        """Read what there is; images whose files are damaged are dropped and logged."""
+        self._catalog.load()
+
+    def resolve(self, reference: str) -> Image:
+        """The image that a name, ``name@digest``, id or beginning of an id means here.
+
+        Raises:
+            NotFound: there is none.
+            InvalidParameter: the text can be neither a name nor an id.
+        """
+        return find(self._catalog, reference).image
+
+    def for_platform(self, reference: str, platform: Platform) -> Image:
+        """Like :meth:`resolve`, for another platform than this machine's.
+
+        Raises:
+            NotFound: there is no such image, or not for the platform.
+        """
+        match = find(self._catalog, reference)
+        return for_platform(self._catalog, match, reference, platform)
+
+    def by_id(self, image_id: str) -> Image | None:
+        """An image by its full id, also one that was forced away from its containers."""
+        return self._catalog.images.get(image_id)
+
+    @contextmanager
+    def hold(self, image: Image) -> Iterator[None]:
+        """The image's layers stay on disk meanwhile, whoever removes it."""
+        with self._catalog.lease() as lease:
+            lease.blob(image.id)
+            for chain_id in image.record.layers:
+                lease.layer(chain_id)
+            yield
+
+    def names(self, image: Image) -> list[str]:
+        """The names of an image as users write them, sorted."""
+        return [describe.familiar(name) for name in self._catalog.names_of(image)]
+
+    def count(self) -> int:
+        """How many images a list shows."""
+        return len(self._catalog.visible())
+
+    def size(self, image_id: str) -> int:
+        """Bytes of the files in an image's layers; 0 for an image that is gone."""
+        image = self._catalog.images.get(image_id)
+        return image.unpacked if image else 0
+
+    def descriptor(self, image_id: str) -> OCIDescriptor | Unset:
+        """The manifest of an image, with its platform."""
+        image = self._catalog.images.get(image_id)
+        found = describe.manifest_descriptor(self._catalog, image) if image else None
+        return found or UNSET
+
+    def descendants(self, references: Iterable[str]) -> set[str]:
+        """Ids of the images that are, or were made from, one of those named."""
+        found: set[str] = set()
+        for reference in references:
+            try:
+                found.add(self.resolve(reference).id)
+            except (NotFound, InvalidParameter):
+                continue
+        roots = [self._catalog.images[image_id].record.layers for image_id in found]
+        for image in self._catalog.images.values():
+            layers = image.record.layers
+            if any(root and layers[: len(root)] == root for root in roots):
+                found.add(image.id)
+        return found
+
+    async def release(self, image_id: str) -> None:
+        """A container of the image is gone: an image that only it kept goes, too."""
+        async with self._catalog.lock:
+            image = self._catalog.images.get(image_id)
+            if image is None or not image.record.hidden:
+                return
+            if not any(True for _ in self._engine.containers.using_image(image_id)):
+                await self._catalog.remove(images=[image_id])
+
+    async def collect(self) -> None:
+        """Remove images without sight or use; once containers are known at start."""
+        hidden = [image.id for image in self._catalog.images.values() if image.record.hidden]
+        for image_id in hidden:
+            await self.release(image_id)
+
+    async def disk_usage(self) -> tuple[_Summaries, int]:
+        """All images as a list shows them with shared sizes, and the bytes that all take."""
+        catalog = self._catalog
+        lines = []
+        for image in catalog.visible():
+            line = describe.summary(self._engine, catalog, image, catalog.names_of(image))
+            line.shared_size = describe.shared_size(catalog, image)
+            lines.append(line)
+        return lines, describe.everything(catalog)
+
+    # ---- operations -----------------------------------------------------------------
+
+    async def list(self, request: api.ImageList) -> _Summaries:
+        """``GET /images/json``."""
+        if request.identity and not request.manifests:
+            raise InvalidParameter("conflicting options: identity requires manifests=1")
+        lines = []
+        for image, names in select(self._catalog, request.filters, everything=request.all):
+            line = describe.summary(self._engine, self._catalog, image, names)
+            if request.shared_size:
+                line.shared_size = describe.shared_size(self._catalog, image)
+            if request.manifests:
+                line.manifests = describe.manifests(
+                    self._engine, self._catalog, image, identity=request.identity
+                )
+            lines.append(line)
+        return lines
+
+    async def create(self, request: api.ImageCreate) -> MessageStream:
+        """``POST /images/create``: import; pulling is not built yet."""
+        if request.from_image:
+            raise NotYetImplemented(
+                f"cannot pull {request.from_image}: pulling from registries is not built yet;"
+                " use load or import"
+            )
+        return MessageStream(self._import(Import(request), request.body))
+
+    async def _import(self, plan: Import, body: AsyncIterator[bytes]) -> AsyncIterator[JSONMessage]:
+        async with open_source(plan.source, body) as source:
+            if plan.source != "-":
+                yield JSONMessage(status=f"Downloading from {plan.source}")
+            image = await plan.run(self._catalog, self._unpacker, source)
+        name = plan.name.familiar if plan.name else image.id
+        self._publish("import", image, name)
+        yield JSONMessage(status=image.id)
+
+    async def load(self, request: api.ImageLoad) -> MessageStream:
+        """``POST /images/load``."""
+        platforms = [parse_json(text) for text in request.platform]
+        return MessageStream(self._load(request.body, platforms))
+
+    async def _load(
+        self, body: AsyncIterator[bytes], platforms: Sequence[Platform]
+    ) -> AsyncIterator[JSONMessage]:
+        # Whatever goes wrong is said in-band, also before anything else: clients
+        # of load read errors there.
+        try:
+            with (
+                self._catalog.lease() as lease,
+                self._unpacker.scratch() as directory,
+            ):
+                for found in await self._receive(body, directory, lease):
+                    async for message in self._load_one(found, platforms, lease):
+                        yield message
+        except (PalanError, ArchiveError) as error:
+            yield JSONMessage(error_detail=ErrorDetail(message=str(error)), error=str(error))
+        except OSError as error:
+            text = error.strerror or str(error)
+            _log.warning("loading images failed", error=str(error))
+            yield JSONMessage(error_detail=ErrorDetail(message=text), error=text)
+
+    async def _receive(
+        self, body: AsyncIterator[bytes], directory: Path, lease: Lease
+    ) -> Sequence[Found]:
+        async with BodyReader(body) as reader:
+            members = await in_thread(lambda: receive(reader, directory))
+        return await in_thread(lambda: find_images(self._catalog.content, members, lease))
+
+    async def _load_one(
+        self, found: Found, platforms: Sequence[Platform], lease: Lease
+    ) -> AsyncIterator[JSONMessage]:
+        image = await take_in(self._catalog, self._unpacker, found.examined, found.names, lease)
+        names = [name.familiar for name in found.names]
+        target = self._catalog.targets[found.examined.target.digest]
+        for name in names or [image.id]:
+            self._publish("load", image, name)
+            missing = [str(p) for p in platforms if self._catalog.choose(target, p) is None]
+            if missing:
+                raise NotFound(
+                    f"image {name} was loaded, but doesn't provide the requested platform"
+                    f" ([{' '.join(missing)}])"
+                )
+            kind = "image" if names else "image ID"
+            yield JSONMessage(stream=f"Loaded {kind}: {name}\n")
+
+    async def get(self, request: api.ImageGet) -> ByteStream:
+        """``GET /images/{name}/get``."""
+        return self._export([request.name], request.platform)
+
+    async def get_many(self, request: api.ImageGetMany) -> ByteStream:
+        """``GET /images/get``."""
+        return self._export(request.names, request.platform)
+
+    def _export(self, names: Sequence[str], platform: Sequence[str]) -> ByteStream:
+        platforms = [parse_json(text) for text in platform]
+        export = Export(self._catalog)
+        for name in names:
+            export.add(name, platforms)
+        for image_id, name in export.images.items():
+            self._publish("save", self._catalog.images[image_id], name)
+        return ByteStream(export.chunks())
+
+    async def inspect(self, request: api.ImageInspect) -> api.ImageInspectResponse:
+        """``GET /images/{name}/json``."""
+        if request.manifests and request.platform:
+            raise InvalidParameter(
+                "conflicting options: manifests and platform options cannot both be set"
+            )
+        image = self._chosen(request.name, request.platform)
+        answer = describe.inspect(self._catalog, image)
+        if request.manifests:
+            answer.manifests = describe.manifests(self._engine, self._catalog, image)
+        return answer
+
+    async def history(self, request: api.ImageHistory) -> _History:
+        """``GET /images/{name}/history``."""
+        return describe.history(self._catalog, self._chosen(request.name, request.platform))
+
+    def _chosen(self, name: str, platform: str) -> Image:
+        wanted = parse_json(platform) if platform else None
+        return self.resolve(name) if wanted is None else self.for_platform(name, wanted)
+
+    async def tag(self, request: api.ImageTag) -> None:
+        """``POST /images/{name}/tag``."""
+        name = repository_and_tag(request.repo, request.tag)
+        if name is None:
+            return
+        async with self._catalog.lock:
+            image = await tag(self._catalog, request.name, name)
+        self._publish("tag", image, name.familiar)
+
+    async def remove(self, request: api.ImageRemove) -> _Deleted:
+        """``DELETE /images/{name}``."""
+        platforms = [parse_json(text) for text in request.platforms]
+        async with self._catalog.lock:
+            removal = Removal(self._engine, self._catalog)
+            await removal.remove(
+                request.name,
+                force=request.force,
+                prune=not request.noprune,
+                platforms=platforms,
+            )
+        return removal.done
+
+    async def prune(self, request: api.ImagePrune) -> api.ImagePruneResponse:
+        """``POST /images/prune``."""
+        filters = request.filters
+        filters.accept("dangling", "until", "label", "label!")
+        dangling = filters.boolean("dangling", default=True)
+        until = created_before(filters)
+        if self._pruning:
+            raise Conflict("a prune operation is already running")
+        self._pruning = True
+        try:
+            removal = Removal(self._engine, self._catalog)
+            for image in self._catalog.visible():
+                if until is not None and not until(image):
+                    continue
+                if filters.labels(image.labels):
+                    async with self._catalog.lock:
+                        await removal.prune(image, dangling=dangling)
+        finally:
+            self._pruning = False
+        self._engine.events.publish("image", "prune", "", {"reclaimed": str(removal.freed)})
+        return api.ImagePruneResponse(
+            images_deleted=removal.done or None, space_reclaimed=removal.freed
+        )
+
+    # ---- inside ---------------------------------------------------------------------
+
+    def _publish(self, action: str, image: Image, name: str) -> None:
+        self._engine.events.publish("image", action, image.id, {**image.labels, "name": name})
+
+    def _dispose(self, path: Path) -> None:
+        """Delete what nobody needs, behind everybody's back."""
+        self._engine.spawn(asyncio.to_thread(remove_tree, path))

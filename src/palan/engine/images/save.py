@@ -1,0 +1,172 @@
+"""``GET /images/get``: images as one archive.
+
+It is an OCI image layout and what ``docker load`` of every age understands at once:
+``manifest.json`` lists the same blobs.  Blobs go out as they are kept, so what is
+loaded elsewhere has the same digests.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any, Final
+
+import msgspec
+
+from palan.api.errors import NotFound
+from palan.engine.images.catalog import Catalog, Lease
+from palan.engine.images.formats import OCI_INDEX, Descriptor, Index, PlatformField
+from palan.engine.images.image import Image
+from palan.engine.images.load import NAME_ANNOTATION, REF_ANNOTATION
+from palan.engine.images.lookup import Match, find, for_platform
+from palan.engine.images.platform import Platform
+from palan.engine.images.reference import is_digest, parse
+from palan.engine.images.streaming import in_thread
+from palan.host.archive.headers import BLOCK, Entry, Kind, encode_header
+from palan.store.images import ManifestRecord, TargetRecord
+
+
+__all__ = ["Export"]
+
+_PIECE: Final = 1 << 20
+
+
+@dataclass(slots=True)
+class Export:
+    """Images to save, looked up before the answer begins.
+
+    Attributes:
+        images: every image by id, and the events' names for it.
+    """
+
+    catalog: Catalog
+    images: dict[str, str] = field(default_factory=dict)
+    _descriptors: list[Descriptor] = field(default_factory=list)
+    _blobs: dict[str, int] = field(default_factory=dict)
+    _manifests: dict[str, tuple[ManifestRecord, list[str]]] = field(default_factory=dict)
+
+    def add(self, text: str, platforms: Sequence[Platform]) -> None:
+        """Save what ``text`` means: an image, or all tags of a repository.
+
+        Raises:
+            NotFound: there is no such image, or not for these platforms.
+            InvalidParameter: the text is no reference.
+        """
+        for match in self._matches(text):
+            name = match.name.name if match.name else ""
+            chosen: list[Image] | None = None
+            if platforms:
+                try:
+                    chosen = [for_platform(self.catalog, match, text, each) for each in platforms]
+                except NotFound as error:
+                    raise NotFound(f"no suitable export target found: {error.message}") from None
+            self._add(match, name, chosen)
+
+    def _matches(self, text: str) -> Iterable[Match]:
+        """A name without a tag means all tags of the repository, if it has any."""
+        if not is_digest(text):
+            try:
+                match = find(self.catalog, text)
+            except NotFound:
+                match = None
+            if match is not None and match.name is None:
+                return [match]
+            reference = parse(text)
+            if reference.is_bare:
+                prefix = f"{reference.repository}:"
+                tags = sorted(name for name in self.catalog.names if name.startswith(prefix))
+                if tags:
+                    return [find(self.catalog, name) for name in tags]
+        return [find(self.catalog, text)]
+
+    def _add(self, match: Match, name: str, chosen: list[Image] | None) -> None:
+        self.images.setdefault(match.image.id, parse(name).familiar if name else match.image.id)
+        records = [m for m in match.target.manifests if m.blobs]
+        if chosen is None:
+            self._descriptors.append(_described(_descriptor(match.target), name))
+            self._blobs[match.target.digest] = match.target.size
+        else:
+            wanted = {image.id for image in chosen}
+            records = [record for record in records if record.image in wanted]
+            for record in records:
+                self._descriptors.append(_described(_descriptor(record), name))
+        for record in records:
+            self._blobs[record.digest] = record.size
+            self._blobs.update((blob.digest, blob.size) for blob in record.blobs)
+            if record.image:
+                _, names = self._manifests.setdefault(record.image, (record, []))
+                if name:
+                    names.append(parse(name).familiar)
+
+    # ---- the archive ------------------------------------------------------------
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The archive; its blobs are pinned until it is sent."""
+        with self.catalog.lease() as lease:
+            self._pin(lease)
+            yield self._directories()
+            for digest in sorted(self._blobs):
+                async for piece in self._blob(digest):
+                    yield piece
+            yield self._documents() + bytes(2 * BLOCK)
+
+    def _pin(self, lease: Lease) -> None:
+        for digest in self._blobs:
+            lease.blob(digest)
+
+    def _directories(self) -> bytes:
+        if not self._blobs:
+            return b""
+        return b"".join(
+            encode_header(Entry(name, Kind.DIRECTORY, mode=0o755))
+            for name in ("blobs/", "blobs/sha256/")
+        )
+
+    async def _blob(self, digest: str) -> AsyncIterator[bytes]:
+        size = self._blobs[digest]
+        header = encode_header(Entry(f"blobs/sha256/{digest[7:]}", mode=0o444, size=size))
+        file: IO[bytes] = await in_thread(lambda: self.catalog.content.path(digest).open("rb"))
+        try:
+            yield header + await in_thread(lambda: file.read(_PIECE))
+            while piece := await in_thread(lambda: file.read(_PIECE)):
+                yield piece
+        finally:
+            file.close()
+        if size % BLOCK:
+            yield bytes(-size % BLOCK)
+
+    def _documents(self) -> bytes:
+        index = msgspec.json.encode(Index(media_type=OCI_INDEX, manifests=self._descriptors))
+        documents = [("index.json", 0o644, index)]
+        if self._manifests:
+            documents.append(("manifest.json", 0o644, msgspec.json.encode(self._docker_manifest())))
+        documents.append(("oci-layout", 0o444, b'{"imageLayoutVersion":"1.0.0"}'))
+        return b"".join(
+            encode_header(Entry(name, mode=mode, size=len(data))) + data + bytes(-len(data) % BLOCK)
+            for name, mode, data in documents
+        )
+
+    def _docker_manifest(self) -> list[dict[str, Any]]:
+        items = []
+        for image_id, (record, names) in self._manifests.items():
+            layers = [blob.digest for blob in record.blobs if blob.digest != image_id]
+            items.append(
+                {
+                    "Config": f"blobs/sha256/{image_id[7:]}",
+                    "RepoTags": list(dict.fromkeys(names)) or None,
+                    "Layers": [f"blobs/sha256/{digest[7:]}" for digest in layers],
+                }
+            )
+        return items
+
+
+def _descriptor(record: TargetRecord | ManifestRecord) -> Descriptor:
+    descriptor = Descriptor(media_type=record.media_type, digest=record.digest, size=record.size)
+    if isinstance(record, ManifestRecord) and record.platform[0]:
+        system, architecture, variant = record.platform
+        descriptor.platform = PlatformField(os=system, architecture=architecture, variant=variant)
+    return descriptor
+
+
+def _described(descriptor: Descriptor, name: str) -> Descriptor:
+    if name:
+        descriptor.annotations = {NAME_ANNOTATION: name, REF_ANNOTATION: parse(name).tag or ""}
+    return descriptor

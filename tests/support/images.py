@@ -1,0 +1,192 @@
+"""The room of images alone: a database and directories, no containers but made-up ones."""
+
+import asyncio
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from palan.api.images import ImageCreate, ImageLoad, JSONMessage
+from palan.engine.images import SCHEMA, Images
+from palan.store.database import Database
+
+
+@dataclass
+class FakeContainer:
+    id: str
+    image: str
+    running: bool = False
+
+
+@dataclass
+class FakePaths:
+    root: Path
+
+    @property
+    def images(self) -> Path:
+        return self.root / "images"
+
+    @property
+    def tmp(self) -> Path:
+        return self.root / "tmp"
+
+
+@dataclass
+class FakeEvents:
+    seen: list[tuple[str, str, str, dict[str, str]]] = field(default_factory=list)
+
+    def publish(self, kind: str, action: str, actor: str, attributes: Mapping[str, str], /) -> None:
+        self.seen.append((kind, action, actor, dict(attributes)))
+
+    def actions(self) -> list[str]:
+        return [action for _, action, _, _ in self.seen]
+
+
+@dataclass
+class FakeContainers:
+    all: list[FakeContainer] = field(default_factory=list)
+
+    def using_image(self, image_id: str, /) -> list[FakeContainer]:
+        return [container for container in self.all if container.image == image_id]
+
+
+class ImagesEngine:
+    """Enough of an engine for the room of images."""
+
+    def __init__(self, root: Path) -> None:
+        self.paths = FakePaths(root)
+        for directory in (self.paths.images, self.paths.tmp):
+            directory.mkdir(parents=True, exist_ok=True)
+        self.db = Database(root / "palan.db", SCHEMA)
+        self.events = FakeEvents()
+        self.containers = FakeContainers()
+        self._tasks: set[asyncio.Future[Any]] = set()
+        self.images = Images(self)
+        self.images.load_state()
+
+    def spawn(self, work: Any, /) -> Any:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def settle(self) -> None:
+        """Wait for everything that was to be done some time."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+
+    async def restart(self) -> "ImagesEngine":
+        """Another engine on the same files, as after a crash."""
+        await self.settle()
+        self.db.close()
+        return ImagesEngine(self.paths.root)
+
+    async def close(self) -> None:
+        await self.settle()
+        self.db.close()
+
+    # ---- what tests do again and again ----------------------------------------------
+
+    async def import_tar(self, data: bytes, **parameters: Any) -> str:
+        request = ImageCreate(body=stream(data), from_src="-", **parameters)
+        messages = await collect((await self.images.create(request)).messages)
+        assert isinstance(messages[-1].status, str)
+        return messages[-1].status
+
+    async def load_tar(self, data: bytes, **parameters: Any) -> list[JSONMessage]:
+        request = ImageLoad(body=stream(data), **parameters)
+        return await collect((await self.images.load(request)).messages)
+
+    def files(self) -> tuple[set[str], set[str]]:
+        """Names of the blobs and of the unpacked layers."""
+        return (
+            {file.name for file in (self.paths.images / "blobs/sha256").iterdir()},
+            {file.name for file in (self.paths.images / "layers").iterdir()},
+        )
+
+
+async def stream(data: bytes, size: int = 5000) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+async def collect(messages: AsyncIterator[Any]) -> list[Any]:
+    return [message async for message in messages]
+
+
+def texts(messages: Iterable[JSONMessage]) -> list[str]:
+    """What a client prints of them."""
+    return [m.error if isinstance(m.error, str) else str(m.stream) for m in messages]
+
+
+# ---- archives --------------------------------------------------------------------
+
+
+def member(name: str, data: bytes = b"", **attributes: Any) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    for key, value in attributes.items():
+        setattr(info, key, value)
+    return info, data
+
+
+def directory(name: str, **attributes: Any) -> tuple[tarfile.TarInfo, bytes]:
+    return member(name, type=tarfile.DIRTYPE, **({"mode": 0o755} | attributes))
+
+
+def make_tar(
+    *members: tuple[tarfile.TarInfo, bytes], mode: str = "w", format: int = tarfile.PAX_FORMAT
+) -> bytes:
+    output = io.BytesIO()
+    with tarfile.open(fileobj=output, mode=mode, format=format) as archive:  # type: ignore[call-overload] # the mode is a literal there
+        for info, data in members:
+            archive.addfile(info, io.BytesIO(data))
+    return output.getvalue()
+
+
+def small_tar(text: str = "small\n") -> bytes:
+    return make_tar(member("file.txt", text.encode()))
+
+
+def sha256(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def docker_archive(
+    *layers: bytes,
+    tags: list[str] | None = None,
+    diff_ids: list[str] | None = None,
+    config: dict[str, Any] | None = None,
+) -> bytes:
+    """An archive as old versions of ``docker save`` wrote it: ``manifest.json`` last."""
+    image = {
+        "architecture": "amd64",
+        "os": "linux",
+        "created": "2020-01-02T03:04:05.123456789Z",
+        "config": {"Cmd": ["sh"], "Env": None, "Volumes": None} | (config or {}),
+        "rootfs": {"type": "layers", "diff_ids": diff_ids or [sha256(layer) for layer in layers]},
+        "history": [{"created_by": f"step {n}"} for n in range(len(layers))],
+    }
+    data = json.dumps(image).encode()
+    name = sha256(data)[7:] + ".json"
+    names = [f"layer{number}/layer.tar" for number in range(len(layers))]
+    manifest = [{"Config": name, "RepoTags": tags, "Layers": names}]
+    return make_tar(
+        member(name, data),
+        *(member(path, layer) for path, layer in zip(names, layers, strict=True)),
+        member("manifest.json", json.dumps(manifest).encode()),
+    )
+
+
+def oci_archive(blobs: Iterable[bytes], manifests: list[dict[str, Any]]) -> bytes:
+    """An OCI image layout."""
+    index = {"schemaVersion": 2, "manifests": manifests}
+    return make_tar(
+        member("oci-layout", b'{"imageLayoutVersion":"1.0.0"}'),
+        *(member(f"blobs/sha256/{sha256(blob)[7:]}", blob) for blob in blobs),
+        member("index.json", json.dumps(index).encode()),
+    )
