@@ -510,6 +510,16 @@ async def test_adopted_by_the_next_engine(bench, tmp_path):
     assert (await late.wait()).code == 5
 
 
+async def test_out_of_memory(bench):
+    def limit(config):
+        config["linux"]["resources"] = {"memory": {"limit": 16 << 20, "swap": 16 << 20}}
+
+    container = await bench.create("tail", "/dev/zero", change=limit)
+    await bench.start(container)
+    ended = await container.wait()
+    assert (ended.code, ended.oom) == (137, True)
+
+
 async def test_conmon_is_killed(bench):
     container = await bench.create("sleep", "100")
     await bench.start(container)
