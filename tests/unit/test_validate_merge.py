@@ -52,7 +52,12 @@ def test_one_by_one():
     assert merged.volumes == {"/x": {}, "/data": {}}
     assert merged.healthcheck == HealthConfig(test=["CMD", "true"], interval=9, retries=3)
     assert own.env == ["B=1", "A"], "what was asked for is not changed"
-    assert merge_config(ContainerConfig(healthcheck=HealthConfig(test=["NONE"])), IMAGE) is not None
+    none = HealthConfig(test=["NONE"])
+    assert merge_config(ContainerConfig(healthcheck=none), IMAGE).healthcheck == HealthConfig(
+        test=["NONE"], interval=5, retries=3
+    )
+    bare = ContainerConfig(cmd=["a"])
+    assert merge_config(ContainerConfig(healthcheck=none), bare).healthcheck == none
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def merge_config(config: ContainerConfig, image: ContainerConfig | None) -> Cont
         healthcheck=_healthcheck(config.healthcheck, image.healthcheck),
         working_dir=config.working_dir or image.working_dir,
         volumes=_volumes(config.volumes, image.volumes),
-        stop_signal=config.stop_signal or image.stop_signal,
+        stop_signal=config.stop_signal or image.stop_signal or UNSET,
     )
 
 
@@ -92,8 +92,8 @@ def _volumes(
 
 
 def _healthcheck(own: HealthConfig | Unset, image: HealthConfig | Unset) -> HealthConfig | Unset:
-    if isinstance(own, Unset) or isinstance(image, Unset):
-        return own or image
+    if not (isinstance(own, HealthConfig) and isinstance(image, HealthConfig)):
+        return own or image or UNSET
     return HealthConfig(
         test=own.test or image.test,
         interval=own.interval or image.interval,
