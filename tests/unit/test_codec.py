@@ -228,8 +228,10 @@ def test_filters_that_are_none(text):
         (
             "build.prune",
             "keep-storage=lots",
-            "keep-storage is in bytes and expects an integer, got lots: "
-            'strconv.Atoi: parsing "lots": invalid syntax',
+            (
+                "keep-storage is in bytes and expects an integer, got lots: "
+                'strconv.Atoi: parsing "lots": invalid syntax'
+            ),
         ),
         ("containers.archive_get", "", "bad parameter: path cannot be empty"),
     ],
@@ -306,8 +308,10 @@ def test_nested_values():
         ({"Size": 5}, "number into Go struct field .Size of type [2]int64"),
         (
             {"Data": "!!"},
-            "string into Go struct field .Data of type []uint8: "
-            "illegal base64 data at input byte 0",
+            (
+                "string into Go struct field .Data of type []uint8: "
+                "illegal base64 data at input byte 0"
+            ),
         ),
         ({"Data": 1}, "number into Go struct field .Data of type []uint8"),
     ],

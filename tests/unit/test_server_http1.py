@@ -1,3 +1,4 @@
+import itertools
 import re
 
 import pytest
@@ -17,7 +18,7 @@ from palan.server.http1 import (
 def events(pieces):
     """All that a reader finds in a connection that is cut into these pieces."""
     reader = RequestReader()
-    found = []
+    found: list[tuple[object, ...]] = []
     body = None
 
     def look():
@@ -62,12 +63,16 @@ def refusal(data):
 
 CONVERSATIONS = [
     b"GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n" * 3,
-    b"POST /a HTTP/1.1\r\nHost: d\r\nContent-Length: 5\r\n\r\nhello"
-    b"POST /b HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n\r\n\r\n"
-    b"DELETE /c HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\nrest",
-    b"POST /a HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n"
-    b"5\r\nhello\r\n00a;x=y\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n"
-    b"GET /b HTTP/1.0\r\n\r\n",
+    (
+        b"POST /a HTTP/1.1\r\nHost: d\r\nContent-Length: 5\r\n\r\nhello"
+        b"POST /b HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n\r\n\r\n"
+        b"DELETE /c HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\nrest"
+    ),
+    (
+        b"POST /a HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"5\r\nhello\r\n00a;x=y\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n"
+        b"GET /b HTTP/1.0\r\n\r\n"
+    ),
     b"POST /a HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n",
     b"GET /a HTTP/1.1\r\nHost: d\r\n\r\nNONSENSE\r\n\r\n",
     b"POST /a HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloXX0\r\n\r\n",
@@ -78,7 +83,7 @@ CONVERSATIONS = [
 @given(st.sampled_from(CONVERSATIONS), st.lists(st.integers(0, 300), max_size=20))
 def test_cuts_make_no_difference(conversation, cuts):
     places = sorted({min(cut, len(conversation)) for cut in cuts} | {0, len(conversation)})
-    pieces = [conversation[a:b] for a, b in zip(places, places[1:], strict=False)]
+    pieces = [conversation[a:b] for a, b in itertools.pairwise(places)]
     assert events(pieces) == events([conversation])
 
 

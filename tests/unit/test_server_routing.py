@@ -72,6 +72,7 @@ def find(method, target):
 def test_found(request_, operation, parameters, version):
     found = find(*request_.split(" ", 1))
     assert isinstance(found, Found)
+    assert found.endpoint is not None
     assert found.endpoint.operation == operation
     assert found.parameters == parameters
     assert found.version == version

@@ -230,8 +230,12 @@ class RawStream:
 
     @property
     def input_ended(self) -> bool:
-        """The client said that it has no more to send, which is not to say that it is gone."""
-        return self._connection.at_eof
+        """The client has no more to send, which is not to say that it is gone.
+
+        When it is the server that stops, nobody has said that input has ended.
+        """
+        connection = self._connection
+        return connection.at_eof or (connection.lost and not connection.stopping)
 
     async def read(self) -> bytes:
         """What the client has sent; empty when nothing more will come."""

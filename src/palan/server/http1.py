@@ -277,7 +277,7 @@ def _parse_head(raw: bytes) -> RequestHead:
     connection = ""
     for name, value in events.fields:
         key = name.decode("latin-1").lower()
-        text = value.decode("latin-1")
+        text = value.decode("latin-1").strip(" \t")
         counts[key] = counts.get(key, 0) + 1
         headers.setdefault(key, text)
         if key == "connection":

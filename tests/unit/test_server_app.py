@@ -1,0 +1,61 @@
+import asyncio
+import socket
+
+import pytest
+from tests.support.serving import connected, rooms
+
+from palan.api import Group, Request
+from palan.api.registry import endpoints
+from palan.api.results import NO_CONTENT
+from palan.server.app import Server, serving
+
+
+things = Group("things", "Things.")
+
+
+@things.endpoint("POST", "/a", operation="a", result=NO_CONTENT)
+class A(Request):
+    pass
+
+
+@things.endpoint("POST", "/b", operation="b", result=NO_CONTENT)
+class B(Request):
+    pass
+
+
+async def nothing(_request):
+    return None
+
+
+def test_what_is_neither_there_nor_pending_is_named():
+    with pytest.raises(RuntimeError, match=r"^the engine has no things\.a, things\.b$"):
+        Server(rooms(), things)
+    with pytest.raises(RuntimeError, match=r"^the engine has no things\.b$"):
+        Server(rooms(things={"a": nothing}), things)
+    with pytest.raises(RuntimeError, match=r"^the engine has no things\.b$"):
+        Server(rooms(things={"a": nothing, "b": None}), things)
+
+
+def test_pending_is_enough():
+    Server(rooms(pending=["things.b"], things={"a": nothing}), things)
+
+
+def test_everything_is_served_by_default():
+    Server(rooms(f"{one.group}.{one.operation}" for one in endpoints()))
+
+
+async def test_serving_on_several_sockets(tmp_path):
+    paths = [tmp_path / "1", tmp_path / "2"]
+    sockets = []
+    for path in paths:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(str(path))
+        sock.listen()
+        sockets.append(sock)
+    engine = rooms(things={"a": nothing, "b": nothing})
+    async with serving(engine, *sockets, endpoints=things):
+        for path in paths:
+            async with connected(path) as client:
+                assert (await client.call("POST", "/b")).status == 204
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_unix_connection(str(paths[0]))
