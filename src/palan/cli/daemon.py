@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import structlog
@@ -60,7 +60,8 @@ class _Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, number)
-        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        # Until it runs, there is nothing that could take on a changed configuration.
+        loop.add_signal_handler(signal.SIGHUP, self.log.warning, "starting, not reloading")
         for warning in warnings:
             self.log.warning(warning)
         # Clients that come early wait in the backlog rather than being turned away.
@@ -71,32 +72,37 @@ class _Daemon:
             except Exception:
                 self.log.exception("the engine could not start")
                 return 1
-            oldest = Version.parse(self.config.min_api_version)
-            server = Server(self.engine, min_version=oldest)
-            for listener in sockets:
-                await server.listen(listener.socket, tls=listener.tls)
-                self.log.info("listening", address=listener.name)
-            # What start-up made stays: the collector, off until now, need not ever look at it.
-            gc.freeze()
-            gc.enable()
-            sd_notify("READY=1")
-            self.log.info(
-                "the engine is ready",
-                version=__version__,
-                pid=os.getpid(),
-                seconds=round(time.monotonic() - began, 3),
-            )
-            await self.stopping.wait()
-            sd_notify("STOPPING=1")
-            limit = self.config.shutdown_timeout
+            loop.add_signal_handler(signal.SIGHUP, self._hang_up)
             try:
-                async with asyncio.timeout(limit if limit >= 0 else None):
-                    await server.close()
-                    await self.engine.stop()
-            except TimeoutError:
-                self.log.warning("work was still going on when the engine stopped", seconds=limit)
+                server = Server(self.engine, min_version=Version.parse(self.config.min_api_version))
+                for listener in sockets:
+                    await server.listen(listener.socket, tls=listener.tls)
+                    self.log.info("listening", address=listener.name)
+                self._ready(time.monotonic() - began)
+                await self.stopping.wait()
+                sd_notify("STOPPING=1")
+                await self._in_time(server.close())
+            finally:
+                await self._in_time(self.engine.stop())
         self.log.info("the engine has stopped; containers go on")
         return 0
+
+    def _ready(self, seconds: float) -> None:
+        # What start-up made stays: the collector, off until now, need not ever look at it.
+        gc.freeze()
+        gc.enable()
+        sd_notify("READY=1")
+        self.log.info(
+            "the engine is ready", version=__version__, pid=os.getpid(), seconds=round(seconds, 3)
+        )
+
+    async def _in_time(self, work: Coroutine[Any, Any, None]) -> None:
+        limit = self.config.shutdown_timeout
+        try:
+            async with asyncio.timeout(limit if limit >= 0 else None):
+                await work
+        except TimeoutError:
+            self.log.warning("work was still going on when the engine stopped", seconds=limit)
 
     # ---- signals -----------------------------------------------------------------
 

@@ -128,14 +128,14 @@ class Paths:
     @property
     def volatile(self) -> tuple[Path, ...]:
         """All that an engine makes in its exec root."""
-        names = ("netns", "containers", "runtime", "exits", "attach", "lock")
+        names = ("netns", "containers", "runtime", "exits", "attach", "bin", "lock")
         return tuple(self.exec_root / name for name in names)
 
     @property
     def durable(self) -> tuple[Path, ...]:
         """All that an engine makes in its data root, the database last."""
         names = (
-            *("containers", "images", "volumes", "tmp", "lock"),
+            *("containers", "images", "volumes", "tmp", "runtimes.json", "lock"),
             *("palan.db-wal", "palan.db-shm", "palan.db"),
         )
         return tuple(self.data_root / name for name in names)
