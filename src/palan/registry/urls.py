@@ -43,7 +43,7 @@ def origin_of(url: str) -> Origin:
     if parts.scheme not in ("http", "https"):
         raise TransportError("unsupported protocol scheme: a URL must begin with http or https")
     host = parts.hostname or ""
-    if not _HOST.fullmatch(host):
+    if not _HOST.fullmatch(host) or parts.username is not None:
         raise TransportError("invalid character in host name")
     return Origin(parts.scheme, host, port or (443 if parts.scheme == "https" else 80))
 
@@ -63,7 +63,10 @@ def redirected(url: str, location: str, insecure: Callable[[str], bool]) -> tupl
     Raises:
         TransportError: it leads where we do not go.
     """
-    target = urljoin(url, quote(location, safe="!#$%&'()*+,/:;=?@[]~"))
+    try:
+        target = urljoin(url, quote(location, safe="!#$%&'()*+,/:;=?@[]~"))
+    except ValueError:
+        raise TransportError("invalid URL in a redirect") from None
     old, new = origin_of(url), origin_of(target)
     if new.scheme == "http" and new != old and not insecure(new.address):
         raise TransportError(f"refused to follow a redirect to {shown(target)}, without TLS")
