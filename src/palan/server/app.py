@@ -25,6 +25,9 @@ __all__ = ["EngineRooms", "Server", "serving"]
 _GRACE: Final = 5.0
 """Seconds for requests to be answered when the server stops."""
 
+_STREAM_GRACE: Final = 0.5
+"""Seconds for streams to end by themselves then; most of them would not for hours."""
+
 _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
 """A machine that vanished is noticed within two minutes."""
 
@@ -94,7 +97,11 @@ class Server:
             connection.stop()
         if left:
             ends = [asyncio.ensure_future(connection.wait_closed()) for connection in left]
-            await asyncio.wait(ends, timeout=grace)
+            short = min(grace, _STREAM_GRACE)
+            await asyncio.wait(ends, timeout=short)
+            for connection in left:
+                connection.interrupt()
+            await asyncio.wait(ends, timeout=grace - short)
             for connection in left:
                 connection.kill()
             await asyncio.wait(ends)

@@ -265,6 +265,11 @@ class Connection(asyncio.Protocol):
         if not self._busy and not self.lost:
             self._transport.close()
 
+    def interrupt(self) -> None:
+        """End now if it is a stream, which might go on for ever."""
+        if self._interruptible:
+            self.kill()
+
     def kill(self) -> None:
         """End now, whatever is being done."""
         self.stopping = True
