@@ -90,8 +90,7 @@ def connect(
         if proxy and secure:
             _tunnel(sock, origin, proxy)
         if secure:
-            sock = _secure(sock, origin, tls)
-            aborter.watch(sock)
+            sock = _secure(sock, origin, tls, aborter)
     except BaseException:
         sock.close()
         raise
@@ -110,6 +109,8 @@ def _dial(host: str, port: int, timeout: float, aborter: Aborter) -> socket.sock
             aborter.watch(sock)
             sock.settimeout(timeout)
             sock.connect(address)
+            # Again: shutting a socket down has no effect until it connects.
+            aborter.watch(sock)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             sock.close()
@@ -141,10 +142,17 @@ def _tunnel(sock: socket.socket, origin: Origin, proxy: Proxy) -> None:
 
 
 def _secure(
-    sock: socket.socket, origin: Origin, tls: Callable[[], ssl.SSLContext]
+    sock: socket.socket, origin: Origin, tls: Callable[[], ssl.SSLContext], aborter: Aborter
 ) -> socket.socket:
     try:
-        return tls().wrap_socket(sock, server_hostname=origin.host)
+        secure = tls().wrap_socket(sock, server_hostname=origin.host, do_handshake_on_connect=False)
+        # It is another socket than before, and shaking hands may take for ever.
+        aborter.watch(secure)
+        try:
+            secure.do_handshake()
+        except BaseException:
+            secure.close()
+            raise
     except TLSFilesError as error:
         raise TransportError(str(error)) from None
     except UnicodeError:
@@ -152,3 +160,4 @@ def _secure(
     except OSError as error:
         host = origin.host if origin.port == 443 else origin.address
         raise TransportError(tls_failure(error, host)) from None
+    return secure

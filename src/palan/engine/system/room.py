@@ -21,6 +21,7 @@ from palan.api.system import (
 from palan.engine.system.disk_usage import disk_usage
 from palan.engine.system.event_filters import event_test
 from palan.engine.system.info import info
+from palan.engine.system.login import login
 from palan.engine.system.version import version
 from palan.engine.timestamps import parse_time
 
@@ -73,8 +74,12 @@ class System:
         return await disk_usage(self._engine, request)
 
     async def auth(self, request: SystemAuth) -> AuthResponse:
-        """``POST /auth``."""
-        return await self._engine.registry_login(request.body)
+        """``POST /auth``.
+
+        Raises:
+            PalanError: the credentials are not good, or the registry cannot be asked.
+        """
+        return await login(self._engine, request.body)
 
     async def openapi(self, _request: SystemOpenAPI) -> dict[str, Any]:
         """``GET /openapi.json``."""
