@@ -139,10 +139,10 @@ def directory(name: str, **attributes: Any) -> tuple[tarfile.TarInfo, bytes]:
 
 
 def make_tar(
-    *members: tuple[tarfile.TarInfo, bytes], mode: str = "w", format: int = tarfile.PAX_FORMAT
+    *members: tuple[tarfile.TarInfo, bytes], mode: str = "w", style: int = tarfile.PAX_FORMAT
 ) -> bytes:
     output = io.BytesIO()
-    with tarfile.open(fileobj=output, mode=mode, format=format) as archive:  # type: ignore[call-overload] # the mode is a literal there
+    with tarfile.open(fileobj=output, mode=mode, format=style) as archive:  # type: ignore[call-overload] # the mode is a literal there
         for info, data in members:
             archive.addfile(info, io.BytesIO(data))
     return output.getvalue()

@@ -254,15 +254,15 @@ class Extractor:
         if path:
             directory = self._directory(parent)
             path = f"{directory}/{name}" if directory else name
+        elif entry.kind != Kind.DIRECTORY:
+            raise ArchiveError("the root of the archive is not a directory")
         kind = entry.kind
         try:
-            if kind == Kind.FILE:
+            if kind == Kind.DIRECTORY:
+                self._make_directory(path, entry)
+            elif kind == Kind.FILE:
                 self._clear(path, directory_wanted=False)
                 self._file(path, entry, content)
-            elif kind == Kind.DIRECTORY:
-                self._make_directory(path, entry)
-            elif not path:
-                raise ArchiveError("the root of the archive is not a directory")
             elif kind == Kind.SYMLINK:
                 self._clear(path, directory_wanted=False)
                 os.symlink(entry.linkname, self._at(path))
@@ -297,8 +297,6 @@ class Extractor:
             self._make_opaque(path)
 
     def _file(self, path: str, entry: Entry, content: Iterator[memoryview]) -> None:
-        if not path:
-            raise ArchiveError("the root of the archive is not a directory")
         self.size += entry.size
         self._watch_space(entry.stored)
         handle = os.open(self._at(path), _CREATE, 0o600)

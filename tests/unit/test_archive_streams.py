@@ -1,0 +1,139 @@
+"""Compressed streams, and trees made into archives."""
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import tarfile
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from palan.host.archive.extract import Extractor
+from palan.host.archive.headers import ArchiveError, Truncated
+from palan.host.archive.inflate import detect, inflated
+from palan.host.archive.reader import TarReader
+from palan.host.archive.tree import Packer
+
+
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+}
+
+
+def source(data, size=1000):
+    stream = io.BytesIO(data)
+    return lambda: stream.read(size)
+
+
+def read_all(read):
+    return b"".join(iter(read, b""))
+
+
+@pytest.mark.parametrize("name", list(COMPRESS))
+@settings(max_examples=30)
+@given(parts=st.lists(st.binary(max_size=3000), min_size=1, max_size=3), size=st.integers(1, 4000))
+def test_what_was_compressed_comes_back(name, parts, size):
+    data = b"".join(COMPRESS[name](part) for part in parts)  # several members are one stream
+    assert detect(data[:6]) == name
+    assert read_all(inflated(source(data, size), name)) == b"".join(parts)
+
+
+def test_a_bomb_comes_in_pieces():
+    data = gzip.compress(bytes(50 << 20))
+    read = inflated(source(data), "gzip")
+    assert max(len(piece) for piece in iter(read, b"")) <= 1 << 20
+
+
+@pytest.mark.parametrize("name", list(COMPRESS))
+def test_damage_and_ends_are_noticed(name):
+    data = COMPRESS[name](os.urandom(5000))
+    with pytest.raises(Truncated):
+        read_all(inflated(source(data[:-100]), name))
+    with pytest.raises(ArchiveError):
+        read_all(inflated(source(data[:20] + b"\xff" * 500 + data[520:]), name))
+
+
+def test_padding_after_gzip_is_ignored():
+    data = gzip.compress(b"text") + bytes(512)
+    assert read_all(inflated(source(data), "gzip")) == b"text"
+
+
+def test_plain_data_is_passed_on():
+    assert detect(b"file.txt") == ""
+    assert detect(b"") == ""
+    assert read_all(inflated(source(b"abc"), "")) == b"abc"
+
+
+# ---- trees -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tree(tmp_path):
+    root = tmp_path / "tree"
+    root.mkdir()
+    (root / "dir").mkdir(mode=0o751)
+    (root / "dir" / "file").write_bytes(b"x" * 1000)
+    (root / "dir" / ("long" * 60)).write_bytes(b"y")
+    (root / "a").hardlink_to(root / "dir" / "file")
+    (root / "link").symlink_to("/nowhere")
+    os.mkfifo(root / "fifo")
+    os.utime(root / "dir" / "file", ns=(10**18 + 5, 10**18 + 5))
+    return root
+
+
+def members(data):
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        return {info.name: info for info in archive.getmembers()}
+
+
+def test_a_tree_becomes_an_archive(tree):
+    found = members(b"".join(Packer(str(tree)).pieces()))
+    assert list(found) == ["a", "dir", "dir/file", "dir/" + "long" * 60, "fifo", "link"]
+    assert found["dir/file"].islnk()
+    assert found["dir/file"].linkname == "a"
+    assert found["link"].linkname == "/nowhere"
+    assert found["fifo"].isfifo()
+    assert found["a"].size == 1000
+
+
+def test_a_prefix_names_the_tree_itself(tree):
+    packer = Packer(str(tree), prefix="top", exclude=("dir",))
+    assert set(members(b"".join(packer.pieces()))) == {"top", "top/a", "top/fifo", "top/link"}
+
+
+def test_one_file_is_an_archive_of_one_entry(tree):
+    packer = Packer(str(tree / "link"), prefix="renamed")
+    [info] = members(b"".join(packer.pieces())).values()
+    assert (info.name, info.issym()) == ("renamed", True)
+
+
+def test_what_is_packed_unpacks_to_the_same(tree, tmp_path):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    data = b"".join(Packer(str(tree), nanoseconds=True).pieces())
+    extractor = Extractor(str(copy))
+    extractor.unpack(TarReader(source(data)))
+    for path in tree.rglob("*"):
+        ours, theirs = path.lstat(), (copy / path.relative_to(tree)).lstat()
+        assert (ours.st_mode, ours.st_nlink, ours.st_mtime_ns) == (
+            theirs.st_mode,
+            theirs.st_nlink,
+            theirs.st_mtime_ns,
+        )
+    assert (copy / "a").read_bytes() == b"x" * 1000
+
+
+def test_overlay_removals_become_whiteouts(tmp_path):
+    os.mknod(tmp_path / "gone", 0o020000, 0)
+    (tmp_path / "dir").mkdir()
+    os.setxattr(tmp_path / "dir", "user.overlay.opaque", b"y")
+    packer = Packer(str(tmp_path), whiteouts=True, opaque_xattr="user.overlay.opaque")
+    found = members(b"".join(packer.pieces()))
+    assert list(found) == ["dir", "dir/.wh..wh..opq", ".wh.gone"]
+    assert not found["dir"].pax_headers
