@@ -204,11 +204,16 @@ async def test_errors_come_before_the_handshake(tmp_path):
 @pytest.mark.parametrize("without", range(len(HEADERS)))
 async def test_requests_for_no_websocket(tmp_path, without):
     headers = [header for n, header in enumerate(HEADERS) if n != without]
+    session = Session(stays=True)
+
+    async def attach_websocket(_request):
+        return session
+
     path = tmp_path / "s"
-    engine = rooms(pending=["containers.none"], containers={"attach_websocket": None})
-    engine.containers.attach_websocket = lambda _request: None
+    engine = rooms(containers={"attach_websocket": attach_websocket})
     async with served(engine, containers, path), connected(path) as client:
         await client.request("GET", "/containers/1/attach/ws", *headers)
         assert await client.reader.read() == (
             b"HTTP/1.1 400 Bad Request\r\n\r\nnot websocket protocol"
         )
+    assert session.closed.is_set()

@@ -46,10 +46,10 @@ if TYPE_CHECKING:
     from palan.server.dispatch import Call
 
 
-__all__ = ["ATTACH", "ATTACH_WEBSOCKET", "refuse_attach", "send"]
+__all__ = ["ATTACH", "refuse_attach", "send"]
 
 ATTACH: Final = "containers.attach"
-ATTACH_WEBSOCKET: Final = "containers.attach_websocket"
+_ATTACH_WEBSOCKET: Final = "containers.attach_websocket"
 
 _EVENTS: Final = "system.events"
 _LINES_SINCE: Final = Version(1, 52)
@@ -294,7 +294,7 @@ async def _send_session(call: "Call", session: Session | None) -> None:
     if session is None:
         # Detached: there is nothing to connect to.
         await exchange.respond(HTTPStatus.OK, call.header_lines())
-    elif call.operation == ATTACH_WEBSOCKET:
+    elif call.operation == _ATTACH_WEBSOCKET:
         await serve_websocket(exchange, session, call.version)
     else:
         # dockerd's attach has taken over the connection before it set any header.

@@ -23,7 +23,6 @@ from palan.server.connection import ClientGone
 from palan.server.exchange import Exchange
 from palan.server.http1 import ProtocolError
 from palan.server.routing import BadTarget, Found, Redirect, Router, split_target
-from palan.server.websocket import accepts, refuse
 
 
 __all__ = ["Call", "Dispatcher", "Operation"]
@@ -156,9 +155,6 @@ class Dispatcher:
                 raise NotYetImplemented(  # noqa: TRY301 - answered as any other error
                     f"{endpoint} is not implemented by this engine yet"
                 )
-            if call.operation == answers.ATTACH_WEBSOCKET and not accepts(call.exchange.head):
-                await refuse(call.exchange)
-                return
             request = await self._request(call, parameters, query)
             result = await method(request)
             if isinstance(result, WithHeaders):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from wsproto.events import Event
 
 
-__all__ = ["accepts", "refuse", "serve_websocket"]
+__all__ = ["serve_websocket"]
 
 _KEY_SUFFIX: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """RFC 6455, section 1.3."""
@@ -34,7 +34,24 @@ _BINARY_SINCE: Final = Version(1, 28)
 _REFUSAL: Final = b"HTTP/1.1 400 Bad Request\r\n\r\nnot websocket protocol"
 
 
-def accepts(head: RequestHead) -> bool:
+async def serve_websocket(exchange: Exchange, session: Session, version: Version) -> None:
+    """Make a WebSocket of the connection and join it with a session.
+
+    A request that is for no WebSocket is answered as bare as dockerd does.
+    """
+    try:
+        if not _accepts(exchange.head):
+            stream = await exchange.hijack(400)
+            await stream.write(_REFUSAL)
+            return
+        stream = await exchange.hijack(101)
+        await stream.write(_handshake(exchange.head))
+        await _Bridge(stream, session, binary=version >= _BINARY_SINCE).run()
+    finally:
+        await session.close()
+
+
+def _accepts(head: RequestHead) -> bool:
     """Whether a request asks for a WebSocket that we can speak."""
     headers = head.headers
     return (
@@ -43,22 +60,6 @@ def accepts(head: RequestHead) -> bool:
         and headers.get("sec-websocket-version") == "13"
         and bool(headers.get("sec-websocket-key"))
     )
-
-
-async def refuse(exchange: Exchange) -> None:
-    """Answer a request that is for no WebSocket, as bare as dockerd does."""
-    stream = await exchange.hijack(400)
-    await stream.write(_REFUSAL)
-
-
-async def serve_websocket(exchange: Exchange, session: Session, version: Version) -> None:
-    """Make a WebSocket of the connection and join it with a session."""
-    try:
-        stream = await exchange.hijack(101)
-        await stream.write(_handshake(exchange.head))
-        await _Bridge(stream, session, binary=version >= _BINARY_SINCE).run()
-    finally:
-        await session.close()
 
 
 def _handshake(head: RequestHead) -> bytes:
