@@ -9,10 +9,24 @@ import socket
 from typing import Final
 
 
-__all__ = ["listen_fds", "sd_notify"]
+__all__ = ["keep_to_ourselves", "listen_fds", "sd_notify"]
 
 _FIRST_FD: Final = 3
+_NOTIFY_SOCKET: Final = "NOTIFY_SOCKET"
 _VARIABLES: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+
+
+_kept: dict[str, str] = {}
+
+
+def keep_to_ourselves() -> None:
+    """Take the address of the service manager out of the environment.
+
+    An OCI runtime that finds it believes that its *container* shall say when it is
+    ready, and waits for that.
+    """
+    if _NOTIFY_SOCKET in os.environ:
+        _kept[_NOTIFY_SOCKET] = os.environ.pop(_NOTIFY_SOCKET)
 
 
 def sd_notify(state: str) -> bool:
@@ -24,7 +38,7 @@ def sd_notify(state: str) -> bool:
     Returns:
         False when nobody wants to know, or nobody listens any more.
     """
-    address = os.environ.get("NOTIFY_SOCKET", "")
+    address = os.environ.get(_NOTIFY_SOCKET) or _kept.get(_NOTIFY_SOCKET, "")
     if not address.startswith(("/", "@")):
         return False
     if address.startswith("@"):
