@@ -23,6 +23,7 @@ from palan.engine.images import Images
 from palan.engine.networks import SCHEMA as NETWORKS
 from palan.engine.networks import Networks
 from palan.engine.pending import PENDING
+from palan.engine.plugins import Plugins
 from palan.engine.runtimes import Runtimes
 from palan.engine.system import System
 from palan.engine.volumes import SCHEMA as VOLUMES
@@ -63,6 +64,7 @@ class Engine:
         self.networks = Networks(self)
         self.containers = Containers(self)
         self.exec = Execs(self)
+        self.plugins = Plugins()
         self.system = System(self)
         # Mounts below the exec root reach the mount namespaces of conmon and back, so
         # that an unmount here is one there.
