@@ -1,0 +1,199 @@
+"""Platforms, patterns, documents and times of images."""
+
+import fnmatch
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from palan.api.errors import InvalidParameter
+from palan.engine.images.describe import created_seconds, rfc3339
+from palan.engine.images.formats import ImageSpec, Index, Manifest, chain_ids, decode, encode
+from palan.engine.images.listing import glob, matches_reference
+from palan.engine.images.platform import Platform, parse_json, parse_specifier
+from palan.store.images import NameRecord
+
+
+A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+
+
+# ---- platforms ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "platform"),
+    [
+        ("linux/amd64", "linux/amd64"),
+        ("linux/x86_64", "linux/amd64"),
+        ("linux/aarch64", "linux/arm64"),
+        ("linux/arm64/v8", "linux/arm64"),
+        ("linux/armhf", "linux/arm/v7"),
+        ("arm/v6", "linux/arm/v6"),
+        ("amd64", "linux/amd64"),
+        ("windows/amd64", "windows/amd64"),
+    ],
+)
+def test_platforms_are_read(text, platform):
+    assert str(parse_specifier(text)) == platform
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a/b/c/d", '"a/b/c/d": cannot parse platform specifier: invalid argument'),
+        ("bogus", '"bogus": unknown operating system or architecture: invalid argument'),
+        ("linux/ ", '" " is an invalid component'),
+    ],
+)
+def test_what_is_no_platform_is_refused(text, message):
+    with pytest.raises(InvalidParameter) as caught:
+        parse_specifier(text)
+    assert caught.value.message.startswith(message)
+
+
+def test_platforms_come_as_json_too():
+    assert parse_json('{"os":"linux","architecture":"arm","variant":"v7"}') == Platform(
+        "linux", "arm", "v7"
+    )
+    with pytest.raises(InvalidParameter) as caught:
+        parse_json("linux")
+    assert caught.value.message == (
+        "failed to parse platform: invalid character 'l' looking for beginning of value"
+    )
+    for text in ("", "[]", "1", '{"os":1,"architecture":"x"}', '{"os":"linux"}', "[" * 10000):
+        with pytest.raises(InvalidParameter):
+            parse_json(text)
+
+
+def test_the_best_platform_wins():
+    wanted = Platform("linux", "arm", "v7")
+    ranks = [Platform("linux", "arm", v).rank(wanted) for v in ("v7", "", "v6", "v5", "v8")]
+    assert ranks == [0, 0, 1, 2, None]
+    assert Platform("linux", "amd64").rank(Platform("linux", "amd64", "v3")) == 1
+    assert Platform("linux", "amd64", "v3").rank(Platform("linux", "amd64")) is None
+    assert Platform("windows", "amd64").rank(Platform("linux", "amd64")) is None
+
+
+# ---- patterns ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "matches"),
+    [
+        ("rec/*", "rec/base:1", True),
+        ("rec/*", "rec/base/x", False),
+        ("rec/tagged:o*", "rec/tagged:one", True),
+        ("re?/base", "rec/base", True),
+        ("re?/base", "re//base", False),
+        ("re[a-d]/base", "rec/base", True),
+        ("re[^a-d]/base", "rec/base", False),
+        (r"re\*", "re*", True),
+        (r"re\*", "rec", False),
+    ],
+)
+def test_patterns_are_those_of_go(pattern, text, matches):
+    compiled = glob(pattern)
+    assert compiled is not None
+    assert bool(compiled.fullmatch(text)) == matches
+
+
+@pytest.mark.parametrize("pattern", ["[bad", "[]a]", "a\\", "[z-a]"])
+def test_malformed_patterns_match_nothing(pattern):
+    assert glob(pattern) is None
+
+
+@given(st.text("ab*?", max_size=10), st.text("ab", max_size=10))
+def test_simple_patterns_are_those_of_the_shell(pattern, text):
+    compiled = glob(pattern)
+    assert compiled is not None
+    assert bool(compiled.fullmatch(text)) == fnmatch.fnmatchcase(text, pattern)
+
+
+@given(st.text(max_size=20))
+def test_any_pattern_is_compiled_or_refused(pattern):
+    glob(pattern)
+
+
+def test_a_reference_matches_with_and_without_its_tag():
+    name = NameRecord("docker.io/library/busybox:1", A, 0)
+    assert matches_reference(name, ["busybox"])
+    assert matches_reference(name, ["[bad", "busybox:*"])
+    assert not matches_reference(name, ["busybox:2", "docker.io/*"])
+
+
+# ---- documents ---------------------------------------------------------------------
+
+
+def test_documents_are_read_as_kindly_as_go_does():
+    spec = decode(
+        b'{"config":{"Env":null,"Cmd":"sh","Volumes":{"/a":{}},"Unknown":1,"Healthcheck":null},'
+        b'"rootfs":{"type":"layers","diff_ids":null},"history":null,"more":[null]}',
+        ImageSpec,
+        "image configuration",
+    )
+    assert spec.config is not None
+    assert (spec.config.cmd, spec.config.env) == (["sh"], [])
+    assert spec.rootfs.diff_ids == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{", b"[]", b"{}", b'{"rootfs":1}', b"\xff", b"[" * 100_000, b'{"rootfs":{},"os":1}'],
+)
+def test_what_is_no_configuration_is_refused(data):
+    with pytest.raises(InvalidParameter, match="invalid image configuration"):
+        decode(data, ImageSpec, "image configuration")
+
+
+def test_a_manifest_is_written_as_it_is_read():
+    data = (
+        b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",'
+        b'"config":{"mediaType":"a","digest":"%s","size":1},'
+        b'"layers":[{"mediaType":"b","digest":"%s","size":2}]}'
+    ) % (A.encode(), B.encode())
+    assert encode(decode(data, Manifest, "manifest")) == data
+
+
+def test_descriptors_may_say_their_platform():
+    index = decode(
+        b'{"manifests":[{"digest":"x","size":1,"platform":{"os":"linux","architecture":"arm64",'
+        b'"variant":"v8","os.version":"1"}},{"digest":"y","size":2}]}',
+        Index,
+        "index",
+    )
+    assert [str(d.as_platform()) for d in index.manifests] == ["linux/arm64", "None"]
+
+
+def test_chain_ids_are_as_the_specification_says():
+    import hashlib
+
+    expected = "sha256:" + hashlib.sha256(f"{A} {B}".encode()).hexdigest()
+    assert chain_ids([A, B]) == [A, expected]
+    assert chain_ids([]) == []
+    with pytest.raises(InvalidParameter):
+        chain_ids(["sha256:x"])
+
+
+# ---- times -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2026-11-23T09:29:48.752495531Z", 1795426188),
+        ("2026-11-23T10:29:48+01:00", 1795426188),
+        ("1970-01-01T00:00:00Z", 0),
+        ("0001-01-01T00:00:00Z", -62135596800),
+        ("", 0),
+        ("yesterday", 0),
+        ("2026-13-45T99:99:99Z", 0),
+    ],
+)
+def test_times_of_documents_are_read(text, seconds):
+    assert created_seconds(text) == seconds
+
+
+def test_times_are_written_as_go_writes_them():
+    assert rfc3339(1795426188752495531) == "2026-11-23T09:29:48.752495531Z"
+    assert rfc3339(1795426188700000000) == "2026-11-23T09:29:48.7Z"
+    assert rfc3339(1795426188000000000) == "2026-11-23T09:29:48Z"
