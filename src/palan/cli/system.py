@@ -3,14 +3,21 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Final
 
 from palan.cli.exclusive import InUseError, hold
 from palan.engine.config_load import ConfigError, load_config
+from palan.engine.paths import Paths
 
 
 __all__ = ["system"]
+
+_STOPPING: Final = 2.0
+"""Seconds in which an engine that has nothing to finish is gone."""
 
 
 def system(arguments: Sequence[str]) -> int:
@@ -57,11 +64,27 @@ def _reset(flags: dict[str, list[str]], config_file: Path | None, *, ask: bool) 
         raise ConfigError("this needs root")
     for root in (paths.data_root, paths.exec_root):
         root.mkdir(mode=0o711, parents=True, exist_ok=True)
-    with hold(paths):
-        if ask and not _confirmed(paths.data_root):
-            return 1
+    if ask and not _confirmed(paths.data_root):
+        return 1
+    with _hold_soon(paths):
         reset(config)
     return 0
+
+
+@contextmanager
+def _hold_soon(paths: Paths) -> Iterator[None]:
+    """Hold the roots, also when an engine that was told to stop is still about to."""
+    deadline = time.monotonic() + _STOPPING
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(hold(paths))
+                break
+            except InUseError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.05)
+        yield
 
 
 def _confirmed(data_root: Path) -> bool:
