@@ -272,6 +272,14 @@ def test_create_publishes_ports_without_places_anywhere_below_1_52():
     assert created("1.52", body) == body
 
 
+def test_create_takes_a_string_for_one_word_below_1_52():
+    body = {"Cmd": "echo hi", "Entrypoint": "/run", "Shell": ["/bin/sh"]}
+    assert created("1.51", body) == {
+        "Cmd": ["echo hi"], "Entrypoint": ["/run"], "Shell": ["/bin/sh"]
+    }  # fmt: skip
+    assert created("1.52", body) == body
+
+
 def test_create_does_not_warn_of_volume_drivers_below_1_48():
     warning = (
         "WARNING: the container-wide volume-driver configuration is ignored for volumes "
@@ -456,6 +464,11 @@ def test_inspect_shows_a_graph_driver_below_1_52():
     assert "Storage" not in shown
     own = {"Name": "overlay2", "Data": {"UpperDir": "/x"}}
     assert inspected("1.51", GraphDriver=own)["GraphDriver"] == own
+    both = inspected(
+        "1.51", GraphDriver=own, Storage={"RootFS": {"Snapshot": {"Name": "overlay2"}}}
+    )
+    assert both["GraphDriver"] == own
+    assert "Storage" not in both
 
 
 def test_wait_answers_nothing_on_errors_below_1_34():

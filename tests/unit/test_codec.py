@@ -39,7 +39,7 @@ class Body(Message):
     inner: Inner = msgspec.field(default_factory=Inner)
     inners: list[Inner] = msgspec.field(default_factory=list)
     words: list[str] | None = None
-    command: Annotated[list[str] | None, "strslice"] = None
+    command: Annotated[list[str] | None, "a mark"] = None
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     ports: dict[str, dict[str, Any]] | None = None
     size: tuple[int, int] = (0, 0)
@@ -263,7 +263,7 @@ def test_unknown_keys_are_ignored():
 
 def test_nested_values():
     body = read(
-        Inner={"More": {"Number": 1}}, Inners=[{"Name": "a"}, None], Command="run me",
+        Inner={"More": {"Number": 1}}, Inners=[{"Name": "a"}, None], Command=["run me"],
         Ports={"80/tcp": {}, "90": None}, Size=[1], Data="aGk=", Words=[], Ratio=2,
         Either=["x"], Color="red", Kind="b", Small=10, Anything={"a": [1]},
     )  # fmt: skip
@@ -467,3 +467,55 @@ def test_all_requests_of_the_contract_can_be_made():
             version=NEWEST,
         )
         assert isinstance(request, endpoint.request)
+
+
+# ---- dockerd's names in messages ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "message"),
+    [
+        ("containers.create", b"[]", "array into Go value of type container.CreateRequest"),
+        (
+            "containers.create", b'{"HostConfig": []}',
+            "array into Go struct field .HostConfig of type container.HostConfig",
+        ),
+        (
+            "containers.create", b'{"StopTimeout": 1.5}',
+            "number 1.5 into Go struct field .StopTimeout of type int",
+        ),
+        (
+            "containers.create", b'{"ExposedPorts": ["80"]}',
+            "array into Go struct field .ExposedPorts of type map[network.Port]struct {}",
+        ),
+        (
+            "containers.create", b'{"Cmd": "true"}',
+            "string into Go struct field .Cmd of type []string",
+        ),
+        (
+            "exec.create", b'{"Cmd": "true"}',
+            "string into Go struct field ExecCreateRequest.Cmd of type []string",
+        ),
+        (
+            "networks.create", b'{"IPAM": []}',
+            "array into Go struct field CreateRequest.IPAM of type network.IPAM",
+        ),
+        (
+            "secrets.create", b'{"Data": "-"}',
+            """string into Go struct field SecretSpec.Data of type []uint8: illegal base64 data\
+ at input byte 0""",
+        ),
+    ],
+)  # fmt: skip
+def test_messages_have_the_names_that_dockerd_gives_things(operation, body, message):
+    endpoint = next(e for e in endpoints() if f"{e.group}.{e.operation}" == operation)
+    with pytest.raises(InvalidParameter) as raised:
+        decode_request(
+            endpoint,
+            path=dict.fromkeys(endpoint.path_parameters, "x"),
+            query={},
+            headers={"content-type": "application/json"},
+            body=body,
+            version=NEWEST,
+        )
+    assert raised.value.message == f"invalid JSON: json: cannot unmarshal {message}"

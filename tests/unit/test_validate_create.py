@@ -3,6 +3,7 @@
 import ipaddress
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from palan.api.containers import (
@@ -587,3 +588,15 @@ def test_sizes():
     for text in ("", "lots", "-1", "1ib", "1mm", "1 000"):
         with pytest.raises(ValueError, match=r"^invalid size: "):
             parse_size(text)
+
+
+def test_adapt_forgets_what_inspect_leaves_out_when_it_is_empty():
+    own = HostConfig(
+        annotations={}, kernel_memory=0, mounts=[], storage_opt={}, sysctls={}, tmpfs={}, init=False
+    )
+    adapt_host_config(own, Defaults())
+    shown = msgspec.to_builtins(own)
+    assert not {
+        "Annotations", "KernelMemory", "Mounts", "StorageOpt", "Sysctls", "Tmpfs"
+    } & shown.keys()  # fmt: skip
+    assert shown["Init"] is False

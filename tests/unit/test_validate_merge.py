@@ -82,3 +82,10 @@ def test_there_must_be_a_command():
             merge_config(ContainerConfig(), image)
     with pytest.raises(InvalidParameter, match=r"^no command specified$"):
         merge_config(ContainerConfig(entrypoint=[""]), IMAGE)
+
+
+def test_what_is_empty_is_as_if_it_were_absent():
+    own = ContainerConfig(
+        cmd=["a"], args_escaped=False, network_disabled=False, on_build=[], stop_signal="", shell=[]
+    )
+    assert merge_config(own, ContainerConfig(entrypoint=[])) == ContainerConfig(cmd=["a"])

@@ -4,7 +4,7 @@
 inspect answers, so absent, empty and null are told apart as dockerd answers them.
 """
 
-from typing import Annotated, Any
+from typing import Any
 
 from msgspec import field
 
@@ -13,9 +13,8 @@ from palan.api._base import UNSET, Message, Unset
 
 __all__ = ["ContainerConfig", "EmptyObject", "HealthConfig", "StrSlice"]
 
-StrSlice = Annotated[list[str] | None, "strslice"]
-"""A command line.  In requests a plain string is accepted too and means one word;
-the codec recognises the mark ``"strslice"`` and makes it a list."""
+StrSlice = list[str] | None
+"""A command line.  Below 1.52, requests may give a plain string, which means one word."""
 
 EmptyObject = dict[str, Any]
 """The values of Go's sets: always ``{}``.  Requests may give null."""
@@ -83,5 +82,5 @@ class ContainerConfig(Message):
     stop_timeout: int | Unset = UNSET
     """Seconds from the stop signal to SIGKILL; -1 waits for ever."""
 
-    shell: Annotated[list[str] | Unset, "strslice"] = UNSET
+    shell: list[str] | Unset = UNSET
     """What runs the shell forms of CMD, ENTRYPOINT, RUN and health checks."""

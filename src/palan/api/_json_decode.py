@@ -24,12 +24,31 @@ from palan.api.errors import InvalidParameter
 __all__ = ["Decoder", "decoder", "parse_json", "zero"]
 
 Decoder = Callable[[Any, str], Any]
-"""Makes a value of what was read; the path says where it stood, such as ``.HostConfig.Binds``."""
+"""Makes a value of what was read; the path says where it stood, such as ``.HostConfig.Binds``.
+
+What is before the first dot is the name of the outermost struct, as Go has it in messages.
+"""
 
 _MAX_DEPTH: Final = 64
 """Of values that are passed through as they are; nothing in the API is nearly as deep."""
 
 _INT64: Final = range(-(2**63), 2**63)
+
+_GO_STRUCTS: Final[Mapping[str, str]] = {
+    "ContainerCreateBody": "container.CreateRequest",
+    "ExecConfig": "container.ExecCreateRequest",
+    "ExecStartConfig": "container.ExecStartRequest",
+    "HostConfig": "container.HostConfig",
+    "IPAM": "network.IPAM",
+    "NetworkCreateRequest": "network.CreateRequest",
+}
+"""What dockerd calls structs that have another name in the API's description."""
+
+_GO_FIELDS: Final[Mapping[str, str]] = {
+    ".ExposedPorts": "map[network.Port]struct {}",
+    ".StopTimeout": "int",
+}
+"""What Go calls the types of fields where that cannot be told from ours."""
 
 _NOT_BASE64: Final = re.compile(r"[^A-Za-z0-9+/\r\n]")
 
@@ -109,9 +128,10 @@ def _refuse(value: Any, path: str, kind: Any, why: str = "") -> InvalidParameter
     name = _json_name(value)
     if name == "number" and kind in (int, float):
         name = f"number {value}"
-    where = f"struct field {path}" if path else "value"
+    where = f"struct field {path}" if "." in path else "value"
+    go_type = _GO_FIELDS.get(path) or _go_name(kind)
     return InvalidParameter(
-        f"invalid JSON: json: cannot unmarshal {name} into Go {where} of type {_go_name(kind)}{why}"
+        f"invalid JSON: json: cannot unmarshal {name} into Go {where} of type {go_type}{why}"
     )
 
 
@@ -136,7 +156,8 @@ def _go_name(kind: Any) -> str:
     if origin in (dict, Mapping):
         return "struct {}" if arguments[1] is Any else f"map[string]{_go_name(arguments[1])}"
     names = {str: "string", int: "int64", float: "float64", bytes: "[]uint8", Any: "any"}
-    return names.get(kind) or str(getattr(kind, "__name__", kind))
+    name = str(getattr(kind, "__name__", kind))
+    return names.get(kind) or _GO_STRUCTS.get(name, name)
 
 
 def _string(value: Any, path: str) -> str:
@@ -203,14 +224,7 @@ def _annotated(kind: Any) -> Decoder:
     inner, *marks = get_args(kind)
     if any(isinstance(mark, msgspec.Meta) for mark in marks):
         return _converted(kind)
-    decode = decoder(inner)
-    if "strslice" not in marks:
-        return decode
-
-    def command_line(value: Any, path: str) -> Any:
-        return decode([value] if isinstance(value, str) else value, path)
-
-    return command_line
+    return decoder(inner)
 
 
 def _union(members: tuple[Any, ...]) -> Decoder:

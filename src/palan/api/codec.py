@@ -31,6 +31,15 @@ _BODY_NEEDED: Final = {"containers.create", "system.auth"}
 _BODY_PREFIX: Final[Mapping[str, str]] = {"system.auth": "invalid X-Registry-Auth header: "}
 """dockerd reads the body of ``/auth`` with the code that reads the header, and says so."""
 
+_BODY_STRUCT: Final[Mapping[str, str]] = {
+    "configs.create": "ConfigSpec",
+    "exec.create": "ExecCreateRequest",
+    "exec.start": "ExecStartRequest",
+    "networks.create": "CreateRequest",
+    "secrets.create": "SecretSpec",
+}
+"""What dockerd calls the struct of a body, where its messages name it."""
+
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 """Maps with their keys in order, as Go writes them."""
 
@@ -254,7 +263,7 @@ def _read_body(
             given["body"] = zero(plan.body_type)
         return
     try:
-        given["body"] = decode(document, "")
+        given["body"] = decode(document, _BODY_STRUCT.get(plan.operation, ""))
     except InvalidParameter as error:
         raise InvalidParameter(prefix + error.message) from None
 

@@ -56,7 +56,7 @@ class ExecStartConfig(Message):
     """Do not stay connected to its streams."""
 
     tty: bool = False
-    """Only says how the client reads the stream; what counts was said at create."""
+    """Send output as it is, not in frames; whether there is a TTY was said at create."""
 
     console_size: tuple[int, int] | None = None
     """Height and width of the TTY."""

@@ -21,7 +21,7 @@ from palan.api.version import Version
 from palan.server import answers
 from palan.server.connection import ClientGone
 from palan.server.exchange import Exchange
-from palan.server.http1 import ProtocolError
+from palan.server.http1 import ProtocolError, RequestHead
 from palan.server.routing import BadTarget, Found, Redirect, Router, split_target
 
 
@@ -35,6 +35,10 @@ _MAX_JSON: Final = 16 * 2**20
 
 _PLAIN_TEXT_BELOW: Final = Version(1, 24)
 """Clients that old could not read errors in JSON."""
+
+_START: Final = "containers.start"
+_SHORT_BODY: Final = 7
+"""Bytes; what is no longer (``null``, ``{}``) can't be the host configuration of old clients."""
 
 _NOT_FOUND: Final = b'{"message":"page not found"}\n'
 _JSON: Final = ("Content-Type", "application/json")
@@ -179,6 +183,11 @@ class Dispatcher:
             body = call.exchange.body()
         elif kind == BodyKind.JSON and call.exchange.head.has_body:
             body = await call.exchange.read_body(_MAX_JSON)
+        elif call.operation == _START and _is_long(call.exchange.head):
+            raise InvalidParameter(
+                "starting container with non-empty request body was deprecated since API v1.22"
+                " and removed in v1.24"
+            )
         return decode_request(
             call.endpoint,
             path=parameters,
@@ -203,6 +212,11 @@ class Dispatcher:
                 call.header_lines({"Content-Type": "application/json"}),
                 _error_body(error.message),
             )
+
+
+def _is_long(head: RequestHead) -> bool:
+    length = head.content_length
+    return length is None or length > _SHORT_BODY
 
 
 def _error_body(message: str) -> bytes:

@@ -212,6 +212,14 @@ def _mac_address_until_1_52(call: Call) -> None:
     call.notices.append(_MAC_ADDRESS_NOTICE)
 
 
+def _words(call: Call) -> None:
+    """1.52 came with an engine that takes lists only; before, a string was one word."""
+    if isinstance(call.body, dict):
+        for name in ("Cmd", "Entrypoint", "Shell"):
+            if isinstance(call.body.get(name), str):
+                call.body[name] = [call.body[name]]
+
+
 def _empty_port_bindings(call: Call) -> None:
     """1.52 warns of ports that are to be published nowhere; below, they meant any port."""
     bindings = child(_host_config(call), "PortBindings") or {}
@@ -247,6 +255,7 @@ CHANGES = (
     Change(Version(1, 48), _OPERATION, lift=_until_1_48),
     Change(Version(1, 48), _OPERATION, lift=_interface_sysctls),
     Change(Version(1, 48), _OPERATION, lower=_no_volume_driver_warning),
+    Change(Version(1, 52), (*_OPERATION, "images.commit"), lift=_words),
     Change(Version(1, 52), _OPERATION, lift=_mac_address_until_1_52),
     Change(Version(1, 52), _OPERATION, lift=_empty_port_bindings),
 )

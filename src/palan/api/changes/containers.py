@@ -77,9 +77,9 @@ def _mac_address_in_config(result: Any) -> Any:
 def _graph_driver(result: Any) -> Any:
     """1.52 has ``Storage`` where ``GraphDriver`` was."""
     snapshot = child(result, "Storage", "RootFS", "Snapshot")
-    if snapshot is not None and "GraphDriver" not in result:
+    if snapshot is not None:
         del result["Storage"]
-        result["GraphDriver"] = {"Name": snapshot.get("Name", ""), "Data": None}
+        result.setdefault("GraphDriver", {"Name": snapshot.get("Name", ""), "Data": None})
     return result
 
 

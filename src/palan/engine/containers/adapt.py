@@ -2,13 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
+from palan.api import UNSET
 from palan.api.containers import ContainerConfig, HostConfig
 from palan.engine.oci.mounts import DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS
 from palan.engine.oci.security_options import parse_security_options
 
 
 __all__ = ["Defaults", "adapt_host_config", "default_hostname"]
+
+_LEFT_OUT_WHEN_EMPTY: Final = (
+    "annotations", "kernel_memory", "kernel_memory_tcp", "mounts", "storage_opt", "sysctls",
+    "tmpfs",
+)  # fmt: skip
+"""What inspect does not show when it is empty, however that was said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +65,9 @@ def adapt_host_config(host_config: HostConfig, defaults: Defaults) -> None:
         host_config.cgroupns_mode = _cgroupns_mode(host_config, defaults)
     if host_config.oom_kill_disable is None and not defaults.unified:
         host_config.oom_kill_disable = False
+    for name in _LEFT_OUT_WHEN_EMPTY:
+        if not getattr(host_config, name):
+            setattr(host_config, name, UNSET)
     _adapt_log(host_config, defaults)
     _adapt_paths(host_config, defaults)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from palan.api import UNSET
 from palan.api.containers import (
     ContainerConfig,
     ContainerCreate,
@@ -28,7 +29,9 @@ from palan.engine.containers.mounts import resolve_mounts
 from palan.engine.containers.naming import check_name, generate_id, generate_name
 from palan.engine.containers.record import ContainerRecord
 from palan.engine.containers.validate import validate_create
+from palan.engine.containers.validate_network import parse_link
 from palan.engine.images.image import Image
+from palan.engine.images.platform import parse_specifier
 
 
 if TYPE_CHECKING:
@@ -54,10 +57,13 @@ async def create(engine: "Engine", request: ContainerCreate) -> ContainerCreateR
     host_config = body.host_config or HostConfig()
     networking = body.networking_config
     config = _config(body)
+    # Since 1.52 an address belongs to an endpoint; older requests were lifted to that.
+    config.mac_address = UNSET
+    _check_links(engine, host_config)
     warnings = validate_create(config, host_config, networking, engine.runtimes.create_facts())
     image = engine.images.resolve(config.image)
     if request.platform:
-        _check_platform(image, request.platform, config.image)
+        image = _image_for(engine, config.image, request.platform)
     config = merge_config(config, _image_config(image))
     adapt_host_config(host_config, _defaults(engine))
     _check_references(engine, host_config)
@@ -100,18 +106,22 @@ def _image_config(image: Image) -> ContainerConfig:
     })  # fmt: skip
 
 
-def _check_platform(image: Image, wanted: str, reference: str) -> None:
-    system, _, rest = wanted.partition("/")
-    architecture, _, variant = rest.partition("/")
-    if (
-        system != image.os
-        or (architecture and architecture != image.architecture)
-        or (variant and image.variant and variant != image.variant)
-    ):
-        raise NotFound(
-            f"image with reference {reference} was found but its platform"
-            f" ({image.os}/{image.architecture}) does not match the specified platform ({wanted})"
-        )
+def _check_links(engine: "Engine", host_config: HostConfig) -> None:
+    """Whatever becomes of links: they must be to containers that are there."""
+    for link in host_config.links or ():
+        name, _ = parse_link(link)
+        if engine.containers.registry.find(name) is None:
+            raise InvalidParameter(f"could not get container for {name}: No such container: {name}")
+
+
+def _image_for(engine: "Engine", reference: str, platform: str) -> Image:
+    """The image for the platform that was asked for.
+
+    Raises:
+        InvalidParameter: it is no platform.
+        NotFound: the image is there, but not for that one.
+    """
+    return engine.images.for_platform(reference, parse_specifier(platform))
 
 
 def _defaults(engine: "Engine") -> Defaults:

@@ -34,7 +34,7 @@ def endpoint_settings(
             aliases=None if brief else asked.aliases,
             driver_opts=asked.driver_opts,
             gw_priority=asked.gw_priority,
-            network_id=engine.networks.id_of(name),
+            network_id=engine.networks.id_of(name) if record.started else "",
         )
     sandbox = record.sandbox
     if sandbox is not None and sandbox.network and mode in settings:

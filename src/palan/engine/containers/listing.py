@@ -129,7 +129,7 @@ def _number(name: str, text: str) -> int:
 def _pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
-    except re.error:
+    except (re.error, OverflowError, RecursionError):
         return re.compile(r"(?!)")  # dockerd: what is no expression matches nothing
 
 
@@ -143,7 +143,7 @@ def _ports(name: str, text: str) -> Iterable[tuple[int, str]]:
     ports, _, protocol = text.partition("/")
     start, _, end = ports.partition("-")
     for part, which in ((start, "start"), (end or start, "end")):
-        if not part.isdigit():
+        if not (part.isascii() and part.isdigit()):
             raise InternalError(
                 f"error while looking up for {name} {text}:"
                 f" invalid {which} port '{part}': invalid syntax"
@@ -154,21 +154,10 @@ def _ports(name: str, text: str) -> Iterable[tuple[int, str]]:
 
 
 def _port_test(name: str, ports: set[tuple[int, str]]) -> Test:
-    def published(container: Container) -> bool:
-        sandbox = container.record.sandbox
-        return sandbox is not None and any(
-            (port.host_port, port.protocol) in ports for port in sandbox.ports
-        )
-
-    def exposed(container: Container) -> bool:
-        config = container.record.config
-        specs = config.exposed_ports or {}
-        keys = {*specs, *container.record.host_config.port_bindings}
-        return any(
-            (int(key.partition("/")[0]), key.partition("/")[2] or "tcp") in ports for key in keys
-        )
-
-    return published if name == "publish" else exposed
+    """Whether one of the ports that the list shows is among these; so it must be running."""
+    if name == "publish":
+        return lambda c: any((p.public_port, p.type) in ports for p in _port_summaries(c))
+    return lambda c: any((p.private_port, p.type) in ports for p in _port_summaries(c))
 
 
 def summary(engine: "Engine", container: Container) -> ContainerSummary:

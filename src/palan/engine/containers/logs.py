@@ -26,7 +26,7 @@ async def logs(engine: "Engine", container: Container, request: ContainerLogs) -
         NotYetImplemented: the container keeps no log.
     """
     if not (request.stdout or request.stderr):
-        raise InvalidParameter("Bad parameters: you must choose at least one stream")
+        raise InvalidParameter("must specify at least one of 'stdout' or 'stderr'")
     since = _time("since", request.since)
     until = _time("until", request.until)
     if container.record.host_config.log_config.type == "none":
@@ -68,4 +68,4 @@ def _details(container: Container) -> bytes:
     ]
     wanted = set(filter(None, options.get("env", "").split(",")))
     pairs += [e for e in record.config.env or [] if e.partition("=")[0] in wanted]
-    return ",".join(sorted(pairs)).encode()
+    return (",".join(sorted(pairs)) + " ").encode("utf-8", "surrogateescape")

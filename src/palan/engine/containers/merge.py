@@ -23,18 +23,19 @@ def merge_config(config: ContainerConfig, image: ContainerConfig | None) -> Cont
     image's entrypoint.  ``Shell`` is not inherited, as in dockerd, nor is ``OnBuild``.
 
     Args:
-        config: what the client asked for; it is not changed.
+        config: what the client asked for; changed only in what is empty.
         image: None for a container without an image.
 
     Raises:
         InvalidParameter: there is no command to run; in dockerd's words.
     """
     image = image or ContainerConfig()
+    _drop_empty(config)
     entrypoint, cmd = config.entrypoint, config.cmd
     if not entrypoint:
         cmd = cmd or image.cmd
         if entrypoint is None:
-            entrypoint = image.entrypoint
+            entrypoint = image.entrypoint or None
     if entrypoint == [""]:
         entrypoint = None
     if not entrypoint and not cmd:
@@ -52,6 +53,13 @@ def merge_config(config: ContainerConfig, image: ContainerConfig | None) -> Cont
         volumes=_volumes(config.volumes, image.volumes),
         stop_signal=config.stop_signal or image.stop_signal or UNSET,
     )
+
+
+def _drop_empty(config: ContainerConfig) -> None:
+    """Forget what inspect does not show when it is empty, however that was said."""
+    for name in ("args_escaped", "network_disabled", "on_build", "stop_signal", "shell"):
+        if not getattr(config, name):
+            setattr(config, name, UNSET)
 
 
 def command_line(config: ContainerConfig) -> tuple[str, list[str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palan.api.containers import ContainerConfig, HostConfig
-from palan.api.errors import InternalError, NotFound
+from palan.api.errors import InternalError, InvalidParameter, NotFound
 from palan.engine.containers.record import MountRecord
 from palan.engine.containers.validate_mounts import (
     MountRequest,
@@ -52,12 +52,15 @@ async def resolve_mounts(
         if request.kind != "volume":
             mounts.append(_record(request, request.source))
             continue
-        volume, made = await engine.volumes.ensure(
-            request.source,
-            driver=request.driver,
-            options=request.driver_options,
-            labels=request.labels or None,
-        )
+        try:
+            volume, made = await engine.volumes.ensure(
+                request.source,
+                driver=request.driver,
+                options=request.driver_options or None,
+                labels=request.labels or None,
+            )
+        except NotFound as error:
+            raise NotFound(f"create {request.source}: {error.message}") from None
         engine.volumes.use(volume.name, container_id)
         if not request.source:
             anonymous.append(volume.name)
@@ -103,7 +106,7 @@ def _inherited(engine: "Engine", host_config: HostConfig) -> list[MountRecord]:
         try:
             other = engine.containers.registry.get(reference)
         except NotFound as error:
-            raise NotFound(error.message) from None
+            raise InvalidParameter(error.message) from None
         for mount in other.record.mounts:
             if mount.kind in ("bind", "volume"):
                 copied = _copy(mount)

@@ -26,7 +26,10 @@ async def rename(engine: "Engine", container: Container, name: str) -> None:
     old, new = container.name, name.removeprefix("/")
     if new == old:
         raise InvalidParameter("Renaming a container with the same name as its current name")
-    check_name(name)
+    try:
+        check_name(f"/{new}")
+    except InvalidParameter as error:
+        raise InvalidParameter(f"Error when allocating new name: {error.message}") from None
     registry = engine.containers.registry
     async with container.lock:
         if container.removed or container.record.status == "removing":

@@ -99,6 +99,7 @@ class AttachPoint:
         detach_keys: bytes = b"",
         replay: AsyncIterator[bytes] | None = None,
         detached: Callable[[], None] | None = None,
+        raw: bool | None = None,
     ) -> "AttachSession":
         """Attach a client, now or when the process is there.
 
@@ -109,6 +110,7 @@ class AttachPoint:
             detach_keys: bytes that detach, looked for on a terminal only (as in dockerd).
             replay: is sent first.
             detached: is called if the client detaches by those keys.
+            raw: it gets bytes instead of frames; by default if the process has a terminal.
         """
         session = AttachSession(
             self,
@@ -117,6 +119,7 @@ class AttachPoint:
             keys=DetachKeys(detach_keys if self.tty else b""),
             replay=replay,
             detached=detached,
+            raw=self.tty if raw is None else raw,
         )
         self.sessions.add(session)
         if not (session.stdin or stdout or stderr):
@@ -244,12 +247,13 @@ class AttachSession:
         keys: DetachKeys,
         replay: AsyncIterator[bytes] | None,
         detached: Callable[[], None] | None,
+        raw: bool,
     ) -> None:
-        self.tty = point.tty
+        self.tty = raw
         self.stdin = stdin
         self.detached = False
         self._point = point
-        self._batch = PacketBatch(streams, tty=point.tty)
+        self._batch = PacketBatch(streams, tty=raw)
         self._keys = keys
         self._replay = replay
         self._on_detach = detached
