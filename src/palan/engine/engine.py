@@ -29,7 +29,7 @@ from palan.engine.system import System
 from palan.engine.volumes import SCHEMA as VOLUMES
 from palan.engine.volumes import Volumes
 from palan.host.filesystem import remove_tree
-from palan.host.mounts import ensure_shared, unmount
+from palan.host.mounts import ensure_shared, unmount, unmount_below
 from palan.store.database import Database
 
 
@@ -53,7 +53,10 @@ class Engine:
             self.paths.database, (*IDENTITY, *EVENTS, *CONTAINERS, *IMAGES, *NETWORKS, *VOLUMES)
         )
         self.id = engine_id(self.db)
+        self.stopping = asyncio.Event()
+        """Set when the engine lets go: what waits for some time to pass need not wait on."""
         self._background: set[asyncio.Task[Any]] = set()
+        self._endless: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
         """Recover, and be ready for requests."""
@@ -77,18 +80,26 @@ class Engine:
 
     def _empty_tmp(self) -> None:
         """Delete what a crash left unfinished, behind everybody's back: it may be large."""
+        # An image may be mounted there, which a volume was being filled from.
+        unmount_below(self.paths.tmp.resolve())
         if leftovers := list(self.paths.tmp.iterdir()):
             self.spawn(asyncio.to_thread(_remove_all, leftovers))
 
-    def spawn(self, work: Any) -> asyncio.Task[Any]:
-        """Run something that nobody waits for; what it raises is logged."""
+    def spawn(self, work: Any, *, endless: bool = False) -> asyncio.Task[Any]:
+        """Run something that nobody waits for; what it raises is logged.
+
+        Args:
+            work: a coroutine or a future.
+            endless: it may go on as long as the engine, which need not wait for it to stop.
+        """
         task: asyncio.Task[Any] = asyncio.ensure_future(work)
-        self._background.add(task)
+        (self._endless if endless else self._background).add(task)
         task.add_done_callback(self._done)
         return task
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._background.discard(task)
+        self._endless.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.log.error("background work failed", exc_info=error)
 
@@ -99,11 +110,16 @@ class Engine:
 
     async def stop(self) -> None:
         """Let go of everything; containers go on."""
+        self.stopping.set()
+        for task in self._endless:
+            task.cancel()
+        # First, or else what waits for a container's end would wait for it.
+        self.containers.release()
+        self.exec.release()
         if self._background:
             await asyncio.wait(self._background, timeout=5)
         for task in self._background:
             task.cancel()
-        self.containers.release()
         self.networks.ports.close()
         self.runtimes.close()
         self.db.close()

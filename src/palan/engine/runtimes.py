@@ -10,7 +10,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from palan.api.errors import InvalidParameter, PalanError, Unavailable
 from palan.engine.containers.validate_facts import LOG_DRIVERS, CreateFacts
@@ -22,6 +22,7 @@ from palan.host.conmon import Conmon, ContainerPlan, ExecPlan, Exit, Monitored
 from palan.host.oci_failures import explain
 from palan.host.oci_probe import Prober
 from palan.host.oci_runtime import OCIRuntime, RuntimeFailure, find_programs, read_only_copy
+from palan.host.seccomp_bpf import ANNOTATION, SeccompCompiler, uses_shared_library
 from palan.host.spawn import LegacyCgroupView, Spawner
 
 
@@ -76,6 +77,9 @@ class Runtimes:
         if self.cgroups.layout is Layout.HYBRID:
             self._spawners["cgroup-v1-view"] = Spawner(LegacyCgroupView())
         self.init_path = self._find_init()
+        self._filters = SeccompCompiler(engine.paths.seccomp)
+        self._precompiled: set[str] = set()
+        """Names of the runtimes that take compiled filters."""
 
     async def probe(self) -> None:
         """Find out which runtimes work."""
@@ -123,6 +127,8 @@ class Runtimes:
         )
         runtime.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.usable[name] = runtime
+        if runtime.kind == "crun" and uses_shared_library(path):
+            self._precompiled.add(name)
 
     # ---- running containers ------------------------------------------------------
 
@@ -146,6 +152,25 @@ class Runtimes:
             "no OCI runtime works on this machine: install conmon and one of crun or runc"
             f" (on Debian: apt-get install conmon crun runc){f' ({found})' if found else ''}"
         )
+
+    def compile_filter(self, name: str, spec: dict[str, Any]) -> None:
+        """Add the compiled seccomp filter to a runtime spec, for a runtime that takes one.
+
+        The profile stays, for a runtime that would not know the annotation any more.
+        Blocking: some milliseconds for a profile that is new here.
+        """
+        profile = spec["linux"].get("seccomp")
+        annotations: dict[str, str] = spec.get("annotations", {})
+        # A user's word to crun about how profiles are read counts, so crun has to read them.
+        if (
+            profile is None
+            or name not in self._precompiled
+            or any(key.startswith("run.oci.seccomp") for key in annotations)
+        ):
+            return
+        program = self._filters.compile(profile)
+        if program is not None:
+            spec["annotations"] = {**annotations, ANNOTATION: program}
 
     async def create(self, runtime: OCIRuntime, plan: ContainerPlan, program: str) -> Monitored:
         """Make a container that waits to be started.
@@ -178,13 +203,14 @@ class Runtimes:
             return await self.conmon.exec(runtime, plan, ready)
 
     @staticmethod
-    def exit_status(exit_file: Path) -> Exit:
+    def exit_status(exit_file: Path, bundle: Path) -> Exit:
         """How a container ended that nobody watches any more: as its conmon wrote it."""
+        oom = (bundle / "oom").exists()
         try:
             code = int(exit_file.read_bytes())
-            return Exit(code, exit_file.stat().st_mtime_ns)
+            return Exit(code, exit_file.stat().st_mtime_ns, oom)
         except (OSError, ValueError):
-            return Exit(255, time.time_ns(), lost=True)
+            return Exit(255, time.time_ns(), oom, lost=True)
 
     # ---- what there is -----------------------------------------------------------
 

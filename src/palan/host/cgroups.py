@@ -25,6 +25,7 @@ __all__ = [
     "Layout",
     "detect",
     "freeze",
+    "is_frozen",
     "kill_all",
     "processes",
     "read_keyed",
@@ -332,6 +333,19 @@ def thaw(cgroup: Path, *, timeout: float = 10.0) -> None:
         OSError: there is no such cgroup.
     """
     _set_frozen(cgroup, frozen=False, timeout=timeout)
+
+
+def is_frozen(cgroup: Path) -> bool:
+    """Whether the processes of a cgroup are stopped, or are being stopped.
+
+    Args:
+        cgroup: its directory, in the first generation that in the ``freezer`` tree; one
+            that does not exist is not frozen.
+    """
+    for name in ("freezer.state", "cgroup.freeze"):
+        with contextlib.suppress(OSError):
+            return (cgroup / name).read_text().strip() not in ("THAWED", "0")
+    return False
 
 
 def kill_all(cgroup: Path, *, timeout: float = 10.0) -> bool:

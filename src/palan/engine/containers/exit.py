@@ -11,7 +11,7 @@ from palan.engine.containers.container import Container
 from palan.engine.containers.record import SandboxRecord
 from palan.engine.containers.remove import remove_stopped
 from palan.engine.containers.restart import schedule_restart
-from palan.engine.containers.takedown import take_down
+from palan.engine.containers.takedown import forget_exit, take_down
 from palan.host.conmon import Exit, Monitored
 
 
@@ -39,7 +39,7 @@ async def put_down(engine: "Engine", container: Container, result: Exit) -> None
     """Put a container down that has just ended; its lock is held."""
     record = container.record
     sandbox, record.sandbox = record.sandbox, None
-    await take_down(engine, container, sandbox)
+    await take_down(engine, container, sandbox, force=result.lost)
     container.monitored = None
     record.exit_code, record.oom_killed = result.code, result.oom
     # The clock may have been set back while it ran.
@@ -47,11 +47,12 @@ async def put_down(engine: "Engine", container: Container, result: Exit) -> None
     record.process = record.monitor = None
     restarts = schedule_restart(engine, container)
     record.status = "restarting" if restarts else "exited"
+    _publish(engine, container, sandbox)
     await engine.containers.save(container)
+    forget_exit(engine, container)
     container.streams.ended()
     container.ended.set()
-    engine.exec.forget(container)
-    _publish(engine, container, sandbox)
+    engine.exec.forget_unstarted(container)
     removing = record.host_config.auto_remove and not restarts
     exited, container.exit = container.exit, asyncio.get_running_loop().create_future()
     exited.set_result(record.exit_code)
@@ -60,6 +61,7 @@ async def put_down(engine: "Engine", container: Container, result: Exit) -> None
 
 
 def _publish(engine: "Engine", container: Container, sandbox: SandboxRecord | None) -> None:
+    """Publish what happened, to be written together with the row."""
     record = container.record
     if record.oom_killed:
         engine.events.publish("container", "oom", container.id, container.attributes)

@@ -27,8 +27,8 @@ async def pause(engine: "Engine", container: Container) -> None:
             raise Conflict(f"container {container.id} is not running")
         await asyncio.to_thread(engine.containers.freeze, container)
         container.record.status = "paused"
+        engine.events.publish("container", "pause", container.id, container.attributes)
         await engine.containers.save(container)
-    engine.events.publish("container", "pause", container.id, container.attributes)
 
 
 async def unpause(engine: "Engine", container: Container) -> None:
@@ -42,5 +42,5 @@ async def unpause(engine: "Engine", container: Container) -> None:
             raise InternalError(f"Container {container.id} is not paused")
         await asyncio.to_thread(engine.containers.thaw, container)
         container.record.status = "running"
+        engine.events.publish("container", "unpause", container.id, container.attributes)
         await engine.containers.save(container)
-    engine.events.publish("container", "unpause", container.id, container.attributes)

@@ -115,6 +115,8 @@ class ContainerRecord(msgspec.Struct, kw_only=True):
     finished: int = 0
     restart_count: int = 0
     stopped_by_user: bool = False
+    remove_volumes: bool = False
+    """While it is being removed: its anonymous volumes go with it."""
     process: ProcessRecord | None = None
     """The container's init process, while there is one."""
     monitor: ProcessRecord | None = None

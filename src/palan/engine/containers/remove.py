@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from palan.api.errors import Conflict, NotFound, PalanError
 from palan.engine.containers.container import Container
-from palan.engine.containers.stop import send_signal
+from palan.engine.containers.stop import gone, send_signal
 
 
 if TYPE_CHECKING:
@@ -36,36 +36,50 @@ async def remove(
     Raises:
         Conflict: it runs and ``force`` is not given, or it is being removed already.
     """
-    if container.record.status == "removing" or container.removed:
-        raise Conflict(f"removal of container {name} is already in progress")
-    if container.running:
-        refusal = f'cannot remove container "{name}": container is '
+    while True:
+        if container.record.status == "removing" or container.removed:
+            raise Conflict(f"removal of container {name} is already in progress")
         if not force:
-            if container.paused:
-                raise Conflict(f"{refusal}paused and must be unpaused first")
-            raise Conflict(f"{refusal}running: stop the container before removing or force remove")
-        container.record.stopped_by_user = True
-        exited = container.exit
-        send_signal(engine, container, signal.SIGKILL)
-        engine.events.publish(
-            "container", "kill", container.id, {**container.attributes, "signal": "9"}
+            _check_ended(container, name)
+        elif container.running:
+            await _kill(engine, container)
+        async with container.lock:
+            if engine.containers.registry.find(container.id) is None:
+                if container.record.host_config.auto_remove:
+                    return  # --rm was faster; what the caller wants is so
+                raise NotFound(f"No such container: {name}")
+            if not container.running:
+                await remove_stopped(engine, container, volumes=volumes)
+                return
+        # It was started meanwhile, by a client or by its restart policy.
+
+
+def _check_ended(container: Container, name: str) -> None:
+    refusal = f'cannot remove container "{name}": container is '
+    if container.paused:
+        raise Conflict(f"{refusal}paused and must be unpaused first")
+    if container.running or container.record.status == "restarting":
+        raise Conflict(
+            f"{refusal}{container.record.status}:"
+            " stop the container before removing or force remove"
         )
-        await asyncio.shield(exited)
-    async with container.lock:
-        if engine.containers.registry.find(container.id) is None:
-            if container.record.host_config.auto_remove:
-                return  # --rm was faster; what the caller wants is so
-            raise NotFound(f"No such container: {name}")
-        if container.running:
-            raise Conflict(f'cannot remove container "{name}": container was started meanwhile')
-        await remove_stopped(engine, container, volumes=volumes)
+
+
+async def _kill(engine: "Engine", container: Container) -> None:
+    container.record.stopped_by_user = True
+    exited = container.exit
+    send_signal(engine, container, signal.SIGKILL)
+    engine.events.publish(
+        "container", "kill", container.id, {**container.attributes, "signal": "9"}
+    )
+    await gone(container, exited)
 
 
 async def remove_stopped(engine: "Engine", container: Container, *, volumes: bool) -> None:
     """Remove a container that does not run; its lock is held by the caller."""
     record = container.record
     previous = record.status
-    record.status = "removing"
+    record.status, record.remove_volumes = "removing", volumes
     try:
         await engine.containers.save(container)
     except BaseException:
@@ -73,16 +87,18 @@ async def remove_stopped(engine: "Engine", container: Container, *, volumes: boo
         raise
     trash = engine.paths.tmp / f"removed-{container.id}"
     await asyncio.to_thread(engine.containers.discard_files, container, trash)
-    await engine.containers.forget(container)
-    container.removed = True
     engine.volumes.release(container.id)
     if volumes:
         for volume in record.anonymous_volumes:
             try:
                 await engine.volumes.remove_anonymous(volume)
-            except PalanError as error:
-                engine.log.warning("volume stays", volume=volume, reason=error.message)
+            except (OSError, PalanError) as error:
+                engine.log.warning("volume stays", volume=volume, reason=str(error))
     engine.events.publish("container", "destroy", container.id, container.attributes)
+    # Last: as long as the row is there, the next start finishes what a crash cuts short.
+    await engine.containers.forget(container)
+    engine.exec.forget(container)
+    container.removed = True
     if not container.exit.done():
         container.exit.set_result(record.exit_code)
     container.removal.set_result(record.exit_code)

@@ -1,6 +1,7 @@
 """Restart policies: whether and when a container that ended is started again."""
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from palan.api.errors import PalanError
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["schedule_restart", "wants_restart"]
+__all__ = ["give_up", "resume_policy", "schedule_restart", "wants_restart"]
 
 FIRST_DELAY: Final = 0.1
 LONGEST_DELAY: Final = 60.0
@@ -56,19 +57,49 @@ def schedule_restart(engine: "Engine", container: Container) -> bool:
 async def _restart(engine: "Engine", container: Container, delay: float) -> None:
     from palan.engine.containers.start import start  # noqa: PLC0415 - start imports exit
 
-    await asyncio.sleep(delay)
+    # What is half made is not to be taken for what a crash has left.
+    await engine.containers.recovered.wait()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(delay):
+            await engine.stopping.wait()
+            return  # the next start of the engine goes on from here
     try:
         await start(engine, container, by_policy=True)
     except PalanError as error:
         engine.log.warning("restart failed", container=container.id, reason=error.message)
 
 
-def resume_policy(engine: "Engine", container: Container) -> None:
-    """After a start of the engine: go on restarting what was to be, and start what was running.
+async def give_up(engine: "Engine", container: Container) -> bool:
+    """Stop a container that waits for its restart.
 
-    A container that ran when the machine went down has been put down as ended, and its
-    policy has had its say there; what is left are those that were waiting for a restart.
+    Returns:
+        False when it was not waiting.
     """
-    if container.record.status == "restarting" and not container.restart_delay:
+    async with container.lock:
+        record = container.record
+        if record.status != "restarting":
+            return False
+        record.stopped_by_user = True
+        record.status = "exited"
+        await engine.containers.save(container)
+        exited, container.exit = container.exit, asyncio.get_running_loop().create_future()
+        exited.set_result(record.exit_code)
+    return True
+
+
+async def resume_policy(engine: "Engine", container: Container) -> None:
+    """After a start of the engine: go on restarting, and start what is always to run.
+
+    What ran when the engine, or the machine, went down and has ended since was put down,
+    and its policy has had its say there.  As with dockerd, ``always`` also starts what a
+    client has stopped, and ``unless-stopped`` does not.
+    """
+    record = container.record
+    policy = record.host_config.restart_policy.name
+    wanted = policy == "always" or (policy == "unless-stopped" and not record.stopped_by_user)
+    if wanted and record.status == "exited" and record.started:
+        record.status, record.stopped_by_user = "restarting", False
+        await engine.containers.save(container)
+    if record.status == "restarting" and not container.restart_delay:
         container.restart_delay = FIRST_DELAY
-        engine.spawn(_restart(engine, container, FIRST_DELAY))
+        engine.spawn(_restart(engine, container, 0))

@@ -1,5 +1,6 @@
 """``engine.containers``: the operations on containers, each in a module of its own."""
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -45,6 +46,8 @@ class Containers:
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
         self.registry = ContainerRegistry()
+        self.recovered = asyncio.Event()
+        """Set once the rows and the machine agree; policies start nothing before that."""
 
     # ---- state -------------------------------------------------------------------
 
@@ -53,6 +56,7 @@ class Containers:
         for _, record in _TABLE.load(self._engine.db):
             self.registry.add(Container(record))
         await recover(self._engine)
+        self.recovered.set()
 
     async def save(self, container: Container) -> None:
         """Write the container's row; committed on return."""
@@ -83,6 +87,10 @@ class Containers:
     def thaw(self, container: Container) -> None:
         """Let them go on; blocking."""
         cgroups.thaw(self._freezer(container))
+
+    def frozen(self, container: Container) -> bool:
+        """Whether they are frozen, whatever its row says; blocking."""
+        return cgroups.is_frozen(self._freezer(container))
 
     def _freezer(self, container: Container) -> Path:
         known = self._engine.runtimes.cgroups

@@ -19,7 +19,7 @@ from palan.engine.containers.ports import published_ports
 from palan.engine.containers.record import ProcessRecord, SandboxRecord
 from palan.engine.containers.remove import remove_stopped
 from palan.engine.containers.spec import container_spec, hostname
-from palan.engine.containers.takedown import take_down
+from palan.engine.containers.takedown import forget_exit, take_down
 from palan.engine.networks.sandbox import plug
 from palan.engine.runtimes import StartFailure
 from palan.host.conmon import ContainerPlan
@@ -53,14 +53,14 @@ async def start(engine: "Engine", container: Container, *, by_policy: bool = Fal
     """
     async with container.lock:
         record = container.record
+        if by_policy and record.status != "restarting":
+            return  # stopped, started or removed meanwhile
         if container.removed or record.status == "removing":
             raise Conflict("container is marked for removal and cannot be started")
         if record.status == "paused":
             raise Conflict("cannot start a paused container, try unpause instead")
         if record.status == "running":
             raise NotModified(f"container {container.id} is already running")
-        if by_policy and record.status != "restarting":
-            return  # stopped meanwhile
         if not by_policy:
             record.stopped_by_user = False
             record.restart_count = 0
@@ -87,17 +87,19 @@ async def _start(engine: "Engine", container: Container) -> None:
     except BaseException as error:
         await _failed(engine, container, sandbox, error)
         raise
+    # Before it is called running: who sees that may want to kill it at once.
+    container.monitored = monitored
     record.sandbox = sandbox
     record.status = "running"
     record.started = time.time_ns()
     record.error, record.exit_code, record.oom_killed = "", 0, False
     record.process = ProcessRecord(pid=monitored.pid, start_time=monitored.start_time)
     record.monitor = ProcessRecord(pid=monitored.monitor, start_time=monitored.monitor_start_time)
-    await engine.containers.save(container)
-    watch(engine, container, monitored)
     if sandbox is not None and sandbox.network:
         engine.networks.publish("connect", sandbox.network, container.id)
     engine.events.publish("container", "start", container.id, container.attributes)
+    await engine.containers.save(container)
+    watch(engine, container, monitored)
 
 
 def _mount(engine: "Engine", container: Container, bundle: Path) -> None:
@@ -184,6 +186,7 @@ async def _failed(
     if record.status == "restarting":
         record.status = "exited"
     await engine.containers.save(container)
+    forget_exit(engine, container)
     container.streams.ended()
     exited, container.exit = container.exit, asyncio.get_running_loop().create_future()
     exited.set_result(record.exit_code)

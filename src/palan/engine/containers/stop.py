@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from palan.api import UNSET
 from palan.api.errors import Conflict, InternalError, InvalidParameter, NotModified
 from palan.engine.containers.container import Container
+from palan.engine.containers.restart import give_up
 from palan.engine.containers.signals import parse_signal
 
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["kill", "send_signal", "stop"]
+__all__ = ["gone", "kill", "send_signal", "stop"]
 
 STOP_TIMEOUT = 10
 """Seconds between the stop signal and SIGKILL where nothing else is said."""
@@ -50,6 +51,8 @@ async def kill(engine: "Engine", container: Container, text: str, *, name: str) 
         number = parse_signal(text or "SIGKILL")
     except InvalidParameter as error:
         raise InvalidParameter(prefix + error.message) from None
+    if container.record.status == "restarting" and await give_up(engine, container):
+        return
     if not container.running:
         raise Conflict(f"{prefix}container {container.id} is not running")
     exited = container.exit
@@ -60,7 +63,7 @@ async def kill(engine: "Engine", container: Container, text: str, *, name: str) 
         "container", "kill", container.id, {**container.attributes, "signal": str(number)}
     )
     if number == signal.SIGKILL:
-        await _gone(container, exited)
+        await gone(container, exited)
 
 
 async def stop(
@@ -80,6 +83,9 @@ async def stop(
         InternalError: no such signal (a 500, as dockerd answers it).
     """
     config = container.record.config
+    if container.record.status == "restarting" and await give_up(engine, container):
+        engine.events.publish("container", "stop", container.id, container.attributes)
+        return
     if not container.running:
         raise NotModified(f"container {container.id} is already stopped")
     try:
@@ -102,11 +108,20 @@ async def stop(
         engine.events.publish(
             "container", "kill", container.id, {**container.attributes, "signal": "9"}
         )
-        await _gone(container, exited)
+        await gone(container, exited)
     engine.events.publish("container", "stop", container.id, container.attributes)
 
 
-async def _gone(container: Container, exited: asyncio.Future[int]) -> None:
+async def gone(container: Container, exited: asyncio.Future[int]) -> None:
+    """Wait for the end of a container that was killed.
+
+    Args:
+        container: the container.
+        exited: its ``exit``, taken before it was killed.
+
+    Raises:
+        InternalError: the kernel does not let go of it.
+    """
     try:
         async with asyncio.timeout(KILL_TIMEOUT):
             await asyncio.shield(exited)

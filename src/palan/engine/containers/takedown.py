@@ -1,12 +1,12 @@
 """Taking away what a container had while it ran; also what a failed start left half made.
 
 Every step is harmless where there is nothing to do, so that this can be repeated after
-a crash at any point.
+a crash at any point.  And no step that fails keeps the others, or the news of the
+container's end, from happening: what stays is swept away when the engine starts next.
 """
 
 import asyncio
-import contextlib
-import os
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from palan.engine.containers.container import Container
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["take_down"]
+__all__ = ["forget_exit", "take_down"]
 
 
 async def take_down(
@@ -33,6 +33,8 @@ async def take_down(
 ) -> None:
     """Remove network, runtime state, cgroups, mounts and the bundle of a container.
 
+    The exit code that its conmon has left stays until :func:`forget_exit`.
+
     Args:
         engine: the engine.
         container: the container; its lock is held.
@@ -41,23 +43,34 @@ async def take_down(
     """
     runtime = engine.runtimes.find(container.record.runtime)
     if runtime is not None:
-        try:
-            await runtime.delete(container.id, force=force)
-        except RuntimeFailure as error:
-            engine.log.warning(
-                "runtime keeps container", container=container.id, reason=error.message
-            )
+        await _attempt(engine, container, "runtime", runtime.delete(container.id, force=force))
     if sandbox is not None:
-        await unplug(engine, container, sandbox)
-    await asyncio.to_thread(_remove_files, engine, container)
+        await _attempt(engine, container, "network", unplug(engine, container, sandbox))
+    files = asyncio.to_thread(_remove_files, engine, container)
+    await _attempt(engine, container, "files", files)
+
+
+async def _attempt(
+    engine: "Engine", container: Container, what: str, step: Awaitable[None]
+) -> None:
+    try:
+        await step
+    except (OSError, TimeoutError, RuntimeFailure) as error:
+        engine.log.warning(
+            "something of a container stays", container=container.id, what=what, reason=str(error)
+        )
 
 
 def _remove_files(engine: "Engine", container: Container) -> None:
     bundle = engine.paths.bundle(container.id)
     for mounted in ("rootfs", "shm"):
-        with contextlib.suppress(FileNotFoundError):
-            unmount(bundle / mounted, lazy=True)
-    if bundle.exists():
-        remove_tree(bundle)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(engine.paths.exits / container.id)  # noqa: PTH108 - suppresses one thing
+        unmount(bundle / mounted, lazy=True)
+    remove_tree(bundle)
+
+
+def forget_exit(engine: "Engine", container: Container) -> None:
+    """Remove the exit code that conmon has left, once it is written down.
+
+    Not before: whoever finds a container that ended unnoticed looks there.
+    """
+    (engine.paths.exits / container.id).unlink(missing_ok=True)

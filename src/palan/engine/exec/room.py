@@ -19,6 +19,7 @@ from palan.api.exec import (
 from palan.api.frames import STDOUT, frame
 from palan.api.results import Session
 from palan.engine.containers.container import Container
+from palan.engine.exec.leftovers import remove_directory
 from palan.engine.exec.run import run
 from palan.engine.exec.session import ExecInstance
 from palan.engine.streams.attach import OutputSession
@@ -58,8 +59,8 @@ class Execs:
         container = self._engine.containers.registry.get(request.id)
         config = request.body
         if not config.cmd:
-            raise InvalidParameter("no exec command specified")
-        keys = parse_keys(config.detach_keys)
+            raise InvalidParameter("No exec command specified")
+        keys = parse_keys(config.detach_keys, what="escape keys")
         _check_runs(container, request.id)
         for entry in config.env or ():
             if entry.startswith("=") or not entry:
@@ -92,7 +93,7 @@ class Execs:
             problem = f"exec command {instance.id} has already run"
             if detach:
                 raise Conflict(problem)
-            return _complaint(instance, problem)
+            return _complaint(problem, tty=body.tty)
         instance.started = True
         size = body.console_size or instance.config.console_size or (0, 0)
         if detach:
@@ -105,12 +106,13 @@ class Execs:
             stderr=config.attach_stderr,
             detach_keys=instance.keys,
             detached=lambda: self._publish(instance, "exec_detach"),
+            raw=body.tty,
         )
         try:
             await self._run(instance, size)
         except PalanError as error:
             await session.close()
-            return _complaint(instance, error.message)
+            return _complaint(error.message, tty=body.tty)
         return session
 
     async def _run(self, instance: ExecInstance, size: tuple[int, int]) -> None:
@@ -128,6 +130,7 @@ class Execs:
         instance.exit_code = result.code
         self._ended(instance)
         self._publish(instance, "exec_die", exitCode=str(result.code))
+        await remove_directory(instance.container, instance.monitored.directory)
 
     def _ended(self, instance: ExecInstance) -> None:
         instance.finished = True
@@ -150,8 +153,24 @@ class Execs:
         """``GET /exec/{id}/json``."""
         return self._get(request.id).describe()
 
+    def release(self) -> None:
+        """Let go of all execs; they go on."""
+        for instance in self._by_id.values():
+            if instance.monitored is not None:
+                instance.monitored.release()
+
+    def forget_unstarted(self, container: Container) -> None:
+        """Forget the execs of a container that has ended which can't be started any more.
+
+        Those that have run can still be asked for their exit codes.
+        """
+        for exec_id, instance in list(container.execs.items()):
+            if not instance.started:
+                self._by_id.pop(exec_id, None)
+                del container.execs[exec_id]
+
     def forget(self, container: Container) -> None:
-        """Forget the execs of a container that has ended or is removed."""
+        """Forget the execs of a container that is removed."""
         for exec_id in container.execs:
             self._by_id.pop(exec_id, None)
         container.execs.clear()
@@ -180,10 +199,10 @@ def _check_runs(container: Container, name: str) -> None:
         raise Conflict(f"container {container.id} is not running")
 
 
-def _complaint(instance: ExecInstance, text: str) -> Session:
-    data = f"{text}\r\n".encode()
+def _complaint(text: str, *, tty: bool) -> Session:
+    data = f"{text}\r\n".encode("utf-8", "replace")
 
     async def once() -> AsyncIterator[bytes]:
-        yield data if instance.config.tty else frame(STDOUT, data)
+        yield data if tty else frame(STDOUT, data)
 
-    return OutputSession(once(), tty=instance.config.tty)
+    return OutputSession(once(), tty=tty)

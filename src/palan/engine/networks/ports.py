@@ -9,6 +9,7 @@ are bound again; their rules were there all along.
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from palan.api.errors import InternalError
 from palan.engine.containers.record import PortRecord
@@ -68,7 +69,8 @@ class PublishedPorts:
         return records
 
     def _take_one(self, owner: str, request: PortRequest, default_ip: str) -> list[PortRecord]:
-        hosts = [request.host_ip or default_ip]
+        # As the kernel will say it ("::1" for "0:0::1").
+        hosts = [str(ip_address(request.host_ip or default_ip))]
         if hosts == [ANY4] and not request.host_ip and self._ipv6 and request.protocol == "tcp":
             hosts.append(ANY6)
         candidates = request.host_ports or self._ephemeral()
@@ -101,10 +103,7 @@ class PublishedPorts:
         for host in hosts:
             key = (host, port, protocol)
             shown = f"[{host}]" if ":" in host else host
-            if any(
-                (other, port, protocol) in self._owners
-                for other in ({host, ANY4} if ":" not in host else {host, ANY6})
-            ):
+            if self._is_taken(*key):
                 _close(bound)
                 raise InternalError(f"Bind for {shown}:{port} failed: port is already allocated")
             try:
@@ -119,6 +118,16 @@ class PublishedPorts:
         self._owners |= keys
         self._claims.setdefault(owner, set()).update(keys)
         self._sockets.setdefault(owner, []).extend(bound)
+
+    def _is_taken(self, host: str, port: int, protocol: str) -> bool:
+        """Whether a container has the port at this address, or either is for all addresses."""
+        everywhere = ANY6 if ":" in host else ANY4
+        return any(
+            (port, protocol) == (taken_port, taken_protocol)
+            and (":" in taken) == (":" in host)
+            and (taken == host or everywhere in (taken, host))
+            for taken, taken_port, taken_protocol in self._owners
+        )
 
     async def serve(self, owner: str, records: Iterable[PortRecord], address: str) -> None:
         """Carry connections that arrive at the owner's TCP sockets to ``address``."""

@@ -7,7 +7,6 @@ no nftables.
 """
 
 import asyncio
-import contextlib
 import socket
 
 
@@ -53,16 +52,21 @@ class Proxy:
             writer.transport.abort()  # the client sees a reset, as from a closed port
             return
         try:
-            await asyncio.gather(_copy(reader, inner_writer), _copy(inner_reader, writer))
+            async with asyncio.TaskGroup() as both:
+                both.create_task(_copy(reader, inner_writer))
+                both.create_task(_copy(inner_reader, writer))
+        except* OSError:
+            # One side broke off, so does the other: neither is to wait for what never comes.
+            inner_writer.transport.abort()
+            writer.transport.abort()
         finally:
             inner_writer.close()
 
 
 async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
     """Carry one direction to its end, and pass on the half-close."""
-    with contextlib.suppress(OSError):
-        while data := await source.read(CHUNK):
-            sink.write(data)
-            await sink.drain()
-        if sink.can_write_eof():
-            sink.write_eof()
+    while data := await source.read(CHUNK):
+        sink.write(data)
+        await sink.drain()
+    if sink.can_write_eof():
+        sink.write_eof()

@@ -1,6 +1,7 @@
 """``engine.networks``: the networks of an engine and who is on them."""
 
 import asyncio
+import contextlib
 import secrets
 import time
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -91,7 +92,8 @@ class Networks:
             gateway, IPv4Network(config.fixed_cidr) if config.fixed_cidr else None
         )
         for address in addresses:
-            self.pool.claim(IPv4Address(address))
+            with contextlib.suppress(Forbidden):  # the bridge has another subnet than it had
+                self.pool.claim(IPv4Address(address))
         self.rules = await asyncio.to_thread(bring_up, config, gateway, publications)
         if not self.rules:
             self._engine.log.warning(

@@ -1,8 +1,8 @@
 """A container's network namespace: making it, plugging it in, taking it away.
 
-Everything of one container is below names that carry the sandbox's id, and the
-host's end of its cable is on the bridge from its first moment, so that what a crash
-leaves half made is found by looking at the bridge and at the namespaces' directory.
+Everything of one container has a name that carries the sandbox's id, and the
+namespace has its name before there is a cable, so that what a crash leaves half made is
+found by looking at the namespaces' directory.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ async def plug(
         sandbox.prefix = pool.subnet.prefixlen
         sandbox.gateway = engine.config.default_gateway or str(pool.gateway.ip)
         sandbox.mac_address = _mac(container, address)
-        sandbox.host_interface = f"veth{endpoint[:7]}"
+        sandbox.host_interface = _interface(Path(sandbox.path))
         _publish(engine, container, sandbox, mappings)
         await asyncio.to_thread(_connect, engine, sandbox)
         if sandbox.ports:
@@ -84,6 +84,11 @@ async def plug(
             ) from None
         raise
     return sandbox
+
+
+def _interface(namespace: Path) -> str:
+    """The name of the host's end of the cable into a namespace."""
+    return f"veth{namespace.name[:11]}"
 
 
 def _mac(container: Container, address: IPv4Address) -> str:
@@ -181,16 +186,12 @@ def _disconnect(sandbox: SandboxRecord, *, shared: bool) -> None:
 def remove_strays(engine: "Engine", sandboxes: list[SandboxRecord]) -> None:
     """Remove namespaces and interfaces that belong to none of the given sandboxes."""
     paths = {Path(s.path) for s in sandboxes}
-    for path in engine.paths.netns.iterdir():
-        if path not in paths:
-            remove_netns(path)
-    known = {s.host_interface for s in sandboxes}
+    strays = [path for path in engine.paths.netns.iterdir() if path not in paths]
+    if not strays:
+        return
     with Netlink() as host:
-        bridge = host.link(engine.config.bridge_name)
-        if bridge is None:
-            return
-        for link in host.links():
-            stray = link.master == bridge.index and link.name not in known
-            if stray and link.name.startswith("veth") and link.kind == "veth":
-                with contextlib.suppress(OSError):
-                    host.perform(netlink.delete_link(link.index))
+        # Others may have their interfaces on the bridge: only what has our name is ours.
+        for path in strays:
+            with contextlib.suppress(OSError):  # it has gone with its namespace
+                host.perform(netlink.delete_link(_interface(path)))
+            remove_netns(path)

@@ -1,0 +1,380 @@
+"""``kill -9`` of the engine: what runs goes on, and the next start finds it."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from tests.support.crash import (
+    assert_quiet_log,
+    assert_same_footprint,
+    baseline,
+    eventually,
+    exec_output,
+    killed,
+    logs,
+    reboot,
+)
+from tests.support.http import text_of
+
+from palan.host import processes
+from palan.host.conmon import find_monitors
+
+
+pytestmark = pytest.mark.root
+
+COUNT = "i=0; while :; do echo $i; i=$((i+1)); sleep 0.02; done"
+
+
+@pytest.fixture
+def engine(own_engine):
+    """An engine whose log has no surprise in it, and of which nothing is left in the end."""
+    before = baseline(own_engine)
+    yield own_engine
+    own_engine.remove_all()
+    assert_same_footprint(own_engine, before)
+    assert_quiet_log(own_engine)
+
+
+def state(engine, container):
+    return engine.inspect(container)["State"]
+
+
+def gone(engine, container):
+    return engine.api.get(f"/containers/{container}/json").status == 404
+
+
+def nanoseconds(text):
+    """A time of the API, to the second."""
+    return time.mktime(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone
+
+
+def test_output_goes_on_in_the_log(engine):
+    container = engine.run("sh", "-c", COUNT)
+    pid = state(engine, container)["Pid"]
+    eventually(lambda: logs(engine, container))
+    with killed(engine):
+        time.sleep(0.3)
+    assert state(engine, container)["Pid"] == pid
+    assert state(engine, container)["Status"] == "running"
+    seen = [int(line) for line in logs(engine, container).splitlines()]
+    assert seen == list(range(len(seen)))
+    assert len(seen) > 10
+    eventually(lambda: len(logs(engine, container).splitlines()) > len(seen))
+
+
+def test_attach_exec_stop_and_wait_work_as_before(engine):
+    container = engine.run("sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.1; done")
+    reader = engine.run("cat", OpenStdin=True)
+    with killed(engine):
+        pass
+    _, sock = engine.api.hijack(f"/containers/{reader}/attach?stream=1&stdin=1&stdout=1")
+    with sock:
+        sock.sendall(b"hello\n")
+        data = b""
+        while text_of(data, 1) != b"hello\n":
+            data += sock.recv(4096)
+    assert exec_output(engine, container, "echo", "there") == "there\n"
+    began = time.monotonic()
+    assert engine.api.post(f"/containers/{container}/stop").status == 204
+    assert time.monotonic() - began < 5
+    assert engine.wait(container) == 7
+    assert state(engine, container)["ExitCode"] == 7
+
+
+def test_a_terminal_is_found_again(engine):
+    container = engine.run("sh", Tty=True, OpenStdin=True)
+    with killed(engine):
+        pass
+    _, sock = engine.api.hijack(f"/containers/{container}/attach?stream=1&stdin=1&stdout=1")
+    with sock:
+        assert engine.api.post(f"/containers/{container}/resize?h=33&w=77").status == 200
+        sock.sendall(b"stty size; echo done\n")
+        data = b""
+        while b"done\r\n" not in data.replace(b"echo done\r\n", b""):
+            data += sock.recv(4096)
+    assert b"33 77" in data
+
+
+def test_wait_tells_the_exit_code_of_what_ends_later(engine):
+    container = engine.run("sh", "-c", "while [ ! -e /go ]; do sleep 0.02; done; exit 42")
+    with killed(engine):
+        pass
+    exec_output(engine, container, "touch", "/go")
+    assert engine.wait(container) == 42
+
+
+def test_an_exit_meanwhile_is_told_with_code_and_time(engine):
+    container = engine.run("sh", "-c", "sleep 0.3; echo last words; exit 42")
+    with killed(engine):
+        time.sleep(1.5)
+        started = time.time()
+    found = state(engine, container)
+    assert (found["Status"], found["ExitCode"]) == ("exited", 42)
+    assert found["Pid"] == 0
+    assert nanoseconds(found["FinishedAt"]) <= started - 1
+    assert engine.wait(container) == 42
+    assert logs(engine, container) == "last words\n"
+    deaths = [e for e in events(engine) if e["Action"] == "die" and e["Actor"]["ID"] == container]
+    assert [e["Actor"]["Attributes"]["exitCode"] for e in deaths] == ["42"]
+
+
+def events(engine):
+    now = time.time() + 0.001
+    body = engine.api.get(f"/events?since=1&until={now:.6f}").body
+    return [json.loads(line) for line in body.splitlines()]
+
+
+def test_a_paused_container_stays_paused(engine):
+    container = engine.run("sh", "-c", COUNT)
+    assert engine.api.post(f"/containers/{container}/pause").status == 204
+    with killed(engine):
+        pass
+    assert state(engine, container)["Paused"]
+    before = logs(engine, container)
+    time.sleep(0.2)
+    assert logs(engine, container) == before
+    assert engine.api.post(f"/containers/{container}/unpause").status == 204
+    eventually(lambda: logs(engine, container) != before)
+
+
+def test_frozen_and_not_written_down_is_paused_all_the_same(engine):
+    container = engine.run("sleep", "1000")
+    engine.kill()
+    freezer = Path("/sys/fs/cgroup/freezer")
+    name = f"{engine.config.cgroup_root.strip('/')}/{container}"
+    if (freezer / name).is_dir():
+        (freezer / name / "freezer.state").write_text("FROZEN")
+    else:
+        (Path("/sys/fs/cgroup") / name / "cgroup.freeze").write_text("1")
+    engine.start()
+    assert state(engine, container)["Paused"]
+    assert engine.api.post(f"/containers/{container}/unpause").status == 204
+    assert exec_output(engine, container, "echo", "there") == "there\n"
+
+
+def test_auto_remove_is_done_at_the_next_start(engine):
+    running = engine.run("sleep", "0.3", host={"AutoRemove": True})
+    created = engine.create("true", host={"AutoRemove": True})
+    volume = engine.run("sleep", "0.3", host={"AutoRemove": True}, Volumes={"/data": {}})
+    (name,) = [m["Name"] for m in engine.inspect(volume)["Mounts"]]
+    with killed(engine):
+        time.sleep(0.8)
+    assert gone(engine, running)
+    assert gone(engine, volume)
+    assert engine.api.get(f"/volumes/{name}").status == 404
+    assert state(engine, created)["Status"] == "created"
+
+
+def test_restart_policy_holds_over_a_crash(engine):
+    policy = {"RestartPolicy": {"Name": "always"}}
+    ended = engine.run("sleep", "0.5", host=policy)
+    crashing = engine.run("sh", "-c", "sleep 0.5; exit 3",
+                          host={"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 1}})  # fmt: skip
+    with killed(engine):
+        time.sleep(1)
+    eventually(lambda: state(engine, ended)["Running"])
+    assert engine.inspect(ended)["RestartCount"] >= 1
+    eventually(lambda: state(engine, crashing)["Status"] == "exited")
+    assert engine.inspect(crashing)["RestartCount"] == 1
+    assert state(engine, crashing)["ExitCode"] == 3
+
+
+def test_what_was_stopped_starts_again_only_if_it_is_always_to_run(engine):
+    always, unless, never, untouched = (
+        engine.create("sleep", "1000", host={"RestartPolicy": {"Name": name}})
+        for name in ("always", "unless-stopped", "no", "always")
+    )
+    for container in (always, unless, never):
+        engine.api.post(f"/containers/{container}/start")
+        assert engine.api.post(f"/containers/{container}/stop?t=0").status == 204
+    with killed(engine):
+        pass
+    eventually(lambda: state(engine, always)["Running"])
+    assert state(engine, unless)["Status"] == "exited"
+    assert state(engine, never)["Status"] == "exited"
+    assert state(engine, untouched)["Status"] == "created"
+
+
+def test_sigterm_is_quick_and_leaves_containers_alone(engine):
+    container = engine.run("sh", "-c", COUNT)
+    waiting = engine.run("false", host={"RestartPolicy": {"Name": "always"}})
+    pid = state(engine, container)["Pid"]
+    eventually(lambda: engine.inspect(waiting)["RestartCount"] > 3)
+    began = time.monotonic()
+    engine.stop()
+    assert time.monotonic() - began < 2.5
+    time.sleep(0.2)
+    engine.start()
+    assert state(engine, container)["Pid"] == pid
+    seen = [int(line) for line in logs(engine, container).splitlines()]
+    assert seen == list(range(len(seen)))
+    count = engine.inspect(waiting)["RestartCount"]
+    eventually(lambda: engine.inspect(waiting)["RestartCount"] > count)
+
+
+def test_a_container_whose_conmon_was_killed_is_put_down(engine):
+    for dead in (False, True):
+        container = engine.run("sleep", "1000")
+        (monitor,) = (m for m in find_monitors(engine.exec_root) if m.container == container)
+        pid = state(engine, container)["Pid"]
+        if dead:
+            engine.kill()
+        os.kill(monitor.pid, signal.SIGKILL)
+        if dead:
+            time.sleep(0.1)
+            engine.start()
+        eventually(lambda c=container: state(engine, c)["Status"] == "exited")
+        assert state(engine, container)["ExitCode"] == 255
+        assert not processes.is_alive(pid)
+        assert engine.api.post(f"/containers/{container}/start").status == 204
+        assert state(engine, container)["Running"]
+
+
+def test_out_of_memory_meanwhile_is_told(engine):
+    container = engine.run(
+        "sh", "-c", "sleep 0.5; dd if=/dev/zero of=/dev/null bs=200M count=1",
+        host={"Memory": 16 << 20, "MemorySwap": 16 << 20},
+    )  # fmt: skip
+    with killed(engine):
+        time.sleep(1.2)
+    found = state(engine, container)
+    assert found["Status"] == "exited"
+    assert found["OOMKilled"]
+    assert found["ExitCode"] == 137
+
+
+# ---- the network -------------------------------------------------------------------
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def echo(sock, text):
+    sock.sendall(text)
+    data = b""
+    while len(data) < len(text):
+        got = sock.recv(4096)
+        assert got, "the connection was closed"
+        data += got
+    assert data == text
+
+
+def connected(port):
+    sock = socket.create_connection(("127.0.0.1", port), timeout=5)
+    sock.settimeout(5)
+    return sock
+
+
+def listens(port):
+    try:
+        with connected(port) as sock:
+            echo(sock, b"?")
+    except (OSError, AssertionError):
+        return False
+    return True
+
+
+def test_published_ports_work_while_there_is_no_engine(engine):
+    port = free_port()
+    binding = {"80/tcp": [{"HostPort": str(port)}]}
+    container = engine.run(
+        "nc", "-ll", "-p", "80", "-e", "cat",
+        host={"PortBindings": binding}, ExposedPorts={"80/tcp": {}},
+    )  # fmt: skip
+    eventually(lambda: listens(port))
+    with connected(port) as old:
+        echo(old, b"before")
+        with killed(engine):
+            echo(old, b"while it is dead")
+            with connected(port) as new:
+                echo(new, b"new ones, too")
+        echo(old, b"after")
+        with connected(port) as new:
+            echo(new, b"after")
+    # The port is the container's still: nobody else gets it.
+    other = engine.create(
+        "true", host={"PortBindings": binding}, ExposedPorts={"80/tcp": {}}
+    )  # fmt: skip
+    answer = engine.api.post(f"/containers/{other}/start")
+    assert answer.status == 500
+    assert "port is already allocated" in answer.message
+    engine.remove(container)
+    assert engine.api.post(f"/containers/{other}/start").status == 204
+
+
+def test_addresses_are_not_given_away_twice(engine):
+    def address(container):
+        networks = engine.inspect(container)["NetworkSettings"]["Networks"]
+        return networks["bridge"]["IPAddress"]
+
+    policy = {"RestartPolicy": {"Name": "always"}}
+    ending = [engine.run("sleep", "0.4", host=policy) for _ in range(2)]
+    staying = [engine.run("sleep", "1000") for _ in range(2)]
+    kept = [address(c) for c in staying]
+    with killed(engine):
+        time.sleep(0.8)
+    eventually(lambda: all(engine.inspect(c)["RestartCount"] for c in ending))
+    new = [engine.run("sleep", "1000") for _ in range(4)]
+    assert [address(c) for c in staying] == kept
+    found = [address(c) for c in (*staying, *new)]
+    assert len(set(found)) == len(found)
+
+
+# ---- a reboot ----------------------------------------------------------------------
+
+
+def test_after_a_reboot_everything_has_ended_and_policies_hold(engine):
+    port = free_port()
+    plain = engine.run("sleep", "1000")
+    paused = engine.run("sleep", "1000")
+    assert engine.api.post(f"/containers/{paused}/pause").status == 204
+    temporary = engine.run("sleep", "1000", host={"AutoRemove": True})
+    always = engine.run(
+        "nc", "-ll", "-p", "80", "-e", "cat", ExposedPorts={"80/tcp": {}},
+        host={
+            "RestartPolicy": {"Name": "always"},
+            "PortBindings": {"80/tcp": [{"HostPort": str(port)}]},
+        },
+    )  # fmt: skip
+    network = engine.api.get("/networks/bridge").json
+    reboot(engine)
+    engine.start()
+    for container in (plain, paused):
+        found = state(engine, container)
+        assert (found["Status"], found["ExitCode"], found["Paused"]) == ("exited", 255, False)
+    assert gone(engine, temporary)
+    eventually(lambda: state(engine, always)["Running"])
+    eventually(lambda: listens(port))
+    after = engine.api.get("/networks/bridge").json
+    assert (after["Id"], after["IPAM"]) == (network["Id"], network["IPAM"])
+    assert engine.api.post(f"/containers/{plain}/start").status == 204
+    assert exec_output(engine, plain, "echo", "there") == "there\n"
+
+
+def test_a_later_process_with_the_same_number_is_no_container(own_engine):
+    """After a reboot a process may have the number of a container's, and even its start time."""
+    container = own_engine.run("sleep", "1000")
+    reboot(own_engine)
+    stranger = subprocess.Popen(["sleep", "1000"])
+    try:
+        with sqlite3.connect(own_engine.data_root / "palan.db") as database:
+            ((data,),) = database.execute("SELECT record FROM containers").fetchall()
+            record = json.loads(data)
+            same = {"pid": stranger.pid, "start_time": processes.start_time(stranger.pid)}
+            record["process"] = record["monitor"] = same
+            database.execute("UPDATE containers SET record = ?", (json.dumps(record).encode(),))
+        own_engine.start()
+        assert state(own_engine, container)["Status"] == "exited"
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
