@@ -4,12 +4,16 @@ import asyncio
 import hashlib
 import io
 import json
+import stat
+import subprocess
 import tarfile
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from palan.api import Filters
+from palan.api import images as api
 from palan.api.images import ImageCreate, ImageLoad, JSONMessage
 from palan.engine.images import SCHEMA, Images
 from palan.store.database import Database
@@ -168,7 +172,10 @@ def docker_archive(
         "os": "linux",
         "created": "2020-01-02T03:04:05.123456789Z",
         "config": {"Cmd": ["sh"], "Env": None, "Volumes": None} | (config or {}),
-        "rootfs": {"type": "layers", "diff_ids": diff_ids or [sha256(layer) for layer in layers]},
+        "rootfs": {
+            "type": "layers",
+            "diff_ids": [*map(sha256, layers)] if diff_ids is None else diff_ids,
+        },
         "history": [{"created_by": f"step {n}"} for n in range(len(layers))],
     }
     data = json.dumps(image).encode()
@@ -190,3 +197,65 @@ def oci_archive(blobs: Iterable[bytes], manifests: list[dict[str, Any]]) -> byte
         *(member(f"blobs/sha256/{sha256(blob)[7:]}", blob) for blob in blobs),
         member("index.json", json.dumps(index).encode()),
     )
+
+
+def three_layers() -> tuple[bytes, bytes, bytes]:
+    """Layers that add, remove and hide."""
+    return (
+        make_tar(
+            directory("opt", mode=0o2750, uid=5, gid=6),
+            directory("opt/dir"),
+            member("opt/dir/file", b"1"),
+            member("opt/kept", b"2"),
+        ),
+        make_tar(member("opt/.wh.dir")),
+        make_tar(member("opt/new", b"3"), member("etc/.wh..wh..opq"), member("etc/x", b"4")),
+    )
+
+
+# ---- operations ------------------------------------------------------------------
+
+
+async def listed(engine: ImagesEngine, **parameters: Any) -> Any:
+    filters = Filters(parameters.pop("filters", None))
+    return await engine.images.list(api.ImageList(filters=filters, **parameters))
+
+
+async def removed(engine: ImagesEngine, name: str, **parameters: Any) -> list[tuple[str, object]]:
+    items = await engine.images.remove(api.ImageRemove(name=name, **parameters))
+    return [
+        ("untagged", item.untagged) if isinstance(item.untagged, str) else ("deleted", item.deleted)
+        for item in items
+    ]
+
+
+async def tagged(engine: ImagesEngine, name: str, repo: str, tag: str = "") -> None:
+    await engine.images.tag(api.ImageTag(name=name, repo=repo, tag=tag))
+
+
+async def saved(engine: ImagesEngine, *names: str, platform: Iterable[str] = ()) -> bytes:
+    request = api.ImageGetMany(names=list(names), platform=list(platform))
+    return b"".join(await collect((await engine.images.get_many(request)).chunks))
+
+
+async def inspected(engine: ImagesEngine, name: str, **parameters: Any) -> Any:
+    return await engine.images.inspect(api.ImageInspect(name=name, **parameters))
+
+
+def zstd(data: bytes) -> bytes:
+    return subprocess.run(["zstd", "-qc"], input=data, check=True, capture_output=True).stdout
+
+
+def gnu_tar(*arguments: str) -> bytes:
+    return subprocess.run(["tar", "-c", *arguments], check=True, capture_output=True).stdout
+
+
+def read_json(archive: tarfile.TarFile, name: str) -> Any:
+    file = archive.extractfile(name)
+    assert file is not None
+    return json.loads(file.read())
+
+
+def is_whiteout(path: Path) -> bool:
+    info = path.lstat()
+    return stat.S_ISCHR(info.st_mode) and info.st_rdev == 0

@@ -1,6 +1,7 @@
 """``POST /images/create`` with ``fromSrc``: a root file system becomes an image."""
 
 import hashlib
+import http.client
 import time
 import urllib.error
 import urllib.parse
@@ -29,10 +30,9 @@ from palan.engine.images.layers import Unpacker, unpacking_failed
 from palan.engine.images.load import put_blob, put_manifest
 from palan.engine.images.platform import Platform, host_platform, parse_specifier
 from palan.engine.images.reference import Reference, repository_and_tag
-from palan.engine.images.streaming import BodyReader, in_thread
+from palan.engine.images.streaming import BodyReader, Incoming, in_thread
 from palan.host.archive.headers import ArchiveError
 from palan.host.archive.inflate import Compression, detect
-from palan.host.archive.reader import Source
 from palan.host.archive.unpack import Options, Unpacked, unpack_pieces
 
 
@@ -65,7 +65,7 @@ class Import:
         self.source = request.from_src if request.from_src == "-" else _url(request.from_src)
         self.comment = request.message or f"Imported from {self.source}"
 
-    async def run(self, catalog: Catalog, unpacker: Unpacker, source: Source) -> Image:
+    async def run(self, catalog: Catalog, unpacker: Unpacker, source: Incoming) -> Image:
         """Take the archive in.
 
         Args:
@@ -98,13 +98,13 @@ class Import:
             return await take_in(catalog, unpacker, examined, names, lease)
 
     async def _layer(
-        self, catalog: Catalog, unpacker: Unpacker, source: Source, blob: Path, lease: Lease
+        self, catalog: Catalog, unpacker: Unpacker, source: Incoming, blob: Path, lease: Lease
     ) -> tuple[Descriptor, str]:
         """Unpack the stream and keep it as it came, both while it arrives."""
         async with unpacker.staging() as staging:
             receiver = _Receiver(source, blob)
             try:
-                unpacked = await in_thread(lambda: receiver.unpack(staging / "diff"))
+                unpacked = await in_thread(lambda: receiver.unpack(staging / "diff"), source.abort)
             except (ArchiveError, OSError) as error:
                 raise unpacking_failed("image", error) from None
             diff_id = unpacked.digest if receiver.compression else receiver.blob_digest
@@ -125,7 +125,7 @@ class Import:
 class _Receiver:
     """Reads a stream once: into a blob, through a digest, and into the unpacking child."""
 
-    def __init__(self, source: Source, blob: Path) -> None:
+    def __init__(self, source: Incoming, blob: Path) -> None:
         self.size = 0
         self.blob_digest = ""
         self.compression: Compression = ""
@@ -180,7 +180,7 @@ def _url(text: str) -> str:
 
 
 @asynccontextmanager
-async def open_source(url: str, body: AsyncIterator[bytes]) -> AsyncIterator[Source]:
+async def open_source(url: str, body: AsyncIterator[bytes]) -> AsyncIterator[Incoming]:
     """The bytes to import, for a thread to read.
 
     Raises:
@@ -192,12 +192,32 @@ async def open_source(url: str, body: AsyncIterator[bytes]) -> AsyncIterator[Sou
         return
     try:
         response = await in_thread(lambda: _fetch(url))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise InternalError(f'Get "{url}": {_reason(error)}') from None
     try:
-        yield lambda: response.read(_PIECE)
+        yield _Download(response)
     finally:
         await in_thread(response.close)
+
+
+class _Download:
+    """The body of a response; its time-out is all that ends a read in progress."""
+
+    def __init__(self, response: IO[bytes]) -> None:
+        self._response = response
+        self._aborted = False
+
+    def __call__(self) -> bytes:
+        if self._aborted:
+            raise ConnectionAbortedError("the client has gone")
+        try:
+            return self._response.read(_PIECE)
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"the download broke off: {error}") from None
+
+    def abort(self) -> None:
+        """Read no more."""
+        self._aborted = True
 
 
 def _fetch(url: str) -> IO[bytes]:
@@ -220,6 +240,7 @@ def _fetch(url: str) -> IO[bytes]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, urllib.error.HTTPError):
+        error.close()
         return f"unexpected status {error.code} {error.reason}"
     if isinstance(error, urllib.error.URLError) and isinstance(error.reason, OSError):
         error = error.reason

@@ -211,7 +211,7 @@ class Images:
         except (PalanError, ArchiveError) as error:
             yield JSONMessage(error_detail=ErrorDetail(message=str(error)), error=str(error))
         except OSError as error:
-            text = error.strerror or str(error)
+            text = error.strerror or str(error) or "the archive could not be read"
             _log.warning("loading images failed", error=str(error))
             yield JSONMessage(error_detail=ErrorDetail(message=text), error=text)
 
@@ -219,7 +219,7 @@ class Images:
         self, body: AsyncIterator[bytes], directory: Path, lease: Lease
     ) -> Sequence[Found]:
         async with BodyReader(body) as reader:
-            members = await in_thread(lambda: receive(reader, directory))
+            members = await in_thread(lambda: receive(reader, directory), reader.abort)
         return await in_thread(lambda: find_images(self._catalog.content, members, lease))
 
     async def _load_one(

@@ -1,14 +1,15 @@
 """Between the event loop and the threads that do file work."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Final, Self, TypeVar
+from typing import Final, Protocol, Self, TypeVar
 
 
-__all__ = ["BodyReader", "chunks_of", "in_thread"]
+__all__ = ["BodyReader", "Incoming", "in_thread"]
 
 T = TypeVar("T")
 
@@ -16,30 +17,55 @@ _AHEAD: Final = 4 << 20
 """Bytes of a request body held between the client and the thread that reads it."""
 
 
-async def in_thread(work: Callable[[], T]) -> T:
+class Incoming(Protocol):
+    """Bytes from elsewhere, read by one thread."""
+
+    def __call__(self) -> bytes:
+        """The next bytes, ``b""`` at the end."""
+
+    def abort(self) -> None:
+        """Let a thread that waits for more fail instead, soon."""
+
+
+async def in_thread(work: Callable[[], T], abort: Callable[[], object] | None = None) -> T:
     """Run ``work`` in a thread; when cancelled, wait for its end before saying so.
 
     What ``work`` uses (temporary files, a directory) can thus be removed afterwards.
+
+    Args:
+        work: what to do.
+        abort: makes it end soon, when nobody wants it any more.  Work that waits for
+            somebody else needs this, and gets a thread of its own: those that all
+            share are few, and must not be held up by slow clients.
     """
-    future = asyncio.get_running_loop().run_in_executor(None, work)
+    if abort is None:
+        future = asyncio.get_running_loop().run_in_executor(None, work)
+    else:
+        future = _in_own_thread(work)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
+        if abort is not None:
+            abort()
         with contextlib.suppress(Exception):
             await future
         raise
 
 
-async def chunks_of(make: Callable[[], Iterator[bytes]]) -> AsyncIterator[bytes]:
-    """The pieces of a blocking iterator, each got in a thread."""
-    pieces = make()
-    try:
-        while piece := await in_thread(lambda: next(pieces, b"")):
-            yield piece
-    finally:
-        close = getattr(pieces, "close", None)
-        if close is not None:
-            await in_thread(close)
+def _in_own_thread(work: Callable[[], T]) -> asyncio.Future[T]:
+    future: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def run() -> None:
+        future.set_running_or_notify_cancel()
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - handed over to who waits
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    threading.Thread(target=run, name="images", daemon=True).start()
+    return asyncio.wrap_future(future)
 
 
 class BodyReader:
@@ -71,6 +97,14 @@ class BodyReader:
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
 
+    def abort(self) -> None:
+        """Let a thread that waits for more fail instead."""
+        with self._changed:
+            self._ended = True
+            self._error = self._error or ConnectionAbortedError("the client has gone")
+            self._pieces.clear()
+            self._changed.notify()
+
     async def _pump(self) -> None:
         error: BaseException | None = None
         try:
@@ -92,7 +126,7 @@ class BodyReader:
         finally:
             with self._changed:
                 self._ended = True
-                self._error = error
+                self._error = self._error or error
                 self._changed.notify()
 
     def __call__(self) -> bytes:
