@@ -10,7 +10,8 @@ from palan.engine.containers.signals import parse_signal
     ("text", "number"),
     [
         ("SIGKILL", 9), ("kill", 9), ("9", 9), ("SigTerm", 15), ("WINCH", 28), ("SIGRTMIN", 34),
-        ("RTMIN+3", 37), ("RTMAX-1", signal.SIGRTMAX - 1), ("64", 64),
+        ("RTMIN+3", 37), ("CLD", 17), ("sigiot", 6), ("POLL", 29),
+        ("RTMAX-1", signal.SIGRTMAX - 1), ("64", 64),
     ],
 )  # fmt: skip
 def test_names_and_numbers(text: str, number: int):
@@ -24,6 +25,7 @@ def test_names_and_numbers(text: str, number: int):
         ("0", "invalid signal: 0"),
         ("200", "does not support signal 200"),
         ("RTMIN+99", "invalid signal"),
+        ("²", "invalid signal"),
         ("", "invalid signal"),
     ],
 )

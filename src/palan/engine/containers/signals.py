@@ -9,9 +9,9 @@ from palan.api.errors import InvalidParameter
 __all__ = ["parse_signal"]
 
 _NAMES = {
-    s.name.removeprefix("SIG"): int(s)
-    for s in signal.Signals
-    if s.name not in ("SIGRTMIN", "SIGRTMAX")
+    name.removeprefix("SIG"): int(number)
+    for name, number in signal.Signals.__members__.items()  # with their other names
+    if name not in ("SIGRTMIN", "SIGRTMAX")
 }
 _REALTIME = re.compile(r"RTM(IN|AX)(?:([+-])(\d+))?")
 
@@ -22,7 +22,7 @@ def parse_signal(text: str) -> int:
     Raises:
         InvalidParameter: there is no such signal; in dockerd's words.
     """
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         number = int(text)
         if number == 0:
             raise InvalidParameter(f"invalid signal: {text}")

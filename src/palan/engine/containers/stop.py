@@ -6,12 +6,14 @@ while a stop is being patient.  The exit itself is dealt with in
 """
 
 import asyncio
+import contextlib
 import signal
 from typing import TYPE_CHECKING
 
 from palan.api import UNSET
 from palan.api.errors import Conflict, InternalError, InvalidParameter, NotModified
 from palan.engine.containers.container import Container
+from palan.engine.containers.pause import unpause
 from palan.engine.containers.restart import give_up
 from palan.engine.containers.signals import parse_signal
 
@@ -39,6 +41,12 @@ def send_signal(engine: "Engine", container: Container, number: int) -> None:
         engine.containers.thaw(container)
 
 
+async def _wake(engine: "Engine", container: Container) -> None:
+    """Let a paused container go on, so that it can heed the signal to stop."""
+    with contextlib.suppress(InternalError):  # it is not paused any more
+        await unpause(engine, container)
+
+
 async def kill(engine: "Engine", container: Container, text: str, *, name: str) -> None:
     """``POST /containers/{id}/kill``.
 
@@ -64,6 +72,8 @@ async def kill(engine: "Engine", container: Container, text: str, *, name: str) 
     )
     if number == signal.SIGKILL:
         await gone(container, exited)
+    elif container.record.stopped_by_user and container.paused:
+        await _wake(engine, container)
 
 
 async def stop(
@@ -100,6 +110,8 @@ async def stop(
     engine.events.publish(
         "container", "kill", container.id, {**container.attributes, "signal": str(number)}
     )
+    if container.paused:
+        await _wake(engine, container)
     try:
         async with asyncio.timeout(None if patience < 0 else patience):
             await asyncio.shield(exited)
