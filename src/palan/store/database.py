@@ -67,10 +67,12 @@ class Database:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             value = function(self._connection)
+            self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            # A full disk, for one, has rolled it back already.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
         return value
 
     def close(self) -> None:

@@ -26,7 +26,11 @@ class Documents(Generic[R]):
         self.schema = (
             f"CREATE TABLE IF NOT EXISTS {table} (id TEXT PRIMARY KEY, record BLOB NOT NULL)",
         )
-        self._put = f"INSERT OR REPLACE INTO {table} (id, record) VALUES (?, ?)"  # noqa: S608 - our own name
+        # Not "INSERT OR REPLACE": that gives the row a new place in the order.
+        self._put = (
+            f"INSERT INTO {table} (id, record) VALUES (?, ?)"  # noqa: S608 - our own name
+            " ON CONFLICT (id) DO UPDATE SET record = excluded.record"
+        )
         self._delete = f"DELETE FROM {table} WHERE id = ?"  # noqa: S608 - our own name
         self._select = f"SELECT id, record FROM {table} ORDER BY rowid"  # noqa: S608 - our own name
         self._encoder = msgspec.json.Encoder()

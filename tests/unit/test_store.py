@@ -1,0 +1,215 @@
+import asyncio
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from palan.store.database import Database
+from palan.store.documents import Documents
+
+
+SCHEMA = ("CREATE TABLE IF NOT EXISTS things (name TEXT PRIMARY KEY, value INTEGER)",)
+
+
+class Thing(msgspec.Struct):
+    name: str
+    size: int = 0
+
+
+THINGS = Documents("documents", Thing)
+
+
+@pytest.fixture
+def database(tmp_path: Path):
+    database = Database(tmp_path / "db", (*SCHEMA, *THINGS.schema))
+    yield database
+    database.close()
+
+
+def put(name: str, value: int):
+    return lambda c: c.execute("INSERT OR REPLACE INTO things VALUES (?, ?)", (name, value))
+
+
+def everything(connection: sqlite3.Connection) -> list[tuple[str, int]]:
+    return connection.execute("SELECT name, value FROM things ORDER BY rowid").fetchall()
+
+
+async def test_what_raises_is_rolled_back_and_raised(database):
+    def half(connection):
+        put("half", 1)(connection)
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        await database.run(half)
+    assert await database.run(everything) == []
+    await database.run(put("whole", 1))
+    assert await database.run(everything) == [("whole", 1)]
+
+
+async def test_a_failed_statement_leaves_a_connection_that_works(database):
+    with pytest.raises(sqlite3.OperationalError):
+        await database.run(lambda c: c.execute("INSERT INTO nowhere VALUES (1)"))
+    await database.run(put("a", 1))
+    assert await database.run(everything) == [("a", 1)]
+
+
+async def test_a_full_disk_is_told_as_such_and_passes(database):
+    """SQLite rolls back by itself then, which must not hide what was the matter."""
+    await database.run(lambda c: c.execute("PRAGMA max_page_count = 1"))
+    (pages,) = await database.run(lambda c: c.execute("PRAGMA page_count").fetchone())
+    await database.run(lambda c: c.execute(f"PRAGMA max_page_count = {pages}"))
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        await database.run(
+            lambda c: c.execute("INSERT INTO things VALUES (?, 1)", ("x" * 100_000,))
+        )
+    await database.run(lambda c: c.execute("PRAGMA max_page_count = 100000"))
+    await database.run(put("a", 1))
+    assert await database.run(everything) == [("a", 1)]
+
+
+async def test_what_was_posted_is_done_in_order_before_what_is_run(database):
+    for number in range(100):
+        database.post(put("n", number))
+        database.post(put(f"n{number}", number))
+    rows = await database.run(everything)
+    assert dict(rows)["n"] == 99
+    assert [name for name, _ in rows if name != "n"] == [f"n{n}" for n in range(100)]
+
+
+async def test_a_posted_change_that_fails_harms_no_other(database):
+    database.post(lambda c: c.execute("INSERT INTO nowhere VALUES (1)"))
+    database.post(put("a", 1))
+    assert await database.run(everything) == [("a", 1)]
+
+
+async def test_a_caller_that_gives_up_does_not_undo_its_change(database):
+    started = asyncio.get_running_loop().create_future()
+    loop = asyncio.get_running_loop()
+
+    def slow(connection):
+        loop.call_soon_threadsafe(started.set_result, None)
+        put("slow", 1)(connection)
+
+    task = asyncio.ensure_future(database.run(slow))
+    await started
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await database.run(everything) == [("slow", 1)]
+
+
+async def test_concurrent_changes_are_one_after_the_other(database):
+    await database.run(put("n", 0))
+
+    def increment(connection):
+        (value,) = connection.execute("SELECT value FROM things WHERE name = 'n'").fetchone()
+        put("n", value + 1)(connection)
+        return value + 1
+
+    values = await asyncio.gather(*(database.run(increment) for _ in range(50)))
+    assert values == list(range(1, 51))
+
+
+async def test_closing_finishes_what_is_queued_and_may_be_repeated(tmp_path):
+    database = Database(tmp_path / "db", SCHEMA)
+    for number in range(50):
+        database.post(put(str(number), number))
+    database.close()
+    database.close()
+    again = Database(tmp_path / "db", SCHEMA)
+    assert len(again.read(everything)) == 50
+    again.close()
+
+
+async def test_documents_keep_their_place_when_they_change(database):
+    for name in "abc":
+        await THINGS.put(database, name, Thing(name))
+    await THINGS.put(database, "a", Thing("a", 7))
+    assert [key for key, _ in THINGS.load(database)] == ["a", "b", "c"]
+    await THINGS.delete(database, "b")
+    await THINGS.delete(database, "absent")
+    assert dict(THINGS.load(database)) == {"a": Thing("a", 7), "c": Thing("c")}
+
+
+async def test_a_document_is_written_as_it_was_when_it_was_put(database):
+    thing = Thing("a", 1)
+    writing = asyncio.ensure_future(THINGS.put(database, "a", thing))
+    await asyncio.sleep(0)
+    thing.size = 2
+    await writing
+    assert dict(THINGS.load(database)) == {"a": Thing("a", 1)}
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.one_of(st.none(), st.integers())), max_size=20)
+)
+def test_documents_are_a_dictionary_that_outlives_the_process(tmp_path_factory, changes):
+    async def check() -> None:
+        path = tmp_path_factory.mktemp("documents") / "db"
+        database = Database(path, THINGS.schema)
+        expected: dict[str, Thing] = {}
+        for key, size in changes:
+            if size is None:
+                expected.pop(key, None)
+                await THINGS.delete(database, key)
+            else:
+                small = size % 2**31
+                expected[key] = Thing(key, small)
+                await THINGS.put(database, key, Thing(key, small))
+        database.close()
+        database = Database(path, THINGS.schema)
+        assert list(THINGS.load(database)) == list(expected.items())
+        database.close()
+
+    asyncio.run(check())
+
+
+WRITER = """
+    import asyncio, sys
+    from pathlib import Path
+    from palan.store.database import Database
+
+    async def main():
+        database = Database(Path(sys.argv[1]), ("CREATE TABLE IF NOT EXISTS n (n INTEGER)",))
+        number = 0
+        while True:
+            number += 1
+            await database.run(lambda c: c.execute("INSERT INTO n VALUES (?)", (number,)))
+            print(number, flush=True)
+
+    asyncio.run(main())
+"""
+
+
+def test_what_was_acknowledged_survives_a_sigkill(tmp_path):
+    path = tmp_path / "db"
+    acknowledged = 0
+    for _ in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(WRITER), path],
+            stdout=subprocess.PIPE, text=True,
+        ) as writer:  # fmt: skip
+            assert writer.stdout is not None
+            for _ in range(20):
+                line = writer.stdout.readline()
+            writer.send_signal(signal.SIGKILL)
+            # What was still in the pipe was acknowledged too.
+            line = (writer.stdout.read().splitlines() or [line])[-1]
+            acknowledged += int(line)
+        database = Database(path, ())
+        count, last = database.read(
+            lambda c: c.execute("SELECT count(*), max(n) FROM n").fetchone()
+        )
+        assert database.read(lambda c: c.execute("PRAGMA integrity_check").fetchone()) == ("ok",)
+        database.close()
+        assert count >= acknowledged
+        assert last >= int(line)
+        acknowledged = count
