@@ -103,7 +103,8 @@ class EventJournal:
         """Events from ``since`` on, those to come included, that pass ``test``.
 
         Args:
-            since: nanoseconds since the epoch; None for only what happens from now on.
+            since: nanoseconds since the epoch; None for only what happens from now on, or
+                for everything that is kept if ``until`` is given.
             until: nanoseconds since the epoch at which to end; None for never.
             test: which events are wanted.
         """
@@ -116,6 +117,8 @@ class EventJournal:
             self.followers -= 1
 
     async def _follow(self, since: int | None, until: int | None) -> AsyncIterator[EventMessage]:
+        if since is None and until is not None:
+            since = 0  # an end without a beginning: from the first event that is kept
         position = self._number if since is None else await self._before(since)
         while True:
             news = self._news
@@ -159,7 +162,8 @@ class EventJournal:
                 (position, PAGE),
             ).fetchall()
 
-        return [(number, self._decode(row)) for number, row in await self._database.run(read)]
+        page = [(number, self._decode(row)) for number, row in await self._database.run(read)]
+        return page or list(self._recent)  # nothing can be written to a full disk
 
     @staticmethod
     def _lost(count: int, before: EventMessage) -> EventMessage:

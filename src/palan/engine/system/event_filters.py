@@ -8,7 +8,7 @@ from palan.api.system import EventMessage
 
 __all__ = ["event_test"]
 
-OBJECTS = ("container", "plugin", "volume", "network", "image", "service", "node", "secret")
+OBJECTS = ("container", "plugin", "volume", "network", "service", "node", "secret", "config")
 
 
 def event_test(filters: Filters) -> Callable[[EventMessage], bool]:
@@ -23,7 +23,7 @@ def event_test(filters: Filters) -> Callable[[EventMessage], bool]:
             and _matches_daemon(filters, event, attributes)
             and filters.labels(attributes)
             and all(_matches(filters, kind, event, attributes) for kind in OBJECTS)
-            and _matches(filters, "config", event, attributes)
+            and _matches_image(filters, event, attributes)
         )
 
     return test
@@ -49,12 +49,24 @@ def _matches(
     """Whether the event is about one of the given objects, by id, name or their beginning."""
     if kind not in filters:
         return True
-    names = [attributes.get(kind, "")]
-    if event.type == kind:
-        names += [event.actor.id, attributes.get("name", "")]
-    if kind == "image" and event.type == "container":
-        names.append(attributes.get("image", ""))
-    if kind == "image":
-        # A name without its tag means all its tags.
-        names += [n.rpartition(":")[0] for n in names if ":" in n and not n.startswith("sha256:")]
-    return filters.matches(kind, lambda wanted: any(n.startswith(wanted) for n in names if n))
+    names = (event.actor.id, attributes.get("name", ""))
+    return event.type == kind and filters.matches(
+        kind, lambda wanted: any(name.startswith(wanted) for name in names if name)
+    )
+
+
+def _matches_image(filters: Filters, event: EventMessage, attributes: Mapping[str, str]) -> bool:
+    """Whether the event is about one of the given images, or about a container made of one."""
+    if "image" not in filters:
+        return True
+    names = {event.actor.id, attributes.get("name" if event.type == "image" else "image", "")}
+    # A name without its tag means all its tags.
+    names |= {_without_tag(name) for name in names}
+    return filters.matches("image", lambda wanted: wanted in names and bool(wanted))
+
+
+def _without_tag(name: str) -> str:
+    """``registry:5000/web:1`` -> ``registry:5000/web``; ids stay as they are."""
+    name = name.partition("@")[0]
+    head, colon, tail = name.rpartition(":")
+    return head if colon and "/" not in tail and head != "sha256" else name
