@@ -39,7 +39,7 @@ class Filters:
             return cls()
         try:
             raw: Any = msgspec.json.decode(text)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             raise InvalidParameter("invalid filter") from None
         if raw is None:
             return cls()

@@ -20,7 +20,7 @@ class Version(NamedTuple):
         Raises:
             ValueError: the text is no version.
         """
-        if not re.fullmatch(r"\d+(\.\d+)*", text):
+        if not re.fullmatch(r"[0-9]+(\.[0-9]+)*", text):
             raise ValueError(text)
         major, minor, *_ = (*(int(part) for part in text.split(".")), 0)
         return cls(major, minor)
