@@ -41,9 +41,11 @@ def read_text(root: Path, path: str) -> str:
     fd = _open(root, path, os.O_RDONLY | os.O_NONBLOCK)
     if fd is None:
         return ""
+    # A directory's descriptor can't be made a file, not even to look what it is.
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        return ""
     with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return ""
         return file.read(LIMIT).decode(errors="replace")
 
 

@@ -1,0 +1,90 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from palan.host.rootfs import LIMIT, open_directory, read_text
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc/passwd").write_text("root:x:0:0\n")
+    (tmp_path / "secret").write_text("of the host\n")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text("of the host\n")
+    return root
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "etc/passwd", "//etc/../etc/./passwd", "../../../etc/passwd"]
+)
+def test_a_file_is_read_from_inside(root, path):
+    assert read_text(root, path) == "root:x:0:0\n"
+
+
+@pytest.mark.parametrize("target", ["../secret", "/../secret", "../../secret", "/etc/../../secret"])
+def test_a_link_does_not_lead_out(root, target):
+    (root / "link").symlink_to(target)
+    assert read_text(root, "/link") == ""
+
+
+def test_an_absolute_link_is_followed_inside(root):
+    (root / "link").symlink_to("/etc/passwd")
+    (root / "dir").symlink_to("/etc")
+    (root / "up").symlink_to("../../../../etc")
+    for path in ("link", "dir/passwd", "up/passwd"):
+        assert read_text(root, path) == "root:x:0:0\n"
+
+
+def test_an_absolute_link_to_a_file_of_the_host_is_not_that_file(root, tmp_path):
+    (root / "link").symlink_to(tmp_path / "secret")
+    assert read_text(root, "link") == ""
+
+
+def test_what_is_not_there_is_empty(root):
+    (root / "loop").symlink_to("loop")
+    (root / "dangling").symlink_to("nowhere")
+    for path in ("absent", "absent/passwd", "etc/passwd/x", "loop", "dangling"):
+        assert read_text(root, path) == ""
+
+
+def test_what_is_no_regular_file_is_empty_and_holds_nobody_up(root):
+    os.mkfifo(root / "fifo")
+    for path in ("fifo", "etc", "."):
+        assert read_text(root, path) == ""
+
+
+def test_what_is_no_text_is_read_all_the_same(root):
+    (root / "odd").write_bytes(b"a\xffb")
+    assert read_text(root, "odd") == "a\ufffdb"
+
+
+def test_what_is_too_large_is_cut(root):
+    with (root / "large").open("wb") as file:
+        file.truncate(LIMIT + 10)
+    assert len(read_text(root, "large")) == LIMIT
+
+
+def test_a_directory_is_opened_inside(root):
+    (root / "link").symlink_to("/etc")
+    for path in ("/etc", "link"):
+        with open_directory(root, path) as fd:
+            assert fd is not None
+            assert [entry.name for entry in os.scandir(fd)] == ["passwd"]
+        with pytest.raises(OSError, match="Bad file"):
+            os.fstat(fd)
+
+
+def test_no_directory_is_none(root, tmp_path):
+    (root / "out").symlink_to("../etc/passwd")
+    (root / "host").symlink_to(tmp_path)
+    for path in ("absent", "etc/passwd", "out", "host"):
+        with open_directory(root, path) as fd:
+            assert fd is None
+
+
+def test_a_root_that_is_gone_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_text(tmp_path / "absent", "etc/passwd")
