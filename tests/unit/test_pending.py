@@ -21,7 +21,7 @@ ROOMS = {
     "volumes": Volumes,
 }
 
-AT_MOST = 65
+AT_MOST = 64
 """Lower this number with each landing that implements something; never raise it."""
 
 

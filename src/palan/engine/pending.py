@@ -43,7 +43,6 @@ PENDING = frozenset(
         "plugins.create",
         "plugins.disable",
         "plugins.enable",
-        "plugins.inspect",
         "plugins.privileges",
         "plugins.pull",
         "plugins.push",

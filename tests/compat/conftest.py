@@ -1,0 +1,16 @@
+"""Fixtures for the clients that we did not write."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.support.docker_cli import Docker
+from tests.support.engine import TestEngine
+
+
+@pytest.fixture
+def docker(engine: TestEngine, tmp_path: Path) -> Docker:
+    """The docker CLI against an engine without containers."""
+    if shutil.which("docker") is None:
+        pytest.skip("there is no docker CLI on PATH (Debian: docker.io; Docker: docker-ce-cli)")
+    return Docker(engine, tmp_path / "docker-config")
