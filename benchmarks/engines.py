@@ -1,0 +1,252 @@
+"""The engines that are compared: how each is started for itself, and taken away again.
+
+Each runs in a network and a mount namespace of its own.  So no engine meets another's bridge,
+rules or mounts, and all of that is gone with the engine's last process.
+"""
+
+import contextlib
+import json
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import ClassVar
+
+from client import Client
+from image import busybox_archive
+from processes import kill_all, of_engine, pss, tree
+
+
+__all__ = ["Dockerd", "Engine", "Palan", "Podman"]
+
+START_TIMEOUT = 60.0  # seconds
+STOP_TIMEOUT = 30.0
+NAMESPACES = ("unshare", "--net", "--mount", "--", "sh", "-c", 'ip link set lo up && exec "$@"')
+CGROUPS = Path("/sys/fs/cgroup")
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Engine:
+    """An engine with roots and socket of its own."""
+
+    name: ClassVar[str]
+    programs: ClassVar[tuple[str, ...]]  # what must be installed
+    traces: ClassVar[tuple[str, ...]] = ()  # directories outside its roots that it makes
+    cgroup: ClassVar[str] = ""  # the cgroup that it makes for all its containers
+
+    def __init__(self, data: Path, run: Path) -> None:
+        """Prepare it.
+
+        Args:
+            data: where its images and containers go; on a disk, not on an overlay.
+            run: where its socket and run-time state go.
+        """
+        self.data, self.run = data / self.name, run / self.name
+        for directory in (self.data, self.run):
+            directory.mkdir(parents=True)
+        self.socket = self.run / "api.sock"
+        self.client = Client(self.socket)
+        self.process: subprocess.Popen[bytes] | None = None
+        self._strange = [trace for trace in self.traces if not Path(trace).exists()]
+        self._strange_cgroups = [
+            path for path in self._cgroups() if self.cgroup and not path.exists()
+        ]
+
+    @classmethod
+    def missing(cls) -> list[str]:
+        """What is not installed that it needs."""
+        return [program for program in cls.programs if not shutil.which(program, path=PATH)]
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def environment(self) -> dict[str, str]:
+        return {"PATH": PATH, "HOME": str(self.data)}
+
+    def start(self) -> float:
+        """Start it.
+
+        Returns:
+            The seconds until it answered its first ping.
+
+        Raises:
+            RuntimeError: it ended, or does not answer.
+        """
+        with (self.data / "log").open("ab") as log:
+            began = time.perf_counter()
+            self.process = subprocess.Popen(
+                [*NAMESPACES, "sh", *self.command()],
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        while True:
+            try:
+                self.client.call("GET", "/_ping")
+                return time.perf_counter() - began
+            except OSError:
+                self.client.close()
+                if self.process.poll() is not None or time.perf_counter() - began > START_TIMEOUT:
+                    words = (self.data / "log").read_text(errors="replace")[-2000:]
+                    raise RuntimeError(f"{self.name} does not start: {words}") from None
+                time.sleep(0.002)
+
+    def stop(self) -> None:
+        """Ask it to end, and wait for that."""
+        self.client.close()
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(STOP_TIMEOUT)
+
+    def load_image(self) -> None:
+        self.client.call(
+            "POST", "/images/load?quiet=1", busybox_archive(), content_type="application/x-tar"
+        )
+        self.client.call("GET", "/images/busybox:latest/json")
+
+    def version(self) -> str:
+        """Its version, and those of the programs below it, as it tells them."""
+        answer = self.client.json("GET", "/version")
+        parts = [
+            f"{part['Name']} {part['Version'].split()[0]}"
+            for part in answer.get("Components", ())
+            if any(character.isdigit() for character in part.get("Version", ""))
+        ]
+        return ", ".join(parts) or str(answer["Version"])
+
+    def memory(self) -> float:
+        """PSS in MiB of the engine and all its helpers, without what runs in containers."""
+        ours = of_engine(self.process.pid if self.process else None, self._marks())
+        inside = [
+            self.client.json("GET", f"/containers/{line['Id']}/json")["State"]["Pid"]
+            for line in self.client.json("GET", "/containers/json")
+        ]
+        return pss(ours - tree(inside))
+
+    def close(self) -> None:
+        """Take it away with everything it made."""
+        if self.process is not None and self.process.poll() is None:
+            with contextlib.suppress(Exception):
+                for line in self.client.json("GET", "/containers/json?all=1"):
+                    self.client.remove(line["Id"])
+            self.stop()
+        kill_all(self.process.pid if self.process else None, self._marks())
+        self.clean()
+        for path in self._strange_cgroups:
+            for directory in [*sorted(path.rglob("*"), reverse=True), path]:
+                if directory.is_dir():
+                    _patiently(directory.rmdir)
+        for directory in (self.run, self.data, *map(Path, self._strange)):
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def clean(self) -> None:
+        """Whatever else an engine needs, once its processes are gone."""
+
+    def _marks(self) -> list[str]:
+        return [str(self.data), str(self.run)]
+
+    def _cgroups(self) -> list[Path]:
+        trees = [CGROUPS] if (CGROUPS / "cgroup.procs").exists() else sorted(CGROUPS.iterdir())
+        return [tree / self.cgroup for tree in trees if not tree.is_symlink()]
+
+
+class Palan(Engine):
+    """This project's engine, by the interpreter that runs the comparison."""
+
+    name = "palan"
+    programs = ("conmon",)
+
+    def command(self) -> list[str]:
+        return [
+            sys.executable, "-m", "palan", "serve", "--host", self.url,
+            "--data-root", str(self.data / "root"), "--exec-root", str(self.run / "exec"),
+            "--pidfile", str(self.run / "pid"),
+        ]  # fmt: skip
+
+    def clean(self) -> None:
+        subprocess.run(
+            [
+                sys.executable, "-m", "palan", "system", "reset", "--yes",
+                "--data-root", str(self.data / "root"), "--exec-root", str(self.run / "exec"),
+            ],
+            check=False, stdin=subprocess.DEVNULL, capture_output=True,
+        )  # fmt: skip
+
+
+class Dockerd(Engine):
+    """Docker's engine, with a containerd that it starts itself."""
+
+    name = "dockerd"
+    programs = ("dockerd", "containerd", "runc")
+    traces = ("/etc/docker", "/run/containerd", "/run/docker", "/opt/containerd")
+    cgroup = "docker"
+
+    def command(self) -> list[str]:
+        return [
+            "dockerd", "--host", self.url,
+            "--data-root", str(self.data / "root"), "--exec-root", str(self.run / "exec"),
+            "--pidfile", str(self.run / "pid"), "--storage-driver", "overlay2",
+        ]  # fmt: skip
+
+
+class Podman(Engine):
+    """podman's API service."""
+
+    name = "podman"
+    programs = ("podman", "runc", "conmon")
+    traces = ("/var/lib/cni", "/run/cni", "/run/libpod", "/run/containers")
+    cgroup = "libpod_parent"
+
+    def command(self) -> list[str]:
+        return [
+            "podman", "--root", str(self.data / "root"), "--runroot", str(self.run / "exec"),
+            "--tmpdir", str(self.run / "tmp"), "--storage-driver", "overlay",
+            "--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "file",
+            "system", "service", "--time", "0", self.url,
+        ]  # fmt: skip
+
+    def environment(self) -> dict[str, str]:
+        # The journal, its default, needs systemd; and its log should be a file, as the others'.
+        configuration = self.data / "containers.conf"
+        networks = self.data / "networks"
+        networks.mkdir(exist_ok=True)
+        # Its default limits may be above what a machine allows, which it does not look at; and
+        # it has lowered its own number of processes to the kernel's before it hands it on.
+        pids = int(Path("/proc/sys/kernel/pid_max").read_text())
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        processes = _lesser(pids, resource.getrlimit(resource.RLIMIT_NPROC)[1])
+        limits = [f"nofile={files}:{files}", f"nproc={processes}:{processes}"]
+        configuration.write_text(
+            f'[containers]\nlog_driver = "k8s-file"\ndefault_ulimits = {json.dumps(limits)}\n'
+            f"[network]\nnetwork_config_dir = {json.dumps(str(networks))}\n"
+        )
+        return {**super().environment(), "CONTAINERS_CONF": str(configuration)}
+
+
+def _lesser(number: int, limit: int) -> int:
+    return number if limit == resource.RLIM_INFINITY else min(number, limit)
+
+
+def _patiently(action: object, seconds: float = 5) -> None:
+    """Do what may be refused for as long as the kernel is not done with something."""
+    assert callable(action)
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            action()
+        except OSError:
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.05)
+        else:
+            return

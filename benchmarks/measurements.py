@@ -1,0 +1,256 @@
+"""What is measured, and how: each measurement takes one sample of one or more rows."""
+
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from client import Client
+from engines import PATH, Engine
+
+
+__all__ = ["MEASUREMENTS", "Measurement", "Subject"]
+
+Sample = dict[str, float]
+
+MIB = 1 << 20
+LOG_MIB = 64
+ATTACH_MIB = 256
+LINE = "0123456789" * 6  # with its end 61 bytes
+LISTED = 100  # containers that exist while everything else is measured
+SLEEP = ("sleep", "86400")
+
+
+class Subject:
+    """An engine and the containers that measurements find there."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.client = engine.client
+        self.running = ""
+        self.idle = ""
+
+    def furnish(self) -> None:
+        """Make one container that runs, and others up to the number that is listed."""
+        self.running = self.client.run(*SLEEP)
+        self.idle = self.client.create("true")
+        for _ in range(LISTED - 2):
+            self.client.create("true", network="none")
+
+    def docker(self, *arguments: str) -> None:
+        """Run the docker command against it."""
+        subprocess.run(
+            ["docker", "-H", self.engine.url, *arguments],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={"PATH": PATH, "DOCKER_CONFIG": str(self.engine.run)},
+        )
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Takes a sample, ``rounds`` times on each engine in turn."""
+
+    rows: tuple[str, ...]
+    take: Callable[[Subject], Sample]
+    rounds: int
+    furnished: bool = True  # whether the containers must be there
+    warm_up: bool = True
+
+
+def _milliseconds(action: Callable[[], object], times: int = 1) -> float:
+    began = time.perf_counter()
+    for _ in range(times):
+        action()
+    return (time.perf_counter() - began) * 1000 / times
+
+
+def engine_start(subject: Subject) -> Sample:
+    subject.engine.stop()
+    return {"engine.start": subject.engine.start() * 1000}
+
+
+def memory_idle(subject: Subject) -> Sample:
+    return {"mem.idle": subject.engine.memory()}
+
+
+def ping(subject: Subject) -> Sample:
+    return {"api.ping": _milliseconds(lambda: subject.client.call("GET", "/_ping"), 300)}
+
+
+def inspect(subject: Subject) -> Sample:
+    target = f"/containers/{subject.idle}/json"
+    return {"api.inspect": _milliseconds(lambda: subject.client.call("GET", target), 100)}
+
+
+def listing(subject: Subject) -> Sample:
+    assert len(subject.client.json("GET", "/containers/json?all=1")) == LISTED
+    target = "/containers/json?all=1"
+    return {"api.list100": _milliseconds(lambda: subject.client.call("GET", target), 20)}
+
+
+def create(subject: Subject) -> Sample:
+    made: list[str] = []
+    figure = _milliseconds(lambda: made.append(subject.client.create("true")), 5)
+    for container in made:
+        subject.client.remove(container)
+    return {"run.create": figure}
+
+
+def start(subject: Subject) -> Sample:
+    container = subject.client.create(*SLEEP)
+    figure = _milliseconds(lambda: subject.client.start(container))
+    subject.client.remove(container)
+    return {"run.start": figure}
+
+
+def _cycle(client: Client, network: str) -> float:
+    def once() -> None:
+        container = client.create("true", network=network)
+        client.start(container)
+        client.wait(container)
+        client.call("DELETE", f"/containers/{container}")
+
+    return _milliseconds(once)
+
+
+def cycle_bridge(subject: Subject) -> Sample:
+    return {"run.cycle_bridge": _cycle(subject.client, "bridge")}
+
+
+def cycle_none(subject: Subject) -> Sample:
+    return {"run.cycle_none": _cycle(subject.client, "none")}
+
+
+def start_20_by_4(subject: Subject) -> Sample:
+    containers = [subject.client.create(*SLEEP) for _ in range(20)]
+    failures: list[Exception] = []
+
+    def work(mine: list[str]) -> None:
+        client = Client(subject.engine.socket)
+        try:
+            for container in mine:
+                client.start(container)
+        except Exception as error:  # noqa: BLE001 - raised again below, in the main thread
+            failures.append(error)
+        finally:
+            client.close()
+
+    def everything() -> None:
+        threads = [threading.Thread(target=work, args=(containers[k::4],)) for k in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    figure = _milliseconds(everything)
+    for container in containers:
+        subject.client.remove(container)
+    if failures:
+        raise failures[0]
+    return {"run.start20_by4": figure}
+
+
+def stop(subject: Subject) -> Sample:
+    container = subject.client.run(*SLEEP, Init=bool(shutil.which("docker-init", path=PATH)))
+    time.sleep(0.15)  # until init has its handlers
+    target = f"/containers/{container}/stop?t=5"
+    figure = _milliseconds(lambda: subject.client.call("POST", target))
+    subject.client.remove(container)
+    return {"run.stop": figure}
+
+
+def exec_api(subject: Subject) -> Sample:
+    client = subject.client
+
+    def once() -> None:
+        body = {"Cmd": ["true"], "AttachStdout": True, "AttachStderr": True}
+        made = client.json("POST", f"/containers/{subject.running}/exec", body)["Id"]
+        client.call("POST", f"/exec/{made}/start", {"Detach": False})
+
+    return {"run.exec": _milliseconds(once)}
+
+
+def cli_run(subject: Subject) -> Sample:
+    command = ("run", "--rm", "busybox", "true")
+    return {"cli.run_rm": _milliseconds(lambda: subject.docker(*command))}
+
+
+def cli_exec(subject: Subject) -> Sample:
+    command = ("exec", subject.running, "true")
+    return {"cli.exec": _milliseconds(lambda: subject.docker(*command))}
+
+
+def logs(subject: Subject) -> Sample:
+    client = subject.client
+    size = LOG_MIB * MIB
+    container = client.create("sh", "-c", f"yes {LINE} | head -c {size}", network="none")
+
+    def write() -> None:
+        client.start(container)
+        client.wait(container)
+
+    def read(tail: str) -> int:
+        target = f"/containers/{container}/logs?stdout=1&stderr=1&tail={tail}"
+        return len(client.call("GET", target))
+
+    writing = _milliseconds(write)
+    lengths: list[int] = []
+    reading = _milliseconds(lambda: lengths.append(read("all")))
+    if lengths[0] < size:
+        raise AssertionError(f"only {lengths[0]} bytes of the log came back")
+    tail = _milliseconds(lambda: read("100"))
+    client.remove(container)
+    return {
+        "log.write": LOG_MIB * 1000 / writing,
+        "log.read": LOG_MIB * 1000 / reading,
+        "log.tail": tail,
+    }
+
+
+def attached(subject: Subject) -> Sample:
+    command = (
+        "run", "--rm", "--network", "none", "--log-driver", "none", "busybox",
+        "head", "-c", str(ATTACH_MIB * MIB), "/dev/zero",
+    )  # fmt: skip
+    return {"log.attach": ATTACH_MIB * 1000 / _milliseconds(lambda: subject.docker(*command))}
+
+
+def memory_after(subject: Subject) -> Sample:
+    return {"mem.after": subject.engine.memory()}
+
+
+def memory_per_container(subject: Subject) -> Sample:
+    before = subject.engine.memory()
+    containers = [subject.client.run(*SLEEP) for _ in range(20)]
+    time.sleep(1)
+    figure = (subject.engine.memory() - before) / len(containers)
+    for container in containers:
+        subject.client.remove(container)
+    return {"mem.per_container": figure}
+
+
+MEASUREMENTS = (
+    Measurement(("engine.start",), engine_start, 5, furnished=False),
+    Measurement(("mem.idle",), memory_idle, 1, furnished=False, warm_up=False),
+    Measurement(("api.ping",), ping, 7),
+    Measurement(("api.inspect",), inspect, 7),
+    Measurement(("api.list100",), listing, 5),
+    Measurement(("run.create",), create, 7),
+    Measurement(("run.start",), start, 9),
+    Measurement(("run.cycle_bridge",), cycle_bridge, 11),
+    Measurement(("run.cycle_none",), cycle_none, 11),
+    Measurement(("run.start20_by4",), start_20_by_4, 3),
+    Measurement(("run.stop",), stop, 5),
+    Measurement(("run.exec",), exec_api, 11),
+    Measurement(("cli.run_rm",), cli_run, 11),
+    Measurement(("cli.exec",), cli_exec, 7),
+    Measurement(("log.write", "log.read", "log.tail"), logs, 3),
+    Measurement(("log.attach",), attached, 3),
+    Measurement(("mem.after",), memory_after, 1, warm_up=False),
+    Measurement(("mem.per_container",), memory_per_container, 1, warm_up=False),
+)

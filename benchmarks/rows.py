@@ -1,0 +1,75 @@
+"""The rows of the table, and what Palan is to reach in them."""
+
+from dataclasses import dataclass
+
+
+__all__ = ["ROWS", "Row", "Target"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bound of a ratio to dockerd's median, or of Palan's own median."""
+
+    bound: float
+    at_least: bool = False
+    ratio: bool = True
+
+    def reached(self, palan: float, dockerd: float) -> bool:
+        value = palan / dockerd if self.ratio else palan
+        return value >= self.bound if self.at_least else value <= self.bound
+
+    def words(self, unit: str) -> str:
+        sign = "≥" if self.at_least else "≤"
+        if not self.ratio:
+            return f"{sign} {self.bound:g} {unit}"
+        if self.bound < 1:
+            return f"{sign} 1/{1 / self.bound:g}"
+        return f"{sign} {self.bound:g}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: figures are in ``unit``."""
+
+    what: str
+    unit: str
+    target: Target | None = None
+
+
+def _fraction(of: float) -> Target:
+    return Target(1 / of)
+
+
+def _times(factor: float) -> Target:
+    return Target(factor, at_least=True)
+
+
+def _own(bound: float) -> Target:
+    return Target(bound, ratio=False)
+
+
+# "Not slower" leaves room for the noise of a figure below a millisecond.
+NOT_SLOWER = Target(1.1)
+
+ROWS: dict[str, Row] = {
+    "engine.start": Row("start of the engine to its first answer", "ms", _own(1000)),
+    "api.ping": Row("`GET /_ping`", "ms", NOT_SLOWER),
+    "api.inspect": Row("inspect one container", "ms", NOT_SLOWER),
+    "api.list100": Row("list 100 containers", "ms", _fraction(3)),
+    "run.create": Row("create", "ms"),
+    "run.start": Row("start, default bridge", "ms", _fraction(4)),
+    "run.cycle_bridge": Row("create, start `true`, wait, remove", "ms", _fraction(4)),
+    "run.cycle_none": Row("the same without network", "ms", _fraction(5)),
+    "run.start20_by4": Row("20 containers started by 4 clients", "ms", _fraction(5)),
+    "run.stop": Row("stop `sleep` that has an init", "ms"),
+    "run.exec": Row("exec of `true`, over the API", "ms", _fraction(2)),
+    "cli.run_rm": Row("`docker run --rm busybox true`", "ms", _fraction(4)),
+    "cli.exec": Row("`docker exec C true`", "ms"),
+    "log.write": Row("a container writes 64 MiB of 61-byte lines", "MiB/s", _times(5)),
+    "log.read": Row("reading them back", "MiB/s", _times(10)),
+    "log.tail": Row("the last 100 of them", "ms"),
+    "log.attach": Row("256 MiB through `docker run`, no log", "MiB/s", _times(2)),
+    "mem.idle": Row("engine with helpers, nothing running (PSS)", "MiB", _own(60)),
+    "mem.after": Row("the same after all of the above, 100 containers", "MiB"),
+    "mem.per_container": Row("more per running container", "MiB", _own(1)),
+}
