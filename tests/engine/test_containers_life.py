@@ -345,8 +345,8 @@ def test_remove(engine):
     assert (answer.status, answer.message) == (
         409,
         (
-            'cannot remove container "rem": container is running: stop the container before removing or'
-            " force remove"
+            'cannot remove container "rem": container is running: stop the container before'
+            " removing or force remove"
         ),
     )
     assert engine.api.delete("/containers/rem?force=1").status == 204
