@@ -20,6 +20,7 @@ from tests.support.crash import (
     logs,
     reboot,
 )
+from tests.support.engine import TestEngine
 from tests.support.http import text_of
 
 from palan.host import processes
@@ -31,14 +32,27 @@ pytestmark = pytest.mark.root
 COUNT = "i=0; while :; do echo $i; i=$((i+1)); sleep 0.02; done"
 
 
+@pytest.fixture(scope="module")
+def crashing_engine():
+    engine = TestEngine()
+    engine.start()
+    engine.load_image()
+    yield engine
+    engine.close()
+
+
 @pytest.fixture
-def engine(own_engine):
+def engine(crashing_engine):
     """An engine whose log has no surprise in it, and of which nothing is left in the end."""
-    before = baseline(own_engine)
-    yield own_engine
-    own_engine.remove_all()
-    assert_same_footprint(own_engine, before)
-    assert_quiet_log(own_engine)
+    engine = crashing_engine
+    before = baseline(engine)
+    engine.log.write_bytes(b"")
+    yield engine
+    if engine.process.poll() is not None:
+        engine.start()
+    engine.remove_all()
+    assert_same_footprint(engine, before)
+    assert_quiet_log(engine)
 
 
 def state(engine, container):
@@ -174,8 +188,8 @@ def test_auto_remove_is_done_at_the_next_start(engine):
 def test_restart_policy_holds_over_a_crash(engine):
     policy = {"RestartPolicy": {"Name": "always"}}
     ended = engine.run("sleep", "0.5", host=policy)
-    crashing = engine.run("sh", "-c", "sleep 0.5; exit 3",
-                          host={"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 1}})  # fmt: skip
+    policy = {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 1}}
+    crashing = engine.run("sh", "-c", "sleep 0.5; exit 3", host=policy)
     with killed(engine):
         time.sleep(1)
     eventually(lambda: state(engine, ended)["Running"])

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import signal
 import sqlite3
 import subprocess
@@ -170,6 +171,29 @@ def test_documents_are_a_dictionary_that_outlives_the_process(tmp_path_factory, 
         database.close()
 
     asyncio.run(check())
+
+
+def test_what_was_posted_and_what_is_run_are_one_transaction(tmp_path):
+    seen = []
+
+    def count():
+        with contextlib.closing(sqlite3.connect(tmp_path / "db")) as other:
+            return other.execute("SELECT count(*) FROM n").fetchone()[0]
+
+    async def check():
+        database = Database(tmp_path / "db", ("CREATE TABLE n (n INTEGER)",))
+        database.post(lambda c: c.execute("INSERT INTO n VALUES (1)"))
+
+        def change(connection):
+            seen.append(count())
+            connection.execute("INSERT INTO n VALUES (2)")
+
+        await database.run(change)
+        seen.append(count())
+        database.close()
+
+    asyncio.run(check())
+    assert seen == [0, 2]
 
 
 WRITER = """

@@ -11,9 +11,11 @@ keep their own tables; each gives its schema to the constructor.
 """
 
 import asyncio
+import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +23,8 @@ from typing import TypeVar
 __all__ = ["Database"]
 
 T = TypeVar("T")
+
+Change = Callable[[sqlite3.Connection], object]
 
 
 class Database:
@@ -36,6 +40,7 @@ class Database:
         Raises:
             sqlite3.DatabaseError: the file is damaged or no database.
         """
+        self._posted: list[Change] = []
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         # Opened by the caller, before there is a loop that could be blocked; used by
         # the store's thread only from here on.
@@ -57,25 +62,61 @@ class Database:
         raises rolls it back and is raised here.
         """
         loop = asyncio.get_running_loop()
-        return await asyncio.shield(loop.run_in_executor(self._thread, self._transaction, function))
+        posted, self._posted = self._posted, []
+        work = partial(self._transaction, function, posted)
+        return await asyncio.shield(loop.run_in_executor(self._thread, work))
 
-    def post(self, function: Callable[[sqlite3.Connection], object]) -> None:
-        """Queue a change that nobody waits for; it keeps its place among the others."""
-        self._thread.submit(self._transaction, function)
+    def post(self, function: Change) -> None:
+        """Queue a change that nobody waits for; it keeps its place among the others.
 
-    def _transaction(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        When :meth:`run` is called before the loop's next turn, both are one transaction: an
+        event and the change that it tells of are either both there after a crash, or neither.
+        """
+        self._posted.append(function)
+        if len(self._posted) == 1:
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        posted, self._posted = self._posted, []
+        if posted:
+            self._thread.submit(self._transaction, _nothing, posted)
+
+    def _transaction(
+        self, function: Callable[[sqlite3.Connection], T], posted: Sequence[Change]
+    ) -> T:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
+            for change in posted:
+                self._apply(change)
             value = function(self._connection)
             self._connection.execute("COMMIT")
         except BaseException:
             # A full disk, for one, has rolled it back already.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+            if posted and function is not _nothing:  # what was posted is not to blame
+                self._transaction(_nothing, posted)
             raise
         return value
 
+    def _apply(self, change: Change) -> None:
+        """Make a posted change; one that fails harms no other."""
+        self._connection.execute("SAVEPOINT posted")
+        try:
+            change(self._connection)
+        except sqlite3.Error:
+            if not self._connection.in_transaction:
+                raise
+            self._connection.execute("ROLLBACK TO posted")
+        self._connection.execute("RELEASE posted")
+
     def close(self) -> None:
         """Finish what is queued and close the file; idempotent."""
+        with contextlib.suppress(RuntimeError):  # it is closed
+            self._flush()
         self._thread.shutdown(wait=True)
         self._connection.close()
+
+
+def _nothing(_connection: sqlite3.Connection) -> None:
+    """Change nothing more."""

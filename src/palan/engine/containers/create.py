@@ -5,6 +5,7 @@ reserved, volumes and the directory are made, and the row is written; only then 
 the container exist.  What a crash leaves of the steps before is swept away at start.
 """
 
+import asyncio
 import secrets
 import time
 from typing import TYPE_CHECKING
@@ -25,20 +26,21 @@ from palan.api.errors import InvalidParameter, NotFound
 from palan.engine.containers.adapt import Defaults, adapt_host_config, default_hostname
 from palan.engine.containers.container import Container
 from palan.engine.containers.merge import command_line, merge_config
-from palan.engine.containers.mounts import resolve_mounts
+from palan.engine.containers.mounts import make_mounts, plan_mounts
 from palan.engine.containers.naming import check_name, generate_id, generate_name
 from palan.engine.containers.record import ContainerRecord
 from palan.engine.containers.validate import validate_create
 from palan.engine.containers.validate_network import parse_link
 from palan.engine.images.image import Image
 from palan.engine.images.platform import parse_specifier
+from palan.host.filesystem import remove_tree
 
 
 if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["create"]
+__all__ = ["create", "unmake"]
 
 
 async def create(engine: "Engine", request: ContainerCreate) -> ContainerCreateResponse:
@@ -78,16 +80,10 @@ async def create(engine: "Engine", request: ContainerCreate) -> ContainerCreateR
     )
     registry.reserve(name, container_id)
     try:
-        record = await _make(
-            engine, container_id, name, image, config, host_config, networking=networking
-        )
+        await _make(engine, container_id, name, image, config, host_config, networking=networking)
     except BaseException:
         registry.release(name)
-        engine.volumes.release(container_id)
         raise
-    container = Container(record)
-    registry.add(container)
-    engine.events.publish("container", "create", container_id, container.attributes)
     return ContainerCreateResponse(id=container_id, warnings=warnings)
 
 
@@ -164,10 +160,11 @@ async def _make(  # noqa: PLR0917 - what a record is made of
     host_config: HostConfig,
     *,
     networking: NetworkingConfig | None,
-) -> ContainerRecord:
+) -> None:
+    """Make a container, and take back what was made if that fails."""
     layers = [str(layer) for layer in image.layers]
     directory = engine.paths.container(container_id)
-    mounts, anonymous = await resolve_mounts(engine, container_id, config, host_config, layers)
+    plan = plan_mounts(engine, config, host_config)
     path, args = command_line(config)
     record = ContainerRecord(
         id=container_id,
@@ -179,18 +176,42 @@ async def _make(  # noqa: PLR0917 - what a record is made of
         endpoints=_endpoints(host_config, networking),
         layers=layers,
         runtime=host_config.runtime,
-        mounts=mounts,
-        anonymous_volumes=anonymous,
+        anonymous_volumes=plan.anonymous,
         path=path,
         args=args,
     )
-    # Under its final name only when it is complete; see the sweep at start.
-    draft = engine.paths.tmp / f"create-{secrets.token_hex(8)}"
-    for part in (draft, draft / "diff", draft / "work"):
-        part.mkdir(mode=0o710 if part == draft else 0o755)
-    draft.rename(directory)
-    await engine.containers.put(record)
-    return record
+    if plan.anonymous:
+        # Nobody else knows what they are for: a start that finds this removes them.
+        record.draft = True
+        await engine.containers.put(record)
+    try:
+        record.mounts = await make_mounts(engine, container_id, plan, layers)
+        # Under its final name only when it is complete; see the sweep at start.
+        draft = engine.paths.tmp / f"create-{secrets.token_hex(8)}"
+        for part in (draft, draft / "diff", draft / "work"):
+            part.mkdir(mode=0o710 if part == draft else 0o755)
+        draft.rename(directory)
+        record.draft = False
+        container = Container(record)
+        # Whoever learns of it from the event finds it.
+        engine.containers.registry.add(container)
+        engine.events.publish("container", "create", container_id, container.attributes)
+        await engine.containers.put(record)
+    except BaseException:
+        await unmake(engine, record)
+        raise
+
+
+async def unmake(engine: "Engine", record: ContainerRecord) -> None:
+    """Take back what was made for a container that can't be created, or only half was."""
+    if container := engine.containers.registry.find(record.id):
+        engine.containers.registry.discard(container)
+    engine.volumes.release(record.id)
+    for volume in record.anonymous_volumes:
+        await engine.volumes.remove_anonymous(volume)
+    await asyncio.to_thread(remove_tree, engine.paths.container(record.id))
+    if record.anonymous_volumes:
+        await engine.containers.withdraw(record)
 
 
 def _endpoints(

@@ -1,7 +1,10 @@
 """From what a client asks to have mounted to what will be: volumes found or made, and filled."""
 
 import asyncio
+import errno
+import secrets
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +16,8 @@ from palan.engine.containers.validate_mounts import (
     mount_requests,
     parse_volumes_from,
 )
+from palan.engine.volumes.room import ANONYMOUS
+from palan.host.filesystem import remove_tree
 from palan.host.mounts import unmount
 from palan.host.overlay import mount_overlay
 from palan.host.rootfs import open_directory
@@ -22,60 +27,85 @@ if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["resolve_mounts"]
+__all__ = ["MountPlan", "make_mounts", "plan_mounts"]
 
 
-async def resolve_mounts(
-    engine: "Engine",
-    container_id: str,
-    config: ContainerConfig,
-    host_config: HostConfig,
-    layers: list[str],
-) -> tuple[list[MountRecord], list[str]]:
-    """What will be mounted, and the names of the anonymous volumes that were made for it.
+@dataclass(frozen=True, slots=True)
+class MountPlan:
+    """What a container will have mounted, before anything is made for it.
+
+    Attributes:
+        inherited: mounts of other containers (``VolumesFrom``).
+        requests: the others, a volume's with its name.
+        anonymous: names of the volumes that are for this container alone.
+    """
+
+    inherited: list[MountRecord]
+    requests: list[tuple[MountRequest, str]]
+    anonymous: list[str]
+
+
+def plan_mounts(engine: "Engine", config: ContainerConfig, host_config: HostConfig) -> MountPlan:
+    """What will be mounted.
+
+    Raises:
+        InvalidParameter, NotFound: a mount makes no sense.
+    """
+    requests = mount_requests(config, host_config, lambda _path: True)
+    asked_for = {r.destination for r in requests if not r.from_image}
+    inherited = [m for m in _inherited(engine, host_config) if m.destination not in asked_for]
+    taken = {m.destination for m in inherited}
+    plan = MountPlan(inherited, [], [])
+    for request in requests:
+        if request.destination in taken:
+            continue
+        name = request.source if request.kind == "volume" else ""
+        if request.kind == "volume" and not name:
+            name = secrets.token_hex(32)
+            plan.anonymous.append(name)
+        plan.requests.append((request, name))
+    return plan
+
+
+async def make_mounts(
+    engine: "Engine", container_id: str, plan: MountPlan, layers: list[str]
+) -> list[MountRecord]:
+    """Find or make the volumes, and fill new ones with what the image has there.
 
     Volumes are noted as in use by the container at once.
 
     Raises:
-        InvalidParameter, NotFound: a mount makes no sense, or its driver is not there.
+        InvalidParameter, NotFound: a volume can't be made, or its driver is not there.
     """
-    requests = mount_requests(config, host_config, lambda _path: True)
-    inherited = _inherited(engine, host_config)
-    asked_for = {r.destination for r in requests if not r.from_image}
-    mounts = [m for m in inherited if m.destination not in asked_for]
-    taken = {m.destination for m in mounts}
-    anonymous: list[str] = []
+    mounts = list(plan.inherited)
     fill: list[MountRecord] = []
-    for request in requests:
-        if request.destination in taken:
-            continue
+    for mount in mounts:
+        if mount.volume:
+            engine.volumes.use(mount.volume, container_id)
+    for request, name in plan.requests:
         if request.kind != "volume":
             mounts.append(_record(request, request.source))
             continue
+        labels = {**(request.labels or {}), ANONYMOUS: ""} if not request.source else request.labels
         try:
             volume, made = await engine.volumes.ensure(
-                request.source,
+                name,
                 driver=request.driver,
                 options=request.driver_options or None,
-                labels=request.labels or None,
+                labels=labels or None,
             )
         except NotFound as error:
             raise NotFound(f"create {request.source}: {error.message}") from None
         engine.volumes.use(volume.name, container_id)
-        if not request.source:
-            anonymous.append(volume.name)
         source = engine.volumes.path(volume.name)
         record = _record(request, str(source / request.subpath if request.subpath else source))
         record.volume = volume.name
         mounts.append(record)
         if request.copy and (made or _is_empty(source)):
             fill.append(record)
-    for mount in mounts:
-        if mount.volume:
-            engine.volumes.use(mount.volume, container_id)
     if fill:
         await asyncio.to_thread(_fill, engine, container_id, layers, fill)
-    return mounts, anonymous
+    return mounts
 
 
 def _record(request: MountRequest, source: str) -> MountRecord:
@@ -130,23 +160,45 @@ def _fill(engine: "Engine", container_id: str, layers: list[str], fill: list[Mou
     mount_overlay([Path(layer) for layer in reversed(layers)], None, None, rootfs)
     try:
         for mount in fill:
-            _copy_up(rootfs, mount)
+            with open_directory(rootfs, mount.destination) as source:
+                if source is not None:
+                    _copy_up(engine, container_id, source, mount)
     finally:
         unmount(rootfs, lazy=True)
         rootfs.rmdir()
 
 
-def _copy_up(rootfs: Path, mount: MountRecord) -> None:
-    with open_directory(rootfs, mount.destination) as source:
-        if source is None:
-            return
-        # Through the descriptor: a link in the image can't lead anywhere else.
-        result = subprocess.run(
-            ["cp", "-a", "--", f"/proc/self/fd/{source}/.", mount.source],
-            check=False, capture_output=True, pass_fds=(source,),
-        )  # fmt: skip
+def _copy_up(engine: "Engine", container_id: str, source: int, mount: MountRecord) -> None:
+    target = Path(mount.source)
+    if target != engine.volumes.path(mount.volume) or engine.volumes.is_used(
+        mount.volume, besides=container_id
+    ):
+        _copy_tree(source, target, mount.volume)
+        return
+    # All or nothing: what a crash leaves half filled would not be filled again.
+    draft = engine.paths.tmp / f"filled-{secrets.token_hex(8)}"
+    draft.mkdir(mode=0o755)
+    try:
+        _copy_tree(source, draft, mount.volume)
+        draft.rename(target)
+    except OSError as error:
+        # Somebody else may have filled it meanwhile; or volumes are a file system of their own.
+        if error.errno == errno.EXDEV:
+            _copy_tree(source, target, mount.volume)
+        elif error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+    finally:
+        remove_tree(draft)
+
+
+def _copy_tree(source: int, target: Path, volume: str) -> None:
+    # Through the descriptor: a link in the image can't lead anywhere else.
+    result = subprocess.run(
+        ["cp", "-a", "--", f"/proc/self/fd/{source}/.", target],
+        check=False, capture_output=True, pass_fds=(source,),
+    )  # fmt: skip
     if result.returncode:
         raise InternalError(
-            f"failed to copy image content to volume {mount.volume}:"
+            f"failed to copy image content to volume {volume}:"
             f" {result.stderr.decode(errors='replace').strip()}"
         )

@@ -115,6 +115,8 @@ class ContainerRecord(msgspec.Struct, kw_only=True):
     finished: int = 0
     restart_count: int = 0
     stopped_by_user: bool = False
+    draft: bool = False
+    """It is still being created: a start of the engine that finds it so removes it."""
     remove_volumes: bool = False
     """While it is being removed: its anonymous volumes go with it."""
     process: ProcessRecord | None = None

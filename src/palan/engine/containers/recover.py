@@ -10,6 +10,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from palan.engine.containers.container import Container
+from palan.engine.containers.create import unmake
 from palan.engine.containers.exit import put_down, watch
 from palan.engine.containers.remove import remove_stopped
 from palan.engine.containers.restart import resume_policy
@@ -103,7 +104,9 @@ async def _adopt(engine: "Engine", container: Container, execs: list[Found]) -> 
 async def _settle(engine: "Engine", container: Container) -> None:
     """A container that does not run: as far as it got, it is brought to an end."""
     record = container.record
-    if record.status == "removing":
+    if record.draft:
+        await unmake(engine, record)
+    elif record.status == "removing":
         await take_down(engine, container, record.sandbox, force=True)
         await remove_stopped(engine, container, volumes=record.remove_volumes)
     elif container.running:

@@ -66,6 +66,10 @@ class Containers:
         """Write the row of a container that is being created."""
         await _TABLE.put(self._engine.db, record.id, record)
 
+    async def withdraw(self, record: ContainerRecord) -> None:
+        """Delete the row of a container that can't be created."""
+        await _TABLE.delete(self._engine.db, record.id)
+
     def discard_files(self, container: Container, trash: Path) -> None:
         """Move a container's directory away, and delete it there; blocking."""
         directory = self._engine.paths.container(container.id)

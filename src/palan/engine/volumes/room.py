@@ -1,6 +1,7 @@
 """The volumes of an engine and who uses them."""
 
 import asyncio
+import contextlib
 import re
 import secrets
 import time
@@ -113,8 +114,9 @@ class Volumes:
                 return self._volumes[name], False
             record = VolumeRecord(name=name, created=time.time_ns(), labels=labels, options=options)
             data = self.path(name)
-            data.parent.mkdir(mode=0o701)
-            data.mkdir(mode=0o755)
+            # They may be there, if the row could not be written the last time.
+            data.parent.mkdir(mode=0o701, exist_ok=True)
+            data.mkdir(mode=0o755, exist_ok=True)
             await _TABLE.put(self._engine.db, name, record)
             self._volumes[name] = record
         self._engine.events.publish("volume", "create", name, {"driver": "local"})
@@ -123,6 +125,10 @@ class Volumes:
     def use(self, name: str, container_id: str) -> None:
         """Note that a container refers to a volume."""
         self._users.setdefault(name, set()).add(container_id)
+
+    def is_used(self, name: str, *, besides: str) -> bool:
+        """Whether a container other than ``besides`` refers to a volume."""
+        return bool(self._users.get(name, set()) - {besides})
 
     def release(self, container_id: str) -> None:
         """Note that a container refers to no volume any more."""
@@ -209,7 +215,9 @@ class Volumes:
         if users := self._users.get(record.name):
             ids = ", ".join(sorted(users))
             raise Conflict(f"remove {record.name}: volume is in use - [{ids}]")
-        await self._delete(record)
+        if not await self._delete(record):
+            self._get(record.name)  # it may be gone meanwhile
+            raise Conflict(f"remove {record.name}: volume is in use")
 
     async def prune(self, request: VolumePrune) -> VolumePruneResponse:
         """``POST /volumes/prune``: unused anonymous volumes, or all unused with ``all``."""
@@ -222,25 +230,29 @@ class Volumes:
             if self._users.get(record.name) or not filters.labels(record.labels):
                 continue
             if everything or record.anonymous:
-                reclaimed += await asyncio.to_thread(directory_size, self.path(record.name))
-                await self._delete(record)
-                deleted.append(record.name)
+                size = await asyncio.to_thread(directory_size, self.path(record.name))
+                if await self._delete(record):
+                    reclaimed += size
+                    deleted.append(record.name)
         self._engine.events.publish("volume", "prune", "", {"reclaimed": str(reclaimed)})
         return VolumePruneResponse(volumes_deleted=deleted, space_reclaimed=reclaimed)
 
-    async def _delete(self, record: VolumeRecord) -> None:
+    async def _delete(self, record: VolumeRecord) -> bool:
+        """Delete a volume; False if a container came to use it, or it is gone already."""
         async with self._lock:
-            if self._volumes.get(record.name) is not record:
-                return
+            if self._volumes.get(record.name) is not record or self._users.get(record.name):
+                return False
             directory = self._engine.paths.volumes / record.name
             trash = self._engine.paths.tmp / f"volume-{secrets.token_hex(8)}"
             # The row goes first: a directory without a row is removed at the next start.
             await _TABLE.delete(self._engine.db, record.name)
             del self._volumes[record.name]
             self._users.pop(record.name, None)
-            directory.rename(trash)
+            with contextlib.suppress(FileNotFoundError):  # somebody else removed it
+                directory.rename(trash)
         await asyncio.to_thread(remove_tree, trash)
         self._engine.events.publish("volume", "destroy", record.name, {"driver": "local"})
+        return True
 
 
 def _is_named(record: VolumeRecord, filters: Filters) -> bool:

@@ -1,0 +1,117 @@
+"""``kill -9`` of the engine at many points of create, start, exit and remove.
+
+The points are moments after the request was sent, in steps of a few milliseconds: no
+code of the engine knows of this test.  ``tests/soak`` does the same for hours.
+"""
+
+import pytest
+from tests.support.chaos import LONG, SHORT, Chaos, acknowledged
+from tests.support.crash import eventually
+from tests.support.engine import TestEngine
+
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+
+QUICK = 3.0
+"""Seconds that a start after a crash may take here, where other tests run at the same time."""
+
+
+@pytest.fixture(scope="module")
+def whole():
+    engine = TestEngine()
+    engine.start()
+    engine.load_image()
+    yield Chaos(engine)
+    engine.close()
+
+
+@pytest.fixture
+def chaos(whole):
+    yield whole
+    whole.forgive()
+
+
+def steps(first, last, count):
+    """Moments in seconds, evenly spread over milliseconds from ``first`` to ``last``."""
+    return [(first + (last - first) * i / (count - 1)) / 1000 for i in range(count)]
+
+
+@pytest.mark.parametrize("delay", steps(0, 30, 6))
+def test_create(chaos, delay):
+    answer = chaos.kill_during(
+        lambda: chaos.api.post("/containers/create?name=web", LONG), delay
+    )  # fmt: skip
+    chaos.start()
+    found = chaos.states()
+    if acknowledged(answer, 201):
+        assert found == {answer.json["Id"]: "created"}
+    if not found:  # the name is free again
+        found = [chaos.engine.create("true", name="web")]
+    for container in found:
+        chaos.assert_works(container)
+    chaos.assert_clean()
+    assert chaos.slowest < QUICK
+
+
+@pytest.mark.parametrize("delay", steps(0, 110, 12))
+def test_start(chaos, delay):
+    container = chaos.api.post("/containers/create", LONG).json["Id"]
+    answer = chaos.kill_during(lambda: chaos.api.post(f"/containers/{container}/start"), delay)
+    chaos.start()
+    state = chaos.states()[container]
+    assert state in ("created", "running")
+    if acknowledged(answer, 204):
+        assert state == "running"
+    chaos.assert_works(container)
+    chaos.assert_clean()
+    assert chaos.slowest < QUICK
+
+
+@pytest.mark.parametrize("delay", steps(20, 120, 6))
+def test_exit(chaos, delay):
+    def work():
+        chaos.api.post(f"/containers/{container}/start")
+        return chaos.api.post(f"/containers/{container}/wait")
+
+    container = chaos.api.post("/containers/create", SHORT).json["Id"]
+    answer = chaos.kill_during(work, delay)
+    chaos.start()
+    if acknowledged(answer, 200):
+        assert answer.json["StatusCode"] == 3
+    if chaos.states()[container] != "created":
+        eventually(lambda: chaos.states()[container] == "exited")
+        assert chaos.engine.inspect(container)["State"]["ExitCode"] == 3
+    chaos.assert_clean()
+
+
+@pytest.mark.parametrize("delay", steps(0, 80, 8))
+def test_remove(chaos, delay):
+    container = chaos.engine.run(*LONG["Cmd"], **{k: LONG[k] for k in ("Volumes", "ExposedPorts")})
+    answer = chaos.kill_during(
+        lambda: chaos.api.delete(f"/containers/{container}?force=1&v=1"), delay
+    )  # fmt: skip
+    chaos.start()
+    left = chaos.states()
+    if acknowledged(answer, 204):
+        assert not left
+    if left:
+        chaos.assert_works(container)
+    chaos.assert_clean()
+
+
+@pytest.mark.parametrize("delay", steps(0, 100, 5))
+def test_auto_remove(chaos, delay):
+    """``docker run --rm``, in which all of the above happens in a row."""
+
+    def work():
+        body = {**SHORT, "HostConfig": {"AutoRemove": True}, "Volumes": {"/data": {}}}
+        container = chaos.api.post("/containers/create", body).json["Id"]
+        return chaos.api.post(f"/containers/{container}/start")
+
+    answer = chaos.kill_during(work, delay)
+    chaos.start()
+    if acknowledged(answer, 204):
+        eventually(lambda: not chaos.states())
+    else:
+        assert all(state in ("created", "running") for state in chaos.states().values())
+    chaos.assert_clean()

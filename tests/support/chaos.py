@@ -1,0 +1,142 @@
+"""Kills an engine while it works, and checks after the next start that its promises hold."""
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tests.support.crash import assert_quiet_log, assert_same_footprint, baseline
+from tests.support.engine import IMAGE, TestEngine
+from tests.support.http import Answer
+
+
+SETTLED = ("created", "running", "exited")
+
+LONG: dict[str, Any] = {
+    "Image": IMAGE,
+    "Cmd": ["sleep", "1000"],
+    "Volumes": {"/data": {}, "/etc": {}},
+    "ExposedPorts": {"80/tcp": {}},
+    "HostConfig": {"PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1"}]}},
+}
+"""A container that has something of everything: volumes, one with the image's files, a port."""
+
+SHORT: dict[str, Any] = {"Image": IMAGE, "Cmd": ["sh", "-c", "echo done; exit 3"]}
+
+
+class Chaos:
+    """One engine that is killed again and again.
+
+    What it has acknowledged is noted, and held against what the next one says.
+    """
+
+    def __init__(self, engine: TestEngine) -> None:
+        self.engine = engine
+        self.api = engine.api
+        self.baseline = baseline(engine)
+        self.volumes = self._volumes()
+        self.began = time.time()
+        """Only events since then are looked at."""
+        self.slowest = 0.0
+        """Seconds that the slowest start took."""
+
+    # ---- killing -----------------------------------------------------------------
+
+    def kill_during(self, work: Callable[[], Any], delay: float) -> Any:
+        """Begin some work, kill the engine ``delay`` seconds later; what the work had done."""
+        done: list[Any] = []
+
+        def run() -> None:
+            try:
+                done.append(work())
+            except (OSError, http.client.HTTPException, ValueError):
+                done.append(None)  # the engine died before it could answer
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        time.sleep(delay)
+        self.engine.kill()
+        thread.join(20)
+        assert not thread.is_alive()
+        return done[0]
+
+    def start(self) -> None:
+        """Start again, and see that it is quick and met nothing unexpected."""
+        began = time.monotonic()
+        self.engine.start()
+        self.slowest = max(self.slowest, time.monotonic() - began)
+        assert_quiet_log(self.engine)
+
+    # ---- promises ----------------------------------------------------------------
+
+    def states(self) -> dict[str, str]:
+        """The state of each container, which must be a settled one."""
+        found = {c["Id"]: c["State"] for c in self.api.get("/containers/json?all=1").json}
+        assert all(state in SETTLED for state in found.values()), found
+        for container, state in found.items():
+            inspected = self.engine.inspect(container)["State"]
+            assert inspected["Status"] == state
+            assert bool(inspected["Pid"]) is (state == "running")
+        return found
+
+    def assert_works(self, container: str) -> None:
+        """See that a container, whatever became of it, can be started and stopped."""
+        answer = self.api.post(f"/containers/{container}/start")
+        assert answer.status in (204, 304), answer.body
+        answer = self.api.post(f"/containers/{container}/kill")
+        # A short one may have ended by itself.
+        assert answer.status in (204, 409), answer.body
+
+    def forgive(self) -> None:
+        """Have what one test left not be held against the next."""
+        if self.engine.process is None or self.engine.process.poll() is not None:
+            self.engine.start()
+        self.engine.log.write_bytes(b"")
+        self.engine.remove_all()
+        self.began = time.time()
+        self.volumes = self._volumes()
+
+    def assert_clean(self) -> None:
+        """Remove all containers, and see that nothing is left of any."""
+        for container in self.states():
+            answer = self.api.delete(f"/containers/{container}?force=1&v=1")
+            assert answer.status == 204, answer.body
+        assert self._volumes() == self.volumes
+        assert_same_footprint(self.engine, self.baseline)
+        assert_quiet_log(self.engine)
+        self._assert_events()
+
+    def _volumes(self) -> list[str]:
+        return sorted(v["Name"] for v in self.api.get("/volumes").json["Volumes"] or [])
+
+    def _assert_events(self) -> None:
+        """See that the journal tells a whole story of every container."""
+        body = self.api.get(f"/events?since={self.began:.6f}&until={time.time() + 0.001:.6f}").body
+        stories: dict[str, list[str]] = {}
+        times = []
+        for line in body.splitlines():
+            event = json.loads(line)
+            times.append(event["timeNano"])
+            assert event["Action"] != "events-lost"
+            if event["Type"] == "container":
+                stories.setdefault(event["Actor"]["ID"], []).append(event["Action"])
+        assert times == sorted(set(times))
+        for container, actions in stories.items():
+            assert_story(container, actions)
+
+
+def assert_story(container: str, actions: list[str]) -> None:
+    """A container is created, starts and dies in turn, and is destroyed, each said once."""
+    known = [a for a in actions if a in ("create", "start", "die", "destroy")]
+    told = f"{container[:12]}: {actions}"
+    assert known[0] == "create", told
+    assert known[-1] == "destroy", told
+    between = known[1:-1]
+    assert between == ["start", "die"] * (len(between) // 2), told
+
+
+def acknowledged(answer: Answer | None, *statuses: int) -> bool:
+    """Whether the engine said that it has done what was asked."""
+    return answer is not None and answer.status in statuses
