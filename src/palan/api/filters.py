@@ -58,7 +58,8 @@ class Filters:
         return cls(values)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._values
+        """Whether any value is given for ``name``; a name without values is no filter."""
+        return bool(self._values.get(name))
 
     def __bool__(self) -> bool:
         return bool(self._values)

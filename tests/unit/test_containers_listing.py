@@ -1,0 +1,197 @@
+import asyncio
+import contextlib
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.containers import fake_engine, make_container
+
+from palan.api import UNSET, Filters
+from palan.api.containers import ContainerConfig, EndpointSettings, HostConfig
+from palan.api.errors import InternalError, InvalidParameter, NotFound, PalanError
+from palan.engine.containers.listing import FILTERS, select, summary
+from palan.engine.containers.record import MountRecord, PortRecord, SandboxRecord
+
+
+NETWORK = "8" * 64
+
+
+class Images:
+    """Of one image, called ``web:1``, from which ``sha256:child`` descends."""
+
+    def resolve(self, name):
+        if name == "web:1":
+            return SimpleNamespace(id="sha256:web")
+        raise NotFound("no such image")
+
+    def descendants(self, names):
+        return {"sha256:web", "sha256:child"} if "web:1" in names else set()
+
+    def descriptor(self, _image):
+        return UNSET
+
+
+class Networks:
+    def id_of(self, name):
+        return NETWORK if name == "bridge" else ""
+
+    def names(self, container, wanted):
+        return wanted in container.record.endpoints
+
+
+def engine_of(*containers):
+    return fake_engine(*containers, images=Images(), networks=Networks())
+
+
+def ports(*published, **fields):
+    records = [
+        PortRecord(host_ip="0.0.0.0", host_port=host, container_port=inner, protocol=protocol)
+        for host, inner, protocol in published
+    ]
+    return SandboxRecord(id="s", path="/run/s", ports=records, **fields)
+
+
+@pytest.fixture
+async def engine():
+    return engine_of(
+        make_container(1, name="db", status="exited", exit_code=3, started=1, finished=2,
+                       image="sha256:child", mounts=[
+                           MountRecord(kind="volume", destination="/v", volume="data")]),
+        make_container(2, name="web", status="running", image="sha256:web", started=5,
+                       config=ContainerConfig(image="web:1", labels={"tier": "front"},
+                                              exposed_ports={"80/tcp": {}, "53/udp": {}}),
+                       sandbox=ports((8080, 80, "tcp")),
+                       endpoints={"bridge": EndpointSettings()}),
+        make_container(3, name="new", config=ContainerConfig(labels={"tier": "back"})),
+        make_container(4, name="frozen", status="paused"),
+        make_container(5, name="again", status="restarting", exit_code=1, finished=3),
+    )  # fmt: skip
+
+
+def listed(engine, everything=True, limit=0, **filters):
+    chosen = Filters({k.replace("_", "-"): v for k, v in filters.items()})
+    return [c.name for c in select(engine, chosen, everything=everything, limit=limit)]
+
+
+async def test_newest_first_and_what_runs(engine):
+    assert listed(engine, everything=False) == ["again", "frozen", "web"]
+    assert listed(engine) == ["again", "frozen", "new", "web", "db"]
+
+
+async def test_a_limit_counts_stopped_ones_too(engine):
+    assert listed(engine, everything=False, limit=3) == ["again", "frozen", "new"]
+    assert listed(engine, everything=False, limit=-1) == ["again", "frozen", "web"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "names"),
+    [
+        ({"status": ["created"]}, ["new"]),
+        ({"status": ["paused", "exited"]}, ["frozen", "db"]),
+        ({"exited": ["3"]}, ["db"]),
+        ({"exited": ["0"]}, []),
+        ({"label": ["tier"]}, ["new", "web"]),
+        ({"label": ["tier=front"]}, ["web"]),
+        ({"name": ["e"]}, ["frozen", "new", "web"]),
+        ({"name": ["^/web$"]}, ["web"]),
+        ({"name": ["^web$", "db"]}, ["web", "db"]),
+        ({"name": ["("]}, []),
+        ({"name": ["a{99999999999}"]}, []),
+        ({"id": [f"{2:064x}"]}, ["web"]),
+        ({"id": ["f"]}, []),
+        ({"before": ["web"]}, ["db"]),
+        ({"since": ["web"]}, ["again", "frozen", "new"]),
+        ({"since": ["web"], "before": ["again"]}, ["frozen", "new"]),
+        ({"ancestor": ["web:1"]}, ["web", "db"]),
+        ({"ancestor": ["absent"]}, []),
+        ({"volume": ["data"]}, ["db"]),
+        ({"volume": ["/v"]}, ["db"]),
+        ({"volume": ["/w"]}, []),
+        ({"network": ["bridge"]}, ["web"]),
+        ({"network": ["absent"]}, []),
+        ({"publish": ["8080"]}, ["web"]),
+        ({"publish": ["80"]}, []),
+        ({"publish": ["8000-9000/tcp"]}, ["web"]),
+        ({"publish": ["8080/udp"]}, []),
+        ({"expose": ["80"]}, ["web"]),
+        ({"expose": ["50-60/udp"]}, ["web"]),
+        ({"expose": ["0-4294967295"]}, ["web"]),
+        ({"health": ["none"]}, ["again", "frozen", "new", "web", "db"]),
+        ({"health": ["healthy"]}, []),
+        ({"is_task": ["false"]}, ["again", "frozen", "new", "web", "db"]),
+        ({"is_task": ["1"]}, []),
+        ({"isolation": ["default"]}, ["again", "frozen", "new", "web", "db"]),
+        ({"isolation": ["hyperv"]}, []),
+        ({"label": ["tier"], "status": ["running"]}, ["web"]),
+    ],
+)
+async def test_filters(engine, filters, names):
+    assert listed(engine, **filters) == names
+
+
+async def test_filters_of_what_does_not_run_imply_all(engine):
+    assert listed(engine, everything=False, status=["exited"]) == ["db"]
+    assert listed(engine, everything=False, label=["tier"]) == ["web"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "error", "message"),
+    [
+        ({"bogus": ["x"]}, InvalidParameter, "invalid filter 'bogus'"),
+        ({"status": ["up"]}, InvalidParameter, r"invalid value for state \(up\)"),
+        ({"health": ["good"]}, InvalidParameter, r"invalid value for health \(good\)"),
+        ({"exited": ["three"]}, InvalidParameter, "strconv.Atoi"),
+        ({"is_task": ["maybe"]}, InvalidParameter, r"is-task=\[maybe\]"),
+        ({"before": ["absent"]}, NotFound, "No such container: absent"),
+        ({"since": ["absent"]}, NotFound, "No such container: absent"),
+        # A 500 in dockerd.
+        ({"expose": ["http"]}, InternalError, "expose http: invalid start port 'http'"),
+        ({"publish": ["²"]}, InternalError, "invalid start port"),
+        ({"publish": ["80-x"]}, InternalError, "invalid end port 'x'"),
+    ],
+)
+async def test_nonsense_is_refused(engine, filters, error, message):
+    with pytest.raises(error, match=message):
+        listed(engine, **filters)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(st.sampled_from(FILTERS), st.lists(st.text(max_size=10), max_size=3)))
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_any_filter_is_answered_or_refused(filters):
+    async def check() -> None:
+        with contextlib.suppress(PalanError):
+            select(engine_of(make_container(1)), Filters(filters), everything=True, limit=0)
+
+    asyncio.run(check())
+
+
+async def test_a_summary(engine):
+    line = summary(engine, engine.containers.registry.get("web"))
+    assert (line.names, line.image, line.image_id) == (["/web"], "web:1", "sha256:web")
+    assert (line.state, line.labels) == ("running", {"tier": "front"})
+    shown = [(p.ip, p.public_port, p.private_port, p.type) for p in line.ports]
+    assert shown[0] == ("0.0.0.0", 8080, 80, "tcp")
+    assert shown[1][2:] == (53, "udp")
+
+
+async def test_an_image_is_called_by_its_id_once_its_name_means_another(engine):
+    container = make_container(
+        9, image="sha256:old", config=ContainerConfig(image="web:1"), path="sh", args=["-c", "a b"]
+    )
+    line = summary(engine, container)
+    assert line.image == "sha256:old"
+    assert line.command == "sh -c 'a b'"
+
+
+async def test_a_stopped_container_shows_no_ports(engine):
+    container = make_container(9, config=ContainerConfig(exposed_ports={"80/tcp": {}}))
+    assert summary(engine, container).ports == []
+
+
+async def test_an_annotation_is_shown(engine):
+    host = HostConfig(network_mode="bridge", annotations={"a": "b"})
+    line = summary(engine, make_container(9, host_config=host))
+    assert line.host_config.annotations == {"a": "b"}
+    assert line.host_config.network_mode == "bridge"
