@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import socket
 import time
 import urllib.error
 import urllib.parse
@@ -171,12 +172,19 @@ def _url(text: str) -> str:
         raise InvalidParameter(
             f'cannot import from "{text}": only http and https URLs, or - for the body'
         )
-    if not parts.hostname:
+    if not parts.hostname or not _has_valid_port(parts):
         raise InvalidParameter(
-            f'cannot import from "{text}": it names no host; give fromImage to pull an image,'
-            " or fromSrc=- to import the body of the request"
+            f'cannot import from "{text}": it names no host and port; give fromImage to pull'
+            " an image, or fromSrc=- to import the body of the request"
         )
     return url
+
+
+def _has_valid_port(parts: urllib.parse.SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 @asynccontextmanager
@@ -193,7 +201,7 @@ async def open_source(url: str, body: AsyncIterator[bytes]) -> AsyncIterator[Inc
     try:
         response = await in_thread(lambda: _fetch(url))
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise InternalError(f'Get "{url}": {_reason(error)}') from None
+        raise InternalError(f'Get "{url}": {_reason(url, error)}') from None
     try:
         yield _Download(response)
     finally:
@@ -238,12 +246,16 @@ def _fetch(url: str) -> IO[bytes]:
     return response
 
 
-def _reason(error: Exception) -> str:
+def _reason(url: str, error: Exception) -> str:
     if isinstance(error, urllib.error.HTTPError):
         error.close()
         return f"unexpected status {error.code} {error.reason}"
     if isinstance(error, urllib.error.URLError) and isinstance(error.reason, OSError):
         error = error.reason
+    parts = urllib.parse.urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if isinstance(error, socket.gaierror):
+        return f"dial tcp: lookup {parts.hostname}: no such host"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
+        return f"dial tcp {parts.hostname}:{port}: connect: {error.strerror.lower()}"
     return str(error)

@@ -17,6 +17,7 @@ from palan.host.archive.extract import clean
 from palan.host.archive.headers import Kind
 from palan.host.archive.inflate import detect, inflated
 from palan.host.archive.reader import Source, TarReader
+from palan.host.archive.space import SpaceWatch
 from palan.host.archive.zstd import unzstd
 
 
@@ -122,10 +123,12 @@ def _receive(source: Source, directory: Path) -> Members:
     files: dict[str, Member] = {}
     links: dict[str, str] = {}
     reader = TarReader(source)
+    space = SpaceWatch(str(directory))
     for number, entry in enumerate(reader):
         if number >= _MAX_MEMBERS:
             raise InvalidParameter(f"invalid archive: more than {_MAX_MEMBERS} members")
         path = clean(entry.name)
+        space.coming(entry.stored)
         if entry.kind == Kind.FILE and entry.sparse is None:
             files[path] = _keep(reader, directory / str(number))
         elif entry.kind == Kind.SYMLINK:

@@ -53,7 +53,9 @@ def _confine(target: str, compression: Compression) -> str:
     """Make ``target`` all there is; where it is to be found afterwards."""
     prepare(compression)
     os.umask(0)
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.RLIM_INFINITY))
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    memory = _MEMORY if most == resource.RLIM_INFINITY else min(_MEMORY, most)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         os.chroot(target)

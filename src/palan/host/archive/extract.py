@@ -25,6 +25,7 @@ from typing import Final, Literal
 
 from palan.host.archive.headers import ArchiveError, Entry, Kind, Truncated
 from palan.host.archive.reader import TarReader
+from palan.host.archive.space import SpaceWatch
 
 
 __all__ = ["OPAQUE", "WHITEOUT", "Extractor", "Whiteouts", "clean"]
@@ -37,8 +38,6 @@ OPAQUE: Final = ".wh..wh..opq"
 _MAX_LINKS: Final = 40
 _MAX_DEPTH: Final = 2048
 _MAX_KNOWN: Final = 100_000
-_RESERVE: Final = 64 << 20
-_CHECK_SPACE_EVERY: Final = 64 << 20
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _ALLOWED_XATTRS: Final = frozenset(
     ("security.capability", "system.posix_acl_access", "system.posix_acl_default")
@@ -110,7 +109,7 @@ class Extractor:
         # Directories known to be real ones, by cleaned path, and where they really are.
         self._known: dict[str, str] = {"": ""}
         self._directories: dict[str, tuple[int, int]] = {}
-        self._unchecked = _CHECK_SPACE_EVERY
+        self._space = SpaceWatch(self._root or "/")
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}"
@@ -298,7 +297,7 @@ class Extractor:
 
     def _file(self, path: str, entry: Entry, content: Iterator[memoryview]) -> None:
         self.size += entry.size
-        self._watch_space(entry.stored)
+        self._space.coming(entry.stored)
         handle = os.open(self._at(path), _CREATE, 0o600)
         try:
             if entry.sparse is None:
@@ -390,16 +389,6 @@ class Extractor:
                 # As other engines: a file system without attributes is no obstacle.
                 if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.EINVAL):
                     raise
-
-    def _watch_space(self, coming: int) -> None:
-        """Fail before a file system is filled to the brim, not after."""
-        self._unchecked += coming
-        if self._unchecked < _CHECK_SPACE_EVERY:
-            return
-        self._unchecked = 0
-        space = os.statvfs(self._root or "/")
-        if space.f_bavail * space.f_frsize < coming + _RESERVE:
-            raise OSError(errno.ENOSPC, "no space left for unpacking")
 
 
 def _write(handle: int, piece: memoryview) -> None:

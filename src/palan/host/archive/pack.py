@@ -7,7 +7,7 @@ iterate in a thread.
 
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +28,7 @@ def pack(
     nanoseconds: bool = False,
     exclude: tuple[str, ...] = (),
     opaque_xattr: str = "trusted.overlay.opaque",
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """The archive of a directory tree, or of one file, in pieces.
 
     Args:
