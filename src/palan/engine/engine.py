@@ -77,6 +77,7 @@ class Engine:
         self.images.load_state()
         self.volumes.load()
         await self.containers.load()
+        await self.images.collect()
 
     def _empty_tmp(self) -> None:
         """Delete what a crash left unfinished, behind everybody's back: it may be large."""

@@ -80,7 +80,11 @@ async def create(engine: "Engine", request: ContainerCreate) -> ContainerCreateR
     )
     registry.reserve(name, container_id)
     try:
-        await _make(engine, container_id, name, image, config, host_config, networking=networking)
+        # Held, or an image that is removed meanwhile would take its layers away.
+        with engine.images.hold(image):
+            await _make(
+                engine, container_id, name, image, config, host_config, networking=networking
+            )
     except BaseException:
         registry.release(name)
         raise

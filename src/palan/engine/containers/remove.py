@@ -97,6 +97,7 @@ async def remove_stopped(engine: "Engine", container: Container, *, volumes: boo
     engine.events.publish("container", "destroy", container.id, container.attributes)
     # Last: as long as the row is there, the next start finishes what a crash cuts short.
     await engine.containers.forget(container)
+    await engine.images.release(record.image)
     engine.exec.forget(container)
     container.removed = True
     if not container.exit.done():
