@@ -1,0 +1,245 @@
+import asyncio
+import contextlib
+import socket
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from palan.api.errors import InternalError
+from palan.engine.containers.record import PortRecord
+from palan.engine.networks import ports as ports_module
+from palan.engine.networks.ports import PortRequest, PublishedPorts, publications
+from palan.engine.networks.rules import Publication
+
+
+LOOPBACK = "127.0.0.1"
+
+
+def free_ports(count: int, kind: int = socket.SOCK_STREAM) -> list[int]:
+    """Numbers of ports that nobody had a moment ago."""
+    with contextlib.ExitStack() as stack:
+        found = []
+        for _ in range(count):
+            sock = stack.enter_context(socket.socket(socket.AF_INET, kind))
+            sock.bind((LOOPBACK, 0))
+            found.append(sock.getsockname()[1])
+        return found
+
+
+def request(*host_ports: int, ip: str = LOOPBACK, protocol: str = "tcp", inner: int = 80):
+    return PortRequest(inner, protocol, ip, host_ports)
+
+
+def is_free(port: int, ip: str = LOOPBACK, kind: int = socket.SOCK_STREAM) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, kind) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((ip, port))
+            if kind == socket.SOCK_STREAM:
+                sock.listen()
+        except OSError:
+            return False
+    return True
+
+
+@pytest.fixture
+def published():
+    ports = PublishedPorts()
+    yield ports
+    ports.close()
+
+
+def test_a_port_is_held_until_it_is_given_back(published):
+    (port,) = free_ports(1)
+    (record,) = published.take("a", [request(port)], "0.0.0.0")
+    assert record == PortRecord(host_ip=LOOPBACK, host_port=port, container_port=80, protocol="tcp")
+    assert not is_free(port)
+    published.give_back("a")
+    published.give_back("a")
+    published.give_back("never seen")
+    assert is_free(port)
+
+
+def test_tcp_and_udp_of_one_number_are_two_ports(published):
+    (port,) = free_ports(1)
+    published.take("a", [request(port), request(port, protocol="udp")], "0.0.0.0")
+    assert not is_free(port, kind=socket.SOCK_DGRAM)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(LOOPBACK, LOOPBACK), ("0.0.0.0", LOOPBACK), (LOOPBACK, "0.0.0.0"), ("::1", "0:0::1")],
+)
+def test_a_port_of_another_container_is_refused_in_dockerds_words(published, first, second):
+    (port,) = free_ports(1)
+    published.take("a", [request(port, ip=first)], "")
+    shown = {"0:0::1": "[::1]"}.get(second, second)
+    with pytest.raises(InternalError) as caught:
+        published.take("b", [request(port, ip=second)], "")
+    assert caught.value.message == f"Bind for {shown}:{port} failed: port is already allocated"
+
+
+def test_a_port_of_another_program_is_refused_with_its_reason(published):
+    with socket.socket() as other:
+        other.bind((LOOPBACK, 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(InternalError) as caught:
+            published.take("a", [request(port)], "")
+    assert caught.value.message == (
+        f"failed to bind host port {LOOPBACK}:{port}/tcp: address already in use"
+    )
+
+
+def test_an_address_that_the_host_does_not_have_is_refused(published):
+    with pytest.raises(InternalError, match="cannot assign requested address"):
+        published.take("a", [request(1, ip="192.0.2.1")], "")
+
+
+def test_all_or_none(published):
+    first, second = free_ports(2)
+    published.take("a", [request(second)], "")
+    with pytest.raises(InternalError):
+        published.take("b", [request(first), request(second)], "")
+    assert is_free(first)
+    published.take("c", [request(first)], "")
+
+
+def test_of_a_range_the_first_free_one_is_taken(published):
+    first, second, third = free_ports(3)
+    published.take("a", [request(first)], "")
+    (record,) = published.take("b", [request(first, second, third)], "")
+    assert record.host_port == second
+    with pytest.raises(InternalError, match=f"Bind for {LOOPBACK}:{second} failed"):
+        published.take("c", [request(first, second)], "")
+
+
+def test_any_free_port_is_one_after_the_other(published):
+    records = published.take("a", [request() for _ in range(5)], "")
+    numbers = [record.host_port for record in records]
+    assert len(set(numbers)) == 5
+    assert all(number in ports_module.EPHEMERAL for number in numbers)
+    published.give_back("a")
+    (again,) = published.take("a", [request()], "")
+    assert again.host_port not in numbers  # late packets do not meet a new owner
+
+
+def test_the_search_for_a_free_port_ends(published, monkeypatch):
+    (first,) = free_ports(1)
+    monkeypatch.setattr(ports_module, "EPHEMERAL", range(first, first + 1))
+    published._next = first
+    published.take("a", [request()], "")
+    with pytest.raises(InternalError, match="already allocated"):
+        published.take("b", [request()], "")
+
+
+def test_where_no_address_is_asked_for_it_is_the_default_one(published):
+    (port,) = free_ports(1)
+    (record,) = published.take("a", [request(port, ip="")], "127.0.0.2")
+    assert record.host_ip == "127.0.0.2"
+
+
+def test_all_addresses_are_those_of_ipv6_too(published):
+    if not socket.has_ipv6 or not published._ipv6:
+        pytest.skip("no IPv6 here")
+    (port,) = free_ports(1)
+    records = published.take("a", [request(port, ip="")], "0.0.0.0")
+    assert [r.host_ip for r in records] == ["0.0.0.0", "::"]
+    assert [r.host_port for r in records] == [port, port]
+    assert not is_free(port, "::1")
+    published.give_back("a")
+    # An address that is asked for is that address and no other.
+    assert len(published.take("a", [request(port, ip="0.0.0.0")], "0.0.0.0")) == 1
+
+
+def test_if_one_address_is_taken_the_port_is_held_at_none(published):
+    if not published._ipv6:
+        pytest.skip("no IPv6 here")
+    (port,) = free_ports(1)
+    with socket.socket(socket.AF_INET6) as other:
+        other.bind(("::1", port))
+        other.listen()
+        with pytest.raises(InternalError, match=rf"\[::\]:{port}/tcp: address already in use"):
+            published.take("a", [request(port, ip="")], "0.0.0.0")
+        assert is_free(port)
+
+
+async def test_a_running_container_gets_its_ports_again(published):
+    first, second = free_ports(2)
+    records = published.take("a", [request(first), request(second)], "")
+    published.close()
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind((LOOPBACK, second))
+        other.listen()
+        failures = await published.resume("a", records, LOOPBACK)
+    assert not is_free(first)
+    assert len(failures) == 1
+    assert f"{LOOPBACK}:{second}/tcp" in failures[0]
+
+
+async def test_what_arrives_at_the_socket_is_carried_to_the_container(published):
+    with socket.socket() as target:
+        target.bind((LOOPBACK, 0))
+        target.listen()
+        requests = [
+            request(ip="0:0::1" if published._ipv6 else LOOPBACK, inner=target.getsockname()[1])
+        ]
+        records = published.take("a", requests, "")
+        await published.serve("a", records, LOOPBACK)
+        reader, writer = await asyncio.open_connection(records[0].host_ip, records[0].host_port)
+        writer.write(b"hello")
+        target.settimeout(5)
+        connection, _ = await asyncio.to_thread(target.accept)
+        with connection:
+            assert await asyncio.to_thread(connection.recv, 5) == b"hello"
+            connection.sendall(b"world")
+            assert await reader.readexactly(5) == b"world"
+        writer.close()
+
+
+def test_rules_are_for_ipv4():
+    records = [
+        PortRecord(host_ip=ip, host_port=8080, container_port=80, protocol="tcp")
+        for ip in ("0.0.0.0", "::", "127.0.0.1")
+    ]
+    assert publications(records, "172.17.0.2") == [
+        Publication("0.0.0.0", 8080, "tcp", "172.17.0.2", 80),
+        Publication("127.0.0.1", 8080, "tcp", "172.17.0.2", 80),
+    ]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["take", "give"]), st.sampled_from("abc"), st.integers(0, 2),
+            st.sampled_from([LOOPBACK, "0.0.0.0", "127.0.0.2"]),
+        ),
+        max_size=15,
+    )
+)  # fmt: skip
+def test_a_port_has_one_owner_whatever_happens(steps):
+    published = PublishedPorts()
+    numbers = free_ports(3, socket.SOCK_DGRAM)
+    owners: dict[tuple[str, int], str] = {}
+    for action, owner, index, ip in steps:
+        if action == "give":
+            published.give_back(owner)
+            owners = {key: held for key, held in owners.items() if held != owner}
+            continue
+        taken = any(
+            port == index and ("0.0.0.0" in (ip, other) or ip == other) for other, port in owners
+        )
+        try:
+            published.take(owner, [request(numbers[index], ip=ip, protocol="udp")], "")
+        except InternalError:
+            refused = True
+            owners = {key: held for key, held in owners.items() if held != owner}
+        else:
+            refused = False
+            owners[ip, index] = owner
+        assert refused is taken
+    published.close()
+    assert all(is_free(n, kind=socket.SOCK_DGRAM) for n in numbers)

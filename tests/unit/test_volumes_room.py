@@ -1,0 +1,253 @@
+import asyncio
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.containers import FakeEvents
+
+from palan.api import Filters
+from palan.api.errors import Conflict, InvalidParameter, NotFound, NotYetImplemented
+from palan.api.volumes import (
+    VolumeCreate,
+    VolumeCreateRequest,
+    VolumeInspect,
+    VolumeList,
+    VolumePrune,
+    VolumeRemove,
+)
+from palan.engine.volumes.room import NAME, SCHEMA, Volumes
+from palan.store.database import Database
+
+
+class Room:
+    """A room of volumes with a database and directories, and no more."""
+
+    def __init__(self, root: Path) -> None:
+        paths = SimpleNamespace(volumes=root / "volumes", tmp=root / "tmp")
+        for path in (paths.volumes, paths.tmp):
+            path.mkdir(exist_ok=True)
+        self.root = root
+        engine: Any = SimpleNamespace(
+            db=Database(root / "db", SCHEMA), paths=paths, events=FakeEvents()
+        )
+        self.engine = engine
+        self.volumes = Volumes(engine)
+        self.volumes.load()
+
+    async def make(self, name: str = "", **fields: Any) -> str:
+        body = VolumeCreateRequest(name=name, **fields)
+        return (await self.volumes.create(VolumeCreate(body=body))).name
+
+    async def names(self, **filters: list[str]) -> list[str]:
+        answer = await self.volumes.list(VolumeList(filters=Filters(filters)))
+        return [volume.name for volume in answer.volumes or []]
+
+    async def remove(self, name: str, *, force: bool = False) -> None:
+        await self.volumes.remove(VolumeRemove(name=name, force=force))
+
+    async def prune(self, **filters: list[str]) -> tuple[list[str], int]:
+        answer = await self.volumes.prune(VolumePrune(filters=Filters(filters)))
+        return answer.volumes_deleted or [], answer.space_reclaimed
+
+    def actions(self) -> list[tuple[str, str]]:
+        return [(action, actor) for _, action, actor, _ in self.engine.events.seen]
+
+    def again(self) -> "Room":
+        """The same files, after a start of the engine."""
+        self.engine.db.close()
+        return Room(self.root)
+
+
+@pytest.fixture
+def room(tmp_path: Path):
+    room = Room(tmp_path)
+    yield room
+    room.engine.db.close()
+
+
+async def test_a_volume_is_a_directory_and_a_row(room):
+    assert await room.make("data", labels={"a": "b"}) == "data"
+    path = room.volumes.path("data")
+    assert path.is_dir()
+    assert path.parent.stat().st_mode & 0o777 == 0o701
+    shown = await room.volumes.inspect(VolumeInspect(name="data"))
+    assert (shown.driver, shown.mountpoint, shown.labels) == ("local", str(path), {"a": "b"})
+    assert (shown.scope, shown.options) == ("local", None)
+    assert room.actions() == [("create", "data")]
+
+
+async def test_one_that_exists_is_answered_as_it_is(room):
+    await room.make("data", labels={"a": "b"})
+    body = VolumeCreateRequest(name="data", labels={"c": "d"})
+    assert (await room.volumes.create(VolumeCreate(body=body))).labels == {"a": "b"}
+    assert room.actions() == [("create", "data")]
+
+
+async def test_two_at_once_make_one(room):
+    made = await asyncio.gather(*(room.volumes.ensure("data") for _ in range(5)))
+    assert sorted(new for _, new in made) == [False] * 4 + [True]
+    assert room.actions() == [("create", "data")]
+
+
+async def test_without_a_name_it_is_anonymous(room):
+    name = await room.make(labels={"a": "b"})
+    assert len(name) == 64
+    labels = (await room.volumes.inspect(VolumeInspect(name=name))).labels
+    assert labels == {"a": "b", "com.docker.volume.anonymous": ""}
+
+
+@pytest.mark.parametrize("name", ["x", "../x", "a/b", ".hidden", "-x", "a b", "a\n", "é" * 2, "/x"])
+async def test_names_that_are_no_names(room, name):
+    with pytest.raises(InvalidParameter, match="invalid characters for a local volume name"):
+        await room.make(name)
+    assert await room.names() == []
+
+
+@given(st.text(max_size=10))
+def test_a_name_never_leads_out_of_the_directory(name):
+    if NAME.fullmatch(name):
+        assert Path("/volumes", name).parent == Path("/volumes")
+        assert Path("/volumes", name).name == name
+        assert name.isascii()
+
+
+async def test_other_drivers_and_options(room):
+    with pytest.raises(NotFound, match='plugin "nfs" not found'):
+        await room.make("data", driver="nfs")
+    with pytest.raises(NotYetImplemented):
+        await room.make("data", driver_opts={"type": "tmpfs"})
+    assert await room.make("data", driver="local", driver_opts={}) == "data"
+
+
+async def test_lists(room):
+    for name, labels in (("two", {"a": "1"}), ("one", {"a": "2", "b": ""}), ("three", None)):
+        await room.make(name, labels=labels)
+    room.volumes.use("two", "c" * 64)
+    assert await room.names() == ["one", "three", "two"]
+    assert await room.names(name=["t"]) == ["three", "two"]
+    assert await room.names(label=["a"]) == ["one", "two"]
+    assert await room.names(label=["a=1"]) == ["two"]
+    assert await room.names(label=["a", "b"]) == ["one"]
+    assert await room.names(driver=["local"]) == ["one", "three", "two"]
+    assert await room.names(driver=["nfs"]) == []
+    assert await room.names(dangling=["true"]) == ["one", "three"]
+    assert await room.names(dangling=["0"]) == ["two"]
+    with pytest.raises(InvalidParameter):
+        await room.names(bogus=["x"])
+
+
+async def test_removal(room):
+    await room.make("data")
+    (room.volumes.path("data") / "file").write_text("x")
+    await room.remove("data")
+    assert await room.names() == []
+    assert list(room.root.glob("volumes/*")) == list(room.root.glob("tmp/*")) == []
+    assert room.actions() == [("create", "data"), ("destroy", "data")]
+    with pytest.raises(NotFound, match="get data: no such volume"):
+        await room.remove("data")
+    await room.remove("data", force=True)
+
+
+async def test_one_in_use_stays(room):
+    await room.make("data")
+    room.volumes.use("data", "b" * 64)
+    room.volumes.use("data", "a" * 64)
+    for force in (False, True):
+        with pytest.raises(Conflict) as caught:
+            await room.remove("data", force=force)
+        assert caught.value.message == (f"remove data: volume is in use - [{'a' * 64}, {'b' * 64}]")
+    room.volumes.release("a" * 64)
+    with pytest.raises(Conflict):
+        await room.remove("data")
+    room.volumes.release("b" * 64)
+    await room.remove("data")
+
+
+async def test_one_whose_files_somebody_took_away_can_be_removed(room):
+    await room.make("data")
+    shutil.rmtree(room.root / "volumes/data")
+    await room.remove("data")
+    assert await room.names() == []
+    assert room.actions()[-1] == ("destroy", "data")
+
+
+async def test_prune_takes_anonymous_ones_that_nobody_uses(room):
+    anonymous, used = await room.make(), await room.make()
+    await room.make("named")
+    (room.volumes.path(anonymous) / "file").write_bytes(bytes(1000))
+    room.volumes.use(used, "c" * 64)
+    assert await room.prune() == ([anonymous], 1000)
+    assert room.actions()[-1] == ("prune", "")
+    assert await room.prune(all=["true"]) == (["named"], 0)
+    assert await room.names() == [used]
+
+
+async def test_prune_by_label(room):
+    for name in ("keep", "drop"):
+        await room.make(name, labels={name: ""})
+    assert await room.prune(all=["1"], **{"label!": ["keep"]}) == (["drop"], 0)
+    assert await room.prune(all=["1"], label=["absent"]) == ([], 0)
+    with pytest.raises(InvalidParameter):
+        await room.prune(until=["1h"])
+
+
+async def test_prune_spares_what_a_container_takes_meanwhile(room, monkeypatch):
+    name = await room.make()
+
+    def measure(_path: Path) -> int:
+        room.volumes.use(name, "c" * 64)
+        return 1
+
+    monkeypatch.setattr("palan.engine.volumes.room.directory_size", measure)
+    assert await room.prune() == ([], 0)
+    assert await room.names() == [name]
+
+
+async def test_an_anonymous_volume_goes_with_its_last_container(room):
+    anonymous = await room.make()
+    await room.make("named")
+    for name in (anonymous, "named"):
+        room.volumes.use(name, "a" * 64)
+        room.volumes.use(name, "b" * 64)
+    room.volumes.release("a" * 64)
+    await room.volumes.remove_anonymous(anonymous)
+    assert anonymous in await room.names()
+    room.volumes.release("b" * 64)
+    for name in (anonymous, "named", "absent"):
+        await room.volumes.remove_anonymous(name)
+    assert await room.names() == ["named"]
+
+
+async def test_sizes_and_users(room):
+    await room.make("data")
+    (room.volumes.path("data") / "file").write_bytes(bytes(123))
+    room.volumes.use("data", "a" * 64)
+    (volume,) = await room.volumes.usage()
+    assert (volume.usage_data.size, volume.usage_data.ref_count) == (123, 1)
+
+
+async def test_a_start_keeps_what_has_a_row_and_removes_what_has_none(room):
+    await room.make("data", labels={"a": "b"})
+    (room.volumes.path("data") / "file").write_text("kept")
+    (room.root / "volumes/stray/_data").mkdir(parents=True)
+    later = room.again()
+    assert await later.names(label=["a=b"]) == ["data"]
+    assert (later.volumes.path("data") / "file").read_text() == "kept"
+    assert not (room.root / "volumes/stray").exists()
+    later.engine.db.close()
+
+
+async def test_a_row_that_could_not_be_written_is_no_obstacle_the_next_time(room, monkeypatch):
+    async def full(*_arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("palan.store.documents.Documents.put", full)
+        with pytest.raises(OSError, match="No space"):
+            await room.make("data")
+    assert await room.names() == []
+    assert await room.make("data") == "data"
