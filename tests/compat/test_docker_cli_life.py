@@ -161,8 +161,12 @@ def test_ps_selections(some: Docker):
 
 
 def test_ps_columns(some: Docker):
-    assert re.fullmatch(r"\d+B \(virtual [\d.]+MB\)", some("ps", "-s", "--format", "{{.Size}}").word)
-    template = "{{.Image}}|{{.Command}}|{{.Status}}|{{.Labels}}|{{.Mounts}}|{{.Networks}}|{{.State}}"
+    assert re.fullmatch(
+        r"\d+B \(virtual [\d.]+MB\)", some("ps", "-s", "--format", "{{.Size}}").word
+    )
+    template = (
+        "{{.Image}}|{{.Command}}|{{.Status}}|{{.Labels}}|{{.Mounts}}|{{.Networks}}|{{.State}}"
+    )
     image, command, status, labels, mounts, networks, state = some(
         "ps", "--format", template
     ).word.split("|")

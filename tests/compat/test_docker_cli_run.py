@@ -244,9 +244,7 @@ def test_privileged_devices_and_namespaces(docker: Docker):
 
 def test_restart_policy_runs_again(docker: Docker):
     docker("run", "-d", "--name", "flaky", "--restart", "on-failure:2", "busybox", "false")
-    eventually(
-        lambda: docker.inspect("flaky", "{{.RestartCount}} {{.State.Status}}") == "2 exited"
-    )
+    eventually(lambda: docker.inspect("flaky", "{{.RestartCount}} {{.State.Status}}") == "2 exited")
     assert docker("run", "--rm", "--restart", "always", "busybox", code=125).err
 
 

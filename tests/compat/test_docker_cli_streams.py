@@ -221,7 +221,10 @@ def test_logs_details(docker: Docker):
 
 def test_logs_follow(docker: Docker):
     docker("run", "-d", "-i", "--name", "cat", "busybox", "cat")
-    with docker.background("logs", "-f", "cat") as follower, docker.background("attach", "cat") as w:
+    with (
+        docker.background("logs", "-f", "cat") as follower,
+        docker.background("attach", "cat") as w,
+    ):
         assert w.stdin is not None
         w.stdin.write(b"one\n")
         read_until(follower, "one\n")
@@ -241,7 +244,9 @@ def test_logs_of_other_drivers(docker: Docker):
     docker("run", "--log-driver", "local", "--name", "local", "busybox", "echo", "hi")
     assert docker("logs", "local").out == "hi\n"
     docker("run", "--log-driver", "none", "--name", "none", "busybox", "echo", "hi")
-    assert "configured logging driver does not support reading" in docker("logs", "none", code=1).err
+    assert (
+        "configured logging driver does not support reading" in docker("logs", "none", code=1).err
+    )
     docker(
         "run", "--log-opt", "max-size=4k", "--log-opt", "max-file=2", "--name", "small", "busybox",
         "sh", "-c", "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done",

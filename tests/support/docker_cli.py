@@ -53,9 +53,7 @@ class Docker:
             capture_output=True,
             timeout=timeout,
         )
-        result = Done(
-            done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode()
-        )
+        result = Done(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode())
         assert result.code == code, (arguments, result)
         return result
 

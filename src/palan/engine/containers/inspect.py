@@ -16,6 +16,7 @@ from palan.api.containers import (
 from palan.engine.containers.container import Container, go_time
 from palan.engine.containers.endpoints import endpoint_settings, port_map
 from palan.engine.containers.record import ContainerRecord
+from palan.engine.containers.spec import network_owner
 from palan.host.filesystem import directory_size
 
 
@@ -32,6 +33,7 @@ async def inspect(
     """All there is to say about a container."""
     record = container.record
     directory = engine.paths.container(record.id)
+    files = engine.paths.container(network_owner(engine, container).id)
     answer = ContainerInspectResponse(
         id=record.id,
         created=go_time(record.created),
@@ -39,9 +41,9 @@ async def inspect(
         args=record.args,
         state=_state(record),
         image=record.image,
-        resolv_conf_path=_if_own(record, directory / "resolv.conf"),
-        hostname_path=_if_own(record, directory / "hostname"),
-        hosts_path=_if_own(record, directory / "hosts"),
+        resolv_conf_path=_if_started(record, files / "resolv.conf"),
+        hostname_path=_if_started(record, files / "hostname"),
+        hosts_path=_if_started(record, files / "hosts"),
         log_path=str(directory / "container.log")
         if record.host_config.log_config.type != "none"
         else "",
@@ -87,7 +89,7 @@ def _state(record: ContainerRecord) -> ContainerState:
     )
 
 
-def _if_own(record: ContainerRecord, path: Path) -> str:
+def _if_started(record: ContainerRecord, path: Path) -> str:
     """The path of a file that exists once the container has been started."""
     return str(path) if record.started else ""
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["container_spec", "find_user", "hostname", "shares_ipc"]
+__all__ = ["container_spec", "find_user", "hostname", "network_owner", "shares_ipc"]
 
 SHM = "/dev/shm"  # noqa: S108 - of the container
 
@@ -38,6 +38,21 @@ def find_user(rootfs: Path, name: str, group_add: list[str] | None) -> ResolvedU
         read_text(rootfs, "etc/group"),
         group_add or (),
     )
+
+
+def network_owner(engine: "Engine", container: Container) -> Container:
+    """The container whose network this one has, with host name and files: mostly its own."""
+    seen = set()
+    while container.id not in seen:
+        seen.add(container.id)
+        mode = container.record.host_config.network_mode
+        if not mode.startswith("container:"):
+            break
+        other = engine.containers.registry.find(mode.removeprefix("container:"))
+        if other is None:
+            break  # the start will say so
+        container = other
+    return container
 
 
 def hostname(container: Container) -> str:
@@ -61,12 +76,12 @@ def container_spec(
     host_config = record.host_config
     user = find_user(rootfs, record.config.user, host_config.group_add)
     privileged = host_config.privileged
-    return runtime_spec(
+    spec = runtime_spec(
         SpecInput(
             config=record.config,
             host_config=host_config,
             id=record.id,
-            hostname=hostname(container),
+            hostname=hostname(network_owner(engine, container)),
             rootfs=str(rootfs),
             args=[record.path, *record.args],
             user=User(user.uid, user.gid, user.groups),
@@ -86,6 +101,8 @@ def container_spec(
             no_new_privileges=engine.config.no_new_privileges,
         )
     )
+    engine.runtimes.compile_filter(record.runtime, spec)
+    return spec
 
 
 def cgroup_path(engine: "Engine", record: ContainerRecord) -> str:
@@ -160,7 +177,7 @@ def _mounts(engine: "Engine", container: Container) -> list[MountPlan]:
     host = record.host_config
     plans = [_plan(mount) for mount in record.mounts]
     taken = {plan.destination for plan in plans}
-    directory = engine.paths.container(container.id)
+    directory = engine.paths.container(network_owner(engine, container).id)
     plans += [
         bind_mount(
             str(directory / name), f"/etc/{name}", propagation="rprivate",

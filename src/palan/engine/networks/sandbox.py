@@ -131,6 +131,10 @@ def _connect(engine: "Engine", sandbox: SandboxRecord) -> None:
                     peer_netns=namespace,
                 )
             )
+            if sandbox.ports:
+                # With br_netfilter, a container that asks for its own published port has the
+                # packet sent back by the bridge itself, to the port that it came from.
+                host.perform(netlink.set_bridge_port(sandbox.host_interface, hairpin=True))
         with Netlink(namespace) as inside:
             interface = inside.link(CONTAINER_INTERFACE)
             assert interface is not None  # noqa: S101 - it was just made
