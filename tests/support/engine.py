@@ -170,7 +170,7 @@ class Footprint:
             str(p.relative_to(root))
             for root in (engine.exec_root, engine.data_root)
             for p in root.rglob("*")
-            if "/images/" not in str(p) and not p.name.startswith("palan.db")
+            if not {"images", "seccomp"} & set(p.parts) and not p.name.startswith("palan.db")
         )
         table = subprocess.run(
             ["nft", "-j", "list", "table", "ip", engine.config.table_name],

@@ -70,6 +70,11 @@ class Paths:
         return self.data_root / "volumes"
 
     @property
+    def seccomp(self) -> Path:
+        """Compiled seccomp filters; what is missing is made anew."""
+        return self.data_root / "seccomp"
+
+    @property
     def tmp(self) -> Path:
         """Unfinished files, on the same file system as what they become; emptied at start."""
         return self.data_root / "tmp"
@@ -135,7 +140,7 @@ class Paths:
     def durable(self) -> tuple[Path, ...]:
         """All that an engine makes in its data root, the database last."""
         names = (
-            *("containers", "images", "volumes", "tmp", "runtimes.json", "lock"),
+            *("containers", "images", "volumes", "seccomp", "tmp", "runtimes.json", "lock"),
             *("palan.db-wal", "palan.db-shm", "palan.db"),
         )
         return tuple(self.data_root / name for name in names)

@@ -1,5 +1,6 @@
 """Validation of how a container is run: namespaces, restart policy, security, devices, sysctls."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from palan.api import Unset
@@ -12,6 +13,7 @@ from palan.engine.oci.devices import check_permissions, parse_cgroup_rule
 from palan.engine.oci.rlimits import check_ulimit, merge_ulimits, rlimit_warnings
 from palan.engine.oci.seccomp import seccomp_profile
 from palan.engine.oci.security_options import parse_security_options
+from palan.host.seccomp_bpf import ANNOTATION
 
 
 __all__ = ["validate_host_config", "validate_modes", "validate_restart_policy", "validate_sysctls"]
@@ -67,10 +69,8 @@ def _check_plain_values(host_config: HostConfig, facts: CreateFacts) -> None:
         raise InvalidParameter(
             f"invalid isolation ({host_config.isolation}): linux only supports 'default'"
         )
-    if not isinstance(host_config.annotations, Unset) and "" in host_config.annotations:
-        raise InvalidParameter(
-            "invalid Annotations: the empty string is not permitted as an annotation key"
-        )
+    if not isinstance(host_config.annotations, Unset):
+        _check_annotations(host_config.annotations)
     if host_config.shm_size < 0:
         raise InvalidParameter("SHM size can not be less than 0")
     if not -1000 <= host_config.oom_score_adj <= 1000:
@@ -86,6 +86,22 @@ def _check_plain_values(host_config: HostConfig, facts: CreateFacts) -> None:
         )
     if host_config.runtime and host_config.runtime not in facts.runtimes:
         raise InvalidParameter(f"unknown or invalid runtime name: {host_config.runtime}")
+
+
+def _check_annotations(annotations: Mapping[str, str]) -> None:
+    """Annotations go to the runtime as they are, but for one that would undo the seccomp profile.
+
+    With that one, crun applies its value instead of the filter that inspect tells of.
+    """
+    if "" in annotations:
+        raise InvalidParameter(
+            "invalid Annotations: the empty string is not permitted as an annotation key"
+        )
+    if ANNOTATION in annotations:
+        raise InvalidParameter(
+            f"invalid Annotations: {ANNOTATION} is set by the engine; use the security option"
+            " seccomp for a filter of your own"
+        )
 
 
 def validate_restart_policy(policy: RestartPolicy) -> None:
