@@ -50,7 +50,7 @@ def _changes(before: Footprint, now: Footprint) -> str:
 def assert_quiet_log(engine: TestEngine) -> None:
     """See that the engine has met nothing that it did not expect."""
     text = engine.log.read_text()
-    for word in ("Traceback", "background work failed", "request failed", '"error"'):
+    for word in ("Traceback", "background work failed", "request failed", "level=error"):
         assert word not in text, text[max(0, text.index(word) - 500) : text.index(word) + 3000]
 
 
