@@ -178,3 +178,18 @@ def test_same_as_the_obvious_way(entries, cuts, flags):
     )
     assert sorted(found) == sorted(wanted)
     assert found[: len(expected) - len(pending)] == wanted[: len(expected) - len(pending)]
+
+
+def test_pieces_among_whole_lines():
+    lines = [b"a %d" % n for n in range(50)]
+    data = b"".join(record(STDOUT, line) for line in lines)
+    data += record(STDOUT, b"be", whole=False) + record(STDERR, b"x") + record(STDOUT, b"gun")
+    data += record(STDOUT, b"says stdout P or stderr P ") + record(STDERR, b"y stdout P ")
+    expected = [(1, line + b"\n") for line in lines] + [
+        (2, b"x\n"),
+        (1, b"begun\n"),
+        (1, b"says stdout P or stderr P \n"),
+        (2, b"y stdout P \n"),
+    ]
+    assert frames(run(data)) == expected
+    assert frames(run(data + data)) == expected * 2

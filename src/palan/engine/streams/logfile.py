@@ -18,6 +18,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Final
 
 from palan.api.frames import STDERR, STDOUT
@@ -40,6 +41,8 @@ _OUT: Final = ord("o")
 _ERR: Final = ord("e")
 _STREAMS: Final = {b" stdout ": STDOUT, b" stderr ": STDERR}
 _TAGS: Final = (b"F ", b"P ")
+_PIECES: Final = (b" stdout P ", b" stderr P ")
+_CONTENT: Final = itemgetter(slice(PREFIX, None))
 _UTC: Final = b"+00:00"
 _HEADER: Final = struct.Struct(">BxxxL")
 
@@ -56,6 +59,7 @@ class LogOptions:
         details: put this before each line, after the time; None for nothing.
         since: nothing older than this, in nanoseconds since the epoch; None for no limit.
         until: likewise, nothing newer.
+        eager: hand on the beginnings of lines as they come, for somebody at a terminal.
     """
 
     stdout: bool = True
@@ -65,6 +69,7 @@ class LogOptions:
     details: bytes | None = None
     since: int | None = None
     until: int | None = None
+    eager: bool = False
 
 
 def record_time(record: bytes) -> int | None:
@@ -154,12 +159,9 @@ class LogFramer:
             return b""
         block = self._rest + data[:end] if self._rest else data[:end]
         self._rest = data[end + 1 :]
-        if self._skip or self._lines or self._middle or not self._is_plain(block):
+        if self._skip or not self._is_wanted(block):
             return self._slowly(block)
-        try:
-            return self._quickly(block)
-        except ValueError:  # torn records, as a full disk leaves them
-            return self._slowly(block)
+        return self._by_runs(block)
 
     def finish(self) -> bytes:
         """There is no more: lines without an end."""
@@ -168,14 +170,9 @@ class LogFramer:
         self._middle.clear()
         return b"".join(out)
 
-    def _is_plain(self, block: bytes) -> bool:
-        """Whether a block has whole lines only, all of them wanted.
-
-        A text that looks like a part of a prefix makes this false, not wrong.
-        """
+    def _is_wanted(self, block: bytes) -> bool:
+        """Whether a block lies within the times that are wanted, and needs no conversion."""
         options = self._options
-        if b" stdout P " in block or b" stderr P " in block:
-            return False
         if self._since is not None:
             first = record_time(block)
             if first is None or first < self._since:
@@ -187,6 +184,38 @@ class LogFramer:
                 return False
         return not options.timestamps or block[_FRACTION:_TIME] == _UTC
 
+    def _by_runs(self, block: bytes) -> bytes:
+        """Runs of whole lines at once, and what is in pieces record by record.
+
+        A text that looks like a part of a prefix makes this slower, not wrong.
+        """
+        out: list[bytes] = []
+        size, start = len(block), 0
+        marks = {mark: block.find(mark) for mark in _PIECES}
+        while start < size:
+            if not (self._lines or self._middle):
+                ahead = size + 1
+                for mark, at in marks.items():
+                    found = block.find(mark, start) if 0 <= at < start else at
+                    marks[mark] = found
+                    if found >= 0:
+                        ahead = min(ahead, max(start, block.rfind(b"\n", start, found) + 1))
+                if ahead > start:
+                    out.append(self._run(block[start : ahead - 1]))
+                    start = ahead
+                    continue
+            end = block.find(b"\n", start)
+            end = size if end < 0 else end
+            out.append(self._slowly(block[start:end]))
+            start = end + 1
+        return b"".join(out)
+
+    def _run(self, block: bytes) -> bytes:
+        try:
+            return self._quickly(block)
+        except ValueError:  # torn records, as a full disk leaves them
+            return self._slowly(block)
+
     def _quickly(self, block: bytes) -> bytes:
         options, out, details = self._options, self._stdout, self._details
         lines = block.split(b"\n")
@@ -195,9 +224,11 @@ class LogFramer:
         elif not options.stdout:
             return b""
         elif not (options.timestamps or details):
-            parts = [out[len(line)] + line[PREFIX:] for line in lines]
-            parts.append(b"")
-            return b"\n".join(parts)
+            # Without a step of the interpreter for each line: half the time that takes.
+            parts = [b"\n"] * (3 * len(lines))
+            parts[::3] = map(out.__getitem__, map(len, lines))
+            parts[1::3] = map(_CONTENT, lines)
+            return b"".join(parts)
         else:
             heads = [out[len(line)] for line in lines]
         if options.timestamps:
@@ -279,7 +310,7 @@ class LogFramer:
         line += record[PREFIX:]
         if whole:
             return self._flush(stream, b"\n")
-        if hold or len(line) < LONGEST:
+        if hold or (len(line) < LONGEST and not self._options.eager):
             return b""
         ready = self._flush(stream, b"")
         self._middle.add(stream)
