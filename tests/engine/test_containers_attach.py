@@ -113,6 +113,34 @@ def test_the_log_first(engine):
     assert text_of(read_all(sock), 1) == b"ready\ngot hi\nend\n"
 
 
+def test_the_log_first_and_nothing_twice(engine):
+    script = "i=0; while [ $i -lt 400 ]; do echo line $i; i=$((i+1)); done; read x; echo last $x"
+    container = engine.run("sh", "-c", script, OpenStdin=True)
+    expected = b"".join(b"line %d\n" % i for i in range(400))
+    sockets = [attach(engine, container, "stream=1&stdout=1&logs=1")[1] for _ in range(5)]
+    _, sock = attach(engine, container, "stream=1&stdin=1&stdout=1&logs=1")
+    sock.sendall(b"word\n")
+    for each in (*sockets, sock):
+        assert text_of(read_all(each), 1) == expected + b"last word\n"
+
+
+def test_the_log_of_a_terminal_and_what_is_not_yet_a_line(engine):
+    container = engine.run(
+        "sh", "-c", "printf 'name? '; read x; printf 'hi '; read y; echo $x $y",
+        Tty=True, OpenStdin=True,
+    )  # fmt: skip
+    _, sock = attach(engine, container, "stream=1&stdin=1&stdout=1&logs=1")
+    data = read_until(sock, b"name? ")
+    sock.sendall(b"ann\n")
+    data += read_until(sock, b"hi ")
+    sock.sendall(b"\x10\x11")
+    assert read_all(sock) == b""
+    _, sock = attach(engine, container, "stream=1&stdin=1&stdout=1&logs=1")
+    assert read_until(sock, b"hi ") == data == b"name? ann\r\nhi "
+    sock.sendall(b"lee\n")
+    assert read_all(sock) == b"lee\r\nann lee\r\n"
+
+
 def test_the_log_only(engine):
     container = engine.run("sh", "-c", "echo one; echo two >&2")
     engine.wait(container)

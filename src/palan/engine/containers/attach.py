@@ -37,11 +37,18 @@ async def attach(
     if container.paused:
         raise Conflict(f"container {request.id} is paused, unpause the container before attach")
     replay = None
+    # Of a container that runs, all output is read from its log, also what is yet to come:
+    # nobody could say where in the log the output begins that conmon sends a new client.
+    from_log = request.logs and request.stream and container.running and _keeps_log(container)
     if request.logs:
         options = LogOptions(
-            tty=container.record.config.tty, stdout=request.stdout, stderr=request.stderr
+            tty=container.record.config.tty,
+            stdout=request.stdout,
+            stderr=request.stderr,
+            eager=True,
         )
-        replay = read_logs(engine.paths.log(container.id), LogQuery(options)).chunks
+        query = LogQuery(options, follow=from_log)
+        replay = read_logs(engine.paths.log(container.id), query, container.ended).chunks
     engine.events.publish("container", "attach", container.id, container.attributes)
     if not request.stream:
         return OutputSession(replay or _nothing(), tty=container.record.config.tty)
@@ -51,10 +58,15 @@ async def attach(
         stderr=request.stderr,
         detach_keys=keys,
         replay=replay,
+        live=not from_log,
         detached=lambda: engine.events.publish(
             "container", "detach", container.id, container.attributes
         ),
     )
+
+
+def _keeps_log(container: Container) -> bool:
+    return container.record.host_config.log_config.type != "none"
 
 
 async def _nothing() -> AsyncIterator[bytes]:

@@ -22,7 +22,7 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
@@ -98,6 +98,7 @@ class AttachPoint:
         stderr: bool = False,
         detach_keys: bytes = b"",
         replay: AsyncIterator[bytes] | None = None,
+        live: bool = True,
         detached: Callable[[], None] | None = None,
         raw: bool | None = None,
     ) -> "AttachSession":
@@ -109,6 +110,7 @@ class AttachPoint:
             stderr: it gets stderr; a terminal has none.
             detach_keys: bytes that detach, looked for on a terminal only (as in dockerd).
             replay: is sent first.
+            live: output follows; otherwise the replay has it, and ends with the process.
             detached: is called if the client detaches by those keys.
             raw: it gets bytes instead of frames; by default if the process has a terminal.
         """
@@ -118,11 +120,12 @@ class AttachPoint:
             streams=[name for name, on in ((STDOUT, stdout), (STDERR, stderr)) if on],
             keys=DetachKeys(detach_keys if self.tty else b""),
             replay=replay,
+            live=live,
             detached=detached,
             raw=self.tty if raw is None else raw,
         )
         self.sessions.add(session)
-        if not (session.stdin or stdout or stderr):
+        if not (session.stdin or (live and (stdout or stderr))):
             session.give_up()
         elif self._directory is not None:
             try:
@@ -246,6 +249,7 @@ class AttachSession:
         streams: list[int],
         keys: DetachKeys,
         replay: AsyncIterator[bytes] | None,
+        live: bool,
         detached: Callable[[], None] | None,
         raw: bool,
     ) -> None:
@@ -256,6 +260,7 @@ class AttachSession:
         self._batch = PacketBatch(streams, tty=raw)
         self._keys = keys
         self._replay = replay
+        self._live = live
         self._on_detach = detached
         self._loop = asyncio.get_running_loop()
         self._connection: socket.socket | None = None
@@ -275,21 +280,28 @@ class AttachSession:
         if self._over.is_set():
             self._point.release(self, connection)
             return
+        if not self._live:
+            connection.shutdown(socket.SHUT_RD)  # conmon stops sending output
         self._connection = connection
         self._ready.set()
 
     def give_up(self) -> None:
         """The process has ended; a session without a connection has nothing to wait for."""
-        if self._connection is None:
+        if self._connection is None and self._live:
             self._end()
+        else:
+            self._ready.set()  # what it replays may still be on its way
 
     # ---- Session ----------------------------------------------------------------
 
     async def output(self) -> AsyncIterator[bytes]:
         """Output as it comes: raw with a TTY, else frames, joined to large pieces."""
         if self._replay is not None:
-            async for chunk in self._replay:
-                yield chunk
+            async with contextlib.aclosing(self._replayed(self._replay)) as replayed:
+                async for chunk in replayed:
+                    yield chunk
+        if not self._live:
+            return
         await self._ready.wait()
         connection, batch, over = self._connection, self._batch, self._over
         if connection is None:
@@ -344,6 +356,27 @@ class AttachSession:
         self._point.release(self, connection)
 
     # ---- inside -----------------------------------------------------------------
+
+    async def _replayed(self, replay: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        """What there is to replay; if nothing follows, until the client detaches."""
+        over = asyncio.ensure_future(self._over.wait())
+        chunk: asyncio.Future[bytes] | None = None
+        wanted = {over} if not self._live else set()
+        try:
+            while True:
+                chunk = asyncio.ensure_future(anext(replay, b""))
+                await asyncio.wait({chunk, *wanted}, return_when=asyncio.FIRST_COMPLETED)
+                if not chunk.done():
+                    return
+                if not (data := chunk.result()):
+                    if not self._live:
+                        await self._point.settled()
+                    return
+                yield data
+        finally:
+            over.cancel()
+            if chunk is not None:
+                chunk.cancel()
 
     def _end(self) -> None:
         self._over.set()
