@@ -1,6 +1,7 @@
 """Life of a container: the statuses and messages that clients match on, and what inspect says."""
 
 import re
+import time
 
 import pytest
 
@@ -10,8 +11,27 @@ pytestmark = pytest.mark.root
 SLEEP = ("sleep", "600")
 
 
+LOOP = "echo ready; while :; do sleep 0.05; done"
+
+
 def state(engine, container):
     return engine.inspect(container)["State"]
+
+
+def run_trap(engine, traps, **config):
+    """A container that has set its traps: init ignores signals that it does not handle."""
+    container = engine.run("sh", "-c", f"{traps}; {LOOP}", **config)
+    ready(engine, container)
+    return container
+
+
+def ready(engine, container):
+    target = f"/containers/{container}/logs?stdout=1&tail=1&since="
+    target += engine.inspect(container)["State"]["StartedAt"]
+    deadline = time.monotonic() + 10
+    while b"ready" not in engine.api.get(target).body:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 # ---- create ------------------------------------------------------------------------
@@ -201,7 +221,7 @@ def test_a_failed_start_can_be_repeated(engine):
 
 
 def test_stop(engine):
-    trapping = engine.run("sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.05; done")
+    trapping = run_trap(engine, "trap 'exit 3' TERM")
     assert engine.api.post(f"/containers/{trapping}/stop").status == 204
     assert state(engine, trapping)["ExitCode"] == 3
     again = engine.api.post(f"/containers/{trapping}/stop")
@@ -215,17 +235,17 @@ def test_stop_kills_in_the_end(engine):
 
 
 def test_stop_with_the_containers_own_signal_and_patience(engine):
-    script = "trap 'exit 4' USR1; trap 'exit 5' TERM; while :; do sleep 0.05; done"
-    own = engine.run("sh", "-c", script, StopSignal="SIGUSR1", StopTimeout=20)
+    traps = "trap 'exit 4' USR1; trap 'exit 5' TERM"
+    own = run_trap(engine, traps, StopSignal="SIGUSR1", StopTimeout=20)
     assert engine.api.post(f"/containers/{own}/stop").status == 204
     assert state(engine, own)["ExitCode"] == 4
-    asked = engine.run("sh", "-c", script, StopSignal="SIGUSR1")
+    asked = run_trap(engine, traps, StopSignal="SIGUSR1")
     assert engine.api.post(f"/containers/{asked}/stop?signal=TERM").status == 204
     assert state(engine, asked)["ExitCode"] == 5
 
 
 def test_stop_of_a_paused_container_wakes_it(engine):
-    container = engine.run("sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.05; done")
+    container = run_trap(engine, "trap 'exit 3' TERM")
     assert engine.api.post(f"/containers/{container}/pause").status == 204
     assert engine.api.post(f"/containers/{container}/stop?t=8").status == 204
     assert state(engine, container)["ExitCode"] == 3
@@ -271,7 +291,7 @@ def refusing(shared_engine):
 
 
 def test_kill(engine):
-    container = engine.run("sh", "-c", "trap 'exit 9' HUP; while :; do sleep 0.05; done")
+    container = run_trap(engine, "trap 'exit 9' HUP")
     for harmless in ("SIGURG", "winch", "28"):
         assert engine.api.post(f"/containers/{container}/kill?signal={harmless}").status == 204
     assert state(engine, container)["Running"] is True
