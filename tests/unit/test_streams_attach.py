@@ -280,6 +280,32 @@ def test_batches_are_bounded():
             assert batch.receive(ours)
             data = batch.take()
             assert 0 < len(data) <= 256 * 1024 + 8200
-            received += len(list(FrameDecoder().feed(data)))
-        assert received == sent
+            found = list(FrameDecoder().feed(data))
+            assert max(len(text) for _, text in found) == 32 * 1024
+            received += sum(len(text) for _, text in found)
+        assert received == sent * 8192
         assert batch.take() == b""
+
+
+@pytest.mark.parametrize("wanted", [[1, 2], [1], [2]])
+def test_packets_of_one_stream_become_one_frame(wanted):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        ours.setblocking(False)
+        batch = PacketBatch(wanted, tty=False)
+        for packet in (b"\x02a", b"\x02", b"\x02b", b"\x03c", b"\x02d", b"\x02e", b"\x04f"):
+            theirs.send(packet)
+        assert batch.receive(ours)
+        found = list(FrameDecoder().feed(batch.take()))
+        assert (
+            found
+            == {
+                (1, 2): [(1, b"ab"), (2, b"c"), (1, b"de")],
+                (1,): [(1, b"abde")],
+                (2,): [(2, b"c")],
+            }[tuple(wanted)]
+        )
+        theirs.send(b"\x02again")
+        theirs.close()
+        assert not batch.receive(ours)
+        assert batch.take()[8:] == (b"again" if 1 in wanted else b"")

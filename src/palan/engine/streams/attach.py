@@ -267,6 +267,8 @@ class AttachSession:
         self._ready = asyncio.Event()
         self._over = asyncio.Event()
         self._readable: asyncio.Future[None] | None = None
+        self._listening = False
+        self._at_end = False
 
     # ---- what the point tells ---------------------------------------------------
 
@@ -303,18 +305,23 @@ class AttachSession:
         if not self._live:
             return
         await self._ready.wait()
-        connection, batch, over = self._connection, self._batch, self._over
+        connection, over = self._connection, self._over
         if connection is None:
             return
-        while not over.is_set():
-            more = batch.receive(connection)
-            if chunk := batch.take():
-                yield chunk
-            elif not more:
-                await self._point.settled()
-                return
-            else:
-                await self._wait_readable(connection)
+        self._receive(connection)
+        try:
+            while not over.is_set():
+                if chunk := self._batch.take():
+                    if not (self._listening or self._at_end):
+                        self._listen(connection)
+                    yield chunk
+                elif self._at_end:
+                    await self._point.settled()
+                    return
+                else:
+                    await self._wait_for_output(connection)
+        finally:
+            self._stop_listening(connection)
 
     async def write(self, data: bytes) -> None:
         """Hand input to the process; waits when the process does not read."""
@@ -351,7 +358,7 @@ class AttachSession:
         self._end()
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._loop.remove_reader(connection)
+            self._stop_listening(connection)
             self._loop.remove_writer(connection)
         self._point.release(self, connection)
 
@@ -384,15 +391,31 @@ class AttachSession:
         if self._readable is not None and not self._readable.done():
             self._readable.set_result(None)
 
-    async def _wait_readable(self, connection: socket.socket) -> None:
-        self._readable = readable = self._loop.create_future()
-        self._loop.add_reader(connection, _resolve, readable)
+    def _receive(self, connection: socket.socket) -> None:
+        """Take in what there is: while the client is being sent the last of it, too."""
+        self._at_end = not self._batch.receive(connection)
+        if self._at_end or self._batch.full:
+            self._stop_listening(connection)
+        if self._readable is not None:
+            _resolve(self._readable)
+
+    async def _wait_for_output(self, connection: socket.socket) -> None:
+        if not self._listening:
+            self._listen(connection)
+        self._readable = self._loop.create_future()
         try:
-            await readable
+            await self._readable
         finally:
             self._readable = None
-            if connection.fileno() >= 0:
-                self._loop.remove_reader(connection)
+
+    def _listen(self, connection: socket.socket) -> None:
+        self._listening = True
+        self._loop.add_reader(connection, self._receive, connection)
+
+    def _stop_listening(self, connection: socket.socket) -> None:
+        if self._listening and connection.fileno() >= 0:
+            self._loop.remove_reader(connection)
+        self._listening = False
 
     async def _send(self, packet: bytes) -> bool:
         """Send a packet; whether there is still somebody to send to."""

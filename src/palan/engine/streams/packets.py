@@ -3,6 +3,10 @@
 The head of a frame is eight bytes and that of a packet one, so a packet is received
 seven bytes behind the end of what is there already: its payload is then where the
 frame's payload has to be, and the head is written over the packet's first byte.
+
+Packets of one stream that come together become one frame, as clients work by the frame.
+The first byte of those that follow falls on the last byte of what is there, which is
+put back.  For a terminal, which has no frames, that is so for all of them.
 """
 
 import socket
@@ -19,6 +23,12 @@ _BATCH: Final = 256 * 1024
 _PACKET_MAX: Final = 64 * 1024
 """More than conmon ever sends (8193 bytes)."""
 
+_PACKET_USUAL: Final = 8192
+"""The payload of a full packet."""
+
+_FRAME_MAX: Final = 32 * 1024
+"""Payload of a frame; dockerd copies output in pieces of that size."""
+
 _HEADER: Final = struct.Struct(">BxxxL")
 _GAP: Final = _HEADER.size - 1
 _STREAMS: Final = {2: STDOUT, 3: STDERR}
@@ -34,10 +44,21 @@ class PacketBatch:
 
     def __init__(self, streams: Collection[int], *, tty: bool) -> None:
         self._wanted = {packet: frame for packet, frame in _STREAMS.items() if frame in streams}
-        self._gap = 0 if tty else _GAP
+        self._framed = not tty
         self._buffer = memoryview(b"")
         self._size = 1
         """Where the next packet's payload or header goes; one byte is always before it."""
+
+        self._frame = 0
+        """Where the last frame begins that may grow; 0 if there is none."""
+
+        self._stream = 0
+        """The stream of that frame."""
+
+    @property
+    def full(self) -> bool:
+        """Whether something must be taken before more is received."""
+        return self._size >= _BATCH
 
     def receive(self, connection: socket.socket) -> bool:
         """Receive what is there, up to a batch, from a socket that does not block.
@@ -47,36 +68,54 @@ class PacketBatch:
         """
         if not self._buffer:
             self._buffer = memoryview(bytearray(1 + _BATCH + _GAP + _PACKET_MAX))
-        buffer, wanted, gap, size = self._buffer, self._wanted, self._gap, self._size
-        pack, receive = _HEADER.pack_into, connection.recv_into
         try:
-            while size < _BATCH:
-                # Raw, a packet's first byte falls on the last byte of what is there.
-                at = size + gap if gap else size - 1
-                kept = buffer[at]
-                count = receive(buffer[at:])
-                if not count:
+            while self._size < _BATCH:
+                if not (self._receive_framed if self._framed else self._receive_raw)(connection):
                     return False
-                stream = wanted.get(buffer[at])
-                if not gap:
-                    buffer[at] = kept
-                if stream is None or count == 1:
-                    continue
-                if gap:
-                    pack(buffer, size, stream, count - 1)
-                    size += _HEADER.size + count - 1
-                else:
-                    size += count - 1
         except BlockingIOError:
             return True
         except ConnectionResetError:  # conmon could not even start the process
             return False
-        finally:
-            self._size = size
+        return True
+
+    def _receive_raw(self, connection: socket.socket) -> bool:
+        buffer, at = self._buffer, self._size - 1
+        kept = buffer[at]
+        count = connection.recv_into(buffer[at:])
+        if count > 1 and buffer[at] in self._wanted:
+            self._size += count - 1
+        buffer[at] = kept
+        return count > 0
+
+    def _receive_framed(self, connection: socket.socket) -> bool:
+        buffer, size, frame = self._buffer, self._size, self._frame
+        joins = frame and size - frame - _HEADER.size + _PACKET_USUAL <= _FRAME_MAX
+        at = size - 1 if joins else size + _GAP
+        kept = buffer[at]
+        count = connection.recv_into(buffer[at:])
+        stream = self._wanted.get(buffer[at])
+        buffer[at] = kept
+        length = count - 1
+        if stream is None or length < 1:
+            return count > 0
+        if joins and stream != self._stream:
+            # Behind a header after all.
+            buffer[size + _HEADER.size : size + _HEADER.size + length] = bytes(
+                buffer[size : size + length]
+            )
+            joins = False
+        if joins:
+            self._size = size + length
+        else:
+            self._frame, self._stream = size, stream
+            self._size = size + _HEADER.size + length
+        _HEADER.pack_into(
+            buffer, self._frame, self._stream, self._size - self._frame - _HEADER.size
+        )
         return True
 
     def take(self) -> bytes:
         """What was received, as one piece; empty if nothing was."""
         data = bytes(self._buffer[1 : self._size])
-        self._size = 1
+        self._size, self._frame = 1, 0
         return data
