@@ -6,6 +6,7 @@ of cgroups mounted, unless it is shown the first only.  When none is usable the 
 still serves, and says at each start of a container what to install.
 """
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -17,6 +18,7 @@ from palan.engine.containers.validate_facts import LOG_DRIVERS, CreateFacts
 from palan.engine.oci.host import CgroupLayout, Host, ProcessLimits
 from palan.engine.oci.rlimits import NAMES
 from palan.host import capabilities, cgroups, facts, rlimits
+from palan.host.cgroup_moves import CgroupMoves
 from palan.host.cgroups import Layout
 from palan.host.conmon import Conmon, ContainerPlan, ExecPlan, Exit, Monitored
 from palan.host.oci_failures import explain
@@ -80,6 +82,8 @@ class Runtimes:
         self._filters = SeccompCompiler(engine.paths.seccomp)
         self._precompiled: set[str] = set()
         """Names of the runtimes that take compiled filters."""
+        self._moves = CgroupMoves(self.cgroups)
+        self._expecting: asyncio.Task[None] | None = None
 
     async def probe(self) -> None:
         """Find out which runtimes work."""
@@ -172,12 +176,18 @@ class Runtimes:
         if program is not None:
             spec["annotations"] = {**annotations, ANNOTATION: program}
 
+    def expect_moves(self) -> None:
+        """Say that a runtime will soon put a process into its cgroup, which is faster then."""
+        if self._expecting is None or self._expecting.done():
+            self._expecting = self._engine.spawn(asyncio.to_thread(self._moves.expect))
+
     async def create(self, runtime: OCIRuntime, plan: ContainerPlan, program: str) -> Monitored:
         """Make a container that waits to be started.
 
         Raises:
             StartFailure: in dockerd's words.
         """
+        self.expect_moves()
         with _explained(program):
             return await self.conmon.create(runtime, plan)
 
@@ -199,6 +209,7 @@ class Runtimes:
         Raises:
             StartFailure: in dockerd's words.
         """
+        self.expect_moves()
         with _explained(program, is_exec=True):
             return await self.conmon.exec(runtime, plan, ready)
 
@@ -289,6 +300,7 @@ class Runtimes:
             default_seccomp=self.default_seccomp,
             no_new_privileges=config.no_new_privileges,
             cgroup_namespaces=self.facts.cgroup_namespaces,
+            subnets_of=self._engine.networks.subnets,
         )
 
     def close(self) -> None:

@@ -71,6 +71,13 @@ class _Refused(Exception):
     """The profile is one that crun has to deal with."""
 
 
+# A profile that is not of the form that it should have is crun's to explain.
+_LEFT_TO_RUNTIME: Final = (
+    *(_Refused, AttributeError, LookupError, TypeError, ValueError),
+    *(OSError, ctypes.ArgumentError),
+)
+
+
 class _Comparison(ctypes.Structure):
     """``struct scmp_arg_cmp``."""
 
@@ -174,7 +181,7 @@ class SeccompCompiler:
         if program is None:
             try:
                 program = _compile(library, profile)
-            except (_Refused, LookupError, TypeError, ValueError, OSError, ctypes.ArgumentError):
+            except _LEFT_TO_RUNTIME:
                 return None
             with contextlib.suppress(OSError):  # a full disk: then only memory keeps it
                 self._keep(path, program)

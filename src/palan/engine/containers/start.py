@@ -71,6 +71,7 @@ async def _start(engine: "Engine", container: Container) -> None:
     record = container.record
     runtime = engine.runtimes.get(record.runtime)
     bundle = engine.paths.bundle(container.id)
+    engine.runtimes.expect_moves()
     plugged = asyncio.create_task(plug(engine, container, published_ports(record)))
     sandbox: SandboxRecord | None = None
     try:
