@@ -37,6 +37,7 @@ _BODY_STRUCT: Final[Mapping[str, str]] = {
     "exec.start": "ExecStartRequest",
     "networks.create": "CreateRequest",
     "secrets.create": "SecretSpec",
+    "volumes.create": "CreateRequest",
 }
 """What dockerd calls the struct of a body, where its messages name it."""
 

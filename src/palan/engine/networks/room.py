@@ -86,6 +86,7 @@ class Networks:
                 await self._save(record)
         config = self._engine.config
         if config.bridge == "none":
+            del self._by_name["bridge"]  # its row stays, for when it is wanted again
             return
         gateway = await self._gateway()
         self.pool = AddressPool(
@@ -145,6 +146,13 @@ class Networks:
         """The id of the network of that name, empty if there is none."""
         record = self._by_name.get(name)
         return record.id if record else ""
+
+    def subnets(self, name: str) -> list[IPv4Network] | None:
+        """The subnets of a network; None if there is no such network."""
+        record = self._by_name.get("bridge" if name == "default" else name)
+        if record is None:
+            return None
+        return [IPv4Interface(record.gateway).network] if record.gateway else []
 
     def names(self, container: Container, wanted: str) -> bool:
         """Whether a container is on the network that is called ``wanted``, by name or id."""
@@ -225,7 +233,13 @@ class Networks:
         if record.gateway and self.pool is not None:
             config = self._engine.config
             gateway = self.pool.gateway
-            answer.ipam.config = [IPAMConfig(subnet=str(gateway.network), gateway=str(gateway.ip))]
+            answer.ipam.config = [
+                IPAMConfig(
+                    subnet=str(gateway.network),
+                    ip_range=config.fixed_cidr,
+                    gateway=str(gateway.ip),
+                )
+            ]
             answer.options = {
                 "com.docker.network.bridge.default_bridge": "true",
                 "com.docker.network.bridge.enable_icc": _word(config.icc),
