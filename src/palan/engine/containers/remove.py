@@ -72,7 +72,7 @@ async def _kill(engine: "Engine", container: Container) -> None:
     engine.events.publish(
         "container", "kill", container.id, {**container.attributes, "signal": "9"}
     )
-    await gone(container, exited)
+    await gone(engine, container, exited)
 
 
 async def remove_stopped(engine: "Engine", container: Container, *, volumes: bool) -> None:

@@ -23,9 +23,7 @@ async def rename(engine: "Engine", container: Container, name: str) -> None:
     """
     if not name:
         raise InvalidParameter("Neither old nor new names may be empty")
-    old, new = container.name, name.removeprefix("/")
-    if new == old:
-        raise InvalidParameter("Renaming a container with the same name as its current name")
+    new = name.removeprefix("/")
     try:
         check_name(f"/{new}")
     except InvalidParameter as error:
@@ -34,11 +32,17 @@ async def rename(engine: "Engine", container: Container, name: str) -> None:
     async with container.lock:
         if container.removed or container.record.status == "removing":
             raise Conflict(f"container {container.id} is marked for removal")
+        old = container.name
+        if new == old:
+            raise InvalidParameter("Renaming a container with the same name as its current name")
         try:
             registry.reserve(new, container.id)
         except Conflict as error:
             raise Conflict(f"Error when allocating new name: {error.message}") from None
         container.record.name = new
+        engine.events.publish(
+            "container", "rename", container.id, {**container.attributes, "oldName": f"/{old}"}
+        )
         try:
             await engine.containers.save(container)
         except BaseException:
@@ -46,6 +50,3 @@ async def rename(engine: "Engine", container: Container, name: str) -> None:
             registry.release(new)
             raise
         registry.release(old)
-    engine.events.publish(
-        "container", "rename", container.id, {**container.attributes, "oldName": f"/{old}"}
-    )

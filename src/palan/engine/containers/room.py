@@ -1,11 +1,12 @@
 """``engine.containers``: the operations on containers, each in a module of its own."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from palan.api import containers as api
-from palan.api.errors import InternalError, InvalidParameter, NotFound
+from palan.api.errors import InternalError, InvalidParameter, NotFound, NotModified
 from palan.api.results import FrameStream, Late, Session
 from palan.engine.containers.attach import attach, resize
 from palan.engine.containers.container import Container
@@ -153,9 +154,11 @@ class Containers:
     async def restart(self, request: api.ContainerRestart) -> None:
         """``POST /containers/{id}/restart``."""
         container = self.registry.get(request.id)
-        if container.running:
+        # That it has just ended, or was just started by somebody else, is as well.
+        with contextlib.suppress(NotModified):
             await stop(self._engine, container, request.signal, request.t, name=request.id)
-        await start(self._engine, container)
+        with contextlib.suppress(NotModified):
+            await start(self._engine, container)
         self._engine.events.publish("container", "restart", container.id, container.attributes)
 
     async def kill(self, request: api.ContainerKill) -> None:

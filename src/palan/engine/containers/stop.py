@@ -38,7 +38,7 @@ def send_signal(engine: "Engine", container: Container, number: int) -> None:
     container.monitored.signal(number)
     if number == signal.SIGKILL and container.paused:
         # A frozen process dies only once it is thawed (cgroup v1).
-        engine.containers.thaw(container)
+        _thaw(engine, container)
 
 
 async def _wake(engine: "Engine", container: Container) -> None:
@@ -71,7 +71,7 @@ async def kill(engine: "Engine", container: Container, text: str, *, name: str) 
         "container", "kill", container.id, {**container.attributes, "signal": str(number)}
     )
     if number == signal.SIGKILL:
-        await gone(container, exited)
+        await gone(engine, container, exited)
     elif container.record.stopped_by_user and container.paused:
         await _wake(engine, container)
 
@@ -120,25 +120,35 @@ async def stop(
         engine.events.publish(
             "container", "kill", container.id, {**container.attributes, "signal": "9"}
         )
-        await gone(container, exited)
+        await gone(engine, container, exited)
     engine.events.publish("container", "stop", container.id, container.attributes)
 
 
-async def gone(container: Container, exited: asyncio.Future[int]) -> None:
+async def gone(engine: "Engine", container: Container, exited: asyncio.Future[int]) -> None:
     """Wait for the end of a container that was killed.
 
     Args:
+        engine: the engine.
         container: the container.
         exited: its ``exit``, taken before it was killed.
 
     Raises:
         InternalError: the kernel does not let go of it.
     """
-    try:
-        async with asyncio.timeout(KILL_TIMEOUT):
-            await asyncio.shield(exited)
-    except TimeoutError:
-        raise InternalError(
-            f"container {container.id} did not exit within {KILL_TIMEOUT} s of SIGKILL;"
-            " its processes may be stuck in the kernel"
-        ) from None
+    for _ in range(KILL_TIMEOUT):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await asyncio.shield(exited)
+                return
+        # It may have been frozen after it was killed, by a client or by somebody else.
+        if await asyncio.to_thread(engine.containers.frozen, container):
+            await asyncio.to_thread(_thaw, engine, container)
+    raise InternalError(
+        f"container {container.id} did not exit within {KILL_TIMEOUT} s of SIGKILL;"
+        " its processes may be stuck in the kernel"
+    )
+
+
+def _thaw(engine: "Engine", container: Container) -> None:
+    with contextlib.suppress(OSError):  # its cgroup has gone with it
+        engine.containers.thaw(container)
