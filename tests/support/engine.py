@@ -170,7 +170,9 @@ class Footprint:
             str(p.relative_to(root))
             for root in (engine.exec_root, engine.data_root)
             for p in root.rglob("*")
-            if not {"images", "seccomp"} & set(p.parts) and not p.name.startswith("palan.db")
+            if not {"images", "seccomp"} & set(p.parts)
+            and not p.name.startswith("palan.db")
+            and p.parts[-2:] != ("work", "work")  # an overlay's, which stays for its next mount
         )
         table = subprocess.run(
             ["nft", "-j", "list", "table", "ip", engine.config.table_name],
@@ -205,4 +207,11 @@ class Footprint:
     def difference(self, other: "Footprint") -> dict[str, tuple[Any, Any]]:
         """What differs, by kind, for a failing assertion to show."""
         mine, theirs = vars(self), vars(other)
-        return {kind: (mine[kind], theirs[kind]) for kind in mine if mine[kind] != theirs[kind]}
+        return {
+            kind: (
+                [item for item in mine[kind] if item not in theirs[kind]],
+                [item for item in theirs[kind] if item not in mine[kind]],
+            )
+            for kind in mine
+            if mine[kind] != theirs[kind]
+        }
