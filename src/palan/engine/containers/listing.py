@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from palan.api import UNSET, Filters
+from palan.api import UNSET, Filters, Unset
 from palan.api.containers import (
     ContainerSummary,
     ContainerSummaryHostConfig,
@@ -12,6 +12,7 @@ from palan.api.containers import (
     PortSummary,
 )
 from palan.api.errors import InternalError, InvalidParameter, NotFound
+from palan.api.images import OCIDescriptor
 from palan.engine.containers.container import Container
 from palan.engine.containers.endpoints import endpoint_settings
 from palan.engine.containers.wording import status_text
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["select", "summary"]
+__all__ = ["select", "summaries"]
 
 FILTERS = (
     "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label",
@@ -160,16 +161,48 @@ def _port_test(name: str, ports: set[tuple[int, str]]) -> Test:
     return lambda c: any((p.private_port, p.type) in ports for p in _port_summaries(c))
 
 
-def summary(engine: "Engine", container: Container) -> ContainerSummary:
-    """One line of the list."""
+def summaries(engine: "Engine", containers: Iterable[Container]) -> list[ContainerSummary]:
+    """The lines of a list."""
+    images = _Images(engine)
+    return [_summary(engine, container, images) for container in containers]
+
+
+class _Images:
+    """What a list says of images: each is looked up once, however many containers it has."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._images = engine.images
+        self._ids: dict[str, str] = {}
+        self._descriptors: dict[str, OCIDescriptor | Unset] = {}
+
+    def name(self, container: Container) -> str:
+        """The name it was created from, or the id once that name means another image."""
+        name, image = container.record.config.image, container.record.image
+        found = self._ids.get(name)
+        if found is None:
+            try:
+                found = self._images.resolve(name).id
+            except (NotFound, InvalidParameter):
+                found = ""
+            self._ids[name] = found
+        return name if found == image else image
+
+    def descriptor(self, image: str) -> OCIDescriptor | Unset:
+        """The manifest's, if that is still there."""
+        if image not in self._descriptors:
+            self._descriptors[image] = self._images.descriptor(image)
+        return self._descriptors[image]
+
+
+def _summary(engine: "Engine", container: Container, images: _Images) -> ContainerSummary:
     record = container.record
     host = record.host_config
     return ContainerSummary(
         id=record.id,
         names=[f"/{record.name}"],
-        image=_image_name(engine, container),
+        image=images.name(container),
         image_id=record.image,
-        image_manifest_descriptor=engine.images.descriptor(record.image),
+        image_manifest_descriptor=images.descriptor(record.image),
         command=_command(record.path, record.args),
         created=record.created // 1_000_000_000,
         ports=_port_summaries(container),
@@ -184,17 +217,6 @@ def summary(engine: "Engine", container: Container) -> ContainerSummary:
         ),
         mounts=record.mount_points(),
     )
-
-
-def _image_name(engine: "Engine", container: Container) -> str:
-    """The name it was created from, or the id once that name means another image."""
-    name = container.record.config.image
-    try:
-        if engine.images.resolve(name).id == container.record.image:
-            return name
-    except (NotFound, InvalidParameter):
-        pass
-    return container.record.image
 
 
 def _command(path: str, args: list[str]) -> str:

@@ -12,7 +12,7 @@ from palan.engine.containers.attach import attach, resize
 from palan.engine.containers.container import Container
 from palan.engine.containers.create import create
 from palan.engine.containers.inspect import inspect, sizes
-from palan.engine.containers.listing import select, summary
+from palan.engine.containers.listing import select, summaries
 from palan.engine.containers.logs import logs
 from palan.engine.containers.pause import pause, unpause
 from palan.engine.containers.prune import prune
@@ -125,7 +125,7 @@ class Containers:
     async def list(self, request: api.ContainerList) -> list[api.ContainerSummary]:
         """``GET /containers/json``."""
         found = select(self._engine, request.filters, everything=request.all, limit=request.limit)
-        lines = [summary(self._engine, container) for container in found]
+        lines = summaries(self._engine, found)
         if request.size:
             for container, line in zip(found, lines, strict=True):
                 line.size_rw, line.size_root_fs = await sizes(self._engine, container)

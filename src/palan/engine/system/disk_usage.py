@@ -16,7 +16,7 @@ from palan.api.system import (
 )
 from palan.api.volumes import Volume
 from palan.engine.containers.inspect import sizes
-from palan.engine.containers.listing import select, summary
+from palan.engine.containers.listing import select, summaries
 
 
 if TYPE_CHECKING:
@@ -65,11 +65,10 @@ async def disk_usage(  # noqa: C901 - four kinds, one after the other
 
 
 async def _containers(engine: "Engine") -> list[ContainerSummary]:
-    lines = []
-    for container in select(engine, Filters(), everything=True, limit=0):
-        line = summary(engine, container)
+    containers = select(engine, Filters(), everything=True, limit=0)
+    lines = summaries(engine, containers)
+    for container, line in zip(containers, lines, strict=True):
         line.size_rw, line.size_root_fs = await sizes(engine, container)
-        lines.append(line)
     return lines
 
 
