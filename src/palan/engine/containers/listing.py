@@ -171,7 +171,7 @@ class _Images:
     """What a list says of images: each is looked up once, however many containers it has."""
 
     def __init__(self, engine: "Engine") -> None:
-        self._images = engine.images
+        self._engine = engine
         self._ids: dict[str, str] = {}
         self._descriptors: dict[str, OCIDescriptor | Unset] = {}
 
@@ -181,7 +181,7 @@ class _Images:
         found = self._ids.get(name)
         if found is None:
             try:
-                found = self._images.resolve(name).id
+                found = self._engine.images.resolve(name).id
             except (NotFound, InvalidParameter):
                 found = ""
             self._ids[name] = found
@@ -190,7 +190,7 @@ class _Images:
     def descriptor(self, image: str) -> OCIDescriptor | Unset:
         """The manifest's, if that is still there."""
         if image not in self._descriptors:
-            self._descriptors[image] = self._images.descriptor(image)
+            self._descriptors[image] = self._engine.images.descriptor(image)
         return self._descriptors[image]
 
 
