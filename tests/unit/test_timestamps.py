@@ -19,6 +19,10 @@ from palan.engine.timestamps import parse_time
         ("2006-01-01T00:00:00.000000007Z", 1136073600 * 10**9 + 7),
         ("2006-01-01T02:00:00+02:00", 1136073600 * 10**9),
         ("2006-01-01", 1136073600 * 10**9),
+        ("9" * 18, 2**63 - 1),
+        ("-" + "9" * 18, -(2**63)),
+        ("9999-12-31T23:59:59Z", 2**63 - 1),
+        ("0001-01-01", -(2**63)),
     ],
 )
 def test_times(text: str, nanoseconds: int | None):
@@ -29,7 +33,7 @@ def test_durations_count_back_from_now():
     assert abs(parse_time("1h30m") - (time.time_ns() - 5400 * 10**9)) < 10**9  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2006-13-01", "10 m", "--1"])
+@pytest.mark.parametrize("text", ["yesterday", "2006-13-01", "10 m", "--1", "9" * 5000, "9" * 400 + "s", "٣"])
 def test_nonsense_is_refused(text: str):
     with pytest.raises(InvalidParameter, match="invalid timestamp"):
         parse_time(text)

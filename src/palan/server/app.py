@@ -22,6 +22,9 @@ from palan.server.tls import TLSLayer
 
 __all__ = ["EngineRooms", "Server", "serving"]
 
+_BACKLOG: Final = 1024
+"""Clients that may wait to be accepted; asyncio would turn away those after the hundredth."""
+
 _GRACE: Final = 5.0
 """Seconds for requests to be answered when the server stops."""
 
@@ -77,12 +80,14 @@ class Server:
             return connection if tls is None else TLSLayer(connection, tls)
 
         if sock.family == socket.AF_UNIX:
-            self._listening.append(await loop.create_unix_server(connected, sock=sock))
+            self._listening.append(
+                await loop.create_unix_server(connected, sock=sock, backlog=_BACKLOG)
+            )
             return
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _KEEPALIVE:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
-        self._listening.append(await loop.create_server(connected, sock=sock))
+        self._listening.append(await loop.create_server(connected, sock=sock, backlog=_BACKLOG))
 
     async def close(self, grace: float = _GRACE) -> None:
         """Stop: accept nothing more, let what is being answered end, then break off.
