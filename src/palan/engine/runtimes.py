@@ -19,11 +19,17 @@ from palan.engine.oci.host import CgroupLayout, Host, ProcessLimits
 from palan.engine.oci.rlimits import NAMES
 from palan.host import capabilities, cgroups, facts, rlimits
 from palan.host.cgroup_moves import CgroupMoves
-from palan.host.cgroups import Layout
+from palan.host.cgroups import CgroupFeatures, Layout
 from palan.host.conmon import Conmon, ContainerPlan, ExecPlan, Exit, Monitored
 from palan.host.oci_failures import explain
 from palan.host.oci_probe import Prober
-from palan.host.oci_runtime import OCIRuntime, RuntimeFailure, find_programs, read_only_copy
+from palan.host.oci_runtime import (
+    Kind,
+    OCIRuntime,
+    RuntimeFailure,
+    find_programs,
+    read_only_copy,
+)
 from palan.host.seccomp_bpf import ANNOTATION, SeccompCompiler, uses_shared_library
 from palan.host.spawn import LegacyCgroupView, Spawner
 
@@ -44,6 +50,11 @@ _LAYOUTS: Final[dict[Layout, CgroupLayout]] = {
 }
 
 INIT_PROGRAMS: Final = ("docker-init", "tini-static", "tini", "catatonit")
+
+
+_MOUNT_SETATTR: Final = (5, 12)
+_RECURSIVE_READ_ONLY: Final[dict[Kind, tuple[int, int]]] = {"crun": (1, 4), "runc": (1, 1)}
+"""The kernel and the runtimes with which ``rro`` came; older ones take it for something else."""
 
 
 class StartFailure(PalanError):
@@ -82,6 +93,9 @@ class Runtimes:
         self._filters = SeccompCompiler(engine.paths.seccomp)
         self._precompiled: set[str] = set()
         """Names of the runtimes that take compiled filters."""
+        self._recursive: set[str] = set()
+        """Names of those that can make whole trees of mounts read-only."""
+        self._features: dict[bool, CgroupFeatures] = {}
         self._moves = CgroupMoves(self.cgroups)
         self._expecting: asyncio.Task[None] | None = None
 
@@ -133,6 +147,8 @@ class Runtimes:
         self.usable[name] = runtime
         if runtime.kind == "crun" and uses_shared_library(path):
             self._precompiled.add(name)
+        if self.host.kernel >= _MOUNT_SETATTR and await _knows_rro(runtime):
+            self._recursive.add(name)
 
     # ---- running containers ------------------------------------------------------
 
@@ -145,6 +161,10 @@ class Runtimes:
         if name in self.usable and "conmon" not in self.problems:
             return self.usable[name]
         raise Unavailable(self._explanation())
+
+    def mounts_recursively_read_only(self, name: str) -> bool:
+        """Whether that runtime can make what is mounted below a mount read-only, too."""
+        return name in self._recursive
 
     def find(self, name: str) -> OCIRuntime | None:
         """The runtime of that name, None if it does not work any more."""
@@ -284,6 +304,18 @@ class Runtimes:
             ),
         )
 
+    @property
+    def features(self) -> CgroupFeatures:
+        """What cgroups can limit; looked at once more when the first of ours is there.
+
+        In the first generation some things can be seen in cgroups below the root only.
+        """
+        trees, parent = self.cgroups.trees, self._engine.config.cgroup_root.strip("/")
+        below = any((tree / parent).exists() for tree in trees[:1])
+        if below not in self._features:
+            self._features[below] = self.cgroups.features()
+        return self._features[below]
+
     def create_facts(self) -> CreateFacts:
         """What validation at create has to know."""
         config = self._engine.config
@@ -291,15 +323,18 @@ class Runtimes:
             host=self.host,
             cpus=self.facts.ncpu,
             cpuset_cpus=frozenset(range(self.facts.ncpu)),
-            features=self.cgroups.features(),
+            features=self.features,
             runtimes=frozenset({*self.usable, self.default}),
+            default_log_driver=config.log_driver,
             path_exists=lambda path: Path(path).exists(),
             init_path=self.init_path,
             default_init=config.init,
             default_ulimits=self.default_ulimits,
             default_seccomp=self.default_seccomp,
             no_new_privileges=config.no_new_privileges,
+            ip_forwarding=facts.ip_forwarding(),
             cgroup_namespaces=self.facts.cgroup_namespaces,
+            recursive_read_only=bool(self._recursive),
             subnets_of=self._engine.networks.subnets,
         )
 
@@ -317,6 +352,14 @@ def _explained(program: str, *, is_exec: bool = False) -> Iterator[None]:
         explanation = explain(failure.message, program=program, is_exec=is_exec)
         kind = _NotRunnable if explanation.is_callers else StartFailure
         raise kind(explanation.message, explanation.exit_code) from None
+
+
+async def _knows_rro(runtime: OCIRuntime) -> bool:
+    first = _RECURSIVE_READ_ONLY.get(runtime.kind)
+    if first is None:
+        return "rro" in ((await runtime.features()).get("mountOptions") or ())
+    numbers = _version(runtime.version).split(".")
+    return numbers[0].isdigit() and tuple(int(n) for n in numbers[:2] if n.isdigit()) >= first
 
 
 def _version(text: str) -> str:

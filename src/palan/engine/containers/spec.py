@@ -5,16 +5,15 @@ user is in *this* root file system, which devices there are, whose namespaces ar
 """
 
 import os
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palan.api import UNSET
 from palan.api.errors import Conflict, InvalidParameter, NotFound
 from palan.engine.containers.container import Container
+from palan.engine.containers.devices import all_devices, asked_devices, block_devices
 from palan.engine.containers.record import ContainerRecord, MountRecord, SandboxRecord
 from palan.engine.containers.users import ResolvedUser, resolve_user
-from palan.engine.oci.devices import DeviceNode
 from palan.engine.oci.mounts import MountPlan, bind_mount, tmpfs_mount
 from palan.engine.oci.process import User
 from palan.engine.oci.spec import Namespaces, SpecInput, runtime_spec
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["container_spec", "find_user", "hostname", "network_owner", "shares_ipc"]
+__all__ = ["container_spec", "find_user", "hostname", "network_owner"]
 
 SHM = "/dev/shm"  # noqa: S108 - of the container
 
@@ -76,6 +75,7 @@ def container_spec(
     host_config = record.host_config
     user = find_user(rootfs, record.config.user, host_config.group_add)
     privileged = host_config.privileged
+    namespaces = _namespaces(engine, container, sandbox)
     spec = runtime_spec(
         SpecInput(
             config=record.config,
@@ -87,14 +87,12 @@ def container_spec(
             user=User(user.uid, user.gid, user.groups),
             home=user.home,
             mounts=_mounts(engine, container),
-            namespaces=_namespaces(engine, record, sandbox),
+            namespaces=namespaces,
             cgroups_path=cgroup_path(engine, record),
             host=engine.runtimes.host,
-            devices=[
-                _device(d.path_on_host, d.path_in_container, d.cgroup_permissions)
-                for d in host_config.devices or []
-            ],
-            host_devices=_all_devices() if privileged else (),
+            devices=[n for device in host_config.devices or () for n in asked_devices(device)],
+            host_devices=all_devices() if privileged else (),
+            block_devices=block_devices(host_config),
             init_path=_init_path(engine, record),
             default_ulimits=engine.runtimes.default_ulimits,
             default_seccomp=engine.runtimes.default_seccomp,
@@ -127,46 +125,54 @@ def _init_path(engine: "Engine", record: ContainerRecord) -> str:
 
 
 def _namespaces(
-    engine: "Engine", record: ContainerRecord, sandbox: SandboxRecord | None
+    engine: "Engine", container: Container, sandbox: SandboxRecord | None
 ) -> Namespaces:
-    host = record.host_config
+    host = container.record.host_config
 
-    def of(mode: str, kind: str, what: str) -> str | None:
+    def of(mode: str, kind: str) -> str | None:
         if mode == "host":
             return None
         if mode.startswith("container:"):
-            return _joined(engine, mode.removeprefix("container:"), kind, what)
+            return _joined(engine, container, mode.removeprefix("container:"), kind)
         return ""
 
-    network = of(host.network_mode, "net", "network")
+    network = of(host.network_mode, "net")
+    cgroup_namespaces = engine.runtimes.facts.cgroup_namespaces
     return Namespaces(
         network=sandbox.path if sandbox is not None else network,
-        pid=of(host.pid_mode, "pid", "PID"),
-        ipc=of(host.ipc_mode, "ipc", "IPC"),
-        uts=of(host.uts_mode, "uts", "UTS"),
-        cgroup=None if host.cgroupns_mode == "host" else "",
+        pid=of(host.pid_mode, "pid"),
+        ipc=of(host.ipc_mode, "ipc"),
+        uts=of(host.uts_mode, "uts"),
+        cgroup=None if host.cgroupns_mode == "host" or not cgroup_namespaces else "",
     )
 
 
-def _joined(engine: "Engine", reference: str, kind: str, what: str) -> str:
-    try:
-        other = engine.containers.registry.get(reference)
-    except NotFound as error:
-        raise NotFound(f"joining {what} namespace of container: {error.message}") from None
+def _joined(engine: "Engine", container: Container, reference: str, kind: str) -> str:
+    """Where another container's namespace is.
+
+    Raises:
+        NotFound, InvalidParameter, Conflict: in dockerd's words, which differ by kind.
+    """
+    network, what = kind == "net", f"failed to join {kind.upper()} namespace: "
+    other = engine.containers.registry.find(reference)
+    if other is None:
+        missing = f"No such container: {reference}"
+        if network:
+            raise NotFound(f"joining network namespace of container: {missing}")
+        raise InvalidParameter(what + missing)
+    if network and other is container:
+        raise InvalidParameter("cannot join own network")
     process = other.record.process
     if not other.running or process is None:
-        raise Conflict(f"cannot join {what} namespace of a non running container: {other.id}")
-    if kind == "ipc" and not shares_ipc(other.record):
-        raise Conflict(
-            f"cannot join IPC of container {reference}: non-shareable IPC"
+        if network:
+            raise Conflict(f"cannot join network of a non running container: {reference}")
+        raise Conflict(f"{what}container {reference} is not running")
+    if kind == "ipc" and not _shared_memory(engine, other):
+        raise InvalidParameter(
+            f"{what}container {reference}: non-shareable IPC"
             " (hint: use IpcMode:shareable for the donor container)"
         )
     return f"/proc/{process.pid}/ns/{kind}"
-
-
-def shares_ipc(record: ContainerRecord) -> bool:
-    """Whether others may join this container's IPC namespace and its /dev/shm."""
-    return record.host_config.ipc_mode in ("shareable", "host")
 
 
 # ---- mounts ---------------------------------------------------------------------
@@ -175,7 +181,8 @@ def shares_ipc(record: ContainerRecord) -> bool:
 def _mounts(engine: "Engine", container: Container) -> list[MountPlan]:
     record = container.record
     host = record.host_config
-    plans = [_plan(mount) for mount in record.mounts]
+    recursive = engine.runtimes.mounts_recursively_read_only(record.runtime)
+    plans = [_plan(mount, recursive_read_only=recursive) for mount in record.mounts]
     taken = {plan.destination for plan in plans}
     directory = engine.paths.container(network_owner(engine, container).id)
     plans += [
@@ -186,90 +193,39 @@ def _mounts(engine: "Engine", container: Container) -> list[MountPlan]:
         for name in ("resolv.conf", "hostname", "hosts")
         if f"/etc/{name}" not in taken
     ]  # fmt: skip
-    if shm := _shm(engine, record):
+    shm = _shared_memory(engine, container)
+    if shm and host.ipc_mode != "host" and SHM not in taken:
         plans.append(bind_mount(shm, SHM, propagation="rprivate"))
     return plans
 
 
-def _plan(mount: MountRecord) -> MountPlan:
+def _plan(mount: MountRecord, *, recursive_read_only: bool) -> MountPlan:
     if mount.kind == "tmpfs":
         return tmpfs_mount(mount.destination, mount.tmpfs_options)
+    wanted = mount.read_only_recursive
+    if wanted == "required" and not recursive_read_only:
+        raise InvalidParameter(
+            "rro is not supported: it needs Linux 5.12 or later and a runtime that knows it"
+        )
     return bind_mount(
         mount.source,
         mount.destination,
         read_only=mount.read_only,
         propagation=mount.propagation or "rprivate",
         recursive=mount.recursive,
-        recursive_read_only=mount.read_only_recursive == "required",
+        recursive_read_only=recursive_read_only and mount.recursive and wanted != "never",
     )
 
 
-def _shm(engine: "Engine", record: ContainerRecord) -> str:
-    """The /dev/shm that several containers share: the donor's, in its bundle."""
-    mode = record.host_config.ipc_mode
+def _shared_memory(engine: "Engine", container: Container) -> str:
+    """The /dev/shm of an IPC namespace that others may join; empty for one they may not."""
+    mode = container.record.host_config.ipc_mode
+    if mode == "host":
+        return SHM
     if mode == "shareable":
-        return str(engine.paths.bundle(record.id) / "shm")
+        return str(engine.paths.bundle(container.id) / "shm")
     if mode.startswith("container:"):
-        donor = engine.containers.registry.get(mode.removeprefix("container:"))
-        if donor.record.host_config.ipc_mode == "host":
-            return SHM
-        return str(engine.paths.bundle(donor.id) / "shm")
+        donor = engine.containers.registry.find(mode.removeprefix("container:"))
+        if donor is not None and donor is not container:
+            return _shared_memory(engine, donor)
     return ""
-
-
-# ---- devices --------------------------------------------------------------------
-
-
-def _device(host_path: str, path: str, permissions: str) -> DeviceNode:
-    try:
-        info = os.stat(host_path)  # noqa: PTH116 - one call
-    except OSError as error:
-        raise InvalidParameter(
-            f'error gathering device information while adding custom device "{host_path}":'
-            f" {(error.strerror or '').lower()}"
-        ) from None
-    return _node(path or host_path, info, permissions or "rwm", host_path)
-
-
-def _node(path: str, info: os.stat_result, permissions: str, host_path: str) -> DeviceNode:
-    if stat.S_ISCHR(info.st_mode):
-        kind = "c"
-    elif stat.S_ISBLK(info.st_mode):
-        kind = "b"
-    else:
-        raise InvalidParameter(
-            f'error gathering device information while adding custom device "{host_path}":'
-            " not a device node"
-        )
-    return DeviceNode(
-        path=path,
-        kind=kind,
-        major=os.major(info.st_rdev),
-        minor=os.minor(info.st_rdev),
-        mode=stat.S_IMODE(info.st_mode),
-        uid=info.st_uid,
-        gid=info.st_gid,
-        permissions=permissions,
-        host_path=host_path,
-    )
-
-
-_OWN_IN_DEV = {"pts", "shm", "fd", "mqueue", "lxc", "lxd-fuse", ".lxc", ".lxd-mounts", ".udev"}
-
-
-def _all_devices() -> list[DeviceNode]:
-    """All device nodes of the host's /dev, for a privileged container."""
-    found = []
-    for directory, names, files in os.walk("/dev"):
-        if directory == "/dev":
-            names[:] = [n for n in names if n not in _OWN_IN_DEV]
-        for name in files:
-            path = os.path.join(directory, name)  # noqa: PTH118 - thousands of times
-            if name == "console":
-                continue
-            try:
-                info = os.lstat(path)
-                found.append(_node(path, info, "rwm", path))
-            except (OSError, InvalidParameter):
-                continue  # a link, a socket, or gone meanwhile
-    return found

@@ -34,8 +34,7 @@ async def info(engine: "Engine") -> SystemInfo:
 def _info(engine: "Engine", tasks: int) -> SystemInfo:
     config, runtimes = engine.config, engine.runtimes
     states = [c.record.status for c in engine.containers.registry]
-    cgroups = runtimes.cgroups
-    features = cgroups.features()
+    cgroups, features = runtimes.cgroups, runtimes.features
     machine = runtimes.facts
     warnings = [*runtimes.warnings]
     if not features.swap_limit:
