@@ -6,6 +6,7 @@ rules or mounts, and all of that is gone with the engine's last process.
 
 import contextlib
 import json
+import os
 import resource
 import shutil
 import signal
@@ -172,6 +173,10 @@ class Palan(Engine):
             "--data-root", str(self.data / "root"), "--exec-root", str(self.run / "exec"),
             "--pidfile", str(self.run / "pid"),
         ]  # fmt: skip
+
+    def environment(self) -> dict[str, str]:
+        # So that another checkout's engine can be compared.
+        return {**super().environment(), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
 
     def clean(self) -> None:
         subprocess.run(
