@@ -10,7 +10,7 @@ from tests.support.containers import fake_engine, make_container
 from palan.api import UNSET, Filters
 from palan.api.containers import ContainerConfig, EndpointSettings, HostConfig
 from palan.api.errors import InternalError, InvalidParameter, NotFound, PalanError
-from palan.engine.containers.listing import FILTERS, select, summary
+from palan.engine.containers.listing import FILTERS, select, summaries
 from palan.engine.containers.record import MountRecord, PortRecord, SandboxRecord
 
 
@@ -168,7 +168,7 @@ def test_any_filter_is_answered_or_refused(filters):
 
 
 async def test_a_summary(engine):
-    line = summary(engine, engine.containers.registry.get("web"))
+    (line,) = summaries(engine, [engine.containers.registry.get("web")])
     assert (line.names, line.image, line.image_id) == (["/web"], "web:1", "sha256:web")
     assert (line.state, line.labels) == ("running", {"tier": "front"})
     shown = [(p.ip, p.public_port, p.private_port, p.type) for p in line.ports]
@@ -180,18 +180,18 @@ async def test_an_image_is_called_by_its_id_once_its_name_means_another(engine):
     container = make_container(
         9, image="sha256:old", config=ContainerConfig(image="web:1"), path="sh", args=["-c", "a b"]
     )
-    line = summary(engine, container)
+    (line,) = summaries(engine, [container])
     assert line.image == "sha256:old"
     assert line.command == "sh -c 'a b'"
 
 
 async def test_a_stopped_container_shows_no_ports(engine):
     container = make_container(9, config=ContainerConfig(exposed_ports={"80/tcp": {}}))
-    assert summary(engine, container).ports == []
+    assert summaries(engine, [container])[0].ports == []
 
 
 async def test_an_annotation_is_shown(engine):
     host = HostConfig(network_mode="bridge", annotations={"a": "b"})
-    line = summary(engine, make_container(9, host_config=host))
+    (line,) = summaries(engine, [make_container(9, host_config=host)])
     assert line.host_config.annotations == {"a": "b"}
     assert line.host_config.network_mode == "bridge"

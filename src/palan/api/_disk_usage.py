@@ -61,28 +61,24 @@ class ImagesDiskUsage(DiskUsage):
     """The disk that images take."""
 
     items: list[ImageSummary] = field(default_factory=list)
-    """Only with ``verbose``."""
 
 
 class ContainersDiskUsage(DiskUsage):
     """The disk that containers take."""
 
     items: list[ContainerSummary] = field(default_factory=list)
-    """Only with ``verbose``."""
 
 
 class VolumesDiskUsage(DiskUsage):
     """The disk that volumes take."""
 
     items: list[Volume] = field(default_factory=list)
-    """Only with ``verbose``."""
 
 
 class BuildCacheDiskUsage(DiskUsage):
     """The disk that the build cache takes."""
 
     items: list[BuildCache] = field(default_factory=list)
-    """Only with ``verbose``."""
 
 
 class SystemDataUsageResponse(Message):

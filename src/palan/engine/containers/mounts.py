@@ -87,15 +87,12 @@ async def make_mounts(
             mounts.append(_record(request, request.source))
             continue
         labels = {**(request.labels or {}), ANONYMOUS: ""} if not request.source else request.labels
-        try:
-            volume, made = await engine.volumes.ensure(
-                name,
-                driver=request.driver,
-                options=request.driver_options or None,
-                labels=labels or None,
-            )
-        except NotFound as error:
-            raise NotFound(f"create {request.source}: {error.message}") from None
+        volume, made = await engine.volumes.ensure(
+            name,
+            driver=request.driver,
+            options=request.driver_options or None,
+            labels=labels or None,
+        )
         engine.volumes.use(volume.name, container_id)
         source = engine.volumes.path(volume.name)
         record = _record(request, str(source / request.subpath if request.subpath else source))

@@ -4,37 +4,16 @@ from typing import TYPE_CHECKING
 
 from palan.api import Filters
 from palan.api.containers import ContainerPruneResponse
-from palan.api.errors import InvalidParameter
 from palan.engine.containers.inspect import sizes
 from palan.engine.containers.remove import remove_stopped
-from palan.engine.timestamps import parse_time
+from palan.engine.until import made_before
 
 
 if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["created_before", "prune"]
-
-
-def created_before(filters: Filters) -> int | None:
-    """The ``until`` filter of prunes as nanoseconds since the epoch; None if not given.
-
-    Raises:
-        InvalidParameter: several are given, or it is no time.
-    """
-    given = filters.get("until")
-    if len(given) > 1:
-        raise InvalidParameter("more than one until filter specified")
-    if not given:
-        return None
-    try:
-        return parse_time(given[0])
-    except InvalidParameter:
-        raise InvalidParameter(
-            "failed to parse value as time or duration:"
-            f' invalid seconds "{given[0]}": invalid syntax'
-        ) from None
+__all__ = ["prune"]
 
 
 async def prune(engine: "Engine", filters: Filters) -> ContainerPruneResponse:
@@ -44,7 +23,7 @@ async def prune(engine: "Engine", filters: Filters) -> ContainerPruneResponse:
         InvalidParameter: an unknown filter, or an ``until`` that is no time.
     """
     filters.accept("label", "label!", "until")
-    until = created_before(filters)
+    until = made_before(filters)
     deleted: list[str] = []
     reclaimed = 0
     for container in engine.containers.registry:

@@ -4,13 +4,12 @@ import re
 from collections.abc import Callable, Iterator
 
 from palan.api import Filters
-from palan.api.errors import InvalidParameter
 from palan.engine.images.catalog import Catalog
 from palan.engine.images.describe import created_seconds
 from palan.engine.images.image import Image
 from palan.engine.images.lookup import find
 from palan.engine.images.reference import parse
-from palan.engine.timestamps import parse_time
+from palan.engine.until import made_before
 from palan.store.images import NameRecord
 
 
@@ -98,18 +97,9 @@ def created_before(filters: Filters) -> Test | None:
     Raises:
         InvalidParameter: it is no time.
     """
-    given = filters.get("until")
-    if not given:
+    limit = made_before(filters, prefix="invalid value for 'until' filter: ")
+    if "until" not in filters:
         return None
-    if len(given) > 1:
-        raise InvalidParameter("more than one until filter specified")
-    try:
-        limit = parse_time(given[0])
-    except InvalidParameter:
-        raise InvalidParameter(
-            "invalid value for 'until' filter: failed to parse value as time or duration:"
-            f' invalid seconds "{given[0]}": invalid syntax'
-        ) from None
     seconds = (limit or 0) / 10**9
     return lambda image: created_seconds(image.spec.created) < seconds
 

@@ -31,6 +31,7 @@ from palan.engine.networks.ipam import AddressPool, choose_subnet
 from palan.engine.networks.ports import PublishedPorts
 from palan.engine.networks.record import NetworkRecord
 from palan.engine.networks.rules import Publication
+from palan.engine.until import made_before
 from palan.store.documents import Documents
 
 
@@ -181,13 +182,20 @@ class Networks:
         wanted_type = filters.get("type")
         if any(kind not in ("builtin", "custom") for kind in wanted_type):
             raise InvalidParameter(f"invalid filter: 'type'='{wanted_type[0]}'")
+        try:
+            wants_dangling = filters.boolean("dangling", default=False)
+        except InvalidParameter:
+            raise InvalidParameter(
+                'invalid value for filter \'dangling\', must be "true" (or "1"),'
+                ' or "false" (or "0")'
+            ) from None
         return [
             self._describe(record, NetworkSummary)
             for record in self._by_name.values()
-            if self._selected(record, filters)
+            if self._selected(record, filters, wants_dangling=wants_dangling)
         ]
 
-    def _selected(self, record: NetworkRecord, filters: Filters) -> bool:
+    def _selected(self, record: NetworkRecord, filters: Filters, *, wants_dangling: bool) -> bool:
         return (
             filters.exact("driver", record.driver)
             and filters.exact("scope", "local")
@@ -196,7 +204,7 @@ class Networks:
             and filters.matches("id", record.id.startswith)
             and filters.matches("name", lambda part: part in record.name)
             # The predefined networks are never called dangling.
-            and not filters.boolean("dangling", default=False)
+            and not wants_dangling
         )
 
     async def inspect(self, request: NetworkInspect) -> NetworkInspectResponse:
@@ -213,6 +221,7 @@ class Networks:
             for container in self._engine.containers.registry
             if (sandbox := container.record.sandbox) and sandbox.network == record.id
         }
+        answer.status = NetworkStatus()
         if record.gateway and self.pool is not None:
             size = self.pool.subnet.num_addresses
             status = SubnetStatus(
@@ -262,4 +271,5 @@ class Networks:
     async def prune(self, request: NetworkPrune) -> NetworkPruneResponse:
         """``POST /networks/prune``: predefined networks are never pruned."""
         request.filters.accept("label", "label!", "until")
+        made_before(request.filters)
         return NetworkPruneResponse(networks_deleted=None)

@@ -44,17 +44,17 @@ async def disk_usage(  # noqa: C901 - four kinds, one after the other
     plain = not request.verbose
     if "image" in wanted:
         images, layers = await engine.images.disk_usage()
-        answer.image_usage = _images(images, layers, verbose=request.verbose)
+        answer.image_usage = _images(images, layers)
         if plain:
             answer.layers_size, answer.images = layers, images
     if "container" in wanted:
         containers = await _containers(engine)
-        answer.container_usage = _container_usage(containers, verbose=request.verbose)
+        answer.container_usage = _container_usage(containers)
         if plain:
             answer.containers = containers
     if "volume" in wanted:
         volumes = await engine.volumes.usage()
-        answer.volume_usage = _volume_usage(volumes, verbose=request.verbose)
+        answer.volume_usage = _volume_usage(volumes)
         if plain:
             answer.volumes = volumes
     if "build-cache" in wanted:
@@ -72,7 +72,7 @@ async def _containers(engine: "Engine") -> list[ContainerSummary]:
     return lines
 
 
-def _images(images: list[ImageSummary], layers: int, *, verbose: bool) -> ImagesDiskUsage:
+def _images(images: list[ImageSummary], layers: int) -> ImagesDiskUsage:
     unused = [image for image in images if not image.containers]
     return ImagesDiskUsage(
         active_count=len(images) - len(unused),
@@ -82,11 +82,11 @@ def _images(images: list[ImageSummary], layers: int, *, verbose: bool) -> Images
         else sum(i.size - max(i.shared_size, 0) for i in unused),
         total_count=len(images),
         total_size=layers,
-        items=images if verbose else [],
+        items=images,
     )
 
 
-def _container_usage(lines: list[ContainerSummary], *, verbose: bool) -> ContainersDiskUsage:
+def _container_usage(lines: list[ContainerSummary]) -> ContainersDiskUsage:
     active = [line for line in lines if line.state in ("running", "paused", "restarting")]
     total = sum(_written(line) for line in lines)
     return ContainersDiskUsage(
@@ -94,7 +94,7 @@ def _container_usage(lines: list[ContainerSummary], *, verbose: bool) -> Contain
         reclaimable=total - sum(_written(line) for line in active),
         total_count=len(lines),
         total_size=total,
-        items=lines if verbose else [],
+        items=lines,
     )
 
 
@@ -102,7 +102,7 @@ def _written(line: ContainerSummary) -> int:
     return 0 if line.size_rw is UNSET else line.size_rw
 
 
-def _volume_usage(volumes: list[Volume], *, verbose: bool) -> VolumesDiskUsage:
+def _volume_usage(volumes: list[Volume]) -> VolumesDiskUsage:
     total = reclaimable = active = 0
     for volume in volumes:
         usage = volume.usage_data
@@ -118,5 +118,5 @@ def _volume_usage(volumes: list[Volume], *, verbose: bool) -> VolumesDiskUsage:
         reclaimable=reclaimable,
         total_count=len(volumes),
         total_size=total,
-        items=volumes if verbose else [],
+        items=volumes,
     )

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from palan.api import Filters
-from palan.api.errors import Conflict, InvalidParameter, NotFound, NotYetImplemented
+from palan.api.errors import (
+    Conflict,
+    InvalidParameter,
+    NotFound,
+    NotYetImplemented,
+    Unavailable,
+)
 from palan.api.volumes import (
     Volume,
     VolumeCreate,
@@ -96,16 +102,24 @@ class Volumes:
             NotYetImplemented: options of the local driver.
         """
         if driver not in ("", "local"):
-            raise NotFound(f'error looking up volume plugin {driver}: plugin "{driver}" not found')
+            raise NotFound(
+                f"create {name}: error looking up volume plugin {driver}:"
+                f' plugin "{driver}" not found'
+            )
         if options:
             raise NotYetImplemented(
                 "options of the local volume driver (type, device, o) are not implemented yet"
             )
         if not name:
             name, labels = secrets.token_hex(32), {**(labels or {}), ANONYMOUS: ""}
+        elif len(name) < 2:
+            raise InvalidParameter(
+                f"create {name}: volume name is too short, names should be at least two"
+                " alphanumeric characters"
+            )
         elif not NAME.fullmatch(name):
             raise InvalidParameter(
-                f'"{name}" includes invalid characters for a local volume name, only'
+                f'create {name}: "{name}" includes invalid characters for a local volume name, only'
                 ' "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host'
                 " directory, use absolute path"
             )
@@ -190,6 +204,11 @@ class Volumes:
     async def create(self, request: VolumeCreate) -> Volume:
         """``POST /volumes/create``; one that exists is answered as it is."""
         body = request.body
+        if body.cluster_volume_spec is not None:
+            raise Unavailable(
+                'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join"'
+                " to connect this node to swarm and try again."
+            )
         record, _ = await self.ensure(
             body.name,
             driver=body.driver,
@@ -223,7 +242,7 @@ class Volumes:
         """``POST /volumes/prune``: unused anonymous volumes, or all unused with ``all``."""
         filters: Filters = request.filters
         filters.accept("all", "label", "label!")
-        everything = filters.boolean("all", default=False)
+        everything = _wants_all(filters)
         deleted: list[str] = []
         reclaimed = 0
         for record in list(self._volumes.values()):
@@ -257,3 +276,13 @@ class Volumes:
 
 def _is_named(record: VolumeRecord, filters: Filters) -> bool:
     return filters.matches("name", lambda part: part in record.name)
+
+
+def _wants_all(filters: Filters) -> bool:
+    try:
+        return filters.boolean("all", default=False)
+    except InvalidParameter:
+        text = " ".join(filters.get("all"))
+        raise InvalidParameter(
+            f"invalid filter 'all': strconv.ParseBool: parsing \"{text}\": invalid syntax"
+        ) from None

@@ -1,0 +1,32 @@
+"""The filter ``until`` of prunes: only what was made before a time."""
+
+from palan.api import Filters
+from palan.api.errors import InvalidParameter
+from palan.engine.timestamps import parse_time
+
+
+__all__ = ["made_before"]
+
+
+def made_before(filters: Filters, *, prefix: str = "") -> int | None:
+    """The filter ``until`` as nanoseconds since the epoch; None if it is not given.
+
+    Args:
+        filters: what the client gave.
+        prefix: how dockerd begins to say what is wrong with its value, which differs.
+
+    Raises:
+        InvalidParameter: several are given, or it is no time.
+    """
+    given = filters.get("until")
+    if len(given) > 1:
+        raise InvalidParameter("more than one until filter specified")
+    if not given:
+        return None
+    try:
+        return parse_time(given[0])
+    except InvalidParameter:
+        raise InvalidParameter(
+            f"{prefix}failed to parse value as time or duration:"
+            f' invalid seconds "{given[0]}": invalid syntax'
+        ) from None
