@@ -1,6 +1,7 @@
 """API versions: ordered pairs, and the range that Palan speaks."""
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -14,6 +15,7 @@ class Version(NamedTuple):
     minor: int
 
     @classmethod
+    @lru_cache(maxsize=256)  # a few texts, twice with every request
     def parse(cls, text: str) -> "Version":
         """Read ``1.41``; like dockerd, also ``1`` (1.0), ``1.041`` and ``1.41.0``.
 
