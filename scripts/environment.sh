@@ -81,6 +81,8 @@ virtual_environment() {
     [ -x .venv/bin/python ] || python3 -m venv .venv
     .venv/bin/python -m pip install --quiet --upgrade pip
     .venv/bin/python -m pip install --quiet --editable '.[speed]'
+    # An editable install is not compiled, and the first start would wait for that.
+    .venv/bin/python -m compileall -q src/palan
     if [ "${1:-}" = dev ]; then
         .venv/bin/python -m pip install --quiet --group dev
     fi
