@@ -70,6 +70,14 @@ __all__ = [
 _PASSED: Final = ("PATH", "HOME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "TMPDIR")
 """What conmon and the runtime get of our environment.  Not NOTIFY_SOCKET, LISTEN_FDS."""
 
+_FIXED: Final = {
+    "TZ": "UTC0",  # times in the log
+    # conmon 2.1 looks at a connection that it has just freed when a client goes away while
+    # output is written.  That is harmless unless glibc has given the memory back to the
+    # kernel meanwhile: then conmon dies, and the container with it.
+    "MALLOC_TRIM_THRESHOLD_": str(2**62),
+}
+
 _MESSAGE_MAX: Final = 256 * 1024
 
 
@@ -173,7 +181,7 @@ class Conmon:
         self.program = str(program)
         if environment is None:
             environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
-        self._environment = {**environment, "TZ": "UTC0"}  # times in the log
+        self._environment = {**environment, **_FIXED}
 
     async def create(self, runtime: OCIRuntime, plan: ContainerPlan) -> Monitored:
         """Make a container; it waits to be started by :meth:`OCIRuntime.start`.

@@ -68,7 +68,12 @@ async def _read(path: Path, query: LogQuery, ended: asyncio.Event | None) -> Asy
     if not (options.stdout or (options.stderr and not options.tty)):
         return
     follow = query.follow and ended is not None
-    source, position, framer = await asyncio.to_thread(_open, path, query)
+    opening = asyncio.ensure_future(asyncio.to_thread(_open, path, query))
+    try:
+        source, position, framer = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_unwanted)
+        raise
     with contextlib.ExitStack() as stack:
         stack.callback(source.close)
         if not follow:
@@ -82,6 +87,12 @@ async def _read(path: Path, query: LogQuery, ended: asyncio.Event | None) -> Asy
                 yield chunk
         if chunk := framer.finish():
             yield chunk
+
+
+def _close_unwanted(opening: asyncio.Future[tuple[LogSource, int, LogFramer]]) -> None:
+    """The client was gone before the log was open."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result()[0].close()
 
 
 def _open(path: Path, query: LogQuery) -> tuple[LogSource, int, LogFramer]:
