@@ -79,3 +79,10 @@ async def test_how_mounts_are_shown():
     assert (point.type, point.name, point.driver, point.rw) == ("volume", "data", "local", True)
     assert make_container(1, mounts=[DATA, MountRecord(kind="tmpfs", destination="/t",
                           listed=False)]).record.mount_points() == [point]  # fmt: skip
+
+
+async def test_an_anonymous_volume_goes_with_the_last_container_that_has_it():
+    other = donor(DATA)
+    other.record.anonymous_volumes = ["data"]
+    assert plan(other, volumes_from=["donor"]).anonymous == ["data"]
+    assert plan(other).anonymous == []

@@ -37,7 +37,8 @@ class MountPlan:
     Attributes:
         inherited: mounts of other containers (``VolumesFrom``).
         requests: the others, a volume's with its name.
-        anonymous: names of the volumes that are for this container alone.
+        anonymous: names of the volumes that nobody named; they go with the last container
+            that has them.
     """
 
     inherited: list[MountRecord]
@@ -55,7 +56,7 @@ def plan_mounts(engine: "Engine", config: ContainerConfig, host_config: HostConf
     asked_for = {r.destination for r in requests if not r.from_image}
     inherited = [m for m in _inherited(engine, host_config) if m.destination not in asked_for]
     taken = {m.destination for m in inherited}
-    plan = MountPlan(inherited, [], [])
+    plan = MountPlan(inherited, [], _shared_anonymous(engine, inherited))
     for request in requests:
         if request.destination in taken:
             continue
@@ -140,6 +141,13 @@ def _inherited(engine: "Engine", host_config: HostConfig) -> list[MountRecord]:
                 copied.read_only = mount.read_only or "ro" in mode.split(",")
                 found[copied.destination] = copied
     return list(found.values())
+
+
+def _shared_anonymous(engine: "Engine", inherited: list[MountRecord]) -> list[str]:
+    names = {m.volume for m in inherited if m.volume}
+    return sorted(
+        names & {v for c in engine.containers.registry for v in c.record.anonymous_volumes}
+    )
 
 
 def _copy(mount: MountRecord) -> MountRecord:
