@@ -58,6 +58,14 @@ def state(engine, container):
     return engine.inspect(container)["State"]["Status"]
 
 
+def becomes(engine, container, *wanted):
+    eventually(lambda: state(engine, container) in wanted, 5)
+
+
+def restarts(engine, container):
+    eventually(lambda: engine.inspect(container)["RestartCount"] > 2)
+
+
 def test_one_start_of_many_is_the_one(engine):
     container = engine.create("sleep", "1000")
     answers = together(*[post(engine, f"/containers/{container}/start")] * 8)
@@ -134,16 +142,16 @@ def test_renames_of_one_container_lose_no_name(engine):
 def test_a_crash_loop_can_be_stopped_and_removed(engine):
     for end in ("stop", "kill"):
         container = engine.run("false", host={"RestartPolicy": {"Name": "always"}})
-        eventually(lambda c=container: engine.inspect(c)["RestartCount"] > 2)
+        restarts(engine, container)
         answer = engine.api.delete(f"/containers/{container}")
         assert answer.status == 409
         assert engine.api.post(f"/containers/{container}/{end}").status == 204
-        eventually(lambda c=container: state(engine, c) == "exited", 3)
+        becomes(engine, container, "exited")
         count = engine.inspect(container)["RestartCount"]
         time.sleep(1)
         assert engine.inspect(container)["RestartCount"] == count
     container = engine.run("false", host={"RestartPolicy": {"Name": "always"}})
-    eventually(lambda: engine.inspect(container)["RestartCount"] > 2)
+    restarts(engine, container)
     assert engine.api.delete(f"/containers/{container}?force=1").status == 204
 
 
@@ -201,6 +209,6 @@ def test_anything_at_once(engine):
     for container in containers:
         target = f"/containers/{container}"
         statuses([engine.api.post(f"{target}/kill")])
-        eventually(lambda c=container: state(engine, c) in ("exited", "created"), 5)
+        becomes(engine, container, "exited", "created")
         assert engine.api.post(f"{target}/start").status == 204
         assert engine.api.delete(f"{target}?force=1").status == 204

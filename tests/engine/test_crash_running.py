@@ -59,6 +59,10 @@ def state(engine, container):
     return engine.inspect(container)["State"]
 
 
+def becomes(engine, container, status):
+    eventually(lambda: state(engine, container)["Status"] == status)
+
+
 def gone(engine, container):
     return engine.api.get(f"/containers/{container}/json").status == 404
 
@@ -188,8 +192,8 @@ def test_auto_remove_is_done_at_the_next_start(engine):
 def test_restart_policy_holds_over_a_crash(engine):
     policy = {"RestartPolicy": {"Name": "always"}}
     ended = engine.run("sleep", "0.5", host=policy)
-    policy = {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 1}}
-    crashing = engine.run("sh", "-c", "sleep 0.5; exit 3", host=policy)
+    once = {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 1}}
+    crashing = engine.run("sh", "-c", "sleep 0.5; exit 3", host=once)
     with killed(engine):
         time.sleep(1)
     eventually(lambda: state(engine, ended)["Running"])
@@ -243,7 +247,7 @@ def test_a_container_whose_conmon_was_killed_is_put_down(engine):
         if dead:
             time.sleep(0.1)
             engine.start()
-        eventually(lambda c=container: state(engine, c)["Status"] == "exited")
+        becomes(engine, container, "exited")
         assert state(engine, container)["ExitCode"] == 255
         assert not processes.is_alive(pid)
         assert engine.api.post(f"/containers/{container}/start").status == 204

@@ -45,7 +45,7 @@ async def recover(engine: "Engine") -> None:
     # Who has ended still has its address until it is put down, as it will be given back.
     held = [c.record.sandbox for c in containers if c.record.sandbox is not None]
     await engine.networks.load(
-        [p for s in sandboxes for p in publications(s.ports, s.address)],
+        {c.id: publications(s.ports, s.address) for c in alive if (s := c.record.sandbox)},
         [s.address for s in held if s.address],
     )
     for container in alive:

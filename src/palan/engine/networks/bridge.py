@@ -11,7 +11,7 @@ from palan.host import netlink, nftables
 from palan.host.netlink import Netlink
 
 
-__all__ = ["bring_up", "host_subnets", "take_down"]
+__all__ = ["bridge_address", "bring_up", "host_subnets", "take_down", "write_rules"]
 
 
 def host_subnets(bridge: str) -> list[IPv4Network]:
@@ -32,6 +32,16 @@ def host_subnets(bridge: str) -> list[IPv4Network]:
             and r.index != index
         ]
     return found
+
+
+def bridge_address(name: str) -> IPv4Interface | None:
+    """The IPv4 address of a bridge that somebody else has made."""
+    with Netlink() as link:
+        bridge = link.link(name)
+        if bridge is None:
+            return None
+        found = [a.address for a in link.addresses(bridge.index)]
+    return next((a for a in found if isinstance(a, IPv4Interface)), None)
 
 
 def bring_up(
@@ -67,12 +77,27 @@ def bring_up(
     _allow(f"conf/{name}/route_localnet")
     if not config.iptables or not nftables.available():
         return False
+    write_rules(config, gateway, publications)
+    return True
+
+
+def write_rules(
+    config: EngineConfig, gateway: IPv4Interface, publications: Iterable[Publication]
+) -> None:
+    """Replace the engine's table by one with these ports in it, in one transaction.
+
+    Raises:
+        NftError: the rules were refused.
+    """
     table = config.table_name
     rules = static_rules(
-        table, name, str(gateway.network), masquerade=config.ip_masq, talk=config.icc
+        table,
+        config.bridge_name,
+        str(gateway.network),
+        masquerade=config.ip_masq,
+        talk=config.icc,
     )
     nftables.run(rules + add_ports(table, publications))
-    return True
 
 
 def _allow(name: str) -> None:

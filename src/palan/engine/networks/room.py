@@ -26,12 +26,13 @@ from palan.api.networks import (
     SubnetStatus,
 )
 from palan.engine.containers.container import Container, go_time
-from palan.engine.networks.bridge import bring_up, host_subnets
+from palan.engine.networks.bridge import bridge_address, bring_up, host_subnets, write_rules
 from palan.engine.networks.ipam import AddressPool, choose_subnet
 from palan.engine.networks.ports import PublishedPorts
 from palan.engine.networks.record import NetworkRecord
-from palan.engine.networks.rules import Publication
+from palan.engine.networks.rules import Publication, add_ports, delete_ports
 from palan.engine.until import made_before
+from palan.host import nftables
 from palan.store.documents import Documents
 
 
@@ -65,17 +66,19 @@ class Networks:
         """Addresses of the default bridge; None where there is none (``--bridge=none``)."""
         self.rules = False
         """Whether published ports are redirected by nftables."""
-        self.rules_lock = asyncio.Lock()
+        self._redirected: dict[str, list[Publication]] = {}
+        """What the rules redirect, by the container's id."""
+        self._rules_lock = asyncio.Lock()
 
     # ---- state -------------------------------------------------------------------
 
-    async def load(self, publications: list[Publication], addresses: list[str]) -> None:
+    async def load(self, redirected: dict[str, list[Publication]], addresses: list[str]) -> None:
         """Read the rows, bring the bridge up and write the rules.
 
         Args:
-            publications: ports of the containers that run, to be in the rules from the
-                first moment.
-            addresses: the addresses those containers have.
+            redirected: ports of the containers that run, by their ids, to be in the rules
+                from the first moment.
+            addresses: the addresses that containers have.
         """
         for _, record in _TABLE.load(self._engine.db):
             self._by_name[record.name] = record
@@ -96,18 +99,21 @@ class Networks:
         for address in addresses:
             with contextlib.suppress(Forbidden):  # the bridge has another subnet than it had
                 self.pool.claim(IPv4Address(address))
-        self.rules = await asyncio.to_thread(bring_up, config, gateway, publications)
+        self._redirected = redirected
+        self.rules = await asyncio.to_thread(bring_up, config, gateway, self._publications())
         if not self.rules:
             self._engine.log.warning(
                 "no nftables: published TCP ports are carried by the engine, others are refused"
             )
 
     async def _gateway(self) -> IPv4Interface:
-        """The default bridge's address: configured, as last time, or a free one."""
+        """The default bridge's address: configured, its own, as last time, or a free one."""
         record = self._by_name["bridge"]
         config = self._engine.config
         if config.bip:
             gateway = IPv4Interface(config.bip)
+        elif config.bridge and (own := await asyncio.to_thread(bridge_address, config.bridge)):
+            gateway = own
         elif record.gateway:
             return IPv4Interface(record.gateway)
         else:
@@ -117,6 +123,47 @@ class Networks:
         record.gateway = str(gateway)
         await self._save(record)
         return gateway
+
+    # ---- rules of published ports --------------------------------------------------
+
+    def _publications(self) -> list[Publication]:
+        return [p for publications in self._redirected.values() for p in publications]
+
+    async def redirect(self, container_id: str, publications: list[Publication]) -> None:
+        """Have packets to published ports go to a container.
+
+        Raises:
+            NftError: the rules were refused.
+        """
+        if not self.rules or self.pool is None:
+            return
+        config = self._engine.config
+        async with self._rules_lock:
+            self._redirected[container_id] = publications
+            try:
+                await asyncio.to_thread(nftables.run, add_ports(config.table_name, publications))
+            except nftables.NftError as error:
+                # Somebody flushed the table, or what an engine that was killed had begun
+                # to change came after we had looked.
+                self._engine.log.warning("all rules are written anew", reason=error.message)
+                await asyncio.to_thread(
+                    write_rules, config, self.pool.gateway, self._publications()
+                )
+
+    async def redirect_no_more(self, container_id: str) -> None:
+        """Take the rules of a container's ports back; idempotent."""
+        if not self.rules or not self._redirected.get(container_id):
+            return
+        table = self._engine.config.table_name
+        async with self._rules_lock:
+            publications = self._redirected.pop(container_id, [])
+            try:
+                await asyncio.to_thread(nftables.run, delete_ports(table, publications))
+            except nftables.NftError as error:
+                # Somebody flushed the table, or the start failed before the rules were made.
+                self._engine.log.debug(
+                    "no rules to delete", container=container_id, reason=error.message
+                )
 
     async def _save(self, record: NetworkRecord) -> None:
         await _TABLE.put(self._engine.db, record.id, record)

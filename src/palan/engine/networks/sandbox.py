@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +18,7 @@ from palan.engine.containers.container import Container
 from palan.engine.containers.ports import PortMapping
 from palan.engine.containers.record import SandboxRecord
 from palan.engine.networks.ports import PortRequest, publications
-from palan.engine.networks.rules import Publication, add_ports, delete_ports
-from palan.host import netlink, nftables
+from palan.host import netlink
 from palan.host.namespaces import create_netns, remove_netns
 from palan.host.netlink import Netlink
 
@@ -73,7 +71,8 @@ async def plug(
         _publish(engine, container, sandbox, mappings)
         await asyncio.to_thread(_connect, engine, sandbox)
         if sandbox.ports:
-            await _redirect(engine, sandbox, add_ports)
+            redirected = publications(sandbox.ports, sandbox.address)
+            await engine.networks.redirect(container.id, redirected)
             await engine.networks.ports.serve(container.id, sandbox.ports, sandbox.address)
     except BaseException as error:
         await unplug(engine, container, sandbox)
@@ -148,27 +147,11 @@ def _connect(engine: "Engine", sandbox: SandboxRecord) -> None:
         os.close(namespace)
 
 
-async def _redirect(
-    engine: "Engine",
-    sandbox: SandboxRecord,
-    script: Callable[[str, Iterable[Publication]], str],
-) -> None:
-    if not engine.networks.rules:
-        return
-    text = script(engine.config.table_name, publications(sandbox.ports, sandbox.address))
-    async with engine.networks.rules_lock:
-        await asyncio.to_thread(nftables.run, text)
-
-
 async def unplug(engine: "Engine", container: Container, sandbox: SandboxRecord) -> None:
     """Take a sandbox away, whole or half made; idempotent."""
+    # The rules go first: as long as the ports are taken, nobody else makes rules for them.
+    await engine.networks.redirect_no_more(container.id)
     engine.networks.ports.give_back(container.id)
-    if sandbox.ports:
-        try:
-            await _redirect(engine, sandbox, delete_ports)
-        except nftables.NftError as error:
-            # Somebody flushed the table, or the start failed before the rules were made.
-            engine.log.debug("no rules to delete", container=container.id, reason=str(error))
     shared = any(
         c.running and c.record.host_config.network_mode == f"container:{container.id}"
         for c in engine.containers.registry
