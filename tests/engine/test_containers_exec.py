@@ -4,6 +4,7 @@ import socket
 import time
 
 import pytest
+from tests.support.crash import eventually
 from tests.support.http import frames, read_all, text_of
 
 
@@ -287,6 +288,7 @@ def test_the_end_of_the_container_is_theirs(engine):
     ))  # fmt: skip
     read_all(start(engine, done)[1])
     _, sock = start(engine, running)
+    eventually(lambda: inspect(engine, running)["Running"])
     engine.api.post(f"/containers/{container}/kill")
     assert read_all(sock) == b""
     assert ended(engine, running)["ExitCode"] == 137
@@ -312,3 +314,22 @@ def test_events(engine):
         assert action in text
     assert f'"execID":"{exec_id}"'.encode() in text
     assert b'"exitCode":"2"' in text
+
+
+def test_the_head_comes_before_the_process(engine):
+    # docker-py loses what reaches it together with the head.
+    container = engine.run("sleep", "600")
+    for _ in range(20):
+        exec_id = create(engine, container, "echo", "hi")
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(10)
+            sock.connect(str(engine.socket))
+            body = b'{"Detach":false}'
+            sock.sendall(
+                f"POST /v1.55/exec/{exec_id}/start HTTP/1.1\r\nHost: x\r\nUpgrade: tcp\r\n"
+                "Connection: Upgrade\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n".encode()
+                + body
+            )
+            assert sock.recv(65536).endswith(b"\r\n\r\n")
+            assert read_all(sock).endswith(b"hi\n")

@@ -21,7 +21,7 @@ from palan.api.results import Session
 from palan.engine.containers.container import Container
 from palan.engine.exec.leftovers import remove_directory
 from palan.engine.exec.run import run
-from palan.engine.exec.session import ExecInstance
+from palan.engine.exec.session import ExecInstance, StartingSession
 from palan.engine.streams.attach import OutputSession
 from palan.engine.streams.detach_keys import parse_keys
 
@@ -34,6 +34,9 @@ __all__ = ["Execs"]
 
 FORGET_AFTER: Final = 300.0
 """Seconds that an ended exec can still be asked for its exit code."""
+
+UP_TIMEOUT: Final = 10.0
+"""Seconds that a change of size waits for a process that is being started."""
 
 
 class Execs:
@@ -76,8 +79,9 @@ class Execs:
     async def start(self, request: ExecStart) -> Session | None:
         """``POST /exec/{id}/start``.
 
-        Attached, what goes wrong is told on the stream, as dockerd does; detached it is
-        an error, and the answer comes when the process runs.
+        Attached, the process is started after the answer's head was sent, and what goes
+        wrong is told on the stream, as dockerd does; detached it is an error, and the
+        answer comes when the process runs.
 
         Raises:
             NotFound: there is no such exec.
@@ -108,12 +112,24 @@ class Execs:
             detached=lambda: self._publish(instance, "exec_detach"),
             raw=body.tty,
         )
-        try:
-            await self._run(instance, size)
-        except PalanError as error:
-            await session.close()
-            return _complaint(error.message, tty=body.tty)
-        return session
+        return StartingSession(session, lambda: self._attempt(instance, size, tty=body.tty))
+
+    async def _attempt(
+        self, instance: ExecInstance, size: tuple[int, int], *, tty: bool
+    ) -> Session | None:
+        """Start a process for a client that has its stream; what to show if that fails.
+
+        Its end is waited for even if the client goes meanwhile.
+        """
+
+        async def attempt() -> Session | None:
+            try:
+                await self._run(instance, size)
+            except PalanError as error:
+                return _complaint(error.message, tty=tty)
+            return None
+
+        return await asyncio.shield(self._engine.spawn(attempt()))
 
     async def _run(self, instance: ExecInstance, size: tuple[int, int]) -> None:
         self._publish(instance, f"exec_start: {instance.command}")
@@ -122,6 +138,7 @@ class Execs:
         except BaseException:
             self._ended(instance)
             raise
+        instance.up.set()
         self._engine.spawn(self._watch(instance))
 
     async def _watch(self, instance: ExecInstance) -> None:
@@ -135,6 +152,7 @@ class Execs:
     def _ended(self, instance: ExecInstance) -> None:
         instance.finished = True
         instance.ended_at = time.monotonic()
+        instance.up.set()
         instance.streams.ended()
 
     async def resize(self, request: ExecResize) -> None:
@@ -144,6 +162,10 @@ class Execs:
             NotFound: there is no such exec, or it does not run.
         """
         instance = self._get(request.id)
+        if instance.started:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(UP_TIMEOUT):
+                    await instance.up.wait()
         if instance.monitored is None or instance.finished:
             raise NotFound(f"NotFound: process does not exist {instance.id}: not found")
         with contextlib.suppress(OSError):  # it has just ended

@@ -1,17 +1,21 @@
 """One exec: set up, running or ended."""
 
+import asyncio
+import contextlib
 from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from palan.api import UNSET
 from palan.api.exec import ExecConfig, ExecInspectResponse, ProcessConfig
+from palan.api.results import Session
 from palan.engine.containers.container import Container
 from palan.engine.containers.users import ResolvedUser
 from palan.engine.oci.process import User
-from palan.engine.streams.attach import AttachPoint
+from palan.engine.streams.attach import AttachPoint, AttachSession
 from palan.host.conmon import Monitored
 
 
-__all__ = ["ExecInstance"]
+__all__ = ["ExecInstance", "StartingSession"]
 
 
 class ExecInstance:
@@ -24,6 +28,7 @@ class ExecInstance:
         started: somebody has asked for its start.
         finished: it has ended, or could not be started.
         exit_code: None until then.
+        up: it runs, or has ended.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class ExecInstance:
         self.started = False
         self.finished = False
         self.exit_code: int | None = None
+        self.up = asyncio.Event()
         self.monitored: Monitored | None = None
         self.ended_at: float | None = None
         """Monotonic seconds; what has ended is forgotten some time later."""
@@ -80,3 +86,48 @@ class ExecInstance:
             detach_keys=b64encode(self.keys).decode() if self.config.detach_keys else "",
             pid=self.monitored.pid if self.monitored else 0,
         )
+
+
+class StartingSession:
+    """A session whose process is started when its client has been told of the stream.
+
+    docker-py loses all output that reaches it together with the head of the answer, which
+    is read through a buffer that it then goes around.  So the head has to be sent first,
+    as dockerd does, and the process is slow enough to come after it.
+
+    Args:
+        session: the client's, on a process that is not there yet.
+        start: starts it; returns what is to be shown instead of its output if it fails.
+    """
+
+    def __init__(
+        self, session: AttachSession, start: Callable[[], Awaitable[Session | None]]
+    ) -> None:
+        self.tty = session.tty
+        self._session = session
+        self._start: Callable[[], Awaitable[Session | None]] | None = start
+
+    async def output(self) -> AsyncIterator[bytes]:
+        """Start the process, then its output."""
+        complaint = await self._begin()
+        output = (complaint or self._session).output()
+        async with contextlib.aclosing(output) as chunks:  # type: ignore[type-var] # a generator
+            async for chunk in chunks:
+                yield chunk
+
+    async def write(self, data: bytes) -> None:
+        """Hand input to the process."""
+        await self._session.write(data)
+
+    async def close_input(self) -> None:
+        """The client has no more input."""
+        await self._session.close_input()
+
+    async def close(self) -> None:
+        """Detach; a process that was asked for is started even if the client went at once."""
+        await self._begin()
+        await self._session.close()
+
+    async def _begin(self) -> Session | None:
+        start, self._start = self._start, None
+        return None if start is None else await start()

@@ -1,0 +1,401 @@
+"""Every endpoint with input that is wrong, odd or meant to do harm, over raw sockets.
+
+Whatever comes: an answer in time, never a traceback, never a 5xx that is not documented,
+no descriptor left open, no memory that only grows.
+"""
+
+import contextlib
+import json
+import random
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.support.crash import assert_quiet_log, eventually
+from tests.support.engine import IMAGE, TestEngine
+from tests.support.hostile import (
+    BASES,
+    NAMES,
+    STREAMS,
+    VALUES,
+    WORDS,
+    Measure,
+    Wire,
+    body_with,
+    check,
+    json_fields,
+    query_names,
+)
+
+from palan.api.endpoint import Endpoint
+from palan.api.registry import endpoints
+
+
+pytestmark = pytest.mark.root
+
+ENDPOINTS = list(endpoints())
+HEAVY = {"containers.create"}
+"""Too many fields to try every value with each: a sample, the same at every run."""
+
+WAITS = {
+    *[
+        (f"containers.{operation}", name)
+        for operation in ("stop", "restart")
+        for name in ("t", "signal")
+    ],
+    ("images.create", "fromImage"),
+}
+"""Parameters that make the engine wait, which is not what is tested here."""
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[TestEngine]:
+    """An engine that is beaten by all tests here; at the end its log has to be quiet."""
+    engine = TestEngine()
+    engine.start()
+    try:
+        engine.load_image()
+        for _ in range(3):  # whatever is made at first use is there
+            engine.remove(engine.run("true"))
+        before = Measure(engine)
+        yield engine
+        engine.remove_all()
+        assert_quiet_log(engine)
+        eventually(lambda: Measure(engine).descriptors <= before.descriptors + 2)
+        after = Measure(engine)
+        assert after.threads <= before.threads + 16
+        # 100 MiB: bodies of 16 MiB are read, and allocators keep some of that.
+        assert after.resident <= before.resident + 100 * 1024, (before.resident, after.resident)
+    finally:
+        engine.close()
+
+
+@pytest.fixture
+def web(target: TestEngine) -> Iterator[TestEngine]:
+    """The engine with a container that runs."""
+    ensure_web(target)
+    yield target
+    assert target.api.get("/_ping").status == 200
+
+
+def ensure_web(engine: TestEngine) -> None:
+    answer = engine.api.get("/containers/web/json")
+    if answer.status == 200 and answer.json["State"]["Status"] == "running":
+        return
+    if answer.status == 200:
+        engine.remove("web")
+    if engine.api.get(f"/images/{IMAGE}/json").status != 200:
+        engine.load_image()
+    engine.run("sh", "-c", "trap exit TERM; sleep 600 & wait", name="web", StopSignal="KILL")
+
+
+def path_of(endpoint: Endpoint, name: str) -> str:
+    path = endpoint.path
+    for parameter in endpoint.path_parameters:
+        path = path.replace("{" + parameter + "}", name).replace("{" + parameter + "...}", name)
+    return "/v1.55" + path
+
+
+@contextlib.contextmanager
+def asking(engine: TestEngine, endpoint: Endpoint) -> Iterator[Callable[..., int]]:
+    """A function that sends something to the endpoint and checks what comes back."""
+    wire = Wire(engine)
+    read = f"{endpoint.group}.{endpoint.operation}" not in STREAMS
+    base = json.dumps(BASES.get(f"{endpoint.group}.{endpoint.operation}", {})).encode()
+
+    def ask(target: str, body: bytes | None = None, *headers: str) -> int:
+        if body is None and endpoint.method in ("POST", "PUT"):
+            body = base
+        try:
+            reply = wire.ask(endpoint.method, target, body, *headers, read=read)
+        except TimeoutError:
+            raise AssertionError(("hang", endpoint.method, target, body)) from None
+        check(endpoint, reply, (endpoint.method, target[:300], (body or b"")[:300]))
+        return reply.status
+
+    with contextlib.closing(wire):
+        yield ask
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=str)
+def test_odd_names_and_queries(web: TestEngine, endpoint: Endpoint):
+    with asking(web, endpoint) as ask:
+        operation = f"{endpoint.group}.{endpoint.operation}"
+        if endpoint.path_parameters:
+            for name in NAMES:
+                assert ask(path_of(endpoint, name)) != 200 or operation in STREAMS | {
+                    "exec.inspect", "containers.top"
+                } or name in ("_ping",) or endpoint.path.endswith("search"), name  # fmt: skip
+        for parameter in query_names(endpoint):
+            for word in WORDS:
+                if (operation, parameter) not in WAITS:
+                    ask(f"{path_of(endpoint, 'web')}?{parameter}={word}")
+            if (operation, parameter) not in WAITS:
+                ask(f"{path_of(endpoint, 'web')}?{parameter}=1&{parameter}=x&{parameter}")
+            ensure_web(web)
+        for query in (
+            "?;",
+            "?%zz",
+            "?a=b&a=c",
+            "?=&=&&",
+            "?" + "&".join(f"a{i}=1" for i in range(2000)),
+        ):
+            ask(path_of(endpoint, "nobody") + query)
+
+
+@pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if e.method in ("POST", "PUT")], ids=str)
+def test_odd_bodies(web: TestEngine, endpoint: Endpoint):
+    with asking(web, endpoint) as ask:
+        path = path_of(endpoint, "web")
+        deep = 5000  # within what a body may have; far deeper follows below
+        for body in (
+            b"", b"null", b"[]", b"1", b'"x"', b"{", b"{}{}", b"{} x", b"\xff\xfe", b"\x00" * 100,
+            b"[" * deep, b'{"a":' * deep, b"[" * deep + b"]" * deep, b'{"a":' * deep + b"1" + b"}" * deep,
+            b'{"\\u0000": 1}', b'{"a": NaN}', b'{"a": 1e999999}', b"{" + b'"k":1,' * 20_000 + b'"k":1}',
+            b'{"Image": "' + b"x" * 100_000 + b'"}', b"9" * 10_000, b'{"a": ' + b"9" * 10_000 + b"}",
+        ):  # fmt: skip
+            ask(path, body)
+            ensure_web(web)
+        for kind in ("", "text/plain", "application/json; charset=x", ";;;", "application/tar"):
+            ask(path, b"{}", f"Content-Type: {kind}")
+            ensure_web(web)
+
+
+@pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if list(json_fields(e.body))], ids=str)
+def test_every_field_with_wrong_values(web: TestEngine, endpoint: Endpoint):
+    operation = f"{endpoint.group}.{endpoint.operation}"
+    with asking(web, endpoint) as ask:
+        path = path_of(endpoint, "web")
+        base = BASES.get(operation, {})
+        cases = [(field, value) for field in json_fields(endpoint.body) for value in VALUES]
+        if operation in HEAVY:
+            cases = random.Random(55).sample(cases, min(len(cases), 1200))
+        if operation == "exec.start":
+            identity = web.api.post("/containers/web/exec", {"Cmd": ["true"]}).json["Id"]
+            path = path_of(endpoint, identity)
+        for field, value in cases:
+            if operation == "containers.create" and field == ("Image",):
+                continue
+            status = ask(path, body_with(field, value, base))
+            assert status not in (401, 403, 405), (field, value)
+        ensure_web(web)
+        made = [line["Id"] for line in web.api.get("/containers/json?all=1").json]
+        for identity in made[:200]:  # what was accepted is shown, and started or refused
+            assert web.api.get(f"/containers/{identity}/json").status == 200
+        for identity in random.Random(1).sample(made, min(25, len(made))):
+            if web.inspect(identity)["Name"] != "/web":
+                answer = web.api.post(f"/containers/{identity}/start")
+                assert answer.status < 501, answer
+                assert b"internal error (" not in answer.body, (answer, web.inspect(identity))
+        for identity in made:
+            if web.api.get(f"/containers/{identity}/json").json["Name"] != "/web":
+                web.remove(identity)
+
+
+@pytest.mark.parametrize("method", ["PATCH", "TRACE", "CONNECT", "BREW", "PROPFIND", "x" * 40])
+def test_wrong_methods(web: TestEngine, method: str):
+    wire = Wire(web)
+    for path in sorted({path_of(e, "web") for e in ENDPOINTS}):
+        assert wire.ask(method, path).status in (400, 404, 501), (method, path)
+        assert wire.ask("OPTIONS", path).status == 200
+    wire.close()
+
+
+def test_huge_and_deep_bodies(web: TestEngine):
+    wire = Wire(web)
+    deep = 100_000
+    for path in (
+        "/v1.55/containers/create",
+        "/v1.24/containers/create",
+        "/v1.55/containers/web/exec",
+    ):
+        for body in (b"[" * deep, b'{"Env":' * deep, b'{"Env":' + b"[" * deep + b"]" * deep + b"}"):
+            assert wire.ask("POST", path, body).status == 400
+        big = b'{"Image": "busybox", "Env": ["' + b"x" * 20_000_000 + b'"]}'
+        assert wire.ask("POST", path, big).status == 400
+    for query in ("filters=" + "%7B" * 15_000, "filters=" + "[" * 40_000):
+        assert wire.ask("GET", f"/v1.55/containers/json?{query}").status == 400
+    wire.close()
+
+
+def raw(engine: TestEngine, data: bytes, *, half_close: bool = True, seconds: float = 10) -> bytes:
+    """Send bytes, and read until the engine closes."""
+    with Wire(engine, seconds).connect() as sock:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            sock.sendall(data)
+            if half_close:
+                sock.shutdown(socket.SHUT_WR)
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            while part := sock.recv(65536):
+                answer += part
+        return answer
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /_ping HTTP/1.1\r\nHost: a\r\nHost: b\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        b"POST /_ping HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        b"POST /v1.55/containers/create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /v1.55/containers/create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"POST /v1.55/containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+        b"POST /v1.55/containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"9" * 30 + b"\r\n\r\n",
+        b"POST /v1.55/containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 500\r\n\r\n{",
+        b"GET /_ping HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: y\r\n" % i for i in range(20_000)) + b"\r\n",
+        b"GET /_ping HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 200_000 + b"\r\n\r\n",
+        b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /v1.55/../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET http://example.org/_ping HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET \x00 HTTP/1.1\r\n\r\n",
+        b"GET /_ping HTTP/1.1\nHost: x\n\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 200,
+        b"\r\n" * 10_000,
+        b"",
+    ],
+)  # fmt: skip
+def test_what_is_not_http(web: TestEngine, data: bytes):
+    answer = raw(web, data)
+    assert answer == b"" or answer.startswith(
+        (b"HTTP/1.1 2", b"HTTP/1.1 3", b"HTTP/1.1 4", b"HTTP/1.1 501")
+    )
+
+
+@given(st.binary(max_size=400), st.sampled_from([b"", b"GET /_ping HTTP/1.1\r\n", b"POST /v1.55/"]))
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_random_bytes(web: TestEngine, data: bytes, start: bytes):
+    answer = raw(web, start + data)
+    assert b"HTTP/1.1 5" not in answer
+
+
+def test_pipelining(web: TestEngine):
+    ping = b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert raw(web, ping * 500).count(b"HTTP/1.1 200") == 500
+    create = b"POST /v1.55/volumes/create HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+    assert raw(web, (create + ping) * 20).count(b"HTTP/1.1 20") == 40
+    web.api.post("/volumes/prune")
+
+
+def test_a_slow_body_holds_up_nobody_else(web: TestEngine):
+    head = (
+        b"POST /v1.55/containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    )
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(Wire(web).connect()) for _ in range(20)]
+        for sock in slow:
+            sock.sendall(head + b"Content-Length: 22\r\n\r\n")
+        for byte in b'{"Image": "nosuch:v1"}':
+            for sock in slow:
+                sock.sendall(bytes([byte]))
+            assert web.api.get("/_ping", timeout=5).status == 200
+        for sock in slow:
+            assert sock.recv(4096).startswith(b"HTTP/1.1 404")
+
+
+ABANDONED = {
+    "attach": "POST /v1.55/containers/web/attach?stream=1&stdout=1&stdin=1",
+    "attach, HTTP only": "POST /v1.55/containers/web/attach?stream=1&stdout=1&logs=1",
+    "logs": "GET /v1.55/containers/web/logs?follow=1&stdout=1",
+    "events": "GET /v1.55/events",
+    "wait": "POST /v1.55/containers/web/wait",
+    "exec": "",
+    "websocket": "GET /v1.55/containers/web/attach/ws?stream=1&stdout=1",
+    "import": "POST /v1.55/images/create?fromSrc=-&repo=half",
+    "load": "POST /v1.55/images/load",
+}
+
+
+@pytest.mark.parametrize("kind", ABANDONED)
+@pytest.mark.parametrize("how", ["close", "reset", "half"])
+def test_abandoned_connections(web: TestEngine, kind: str, how: str):
+    before = Measure(web).descriptors
+    socks = []
+    for _ in range(10):
+        request, body = ABANDONED[kind], b""
+        headers = ["Host: x"]
+        if kind == "exec":
+            config = {"Cmd": ["sleep", "2"], "AttachStdout": True, "AttachStdin": True}
+            identity = web.api.post("/containers/web/exec", config).json["Id"]
+            request, body = f"POST /v1.55/exec/{identity}/start", b"{}"
+            headers.append("Content-Type: application/json")
+        if kind in ("attach", "exec"):
+            headers += ["Upgrade: tcp", "Connection: Upgrade"]
+        if kind == "websocket":
+            headers += [
+                "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            ]  # fmt: skip
+        if kind in ("import", "load"):
+            headers.append("Content-Length: 1000000")
+            body = b"x" * 1000
+        else:
+            headers.append(f"Content-Length: {len(body)}")
+        sock = Wire(web).connect()
+        sock.sendall("\r\n".join([f"{request} HTTP/1.1", *headers, "", ""]).encode() + body)
+        socks.append(sock)
+    time.sleep(0.1)
+    for sock in socks:
+        if how == "half":
+            sock.shutdown(socket.SHUT_WR)
+    for sock in socks:
+        if how == "reset":  # closed with unread bytes from us in it, as after a crash
+            with contextlib.suppress(OSError):
+                sock.sendall(b"\x81\x00" * 10)
+        sock.close()
+    eventually(lambda: Measure(web).descriptors <= before + 1, seconds=15)
+    assert web.api.get("/containers/web/json").json["State"]["Running"]
+
+
+def test_two_hundred_connections_at_once(web: TestEngine):
+    before = Measure(web).descriptors
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(Wire(web).connect()) for _ in range(200)]
+        for sock in socks:
+            sock.sendall(b"GET /v1.55/containers/json?all=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+        for sock in socks:
+            assert sock.recv(65536).startswith(b"HTTP/1.1 200")
+        # They stay open, and others are served all the same.
+        assert web.api.get("/_ping").status == 200
+    eventually(lambda: Measure(web).descriptors <= before + 1)
+
+
+def test_memory_stays_bounded(web: TestEngine):
+    wire = Wire(web)
+    body = b'{"Image": "busybox", "Env": ["' + b"x" * 4_000_000 + b'"], "Cmd": 5}'
+    for _ in range(5):
+        wire.ask("POST", "/v1.55/containers/create", body)
+    before = Measure(web).resident
+    for _ in range(40):
+        assert wire.ask("POST", "/v1.55/containers/create", body).status == 400
+    for _ in range(2000):
+        wire.ask("GET", "/v1.55/containers/nobody/json")
+    assert Measure(web).resident <= before + 32 * 1024
+    wire.close()
+
+
+def test_a_client_that_does_not_read_costs_no_memory(web: TestEngine):
+    yes = web.run("sh", "-c", "yes 0123456789abcdef0123456789abcdef", name="yes")
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            sock = stack.enter_context(Wire(web).connect())
+            sock.sendall(
+                b"GET /v1.55/containers/yes/logs?follow=1&stdout=1 HTTP/1.1\r\nHost: x\r\n\r\n"
+            )
+            sock = stack.enter_context(Wire(web).connect())
+            sock.sendall(
+                b"POST /v1.55/containers/yes/attach?stream=1&stdout=1 HTTP/1.1\r\nHost: x\r\n\r\n"
+            )
+        time.sleep(0.3)
+        before = Measure(web).resident
+        time.sleep(1.5)
+        assert Measure(web).resident <= before + 32 * 1024
+    web.remove(yes)

@@ -1,0 +1,221 @@
+"""What hostile tests share: raw requests, values that nobody should send, and measuring.
+
+Nothing here uses an HTTP client for sending: clients refuse to send what is wrong.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, get_args, get_origin
+
+import msgspec
+from tests.support.engine import IMAGE, TestEngine
+
+from palan.api.endpoint import Endpoint, Header
+from palan.engine.pending import PENDING
+
+
+DOCUMENTED_500 = {
+    "containers.create": "an unknown log driver or plugin; see the recordings",
+    "containers.prune": "",
+    "containers.remove": "link=1 on a container without links",
+    "containers.restart": "a time that is no number",
+    "containers.start": "what was accepted at create and cannot be done",
+    "containers.stop": "an unknown signal",
+    "containers.unpause": "it is not paused",
+    "exec.create": "bad detach keys",
+    "exec.resize": "it does not run",
+    "containers.resize": "it does not run",
+    "images.create": "no source; an import of what is no archive",
+    "images.load": "what is no archive",
+    "system.auth": "the registry's refusal, or no registry",
+    "volumes.create": "an unknown driver",
+}
+"""dockerd's own 500s for what is the caller's mistake, by operation, and why."""
+
+NOT_WHOLLY_BUILT = {"images.create", "volumes.create"}
+"""They answer 501 to some of what may be asked of them: pulls, options of the local driver."""
+
+STREAMS = {
+    "containers.attach",
+    "containers.attach_websocket",
+    "containers.logs",
+    "containers.stats",
+    "containers.wait",
+    "exec.start",
+    "system.events",
+}
+"""Answers that may go on for ever, of which only the head is read."""
+
+
+class Reply(NamedTuple):
+    status: int
+    body: bytes
+
+    @property
+    def message(self) -> str:
+        try:
+            return str(json.loads(self.body)["message"])
+        except (ValueError, KeyError, TypeError):
+            return self.body.decode(errors="replace")
+
+
+class Wire:
+    """Requests as bytes over a connection that is kept while it can be."""
+
+    def __init__(self, engine: TestEngine, seconds: float = 10) -> None:
+        self.path = str(engine.socket)
+        self.seconds = seconds
+        self.sock: socket.socket | None = None
+
+    def connect(self) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(self.seconds)
+        sock.connect(self.path)
+        return sock
+
+    def ask(
+        self, method: str, target: str, body: bytes | None = None, *headers: str, read: bool = True
+    ) -> Reply:
+        """One request and its answer; TimeoutError when the engine hangs."""
+        lines = [f"{method} {target} HTTP/1.1", "Host: docker", *headers]
+        if body is not None:
+            if not any(line.lower().startswith("content-type") for line in headers):
+                lines.append("Content-Type: application/json")
+            lines.append(f"Content-Length: {len(body)}")
+        data = "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + (body or b"")
+        for attempt in (1, 2):
+            fresh = self.sock is None
+            if self.sock is None:
+                self.sock = self.connect()
+            try:
+                return self._exchange(data, method, read)
+            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+                self.close()  # a kept connection may have been closed after its last answer
+                if fresh or attempt == 2:
+                    raise
+            except BaseException:
+                self.close()
+                raise
+        raise AssertionError("unreachable")
+
+    def _exchange(self, data: bytes, method: str, read: bool) -> Reply:
+        assert self.sock is not None
+        with contextlib.suppress(BrokenPipeError):  # it may answer before all is sent
+            self.sock.sendall(data)
+        response = http.client.HTTPResponse(self.sock, method=method)
+        response.begin()
+        body = b""
+        framed = response.length is not None or response.chunked
+        if (read or response.status >= 400) and framed:
+            body = response.read()
+            if response.will_close:
+                self.close()
+        else:
+            self.close()
+        return Reply(response.status, body)
+
+    def close(self) -> None:
+        if self.sock is not None:
+            self.sock.close()
+            self.sock = None
+
+
+class Measure:
+    """Descriptors, memory and threads of the engine, to be compared with later."""
+
+    def __init__(self, engine: TestEngine) -> None:
+        assert engine.process is not None
+        process = Path("/proc", str(engine.process.pid))
+        self.descriptors = len(os.listdir(process / "fd"))
+        status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+        self.resident = int(status["VmRSS"].split()[0])
+        """KiB."""
+
+        self.threads = int(status["Threads"])
+
+
+# ---- values that nobody should send ------------------------------------------------
+
+NAMES = [
+    "nobody", "%2e%2e", "..%2f..%2fetc%2fpasswd", "%00", "a%00b", "a%2Fb", "%C3%A9", "%ff%fe",
+    "a" * 10_000, "%0d%0aX-Evil:%20yes", "-", "%20", "*", "$(id)", "sha256:", "@", ":", "a:b:c",
+    "sha256:" + "0" * 64, "%F0%9F%90%B3", "a@sha256:zz", "A/B", "_ping",
+]  # fmt: skip
+
+WORDS = [
+    "", "0", "-1", "1", "1e309", "99999999999999999999999", "true", "nonsense", "%ff", "%00",
+    "%7B%7D", "%5B%5D", "%22", "%7B%22a%22%3A%7B%22b%22%3Atrue%7D%7D", "null", "0x10", "1.5",
+    "%7B%22label%22%3A%5B%22%22%5D%7D", "%7B%22until%22%3A%5B%22x%22%5D%7D", "NaN", "+5",
+    "x" * 3000, "%E2%80%AE", "%7B%22id%22%3A%7B%22%5B%22%3Atrue%7D%7D", "2006-01-02T15:04:05Z",
+    "%7B%22name%22%3A%5B%22(a%2B)%2B%24%22%5D%7D", "-9223372036854775809", "linux/amd64/x/y",
+    "9" * 5000, "9" * 400 + "s", "9999-12-31T23:59:59.999999999Z", "0001-01-01", "1.5.5", "%D9%A3",
+]  # fmt: skip
+
+VALUES = [
+    "null", "true", "0", "-1", "1.5", "1e400", "9223372036854775808", '""', '"x"', '"/"', "[]",
+    "{}", "[null]", '["x"]', "[[]]", "[{}]", '{"": ""}', '{"x": null}', '{"x": []}', '{"x": {}}',
+    '{"x": [{}]}', '"\\u0000"', '"\\ud800"', '{"80/tcp": [{"HostPort": "x"}]}', '["a:b:c:d"]',
+    '{"../x": "y"}', '"../../etc"', "99999999999", '[""]', '["=", "a="]',
+]  # fmt: skip
+
+
+def json_fields(kind: Any, depth: int = 2) -> Iterator[tuple[str, ...]]:
+    """Paths of all fields of a message, as they are called on the wire."""
+    for candidate in (kind, *get_args(kind)):
+        if isinstance(candidate, type) and issubclass(candidate, msgspec.Struct):
+            for field in msgspec.structs.fields(candidate):
+                yield (field.encode_name,)
+                if depth > 1 and get_origin(field.type) is not dict:
+                    for rest in json_fields(field.type, depth - 1):
+                        yield (field.encode_name, *rest)
+            return
+
+
+def body_with(path: tuple[str, ...], value: str, base: dict[str, Any]) -> bytes:
+    """A body in which one field has a value given as JSON text, which need not be valid."""
+    document = json.loads(json.dumps(base))
+    place = document
+    for name in path[:-1]:
+        place = place.setdefault(name, {})
+    place[path[-1]] = "@@"
+    return json.dumps(document).encode().replace(b'"@@"', value.encode())
+
+
+def query_names(endpoint: Endpoint) -> list[str]:
+    """The parameters that an endpoint takes in the query."""
+    names = []
+    for field in msgspec.structs.fields(endpoint.request):
+        extra = getattr(field.type, "__metadata__", ())
+        if field.name in (*endpoint.path_parameters, "body"):
+            continue
+        if not any(isinstance(item, Header) for item in extra):
+            names.append(field.encode_name)
+    return names
+
+
+BASES: dict[str, dict[str, Any]] = {
+    "containers.create": {"Image": IMAGE, "Cmd": ["true"]},
+    "exec.create": {"Cmd": ["true"]},
+    "volumes.create": {"Name": "hostile"},
+    "exec.start": {"Detach": True},
+    "system.auth": {"serveraddress": "127.0.0.1:9"},
+}
+"""What a request needs besides the field that is tried, so as to get past the first check."""
+
+
+def check(endpoint: Endpoint, reply: Reply, what: object) -> None:
+    """See that an answer is one that a caller's mistake may have."""
+    operation = f"{endpoint.group}.{endpoint.operation}"
+    told = (operation, what, reply)
+    assert not reply.message.startswith("internal error ("), told
+    if reply.status == 501:
+        assert operation in PENDING | NOT_WHOLLY_BUILT, told
+    elif reply.status == 500:
+        assert operation in DOCUMENTED_500, told
+    else:
+        assert reply.status < 500, told
