@@ -415,6 +415,30 @@ def test_endpoints():
     assert check(networking=networks(own=static, other=EndpointSettings())) == []
 
 
+@pytest.mark.parametrize(
+    "text", ["02:42:0A:00:00:05", "02-42-0a-00-00-05", "0242.0a00.0005", "02:42:0a:00:00:05"]
+)
+def test_mac_addresses_get_their_usual_form(text):
+    settings = EndpointSettings(mac_address=text)
+    assert check(networking=networks(own=settings)) == []
+    assert settings.mac_address == "02:42:0a:00:00:05"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("zz:zz", "invalid JSON: address zz:zz: invalid MAC address"),
+        ("02:42:0a:00:00", "invalid JSON: address 02:42:0a:00:00: invalid MAC address"),
+        (
+            "01:00:5e:00:00:01",
+            "invalid MAC address: 01:00:5e:00:00:01 is not the address of one interface",
+        ),
+    ],
+)
+def test_what_is_no_mac_address(text, message):
+    assert refused(networking=networks(own=EndpointSettings(mac_address=text))) == message
+
+
 def test_links():
     assert parse_link("web:db") == ("web", "db")
     assert parse_link("web") == ("web", "web")

@@ -1,6 +1,7 @@
 """Validation of what a request says about networks: modes that exclude options, addresses."""
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
@@ -28,6 +29,11 @@ __all__ = [
 ]
 
 SYSCTLS: Final = "com.docker.network.endpoint.sysctls"
+
+_MAC_ADDRESS: Final = re.compile(
+    r"[0-9a-f]{2}(:[0-9a-f]{2}){5}|[0-9a-f]{2}(-[0-9a-f]{2}){5}|[0-9a-f]{4}(\.[0-9a-f]{4}){2}",
+    re.IGNORECASE | re.ASCII,
+)
 
 _NO_LINKS: Final = "can't be used with links. This would result in undefined behavior"
 
@@ -156,12 +162,19 @@ def endpoint_problems(
 ) -> list[str]:
     """All that is wrong with the settings of an endpoint.
 
+    Args:
+        network: its name.
+        settings: what was asked for; the MAC address is given its usual form.
+        subnets: the subnets of the network, None if there is no such network (yet).
+
     Raises:
         InvalidParameter: an address is none at all, which dockerd finds while decoding.
     """
     ipam = settings.ipam_config or EndpointIPAMConfig()
     local = list(ipam.link_local_ips or ())
     check_address(ipam.ipv4_address, ipam.ipv6_address, *local)
+    if settings.mac_address:
+        settings.mac_address = _mac_address(settings.mac_address)
     problems = []
     if not is_user_defined(network):
         if ipam.ipv4_address or ipam.ipv6_address:
@@ -188,6 +201,20 @@ def endpoint_problems(
         )
     problems += _sysctl_problems((settings.driver_opts or {}).get(SYSCTLS))
     return problems
+
+
+def _mac_address(text: str) -> str:
+    """An address of an interface in its usual form, whichever of the three it was given in.
+
+    Raises:
+        InvalidParameter: it is none, or one that no single interface can have.
+    """
+    if not _MAC_ADDRESS.fullmatch(text):
+        raise InvalidParameter(f"invalid JSON: address {text}: invalid MAC address")
+    octets = bytes.fromhex(re.sub("[:.-]", "", text))
+    if octets[0] & 1 or not any(octets):
+        raise InvalidParameter(f"invalid MAC address: {text} is not the address of one interface")
+    return octets.hex(":")
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
