@@ -38,7 +38,6 @@ def test_cgroup_rules():
         "allow": True,
         "type": "c",
         "major": 13,
-        "minor": -1,
         "access": "rwm",
     }
 

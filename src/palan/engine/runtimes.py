@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -313,7 +314,14 @@ class Runtimes:
         trees, parent = self.cgroups.trees, self._engine.config.cgroup_root.strip("/")
         below = any((tree / parent).exists() for tree in trees[:1])
         if below not in self._features:
-            self._features[below] = self.cgroups.features()
+            found = self.cgroups.features()
+            blkio = self.cgroups.controllers.get("blkio")
+            usual = self.usable.get(self.default)
+            if blkio is not None and usual is not None and usual.kind == "crun":
+                # In the first generation crun knows the file of a scheduler that is no more.
+                weighs = any(True for _ in blkio.glob("*/blkio.weight"))
+                found = replace(found, blkio_weight=weighs, blkio_weight_device=weighs)
+            self._features[below] = found
         return self._features[below]
 
     def create_facts(self) -> CreateFacts:

@@ -202,7 +202,7 @@ def _mounts(engine: "Engine", container: Container) -> list[MountPlan]:
 def _plan(mount: MountRecord, *, recursive_read_only: bool) -> MountPlan:
     if mount.kind == "tmpfs":
         return tmpfs_mount(mount.destination, mount.tmpfs_options)
-    wanted = mount.read_only_recursive
+    wanted, propagation = mount.read_only_recursive, mount.propagation or "rprivate"
     if wanted == "required" and not recursive_read_only:
         raise InvalidParameter(
             "rro is not supported: it needs Linux 5.12 or later and a runtime that knows it"
@@ -211,9 +211,16 @@ def _plan(mount: MountRecord, *, recursive_read_only: bool) -> MountPlan:
         mount.source,
         mount.destination,
         read_only=mount.read_only,
-        propagation=mount.propagation or "rprivate",
+        # crun takes the "r" of the propagation for one of the bind.
+        propagation=propagation if mount.recursive else propagation.removeprefix("r"),
         recursive=mount.recursive,
-        recursive_read_only=recursive_read_only and mount.recursive and wanted != "never",
+        recursive_read_only=(
+            recursive_read_only
+            and mount.recursive
+            and wanted != "never"
+            # Nothing is mounted below a file, and crun refuses to look there.
+            and not (mount.read_only and Path(mount.source).is_file())
+        ),
     )
 
 

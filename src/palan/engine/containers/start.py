@@ -134,17 +134,20 @@ def _prepare(
     name = hostname(container)
     names = [f"{name}.{record.config.domainname} {name}"] if record.config.domainname else [name]
     if not host_config.network_mode.startswith("container:"):
+        hosts = hosts_file(
+            host_config.extra_hosts or (),
+            address=sandbox.address if sandbox else "",
+            names=names,
+            gateway=sandbox.gateway if sandbox else "",
+        )
+        if not own and not host_config.extra_hosts:
+            hosts = _text_of("/etc/hosts") or hosts
         write_files(
             engine.paths.container(container.id),
             hostname=name,
-            hosts=hosts_file(
-                host_config.extra_hosts or (),
-                address=sandbox.address if sandbox else "",
-                names=names,
-                gateway=sandbox.gateway if sandbox else "",
-            ),
+            hosts=hosts,
             resolv=resolv_conf(
-                _host_resolv_conf(),
+                _text_of("/etc/resolv.conf"),
                 servers=host_config.dns or engine.config.dns,
                 search=host_config.dns_search or engine.config.dns_search,
                 options=host_config.dns_options or engine.config.dns_opts,
@@ -155,9 +158,10 @@ def _prepare(
     (bundle / "config.json").write_bytes(msgspec.json.encode(spec))
 
 
-def _host_resolv_conf() -> str:
+def _text_of(path: str) -> str:
+    """A file of the host; empty where there is none."""
     try:
-        return Path("/etc/resolv.conf").read_text()
+        return Path(path).read_text()
     except OSError:
         return ""
 

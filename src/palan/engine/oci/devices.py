@@ -96,8 +96,9 @@ def parse_cgroup_rule(text: str) -> dict[str, Any]:
     if not match:
         raise InvalidParameter(f"invalid device cgroup rule format: '{text}'")
     kind, major, minor, access = match.groups()
-    numbers = [-1 if part == "*" else int(part) for part in (major, minor)]
-    if max(numbers) >= 1 << 32:
+    # Runtimes agree about a number that is not there, not about -1.
+    numbers = [None if part == "*" else int(part) for part in (major, minor)]
+    if any(number is not None and number >= 1 << 32 for number in numbers):
         raise InvalidParameter(f"invalid major value in device cgroup rule format: '{text}'")
     return _rule(kind, numbers[0], numbers[1], access)
 
