@@ -4,6 +4,10 @@ The points are moments after the request was sent, in steps of a few millisecond
 code of the engine knows of this test.  ``tests/soak`` does the same for hours.
 """
 
+import contextlib
+import http.client
+import statistics
+
 import pytest
 from tests.support.chaos import LONG, SHORT, Chaos, acknowledged
 from tests.support.crash import eventually
@@ -12,8 +16,8 @@ from tests.support.engine import TestEngine
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
-QUICK = 3.0
-"""Seconds that a start after a crash may take here, where other tests run at the same time."""
+QUICK, SLOW = 2.0, 8.0
+"""Seconds for most starts after a crash, and for any: other programs may keep the machine busy."""
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +25,11 @@ def whole():
     engine = TestEngine()
     engine.start()
     engine.load_image()
-    yield Chaos(engine)
+    chaos = Chaos(engine)
+    yield chaos
     engine.close()
+    assert statistics.median(chaos.starts) < QUICK
+    assert max(chaos.starts) < SLOW
 
 
 @pytest.fixture
@@ -50,7 +57,6 @@ def test_create(chaos, delay):
     for container in found:
         chaos.assert_works(container)
     chaos.assert_clean()
-    assert chaos.slowest < QUICK
 
 
 @pytest.mark.parametrize("delay", steps(0, 110, 12))
@@ -64,7 +70,6 @@ def test_start(chaos, delay):
         assert state == "running"
     chaos.assert_works(container)
     chaos.assert_clean()
-    assert chaos.slowest < QUICK
 
 
 @pytest.mark.parametrize("delay", steps(20, 120, 6))
@@ -114,4 +119,27 @@ def test_auto_remove(chaos, delay):
         eventually(lambda: not chaos.states())
     else:
         assert all(state in ("created", "running") for state in chaos.states().values())
+    chaos.assert_clean()
+
+
+@pytest.mark.parametrize("delay", steps(0, 150, 6))
+def test_sigterm(chaos, delay):
+    """What a client is waiting for is done, or it is as after a crash."""
+
+    def work():
+        answers = []
+        for call in (
+            lambda: chaos.api.post(f"/containers/{container}/start"),
+            lambda: chaos.api.post(f"/containers/{container}/kill"),
+            lambda: chaos.api.delete(f"/containers/{container}?v=1"),
+        ):
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                answers.append(call())
+        return answers
+
+    container = chaos.api.post("/containers/create", LONG).json["Id"]
+    answers = chaos.kill_during(work, delay, gently=True)
+    assert all(answer.status in (204, 404, 409) for answer in answers), answers
+    chaos.start()
+    assert set(chaos.states().values()) <= {"created", "running", "exited"}
     chaos.assert_clean()
