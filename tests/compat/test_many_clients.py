@@ -15,7 +15,12 @@ from tests.support.engine import Footprint, TestEngine
 from tests.support.hostile import Measure
 
 
-pytestmark = pytest.mark.root
+pytestmark = [
+    pytest.mark.root,
+    # docker-py leaves sockets to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 CLIENTS = 20
 ROUNDS = 3

@@ -11,8 +11,11 @@ ends with the client's half, but for a hijacked one, where it means end of input
 """
 
 import asyncio
+import fcntl
 import select
 import socket
+import sys
+import termios
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, cast
@@ -35,6 +38,9 @@ _HEAD_TIMEOUT: Final = 60.0
 
 _LINGER: Final = 2.0
 """Seconds to go on reading what nobody wants, so that the client gets to read our answer."""
+
+_LOOK_AGAIN: Final = 0.0005
+"""Seconds between looks whether a client has read what it was sent."""
 
 _GONE_CHECK: Final = 1.0
 """Seconds between looks whether a client that has no more to send is still there."""
@@ -161,6 +167,20 @@ class Connection(asyncio.Protocol):
         if not self._writable.is_set():
             await self._writable.wait()
             self._check_there()
+
+    async def until_read(self, seconds: float) -> None:
+        """Wait until a local client has read all that was sent, but no longer than that."""
+        deadline = self._loop.time() + seconds
+        while not self.lost and self._is_local() and self._unread() > 0:
+            if self._loop.time() > deadline:
+                return
+            await asyncio.sleep(_LOOK_AGAIN)
+
+    def _unread(self) -> int:
+        """Bytes (and what the kernel needs for them) that the client has not read."""
+        sock = self._transport.get_extra_info("socket")
+        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+        return int.from_bytes(answer, sys.byteorder)
 
     def _check_there(self) -> None:
         if self.lost:

@@ -249,6 +249,10 @@ class RawStream:
         """
         await self._connection.write(data)
 
+    async def until_read(self, seconds: float) -> None:
+        """Wait until the client has read all that was sent, as far as that can be known."""
+        await self._connection.until_read(seconds)
+
     def interruptible(self) -> AbstractContextManager[None]:
         """As :meth:`Exchange.interruptible`."""
         return self._connection.interruptible()

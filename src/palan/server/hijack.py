@@ -37,6 +37,9 @@ _MULTIPLEXED_SINCE: Final = Version(1, 42)
 _LAST_INPUT: Final = 5.0
 """Seconds for what a client sent to reach the process after the client has gone."""
 
+_HEAD_TAKEN: Final = 0.05
+"""Seconds that output may wait for the client to have read the answer's head."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -77,8 +80,13 @@ async def _bridge(stream: RawStream, head: bytes, session: Session) -> None:
         with stream.interruptible():
             await stream.write(head)
             output = session.output()
+            head_taken = False
             try:
                 async for data in output:
+                    if not head_taken:
+                        # docker-py drops what it gets in one piece with the head.
+                        head_taken = True
+                        await stream.until_read(_HEAD_TAKEN)
                     await stream.write(data)
             finally:
                 await close_iterator(output)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from palan.api.errors import PalanError
 from palan.engine.exec.session import ExecInstance
 from palan.engine.oci.environment import exec_environment
 from palan.engine.oci.process import exec_process
@@ -45,12 +46,15 @@ async def run(engine: "Engine", instance: ExecInstance, size: tuple[int, int]) -
     )
     # Cancelling would leave a half-made process: it is brought to its end in any case.
     starting = engine.spawn(_start(engine, runtime, instance, plan))
-    await asyncio.shield(starting)
+    error = await asyncio.shield(starting)
+    if error is not None:
+        raise error
 
 
 async def _start(
     engine: "Engine", runtime: OCIRuntime, instance: ExecInstance, plan: ExecPlan
-) -> None:
+) -> PalanError | None:
+    """Start it; what the caller is to be told if that fails, which is not for the log."""
     program = (instance.config.cmd or [""])[0]
     try:
         instance.monitored = await engine.runtimes.exec(
@@ -59,7 +63,10 @@ async def _start(
     except BaseException as error:
         instance.exit_code = getattr(error, "exit_code", 126)
         await asyncio.to_thread(remove_tree, plan.directory)
+        if isinstance(error, PalanError):
+            return error
         raise
+    return None
 
 
 def _process(
