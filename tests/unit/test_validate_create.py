@@ -246,6 +246,11 @@ def test_limits(fields, message):
             "invalid Annotations: the empty string is not permitted as an annotation key",
         ),
         (
+            {"annotations": {"run.oci.seccomp_bpf_data": "AAAA"}},
+            "invalid Annotations: run.oci.seccomp_bpf_data is set by the engine; use the security"
+            " option seccomp for a filter of your own",
+        ),
+        (
             {"port_bindings": {"80/tcp": [PortBinding(host_port="bogus")]}},
             'invalid port specification: "bogus"',
         ),
