@@ -359,3 +359,24 @@ def test_any_text_is_a_bind_or_a_mistake(text):
         return
     assert request.destination.startswith("/")
     assert request.destination != "/"
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/a\0b", "invalid mount path: it contains a NUL character"),
+        (f"/{'x' * 256}", f"invalid mount path: '/{'x' * 256}': file name too long"),
+        ("/x" * 2048, f"invalid mount path: '{'/x' * 2048}': file name too long"),
+    ],
+)
+def test_paths_that_the_kernel_does_not_take(path, message):
+    for config, host_config in (
+        (ContainerConfig(volumes={path: {}}), HostConfig()),
+        (ContainerConfig(), HostConfig(binds=[f"{path}:/x"])),
+        (ContainerConfig(), HostConfig(binds=[f"/tmp:{path}"])),
+        (ContainerConfig(), HostConfig(tmpfs={path: ""})),
+    ):
+        with pytest.raises(InvalidParameter) as caught:
+            mount_requests(config, host_config)
+        assert caught.value.message == message
+    assert mount_requests(ContainerConfig(volumes={f"/{'x' * 255}": {}}), HostConfig())

@@ -8,6 +8,7 @@ still serves, and says at each start of a container what to install.
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -334,7 +335,7 @@ class Runtimes:
             features=self.features,
             runtimes=frozenset({*self.usable, self.default}),
             default_log_driver=config.log_driver,
-            path_exists=lambda path: Path(path).exists(),
+            path_exists=os.path.exists,
             init_path=self.init_path,
             default_init=config.init,
             default_ulimits=self.default_ulimits,

@@ -12,6 +12,8 @@ from palan.engine.oci.security_options import parse_security_options
 
 __all__ = ["Defaults", "adapt_host_config", "default_hostname"]
 
+_MOST: Final = 2**63 - 1
+
 _LEFT_OUT_WHEN_EMPTY: Final = (
     "annotations", "kernel_memory", "kernel_memory_tcp", "mounts", "storage_opt", "sysctls",
     "tmpfs",
@@ -57,7 +59,7 @@ def adapt_host_config(host_config: HostConfig, defaults: Defaults) -> None:
     if host_config.pids_limit is not None and host_config.pids_limit <= 0:
         host_config.pids_limit = None
     if host_config.memory > 0 and host_config.memory_swap == 0:
-        host_config.memory_swap = host_config.memory * 2
+        host_config.memory_swap = min(host_config.memory * 2, _MOST)
     host_config.shm_size = host_config.shm_size or defaults.shm_size
     host_config.ipc_mode = host_config.ipc_mode or defaults.ipc_mode
     host_config.runtime = host_config.runtime or defaults.runtime

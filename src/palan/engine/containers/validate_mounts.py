@@ -46,6 +46,10 @@ _MODES: Final = (
 )
 _VOLUME_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
+_NAME_MAX: Final = 255
+_PATH_MAX: Final = 4095
+"""Bytes of a name, and of a path, on Linux."""
+
 Kind = Literal["bind", "volume", "tmpfs", "image"]
 
 
@@ -332,6 +336,9 @@ def mount_requests(
                     "volume", destination, driver=host_config.volume_driver, from_image=True
                 )
             )
+    for request in requests:
+        _check_path(request.destination)
+        _check_path(request.source)
     return requests
 
 
@@ -393,6 +400,15 @@ def _check_destination(path: str) -> None:
         raise InvalidParameter("invalid specification: destination can't be '/'")
     if not path.startswith("/"):
         raise InvalidParameter(f"invalid mount path: '{path}' mount path must be absolute")
+
+
+def _check_path(path: str) -> None:
+    """Refuse what the kernel could take for no path at all, or for another one."""
+    if "\0" in path:
+        raise InvalidParameter("invalid mount path: it contains a NUL character")
+    encoded = path.encode("utf-8", "surrogateescape")
+    if len(encoded) > _PATH_MAX or any(len(name) > _NAME_MAX for name in encoded.split(b"/")):
+        raise InvalidParameter(f"invalid mount path: '{path}': file name too long")
 
 
 def _check_subpath(kind: str, subpath: str) -> None:

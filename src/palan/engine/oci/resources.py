@@ -89,12 +89,12 @@ def _cpu(resources: Resources, *, unified: bool) -> dict[str, Any]:
         cpu["quota"] = resources.nano_cpus * CPU_PERIOD // 1_000_000_000
     if resources.cpu_period:
         cpu["period"] = resources.cpu_period
-    if resources.cpu_quota:
+    if resources.cpu_quota > 0:  # anything below is no limit, which need not be said
         cpu["quota"] = resources.cpu_quota
     if not unified:
         if resources.cpu_realtime_period:
             cpu["realtimePeriod"] = resources.cpu_realtime_period
-        if resources.cpu_realtime_runtime:
+        if resources.cpu_realtime_runtime > 0:
             cpu["realtimeRuntime"] = resources.cpu_realtime_runtime
     if resources.cpuset_cpus:
         cpu["cpus"] = resources.cpuset_cpus
