@@ -1,7 +1,6 @@
 """``GET /containers/{id}/json``."""
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palan.api.containers import (
@@ -32,8 +31,10 @@ async def inspect(
 ) -> ContainerInspectResponse:
     """All there is to say about a container."""
     record = container.record
-    directory = engine.paths.container(record.id)
-    files = engine.paths.container(network_owner(engine, container).id)
+    # Texts: joining paths would be a good part of the time that this takes.
+    directory = str(engine.paths.container(record.id))
+    owner = network_owner(engine, container)
+    files = directory if owner is container else str(engine.paths.container(owner.id))
     answer = ContainerInspectResponse(
         id=record.id,
         created=go_time(record.created),
@@ -41,10 +42,10 @@ async def inspect(
         args=record.args,
         state=_state(record),
         image=record.image,
-        resolv_conf_path=_if_started(record, files / "resolv.conf"),
-        hostname_path=_if_started(record, files / "hostname"),
-        hosts_path=_if_started(record, files / "hosts"),
-        log_path=str(directory / "container.log")
+        resolv_conf_path=f"{files}/resolv.conf" if record.started else "",
+        hostname_path=f"{files}/hostname" if record.started else "",
+        hosts_path=f"{files}/hosts" if record.started else "",
+        log_path=f"{directory}/container.log"
         if record.host_config.log_config.type != "none"
         else "",
         name=f"/{record.name}",
@@ -53,7 +54,7 @@ async def inspect(
         platform="linux",
         exec_ids=sorted(i for i, e in container.execs.items() if not e.finished) or None,
         host_config=record.host_config,
-        graph_driver=DriverData(name="overlay2", data=_layers(engine, container)),
+        graph_driver=DriverData(name="overlay2", data=_layers(engine, container, directory)),
         storage=Storage(root_fs=RootFSStorage(snapshot=RootFSStorageSnapshot(name="overlay2"))),
         mounts=record.mount_points(),
         config=record.config,
@@ -89,18 +90,12 @@ def _state(record: ContainerRecord) -> ContainerState:
     )
 
 
-def _if_started(record: ContainerRecord, path: Path) -> str:
-    """The path of a file that exists once the container has been started."""
-    return str(path) if record.started else ""
-
-
-def _layers(engine: "Engine", container: Container) -> dict[str, str]:
-    directory = engine.paths.container(container.id)
+def _layers(engine: "Engine", container: Container, directory: str) -> dict[str, str]:
     return {
         "LowerDir": ":".join(reversed(container.record.layers)),
-        "MergedDir": str(engine.paths.bundle(container.id) / "rootfs"),
-        "UpperDir": str(directory / "diff"),
-        "WorkDir": str(directory / "work"),
+        "MergedDir": f"{engine.paths.bundle(container.id)}/rootfs",
+        "UpperDir": f"{directory}/diff",
+        "WorkDir": f"{directory}/work",
     }
 
 
