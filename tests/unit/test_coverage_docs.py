@@ -1,5 +1,6 @@
 """The list of endpoints in the documents says what the contract and the engine say."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from scripts.api_coverage import DOCUMENT, document
 
 from palan.api.registry import endpoints
+from palan.engine.containers.unsupported import UNSUPPORTED_YET
 from palan.engine.pending import PENDING
 
 
@@ -37,3 +39,11 @@ def test_the_check_fails_while_it_is_behind(tmp_path, monkeypatch, capsys):
 def test_it_can_be_run():
     script = Path(__file__).parents[2] / "scripts/api_coverage.py"
     subprocess.run([sys.executable, script, "--check"], check=True)
+
+
+def test_what_has_no_effect_yet_is_told():
+    text = (DOCUMENT.parent / "differences.md").read_text()
+    _, _, table = text.partition("## What can be asked for and is not built yet")
+    told = dict(re.findall(r"^\| `([^`]+)` \| (\w+)", table, re.MULTILINE))
+    for name, entry in UNSUPPORTED_YET.items():
+        assert told[name] == ("400" if entry.refuse else "warning")
