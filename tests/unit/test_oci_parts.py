@@ -329,3 +329,9 @@ def test_the_size_of_a_console_needs_a_terminal():
     assert "consoleSize" not in exec_process(tty, args=["ls"], env=[])
     again = exec_process(tty, args=["ls"], env=[], terminal=True, console_size=(10, 20))
     assert again["consoleSize"] == {"height": 10, "width": 20}
+
+
+def test_no_limit_of_cpu_time_is_not_said():
+    for number in (0, -1, -(2**63)):
+        limits = HostConfig(cpu_quota=number, cpu_realtime_runtime=number)
+        assert linux_resources(limits, unified=False) == {}
