@@ -208,9 +208,11 @@ def test_host_network_has_the_hosts_files(docker):
 
 
 def test_no_network(docker, engine):
-    script = "say links; ls /sys/class/net; say lo; ip addr show lo"
-    got = docker.run("--network", "none", script=script)
+    script = "say links; ls /sys/class/net; say lo; ip addr show lo; say hosts; cat /etc/hosts"
+    got = docker.run("--network", "none", "--add-host", "gate:host-gateway", script=script)
     assert got["links"] == "lo"
+    (bridge,) = engine.api.get("/networks/bridge").json["IPAM"]["Config"]
+    assert f"{bridge['Gateway']}\tgate" in got["hosts"]
     assert "LOOPBACK,UP" in got["lo"]
     container = engine.run("sh", "-c", "ls /sys/class/net", NetworkDisabled=True)
     engine.wait(container)

@@ -1,16 +1,27 @@
+import pytest
+
+from palan.api.errors import InvalidParameter
 from palan.engine.containers.files import hosts_file, resolv_conf
 
 
 def test_hosts_has_extra_hosts_and_the_container_itself():
     text = hosts_file(
         ["db:10.0.0.9", "gw=host-gateway", "six:[fd00::1]"],
-        address="172.17.0.2", names=["web"], gateway="172.17.0.1",
+        address="172.17.0.2", names=["web"], gateways=["172.17.0.1"],
     )  # fmt: skip
     assert text.startswith("127.0.0.1\tlocalhost\n")
     assert "10.0.0.9\tdb\n" in text
     assert "172.17.0.1\tgw\n" in text
     assert "fd00::1\tsix\n" in text
     assert text.endswith("172.17.0.2\tweb\n")
+
+
+def test_addresses_of_the_host():
+    given = {"address": "", "names": []}
+    both = hosts_file(["gw:host-gateway"], gateways=["10.0.0.1", "fd00::1"], **given)
+    assert both.endswith("10.0.0.1\tgw\nfd00::1\tgw\n")
+    with pytest.raises(InvalidParameter, match="unable to derive the IP value for host-gateway"):
+        hosts_file(["gw:host-gateway"], gateways=[], **given)
 
 
 def resolv(host: str, **options: object) -> str:

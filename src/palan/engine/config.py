@@ -448,7 +448,6 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
             "addresses that host-gateway stands for (default: those of the default bridge)",
             flag="host-gateway-ip",
             metavar="IP",
-            refused="host-gateway always stands for the address of the default bridge",
         ),
     ] = ()
     default_address_pools: Annotated[

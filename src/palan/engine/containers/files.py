@@ -8,6 +8,8 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from palan.api.errors import InvalidParameter
+
 
 __all__ = ["hosts_file", "resolv_conf", "write_files"]
 
@@ -24,7 +26,7 @@ PUBLIC_RESOLVERS = ("8.8.8.8", "8.8.4.4")
 
 
 def hosts_file(
-    extra_hosts: Iterable[str], *, address: str, names: Sequence[str], gateway: str
+    extra_hosts: Iterable[str], *, address: str, names: Sequence[str], gateways: Sequence[str]
 ) -> str:
     """The text of ``/etc/hosts``.
 
@@ -32,7 +34,10 @@ def hosts_file(
         extra_hosts: ``name:address``, the address perhaps ``host-gateway``.
         address: the container's own address, empty for none.
         names: the names for it.
-        gateway: what ``host-gateway`` means.
+        gateways: what ``host-gateway`` means.
+
+    Raises:
+        InvalidParameter: that is asked for where it means nothing.
     """
     lines = [_LOCALHOST]
     for entry in extra_hosts:
@@ -40,7 +45,10 @@ def hosts_file(
         separator = "=" if "=" in entry else ":"
         name, _, target = entry.partition(separator)
         target = target.strip("[]")
-        lines.append(f"{gateway if target == 'host-gateway' else target}\t{name}\n")
+        targets = gateways if target == "host-gateway" else [target]
+        if not targets:
+            raise InvalidParameter("unable to derive the IP value for host-gateway")
+        lines += (f"{each}\t{name}\n" for each in targets)
     if address:
         lines.append(f"{address}\t{' '.join(names)}\n")
     return "".join(lines)

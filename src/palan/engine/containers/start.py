@@ -6,6 +6,7 @@ nobody was told about is taken away when the engine starts (``recover``).
 
 import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from palan.engine.containers.record import ProcessRecord, SandboxRecord
 from palan.engine.containers.remove import remove_stopped
 from palan.engine.containers.spec import container_spec, hostname
 from palan.engine.containers.takedown import forget_exit, take_down
+from palan.engine.containers.validate_log import log_limit
 from palan.engine.networks.sandbox import plug
 from palan.engine.runtimes import StartFailure
 from palan.host.conmon import ContainerPlan
@@ -138,7 +140,7 @@ def _prepare(
             host_config.extra_hosts or (),
             address=sandbox.address if sandbox else "",
             names=names,
-            gateway=sandbox.gateway if sandbox else "",
+            gateways=_host_gateways(engine),
         )
         if not own and not host_config.extra_hosts:
             hosts = _text_of("/etc/hosts") or hosts
@@ -158,6 +160,12 @@ def _prepare(
     (bundle / "config.json").write_bytes(msgspec.json.encode(spec))
 
 
+def _host_gateways(engine: "Engine") -> Sequence[str]:
+    """How containers reach the host, whichever network they are on."""
+    bridge = engine.networks.pool
+    return engine.config.host_gateway_ips or ([] if bridge is None else [str(bridge.gateway.ip)])
+
+
 def _text_of(path: str) -> str:
     """A file of the host; empty where there is none."""
     try:
@@ -174,6 +182,7 @@ def _plan(engine: "Engine", container: Container, bundle: Path) -> ContainerPlan
         bundle=bundle,
         exits=engine.paths.exits,
         log=engine.paths.log(container.id) if logs else None,
+        log_max=log_limit(container.record.host_config.log_config),
         tty=config.tty,
         stdin=config.open_stdin,
         keep_stdin=config.open_stdin and not container.streams.closes_stdin,
