@@ -31,6 +31,9 @@ _FRAME_MAX: Final = 32 * 1024
 
 _HEADER: Final = struct.Struct(">BxxxL")
 _GAP: Final = _HEADER.size - 1
+_ROOM: Final = _FRAME_MAX + _HEADER.size - _PACKET_USUAL
+"""How long a frame may be to take another packet."""
+
 _STREAMS: Final = {2: STDOUT, 3: STDERR}
 
 
@@ -69,50 +72,57 @@ class PacketBatch:
         if not self._buffer:
             self._buffer = memoryview(bytearray(1 + _BATCH + _GAP + _PACKET_MAX))
         try:
-            while self._size < _BATCH:
-                if not (self._receive_framed if self._framed else self._receive_raw)(connection):
-                    return False
+            return (
+                self._receive_framed(connection) if self._framed else self._receive_raw(connection)
+            )
         except BlockingIOError:
             return True
         except ConnectionResetError:  # conmon could not even start the process
             return False
-        return True
 
     def _receive_raw(self, connection: socket.socket) -> bool:
-        buffer, at = self._buffer, self._size - 1
-        kept = buffer[at]
-        count = connection.recv_into(buffer[at:])
-        if count > 1 and buffer[at] in self._wanted:
-            self._size += count - 1
-        buffer[at] = kept
-        return count > 0
+        buffer = self._buffer
+        while self._size < _BATCH:
+            at = self._size - 1
+            kept = buffer[at]
+            count = connection.recv_into(buffer[at:])
+            if count > 1 and buffer[at] in self._wanted:
+                self._size += count - 1
+            buffer[at] = kept
+            if not count:
+                return False
+        return True
 
     def _receive_framed(self, connection: socket.socket) -> bool:
-        buffer, size, frame = self._buffer, self._size, self._frame
-        joins = frame and size - frame - _HEADER.size + _PACKET_USUAL <= _FRAME_MAX
-        at = size - 1 if joins else size + _GAP
-        kept = buffer[at]
-        count = connection.recv_into(buffer[at:])
-        stream = self._wanted.get(buffer[at])
-        buffer[at] = kept
-        length = count - 1
-        if stream is None or length < 1:
-            return count > 0
-        if joins and stream != self._stream:
-            # Behind a header after all.
-            buffer[size + _HEADER.size : size + _HEADER.size + length] = bytes(
-                buffer[size : size + length]
-            )
-            joins = False
-        if joins:
-            self._size = size + length
-        else:
-            self._frame, self._stream = size, stream
-            self._size = size + _HEADER.size + length
-        _HEADER.pack_into(
-            buffer, self._frame, self._stream, self._size - self._frame - _HEADER.size
-        )
-        return True
+        # All in one place, as this is what the speed of output hangs on.
+        buffer, wanted, receive = self._buffer, self._wanted, connection.recv_into
+        size, frame, current = self._size, self._frame, self._stream
+        try:
+            while size < _BATCH:
+                joins = frame and size - frame <= _ROOM
+                at = size - 1 if joins else size + _GAP
+                kept = buffer[at]
+                count = receive(buffer[at:])
+                stream = wanted.get(buffer[at])
+                buffer[at] = kept
+                if stream is None or count < 2:
+                    if not count:
+                        return False
+                elif joins and stream == current:
+                    size += count - 1
+                else:
+                    if joins:  # behind a header after all
+                        start, payload = size + _HEADER.size, bytes(buffer[size : size + count - 1])
+                        buffer[start : start + count - 1] = payload
+                    if frame:
+                        _HEADER.pack_into(buffer, frame, current, size - frame - _HEADER.size)
+                    frame, current = size, stream
+                    size += _HEADER.size + count - 1
+            return True
+        finally:
+            if frame:
+                _HEADER.pack_into(buffer, frame, current, size - frame - _HEADER.size)
+            self._size, self._frame, self._stream = size, frame, current
 
     def take(self) -> bytes:
         """What was received, as one piece; empty if nothing was."""
