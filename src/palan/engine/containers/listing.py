@@ -29,6 +29,7 @@ FILTERS = (
     "name", "network", "publish", "since", "status", "volume",
 )  # fmt: skip
 STATES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
+_PORT_DIGITS = 9
 HEALTH = ("none", "starting", "healthy", "unhealthy")
 
 Test = Callable[[Container], bool]
@@ -144,7 +145,7 @@ def _ports(name: str, text: str) -> Iterable[tuple[int, str]]:
     ports, _, protocol = text.partition("/")
     start, _, end = ports.partition("-")
     for part, which in ((start, "start"), (end or start, "end")):
-        if not (part.isascii() and part.isdigit()):
+        if not (part.isascii() and part.isdigit() and len(part) <= _PORT_DIGITS):
             raise InternalError(
                 f"error while looking up for {name} {text}:"
                 f" invalid {which} port '{part}': invalid syntax"

@@ -24,6 +24,9 @@ __all__ = [
     "published_ports",
 ]
 
+_MAX_DIGITS: Final = 9
+"""Of what may still be read as a number; Python refuses thousands of them."""
+
 PROTOCOLS: Final = ("tcp", "udp", "sctp")
 
 
@@ -171,7 +174,6 @@ def _number(text: str) -> int:
         raise ValueError("value is empty")
     if not (text.isascii() and text.isdecimal()):
         raise ValueError("invalid syntax")
-    number = int(text)
-    if number > 65535:
+    if len(text) > _MAX_DIGITS or (number := int(text)) > 65535:
         raise ValueError("value out of range")
     return number

@@ -13,7 +13,9 @@ _NAMES = {
     for name, number in signal.Signals.__members__.items()  # with their other names
     if name not in ("SIGRTMIN", "SIGRTMAX")
 }
-_REALTIME = re.compile(r"RTM(IN|AX)(?:([+-])(\d+))?")
+_REALTIME = re.compile(r"RTM(IN|AX)(?:([+-])([0-9]{1,9}))?")
+_DIGITS = 9
+"""More than a signal has; Python refuses to read thousands of them."""
 
 
 def parse_signal(text: str) -> int:
@@ -23,10 +25,10 @@ def parse_signal(text: str) -> int:
         InvalidParameter: there is no such signal; in dockerd's words.
     """
     if text.isascii() and text.isdigit():
-        number = int(text)
+        number = int(text[:_DIGITS])
         if number == 0:
             raise InvalidParameter(f"invalid signal: {text}")
-        if number > signal.SIGRTMAX:
+        if len(text) > _DIGITS or number > signal.SIGRTMAX:
             raise InvalidParameter(f"the linux daemon does not support signal {text}")
         return number
     name = text.upper().removeprefix("SIG")

@@ -15,6 +15,8 @@ from palan.api.errors import InvalidParameter
 __all__ = ["ResolvedUser", "resolve_groups", "resolve_user"]
 
 _MAX_ID: Final = (1 << 31) - 1
+_MAX_DIGITS: Final = 18
+"""Of any number that makes sense here; Python refuses to read thousands of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +113,14 @@ def _number(text: str) -> int | None:
     digits = text[1:] if text[:1] in ("+", "-") else text
     if not (digits.isascii() and digits.isdecimal()):
         return None
-    number = int(text)
-    if not 0 <= number <= _MAX_ID:
+    if len(digits) > _MAX_DIGITS or not 0 <= (number := int(text)) <= _MAX_ID:
         raise InvalidParameter(f"uids and gids must be in range 0-{_MAX_ID}")
     return number
 
 
 def _id(text: str) -> int:
     # Odd numbers in these files count as 0, as everywhere else that reads them.
-    return int(text) if text.isascii() and text.isdecimal() else 0
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS else 0
 
 
 def _rows(text: str) -> Iterator[list[str]]:

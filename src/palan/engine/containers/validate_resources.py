@@ -19,7 +19,7 @@ __all__ = ["MINIMUM_MEMORY", "parse_cpuset", "validate_resources"]
 MINIMUM_MEMORY: Final = 6 * 1024 * 1024
 
 _CPUSET_MAX: Final = 8192
-_CPUSET_PART: Final = re.compile(r"\+?(\d+)(?:-\+?(\d+))?", re.ASCII)
+_CPUSET_PART: Final = re.compile(r"\+?(\d{1,9})(?:-\+?(\d{1,9}))?", re.ASCII)
 _BLOCK_IO: Final = (
     # field, what cgroups must be able to do, what is not supported, what becomes of it
     ("blkio_weight_device", "blkio_weight_device", "Block I/O weight_device", "Weight-device"),

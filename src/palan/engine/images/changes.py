@@ -21,7 +21,7 @@ from palan.engine.images.words import expand, split
 __all__ = ["apply_changes"]
 
 _DEFAULT_SHELL: Final = ["/bin/sh", "-c"]
-_DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_DURATION: Final = re.compile(r"(\d{1,18}(?:\.\d{0,18})?|\.\d{1,18})(ns|us|µs|μs|ms|s|m|h)")
 _UNITS: Final = {
     "ns": 1,
     "us": 10**3,
@@ -242,7 +242,7 @@ def _healthcheck(state: _State, rest: str) -> None:
         name, _, value = option[2:].partition("=")
         given = True
         if name == "retries":
-            if not value.isdigit() or int(value) < 1:
+            if not re.fullmatch("[0-9]{1,9}", value) or int(value) < 1:
                 raise InvalidParameter(f'--retries must be at least 1 (not "{value}")')
             check.retries = int(value)
         elif name in ("interval", "timeout", "start-period", "start-interval"):

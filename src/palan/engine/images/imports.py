@@ -167,7 +167,10 @@ class _Receiver:
 def _url(text: str) -> str:
     """The URL of an archive; without a scheme it is http."""
     url = text if "://" in text else f"http://{text}"
-    parts = urllib.parse.urlsplit(url)
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError as error:
+        raise InvalidParameter(f'cannot import from "{text}": {error}') from None
     if parts.scheme not in ("http", "https"):
         raise InvalidParameter(
             f'cannot import from "{text}": only http and https URLs, or - for the body'

@@ -30,6 +30,9 @@ _ARCHITECTURES: Final = {
     "armv6l": ("arm", "v6"),
     "armel": ("arm", "v6"),
 }
+_ARM: Final = {f"v{number}": number for number in range(5, 10)}
+"""Variants of 32-bit ARM; each runs what is for those before it."""
+
 _KNOWN: Final = frozenset(
     ("386", "amd64", "arm", "arm64", "loong64", "mips64le", "ppc64le", "riscv64", "s390x")
 )
@@ -67,8 +70,8 @@ class Platform:
         if self.variant == wanted.variant:
             return 0
         if self.architecture == "arm":
-            ours, theirs = self.variant or "v7", wanted.variant or "v7"
-            return int(theirs[1:]) - int(ours[1:]) if ours <= theirs else None
+            ours, theirs = _ARM.get(self.variant or "v7"), _ARM.get(wanted.variant or "v7")
+            return None if ours is None or theirs is None or ours > theirs else theirs - ours
         # A plain image runs on any variant; one for a variant needs that variant.
         return 1 if not self.variant else None
 

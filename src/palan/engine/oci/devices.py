@@ -23,7 +23,7 @@ __all__ = [
 
 ACCESS: Final = "rwm"
 
-_RULE: Final = re.compile(r"([acb]) (\d+|\*):(\d+|\*) ([rwm]{1,3})", re.ASCII)
+_RULE: Final = re.compile(r"([acb]) (\d{1,10}|\*):(\d{1,10}|\*) ([rwm]{1,3})", re.ASCII)
 _PRIVATE_DEV: Final = ("/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/fd", "/dev/console")  # noqa: S108 - not temporary files
 """What a privileged container has of its own, whatever the host has there."""
 
