@@ -8,7 +8,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
 
 import structlog
 
@@ -25,6 +26,9 @@ from palan.server.app import Server
 
 
 __all__ = ["run_daemon"]
+
+
+_THREADS: Final = 64
 
 
 def run_daemon(config: EngineConfig, flags: ServeFlags, warnings: Iterable[str]) -> int:
@@ -59,6 +63,8 @@ class _Daemon:
         """Start, serve, stop."""
         began = time.monotonic()
         loop = asyncio.get_running_loop()
+        # What the engine does in threads mostly waits for the kernel; the default is a few.
+        loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="work"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, number)
         # Until it runs, there is nothing that could take on a changed configuration.

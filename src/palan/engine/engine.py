@@ -5,8 +5,11 @@ accounts for is taken away.  Stopping leaves everything that runs alone.
 """
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import structlog
 
@@ -35,6 +38,9 @@ from palan.store.database import Database
 
 __all__ = ["Engine"]
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 class Engine:
     """One engine.  Its rooms are attributes named like the groups of the API.
@@ -55,6 +61,7 @@ class Engine:
         self.id = engine_id(self.db)
         self.stopping = asyncio.Event()
         """Set when the engine lets go: what waits for some time to pass need not wait on."""
+        self._slow = ThreadPoolExecutor(2, thread_name_prefix="slow")
         self._background: set[asyncio.Task[Any]] = set()
         self._endless: set[asyncio.Task[Any]] = set()
 
@@ -85,6 +92,14 @@ class Engine:
         unmount_below(self.paths.tmp.resolve())
         if leftovers := list(self.paths.tmp.iterdir()):
             self.spawn(asyncio.to_thread(_remove_all, leftovers))
+
+    async def slowly(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run something that may take seconds, such as measuring or deleting a tree.
+
+        It has threads of its own, few of them: such work must not keep starts waiting.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._slow, partial(function, *args, **kwargs))
 
     def spawn(self, work: Any, *, endless: bool = False) -> asyncio.Task[Any]:
         """Run something that nobody waits for; what it raises is logged.
@@ -123,6 +138,7 @@ class Engine:
             task.cancel()
         self.networks.ports.close()
         self.runtimes.close()
+        self._slow.shutdown(wait=False, cancel_futures=True)
         self.db.close()
         if not any(c.running for c in self.containers.registry):
             await asyncio.to_thread(unmount, self.paths.exec_root, lazy=True)

@@ -1,6 +1,5 @@
 """``GET /containers/{id}/json``."""
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from palan.api.containers import (
@@ -69,7 +68,7 @@ async def inspect(
 async def sizes(engine: "Engine", container: Container) -> tuple[int, int]:
     """Bytes the container has written, and those with its image's added."""
     upper = engine.paths.container(container.id) / "diff"
-    written = await asyncio.to_thread(directory_size, upper)
+    written = await engine.slowly(directory_size, upper)
     return written, written + engine.images.size(container.record.image)
 
 

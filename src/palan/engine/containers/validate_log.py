@@ -6,34 +6,28 @@ dockerd looks at values when the container starts; finding them at create is kin
 import re
 from typing import Final
 
+from palan.api.booleans import BOOLEANS
 from palan.api.containers import LogConfig
 from palan.api.errors import InvalidParameter
 from palan.engine.containers.validate_facts import CreateFacts
+from palan.engine.sizes import parse_size
 
 
-__all__ = ["parse_size", "validate_log"]
+__all__ = ["log_limit", "validate_log"]
 
 _BUILT_IN: Final = ("mode", "max-buffer-size")
-_TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
-_FALSE: Final = ("0", "f", "F", "FALSE", "false", "False")
-_SIZE: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?([kmgtp]?)(i?b)?", re.ASCII | re.IGNORECASE)
+_MAX_DIGITS: Final = 18
+"""Of any number that makes sense here; Python refuses to read thousands of them."""
 
 
-def parse_size(text: str, base: int = 1024) -> int:
-    """Bytes of a size such as ``10m``, ``1.5G`` or ``512 kb``.
-
-    Args:
-        text: the size.
-        base: what a k is: 1024, or 1000 for log files.
-
-    Raises:
-        ValueError: it is none; in dockerd's words.
-    """
-    match = _SIZE.fullmatch(text)
-    if not match or ((match[3] or "").lower() == "ib" and not match[2]):
-        raise ValueError(f"invalid size: '{text}'")
-    power = " kmgtp".index(match[2].lower() or " ")
-    return int(float(match[1]) * base**power)
+def log_limit(config: LogConfig) -> int:
+    """How large a container's log may become, in bytes; 0 is without limit."""
+    options = config.config or {}
+    size = options.get("max-size", "")
+    if size in ("", "-1"):
+        return 0
+    files = int((options.get("max-file") or "1")[:_MAX_DIGITS])
+    return min(parse_size(size, 1000) * files, 2**62)
 
 
 def validate_log(config: LogConfig, facts: CreateFacts) -> None:
@@ -75,13 +69,13 @@ def _check_files(driver: str, options: dict[str, str]) -> None:
     text = options.get("max-file", "1" if driver == "json-file" else "5")
     if not re.fullmatch(r"[+-]?\d+", text, re.ASCII):
         raise InvalidParameter(f'strconv.Atoi: parsing "{text}": invalid syntax')
-    files = int(text)
+    files = int(text[:18])  # Python refuses thousands of digits
     if files < 1:
         raise InvalidParameter("max-file cannot be less than 1")
     compress = options.get("compress", "")
-    if compress and compress not in _TRUE + _FALSE:
+    if compress and compress not in BOOLEANS:
         raise InvalidParameter(f'strconv.ParseBool: parsing "{compress}": invalid syntax')
-    if compress in _TRUE and driver == "json-file" and (files == 1 or unlimited):
+    if BOOLEANS.get(compress) and driver == "json-file" and (files == 1 or unlimited):
         raise InvalidParameter(
             "compress cannot be true when max-file is less than 2 or max-size is not set"
         )

@@ -74,9 +74,11 @@ class Volumes:
     def load(self) -> None:
         """Read the rows; remove directories without one, which a crash left behind."""
         self._volumes = dict(_TABLE.load(self._engine.db))
-        for directory in self._engine.paths.volumes.iterdir():
+        for directory in list(self._engine.paths.volumes.iterdir()):
             if directory.name not in self._volumes:
-                remove_tree(directory)
+                # Behind everybody's back: it may be large.
+                trash = directory.rename(self._engine.paths.tmp / f"swept-{directory.name}")
+                self._engine.spawn(asyncio.to_thread(remove_tree, trash))
 
     # ---- for containers ----------------------------------------------------------
 
@@ -161,7 +163,7 @@ class Volumes:
         for record in list(self._volumes.values()):
             volume = self._describe(record)
             volume.usage_data = VolumeUsageData(
-                size=await asyncio.to_thread(directory_size, self.path(record.name)),
+                size=await self._engine.slowly(directory_size, self.path(record.name)),
                 ref_count=len(self._users.get(record.name, ())),
             )
             volumes.append(volume)
@@ -249,7 +251,7 @@ class Volumes:
             if self._users.get(record.name) or not filters.labels(record.labels):
                 continue
             if everything or record.anonymous:
-                size = await asyncio.to_thread(directory_size, self.path(record.name))
+                size = await self._engine.slowly(directory_size, self.path(record.name))
                 if await self._delete(record):
                     reclaimed += size
                     deleted.append(record.name)
@@ -269,7 +271,7 @@ class Volumes:
             self._users.pop(record.name, None)
             with contextlib.suppress(FileNotFoundError):  # somebody else removed it
                 directory.rename(trash)
-        await asyncio.to_thread(remove_tree, trash)
+        await self._engine.slowly(remove_tree, trash)
         self._engine.events.publish("volume", "destroy", record.name, {"driver": "local"})
         return True
 
