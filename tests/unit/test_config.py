@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from palan.engine.config import AddressPool, EngineConfig, Runtime, Ulimit
 from palan.engine.config_check import ConfigError, check
-from palan.engine.config_load import directives, load_config, parse_size, reloaded
+from palan.engine.config_load import directives, load_config, reloaded
 from palan.engine.hosts import Host, parse_host
 from palan.engine.paths import SOCKET_PATH_MAX, Paths
+from palan.engine.sizes import parse_size
 
 
 def load(tmp_path, document, flags=None):

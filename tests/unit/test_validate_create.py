@@ -27,11 +27,11 @@ from palan.api.errors import InvalidParameter
 from palan.engine.containers.adapt import Defaults, adapt_host_config, default_hostname
 from palan.engine.containers.validate import validate_create, validate_update
 from palan.engine.containers.validate_facts import ALL_FEATURES, CreateFacts
-from palan.engine.containers.validate_log import parse_size
 from palan.engine.containers.validate_network import parse_link
 from palan.engine.containers.validate_resources import parse_cpuset
 from palan.engine.oci.capabilities import KNOWN
 from palan.engine.oci.host import Host, ProcessLimits
+from palan.engine.sizes import parse_size
 from palan.host.cgroups import CgroupFeatures
 
 
@@ -247,8 +247,10 @@ def test_limits(fields, message):
         ),
         (
             {"annotations": {"run.oci.seccomp_bpf_data": "AAAA"}},
-            "invalid Annotations: run.oci.seccomp_bpf_data is set by the engine; use the security"
-            " option seccomp for a filter of your own",
+            (
+                "invalid Annotations: run.oci.seccomp_bpf_data is set by the engine; use the"
+                " security option seccomp for a filter of your own"
+            ),
         ),
         (
             {"port_bindings": {"80/tcp": [PortBinding(host_port="bogus")]}},

@@ -15,6 +15,7 @@ import msgspec
 
 from palan.api._base import Unset
 from palan.api._json_decode import decoder, parse_json
+from palan.api.booleans import BOOLEANS
 from palan.api.errors import InvalidParameter
 from palan.api.filters import Filters
 
@@ -25,11 +26,6 @@ Reader = Callable[[list[str]], Any]
 """Makes a value of all that was given for one parameter, of which there is at least one."""
 
 _FALSE: Final = {"", "0", "no", "false", "none"}
-
-_STRICT: Final[Mapping[str, bool]] = {
-    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
-    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
-}
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 _INT64: Final = range(-(2**63), 2**63)
@@ -133,9 +129,9 @@ def _strict_boolean_reader(name: str) -> Reader:
     def read(given: list[str]) -> bool:
         if not given[0]:
             return False
-        if given[0] not in _STRICT:
+        if given[0] not in BOOLEANS:
             raise InvalidParameter(f"invalid value for {name}: {given[0]}")
-        return _STRICT[given[0]]
+        return BOOLEANS[given[0]]
 
     return read
 

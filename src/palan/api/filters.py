@@ -8,13 +8,11 @@ from typing import Any
 
 import msgspec
 
+from palan.api.booleans import BOOLEANS
 from palan.api.errors import InvalidParameter
 
 
 __all__ = ["Filters"]
-
-_TRUE = {"1", "t", "T", "TRUE", "true", "True"}
-_FALSE = {"0", "f", "F", "FALSE", "false", "False"}
 
 
 class Filters:
@@ -90,10 +88,10 @@ class Filters:
         if name not in self._values:
             return default
         given = set(self._values[name])
-        if given and given <= _TRUE:
-            return True
-        if given and given <= _FALSE:
-            return False
+        meant = [BOOLEANS.get(value) for value in given]
+        for truth in (True, False):
+            if meant and all(each is truth for each in meant):
+                return truth
         values = " ".join(sorted(given))
         raise InvalidParameter(f"invalid filter '{name}=[{values}]'")
 

@@ -5,7 +5,6 @@ in both; a key that is no directive is an error.
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from palan.api.booleans import BOOLEANS
 from palan.engine.config import (
     DEFAULT_CONFIG_FILE,
     AddressPool,
@@ -24,12 +24,10 @@ from palan.engine.config import (
     Ulimit,
 )
 from palan.engine.config_check import ConfigError, check
+from palan.engine.sizes import parse_size
 
 
 __all__ = ["ConfigError", "Directive", "Loaded", "directives", "load_config", "reloaded"]
-
-_TRUE: Final = {"1", "t", "T", "TRUE", "true", "True"}
-_FALSE: Final = {"0", "f", "F", "FALSE", "false", "False"}
 _PROXIES: Final = ("http-proxy", "https-proxy", "no-proxy")
 
 
@@ -216,11 +214,9 @@ def _from_flag(directive: Directive, values: Sequence[str]) -> Any:
 
 
 def _boolean(text: str) -> bool:
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise ValueError("it must be true or false")
+    if text not in BOOLEANS:
+        raise ValueError("it must be true or false")
+    return BOOLEANS[text]
 
 
 def _mapping(kind: Any, values: Sequence[str]) -> dict[str, Any]:
@@ -265,7 +261,7 @@ def _convert(directive: Directive, value: Any) -> Any:
         return directive.default
     if directive.key == "default-shm-size" and isinstance(value, str):
         try:
-            value = parse_size(value)
+            value = parse_size(value.strip())
         except ValueError as error:
             raise ConfigError(f"default-shm-size: {error}") from None
     if directive.key == "default-ulimits" and isinstance(value, dict):
@@ -283,22 +279,6 @@ def _convert(directive: Directive, value: Any) -> Any:
 
 def _plain(message: str) -> str:
     return message.replace("`", "")[:1].lower() + message.replace("`", "")[1:]
-
-
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?", re.IGNORECASE)
-
-
-def parse_size(text: str) -> int:
-    """Read ``64M``, ``64mb``, ``1.5g`` or a number of bytes; units are powers of 1024.
-
-    Raises:
-        ValueError: with dockerd's words, ``invalid size``.
-    """
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"invalid size: '{text}'")
-    number, unit = match.groups()
-    return int(float(number) * 1024 ** " kmgtp".index(unit.lower() or " "))
 
 
 def _go(value: Any) -> str:

@@ -2,17 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Final
 
+from palan.api.booleans import BOOLEANS
 from palan.api.errors import InvalidParameter
 
 
 __all__ = ["SecurityOptions", "parse_security_options"]
-
-_BOOLEANS: Final = {
-    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
-    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +61,10 @@ def parse_security_options(
 
 def _with(found: SecurityOptions, option: str, name: str, value: str) -> SecurityOptions:
     match name:
-        case "no-new-privileges" if value in _BOOLEANS:
-            return replace(found, no_new_privileges=_BOOLEANS[value])
-        case "writable-cgroups" if value in _BOOLEANS:
-            return replace(found, writable_cgroups=_BOOLEANS[value])
+        case "no-new-privileges" if value in BOOLEANS:
+            return replace(found, no_new_privileges=BOOLEANS[value])
+        case "writable-cgroups" if value in BOOLEANS:
+            return replace(found, writable_cgroups=BOOLEANS[value])
         case "seccomp":
             return replace(found, seccomp=value)
         case "apparmor":
