@@ -1,6 +1,5 @@
 """Twenty clients at once, each with the docker CLI or docker-py, and nothing left over."""
 
-import os
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -140,4 +139,4 @@ def test_removed_while_it_is_used(docker: Docker):
             follower.wait(10)
     assert Path("/proc", str(engine.process.pid)).exists()
     assert_quiet_log(engine)
-    assert not [p for p in os.listdir(engine.exec_root / "netns") if p]
+    assert not list((engine.exec_root / "netns").iterdir())

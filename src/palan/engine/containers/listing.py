@@ -29,7 +29,7 @@ FILTERS = (
     "name", "network", "publish", "since", "status", "volume",
 )  # fmt: skip
 STATES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
-_PORT_DIGITS = 9
+_PORT_DIGITS = 18
 HEALTH = ("none", "starting", "healthy", "unhealthy")
 
 Test = Callable[[Container], bool]
