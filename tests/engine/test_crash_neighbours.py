@@ -10,22 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.support.crash import assert_quiet_log, eventually, killed, processes_of
+from tests.support.crash import assert_quiet_log, eventually, killed, processes_of, running
 from tests.support.engine import Footprint, TestEngine
 
 
 pytestmark = pytest.mark.root
-
-
-@contextlib.contextmanager
-def running(*flags):
-    engine = TestEngine(*flags)
-    engine.start()
-    try:
-        engine.load_image()
-        yield engine
-    finally:
-        engine.close()
 
 
 def free_port():
@@ -95,6 +84,8 @@ def test_two_engines_do_not_touch_each_other():
 
 def test_a_running_engine_keeps_a_second_one_from_its_roots():
     with running() as engine:
+        assert engine.process is not None
+        holder = engine.process.pid
         container = engine.run("sleep", "1000")
         pid = engine.inspect(container)["State"]["Pid"]
         elsewhere = engine.base / "elsewhere"
@@ -109,7 +100,7 @@ def test_a_running_engine_keeps_a_second_one_from_its_roots():
             )  # fmt: skip
             assert second.returncode == 1
             assert f"{what} " in second.stderr
-            assert f"is in use by process {engine.process.pid}" in second.stderr
+            assert f"is in use by process {holder}" in second.stderr
         assert engine.inspect(container)["State"]["Pid"] == pid
 
 

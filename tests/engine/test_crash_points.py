@@ -10,8 +10,7 @@ import statistics
 
 import pytest
 from tests.support.chaos import LONG, SHORT, Chaos, acknowledged
-from tests.support.crash import eventually
-from tests.support.engine import TestEngine
+from tests.support.crash import eventually, running
 
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
@@ -22,12 +21,9 @@ QUICK, SLOW = 2.0, 8.0
 
 @pytest.fixture(scope="module")
 def whole():
-    engine = TestEngine()
-    engine.start()
-    engine.load_image()
-    chaos = Chaos(engine)
-    yield chaos
-    engine.close()
+    with running() as engine:
+        chaos = Chaos(engine)
+        yield chaos
     assert statistics.median(chaos.starts) < QUICK
     assert max(chaos.starts) < SLOW
 

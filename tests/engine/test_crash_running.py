@@ -18,9 +18,10 @@ from tests.support.crash import (
     exec_output,
     killed,
     logs,
+    processes_of,
     reboot,
+    running,
 )
-from tests.support.engine import TestEngine
 from tests.support.http import text_of
 
 from palan.host import processes
@@ -34,11 +35,8 @@ COUNT = "i=0; while :; do echo $i; i=$((i+1)); sleep 0.02; done"
 
 @pytest.fixture(scope="module")
 def crashing_engine():
-    engine = TestEngine()
-    engine.start()
-    engine.load_image()
-    yield engine
-    engine.close()
+    with running() as engine:
+        yield engine
 
 
 @pytest.fixture
@@ -239,7 +237,9 @@ def test_sigterm_is_quick_and_leaves_containers_alone(engine):
 def test_a_container_whose_conmon_was_killed_is_put_down(engine):
     for dead in (False, True):
         container = engine.run("sleep", "1000")
-        (monitor,) = (m for m in find_monitors(engine.exec_root) if m.container == container)
+        (monitor,) = (
+            m for m in find_monitors(engine.config.paths.bundles) if m.container == container
+        )
         pid = state(engine, container)["Pid"]
         if dead:
             engine.kill()
@@ -252,6 +252,39 @@ def test_a_container_whose_conmon_was_killed_is_put_down(engine):
         assert not processes.is_alive(pid)
         assert engine.api.post(f"/containers/{container}/start").status == 204
         assert state(engine, container)["Running"]
+
+
+def test_a_process_that_calls_itself_conmon_is_not_believed(engine):
+    """Neither kills nor removes anything: whatever it says is its exec's or its container's."""
+    victim = engine.base / "victim"
+    victim.mkdir()
+    (victim / "precious").write_text("kept")
+    up = "../" * len(engine.config.paths.bundles.parts)
+    container = engine.run("sleep", "1000")
+    directory = f"{engine.config.paths.bundles}/{up}{victim.relative_to('/')}"
+    recipe = (
+        "cp /bin/busybox /tmp/conmon; exec -a sh /tmp/conmon -c 'echo on; sleep 1000; :'"
+        f" --bundle={directory} --cid={container} --cuuid=evil"
+    )
+    created = engine.api.post(
+        f"/containers/{container}/exec", {"Cmd": ["sh", "-c", recipe], "AttachStdout": True}
+    )
+    _, sock = engine.api.hijack(f"/exec/{created.json['Id']}/start", {"Detach": False})
+    assert sock.recv(100)
+    sock.close()
+    before = processes_of(engine)
+    with killed(engine):
+        pass
+    time.sleep(0.3)
+    assert processes_of(engine) == before
+    for pid in before:
+        if processes.status(pid).name == "conmon" and processes.cmdline(pid)[0] == "sh":
+            os.kill(pid, signal.SIGKILL)
+            break
+    else:
+        raise AssertionError("it does not run")
+    time.sleep(0.5)
+    assert (victim / "precious").read_text() == "kept"
 
 
 def test_out_of_memory_meanwhile_is_told(engine):

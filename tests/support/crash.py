@@ -15,6 +15,18 @@ from tests.support.http import read_all, text_of
 from palan.host import conmon, mounts
 
 
+@contextlib.contextmanager
+def running(*flags: str) -> Iterator[TestEngine]:
+    """An engine with the test image, of which nothing is left in the end."""
+    engine = TestEngine(*flags)
+    try:
+        engine.start()
+        engine.load_image()
+        yield engine
+    finally:
+        engine.close()
+
+
 def eventually(condition: Callable[[], object], seconds: float = 10) -> None:
     """Wait until something is so; what the kernel does behind our backs takes a moment."""
     deadline = time.monotonic() + seconds
@@ -79,7 +91,7 @@ def exec_output(engine: TestEngine, container: str, *command: str) -> str:
 
 def processes_of(engine: TestEngine) -> list[int]:
     """Every process of the engine's containers, and their conmons."""
-    monitors = [found.pid for found in conmon.find_monitors(engine.exec_root)]
+    monitors = [found.pid for found in conmon.find_monitors(engine.config.paths.bundles)]
     members = set(monitors)
     for tree in Path("/sys/fs/cgroup").iterdir():
         for procs in tree.glob(engine.config.cgroup_root.lstrip("/") + "/**/cgroup.procs"):
@@ -92,7 +104,7 @@ def reboot(engine: TestEngine) -> None:
     """Do to the machine what a power cut does, as far as the engine can tell."""
     engine.kill()
     # Conmons first, so that none is left to write down how its container ended.
-    for monitor in conmon.find_monitors(engine.exec_root):
+    for monitor in conmon.find_monitors(engine.config.paths.bundles):
         os.kill(monitor.pid, signal.SIGKILL)
     for pid in processes_of(engine):
         with contextlib.suppress(ProcessLookupError):
