@@ -6,12 +6,11 @@ time and can't fail half-way, and its content deleted behind the client's back.
 """
 
 import asyncio
-import signal
 from typing import TYPE_CHECKING
 
 from palan.api.errors import Conflict, NotFound, PalanError
 from palan.engine.containers.container import Container
-from palan.engine.containers.stop import gone, send_signal
+from palan.engine.containers.stop import kill_now
 
 
 if TYPE_CHECKING:
@@ -42,7 +41,8 @@ async def remove(
         if not force:
             _check_ended(container, name)
         elif container.running:
-            await _kill(engine, container)
+            container.record.stopped_by_user = True
+            await kill_now(engine, container)
         async with container.lock:
             if engine.containers.registry.find(container.id) is None:
                 if container.record.host_config.auto_remove:
@@ -63,16 +63,6 @@ def _check_ended(container: Container, name: str) -> None:
             f"{refusal}{container.record.status}:"
             " stop the container before removing or force remove"
         )
-
-
-async def _kill(engine: "Engine", container: Container) -> None:
-    container.record.stopped_by_user = True
-    exited = container.exit
-    send_signal(engine, container, signal.SIGKILL)
-    engine.events.publish(
-        "container", "kill", container.id, {**container.attributes, "signal": "9"}
-    )
-    await gone(engine, container, exited)
 
 
 async def remove_stopped(engine: "Engine", container: Container, *, volumes: bool) -> None:

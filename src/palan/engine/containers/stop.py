@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["gone", "kill", "send_signal", "stop"]
+__all__ = ["kill", "kill_now", "stop"]
 
 STOP_TIMEOUT = 10
 """Seconds between the stop signal and SIGKILL where nothing else is said."""
@@ -30,15 +30,31 @@ STOP_TIMEOUT = 10
 KILL_TIMEOUT = 30
 """Seconds after SIGKILL before the engine admits that the kernel does not let go."""
 
+STREAMS_TIMEOUT = 2
+"""Seconds after SIGKILL that clients have to read what is left of the output."""
 
-def send_signal(engine: "Engine", container: Container, number: int) -> None:
-    """Signal the init process through its pidfd; one that has gone is no error."""
-    if container.monitored is None:
-        return
-    container.monitored.signal(number)
-    if number == signal.SIGKILL and container.paused:
+
+async def kill_now(engine: "Engine", container: Container) -> None:
+    """Kill a container, say so, and wait until it is gone.
+
+    Raises:
+        InternalError: the kernel does not let go of it.
+    """
+    exited = container.exit
+    _send(engine, container, signal.SIGKILL)
+    if container.paused:
         # A frozen process dies only once it is thawed (cgroup v1).
-        _thaw(engine, container)
+        await _thaw(engine, container)
+    await _gone(engine, container, exited)
+
+
+def _send(engine: "Engine", container: Container, number: int) -> None:
+    """Signal the init process through its pidfd; one that has gone is no error."""
+    if container.monitored is not None:
+        container.monitored.signal(number)
+    engine.events.publish(
+        "container", "kill", container.id, {**container.attributes, "signal": str(number)}
+    )
 
 
 async def _wake(engine: "Engine", container: Container) -> None:
@@ -63,16 +79,13 @@ async def kill(engine: "Engine", container: Container, text: str, *, name: str) 
         return
     if not container.running:
         raise Conflict(f"{prefix}container {container.id} is not running")
-    exited = container.exit
     if number in (signal.SIGKILL, parse_signal(container.record.config.stop_signal or "SIGTERM")):
         container.record.stopped_by_user = True
-    send_signal(engine, container, number)
-    engine.events.publish(
-        "container", "kill", container.id, {**container.attributes, "signal": str(number)}
-    )
     if number == signal.SIGKILL:
-        await gone(engine, container, exited)
-    elif container.record.stopped_by_user and container.paused:
+        await kill_now(engine, container)
+        return
+    _send(engine, container, number)
+    if container.record.stopped_by_user and container.paused:
         await _wake(engine, container)
 
 
@@ -106,25 +119,19 @@ async def stop(
         patience = STOP_TIMEOUT if config.stop_timeout is UNSET else config.stop_timeout
     container.record.stopped_by_user = True
     exited = container.exit
-    send_signal(engine, container, number)
-    engine.events.publish(
-        "container", "kill", container.id, {**container.attributes, "signal": str(number)}
-    )
+    _send(engine, container, number)
     if container.paused:
         await _wake(engine, container)
     try:
         async with asyncio.timeout(None if patience < 0 else patience):
             await asyncio.shield(exited)
     except TimeoutError:
-        send_signal(engine, container, signal.SIGKILL)
-        engine.events.publish(
-            "container", "kill", container.id, {**container.attributes, "signal": "9"}
-        )
-        await gone(engine, container, exited)
+        if not exited.done():
+            await kill_now(engine, container)
     engine.events.publish("container", "stop", container.id, container.attributes)
 
 
-async def gone(engine: "Engine", container: Container, exited: asyncio.Future[int]) -> None:
+async def _gone(engine: "Engine", container: Container, exited: asyncio.Future[int]) -> None:
     """Wait for the end of a container that was killed.
 
     Args:
@@ -135,20 +142,34 @@ async def gone(engine: "Engine", container: Container, exited: asyncio.Future[in
     Raises:
         InternalError: the kernel does not let go of it.
     """
-    for _ in range(KILL_TIMEOUT):
+    for second in range(1, KILL_TIMEOUT + 1):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1):
                 await asyncio.shield(exited)
                 return
+        if second >= STREAMS_TIMEOUT:
+            _drop_clients(container)
         # It may have been frozen after it was killed, by a client or by somebody else.
         if await asyncio.to_thread(engine.containers.frozen, container):
-            await asyncio.to_thread(_thaw, engine, container)
+            await _thaw(engine, container)
     raise InternalError(
         f"container {container.id} did not exit within {KILL_TIMEOUT} s of SIGKILL;"
         " its processes may be stuck in the kernel"
     )
 
 
-def _thaw(engine: "Engine", container: Container) -> None:
-    with contextlib.suppress(OSError):  # its cgroup has gone with it
-        engine.containers.thaw(container)
+def _drop_clients(container: Container) -> None:
+    """Hang up on the clients of a container and of its execs.
+
+    One that does not read holds up its conmon, which then does not see the process end;
+    and a container's first process does not go before those of its execs were reaped.
+    """
+    container.streams.drop()
+    for instance in container.execs.values():
+        instance.streams.drop()
+
+
+async def _thaw(engine: "Engine", container: Container) -> None:
+    # Its cgroup may have gone with it, or one above be frozen: then it is tried again.
+    with contextlib.suppress(OSError):
+        await asyncio.to_thread(engine.containers.thaw, container)

@@ -165,6 +165,14 @@ class AttachPoint:
             connection.close()
         self._kept.clear()
 
+    def drop(self) -> None:
+        """Hang up on all clients: conmon is to go on although some of them do not read."""
+        for session in list(self.sessions):
+            session.drop()
+        for connection in self._kept:
+            connection.close()
+        self._kept.clear()
+
     async def settled(self) -> None:
         """Wait until the end was noted, so that who sees the output end may ask for it."""
         with contextlib.suppress(TimeoutError):
@@ -294,6 +302,14 @@ class AttachSession:
         else:
             self._ready.set()  # what it replays may still be on its way
 
+    def drop(self) -> None:
+        """Close the connection, whatever the client has not read yet."""
+        if not self._live:
+            return  # it takes nothing from conmon
+        self._end()
+        if (connection := self._disconnect()) is not None:
+            connection.close()
+
     # ---- Session ----------------------------------------------------------------
 
     async def output(self) -> AsyncIterator[bytes]:
@@ -356,13 +372,17 @@ class AttachSession:
     async def close(self) -> None:
         """Detach; idempotent."""
         self._end()
+        self._point.release(self, self._disconnect())
+
+    # ---- inside -----------------------------------------------------------------
+
+    def _disconnect(self) -> socket.socket | None:
+        """Let go of the connection; returns it."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._stop_listening(connection)
             self._loop.remove_writer(connection)
-        self._point.release(self, connection)
-
-    # ---- inside -----------------------------------------------------------------
+        return connection
 
     async def _replayed(self, replay: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         """What there is to replay; if nothing follows, until the client detaches."""
