@@ -31,12 +31,20 @@ class Room:
         for path in (paths.volumes, paths.tmp):
             path.mkdir(exist_ok=True)
         self.root = root
+        self.sweeping: list[asyncio.Future[None]] = []
         engine: Any = SimpleNamespace(
-            db=Database(root / "db", SCHEMA), paths=paths, events=FakeEvents()
+            db=Database(root / "db", SCHEMA),
+            paths=paths,
+            events=FakeEvents(),
+            slowly=asyncio.to_thread,
+            spawn=self._spawn,
         )
         self.engine = engine
         self.volumes = Volumes(engine)
         self.volumes.load()
+
+    def _spawn(self, work: Any) -> None:
+        self.sweeping.append(asyncio.ensure_future(work))
 
     async def make(self, name: str = "", **fields: Any) -> str:
         body = VolumeCreateRequest(name=name, **fields)
@@ -102,7 +110,9 @@ async def test_without_a_name_it_is_anonymous(room):
 
 @pytest.mark.parametrize("name", ["x", "../x", "a/b", ".hidden", "-x", "a b", "a\n", "é" * 2, "/x"])
 async def test_names_that_are_no_names(room, name):
-    with pytest.raises(InvalidParameter, match="invalid characters for a local volume name|too short"):
+    with pytest.raises(
+        InvalidParameter, match="invalid characters for a local volume name|too short"
+    ):
         await room.make(name)
     assert await room.names() == []
 
@@ -239,6 +249,8 @@ async def test_a_start_keeps_what_has_a_row_and_removes_what_has_none(room):
     assert (later.volumes.path("data") / "file").read_text() == "kept"
     assert not (room.root / "volumes/stray").exists()
     later.engine.db.close()
+    await asyncio.gather(*later.sweeping)
+    assert list(room.root.glob("tmp/*")) == []
 
 
 async def test_a_row_that_could_not_be_written_is_no_obstacle_the_next_time(room, monkeypatch):
