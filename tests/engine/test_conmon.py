@@ -81,9 +81,9 @@ class Bench:
         (directory / "exits").mkdir()
         self.number = 0
 
-    def plan(self, *args, tty=False, log=True, change=None, **options):
+    def plan(self, *args, tty=False, log=True, change=None, name="", **options):
         self.number += 1
-        name = f"c{self.number}"
+        name = name or f"c{self.number}"
         bundle = self.directory / "bundles" / name
         bundle.mkdir(parents=True)
         config = {
@@ -482,11 +482,15 @@ async def test_exec_failures(bench):
 
 
 async def test_adopted_by_the_next_engine(bench, tmp_path):
-    container = await bench.create("sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.05; done")
+    name = "c1" * 32
+    container = await bench.create(
+        "sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.05; done", name=name
+    )
     await bench.start(container)
     await asyncio.sleep(0.1)
-    assert [(f.container, f.pid, f.start_time, f.is_exec) for f in find_monitors(tmp_path)] == [
-        ("c1", container.monitor, container.monitor_start_time, False)
+    found = find_monitors(tmp_path / "bundles")
+    assert [(f.container, f.pid, f.start_time, f.is_exec) for f in found] == [
+        (name, container.monitor, container.monitor_start_time, False)
     ]
     adopted = bench.conmon.adopt(
         pid=container.pid,
@@ -494,7 +498,7 @@ async def test_adopted_by_the_next_engine(bench, tmp_path):
         monitor=container.monitor,
         monitor_start_time=container.monitor_start_time,
         directory=container.directory,
-        exit_file=container.plan.exits / "c1",
+        exit_file=container.plan.exits / name,
     )
     assert adopted.signal(signal.SIGTERM)
     assert (await adopted.wait()).code == 5

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import stat
+import subprocess
 import threading
 from typing import Any
 
@@ -234,3 +236,46 @@ async def test_conmon_arguments(tmp_path, spawner):
 
 def test_find_monitors_finds_none(tmp_path):
     assert find_monitors(tmp_path) == []
+
+
+def test_find_monitors_believes_no_process(tmp_path):
+    """One that calls itself conmon is one only where program, ids and directory agree."""
+    bundles, one, two = tmp_path / "bundles", "1" * 64, "2" * 64
+    programs = [tmp_path / "a" / "conmon", tmp_path / "b" / "conmon"]
+    for program in programs:
+        program.parent.mkdir()
+        shutil.copy("/bin/sh", program)
+    running = []
+
+    def found(directory, cid, cuuid, program=programs[0]):
+        process = subprocess.Popen(
+            [
+                program, "-c", "echo; read line; :",
+                f"--bundle={directory}", f"--cid={cid}", f"--cuuid={cuuid}",
+            ],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        running.append(process)
+        assert process.stdout.readline()
+        return [f for f in find_monitors(bundles, programs[0]) if f.pid == process.pid]
+
+    try:
+        (monitor,) = found(bundles / one, one, one)
+        assert (monitor.directory, monitor.is_exec) == (bundles / one, False)
+        (monitor,) = found(bundles / one / "execs" / two, one, two)
+        assert (monitor.directory, monitor.is_exec) == (bundles / one / "execs" / two, True)
+        assert not found(bundles / one, one, one, programs[1])
+        assert not found(f"{bundles}/../victim", one, "evil")
+        assert not found(f"{bundles}/{one}/../../victim", one, two)
+        assert not found(bundles / one / "execs" / "..", one, "..")
+        assert not found(bundles / one, one, two)
+        assert not found(bundles / "..", "..", "..")
+        # What it runs was replaced by another version meanwhile.
+        programs[0].unlink()
+        shutil.copy("/bin/sh", programs[0])
+        assert [f.pid for f in find_monitors(bundles, programs[0])] == [p.pid for p in running[:2]]
+        programs[0].unlink()
+        assert find_monitors(bundles, programs[0]) == []
+    finally:
+        for process in running:
+            process.communicate(b"\n")

@@ -7,13 +7,15 @@ output is written and its exit code is in a file.
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from palan.host import processes
+from palan.host.oci_runtime import find_programs
 
 
 __all__ = ["LOST", "Exit", "Found", "Monitored", "closing", "find_monitors", "readable"]
@@ -22,6 +24,7 @@ LOST: Final = 255
 """The exit code of a process whose conmon was killed, as dockerd has for "unknown"."""
 
 _ORPHAN_TIMEOUT: Final = 10.0
+_ID: Final = re.compile(r"[0-9a-f]{64}")
 _TICK_NS: Final = 20_000_000
 
 
@@ -101,7 +104,10 @@ class Monitored:
         self._control(f"1 {rows} {columns}\n")
 
     def reopen_log(self) -> None:
-        """Have the log go on in a new file of the same name, see ``engine.streams.rotate``.
+        """Have the log go on in a new file of the same name.
+
+        conmon begins another file and renames it to the log's name, so what was in the log
+        is lost to those who have not kept a link to it.
 
         Raises:
             OSError: conmon has gone.
@@ -175,7 +181,7 @@ class Found(NamedTuple):
         start_time: its, in clock ticks after boot.
         container: the container's id.
         uuid: the exec's id, or the container's again.
-        directory: what it was given as bundle.
+        directory: its bundle, as it follows from these.
     """
 
     pid: int
@@ -190,35 +196,69 @@ class Found(NamedTuple):
         return self.uuid != self.container
 
 
-def find_monitors(below: Path, *, known: Collection[int] = ()) -> list[Found]:
-    """The conmons whose directory is below ``below``.  Blocking (milliseconds).
+def find_monitors(bundles: Path, program: str | Path | None = None) -> list[Found]:
+    """The conmons of an engine.  Blocking (milliseconds).
+
+    What a process says of itself is not to be believed: those of containers are seen here
+    as well and may call themselves what they like.  So a conmon has to run conmon's program
+    in our PID namespace, and its directory must be the one that follows from its ids.
 
     Args:
-        below: the exec root of an engine.
-        known: pids that need not be looked at.
+        bundles: the directory with the bundles of the engine.
+        program: conmon; None for the one that is installed.
     """
+    if program is None:
+        program = find_programs(["conmon"]).get("conmon", "conmon")
+    program = Path(program)
+    try:
+        wanted, ours = program.stat(), Path("/proc/self/ns/pid").stat()
+    except OSError:
+        return []
     found = []
     for entry in os.scandir("/proc"):
-        if not entry.name.isdigit() or int(entry.name) in known:
+        if not entry.name.isdigit():
             continue
         status = processes.status(int(entry.name))
         if status is None or status.name != "conmon":
             continue
-        values = dict(
-            argument[2:].split("=", 1)
-            for argument in processes.cmdline(status.pid)[1:]
-            if argument.startswith("--") and "=" in argument
-        )
-        directory = Path(values.get("bundle", "/"))
-        if directory.is_relative_to(below) and "cid" in values:
-            container = values["cid"]
-            found.append(
-                Found(
-                    status.pid,
-                    status.start_time,
-                    container,
-                    values.get("cuuid", container),
-                    directory,
-                )
-            )
+        try:
+            # A container's processes are in another namespace, or at least not of this file.
+            if not os.path.samestat(Path(f"/proc/{status.pid}/ns/pid").stat(), ours):
+                continue
+            if not _runs(status.pid, program, wanted):
+                continue
+        except OSError:  # it has ended
+            continue
+        monitor = _monitor(status.pid, status.start_time, bundles)
+        if monitor is not None and processes.start_time(status.pid) == status.start_time:
+            found.append(monitor)
     return found
+
+
+def _runs(pid: int, program: Path, wanted: os.stat_result) -> bool:
+    """Whether a process runs a program, or what was there before it was updated."""
+    exe = Path(f"/proc/{pid}/exe")
+    runs = exe.stat()
+    if os.path.samestat(runs, wanted):
+        return True
+    replaced = runs.st_dev == wanted.st_dev and runs.st_nlink == 0
+    return replaced and str(exe.readlink()) == f"{program.resolve()} (deleted)"
+
+
+def _monitor(pid: int, start_time: int, bundles: Path) -> Found | None:
+    """What a conmon watches; None if it is not an engine's with these bundles."""
+    values = dict(
+        argument[2:].split("=", 1)
+        for argument in processes.cmdline(pid)[1:]
+        if argument.startswith("--") and "=" in argument
+    )
+    container = values.get("cid", "")
+    uuid = values.get("cuuid", container)
+    if _ID.fullmatch(container) is None or _ID.fullmatch(uuid) is None:
+        return None
+    directory = bundles / container
+    if uuid != container:
+        directory = directory / "execs" / uuid
+    if values.get("bundle") != str(directory):
+        return None
+    return Found(pid, start_time, container, uuid, directory)

@@ -39,7 +39,9 @@ async def recover(engine: "Engine") -> None:
             if mount.volume:
                 engine.volumes.use(mount.volume, container.id)
     alive = [c for c in containers if c.running and _lives(engine, c)]
-    monitors = await asyncio.to_thread(find_monitors, engine.paths.exec_root)
+    monitors = await asyncio.to_thread(
+        find_monitors, engine.paths.bundles, engine.runtimes.conmon.program
+    )
     suspects = await kill_strays(engine, {c.id for c in alive}, monitors)
     sandboxes = [c.record.sandbox for c in alive if c.record.sandbox is not None]
     # Who has ended still has its address until it is put down, as it will be given back.

@@ -40,17 +40,18 @@ def adopt_execs(engine: "Engine", container: Container, monitors: Collection[Fou
         container: the container.
         monitors: the conmons of its execs that still run.
     """
-    running = {monitor.directory for monitor in monitors}
     execs = engine.paths.bundle(container.id) / "execs"
+    # Where it is follows from the ids, whatever a process may say of itself.
+    running = {execs / monitor.uuid: monitor for monitor in monitors}
     if execs.is_dir():
         for directory in execs.iterdir():
             if directory not in running:
                 engine.spawn(remove_directory(container, directory))
-    for monitor in monitors:
-        engine.spawn(_outlive(container, monitor), endless=True)
+    for directory, monitor in running.items():
+        engine.spawn(_outlive(container, monitor, directory), endless=True)
 
 
-async def _outlive(container: Container, monitor: Found) -> None:
+async def _outlive(container: Container, monitor: Found, directory: Path) -> None:
     with contextlib.suppress(ProcessLookupError):  # it has just ended
         await closing(processes.open_pidfd(monitor.pid, monitor.start_time))
-    await remove_directory(container, monitor.directory)
+    await remove_directory(container, directory)
