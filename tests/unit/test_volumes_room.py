@@ -111,7 +111,7 @@ async def test_without_a_name_it_is_anonymous(room):
 @pytest.mark.parametrize("name", ["x", "../x", "a/b", ".hidden", "-x", "a b", "a\n", "é" * 2, "/x"])
 async def test_names_that_are_no_names(room, name):
     with pytest.raises(
-        InvalidParameter, match="invalid characters for a local volume name|too short"
+        InvalidParameter, match=r"invalid characters for a local volume name|too short"
     ):
         await room.make(name)
     assert await room.names() == []
