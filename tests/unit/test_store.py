@@ -237,3 +237,17 @@ def test_what_was_acknowledged_survives_a_sigkill(tmp_path):
         assert count >= acknowledged
         assert last >= int(line)
         acknowledged = count
+
+
+def test_only_its_owner_reads_it(tmp_path):
+    """It has the environments of containers; one that was open to all is closed."""
+    path = tmp_path / "db"
+    for _ in range(2):
+        database = Database(path, SCHEMA)
+        database.read(lambda c: c.execute("INSERT INTO things VALUES ('a', 1)"))
+        found = {p.name: p.stat().st_mode & 0o777 for p in tmp_path.iterdir()}
+        assert found == {"db": 0o600, "db-wal": 0o600, "db-shm": 0o600}
+        database.read(lambda c: c.execute("DELETE FROM things"))
+        for name in tmp_path.iterdir():
+            name.chmod(0o644)
+        database.close()

@@ -12,6 +12,7 @@ keep their own tables; each gives its schema to the constructor.
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,7 @@ class Database:
         """
         self._posted: list[Change] = []
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        _close_to_others(path)
         # Opened by the caller, before there is a loop that could be blocked; used by
         # the store's thread only from here on.
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -116,6 +118,17 @@ class Database:
             self._flush()
         self._thread.shutdown(wait=True)
         self._connection.close()
+
+
+def _close_to_others(path: Path) -> None:
+    """Make the file one that only its owner reads: it has the environments of containers.
+
+    SQLite gives the files beside it the same permissions.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    for name in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        with contextlib.suppress(FileNotFoundError):
+            name.chmod(0o600)
 
 
 def _nothing(_connection: sqlite3.Connection) -> None:

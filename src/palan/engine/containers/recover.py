@@ -79,6 +79,8 @@ async def _adopt(engine: "Engine", container: Container, execs: list[Found]) -> 
     record = container.record
     assert record.process is not None and record.monitor is not None  # noqa: S101, PT018
     bundle = engine.paths.bundle(container.id)
+    bundle.chmod(0o700)
+    (bundle / "execs").mkdir(mode=0o700, exist_ok=True)
     monitored = engine.runtimes.conmon.adopt(
         pid=record.process.pid,
         start_time=record.process.start_time,

@@ -109,7 +109,10 @@ def _mount(engine: "Engine", container: Container, bundle: Path) -> None:
     """Mount the root file system, and the /dev/shm that others may share."""
     directory = engine.paths.container(container.id)
     rootfs = bundle / "rootfs"
-    rootfs.mkdir(parents=True, exist_ok=True)
+    # Closed to others: the spec in it has the environment of the container.
+    bundle.mkdir(mode=0o700, exist_ok=True)
+    for part in (rootfs, bundle / "execs"):
+        part.mkdir(mode=0o700, exist_ok=True)
     mount_overlay(
         [Path(layer) for layer in reversed(container.record.layers)],
         directory / "diff",
@@ -157,7 +160,9 @@ def _prepare(
             ),
         )
     spec = container_spec(engine, container, sandbox, bundle / "rootfs")
-    (bundle / "config.json").write_bytes(msgspec.json.encode(spec))
+    config = bundle / "config.json"
+    config.touch(mode=0o600)
+    config.write_bytes(msgspec.json.encode(spec))
 
 
 def _host_gateways(engine: "Engine") -> Sequence[str]:
