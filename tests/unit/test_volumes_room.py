@@ -129,8 +129,30 @@ async def test_other_drivers_and_options(room):
     with pytest.raises(NotFound, match='plugin "nfs" not found'):
         await room.make("data", driver="nfs")
     with pytest.raises(NotYetImplemented):
-        await room.make("data", driver_opts={"type": "tmpfs"})
+        await room.make("data", driver_opts={"type": "tmpfs", "device": "tmpfs"})
     assert await room.make("data", driver="local", driver_opts={}) == "data"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bogus": "1"}, 'invalid option: "bogus"'),
+        ({"type": "tmpfs"}, 'missing required option: "device"'),
+        ({"device": "/x"}, 'missing required option: "type"'),
+        ({"o": "ro", "device": "/x"}, 'missing required option: "type"'),
+        ({"size": "big"}, "invalid size: 'big'"),
+        ({"size": "9" * 400}, f"invalid size: '{'9' * 400}'"),
+    ],
+)
+async def test_options_that_make_no_sense(room, options, message):
+    with pytest.raises(InvalidParameter) as caught:
+        await room.make("data", driver_opts=options)
+    assert caught.value.message == f"create data: {message}"
+
+
+async def test_options_of_one_that_exists_do_not_matter(room):
+    await room.make("data")
+    assert await room.make("data", driver_opts={"type": "tmpfs", "device": "tmpfs"}) == "data"
 
 
 async def test_lists(room):

@@ -30,6 +30,7 @@ from palan.api.volumes import (
     VolumeUsageData,
 )
 from palan.engine.containers.container import go_time
+from palan.engine.volumes.options import check_options
 from palan.host.filesystem import directory_size, remove_tree
 from palan.store.documents import Documents
 
@@ -42,6 +43,8 @@ __all__ = ["SCHEMA", "VolumeRecord", "Volumes"]
 
 ANONYMOUS: Final = "com.docker.volume.anonymous"
 NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+NAME_MAX: Final = 255
+"""Bytes of a file name."""
 
 
 class VolumeRecord(msgspec.Struct, kw_only=True):
@@ -99,7 +102,7 @@ class Volumes:
         An empty name makes an anonymous volume.
 
         Raises:
-            InvalidParameter: the name is malformed.
+            InvalidParameter: the name or an option makes no sense.
             NotFound: there is no such driver.
             NotYetImplemented: options of the local driver.
         """
@@ -108,7 +111,8 @@ class Volumes:
                 f"create {name}: error looking up volume plugin {driver}:"
                 f' plugin "{driver}" not found'
             )
-        if options:
+        if options and name not in self._volumes:
+            check_options(name, options)
             raise NotYetImplemented(
                 "options of the local volume driver (type, device, o) are not implemented yet"
             )
@@ -118,6 +122,11 @@ class Volumes:
             raise InvalidParameter(
                 f"create {name}: volume name is too short, names should be at least two"
                 " alphanumeric characters"
+            )
+        elif len(name) > NAME_MAX:
+            raise InvalidParameter(
+                f"create {name}: volume name is too long, names should be at most {NAME_MAX}"
+                " characters"
             )
         elif not NAME.fullmatch(name):
             raise InvalidParameter(
