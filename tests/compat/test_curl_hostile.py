@@ -10,6 +10,7 @@ import random
 import socket
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -415,3 +416,136 @@ def test_a_client_that_does_not_read_costs_no_memory(web: TestEngine):
         time.sleep(1.5)
         assert Measure(web).resident <= before + 32 * 1024
     web.remove(yes)
+
+
+LONG = "x" * 300
+VERY_LONG = "/y" * 4000
+ODD_HOST_CONFIGS: list[dict[str, Any]] = [
+    {"Binds": [f"{LONG}:/data"]},
+    {"Binds": [f"/{LONG}:/data"]},
+    {"Binds": [f"{VERY_LONG}:/data"]},
+    {"Binds": [f"/tmp:/{LONG}"]},
+    {"Binds": [f"/tmp:{VERY_LONG}"]},
+    {"Binds": ["/tmp:/a\0b"]},
+    {"Binds": ["/t\0mp:/a"]},
+    {"Binds": ["/proc/self/mem:/a"]},
+    {"Binds": ["/dev/null:/etc"]},
+    {"Binds": ["/tmp:/proc"]},
+    {"Binds": ["/tmp:/proc/1"]},
+    {"Binds": ["/tmp:/.."]},
+    {"Mounts": [{"Type": "bind", "Source": "/t\0mp", "Target": "/a"}]},
+    {"Mounts": [{"Type": "volume", "Source": LONG, "Target": "/a"}]},
+    {"Mounts": [{"Type": "tmpfs", "Target": "/a", "TmpfsOptions": {"SizeBytes": 2**63 - 1}}]},
+    {"Tmpfs": {"/a": "size=\0"}},
+    {"Tmpfs": {"/a": "size=banana"}},
+    {"Tmpfs": {"/a\0": ""}},
+    {"Devices": [{"PathOnHost": "/dev/n\0ull", "PathInContainer": "/dev/x"}]},
+    {"Devices": [{"PathOnHost": VERY_LONG, "PathInContainer": "/dev/x"}]},
+    {"Devices": [{"PathOnHost": "/etc/passwd", "PathInContainer": "/dev/x"}]},
+    {"Devices": [{"PathOnHost": "/dev/null", "PathInContainer": "../../../x"}]},
+    {"CgroupParent": "../../../../escape"},
+    {"CgroupParent": "a\0b"},
+    {"CgroupParent": LONG},
+    {"Sysctls": {"net.ipv4.../../kernel/panic": "1"}},
+    {"Sysctls": {"net.ipv4.ip_forward": "banana"}},
+    {"Sysctls": {"net.\0": "1"}},
+    {"ExtraHosts": ["a\nb:1.2.3.4"]},
+    {"ExtraHosts": [f"{LONG}:1.2.3.4"]},
+    {"Dns": ["1.2.3.4\nnameserver 6.6.6.6"]},
+    {"DnsSearch": ["a\nb\0"]},
+    {"DnsOptions": ["\ud800"]},
+    {"SecurityOpt": ["seccomp=" + "[" * 5000]},
+    {"SecurityOpt": ['seccomp={"defaultAction": 5}']},
+    {"SecurityOpt": ["label=\0"]},
+    {"CapAdd": ["\0"]},
+    {"GroupAdd": ["a\0b"]},
+    {"MaskedPaths": ["/a\0"], "ReadonlyPaths": [VERY_LONG]},
+    {"MaskedPaths": ["../.."], "ReadonlyPaths": ["/proc/nosuch"]},
+    {"Ulimits": [{"Name": "nofile", "Soft": 2**63 - 1, "Hard": -1}]},
+    {"Ulimits": [{"Name": "\0", "Soft": 1, "Hard": 1}]},
+    {"LogConfig": {"Type": "json-file", "Config": {"tag": "{{\0", "labels-regex": "("}}},
+    {"ShmSize": 2**62},
+    {"OomScoreAdj": -1000},
+    {"CpusetCpus": "4096"},
+    {"Memory": 2**62},
+    {"NanoCpus": 1},
+    {"CpuRealtimeRuntime": 1},
+    {"PidsLimit": 2**62},
+    {"BlkioWeightDevice": [{"Path": "/dev/n\0", "Weight": 10}]},
+    {"BlkioDeviceReadBps": [{"Path": "/dev/null", "Rate": 2**63}]},
+    {"StorageOpt": {"size": "\0"}},
+    {"Runtime": "../../bin/sh"},
+    {"UsernsMode": "x"},
+    {"PidMode": "container:\0"},
+    {"IpcMode": f"container:{LONG}"},
+    {"PortBindings": {"80/tcp": [{"HostIp": "300.1.1.1", "HostPort": "1"}]}},
+    {"PortBindings": {"80/tcp": [{"HostIp": "203.0.113.9", "HostPort": "39999"}]}},
+    {"PortBindings": {"80/tcp": [{"HostPort": "39000-39001"}] * 5}},
+    {"Annotations": {"": "x", "a\0": "\0"}},
+]
+ODD_CONFIGS: list[dict[str, Any]] = [
+    {"Cmd": ["tr\0ue"]},
+    {"Cmd": ["echo", "a\0b"]},
+    {"Cmd": [VERY_LONG]},
+    {"Cmd": [""]},
+    {"Cmd": ["\ud800"]},
+    {"Cmd": ["echo", "x" * 200_000]},
+    {"Cmd": ["true"] * 50_000},
+    {"Env": ["A\0B=c", "=", "", "\ud800=1"]},
+    {"Env": ["A=" + "x" * 200_000]},
+    {"WorkingDir": "/a\0b"},
+    {"WorkingDir": VERY_LONG},
+    {"WorkingDir": f"/{LONG}"},
+    {"WorkingDir": "/etc/passwd/x"},
+    {"User": "a\0b"},
+    {"User": VERY_LONG},
+    {"User": "1:2:3"},
+    {"Hostname": LONG},
+    {"Hostname": "a\nb"},
+    {"Hostname": "a\0b"},
+    {"Domainname": LONG},
+    {"Labels": {"\0": "\ud800", LONG: LONG}},
+    {"Volumes": {f"/{LONG}": {}}},
+    {"Volumes": {"/a\0b": {}}},
+    {"Volumes": {"relative/../../..": {}}},
+    {"StopSignal": "\0"},
+    {"ExposedPorts": {"80-82/tcp": {}, "\0/tcp": {}}},
+    {"Entrypoint": ["\0"]},
+    {"Image": "busy\0box"},
+    {"Image": VERY_LONG},
+    {"MacAddress": "zz"},
+]
+
+
+@pytest.mark.parametrize("number", range(len(ODD_HOST_CONFIGS) + len(ODD_CONFIGS)), ids=str)
+def test_odd_containers_are_refused_or_run(web: TestEngine, number: int):
+    odd = [*({"HostConfig": host} for host in ODD_HOST_CONFIGS), *ODD_CONFIGS][number]
+    body = {"Image": IMAGE, "Cmd": ["true"], "HostConfig": {}, **odd}
+    created = web.api.post("/containers/create", body)
+    assert created.status in (201, 400, 404), created
+    if created.status != 201:
+        return
+    identity = created.json["Id"]
+    started = web.api.post(f"/containers/{identity}/start")
+    assert started.status in (204, 400, 404, 409, 500), started
+    assert b"internal error (" not in started.body, started
+    assert web.api.get(f"/containers/{identity}/json").status == 200
+    assert web.api.get("/containers/json?all=1&size=1").status == 200
+    assert web.api.delete(f"/containers/{identity}?force=1&v=1").status == 204
+
+
+@pytest.mark.parametrize(
+    "config",
+    [c for c in ODD_CONFIGS if c.keys() & {"Cmd", "Env", "User", "WorkingDir"}],
+    ids=lambda config: str(config)[:30],
+)
+def test_odd_execs_are_refused_or_run(web: TestEngine, config: dict[str, Any]):
+    created = web.api.post("/containers/web/exec", {"Cmd": ["true"], **config})
+    assert created.status in (201, 400), created
+    if created.status == 201:
+        target = f"/exec/{created.json['Id']}/start"
+        started = web.api.post(target, {"Detach": True})
+        # 500: the runtime's own words about names that are too long.
+        assert started.status in (200, 400, 500), started
+        assert b"internal error (" not in started.body, started
+        assert web.api.get(f"/exec/{created.json['Id']}/json").status == 200

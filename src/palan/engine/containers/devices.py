@@ -1,5 +1,6 @@
 """The devices of the host that containers are given, or limited in, looked up at start."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ def asked_devices(mapping: DeviceMapping) -> list[DeviceNode]:
     path = mapping.path_in_container or source
     permissions = mapping.cgroup_permissions or "rwm"
     try:
-        info = os.stat(source)  # noqa: PTH116 - one call
+        info = _stat(source)
     except OSError as error:
         raise _unusable(source, (error.strerror or "").lower()) from None
     if not stat.S_ISDIR(info.st_mode):
@@ -57,13 +58,20 @@ def block_devices(resources: Resources) -> dict[str, tuple[int, int]]:
     found = {}
     for path in block_device_paths(resources):
         try:
-            info = os.stat(path)  # noqa: PTH116 - one call
+            info = _stat(path)
         except OSError as error:
             raise InvalidParameter(f"stat {path}: {(error.strerror or '').lower()}") from None
         if not stat.S_ISBLK(info.st_mode):
             raise InvalidParameter(f"{path} is not a block device: its I/O cannot be limited")
         found[path] = (os.major(info.st_rdev), os.minor(info.st_rdev))
     return found
+
+
+def _stat(path: str) -> os.stat_result:
+    try:
+        return os.stat(path)  # noqa: PTH116 - one call
+    except ValueError:  # there is a NUL in it
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL)) from None
 
 
 def _devices_below(top: str) -> Iterator[tuple[str, os.stat_result]]:
