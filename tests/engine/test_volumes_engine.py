@@ -151,6 +151,27 @@ def test_a_volume_in_use_stays(engine):
     assert engine.api.delete("/volumes/data").status == 404
 
 
+def test_what_is_refused(engine):
+    for path, status, message in (
+        ("/volumes/absent", 404, "get absent: no such volume"),
+        ("/volumes?filters={", 400, "error reading volume filters: invalid filter"),
+        ('/volumes?filters={"bogus":["x"]}', 400, "invalid filter 'bogus'"),
+    ):
+        answer = engine.api.get(path)
+        assert (answer.status, answer.message) == (status, message)
+    for body, status, message in (
+        ({"Name": "a"}, 400, "create a: volume name is too short"),
+        ({"Name": "x y"}, 400, 'create x y: "x y" includes invalid characters'),
+        ({"Name": "data", "Driver": "nfs"}, 404, "create data: error looking up volume plugin nfs"),
+        ({"Name": "data", "DriverOpts": {"size": "big"}}, 400, "create data: invalid size: 'big'"),
+        ({"Name": "data", "ClusterVolumeSpec": {}}, 503, "This node is not a swarm manager."),
+    ):
+        answer = engine.api.post("/volumes/create", body)
+        assert answer.status == status
+        assert answer.message.startswith(message)
+    assert volumes(engine) == {}
+
+
 def test_prune(engine):
     engine.api.post("/volumes/create", {"Name": "named"})
     anonymous = engine.api.post("/volumes/create", {}).json

@@ -89,7 +89,7 @@ def reader(operation: str, name: str, kind: Any) -> Reader:  # noqa: PLR0911 - a
     if kind is float:
         return _float
     if kind is Filters:
-        return _filters
+        return _filters_reader(operation)
     if get_origin(kind) is list and _plain(get_args(kind)[0]) is str:
         return list
     return _json_reader(name, kind)
@@ -160,11 +160,17 @@ def _float(given: list[str]) -> float:
         ) from None
 
 
-def _filters(given: list[str]) -> Filters:
-    try:
-        return Filters.parse(given[0])
-    except RecursionError:
-        raise InvalidParameter("invalid filter") from None
+def _filters_reader(operation: str) -> Reader:
+    # Of all, dockerd says it in other words here.
+    before = "error reading volume filters: " if operation == "volumes.list" else ""
+
+    def read(given: list[str]) -> Filters:
+        try:
+            return Filters.parse(given[0])
+        except InvalidParameter as error:
+            raise InvalidParameter(f"{before}{error.message}") from None
+
+    return read
 
 
 def _json_reader(name: str, kind: Any) -> Reader:
