@@ -65,20 +65,10 @@ def select(engine: "Engine", filters: Filters, *, everything: bool, limit: int) 
 
 def _tests(engine: "Engine", filters: Filters) -> Iterable[Test]:  # noqa: C901, PLR0912 - one plain step a filter
     if "status" in filters:
-        for state in filters.get("status"):
-            if state not in STATES:
-                raise InvalidParameter(
-                    f"invalid filter 'status={state}': invalid value for state ({state}):"
-                    f" must be one of {', '.join(STATES)}"
-                )
+        _check_words("status", "state", filters, STATES)
         yield lambda c: filters.exact("status", c.record.status)
     if "health" in filters:
-        for word in filters.get("health"):
-            if word not in HEALTH:
-                raise InvalidParameter(
-                    f"invalid filter 'health={word}': invalid value for health ({word}):"
-                    f" must be one of {', '.join(HEALTH)}"
-                )
+        _check_words("health", "health", filters, HEALTH)
         # Health checks come with the containers issue; until then nobody has one.
         yield lambda _: filters.exact("health", "none")
     if "exited" in filters:
@@ -117,6 +107,15 @@ def _tests(engine: "Engine", filters: Filters) -> Iterable[Test]:  # noqa: C901,
         yield lambda c: filters.matches(
             "isolation", lambda v: v in ("", "default", c.record.host_config.isolation)
         )
+
+
+def _check_words(name: str, what: str, filters: Filters, known: tuple[str, ...]) -> None:
+    for word in filters.get(name):
+        if word not in known:
+            raise InvalidParameter(
+                f"invalid filter '{name}={word}': invalid value for {what} ({word}):"
+                f" must be one of {', '.join(known)}"
+            )
 
 
 def _number(name: str, text: str) -> int:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from palan.api.containers import ContainerConfig, HostConfig
 from palan.api.errors import InternalError, InvalidParameter, NotFound
 from palan.engine.containers.record import MountRecord
@@ -137,9 +139,8 @@ def _inherited(engine: "Engine", host_config: HostConfig) -> list[MountRecord]:
             raise InvalidParameter(error.message) from None
         for mount in other.record.mounts:
             if mount.kind in ("bind", "volume"):
-                copied = _copy(mount)
-                copied.read_only = mount.read_only or "ro" in mode.split(",")
-                found[copied.destination] = copied
+                read_only = mount.read_only or "ro" in mode.split(",")
+                found[mount.destination] = replace(mount, read_only=read_only)
     return list(found.values())
 
 
@@ -148,10 +149,6 @@ def _shared_anonymous(engine: "Engine", inherited: list[MountRecord]) -> list[st
     return sorted(
         names & {v for c in engine.containers.registry for v in c.record.anonymous_volumes}
     )
-
-
-def _copy(mount: MountRecord) -> MountRecord:
-    return MountRecord(**{name: getattr(mount, name) for name in mount.__struct_fields__})
 
 
 def _is_empty(directory: Path) -> bool:
