@@ -5,6 +5,10 @@ import threading
 import time
 
 import pytest
+from tests.support.engine import IMAGE, TestEngine
+from tests.support.http import read_all
+
+from palan.host.mounts import mount, unmount
 
 
 pytestmark = pytest.mark.root
@@ -17,6 +21,21 @@ def seconds(call, *arguments):
     answer = call(*arguments)
     assert answer.status == 204, answer.body
     return time.monotonic() - began
+
+
+def in_background(call, *arguments):
+    """Begin a call that waits; returns what waits for its answer."""
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(call(*arguments)), daemon=True)
+    thread.start()
+    time.sleep(0.3)
+
+    def answer():
+        thread.join(15)
+        assert not thread.is_alive(), "nobody answers"
+        return answers[0]
+
+    return answer
 
 
 # ---- clients that do not read ------------------------------------------------------------
@@ -63,3 +82,127 @@ def test_a_slow_reader_gets_all_output_of_a_container_that_ends_by_itself(engine
             size += len(data)
     assert size == 3_000_000
     assert engine.wait(container) == 0
+
+
+# ---- a full disk -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_engine():
+    """An engine whose data root is on a small file system of its own."""
+    engine = TestEngine()
+    engine.data_root.mkdir()
+    mount("small", engine.data_root, "tmpfs", 0, "size=24m")
+    engine.start()
+    engine.load_image()
+    yield engine
+    (engine.data_root / "filler").unlink(missing_ok=True)
+    with contextlib.ExitStack() as stack:
+        stack.callback(unmount, engine.data_root, lazy=True)
+        engine.remove_all()
+        engine.stop()
+    engine.close()
+
+
+def fill(engine):
+    filler = (engine.data_root / "filler").open("wb", buffering=0)
+    with filler as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+def test_the_end_of_a_container_is_noted_though_the_disk_is_full(small_engine):
+    engine = small_engine
+    container = engine.run("sleep", "1000")
+    kept = engine.run("sleep", "1000")
+    going = engine.run("sleep", "1000", host={"AutoRemove": True})
+    fill(engine)
+    assert engine.api.post(f"/containers/{container}/kill", timeout=10).status == 204
+    assert engine.api.post(f"/containers/{container}/wait", timeout=10).json["StatusCode"] == 137
+    refused = engine.api.post("/containers/create", {"Image": IMAGE})
+    assert refused.status == 500
+    # Whether room is made by the removal or not: who waits for it hears of it.
+    waiting = in_background(engine.api.post, f"/containers/{going}/wait?condition=removed")
+    assert engine.api.post(f"/containers/{going}/kill", timeout=10).status == 204
+    assert waiting().json["StatusCode"] == 137
+    engine.kill()
+    (engine.data_root / "filler").unlink()
+    engine.start()
+    state = engine.inspect(container)["State"]
+    assert (state["Status"], state["ExitCode"]) == ("exited", 137)
+    assert engine.inspect(kept)["State"]["Running"]
+    assert engine.api.get(f"/containers/{going}/json").status == 404
+
+
+def test_what_cannot_be_written_down_does_not_run(small_engine):
+    engine = small_engine
+    containers = [engine.create("sleep", "1000") for _ in range(3)]
+    fill(engine)
+    for container in containers:
+        answer = engine.api.post(f"/containers/{container}/start", timeout=20)
+        # SQLite may have had room for a change or two.
+        assert answer.status in (204, 500), answer.body
+        if answer.status == 500:
+            assert engine.api.post(f"/containers/{container}/wait", timeout=10).status == 200
+            assert not engine.inspect(container)["State"]["Running"]
+    for container in containers:
+        assert engine.api.delete(f"/containers/{container}?force=1", timeout=20).status in (
+            204,
+            500,
+        )
+    (engine.data_root / "filler").unlink()
+    for container in containers:
+        assert engine.api.delete(f"/containers/{container}?force=1").status in (204, 404)
+
+
+# ---- removals ----------------------------------------------------------------------------
+
+
+def test_a_restart_does_not_remove_what_is_removed_at_its_end(engine):
+    container = engine.run("sleep", "1000", host={"AutoRemove": True})
+    assert engine.api.post(f"/containers/{container}/restart?t=0").status == 204
+    assert engine.inspect(container)["State"]["Running"]
+    waiting = in_background(engine.api.post, f"/containers/{container}/wait?condition=removed")
+    assert engine.api.post(f"/containers/{container}/kill").status == 204
+    assert waiting().json["StatusCode"] == 137
+
+
+def test_a_start_without_a_runtime_fails_and_keeps_nobody_waiting():
+    engine = TestEngine("--add-runtime", "broken=/nonexistent/x", "--default-runtime", "broken")
+    engine.start()
+    engine.load_image()
+    try:
+        container = engine.create("true", host={"AutoRemove": True})
+        waiting = in_background(engine.api.post, f"/containers/{container}/wait?condition=removed")
+        assert engine.api.post(f"/containers/{container}/start").status == 503
+        assert waiting().status == 200
+        assert engine.api.get(f"/containers/{container}/json").status == 404
+    finally:
+        engine.close()
+
+
+def test_a_removal_that_failed_can_be_repeated(engine):
+    container = engine.create("true")
+    directory = engine.data_root / "containers" / container
+    kept = directory / "diff" / "kept"
+    kept.mkdir()
+    mount("kept", kept, "tmpfs", 0)  # what is mounted can't be deleted
+    waiting = in_background(engine.api.post, f"/containers/{container}/wait?condition=removed")
+    answer = engine.api.delete(f"/containers/{container}")
+    assert answer.status == 500
+    assert "unable to remove filesystem" in answer.message
+    assert "unable to remove filesystem" in waiting().json["Error"]["Message"]
+    assert engine.inspect(container)["State"]["Dead"]
+    assert engine.api.post(f"/containers/{container}/start").status == 409
+    assert engine.api.delete(f"/containers/{container}").status == 500
+    for place in engine.data_root.rglob("kept"):
+        unmount(place)
+    assert engine.api.delete(f"/containers/{container}").status == 204
+    assert not list(engine.data_root.rglob("kept"))
+
+
+def test_a_client_of_a_container_that_is_removed_before_its_start_is_let_go(engine):
+    container = engine.create("true")
+    _, sock = engine.api.hijack(f"/containers/{container}/attach?stream=1&stdout=1&stdin=1")
+    assert engine.api.delete(f"/containers/{container}").status == 204
+    assert read_all(sock) == b""

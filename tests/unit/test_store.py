@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from palan.store.database import Database
+from palan.store.database import Database, StoreFailure
 from palan.store.documents import Documents
 
 
@@ -66,7 +66,7 @@ async def test_a_full_disk_is_told_as_such_and_passes(database):
     await database.run(lambda c: c.execute("PRAGMA max_page_count = 1"))
     (pages,) = await database.run(lambda c: c.execute("PRAGMA page_count").fetchone())
     await database.run(lambda c: c.execute(f"PRAGMA max_page_count = {pages}"))
-    with pytest.raises(sqlite3.OperationalError, match="full"):
+    with pytest.raises(StoreFailure, match="full"):
         await database.run(
             lambda c: c.execute("INSERT INTO things VALUES (?, 1)", ("x" * 100_000,))
         )

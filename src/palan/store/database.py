@@ -18,14 +18,24 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
+
+from palan.api.errors import InternalError
 
 
-__all__ = ["Database"]
+__all__ = ["Database", "StoreFailure"]
 
 T = TypeVar("T")
 
 Change = Callable[[sqlite3.Connection], object]
+
+_OF_THE_DISK: Final = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+)
+
+
+class StoreFailure(InternalError):
+    """The state can't be written, such as to a full disk; nothing of it has changed."""
 
 
 class Database:
@@ -62,11 +72,20 @@ class Database:
 
         A cancelled caller does not cancel the transaction.  Whatever ``function``
         raises rolls it back and is raised here.
+
+        Raises:
+            StoreFailure: the disk is full, or fails.
         """
         loop = asyncio.get_running_loop()
         posted, self._posted = self._posted, []
         work = partial(self._transaction, function, posted)
-        return await asyncio.shield(loop.run_in_executor(self._thread, work))
+        try:
+            return await asyncio.shield(loop.run_in_executor(self._thread, work))
+        except sqlite3.OperationalError as error:
+            # The low byte is the kind, what is above says more about it.
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_DISK:
+                raise StoreFailure(f"unable to write the state of the engine: {error}") from error
+            raise
 
     def post(self, function: Change) -> None:
         """Queue a change that nobody waits for; it keeps its place among the others.

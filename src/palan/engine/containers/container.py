@@ -8,6 +8,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from palan.api.errors import PalanError
 from palan.engine.containers.record import ContainerRecord
 from palan.engine.streams.attach import AttachPoint
 from palan.host.conmon import Monitored
@@ -53,8 +54,29 @@ class Container:
         """Resolved with the last exit code once the container is gone."""
         self.monitored: Monitored | None = None
         """The process and its conmon, while it runs."""
+        self.ending = False
+        """Its process has ended, and what it had is being taken away."""
+        self.restarting = 0
+        """How many clients are about to start it again: it is not to be removed in between."""
         self.restart_delay = 0.0
         """Seconds that a restart policy waits next time."""
+
+    def settle_exit(self, code: int) -> None:
+        """Answer those who wait for the exit; the next one is another."""
+        exited, self.exit = self.exit, asyncio.get_running_loop().create_future()
+        exited.set_result(code)
+
+    def settle_removal(self, result: int | PalanError) -> None:
+        """Answer those who wait for the removal, with the last exit code or why it failed.
+
+        One that has failed may be tried again.
+        """
+        if isinstance(result, int):
+            self.removal.set_result(result)
+            return
+        removal, self.removal = self.removal, asyncio.get_running_loop().create_future()
+        removal.set_exception(result)
+        removal.exception()  # often nobody waits for it
 
     @property
     def id(self) -> str:

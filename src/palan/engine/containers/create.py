@@ -210,6 +210,7 @@ async def unmake(engine: "Engine", record: ContainerRecord) -> None:
     """Take back what was made for a container that can't be created, or only half was."""
     if container := engine.containers.registry.find(record.id):
         engine.containers.registry.discard(container)
+        container.streams.ended()
     engine.volumes.release(record.id)
     for volume in record.anonymous_volumes:
         await engine.volumes.remove_anonymous(volume)

@@ -4,14 +4,13 @@ conmon ends after the container's process, with its log complete and the exit co
 file, so that whoever learns of the exit finds all of its output.
 """
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from palan.engine.containers.container import Container
 from palan.engine.containers.record import SandboxRecord
 from palan.engine.containers.remove import remove_stopped
 from palan.engine.containers.restart import schedule_restart
-from palan.engine.containers.takedown import forget_exit, take_down
+from palan.engine.containers.takedown import note_end, take_down
 from palan.host.conmon import Exit, Monitored
 
 
@@ -37,6 +36,14 @@ async def _wait(engine: "Engine", container: Container, monitored: Monitored) ->
 
 async def put_down(engine: "Engine", container: Container, result: Exit) -> None:
     """Put a container down that has just ended; its lock is held."""
+    container.ending = True  # nobody starts anything in it any more
+    try:
+        await _put_down(engine, container, result)
+    finally:
+        container.ending = False
+
+
+async def _put_down(engine: "Engine", container: Container, result: Exit) -> None:
     record = container.record
     sandbox, record.sandbox = record.sandbox, None
     await take_down(engine, container, sandbox, force=result.lost)
@@ -48,15 +55,12 @@ async def put_down(engine: "Engine", container: Container, result: Exit) -> None
     restarts = schedule_restart(engine, container)
     record.status = "restarting" if restarts else "exited"
     _publish(engine, container, sandbox)
-    await engine.containers.save(container)
-    forget_exit(engine, container)
+    await note_end(engine, container)
     container.streams.ended()
     container.ended.set()
     engine.exec.forget_unstarted(container)
-    removing = record.host_config.auto_remove and not restarts
-    exited, container.exit = container.exit, asyncio.get_running_loop().create_future()
-    exited.set_result(record.exit_code)
-    if removing:
+    container.settle_exit(record.exit_code)
+    if record.host_config.auto_remove and not restarts and not container.restarting:
         await remove_stopped(engine, container, volumes=True)
 
 

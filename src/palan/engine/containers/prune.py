@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from palan.api import Filters
 from palan.api.containers import ContainerPruneResponse
+from palan.api.errors import PalanError
 from palan.engine.containers.inspect import sizes
 from palan.engine.containers.remove import remove_stopped
 from palan.engine.until import made_before
@@ -37,7 +38,13 @@ async def prune(engine: "Engine", filters: Filters) -> ContainerPruneResponse:
             if container.record.status in ("removing", "restarting"):
                 continue
             size, _ = await sizes(engine, container)
-            await remove_stopped(engine, container, volumes=False)
+            try:
+                await remove_stopped(engine, container, volumes=False)
+            except PalanError as failure:
+                engine.log.warning(
+                    "container stays", container=container.id, reason=failure.message
+                )
+                continue
         deleted.append(container.id)
         reclaimed += size
     engine.events.publish("container", "prune", "", {"reclaimed": str(reclaimed)})

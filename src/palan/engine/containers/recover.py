@@ -7,6 +7,7 @@ removed is taken away.  In the end nothing is left that no row accounts for.
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from palan.engine.containers.container import Container
@@ -52,17 +53,27 @@ async def recover(engine: "Engine") -> None:
     )
     for container in alive:
         execs = [m for m in monitors if m.is_exec and m.container == container.id]
-        await _adopt(engine, container, execs)
+        async with _going_on(engine, container):
+            await _adopt(engine, container, execs)
     for container in containers:
         if container in alive:
             continue
-        async with container.lock:
+        async with container.lock, _going_on(engine, container):
             await _settle(engine, container)
     for trash in await asyncio.to_thread(sweep, engine, suspects):
         engine.spawn(asyncio.to_thread(remove_tree, trash))
     await asyncio.to_thread(remove_strays, engine, sandboxes)
     for container in engine.containers.registry:
         await resume_policy(engine, container)
+
+
+@contextlib.asynccontextmanager
+async def _going_on(engine: "Engine", container: Container) -> AsyncIterator[None]:
+    """Have one container that makes trouble not keep the engine from all others."""
+    try:
+        yield
+    except Exception:
+        engine.log.exception("container not recovered", container=container.id)
 
 
 def _lives(engine: "Engine", container: Container) -> bool:
@@ -110,7 +121,7 @@ async def _settle(engine: "Engine", container: Container) -> None:
     record = container.record
     if record.draft:
         await unmake(engine, record)
-    elif record.status == "removing":
+    elif record.status in ("removing", "dead"):
         await take_down(engine, container, record.sandbox, force=True)
         await remove_stopped(engine, container, volumes=record.remove_volumes)
     elif container.running:

@@ -6,11 +6,13 @@ time and can't fail half-way, and its content deleted behind the client's back.
 """
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
-from palan.api.errors import Conflict, NotFound, PalanError
+from palan.api.errors import Conflict, InternalError, NotFound, PalanError
 from palan.engine.containers.container import Container
 from palan.engine.containers.stop import kill_now
+from palan.store.database import StoreFailure
 
 
 if TYPE_CHECKING:
@@ -66,30 +68,51 @@ def _check_ended(container: Container, name: str) -> None:
 
 
 async def remove_stopped(engine: "Engine", container: Container, *, volumes: bool) -> None:
-    """Remove a container that does not run; its lock is held by the caller."""
+    """Remove a container that does not run; its lock is held by the caller.
+
+    Raises:
+        InternalError: its files or its row can't be deleted; it stays, as a dead one whose
+            removal can be tried again.
+    """
     record = container.record
-    previous = record.status
     record.status, record.remove_volumes = "removing", volumes
-    try:
+    # A full disk is no reason not to make room on it.
+    with contextlib.suppress(StoreFailure):
         await engine.containers.save(container)
-    except BaseException:
-        record.status = previous
+    try:
+        await _remove_all(engine, container)
+    except BaseException as error:
+        record.status = "dead"
+        failure = InternalError(f"unable to remove filesystem: {error}")
+        with contextlib.suppress(StoreFailure):
+            await engine.containers.save(container)
+        container.settle_removal(failure)
+        if isinstance(error, OSError):
+            raise failure from error
         raise
+
+
+async def _remove_all(engine: "Engine", container: Container) -> None:
+    record = container.record
     trash = engine.paths.tmp / f"removed-{container.id}"
     await asyncio.to_thread(engine.containers.discard_files, container, trash)
     engine.volumes.release(container.id)
-    if volumes:
+    if record.remove_volumes:
         for volume in record.anonymous_volumes:
             try:
                 await engine.volumes.remove_anonymous(volume)
             except (OSError, PalanError) as error:
                 engine.log.warning("volume stays", volume=volume, reason=str(error))
-    engine.events.publish("container", "destroy", container.id, container.attributes)
     # Last: as long as the row is there, the next start finishes what a crash cuts short.
+    engine.events.publish("container", "destroy", container.id, container.attributes)
     await engine.containers.forget(container)
-    await engine.images.release(record.image)
+    try:
+        await engine.images.release(record.image)
+    except (OSError, PalanError) as error:
+        engine.log.warning("image stays", image=record.image, reason=str(error))
     engine.exec.forget(container)
+    container.streams.ended()
     container.removed = True
     if not container.exit.done():
         container.exit.set_result(record.exit_code)
-    container.removal.set_result(record.exit_code)
+    container.settle_removal(record.exit_code)

@@ -30,7 +30,7 @@ async def rename(engine: "Engine", container: Container, name: str) -> None:
         raise InvalidParameter(f"Error when allocating new name: {error.message}") from None
     registry = engine.containers.registry
     async with container.lock:
-        if container.removed or container.record.status == "removing":
+        if container.removed or container.record.status in ("removing", "dead"):
             raise Conflict(f"container {container.id} is marked for removal")
         old = container.name
         if new == old:

@@ -81,9 +81,10 @@ async def give_up(engine: "Engine", container: Container) -> bool:
             return False
         record.stopped_by_user = True
         record.status = "exited"
-        await engine.containers.save(container)
-        exited, container.exit = container.exit, asyncio.get_running_loop().create_future()
-        exited.set_result(record.exit_code)
+        try:
+            await engine.containers.save(container)
+        finally:
+            container.settle_exit(record.exit_code)
     return True
 
 

@@ -154,11 +154,15 @@ class Containers:
     async def restart(self, request: api.ContainerRestart) -> None:
         """``POST /containers/{id}/restart``."""
         container = self.registry.get(request.id)
-        # That it has just ended, or was just started by somebody else, is as well.
-        with contextlib.suppress(NotModified):
-            await stop(self._engine, container, request.signal, request.t, name=request.id)
-        with contextlib.suppress(NotModified):
-            await start(self._engine, container)
+        container.restarting += 1
+        try:
+            # That it has just ended, or was just started by somebody else, is as well.
+            with contextlib.suppress(NotModified):
+                await stop(self._engine, container, request.signal, request.t, name=request.id)
+            with contextlib.suppress(NotModified):
+                await start(self._engine, container)
+        finally:
+            container.restarting -= 1
         self._engine.events.publish("container", "restart", container.id, container.attributes)
 
     async def kill(self, request: api.ContainerKill) -> None:

@@ -5,6 +5,7 @@ nobody was told about is taken away when the engine starts (``recover``).
 """
 
 import asyncio
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from palan.engine.containers.ports import published_ports
 from palan.engine.containers.record import ProcessRecord, SandboxRecord
 from palan.engine.containers.remove import remove_stopped
 from palan.engine.containers.spec import container_spec, hostname
-from palan.engine.containers.takedown import forget_exit, take_down
+from palan.engine.containers.takedown import note_end, take_down
 from palan.engine.containers.validate_log import log_limit
 from palan.engine.networks.sandbox import plug
 from palan.engine.runtimes import StartFailure
@@ -57,7 +58,7 @@ async def start(engine: "Engine", container: Container, *, by_policy: bool = Fal
         record = container.record
         if by_policy and record.status != "restarting":
             return  # stopped, started or removed meanwhile
-        if container.removed or record.status == "removing":
+        if container.removed or record.status in ("removing", "dead"):
             raise Conflict("container is marked for removal and cannot be started")
         if record.status == "paused":
             raise Conflict("cannot start a paused container, try unpause instead")
@@ -71,12 +72,12 @@ async def start(engine: "Engine", container: Container, *, by_policy: bool = Fal
 
 async def _start(engine: "Engine", container: Container) -> None:
     record = container.record
-    runtime = engine.runtimes.get(record.runtime)
     bundle = engine.paths.bundle(container.id)
-    engine.runtimes.expect_moves()
-    plugged = asyncio.create_task(plug(engine, container, published_ports(record)))
     sandbox: SandboxRecord | None = None
     try:
+        runtime = engine.runtimes.get(record.runtime)
+        engine.runtimes.expect_moves()
+        plugged = asyncio.create_task(plug(engine, container, published_ports(record)))
         try:
             await asyncio.to_thread(_mount, engine, container, bundle)
         finally:
@@ -101,8 +102,14 @@ async def _start(engine: "Engine", container: Container) -> None:
     if sandbox is not None and sandbox.network:
         engine.networks.publish("connect", sandbox.network, container.id)
     engine.events.publish("container", "start", container.id, container.attributes)
-    await engine.containers.save(container)
     watch(engine, container, monitored)
+    try:
+        await engine.containers.save(container)
+    except Exception:
+        # What is not written down must not run: the next engine would not know it.
+        record.stopped_by_user = True
+        monitored.signal(signal.SIGKILL)
+        raise
 
 
 def _mount(engine: "Engine", container: Container, bundle: Path) -> None:
@@ -204,13 +211,14 @@ async def _failed(
     record.exit_code = error.exit_code if isinstance(error, StartFailure) else 128
     if record.status == "restarting":
         record.status = "exited"
-    await engine.containers.save(container)
-    forget_exit(engine, container)
+    await note_end(engine, container)
     container.streams.ended()
-    exited, container.exit = container.exit, asyncio.get_running_loop().create_future()
-    exited.set_result(record.exit_code)
+    container.settle_exit(record.exit_code)
     if record.host_config.auto_remove:
-        await remove_stopped(engine, container, volumes=True)
+        try:
+            await remove_stopped(engine, container, volumes=True)
+        except PalanError as failure:  # what the client is to be told is why it did not start
+            engine.log.warning("container stays", container=container.id, reason=failure.message)
 
 
 def _make_source(path: Path) -> None:

@@ -15,13 +15,14 @@ from palan.engine.networks.sandbox import unplug
 from palan.host.filesystem import remove_tree
 from palan.host.mounts import unmount
 from palan.host.oci_runtime import RuntimeFailure
+from palan.store.database import StoreFailure
 
 
 if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["forget_exit", "take_down"]
+__all__ = ["note_end", "take_down"]
 
 
 async def take_down(
@@ -33,7 +34,7 @@ async def take_down(
 ) -> None:
     """Remove network, runtime state, cgroups, mounts and the bundle of a container.
 
-    The exit code that its conmon has left stays until :func:`forget_exit`.
+    The exit code that its conmon has left stays until :func:`note_end`.
 
     Args:
         engine: the engine.
@@ -68,9 +69,17 @@ def _remove_files(engine: "Engine", container: Container) -> None:
     remove_tree(bundle)
 
 
-def forget_exit(engine: "Engine", container: Container) -> None:
-    """Remove the exit code that conmon has left, once it is written down.
+async def note_end(engine: "Engine", container: Container) -> None:
+    """Write down that a container has ended, and then forget the exit code that conmon left.
 
-    Not before: whoever finds a container that ended unnoticed looks there.
+    Where nothing can be written, the code stays for the next start of the engine to find:
+    those who wait for the end must hear of it all the same.
     """
-    (engine.paths.exits / container.id).unlink(missing_ok=True)
+    try:
+        await engine.containers.save(container)
+    except StoreFailure as failure:
+        engine.log.warning(
+            "the end of a container is not saved", container=container.id, reason=failure.message
+        )
+    else:
+        (engine.paths.exits / container.id).unlink(missing_ok=True)

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from palan.api.containers import ContainerWaitResponse
-from palan.api.errors import InvalidParameter
+from palan.api.containers import ContainerWaitExitError, ContainerWaitResponse
+from palan.api.errors import InvalidParameter, PalanError
 from palan.api.results import Late
 from palan.engine.containers.container import Container
 
@@ -25,16 +25,22 @@ def wait(container: Container, condition: str) -> Late:
             if not container.running and container.record.status != "restarting":
                 done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
                 done.set_result(container.record.exit_code)
-                return Late(_answer(done))
-            return Late(_answer(container.exit))
+                return Late(_answer(container, done))
+            return Late(_answer(container, container.exit))
         case "next-exit":
-            return Late(_answer(container.exit))
+            return Late(_answer(container, container.exit))
         case "removed":
-            return Late(_answer(container.removal))
+            return Late(_answer(container, container.removal))
         case _:
             raise InvalidParameter(f'invalid condition: "{condition}"')
 
 
-async def _answer(code: asyncio.Future[int]) -> ContainerWaitResponse:
-    # Shielded: one client that goes away must not take the result from the others.
-    return ContainerWaitResponse(status_code=await asyncio.shield(code))
+async def _answer(container: Container, code: asyncio.Future[int]) -> ContainerWaitResponse:
+    try:
+        # Shielded: one client that goes away must not take the result from the others.
+        return ContainerWaitResponse(status_code=await asyncio.shield(code))
+    except PalanError as failure:
+        return ContainerWaitResponse(
+            status_code=container.record.exit_code,
+            error=ContainerWaitExitError(message=failure.message),
+        )

@@ -29,7 +29,7 @@ from palan.engine.images.formats import ImageSpec, decode
 from palan.engine.images.image import Image
 from palan.engine.images.platform import Platform, host_platform
 from palan.store.content import Content
-from palan.store.database import Database
+from palan.store.database import Database, StoreFailure
 from palan.store.images import (
     ImageRecord,
     LayerRecord,
@@ -351,7 +351,7 @@ class Catalog:
 
         try:
             await self._db.run(write)
-        except sqlite3.Error:
+        except (sqlite3.Error, StoreFailure):
             self._install(gone)
             raise
         self.discard_unwanted(keys)
