@@ -79,6 +79,7 @@ class Bench:
         self.conmon = Conmon()
         self.made = []
         (directory / "exits").mkdir()
+        (directory / "execs").mkdir()
         self.number = 0
 
     def plan(self, *args, tty=False, log=True, change=None, name="", **options):

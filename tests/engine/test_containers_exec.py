@@ -1,10 +1,11 @@
 """Exec: processes beside the container's own, attached and detached."""
 
 import socket
+import threading
 import time
 
 import pytest
-from tests.support.crash import eventually
+from tests.support.crash import assert_quiet_log, eventually
 from tests.support.http import frames, read_all, text_of
 
 
@@ -60,6 +61,45 @@ def read_until(sock, wanted):
         assert more, data
         data += more
     return data
+
+
+# ---- at the end of the container --------------------------------------------------------
+
+
+def test_at_the_moment_of_the_containers_end(shared_engine):
+    """It runs, or the container does not: never an error of the engine, nothing left."""
+    engine = shared_engine
+    answers = []
+
+    def keep_trying(container, body):
+        while True:
+            made = engine.api.post(f"/containers/{container}/exec", {"Cmd": ["true"]})
+            answers.append((made.status, made.body))
+            if made.status != 201:
+                return
+            answer = engine.api.post(f"/exec/{made.json['Id']}/start", body)
+            answers.append((answer.status, answer.body))
+
+    for _ in range(4):
+        container = engine.run("sleep", "1000")
+        threads = [
+            threading.Thread(target=keep_trying, args=(container, body))
+            for body in (DETACHED, DETACHED, ATTACHED)
+        ]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.15)
+        assert engine.api.post(f"/containers/{container}/kill").status == 204
+        for thread in threads:
+            thread.join(20)
+            assert not thread.is_alive()
+        eventually(lambda: not (engine.config.paths.bundle(container)).exists())  # noqa: B023
+        engine.remove(container)
+    refused = [(status, body) for status, body in answers if status not in (200, 201)]
+    assert {(status, b"not running" in body) for status, body in refused} == {(409, True)}, [
+        answer for answer in refused if answer[0] != 409
+    ]
+    assert_quiet_log(engine)
 
 
 # ---- attached --------------------------------------------------------------------------

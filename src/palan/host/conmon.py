@@ -118,7 +118,8 @@ class ExecPlan:
     Attributes:
         id: its id.
         container: the container's.
-        directory: one of its own, where ``process.json`` and conmon's files are put.
+        directory: one of its own, where ``process.json`` and conmon's files are put; what
+            it lies in must be there.
         process: ``process`` of the OCI runtime specification.
         tty: its streams are a terminal; as in ``process``.
         stdin: clients may write to its stdin, which is closed when one of them closes.
@@ -225,10 +226,12 @@ class Conmon:
 
         Raises:
             RuntimeFailure: as with :meth:`create`.
-            OSError: conmon could not be started, or what ``ready`` raised.
+            OSError: conmon could not be started, such as where the directory cannot be
+                made, or what ``ready`` raised.
         """
         directory = plan.directory
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Not what it lies in: that may go at any time, together with the container.
+        directory.mkdir(mode=0o700, exist_ok=True)
         specification = directory / "process.json"
         specification.write_bytes(msgspec.json.encode(plan.process))
         exit_file = directory / plan.container

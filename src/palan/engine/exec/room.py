@@ -24,6 +24,7 @@ from palan.engine.exec.run import run
 from palan.engine.exec.session import ExecInstance, StartingSession
 from palan.engine.streams.attach import OutputSession
 from palan.engine.streams.detach_keys import parse_keys
+from palan.host import processes
 
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ __all__ = ["Execs"]
 
 FORGET_AFTER: Final = 300.0
 """Seconds that an ended exec can still be asked for its exit code."""
+
+ENDING: Final = 3.0
+"""Seconds in which a container has ended whose end, perhaps, made an exec fail."""
 
 UP_TIMEOUT: Final = 10.0
 """Seconds that a change of size waits for a process that is being started."""
@@ -68,7 +72,13 @@ class Execs:
         for entry in config.env or ():
             if entry.startswith("=") or not entry:
                 raise InvalidParameter(f"invalid environment variable: {entry}")
-        user = await asyncio.to_thread(self._engine.containers.user, container, config.user)
+        try:
+            user = await asyncio.to_thread(self._engine.containers.user, container, config.user)
+        except (OSError, PalanError):
+            if _has_ended(container):
+                raise _not_running(container) from None
+            raise
+        _check_runs(container, request.id)  # it may have ended meanwhile
         instance = ExecInstance(secrets.token_hex(32), container, config, user, keys)
         self._forget_old()
         self._by_id[instance.id] = instance
@@ -127,6 +137,10 @@ class Execs:
                 await self._run(instance, size)
             except PalanError as error:
                 return _complaint(error.message, tty=tty)
+            except Exception as error:
+                # The head of the answer is sent, so it can be told on the stream only.
+                self._engine.log.exception("an exec failed", exec=instance.id)
+                return _complaint(f"the exec could not be started: {error}", tty=tty)
             return None
 
         return await asyncio.shield(self._engine.spawn(attempt()))
@@ -135,8 +149,10 @@ class Execs:
         self._publish(instance, f"exec_start: {instance.command}")
         try:
             await run(self._engine, instance, size)
-        except BaseException:
+        except BaseException as error:
             self._ended(instance)
+            if isinstance(error, OSError | PalanError) and await _ends(instance.container, error):
+                raise _not_running(instance.container) from None
             raise
         instance.up.set()
         self._engine.spawn(self._watch(instance))
@@ -217,8 +233,36 @@ class Execs:
 def _check_runs(container: Container, name: str) -> None:
     if container.paused:
         raise Conflict(f"Container {name} is paused, unpause the container before exec")
-    if not container.running:
-        raise Conflict(f"container {container.id} is not running")
+    if not container.running or container.ending:
+        raise _not_running(container)
+
+
+def _has_ended(container: Container) -> bool:
+    """Whether a container has ended, even if nobody has noticed so far."""
+    process = container.record.process
+    if not container.running or container.ending or process is None:
+        return True
+    return not processes.is_alive(process.pid, process.start_time)
+
+
+async def _ends(container: Container, error: OSError | PalanError) -> bool:
+    """Whether an exec failed because its container ends.
+
+    Of the container's processes the first is the last to go, so that it may be there still.
+    """
+    if _has_ended(container):
+        return True
+    if container.monitored is not None and not (
+        isinstance(error, PalanError) and error.status < 500
+    ):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ENDING):
+                await container.monitored.wait()
+    return _has_ended(container)
+
+
+def _not_running(container: Container) -> Conflict:
+    return Conflict(f"container {container.id} is not running")
 
 
 def _complaint(text: str, *, tty: bool) -> Session:

@@ -31,6 +31,7 @@ async def run(engine: "Engine", instance: ExecInstance, size: tuple[int, int]) -
 
     Raises:
         StartFailure: the program can't be run, in dockerd's words.
+        OSError: something of the container is not there any more.
         Unavailable: there is no runtime.
     """
     runtime = engine.runtimes.get(instance.container.record.runtime)
@@ -53,7 +54,7 @@ async def run(engine: "Engine", instance: ExecInstance, size: tuple[int, int]) -
 
 async def _start(
     engine: "Engine", runtime: OCIRuntime, instance: ExecInstance, plan: ExecPlan
-) -> PalanError | None:
+) -> PalanError | OSError | None:
     """Start it; what the caller is to be told if that fails, which is not for the log."""
     program = (instance.config.cmd or [""])[0]
     try:
@@ -63,7 +64,7 @@ async def _start(
     except BaseException as error:
         instance.exit_code = getattr(error, "exit_code", 126)
         await asyncio.to_thread(remove_tree, plan.directory)
-        if isinstance(error, PalanError):
+        if isinstance(error, PalanError | OSError):
             return error
         raise
     return None
