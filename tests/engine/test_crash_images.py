@@ -8,6 +8,7 @@ import time
 import pytest
 from tests.support.chaos import Chaos, acknowledged
 from tests.support.crash import running
+from tests.support.engine import below
 
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
@@ -51,7 +52,7 @@ def archive():
 
 def files(engine):
     """What lies in the data root, but for what is in layers, and the database."""
-    found = {str(path.relative_to(engine.data_root)) for path in engine.data_root.rglob("*")}
+    found = {str(path.relative_to(engine.data_root)) for path in below(engine.data_root)}
     return {name for name in found if "/file" not in name and not name.startswith("palan.db")}
 
 

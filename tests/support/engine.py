@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,14 @@ class TestEngine:
         shutil.rmtree(self.exec_root, ignore_errors=True)
 
 
+def below(root: Path) -> Iterator[Path]:
+    """All that is in a directory, what vanishes meanwhile perhaps left out."""
+    for place, directories, files in os.walk(root):
+        yield from (Path(place, name) for name in (*directories, *files))
+        # What is mounted there is counted as a mount.
+        directories[:] = [name for name in directories if name != "rootfs"]
+
+
 class Footprint:
     """What an engine and its containers have of the machine, to be compared with itself later."""
 
@@ -158,8 +167,8 @@ class Footprint:
         )
         self.cgroups = sorted(
             str(path)
-            for root in Path("/sys/fs/cgroup").glob("**" + engine.config.cgroup_root)
-            for path in root.rglob("*")
+            for tree in [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()]
+            for path in below(tree / engine.config.cgroup_root.lstrip("/"))
             if path.is_dir()
         )
         self.processes = sorted(
@@ -169,7 +178,7 @@ class Footprint:
         self.files = sorted(
             str(p.relative_to(root))
             for root in (engine.exec_root, engine.data_root)
-            for p in root.rglob("*")
+            for p in below(root)
             if not {"images", "seccomp"} & set(p.parts)
             and not p.name.startswith("palan.db")
             and p.parts[-2:] != ("work", "work")  # an overlay's, which stays for its next mount
@@ -188,7 +197,7 @@ class Footprint:
     @staticmethod
     def _processes(marks: tuple[str, ...]) -> set[int]:
         found = set()
-        for entry in os.listdir("/proc"):
+        for entry in (path.name for path in Path("/proc").iterdir()):
             if entry.isdigit():
                 try:
                     command = Path("/proc", entry, "cmdline").read_bytes().decode(errors="replace")
