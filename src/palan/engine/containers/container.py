@@ -58,8 +58,6 @@ class Container:
         """Its process has ended, and what it had is being taken away."""
         self.restarting = 0
         """How many clients are about to start it again: it is not to be removed in between."""
-        self.ending = False
-        """Its process has ended, and what it had is being taken away."""
         self.restart_delay = 0.0
         """Seconds that a restart policy waits next time."""
 
