@@ -419,6 +419,24 @@ def test_the_networks_keep_their_ids_and_order(own_engine):
     assert own_engine.api.get("/networks").json == before
 
 
+def test_rules_that_somebody_deletes_are_written_again(engine, next_door):
+    ports = [free_port(), free_port()]
+    table = engine.config.table_name
+    earlier = engine.run(*SLEEP, host=publish(("", ports[0])))
+    subprocess.run(["nft", "delete", "table", "ip", table], check=True)
+    later = engine.run(*SLEEP, host=publish(("", ports[1])))
+    for container, port in zip((earlier, later), ports, strict=True):
+        with listen(netns_of(engine, container), 80) as server:
+            # That its address is seen says that the packets were redirected, not carried.
+            assert talk(server, connect(next_door.netns, next_door.host, port)) == next_door.address
+    subprocess.run(["nft", "delete", "table", "ip", table], check=True)
+    for container in (earlier, later):
+        assert engine.api.delete(f"/containers/{container}?force=1").status == 204
+    again = engine.run(*SLEEP, host=publish(("", ports[0])))
+    with listen(netns_of(engine, again), 80) as server:
+        assert talk(server, connect(next_door.netns, next_door.host, ports[0]))
+
+
 # ---- rules ---------------------------------------------------------------------------
 
 

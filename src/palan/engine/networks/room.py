@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from palan.api import Filters
-from palan.api.errors import Forbidden, InvalidParameter, NotFound
+from palan.api.errors import Forbidden, InternalError, InvalidParameter, NotFound
 from palan.api.networks import (
     IPAM,
     EndpointResource,
@@ -133,7 +133,7 @@ class Networks:
         """Have packets to published ports go to a container.
 
         Raises:
-            NftError: the rules were refused.
+            InternalError: the rules were refused.
         """
         if not self.rules or self.pool is None:
             return
@@ -146,9 +146,18 @@ class Networks:
                 # Somebody flushed the table, or what an engine that was killed had begun
                 # to change came after we had looked.
                 self._engine.log.warning("all rules are written anew", reason=error.message)
-                await asyncio.to_thread(
-                    write_rules, config, self.pool.gateway, self._publications()
-                )
+                await self._write_all()
+            except OSError as error:
+                raise InternalError(f"unable to redirect ports: {error}") from error
+
+    async def _write_all(self) -> None:
+        assert self.pool is not None  # noqa: S101 - without one there are no rules
+        try:
+            await asyncio.to_thread(
+                write_rules, self._engine.config, self.pool.gateway, self._publications()
+            )
+        except (nftables.NftError, OSError) as error:
+            raise InternalError(f"unable to redirect ports: {error}") from error
 
     async def redirect_no_more(self, container_id: str) -> None:
         """Take the rules of a container's ports back; idempotent."""
