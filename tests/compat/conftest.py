@@ -1,6 +1,7 @@
 """Fixtures for the clients that we did not write."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from tests.support.engine import TestEngine
 
 
 @pytest.fixture
-def docker(engine: TestEngine, tmp_path: Path) -> Docker:
-    """The docker CLI against an engine without containers."""
+def docker(engine: TestEngine, tmp_path: Path) -> Iterator[Docker]:
+    """The docker CLI against an engine without containers and volumes."""
     if shutil.which("docker") is None:
         pytest.skip("there is no docker CLI on PATH (Debian: docker.io; Docker: docker-ce-cli)")
-    return Docker(engine, tmp_path / "docker-config")
+    yield Docker(engine, tmp_path / "docker-config")
+    engine.remove_all()
+    engine.api.post('/volumes/prune?filters={"all":["1"]}'.replace('"', "%22"))
