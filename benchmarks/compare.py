@@ -8,6 +8,7 @@ interpreter that has Palan.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -109,14 +110,15 @@ def main() -> int:
     about: dict[str, Any] = report.facts()
     data = Path(tempfile.mkdtemp(prefix="palan-bench-", dir=options.directory))
     state = Path(tempfile.mkdtemp(prefix="palan-bench-", dir="/run"))
-    engines = [engine(data, state) for engine in chosen]
-    try:
-        samples, versions = run(options, engines)
-    finally:
+    with contextlib.ExitStack() as stack:  # goes on when something of it fails
+        stack.callback(shutil.rmtree, data, ignore_errors=True)
+        stack.callback(shutil.rmtree, state, ignore_errors=True)
+        engines = [engine(data, state) for engine in chosen]
         for made in engines:
-            made.close()
-        shutil.rmtree(data, ignore_errors=True)
-        shutil.rmtree(state, ignore_errors=True)
+            stack.callback(made.close)
+        # Removing takes a while, and shall not be broken off by who is tired of waiting.
+        stack.callback(signal.signal, signal.SIGTERM, signal.SIG_IGN)
+        samples, versions = run(options, engines)
     found = report.medians(samples)
     print(report.table(found, list(versions)))
     if options.json:
