@@ -200,6 +200,15 @@ async def test_conmon_that_is_absent_or_fails(tmp_path, spawner):
         await Conmon(silent).create(runtime, bad)
 
 
+async def test_a_runtime_that_hangs_is_killed(tmp_path, spawner):
+    program = script(tmp_path / "conmon", f"sleep 1000 & echo $! > {tmp_path}/child; wait")
+    runtime = OCIRuntime("crun", tmp_path / "rt", tmp_path / "root", spawner)
+    plan = ContainerPlan(id="c", bundle=tmp_path, exits=tmp_path, log=None)
+    with pytest.raises(RuntimeFailure, match="hangs"):
+        await Conmon(program, patience=0.3).create(runtime, plan)
+    assert not processes.is_alive(int((tmp_path / "child").read_text()))
+
+
 async def test_conmon_arguments(tmp_path, spawner):
     program = script(
         tmp_path / "conmon",

@@ -40,8 +40,11 @@ What matters to us, found by trying conmon 2.1.6 and confirmed in its source:
 * When the container runs out of memory, a file ``oom`` appears in its working directory.
 """
 
+import asyncio
 import contextlib
 import os
+import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -79,6 +82,11 @@ _FIXED: Final = {
 }
 
 _MESSAGE_MAX: Final = 256 * 1024
+
+_PAUSE: Final = 0.005
+
+_GRACE: Final = 5.0
+"""Seconds that a conmon has to go when it and what it started were killed."""
 
 
 class _Message(msgspec.Struct):
@@ -174,12 +182,19 @@ class Conmon:
     Args:
         program: the program.
         environment: for it and the runtime; None for what they need of ours.
+        patience: seconds that the runtime has to make a process.  One that hangs, on the
+            dead disk of a mount for example, must not hold up its container for ever.
     """
 
     def __init__(
-        self, program: str | Path = "conmon", *, environment: Mapping[str, str] | None = None
+        self,
+        program: str | Path = "conmon",
+        *,
+        environment: Mapping[str, str] | None = None,
+        patience: float = 120.0,
     ) -> None:
         self.program = str(program)
+        self._patience = patience
         if environment is None:
             environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
         self._environment = {**environment, **_FIXED}
@@ -205,7 +220,7 @@ class Conmon:
         ]
         async with _pipes(1) as (sync,):
             process = await self._spawn(runtime, arguments, plan.bundle, {"_OCI_SYNCPIPE": sync})
-            message = await sync.message()
+            message = await self._told(process, sync)
         return await self._made(process, message, plan.bundle, exit_file)
 
     async def exec(
@@ -247,7 +262,7 @@ class Conmon:
             async with _pipes(1) as (sync,):
                 pipes = {"_OCI_SYNCPIPE": sync}
                 process = await self._spawn(runtime, arguments, directory, pipes)
-                message = await sync.message()
+                message = await self._told(process, sync)
             return await self._made(process, message, directory, exit_file)
         async with _pipes(2) as (sync, attach):
             begin, go = os.pipe2(os.O_CLOEXEC)
@@ -270,7 +285,7 @@ class Conmon:
             finally:
                 os.close(begin)
                 os.close(go)
-            message = await sync.message()
+            message = await self._told(process, sync)
         return await self._made(process, message, directory, exit_file)
 
     def adopt(
@@ -360,6 +375,20 @@ class Conmon:
             for pipe in pipes.values():
                 pipe.close_writer()
 
+    async def _told(self, process: Process, sync: _Pipe) -> _Message | None:
+        """What conmon says when the runtime has made the process, or has failed to."""
+        try:
+            async with asyncio.timeout(self._patience):
+                return await sync.message()
+        except TimeoutError:
+            await asyncio.to_thread(_kill_family, process.pid)
+            with contextlib.suppress(TimeoutError):  # then it hangs in the kernel
+                async with asyncio.timeout(_GRACE):
+                    await process.wait()
+            raise RuntimeFailure(
+                f"the runtime has not made the process within {self._patience:g} s: it hangs"
+            ) from None
+
     async def _made(
         self, process: Process, message: _Message | None, directory: Path, exit_file: Path
     ) -> Monitored:
@@ -390,6 +419,22 @@ class Conmon:
             ended=process.wait,
             pidfd=pidfd,
         )
+
+
+def _kill_family(pid: int) -> None:
+    """Kill a conmon that has not reported yet, with the runtime and what that has started."""
+    # Stopped, it starts nothing more, and adopts what its children leave behind.
+    started = processes.start_time(pid)
+    processes.kill(pid, signal.SIGSTOP, started=started)
+    deadline = time.monotonic() + _GRACE
+    while time.monotonic() < deadline:
+        left = [child for child in processes.descendants(pid) if processes.is_alive(child)]
+        if not left:
+            break
+        for child in left:
+            processes.kill(child)
+        time.sleep(_PAUSE)
+    processes.kill(pid, started=started)
 
 
 def _log_arguments(log: Path | None, log_max: int) -> list[str]:
