@@ -102,7 +102,8 @@ class Client:
 
     def end(self, known: Known) -> None:
         target = self.random.choice(("/kill", "/stop?t=0"))
-        maybe = known.after_end({"running", "paused", "exited"} & (known.states | {"exited"}))
+        # A paused one is let go on, so that it can heed the signal.
+        maybe = known.after_end({"running", "exited"})
         if known.states & {"running", "paused"}:
             self.change(known, target, maybe, known.after_end({"exited"}))
 

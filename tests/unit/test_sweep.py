@@ -1,0 +1,93 @@
+"""What a start of the engine takes away, and what it must not touch."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from palan.engine.containers.sweep import sweep
+from palan.engine.paths import Paths
+from palan.host import cgroups
+from palan.host.cgroups import Cgroups, Layout, is_frozen
+
+
+MINE, ENDED, HALF_MADE, FOREIGN = (letter * 64 for letter in "abcd")
+
+
+@pytest.fixture
+def engine(tmp_path, monkeypatch):
+    """An engine with one running container, one that has ended, and leftovers of a third."""
+    monkeypatch.setattr(cgroups, "kill_all", lambda _path: True)  # it makes files where none are
+    paths = Paths(tmp_path / "data", tmp_path / "exec")
+    paths.prepare()
+    tree = tmp_path / "cgroups"
+    for name in (MINE, ENDED, HALF_MADE, FOREIGN):
+        (tree / "palan" / name).mkdir(parents=True)
+    for name in (MINE, ENDED, HALF_MADE):
+        (paths.bundle(name) / "rootfs").mkdir(parents=True)
+        paths.container(name).mkdir()
+        (paths.exits / name).write_text("0")
+    return SimpleNamespace(
+        paths=paths,
+        tree=tree,
+        config=SimpleNamespace(cgroup_root="/palan", cgroup_parent=""),
+        runtimes=SimpleNamespace(cgroups=Cgroups(Layout.V2, tree, {}, (tree,))),
+        log=SimpleNamespace(warning=print),
+        containers=SimpleNamespace(
+            registry=[
+                SimpleNamespace(id=MINE, running=True),
+                SimpleNamespace(id=ENDED, running=False),
+            ]
+        ),
+    )
+
+
+def names(directory):
+    return {path.name for path in directory.iterdir()}
+
+
+def test_what_no_container_accounts_for_goes(engine):
+    (engine.paths.exec_root / "probe-0123").mkdir()
+    (engine.paths.data_root / "runtimes.json.77").touch()
+    trash = sweep(engine, {HALF_MADE})
+    assert names(engine.paths.bundles) == {MINE}
+    assert names(engine.paths.exits) == {MINE}
+    assert names(engine.paths.containers) == {MINE, ENDED}
+    assert [path.parent for path in trash] == [engine.paths.tmp]
+    assert not (engine.paths.exec_root / "probe-0123").exists()
+    assert not (engine.paths.data_root / "runtimes.json.77").exists()
+
+
+def test_below_our_own_cgroup_all_is_ours(engine):
+    sweep(engine, set())
+    assert names(engine.tree / "palan") == {MINE}
+
+
+def test_below_a_given_cgroup_only_what_we_came_across_is(engine):
+    engine.config.cgroup_parent = "/palan"
+    sweep(engine, {HALF_MADE})
+    assert names(engine.tree / "palan") == {MINE, FOREIGN}
+
+
+def test_sweeping_twice_is_as_once(engine):
+    sweep(engine, {HALF_MADE})
+    assert sweep(engine, {HALF_MADE}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("freezer.state", "FROZEN\n", True),
+        ("freezer.state", "FREEZING\n", True),
+        ("freezer.state", "THAWED\n", False),
+        ("cgroup.freeze", "1\n", True),
+        ("cgroup.freeze", "0\n", False),
+        ("cgroup.procs", "", False),
+    ],
+)
+def test_is_frozen(tmp_path, name, text, expected):
+    (tmp_path / name).write_text(text)
+    assert is_frozen(tmp_path) is expected
+
+
+def test_what_does_not_exist_is_not_frozen(tmp_path):
+    assert not is_frozen(tmp_path / "absent")
