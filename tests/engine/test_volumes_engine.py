@@ -226,3 +226,16 @@ def test_volumes_outlive_the_engine(own_engine):
     assert own_engine.api.delete("/volumes/used").status == 409
     own_engine.remove(container)
     assert own_engine.api.delete("/volumes/used").status == 204
+
+
+def test_a_source_that_cannot_be_made_is_the_callers_mistake(engine, tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dangling").symlink_to(tmp_path / "absent")
+    for source, why in (("file/x", "not a directory"), ("dangling", "file exists")):
+        container = engine.create("true", host={"Binds": [f"{tmp_path}/{source}:/y"]})
+        answer = engine.api.post(f"/containers/{container}/start")
+        assert answer.status == 400
+        path = tmp_path / source
+        assert answer.message == (
+            f"error while creating mount source path '{path}': mkdir {path}: {why}"
+        )

@@ -188,6 +188,11 @@ def test_containerds_runtimes_are_refused(tmp_path):
     assert "give a path" in refusal(tmp_path, document)
 
 
+def test_a_data_root_with_a_colon_is_refused():
+    with pytest.raises(ConfigError, match="has a colon"):
+        load_config({"data-root": ["/var/lib/a:b"]}, None)
+
+
 def test_open_tcp_must_be_asked_for_explicitly():
     with pytest.raises(ConfigError, match="--tlsverify, or --tls=false"):
         load_config({"hosts": ["tcp://0.0.0.0:2375"]})

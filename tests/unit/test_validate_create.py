@@ -15,6 +15,7 @@ from palan.api.containers import (
     HealthConfig,
     HostConfig,
     LogConfig,
+    Mount,
     NetworkingConfig,
     PortBinding,
     Resources,
@@ -631,3 +632,22 @@ def test_adapt_forgets_what_inspect_leaves_out_when_it_is_empty():
         "Annotations", "KernelMemory", "Mounts", "StorageOpt", "Sysctls", "Tmpfs"
     } & shown.keys()  # fmt: skip
     assert shown["Init"] is False
+
+
+@pytest.mark.parametrize(
+    ("config", "host_config"),
+    [
+        ({"working_dir": "/a\0b"}, {}),
+        ({"hostname": "a\0b"}, {}),
+        ({}, {"binds": ["/a\0b:/c"]}),
+        ({}, {"binds": ["/a:/c\0d"]}),
+        ({}, {"mounts": [Mount(type="bind", source="/a\0b", target="/c")]}),
+        ({}, {"dns_search": ["a\nnameserver 6.6.6.6"]}),
+        ({}, {"dns_options": ["a\nnameserver 6.6.6.6"]}),
+        ({}, {"extra_hosts": ["a\n6.6.6.6 b:1.2.3.4"]}),
+        ({}, {"cgroup_parent": "/a/../../b"}),
+        ({}, {"cgroup_parent": "a\0b"}),
+    ],
+)
+def test_what_would_be_something_else_on_the_host(config, host_config):
+    refused(ContainerConfig(**config), HostConfig(**host_config))

@@ -101,6 +101,16 @@ async def test_two_at_once_make_one(room):
     assert room.actions() == [("create", "data")]
 
 
+async def test_one_whose_files_somebody_took_away_has_a_directory_again(room):
+    await room.make("data")
+    path = room.volumes.path("data")
+    path.rmdir()
+    path.parent.rmdir()
+    record, made = await room.volumes.ensure("data")
+    assert (record.name, made) == ("data", False)
+    assert path.is_dir()
+
+
 async def test_without_a_name_it_is_anonymous(room):
     name = await room.make(labels={"a": "b"})
     assert len(name) == 64

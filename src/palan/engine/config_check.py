@@ -87,12 +87,21 @@ def _check_hosts(config: EngineConfig, warnings: list[str]) -> None:
             warnings.append(f"{host}: everyone who reaches it gets root on this machine")
 
 
-def _check_identity(config: EngineConfig) -> None:
+def _check_roots(config: EngineConfig) -> None:
     for name in ("data_root", "exec_root"):
         if not getattr(config, name):
             raise ConfigError(f"{name.replace('_', '-')} must not be empty")
+    if ":" in str(config.paths.data_root):
+        raise ConfigError(
+            f"data-root: {config.paths.data_root} has a colon in it, which the path of a log"
+            " cannot have"
+        )
     if config.paths.data_root == config.paths.exec_root:
         raise ConfigError("data-root and exec-root must not be the same directory")
+
+
+def _check_identity(config: EngineConfig) -> None:
+    _check_roots(config)
     try:
         _ = config.socket_group
     except KeyError:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from palan.api.errors import Conflict, NotModified, PalanError
+from palan.api.errors import Conflict, InvalidParameter, NotModified, PalanError
 from palan.engine.containers.container import Container
 from palan.engine.containers.exit import watch
 from palan.engine.containers.files import hosts_file, resolv_conf, write_files
@@ -222,6 +222,17 @@ async def _failed(
 
 
 def _make_source(path: Path) -> None:
-    """Make a directory of the host that is to be bound and is not there."""
-    if not path.exists():
-        path.mkdir(parents=True, exist_ok=True)
+    """Make a directory of the host that is to be bound and is not there.
+
+    Raises:
+        InvalidParameter: it can't be made; in dockerd's words.
+    """
+    try:
+        if not path.exists():
+            path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        # A dangling link is in the way of a directory, and mkdir(2) says no more than that.
+        why = "file exists" if isinstance(error, FileExistsError) else str(error.strerror).lower()
+        raise InvalidParameter(
+            f"error while creating mount source path '{path}': mkdir {path}: {why}"
+        ) from None

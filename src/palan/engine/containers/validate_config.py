@@ -65,6 +65,8 @@ def _check_names(config: ContainerConfig) -> None:
     for word in (*(config.entrypoint or ()), *(config.cmd or ()), config.user):
         if "\0" in word:
             raise InvalidParameter("invalid command or user: it contains a NUL character")
+    if "\0" in config.working_dir:
+        raise InvalidParameter("the working directory is invalid: it contains a NUL character")
 
 
 def _check_health(health: HealthConfig) -> list[str]:

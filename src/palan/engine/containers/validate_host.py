@@ -84,6 +84,10 @@ def _check_plain_values(host_config: HostConfig, facts: CreateFacts) -> None:
         raise InvalidParameter(
             'cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"'
         )
+    if ".." in parent.split("/") or any(character < " " for character in parent):
+        raise InvalidParameter(
+            f"invalid cgroup-parent {parent!r}: it must name a cgroup, without '..' on the way"
+        )
     if host_config.runtime and host_config.runtime not in facts.runtimes:
         raise InvalidParameter(f"unknown or invalid runtime name: {host_config.runtime}")
 

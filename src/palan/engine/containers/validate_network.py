@@ -62,6 +62,15 @@ def validate_network_mode(config: ContainerConfig, host_config: HostConfig) -> N
         raise InvalidParameter(f"conflicting options: host type networking {_NO_LINKS}")
     for link in host_config.links or ():
         parse_link(link)
+    for what, values in (
+        ("Dns", host_config.dns),
+        ("DnsSearch", host_config.dns_search),
+        ("DnsOptions", host_config.dns_options),
+        ("ExtraHosts", host_config.extra_hosts),
+    ):
+        # Each would be lines of its own in resolv.conf or hosts.
+        if any(character < " " for value in values or () for character in value):
+            raise InvalidParameter(f"invalid {what}: it contains control characters")
     check_address(*(host_config.dns or ()))
     for entry in host_config.extra_hosts or ():
         _check_extra_host(entry)

@@ -69,6 +69,9 @@ class Execs:
             raise InvalidParameter("No exec command specified")
         keys = parse_keys(config.detach_keys, what="escape keys")
         _check_runs(container, request.id)
+        for text in (*config.cmd, *(config.env or ()), config.working_dir, config.user):
+            if "\0" in text:
+                raise InvalidParameter("invalid exec: it contains a NUL character")
         for entry in config.env or ():
             if entry.startswith("=") or not entry:
                 raise InvalidParameter(f"invalid environment variable: {entry}")

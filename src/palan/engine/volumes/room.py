@@ -135,13 +135,14 @@ class Volumes:
                 " directory, use absolute path"
             )
         async with self._lock:
+            data = self.path(name)
+            # They may be there, if the row could not be written the last time; and somebody
+            # may have removed those of a volume that has a row.
+            data.parent.mkdir(mode=0o701, exist_ok=True)
+            data.mkdir(mode=0o755, exist_ok=True)
             if name in self._volumes:
                 return self._volumes[name], False
             record = VolumeRecord(name=name, created=time.time_ns(), labels=labels, options=options)
-            data = self.path(name)
-            # They may be there, if the row could not be written the last time.
-            data.parent.mkdir(mode=0o701, exist_ok=True)
-            data.mkdir(mode=0o755, exist_ok=True)
             await _TABLE.put(self._engine.db, name, record)
             self._volumes[name] = record
         self._engine.events.publish("volume", "create", name, {"driver": "local"})
