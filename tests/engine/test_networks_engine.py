@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.support.engine import Footprint, TestEngine
+from tests.support.crash import assert_same_footprint, settled_footprint
+from tests.support.engine import TestEngine
 from tests.support.network import (
     connect,
     free_port,
@@ -225,7 +226,7 @@ def test_a_port_in_use_is_told_and_nothing_is_left(engine, by):
         holder = listen(None, port)
         reason = f"failed to bind host port 0.0.0.0:{port}/tcp: address already in use"
     container = engine.create(*SLEEP, name="late", host=publish(("", port)))
-    before = Footprint(engine)
+    before = settled_footprint(engine)
     answer = engine.api.post(f"/containers/{container}/start")
     assert answer.status == 500
     assert re.fullmatch(
@@ -233,7 +234,7 @@ def test_a_port_in_use_is_told_and_nothing_is_left(engine, by):
         r" on endpoint late \([0-9a-f]{64}\): " + re.escape(reason),
         answer.message,
     )
-    assert Footprint(engine) == before, before.difference(Footprint(engine))
+    assert_same_footprint(engine, before)
     assert not engine.inspect(container)["State"]["Running"]
     if by == "a program":
         holder.close()
@@ -285,7 +286,7 @@ def test_anothers_network_that_is_not_there(engine):
     guest = engine.create(*SLEEP, host={"NetworkMode": "container:owner"})
     answer = engine.api.post(f"/containers/{guest}/start")
     assert answer.status in (409, 500)
-    assert "cannot join network namespace of a non running container" in answer.message
+    assert "cannot join network of a non running container" in answer.message
 
 
 # ---- directives ----------------------------------------------------------------------

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.support.engine import Footprint
+from tests.support.crash import assert_same_footprint, settled_footprint
 
 
 pytestmark = pytest.mark.root
@@ -208,12 +208,12 @@ def test_events(engine):
 
 
 def test_nothing_is_left(engine, filled):
-    before = Footprint(engine)
+    before = settled_footprint(engine)
     container = engine.run("true", host={"Binds": ["data:/v"]}, Image=filled)
     engine.wait(container)
     engine.remove(container)
     engine.api.delete("/volumes/data")
-    assert Footprint(engine) == before, before.difference(Footprint(engine))
+    assert_same_footprint(engine, before)
 
 
 def test_volumes_outlive_the_engine(own_engine):

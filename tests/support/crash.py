@@ -43,6 +43,15 @@ def baseline(engine: TestEngine) -> Footprint:
     return Footprint(engine)
 
 
+def settled_footprint(engine: TestEngine) -> Footprint:
+    """The footprint once nothing of what was before is still going away."""
+    before, now = None, Footprint(engine)
+    while now != before:
+        time.sleep(0.1)
+        before, now = now, Footprint(engine)
+    return now
+
+
 def assert_same_footprint(engine: TestEngine, before: Footprint, seconds: float = 5) -> None:
     """See that the machine is as it was; interfaces and cgroups go a moment later."""
     deadline = time.monotonic() + seconds
