@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from palan.api.errors import Conflict, InvalidParameter, NotModified, PalanError
+from palan.api.errors import Conflict, InternalError, InvalidParameter, NotModified, PalanError
 from palan.engine.containers.container import Container
 from palan.engine.containers.exit import watch
 from palan.engine.containers.files import hosts_file, resolv_conf, write_files
@@ -90,6 +90,8 @@ async def _start(engine: "Engine", container: Container) -> None:
         await runtime.start(container.id)
     except BaseException as error:
         await _failed(engine, container, sandbox, error)
+        if isinstance(error, OSError):  # such as a full disk
+            raise InternalError(f"unable to start container: {error}") from error
         raise
     # Before it is called running: who sees that may want to kill it at once.
     container.monitored = monitored

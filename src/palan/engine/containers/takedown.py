@@ -6,16 +6,17 @@ container's end, from happening: what stays is swept away when the engine starts
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
+from palan.api.errors import PalanError
 from palan.engine.containers.container import Container
 from palan.engine.containers.record import SandboxRecord
 from palan.engine.networks.sandbox import unplug
 from palan.host.filesystem import remove_tree
 from palan.host.mounts import unmount
 from palan.host.oci_runtime import RuntimeFailure
-from palan.store.database import StoreFailure
 
 
 if TYPE_CHECKING:
@@ -77,9 +78,9 @@ async def note_end(engine: "Engine", container: Container) -> None:
     """
     try:
         await engine.containers.save(container)
-    except StoreFailure as failure:
+    except (PalanError, sqlite3.Error, OSError) as failure:
         engine.log.warning(
-            "the end of a container is not saved", container=container.id, reason=failure.message
+            "the end of a container is not saved", container=container.id, reason=str(failure)
         )
     else:
         (engine.paths.exits / container.id).unlink(missing_ok=True)

@@ -8,7 +8,8 @@ first output reaches them.
 Each session has a connection of its own to conmon's attach socket, on which a packet is
 a read of conmon's from the process: a byte that names the stream, and up to 8 KiB.  The
 kernel's socket buffer is all that is between conmon and the client: when a client does
-not read, conmon stops reading from the process, as dockerd would.  Nothing is dropped.
+not read, conmon stops reading from the process, as dockerd would.  Nothing is dropped,
+unless the process was killed and does not go because of that client.
 
 Stdin is conmon's to close, and it does so as soon as *any* attached client closes or
 half-closes its connection, unless it was told never to (``--leave-stdin-open``, what a
