@@ -239,3 +239,29 @@ def test_a_source_that_cannot_be_made_is_the_callers_mistake(engine, tmp_path):
         assert answer.message == (
             f"error while creating mount source path '{path}': mkdir {path}: {why}"
         )
+
+
+def test_an_image_without_layers_runs(engine):
+    config = json.dumps({
+        "architecture": "amd64", "os": "linux", "config": {"Volumes": {"/data": {}}},
+        "rootfs": {"type": "layers", "diff_ids": []},
+    }).encode()  # fmt: skip
+    manifest = [{"Config": "config.json", "RepoTags": ["bare:latest"], "Layers": []}]
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name, data in (
+            ("config.json", config), ("manifest.json", json.dumps(manifest).encode()),
+        ):  # fmt: skip
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    answer = engine.api.post(
+        "/images/load", archive.getvalue(), headers={"Content-Type": "application/x-tar"}
+    )
+    assert answer.status == 200
+    assert b"error" not in answer.body
+    found = engine.output(
+        "/busybox", "ls", "/data", host={"Binds": ["/bin/busybox:/busybox:ro"]}, Image="bare"
+    )
+    assert found == ""
+    assert engine.api.delete("/images/bare").status == 200

@@ -139,6 +139,22 @@ async def test_events_outlive_the_engine(tmp_path):
     database.close()
 
 
+async def test_rows_that_are_gone_hold_nobody_up(tmp_path):
+    database = Database(tmp_path / "db", SCHEMA)
+    publish(EventJournal(database), "a", "b")
+    await database.run(lambda c: c.execute("DELETE FROM events WHERE number = 2"))
+    journal = EventJournal(database)
+    await database.run(lambda c: c.execute("DELETE FROM events"))
+    journal._number = 2
+    stream = journal.follow(1, None, everything)
+    waiting = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0.05)
+    publish(journal, "c")
+    assert (await asyncio.wait_for(waiting, 5)).actor.id == "c"
+    await stream.aclose()
+    database.close()
+
+
 async def test_time_does_not_go_back_with_the_clock(journal, monkeypatch):
     publish(journal, "a")
     monkeypatch.setattr("time.time_ns", lambda: 1_000)

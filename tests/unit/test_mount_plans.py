@@ -1,9 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 from tests.support.containers import fake_engine, make_container
 
 from palan.api.containers import ContainerConfig, HostConfig, Mount
 from palan.api.errors import InvalidParameter
-from palan.engine.containers.mounts import plan_mounts
+from palan.engine.containers.mounts import _is_empty, hold_inherited, plan_mounts
 from palan.engine.containers.record import MountRecord
 
 
@@ -86,3 +88,17 @@ async def test_an_anonymous_volume_goes_with_the_last_container_that_has_it():
     other.record.anonymous_volumes = ["data"]
     assert plan(other, volumes_from=["donor"]).anonymous == ["data"]
     assert plan(other).anonymous == []
+
+
+async def test_volumes_of_others_are_held_at_once():
+    held = []
+    volumes = SimpleNamespace(use=lambda name, user: held.append((name, user)))
+    found = plan(donor(DATA, BIND), volumes_from=["donor"])
+    hold_inherited(fake_engine(volumes=volumes), "me", found)
+    assert held == [("data", "me")]
+
+
+def test_an_empty_directory(tmp_path):
+    assert _is_empty(tmp_path)
+    (tmp_path / "file").touch()
+    assert not _is_empty(tmp_path)

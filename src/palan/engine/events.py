@@ -123,7 +123,11 @@ class EventJournal:
         while True:
             news = self._news
             while position < self._number:
-                for number, event in await self._page(position):
+                page = await self._page(position)
+                if not page:
+                    position = self._number  # the rows are gone, with nothing to tell it by
+                    break
+                for number, event in page:
                     if number > position + 1:
                         yield self._lost(number - position - 1, event)
                     position = number
@@ -151,7 +155,7 @@ class EventJournal:
         return await self._database.run(find)
 
     async def _page(self, position: int) -> list[tuple[int, EventMessage]]:
-        """The next events after ``position``; never empty when there are any."""
+        """The next events after ``position``; empty only where the rows are gone."""
         if self._recent and self._recent[0][0] <= position + 1:
             start = position + 1 - self._recent[0][0]
             return [self._recent[i] for i in range(start, len(self._recent))]

@@ -26,7 +26,7 @@ from palan.api.errors import InvalidParameter, NotFound
 from palan.engine.containers.adapt import Defaults, adapt_host_config, default_hostname
 from palan.engine.containers.container import Container
 from palan.engine.containers.merge import command_line, merge_config
-from palan.engine.containers.mounts import make_mounts, plan_mounts
+from palan.engine.containers.mounts import hold_inherited, make_mounts, plan_mounts
 from palan.engine.containers.naming import check_name, generate_id, generate_name
 from palan.engine.containers.record import ContainerRecord
 from palan.engine.containers.validate import validate_create
@@ -184,11 +184,12 @@ async def _make(  # noqa: PLR0917 - what a record is made of
         path=path,
         args=args,
     )
-    if plan.anonymous:
-        # Nobody else knows what they are for: a start that finds this removes them.
-        record.draft = True
-        await engine.containers.put(record)
+    hold_inherited(engine, container_id, plan)
     try:
+        if plan.anonymous:
+            # Nobody else knows what they are for: a start that finds this removes them.
+            record.draft = True
+            await engine.containers.put(record)
         record.mounts = await make_mounts(engine, container_id, plan, layers)
         # Under its final name only when it is complete; see the sweep at start.
         draft = engine.paths.tmp / f"create-{secrets.token_hex(8)}"

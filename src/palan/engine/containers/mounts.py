@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import secrets
 import subprocess
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["MountPlan", "make_mounts", "plan_mounts"]
+__all__ = ["MountPlan", "hold_inherited", "make_mounts", "plan_mounts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +71,26 @@ def plan_mounts(engine: "Engine", config: ContainerConfig, host_config: HostConf
     return plan
 
 
+def hold_inherited(engine: "Engine", container_id: str, plan: MountPlan) -> None:
+    """Note the volumes of other containers as in use, before one of them can be removed."""
+    for mount in plan.inherited:
+        if mount.volume:
+            engine.volumes.use(mount.volume, container_id)
+
+
 async def make_mounts(
     engine: "Engine", container_id: str, plan: MountPlan, layers: list[str]
 ) -> list[MountRecord]:
     """Find or make the volumes, and fill new ones with what the image has there.
 
-    Volumes are noted as in use by the container at once.
+    Volumes are noted as in use by the container at once; those that are inherited are
+    already, by :func:`hold_inherited`.
 
     Raises:
         InvalidParameter, NotFound: a volume can't be made, or its driver is not there.
     """
     mounts = list(plan.inherited)
     fill: list[MountRecord] = []
-    for mount in mounts:
-        if mount.volume:
-            engine.volumes.use(mount.volume, container_id)
     for request, name in plan.requests:
         if request.kind != "volume":
             mounts.append(_record(request, request.source))
@@ -101,7 +107,7 @@ async def make_mounts(
         record = _record(request, str(source / request.subpath if request.subpath else source))
         record.volume = volume.name
         mounts.append(record)
-        if request.copy and (made or _is_empty(source)):
+        if request.copy and layers and (made or await asyncio.to_thread(_is_empty, source)):
             fill.append(record)
     if fill:
         await asyncio.to_thread(_fill, engine, container_id, layers, fill)
@@ -152,7 +158,8 @@ def _shared_anonymous(engine: "Engine", inherited: list[MountRecord]) -> list[st
 
 
 def _is_empty(directory: Path) -> bool:
-    return not any(directory.iterdir())
+    with os.scandir(directory) as entries:  # which reads no more than it is asked for
+        return next(entries, None) is None
 
 
 def _fill(engine: "Engine", container_id: str, layers: list[str], fill: list[MountRecord]) -> None:

@@ -95,15 +95,16 @@ class Containers:
 
     def frozen(self, container: Container) -> bool:
         """Whether they are frozen, whatever its row says; blocking."""
-        return cgroups.is_frozen(self._freezer(container))
+        return bool(self._engine.runtimes.cgroups.trees) and cgroups.is_frozen(
+            self._freezer(container)
+        )
 
     def _freezer(self, container: Container) -> Path:
-        known = self._engine.runtimes.cgroups
-        paths = known.paths(cgroup_path(self._engine, container.record))
-        return (
-            paths.get("freezer")
-            or known.directories(cgroup_path(self._engine, container.record))[0]
-        )
+        known, name = self._engine.runtimes.cgroups, cgroup_path(self._engine, container.record)
+        path = known.paths(name).get("freezer") or next(iter(known.directories(name)), None)
+        if path is None:
+            raise InternalError("no cgroups are mounted, so processes can't be paused")
+        return path
 
     def release(self) -> None:
         """Let go of all containers; they go on."""

@@ -122,8 +122,13 @@ def _mount(engine: "Engine", container: Container, bundle: Path) -> None:
     bundle.mkdir(mode=0o700, exist_ok=True)
     for part in (rootfs, bundle / "execs"):
         part.mkdir(mode=0o700, exist_ok=True)
+    layers = [Path(layer) for layer in reversed(container.record.layers)]
+    if not layers:
+        # An image may have none, but an overlay must.
+        layers = [directory / "empty"]
+        layers[0].mkdir(mode=0o755, exist_ok=True)
     mount_overlay(
-        [Path(layer) for layer in reversed(container.record.layers)],
+        layers,
         directory / "diff",
         directory / "work",
         rootfs,

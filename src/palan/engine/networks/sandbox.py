@@ -95,8 +95,6 @@ def _mac(container: Container, address: IPv4Address) -> str:
     asked = container.record.endpoints.get("bridge")
     if asked is not None and asked.mac_address:
         return asked.mac_address
-    if container.record.config.mac_address:
-        return container.record.config.mac_address
     return "02:42:" + ":".join(f"{byte:02x}" for byte in address.packed)
 
 
@@ -156,9 +154,12 @@ async def unplug(engine: "Engine", container: Container, sandbox: SandboxRecord)
         c.running and c.record.host_config.network_mode == f"container:{container.id}"
         for c in engine.containers.registry
     )
-    await asyncio.to_thread(_disconnect, sandbox, shared=shared)
-    if sandbox.address and engine.networks.pool is not None:
-        engine.networks.pool.release(IPv4Address(sandbox.address))
+    try:
+        await asyncio.to_thread(_disconnect, sandbox, shared=shared)
+    finally:
+        # Whatever stays of it is swept away at the next start; its address is nobody's.
+        if sandbox.address and engine.networks.pool is not None:
+            engine.networks.pool.release(IPv4Address(sandbox.address))
 
 
 def _disconnect(sandbox: SandboxRecord, *, shared: bool) -> None:
