@@ -84,8 +84,8 @@ def test_details(shared_engine, talk):
     shared_engine.wait(container)
     text = text_of(logs(shared_engine, container, "stdout=1&details=1"), 1)
     assert text == b"ZONE=east,tier=web hi\n"
-    text = text_of(logs(shared_engine, container, "stdout=1&details=1&timestamps=1"), 1).decode()
-    assert re.fullmatch(f"{STAMP} ZONE=east,tier=web hi\n", text)
+    stamped = text_of(logs(shared_engine, container, "stdout=1&details=1&timestamps=1"), 1)
+    assert re.fullmatch(f"{STAMP} ZONE=east,tier=web hi\n", stamped.decode())
     shared_engine.remove(container)
 
 

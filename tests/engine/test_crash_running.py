@@ -278,7 +278,8 @@ def test_a_process_that_calls_itself_conmon_is_not_believed(engine):
     time.sleep(0.3)
     assert processes_of(engine) == before
     for pid in before:
-        if processes.status(pid).name == "conmon" and processes.cmdline(pid)[0] == "sh":
+        status = processes.status(pid)
+        if status is not None and status.name == "conmon" and processes.cmdline(pid)[0] == "sh":
             os.kill(pid, signal.SIGKILL)
             break
     else:

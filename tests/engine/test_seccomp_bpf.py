@@ -5,6 +5,7 @@ import json
 import shutil
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.crash import exec_output
@@ -34,7 +35,7 @@ CUSTOM = json.dumps(
         ],
     }
 )
-HOSTS = {
+HOSTS: dict[str, dict[str, Any]] = {
     "default": {},
     "custom": {"SecurityOpt": [f"seccomp={CUSTOM}"]},
     "administrator": {"CapAdd": ["SYS_ADMIN"]},

@@ -265,6 +265,7 @@ def test_find_monitors_believes_no_process(tmp_path):
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         running.append(process)
+        assert process.stdout is not None
         assert process.stdout.readline()
         return [f for f in find_monitors(bundles, programs[0]) if f.pid == process.pid]
 

@@ -33,7 +33,10 @@ def test_durations_count_back_from_now():
     assert abs(parse_time("1h30m") - (time.time_ns() - 5400 * 10**9)) < 10**9  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2006-13-01", "10 m", "--1", "9" * 5000, "9" * 400 + "s", "٣"])
+@pytest.mark.parametrize(
+    "text",
+    ["yesterday", "2006-13-01", "10 m", "--1", "9" * 5000, "9" * 400 + "s", "\u0663"],
+)
 def test_nonsense_is_refused(text: str):
     with pytest.raises(InvalidParameter, match="invalid timestamp"):
         parse_time(text)
