@@ -19,7 +19,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import report
 from engines import Dockerd, Engine, Palan, Podman
@@ -107,7 +106,7 @@ def main() -> int:
     for engine in chosen:
         if missing := engine.missing():
             raise SystemExit(f"{engine.name} needs {', '.join(missing)}")
-    about: dict[str, Any] = report.facts()
+    about = report.facts()
     data = Path(tempfile.mkdtemp(prefix="palan-bench-", dir=options.directory))
     state = Path(tempfile.mkdtemp(prefix="palan-bench-", dir="/run"))
     with contextlib.ExitStack() as stack:  # goes on when something of it fails
@@ -119,6 +118,7 @@ def main() -> int:
         # Removing takes a while, and shall not be broken off by who is tired of waiting.
         stack.callback(signal.signal, signal.SIGTERM, signal.SIG_IGN)
         samples, versions = run(options, engines)
+    about["load"] = f"{about['load']} before, {report.load()} after"
     found = report.medians(samples)
     print(report.table(found, list(versions)))
     if options.json:

@@ -36,6 +36,7 @@ class Engine:
     name: ClassVar[str]
     programs: ClassVar[tuple[str, ...]]  # what must be installed
     traces: ClassVar[tuple[str, ...]] = ()  # directories outside its roots that it makes
+    inits: ClassVar[tuple[str, ...]] = ("docker-init", "tini")  # of which it can run one
     cgroup: ClassVar[str] = ""  # the cgroup that it makes for all its containers
 
     def __init__(self, data: Path, run: Path) -> None:
@@ -60,6 +61,11 @@ class Engine:
     def missing(cls) -> list[str]:
         """What is not installed that it needs."""
         return [program for program in cls.programs if not shutil.which(program, path=PATH)]
+
+    @classmethod
+    def has_init(cls) -> bool:
+        """Whether its containers can have an init process."""
+        return any(shutil.which(program, path=PATH) for program in cls.inits)
 
     @property
     def url(self) -> str:
@@ -211,6 +217,7 @@ class Podman(Engine):
     programs = ("podman", "runc", "conmon")
     traces = ("/var/lib/cni", "/run/cni", "/run/libpod", "/run/containers")
     cgroup = "libpod_parent"
+    inits = ("catatonit", "/usr/libexec/podman/catatonit")
 
     def command(self) -> list[str]:
         return [

@@ -11,7 +11,7 @@ from typing import Any
 from rows import ROWS, Row
 
 
-__all__ = ["facts", "markdown", "medians", "table", "verdict"]
+__all__ = ["facts", "load", "markdown", "medians", "table", "verdict"]
 
 Samples = Mapping[str, Mapping[str, Sequence[float]]]  # row, engine, figures
 Medians = dict[str, dict[str, float]]
@@ -40,8 +40,13 @@ def facts() -> dict[str, str]:
         "machine": f"{os.cpu_count()} CPUs, {memory:.0f} GiB, {platform.machine()}",
         "system": f"{system}, Linux {platform.release()}, cgroup {controllers}",
         "python": platform.python_version(),
-        "load before": f"{os.getloadavg()[0]:.2f}",
+        "load": load(),
     }
+
+
+def load() -> str:
+    """How many processes have wanted to run on average, in the last minute."""
+    return f"{os.getloadavg()[0]:.1f}"
 
 
 def verdict(row: Row, found: Mapping[str, float]) -> bool | None:
