@@ -343,6 +343,7 @@ class Runtimes:
             no_new_privileges=config.no_new_privileges,
             ip_forwarding=facts.ip_forwarding(),
             cgroup_namespaces=self.facts.cgroup_namespaces,
+            selinux=self.facts.selinux,
             recursive_read_only=bool(self._recursive),
             subnets_of=self._engine.networks.subnets,
         )

@@ -23,8 +23,12 @@ from palan.engine.containers.validate_config import validate_config
 from palan.engine.containers.validate_facts import CreateFacts
 from palan.engine.containers.validate_host import validate_host_config, validate_restart_policy
 from palan.engine.containers.validate_log import validate_log
-from palan.engine.containers.validate_mounts import validate_mounts
-from palan.engine.containers.validate_network import validate_network_mode, validate_networking
+from palan.engine.containers.validate_mounts import relabel_warnings, validate_mounts
+from palan.engine.containers.validate_network import (
+    endpoint_warnings,
+    validate_network_mode,
+    validate_networking,
+)
 from palan.engine.containers.validate_resources import validate_resources
 
 
@@ -78,7 +82,10 @@ def validate_create(
     )
     validate_log(host_config.log_config, facts)
     validate_networking(networking, facts.subnets_of)
+    warnings += endpoint_warnings(networking)
     warnings += mount_warnings
+    if facts.selinux:
+        warnings += relabel_warnings(host_config)
     warnings += fill_empty_bindings(mappings)
     warnings += check_supported(config, host_config)
     return list(dict.fromkeys(warnings))

@@ -49,6 +49,7 @@ class CreateFacts:
         systemd_cgroups: whether cgroups are made by systemd.
         ip_forwarding: whether the kernel forwards IPv4.
         cgroup_namespaces: whether the kernel has them.
+        selinux: whether SELinux is in force.
         recursive_read_only: whether kernel and runtime can make mounts below read-only too.
         subnets_of: the subnets of a network by name, None if there is no such network.
     """
@@ -70,5 +71,6 @@ class CreateFacts:
     systemd_cgroups: bool = False
     ip_forwarding: bool = True
     cgroup_namespaces: bool = True
+    selinux: bool = False
     recursive_read_only: bool = True
     subnets_of: Callable[[str], Sequence[IPv4Network | IPv6Network] | None] = lambda _name: None

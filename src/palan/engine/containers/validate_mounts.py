@@ -27,6 +27,7 @@ __all__ = [
     "parse_binds",
     "parse_mount",
     "parse_volumes_from",
+    "relabel_warnings",
     "valid_mode",
     "validate_mounts",
     "volume_driver_warnings",
@@ -379,6 +380,13 @@ def volume_driver_warnings(host_config: HostConfig) -> list[str]:
                 " specified via 'mount'. Use '--mount type=volume,volume-driver=...' instead"
             )
             return [warning]
+    return []
+
+
+def relabel_warnings(host_config: HostConfig) -> list[str]:
+    """What a machine with SELinux does not do for us."""
+    if any({"z", "Z"} & set(request.mode.split(",")) for request in parse_binds(host_config)):
+        return ["SELinux is not supported; the options z and Z of binds have no effect."]
     return []
 
 

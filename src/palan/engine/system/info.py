@@ -37,6 +37,8 @@ def _info(engine: "Engine", tasks: int) -> SystemInfo:
     cgroups, features = runtimes.cgroups, runtimes.features
     machine = runtimes.facts
     warnings = [*runtimes.warnings]
+    if machine.apparmor:
+        warnings.append("WARNING: No AppArmor profile: containers run without one by default")
     if not features.swap_limit:
         warnings.append("WARNING: No swap limit support")
     if not engine.networks.rules and config.bridge != "none":
@@ -129,8 +131,6 @@ def _registries(engine: "Engine") -> RegistryServiceConfig:
 
 def _security_options(engine: "Engine") -> list[str]:
     options = []
-    if engine.runtimes.facts.apparmor:
-        options.append("name=apparmor")
     if engine.runtimes.facts.seccomp:
         profile = engine.config.seccomp_profile or "builtin"
         options.append(f"name=seccomp,profile={profile}")
