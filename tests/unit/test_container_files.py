@@ -17,11 +17,10 @@ def test_hosts_has_extra_hosts_and_the_container_itself():
 
 
 def test_addresses_of_the_host():
-    given = {"address": "", "names": []}
-    both = hosts_file(["gw:host-gateway"], gateways=["10.0.0.1", "fd00::1"], **given)
+    both = hosts_file(["gw:host-gateway"], address="", names=[], gateways=["10.0.0.1", "fd00::1"])
     assert both.endswith("10.0.0.1\tgw\nfd00::1\tgw\n")
     with pytest.raises(InvalidParameter, match="unable to derive the IP value for host-gateway"):
-        hosts_file(["gw:host-gateway"], gateways=[], **given)
+        hosts_file(["gw:host-gateway"], address="", names=[], gateways=[])
 
 
 def resolv(host: str, **options: object) -> str:

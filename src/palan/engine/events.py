@@ -12,7 +12,7 @@ import contextlib
 import sqlite3
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -99,7 +99,7 @@ class EventJournal:
 
     async def follow(
         self, since: int | None, until: int | None, test: EventTest
-    ) -> AsyncIterator[EventMessage]:
+    ) -> AsyncGenerator[EventMessage, None]:
         """Events from ``since`` on, those to come included, that pass ``test``.
 
         Args:
