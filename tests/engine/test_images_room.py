@@ -289,7 +289,7 @@ async def test_a_stopped_container_keeps_the_layers_of_a_forced_removal(engine):
     await restarted.images.collect()
     await restarted.settle()
     assert (layer / "file.txt").exists()
-    image = restarted.images.by_id(image_id)
+    image = restarted.images._catalog.images.get(image_id)
     assert image is not None
     assert image.layers == (layer,)
     engine.containers.all.clear()

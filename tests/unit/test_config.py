@@ -1,8 +1,6 @@
 """Flags and daemon.json: merging, types, and what is refused."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,7 +10,7 @@ from palan.engine.config import AddressPool, EngineConfig, Runtime, Ulimit
 from palan.engine.config_check import ConfigError, check
 from palan.engine.config_load import directives, load_config, reloaded
 from palan.engine.hosts import Host, parse_host
-from palan.engine.paths import SOCKET_PATH_MAX, Paths
+from palan.engine.paths import Paths
 from palan.engine.sizes import parse_size
 
 
@@ -244,25 +242,6 @@ def test_engines_side_by_side_have_names_of_their_own():
     assert len(other.bridge_name) <= 15
     assert EngineConfig(data_root="/srv/palan/", mtu=1400).instance == other.instance
     assert EngineConfig(bridge="br9", cgroup_parent="/x").bridge_name == "br9"
-
-
-@given(st.text(alphabet=st.characters(exclude_characters="\0", codec="utf-8"), min_size=1))
-def test_socket_paths_are_always_short_enough(name):
-    paths = Paths(Path("/data"), Path("/run") / name.replace("/", "_"))
-    assert len(os.fsencode(paths.attach_socket("f" * 64))) <= SOCKET_PATH_MAX
-
-
-def test_a_long_exec_root_is_reached_by_a_link(tmp_path, monkeypatch):
-    monkeypatch.setattr("palan.engine.paths.DEFAULT_EXEC_ROOT", tmp_path / "palan")
-    root = tmp_path / ("x" * 100)
-    paths = Paths(tmp_path / "data", root)
-    paths.prepare()
-    assert paths.attach.resolve() == root / "attach"
-    assert paths.attach != root / "attach"
-    paths.prepare()
-    paths.release()
-    assert not paths.attach.exists()
-    assert (root / "attach").is_dir()
 
 
 @pytest.mark.parametrize(

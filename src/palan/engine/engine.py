@@ -142,7 +142,6 @@ class Engine:
         self.db.close()
         if not any(c.running for c in self.containers.registry):
             await asyncio.to_thread(unmount, self.paths.exec_root, lazy=True)
-            self.paths.release()
 
 
 def _remove_all(paths: list[Path]) -> None:

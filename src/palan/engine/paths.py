@@ -4,8 +4,6 @@ The data root outlives a reboot; the exec root is on a tmpfs and need not.  Ever
 path is derived here and nowhere else, so that two engines with two roots never meet.
 """
 
-import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,8 +16,6 @@ DEFAULT_EXEC_ROOT: Final = Path("/run/palan")
 
 SOCKET_PATH_MAX: Final = 107
 """The longest path of a unix socket, in bytes: ``sun_path`` of unix(7) less its final NUL."""
-
-_ID: Final = "0" * 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,30 +106,12 @@ class Paths:
         """Where conmon reports exit codes (``--exit-dir``)."""
         return self.exec_root / "exits"
 
-    @property
-    def attach(self) -> Path:
-        """Sockets of conmon (``--socket-dir-path``); short enough for a socket below it."""
-        return self._socket_root / "attach"
-
-    def attach_socket(self, container_id: str) -> Path:
-        """The socket at which conmon passes on one container's input and output."""
-        return self.attach / container_id / "attach"
-
-    @property
-    def _socket_root(self) -> Path:
-        """The exec root, or a short link to it where sockets in it would have too long a path."""
-        longest = self.exec_root / "attach" / _ID / "attach"
-        if len(os.fsencode(longest)) <= SOCKET_PATH_MAX:
-            return self.exec_root
-        digest = hashlib.sha256(os.fsencode(self.exec_root)).hexdigest()[:8]
-        return DEFAULT_EXEC_ROOT.with_name(f"palan-{digest}")
-
     # ---- all of it --------------------------------------------------------------
 
     @property
     def volatile(self) -> tuple[Path, ...]:
         """All that an engine makes in its exec root."""
-        names = ("netns", "containers", "runtime", "exits", "attach", "bin", "lock")
+        names = ("netns", "containers", "runtime", "exits", "bin", "lock")
         return tuple(self.exec_root / name for name in names)
 
     @property
@@ -148,7 +126,7 @@ class Paths:
     # ---- life -------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Make the directories, and the link to a long exec root.
+        """Make the directories.
 
         The roots are 0711 like dockerd's: a user of a container with user namespaces
         must be able to walk through, not to look around.  What is in them is closed.
@@ -164,21 +142,5 @@ class Paths:
             (self.bundles, 0o711),
             (self.runtime, 0o700),
             (self.exits, 0o700),
-            (self.exec_root / "attach", 0o700),
         ):
             directory.mkdir(mode=mode, exist_ok=True)
-        if self._socket_root != self.exec_root:
-            self._link()
-
-    def _link(self) -> None:
-        link = self._socket_root
-        link.parent.mkdir(parents=True, exist_ok=True)
-        if link.is_symlink() and link.readlink() == self.exec_root:
-            return
-        link.unlink(missing_ok=True)
-        link.symlink_to(self.exec_root)
-
-    def release(self) -> None:
-        """Remove the link to a long exec root; sockets that are bound do not need it."""
-        if self._socket_root != self.exec_root:
-            self._socket_root.unlink(missing_ok=True)

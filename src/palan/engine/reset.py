@@ -45,7 +45,6 @@ def reset(config: EngineConfig) -> None:
     # The database last: as long as it is there, an interrupted reset can be repeated.
     for entry in paths.durable:
         remove_tree(entry)
-    paths.release()
     for root in (paths.exec_root, paths.data_root):
         with contextlib.suppress(OSError):
             root.rmdir()

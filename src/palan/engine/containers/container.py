@@ -1,7 +1,7 @@
 """A container as the engine holds it: the durable record and what is alive of it.
 
 Whoever changes a container holds its :attr:`Container.lock`; there is no lock above
-that one.  Everybody may read.
+that one, but some below (the rules', the volumes', the image catalog's).  Everybody may read.
 """
 
 import asyncio

@@ -82,10 +82,6 @@ class Images:
         match = find(self._catalog, reference)
         return for_platform(self._catalog, match, reference, platform)
 
-    def by_id(self, image_id: str) -> Image | None:
-        """An image by its full id, also one that was forced away from its containers."""
-        return self._catalog.images.get(image_id)
-
     @contextmanager
     def hold(self, image: Image) -> Iterator[None]:
         """The image's layers stay on disk meanwhile, whoever removes it."""
