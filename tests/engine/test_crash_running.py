@@ -276,7 +276,7 @@ def test_a_process_that_calls_itself_conmon_is_not_believed(engine):
     with killed(engine):
         pass
     time.sleep(0.3)
-    assert processes_of(engine) == before
+    assert set(before) <= set(processes_of(engine))  # its sleep may have come only now
     for pid in before:
         status = processes.status(pid)
         if status is not None and status.name == "conmon" and processes.cmdline(pid)[0] == "sh":
