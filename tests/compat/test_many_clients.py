@@ -22,7 +22,7 @@ pytestmark = [
 ]
 
 CLIENTS = 20
-ROUNDS = 3
+ROUNDS = 2
 SECONDS = 45
 
 
