@@ -41,6 +41,7 @@ _RLIMITS: Final = (
     "RLIMIT_RTPRIO",
     "RLIMIT_RTTIME",
 )
+_MAY_NOT_BE_RUN: Final = ("permission denied", "file name too long", "argument list too long")
 _START: Final = "unable to start container process: "
 _INIT: Final = "error during container init: "
 _MOUNT_HINT: Final = (
@@ -83,7 +84,7 @@ def explain(text: str, *, program: str = "", is_exec: bool = False) -> Explanati
     else:
         words = _from_crun(words, program, is_exec=is_exec)
     message = (EXEC if is_exec else CREATE) + stage + words
-    if "permission denied" in message:
+    if any(reason in message for reason in _MAY_NOT_BE_RUN):
         return Explanation(NOT_EXECUTABLE, message)
     if "not a directory" in message:
         return Explanation(NOT_FOUND, message + _MOUNT_HINT)
