@@ -35,10 +35,11 @@ def facts() -> dict[str, str]:
             system = line.partition("=")[2].strip('"')
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30)
     controllers = "v2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "v1 or hybrid"
+    kernel = platform.release().partition("-")[0]
     return {
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "machine": f"{os.cpu_count()} CPUs, {memory:.0f} GiB, {platform.machine()}",
-        "system": f"{system}, Linux {platform.release()}, cgroup {controllers}",
+        "system": f"{system}, Linux {kernel}, cgroup {controllers}",
         "python": platform.python_version(),
         "load": load(),
     }
