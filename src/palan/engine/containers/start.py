@@ -87,6 +87,8 @@ async def _start(engine: "Engine", container: Container) -> None:
             runtime, _plan(engine, container, bundle), record.path
         )
         await container.streams.opened(monitored.directory)
+        # Before it runs, so that nothing it writes is older than its start.
+        started = time.time_ns()
         await runtime.start(container.id)
     except BaseException as error:
         await _failed(engine, container, sandbox, error)
@@ -97,7 +99,7 @@ async def _start(engine: "Engine", container: Container) -> None:
     container.monitored = monitored
     record.sandbox = sandbox
     record.status = "running"
-    record.started = time.time_ns()
+    record.started = started
     record.error, record.exit_code, record.oom_killed = "", 0, False
     record.process = ProcessRecord(pid=monitored.pid, start_time=monitored.start_time)
     record.monitor = ProcessRecord(pid=monitored.monitor, start_time=monitored.monitor_start_time)
