@@ -9,7 +9,6 @@ still serves, and says at each start of a container what to install.
 import asyncio
 import contextlib
 import os
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from palan.engine.oci.rlimits import NAMES
 from palan.host import capabilities, cgroups, facts, rlimits
 from palan.host.cgroup_moves import CgroupMoves
 from palan.host.cgroups import CgroupFeatures, Layout
-from palan.host.conmon import Conmon, ContainerPlan, ExecPlan, Exit, Monitored
+from palan.host.conmon import Conmon, ContainerPlan, ExecPlan, Monitored
 from palan.host.oci_failures import explain
 from palan.host.oci_probe import Prober
 from palan.host.oci_runtime import (
@@ -30,6 +29,7 @@ from palan.host.oci_runtime import (
     OCIRuntime,
     RuntimeFailure,
     find_programs,
+    kind_of,
     read_only_copy,
 )
 from palan.host.seccomp_bpf import ANNOTATION, SeccompCompiler, uses_shared_library
@@ -134,7 +134,7 @@ class Runtimes:
             self.problems[name] = probe.error
             return
         program = path
-        if probe.version.startswith("crun"):
+        if kind_of(probe.version) == "crun":
             with contextlib.suppress(OSError):
                 program = read_only_copy(path, self._engine.paths.exec_root / "bin")
         runtime = OCIRuntime(
@@ -234,16 +234,6 @@ class Runtimes:
         self.expect_moves()
         with _explained(program, is_exec=True):
             return await self.conmon.exec(runtime, plan, ready)
-
-    @staticmethod
-    def exit_status(exit_file: Path, bundle: Path) -> Exit:
-        """How a container ended that nobody watches any more: as its conmon wrote it."""
-        oom = (bundle / "oom").exists()
-        try:
-            code = int(exit_file.read_bytes())
-            return Exit(code, exit_file.stat().st_mtime_ns, oom)
-        except (OSError, ValueError):
-            return Exit(255, time.time_ns(), oom, lost=True)
 
     # ---- what there is -----------------------------------------------------------
 

@@ -18,7 +18,16 @@ from palan.host import processes
 from palan.host.oci_runtime import find_programs
 
 
-__all__ = ["LOST", "Exit", "Found", "Monitored", "closing", "find_monitors", "readable"]
+__all__ = [
+    "LOST",
+    "Exit",
+    "Found",
+    "Monitored",
+    "closing",
+    "find_monitors",
+    "read_exit",
+    "readable",
+]
 
 LOST: Final = 255
 """The exit code of a process whose conmon was killed, as dockerd has for "unknown"."""
@@ -133,25 +142,35 @@ class Monitored:
 
     async def _watch(self, ended: Callable[[], Awaitable[object]]) -> Exit:
         await ended()
-        oom = (self.directory / "oom").exists()
-        try:
-            code = int(self._exit_file.read_bytes())
-            written = self._exit_file.stat().st_mtime_ns
-        except (OSError, ValueError):
-            return await self._lost(oom=oom)
+        found = read_exit(self._exit_file, self.directory)
+        if found.lost:
+            await self._kill()
+            found = found._replace(time=time.time_ns())
         self._close()
-        # Files have the time of the kernel's last tick, which may be before the start.
-        now = time.time_ns()
-        return Exit(code, now if abs(now - written) < _TICK_NS else written, oom)
+        return found
 
-    async def _lost(self, *, oom: bool) -> Exit:
+    async def _kill(self) -> None:
         """Nobody holds the streams of the process any more, so it must go too."""
         if self._pidfd is not None and self.signal(signal.SIGKILL):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_ORPHAN_TIMEOUT):
                     await readable(self._pidfd)
-        self._close()
-        return Exit(LOST, time.time_ns(), oom, lost=True)
+
+
+def read_exit(exit_file: Path, directory: Path) -> Exit:
+    """How a process has ended, as its conmon wrote it down.  Blocking.
+
+    Args:
+        exit_file: where its exit code is left; without one, nobody knows it.
+        directory: conmon's, where it notes that memory ran out.
+    """
+    oom, now = (directory / "oom").exists(), time.time_ns()
+    try:
+        code, written = int(exit_file.read_bytes()), exit_file.stat().st_mtime_ns
+    except (OSError, ValueError):
+        return Exit(LOST, now, oom, lost=True)
+    # Files have the time of the kernel's last tick, which may be before the start.
+    return Exit(code, now if abs(now - written) < _TICK_NS else written, oom)
 
 
 async def readable(fd: int) -> None:

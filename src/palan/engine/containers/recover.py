@@ -23,6 +23,7 @@ from palan.engine.networks.sandbox import remove_strays
 from palan.host import processes
 from palan.host.conmon import Found, find_monitors
 from palan.host.filesystem import remove_tree
+from palan.host.monitored import read_exit
 
 
 if TYPE_CHECKING:
@@ -128,9 +129,7 @@ async def _settle(engine: "Engine", container: Container) -> None:
         await put_down(
             engine,
             container,
-            engine.runtimes.exit_status(
-                engine.paths.exits / container.id, engine.paths.bundle(container.id)
-            ),
+            read_exit(engine.paths.exits / container.id, engine.paths.bundle(container.id)),
         )
     elif record.status == "exited" and record.host_config.auto_remove:
         await remove_stopped(engine, container, volumes=True)

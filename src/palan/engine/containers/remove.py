@@ -1,8 +1,8 @@
 """``DELETE /containers/{id}`` and ``POST /containers/prune``.
 
 A removal is written down before anything is deleted, so that one which a crash cut
-short is finished at the next start.  The directory is renamed away, which takes no
-time and can't fail half-way, and its content deleted behind the client's back.
+short is finished at the next start.  The directory is renamed away first, which can't
+fail half-way, and then deleted.
 """
 
 import asyncio

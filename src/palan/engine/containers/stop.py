@@ -103,7 +103,8 @@ async def stop(
 
     Raises:
         NotModified: it is not running.
-        InternalError: no such signal (a 500, as dockerd answers it).
+        InvalidParameter: no such signal.
+        InternalError: it does not go, even when it is killed.
     """
     config = container.record.config
     if container.record.status == "restarting" and await give_up(engine, container):
