@@ -33,6 +33,7 @@ from palan.engine.volumes import SCHEMA as VOLUMES
 from palan.engine.volumes import Volumes
 from palan.host.filesystem import remove_tree
 from palan.host.mounts import ensure_shared, unmount, unmount_below
+from palan.plugins import PluginPaths, PluginRegistry
 from palan.store.database import Database
 
 
@@ -59,6 +60,12 @@ class Engine:
             self.paths.database, (*IDENTITY, *EVENTS, *CONTAINERS, *IMAGES, *NETWORKS, *VOLUMES)
         )
         self.id = engine_id(self.db)
+        # Those of this engine alone come first.
+        machine = PluginPaths()
+        self.drivers = PluginRegistry(
+            PluginPaths((self.paths.plugins, *machine.sockets), machine.specs)
+        )
+        """Plugins of other programs, which provide volumes and networks."""
         self.stopping = asyncio.Event()
         """Set when the engine lets go: what waits for some time to pass need not wait on."""
         self._slow = ThreadPoolExecutor(2, thread_name_prefix="slow")

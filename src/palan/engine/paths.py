@@ -106,6 +106,11 @@ class Paths:
         """Where conmon reports exit codes (``--exit-dir``)."""
         return self.exec_root / "exits"
 
+    @property
+    def plugins(self) -> Path:
+        """Sockets of plugins for this engine only; who wants one makes the directory."""
+        return self.exec_root / "plugins"
+
     # ---- all of it --------------------------------------------------------------
 
     @property
