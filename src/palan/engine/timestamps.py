@@ -1,4 +1,4 @@
-"""Times as clients give them: Unix seconds with a fraction, RFC 3339, or a duration ago."""
+"""Times as clients give them (Unix seconds, RFC 3339, a duration ago) and as Go prints them."""
 
 import re
 import time
@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from palan.api.errors import InvalidParameter
 
 
-__all__ = ["parse_time"]
+__all__ = ["ZERO_TIME", "go_duration", "go_time", "parse_time"]
+
+ZERO_TIME = "0001-01-01T00:00:00Z"
 
 _SECONDS = re.compile(r"(-?[0-9]{1,18})(?:\.([0-9]{1,9})[0-9]*)?")
 _DURATION = re.compile(r"(?:[0-9]{1,18}(?:\.[0-9]{1,18})?(?:ns|us|µs|ms|s|m|h)){1,9}")
@@ -55,3 +57,35 @@ def _nanoseconds(text: str) -> int:
             whole = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1)
             return whole * 10**9 + int((fraction or "").ljust(9, "0"))
     raise InvalidParameter(f'invalid timestamp "{text}": invalid seconds "{text}": invalid syntax')
+
+
+def go_time(nanoseconds: int) -> str:
+    """Nanoseconds since the epoch as Go prints a time: trailing zeros dropped, UTC."""
+    if not nanoseconds:
+        return ZERO_TIME
+    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    digits = f"{fraction:09d}".rstrip("0")
+    return f"{text}.{digits}Z" if digits else f"{text}Z"
+
+
+def go_duration(nanoseconds: int) -> str:
+    """A duration as Go prints it: ``1.5s``, ``2m0s``, ``250ms``, ``1h0m0s``."""
+    if not nanoseconds:
+        return "0s"
+    for unit, name in ((1, "ns"), (10**3, "µs"), (10**6, "ms")):
+        if nanoseconds < unit * 1000:
+            return f"{_decimal(nanoseconds, unit)}{name}"
+    minutes, rest = divmod(nanoseconds, 60 * 10**9)
+    seconds = f"{_decimal(rest, 10**9)}s"
+    if not minutes:
+        return seconds
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes}m{seconds}" if hours else f"{minutes}m{seconds}"
+
+
+def _decimal(value: int, unit: int) -> str:
+    """``value / unit`` without trailing zeros; ``unit`` is a power of ten."""
+    whole, fraction = divmod(value, unit)
+    digits = f"{fraction:0{len(str(unit)) - 1}d}".rstrip("0") if unit > 1 else ""
+    return f"{whole}.{digits}" if digits else str(whole)

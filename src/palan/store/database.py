@@ -23,7 +23,7 @@ from typing import Final, TypeVar
 from palan.api.errors import InternalError
 
 
-__all__ = ["Database", "StoreFailure"]
+__all__ = ["Change", "Database", "StoreFailure"]
 
 T = TypeVar("T")
 

@@ -4,13 +4,12 @@ The engine's rooms keep their objects in memory and only ever need to put, remov
 and, at start, read all of them.
 """
 
-import sqlite3
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 import msgspec
 
-from palan.store.database import Database
+from palan.store.database import Change, Database
 
 
 __all__ = ["Documents"]
@@ -44,17 +43,23 @@ class Documents(Generic[R]):
 
     async def put(self, database: Database, key: str, record: R) -> None:
         """Write the record as it is now; committed on return."""
-        data = self._encoder.encode(record)
+        await database.run(self._putting(key, record))
 
-        def write(connection: sqlite3.Connection) -> None:
-            connection.execute(self._put, (key, data))
-
-        await database.run(write)
+    def post(self, database: Database, key: str, record: R) -> None:
+        """Write the record as it is now, soon: nobody is told of it."""
+        database.post(self._putting(key, record))
 
     async def delete(self, database: Database, key: str) -> None:
         """Remove the record; committed on return."""
+        await database.run(self._deleting(key))
 
-        def write(connection: sqlite3.Connection) -> None:
-            connection.execute(self._delete, (key,))
+    def post_delete(self, database: Database, key: str) -> None:
+        """Remove the record together with what is committed next."""
+        database.post(self._deleting(key))
 
-        await database.run(write)
+    def _putting(self, key: str, record: R) -> Change:
+        data = self._encoder.encode(record)
+        return lambda connection: connection.execute(self._put, (key, data))
+
+    def _deleting(self, key: str) -> Change:
+        return lambda connection: connection.execute(self._delete, (key,))

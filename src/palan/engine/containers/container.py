@@ -5,12 +5,13 @@ that one, but some below (the rules', the volumes', the image catalog's).  Every
 """
 
 import asyncio
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from palan.api.errors import PalanError
+from palan.engine.containers.health import HealthRecord
 from palan.engine.containers.record import ContainerRecord
 from palan.engine.streams.attach import AttachPoint
+from palan.engine.timestamps import go_time
 from palan.host.conmon import Monitored
 
 
@@ -18,19 +19,7 @@ if TYPE_CHECKING:
     from palan.engine.exec.session import ExecInstance
 
 
-__all__ = ["ZERO_TIME", "Container", "go_time"]
-
-ZERO_TIME = "0001-01-01T00:00:00Z"
-
-
-def go_time(nanoseconds: int) -> str:
-    """Nanoseconds since the epoch as Go prints a time: trailing zeros dropped, UTC."""
-    if not nanoseconds:
-        return ZERO_TIME
-    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    digits = f"{fraction:09d}".rstrip("0")
-    return f"{text}.{digits}Z" if digits else f"{text}Z"
+__all__ = ["Container", "go_time"]
 
 
 class Container:
@@ -58,6 +47,10 @@ class Container:
         """Its process has ended, and what it had is being taken away."""
         self.restarting = 0
         """How many clients are about to start it again: it is not to be removed in between."""
+        self.health: HealthRecord | None = None
+        """What its checks have found; None without checks, or before its first start."""
+        self.checks: asyncio.Task[None] | None = None
+        """What makes the checks, while they are made."""
         self.restart_delay = 0.0
         """Seconds that a restart policy waits next time."""
 

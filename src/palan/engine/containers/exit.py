@@ -7,6 +7,7 @@ file, so that whoever learns of the exit finds all of its output.
 from typing import TYPE_CHECKING
 
 from palan.engine.containers.container import Container
+from palan.engine.containers.health_monitor import stop_checks
 from palan.engine.containers.record import SandboxRecord
 from palan.engine.containers.remove import remove_stopped
 from palan.engine.containers.restart import schedule_restart
@@ -37,6 +38,7 @@ async def _wait(engine: "Engine", container: Container, monitored: Monitored) ->
 async def put_down(engine: "Engine", container: Container, result: Exit) -> None:
     """Put a container down that has just ended; its lock is held."""
     container.ending = True  # nobody starts anything in it any more
+    stop_checks(engine, container)
     try:
         await _put_down(engine, container, result)
     finally:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from palan.api import UNSET
 from palan.api.containers import (
     ContainerInspectResponse,
     ContainerState,
@@ -39,7 +40,7 @@ async def inspect(
         created=go_time(record.created),
         path=record.path,
         args=record.args,
-        state=_state(record),
+        state=_state(container),
         image=record.image,
         resolv_conf_path=f"{files}/resolv.conf" if record.started else "",
         hostname_path=f"{files}/hostname" if record.started else "",
@@ -72,7 +73,8 @@ async def sizes(engine: "Engine", container: Container) -> tuple[int, int]:
     return written, written + engine.images.size(container.record.image)
 
 
-def _state(record: ContainerRecord) -> ContainerState:
+def _state(container: Container) -> ContainerState:
+    record, health = container.record, container.health
     alive = record.status in ("running", "paused")
     return ContainerState(
         status=record.status,
@@ -86,6 +88,7 @@ def _state(record: ContainerRecord) -> ContainerState:
         error=record.error,
         started_at=go_time(record.started),
         finished_at=go_time(record.finished),
+        health=UNSET if health is None else health.message(),
     )
 
 

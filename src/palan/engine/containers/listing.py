@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from palan.api import UNSET, Filters, Unset
 from palan.api.containers import (
     ContainerSummary,
+    ContainerSummaryHealth,
     ContainerSummaryHostConfig,
     ContainerSummaryNetworkSettings,
     PortSummary,
@@ -15,6 +16,7 @@ from palan.api.errors import InternalError, InvalidParameter, NotFound
 from palan.api.images import OCIDescriptor
 from palan.engine.containers.container import Container
 from palan.engine.containers.endpoints import endpoint_settings
+from palan.engine.containers.health import HealthRecord, shown_status
 from palan.engine.containers.wording import status_text
 
 
@@ -69,8 +71,7 @@ def _tests(engine: "Engine", filters: Filters) -> Iterable[Test]:  # noqa: C901,
         yield lambda c: filters.exact("status", c.record.status)
     if "health" in filters:
         _check_words("health", "health", filters, HEALTH)
-        # Health checks come with the containers issue; until then nobody has one.
-        yield lambda _: filters.exact("health", "none")
+        yield lambda c: filters.exact("health", c.health.status if c.health else "none")
     if "exited" in filters:
         codes = {_number("exited", text) for text in filters.get("exited")}
         yield lambda c: c.record.finished > 0 and not c.running and c.record.exit_code in codes
@@ -208,7 +209,8 @@ def _summary(engine: "Engine", container: Container, images: _Images) -> Contain
         ports=_port_summaries(container),
         labels=record.config.labels,
         state=record.status,
-        status=status_text(record),
+        status=status_text(record, health=shown_status(container.health)),
+        health=_health(container.health),
         host_config=ContainerSummaryHostConfig(
             network_mode=host.network_mode, annotations=host.annotations or UNSET
         ),
@@ -217,6 +219,12 @@ def _summary(engine: "Engine", container: Container, images: _Images) -> Contain
         ),
         mounts=record.mount_points(),
     )
+
+
+def _health(health: HealthRecord | None) -> ContainerSummaryHealth:
+    if health is None:
+        return ContainerSummaryHealth()
+    return ContainerSummaryHealth(status=health.status, failing_streak=health.failing_streak)
 
 
 def _command(path: str, args: list[str]) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from palan.api.errors import Conflict, InternalError
 from palan.engine.containers.container import Container
+from palan.engine.containers.health_monitor import resume_checks, stop_checks
 
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ async def pause(engine: "Engine", container: Container) -> None:
             raise Conflict(f"container {container.id} is not running")
         await asyncio.to_thread(engine.containers.freeze, container)
         container.record.status = "paused"
+        stop_checks(engine, container)
         engine.events.publish("container", "pause", container.id, container.attributes)
         await engine.containers.save(container)
 
@@ -42,5 +44,6 @@ async def unpause(engine: "Engine", container: Container) -> None:
             raise InternalError(f"Container {container.id} is not paused")
         await asyncio.to_thread(engine.containers.thaw, container)
         container.record.status = "running"
+        resume_checks(engine, container)
         engine.events.publish("container", "unpause", container.id, container.attributes)
         await engine.containers.save(container)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from palan.engine.containers.container import Container
 from palan.engine.containers.create import unmake
 from palan.engine.containers.exit import put_down, watch
+from palan.engine.containers.health_monitor import resume_checks
 from palan.engine.containers.remove import remove_stopped
 from palan.engine.containers.restart import resume_policy
 from palan.engine.containers.sweep import kill_strays, sweep
@@ -110,6 +111,8 @@ async def _adopt(engine: "Engine", container: Container, execs: list[Found]) -> 
         await container.streams.opened(bundle)
     watch(engine, container, monitored)
     adopt_execs(engine, container, execs)
+    if not container.paused:
+        resume_checks(engine, container, overdue=True)
     if (sandbox := record.sandbox) is not None and sandbox.ports:
         for failure in await engine.networks.ports.resume(
             container.id, sandbox.ports, sandbox.address

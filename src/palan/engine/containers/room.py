@@ -11,6 +11,7 @@ from palan.api.results import FrameStream, Late, Session
 from palan.engine.containers.attach import attach, resize
 from palan.engine.containers.container import Container
 from palan.engine.containers.create import create
+from palan.engine.containers.health_monitor import HEALTH
 from palan.engine.containers.inspect import inspect, sizes
 from palan.engine.containers.listing import select, summaries
 from palan.engine.containers.logs import logs
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["SCHEMA", "Containers"]
 
 _TABLE: Final = Documents("containers", ContainerRecord)
-SCHEMA: Final = _TABLE.schema
+SCHEMA: Final = (*_TABLE.schema, *HEALTH.schema)
 
 
 class Containers:
@@ -56,6 +57,9 @@ class Containers:
         """Read the rows and reconcile them with what really runs."""
         for _, record in _TABLE.load(self._engine.db):
             self.registry.add(Container(record))
+        for key, health in HEALTH.load(self._engine.db):
+            if (container := self.registry.find(key)) is not None:
+                container.health = health
         await recover(self._engine)
         self.recovered.set()
 
@@ -114,6 +118,7 @@ class Containers:
 
     async def forget(self, container: Container) -> None:
         """Delete the container's row."""
+        HEALTH.post_delete(self._engine.db, container.id)
         await _TABLE.delete(self._engine.db, container.id)
         self.registry.discard(container)
 

@@ -17,6 +17,7 @@ from palan.api.errors import Conflict, InternalError, InvalidParameter, NotModif
 from palan.engine.containers.container import Container
 from palan.engine.containers.exit import watch
 from palan.engine.containers.files import hosts_file, resolv_conf, write_files
+from palan.engine.containers.health_monitor import begin_checks
 from palan.engine.containers.ports import published_ports
 from palan.engine.containers.record import ProcessRecord, SandboxRecord
 from palan.engine.containers.remove import remove_stopped
@@ -107,6 +108,7 @@ async def _start(engine: "Engine", container: Container) -> None:
         engine.networks.publish("connect", sandbox.network, container.id)
     engine.events.publish("container", "start", container.id, container.attributes)
     watch(engine, container, monitored)
+    begin_checks(engine, container)
     try:
         await engine.containers.save(container)
     except Exception:

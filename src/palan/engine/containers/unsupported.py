@@ -48,14 +48,6 @@ _OTHER_LOG_OPTIONS: Final = frozenset(
 )
 
 UNSUPPORTED_YET: Final[Mapping[str, Unsupported]] = {
-    "Healthcheck": Unsupported(
-        "Health checks are not implemented yet; the container will not be checked.",
-        lambda config, _: (
-            not isinstance(config.healthcheck, Unset)
-            and bool(config.healthcheck.test)
-            and config.healthcheck.test[0] in ("CMD", "CMD-SHELL")
-        ),
-    ),
     "HostConfig.Links": Unsupported(
         "links are not implemented yet: use a user-defined network instead, where containers"
         " find each other by name",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palan.engine.containers.container import Container
+from palan.engine.exec.probe import kill_probe
 from palan.host import processes
 from palan.host.conmon import Found
 from palan.host.filesystem import remove_tree
@@ -48,6 +49,7 @@ def adopt_execs(engine: "Engine", container: Container, monitors: Collection[Fou
             if directory not in running:
                 engine.spawn(remove_directory(container, directory))
     for directory, monitor in running.items():
+        kill_probe(directory, monitor.pid)
         engine.spawn(_outlive(container, monitor, directory), endless=True)
 
 

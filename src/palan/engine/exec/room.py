@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from palan.api.errors import Conflict, InvalidParameter, NotFound, PalanError
 from palan.api.exec import (
+    ExecConfig,
     ExecCreate,
     ExecInspect,
     ExecInspectResponse,
@@ -39,6 +40,9 @@ FORGET_AFTER: Final = 300.0
 ENDING: Final = 3.0
 """Seconds in which a container has ended whose end, perhaps, made an exec fail."""
 
+PROBES_STARTING: Final = 4
+"""Health checks that are started at once, which is most of their work; clients come first."""
+
 UP_TIMEOUT: Final = 10.0
 """Seconds that a change of size waits for a process that is being started."""
 
@@ -49,6 +53,8 @@ class Execs:
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
         self._by_id: dict[str, ExecInstance] = {}
+        self.probing = asyncio.Semaphore(PROBES_STARTING)
+        """Held while a health check is started."""
 
     def _get(self, exec_id: str) -> ExecInstance:
         try:
@@ -75,19 +81,37 @@ class Execs:
         for entry in config.env or ():
             if entry.startswith("=") or not entry:
                 raise InvalidParameter(f"invalid environment variable: {entry}")
+        instance = await self.set_up(container, config, keys, name=request.id)
+        return IDResponse(id=instance.id)
+
+    async def set_up(
+        self, container: Container, config: ExecConfig, keys: bytes = b"", *, name: str
+    ) -> ExecInstance:
+        """Make an exec that can be started.
+
+        Args:
+            container: where it is to run.
+            config: what is to run.
+            keys: the keys by which a client detaches.
+            name: what the client called the container, for messages.
+
+        Raises:
+            InvalidParameter: there is no such user.
+            Conflict: the container has ended, or is paused.
+        """
         try:
             user = await asyncio.to_thread(self._engine.containers.user, container, config.user)
         except (OSError, PalanError):
             if _has_ended(container):
                 raise _not_running(container) from None
             raise
-        _check_runs(container, request.id)  # it may have ended meanwhile
+        _check_runs(container, name)  # it may have ended meanwhile
         instance = ExecInstance(secrets.token_hex(32), container, config, user, keys)
         self._forget_old()
         self._by_id[instance.id] = instance
         container.execs[instance.id] = instance
         self._publish(instance, f"exec_create: {instance.command}")
-        return IDResponse(id=instance.id)
+        return instance
 
     async def start(self, request: ExecStart) -> Session | None:
         """``POST /exec/{id}/start``.
@@ -114,7 +138,7 @@ class Execs:
         instance.started = True
         size = body.console_size or instance.config.console_size or (0, 0)
         if detach:
-            await self._run(instance, size)
+            await self.run(instance, size)
             return None
         config = instance.config
         session = await instance.streams.attach(
@@ -137,7 +161,7 @@ class Execs:
 
         async def attempt() -> Session | None:
             try:
-                await self._run(instance, size)
+                await self.run(instance, size)
             except PalanError as error:
                 return _complaint(error.message, tty=tty)
             except Exception as error:
@@ -148,7 +172,15 @@ class Execs:
 
         return await asyncio.shield(self._engine.spawn(attempt()))
 
-    async def _run(self, instance: ExecInstance, size: tuple[int, int]) -> None:
+    async def run(self, instance: ExecInstance, size: tuple[int, int] = (0, 0)) -> None:
+        """Start the process of an exec; it runs when this returns.
+
+        Must not be cancelled.
+
+        Raises:
+            PalanError: it can't be run, in dockerd's words.
+            OSError: something of the container is not there any more.
+        """
         self._publish(instance, f"exec_start: {instance.command}")
         try:
             await run(self._engine, instance, size)
@@ -210,6 +242,11 @@ class Execs:
                 self._by_id.pop(exec_id, None)
                 del container.execs[exec_id]
 
+    def forget_one(self, instance: ExecInstance) -> None:
+        """Forget an exec that nobody will ask for."""
+        self._by_id.pop(instance.id, None)
+        instance.container.execs.pop(instance.id, None)
+
     def forget(self, container: Container) -> None:
         """Forget the execs of a container that is removed."""
         for exec_id in container.execs:
@@ -218,10 +255,9 @@ class Execs:
 
     def _forget_old(self) -> None:
         limit = time.monotonic() - FORGET_AFTER
-        for exec_id, instance in list(self._by_id.items()):
+        for instance in list(self._by_id.values()):
             if instance.ended_at is not None and instance.ended_at < limit:
-                del self._by_id[exec_id]
-                instance.container.execs.pop(exec_id, None)
+                self.forget_one(instance)
 
     def _publish(self, instance: ExecInstance, action: str, **more: str) -> None:
         container = instance.container

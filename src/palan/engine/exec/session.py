@@ -56,8 +56,9 @@ class ExecInstance:
 
     @property
     def command(self) -> str:
-        """The command line as events show it."""
-        return " ".join(self.config.cmd or ())
+        """The command line as events show it; like dockerd's, a single word has a space behind."""
+        program, *arguments = self.config.cmd or [""]
+        return f"{program} {' '.join(arguments)}"
 
     @property
     def running(self) -> bool:

@@ -1,0 +1,139 @@
+"""What is known of a container's health, and how results of its checks change that.
+
+No clock, no processes: :mod:`palan.engine.containers.health_monitor` runs the checks.
+Numbers and rules are dockerd's.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+
+from palan.api import Unset
+from palan.api.containers import ContainerConfig, Health, HealthcheckResult, HealthConfig
+from palan.engine.timestamps import go_time
+
+
+__all__ = [
+    "OUTPUT_MAX",
+    "HealthRecord",
+    "Result",
+    "check_of",
+    "probe_timeout",
+    "probe_wait",
+    "shown_status",
+]
+
+OUTPUT_MAX: Final = 4096
+"""Bytes of a check's output that are kept."""
+
+_SECOND: Final = 1_000_000_000
+_RESULTS: Final = 5
+_INTERVAL: Final = 30 * _SECOND
+_TIMEOUT: Final = 30 * _SECOND
+_START_INTERVAL: Final = 5 * _SECOND
+_RETRIES: Final = 3
+
+HealthStatus = Literal["starting", "healthy", "unhealthy"]
+
+
+class Result(msgspec.Struct, kw_only=True):
+    """One check that was made.  Times are nanoseconds since the epoch."""
+
+    start: int
+    end: int
+    exit_code: int
+    output: str
+
+
+class HealthRecord(msgspec.Struct, kw_only=True):
+    """The health of a container that has checks, as it is remembered across restarts."""
+
+    status: HealthStatus = "starting"
+    failing_streak: int = 0
+    log: list[Result] = []
+
+    def begin(self) -> None:
+        """The container has started; what was found before stays in the log."""
+        self.status, self.failing_streak = "starting", 0
+
+    def add(self, result: Result, check: HealthConfig, started: int) -> bool:
+        """Take a result into account.
+
+        Args:
+            result: what a check gave.
+            check: the container's configuration.
+            started: when the container was started, nanoseconds since the epoch.
+
+        Returns:
+            Whether the status is another now.
+        """
+        before = self.status
+        self.log = [*self.log[1 - _RESULTS :], result]
+        if result.exit_code == 0:
+            self.status, self.failing_streak = "healthy", 0
+        elif before != "starting" or result.start - started >= check.start_period:
+            self.failing_streak += 1
+            if self.failing_streak >= (check.retries or _RETRIES):
+                self.status = "unhealthy"
+        return self.status != before
+
+    def message(self) -> Health:
+        """As inspect shows it."""
+        return Health(
+            status=self.status,
+            failing_streak=self.failing_streak,
+            log=[
+                HealthcheckResult(
+                    start=go_time(result.start),
+                    end=go_time(result.end),
+                    exit_code=result.exit_code,
+                    output=result.output,
+                )
+                for result in self.log
+            ],
+        )
+
+
+def shown_status(health: HealthRecord | None) -> str:
+    """The words that a list has in parentheses; empty without checks."""
+    if health is None:
+        return ""
+    return "health: starting" if health.status == "starting" else health.status
+
+
+def check_of(config: ContainerConfig) -> tuple[HealthConfig, list[str]] | None:
+    """The check of a container and the command that it runs; None if it has none.
+
+    A kind of test that is unknown was warned about at create, and is none.
+    """
+    check = config.healthcheck
+    if isinstance(check, Unset) or not check.test:
+        return None
+    kind, *command = check.test
+    if kind == "CMD-SHELL":
+        command = [*(config.shell or ("/bin/sh", "-c")), *command]
+    elif kind != "CMD":
+        return None
+    return (check, command) if command else None
+
+
+def probe_timeout(check: HealthConfig) -> int:
+    """Nanoseconds that a check may take once it runs."""
+    return check.timeout or _TIMEOUT
+
+
+def probe_wait(check: HealthConfig, health: HealthRecord, elapsed: int) -> int:
+    """Nanoseconds to wait for the next check.
+
+    Args:
+        check: the container's configuration.
+        health: what is known of it.
+        elapsed: nanoseconds since the container's start.
+    """
+    interval = check.interval or _INTERVAL
+    left = check.start_period - elapsed
+    if left <= 0:
+        return interval
+    # The first one that counts comes as soon as the period is over.
+    usual = (check.start_interval or _START_INTERVAL) if health.status == "starting" else interval
+    return min(usual, left)

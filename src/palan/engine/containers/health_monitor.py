@@ -1,0 +1,127 @@
+"""Making the health checks of a container, from its start to its end.
+
+A task for each container sleeps, runs the check, notes the result, and sleeps again.
+Results are written as they come, so that an engine that starts goes on where the one
+before it was.  A container that is paused or ends has no checks and, as with dockerd,
+counts as unhealthy, without an event of it.
+"""
+
+import asyncio
+import random
+import time
+from typing import TYPE_CHECKING, Final
+
+from palan.api.containers import HealthConfig
+from palan.engine.containers.container import Container
+from palan.engine.containers.health import (
+    OUTPUT_MAX,
+    HealthRecord,
+    Result,
+    check_of,
+    probe_timeout,
+    probe_wait,
+)
+from palan.engine.exec.probe import probe
+from palan.store.documents import Documents
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["HEALTH", "begin_checks", "resume_checks", "stop_checks"]
+
+HEALTH: Final = Documents("health", HealthRecord)
+"""Apart from the containers' rows, which are much larger and change seldom."""
+
+_SPREAD: Final = 1_000_000_000
+"""Nanoseconds over which checks are spread that are overdue when the engine starts."""
+
+
+def begin_checks(engine: "Engine", container: Container) -> None:
+    """The container has been started: it is to become healthy once more."""
+    if check_of(container.record.config) is None:
+        return
+    container.health = container.health or HealthRecord()
+    container.health.begin()
+    _post(engine, container)
+    _watch(engine, container, wait=None)
+
+
+def resume_checks(engine: "Engine", container: Container, *, overdue: bool = False) -> None:
+    """The container goes on, after a pause or with another engine.
+
+    Args:
+        engine: the engine.
+        container: the container; it runs and is not paused.
+        overdue: whether the check that should have been made meanwhile is to be made soon.
+    """
+    found = check_of(container.record.config)
+    if found is None:
+        return
+    health = container.health = container.health or HealthRecord()
+    wait = None
+    if overdue:
+        now, started = time.time_ns(), container.record.started
+        last = health.log[-1].end if health.log else 0
+        usual = probe_wait(found[0], health, max(0, now - started))
+        # All containers at once would be a storm; and the clock may have been set back.
+        soon = random.randrange(min(_SPREAD, usual) + 1)  # noqa: S311 - no secret
+        wait = min(usual, max(soon, max(started, last) + usual - now))
+    _watch(engine, container, wait=wait)
+
+
+def stop_checks(engine: "Engine", container: Container) -> None:
+    """The container is paused or ends: a check that runs is killed, its result ignored."""
+    checks, container.checks = container.checks, None
+    if checks is not None and container.health is not None:
+        checks.cancel()
+        container.health.status = "unhealthy"
+        _post(engine, container)
+
+
+def _post(engine: "Engine", container: Container) -> None:
+    if container.health is not None:
+        HEALTH.post(engine.db, container.id, container.health)
+
+
+def _watch(engine: "Engine", container: Container, *, wait: int | None) -> None:
+    found = check_of(container.record.config)
+    if found is not None and container.checks is None:
+        work = _check_on(engine, container, *found, wait=wait)
+        container.checks = engine.spawn(work, endless=True)
+
+
+async def _check_on(
+    engine: "Engine",
+    container: Container,
+    check: HealthConfig,
+    command: list[str],
+    *,
+    wait: int | None,
+) -> None:
+    """Make checks until cancelled; the first one after ``wait`` nanoseconds, or when it is due."""
+    health = container.health
+    assert health is not None  # noqa: S101 - whoever begins has made it
+    started = container.record.started
+    # By the clock that nobody sets, as far as this engine has seen it.
+    begun = time.monotonic_ns() - max(0, time.time_ns() - started)
+    while True:
+        if wait is None:
+            wait = probe_wait(check, health, time.monotonic_ns() - begun)
+        await asyncio.sleep(wait / 1e9)
+        wait, start = None, time.time_ns()
+        outcome = await probe(
+            engine, container, command, patience=probe_timeout(check), most=OUTPUT_MAX
+        )
+        result = Result(
+            start=start, end=time.time_ns(), exit_code=outcome.code, output=outcome.output
+        )
+        if health.add(result, check, started):
+            engine.events.publish(
+                "container",
+                f"health_status: {health.status}",
+                container.id,
+                container.attributes,
+            )
+        _post(engine, container)
