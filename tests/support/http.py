@@ -76,6 +76,13 @@ class API:
     def delete(self, target: str, **options: Any) -> Answer:
         return self.call("DELETE", target, **options)
 
+    @contextlib.contextmanager
+    def stream(self, target: str) -> Iterator[http.client.HTTPResponse]:
+        """The answer to a GET, read as it comes."""
+        with contextlib.closing(UnixConnection(self.path)) as connection:
+            connection.request("GET", self._prefix + target)
+            yield connection.getresponse()
+
     def hijack(
         self, target: str, body: Any = None, *, upgrade: bool = True
     ) -> tuple[bytes, socket.socket]:

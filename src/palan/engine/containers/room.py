@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from palan.api import containers as api
 from palan.api.errors import InternalError, InvalidParameter, NotFound, NotModified
-from palan.api.results import FrameStream, Late, Session
+from palan.api.results import FrameStream, Late, MessageStream, Session
 from palan.engine.containers.attach import attach, resize
 from palan.engine.containers.container import Container
 from palan.engine.containers.create import create
@@ -24,7 +24,10 @@ from palan.engine.containers.remove import remove
 from palan.engine.containers.rename import rename
 from palan.engine.containers.spec import cgroup_path, find_user
 from palan.engine.containers.start import start
+from palan.engine.containers.stats import StatsRoom
 from palan.engine.containers.stop import kill, stop
+from palan.engine.containers.top import top
+from palan.engine.containers.update import update
 from palan.engine.containers.users import ResolvedUser
 from palan.engine.containers.wait import wait
 from palan.host import cgroups
@@ -48,6 +51,7 @@ class Containers:
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
         self.registry = ContainerRegistry()
+        self._stats = StatsRoom(engine)
         self.recovered = asyncio.Event()
         """Set once the rows and the machine agree; policies start nothing before that."""
 
@@ -223,3 +227,16 @@ class Containers:
     async def resize(self, request: api.ContainerResize) -> None:
         """``POST /containers/{id}/resize``."""
         await resize(self._engine, self.registry.get(request.id), request.h, request.w)
+
+    async def stats(self, request: api.ContainerStats) -> MessageStream:
+        """``GET /containers/{id}/stats``."""
+        container = self.registry.get(request.id)
+        return self._stats.answer(container, stream=request.stream, one_shot=request.one_shot)
+
+    async def top(self, request: api.ContainerTop) -> api.ContainerTopResponse:
+        """``GET /containers/{id}/top``."""
+        return await top(self._engine, self.registry.get(request.id), request.ps_args)
+
+    async def update(self, request: api.ContainerUpdate) -> api.ContainerUpdateResponse:
+        """``POST /containers/{id}/update``."""
+        return await update(self._engine, self.registry.get(request.id), request.body)

@@ -1,0 +1,64 @@
+"""``GET /containers/{id}/top``: the processes of a container, as the host's ``ps`` shows them."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from palan.api.containers import ContainerTopResponse
+from palan.api.errors import Conflict, InternalError, InvalidParameter
+from palan.engine.containers.container import Container
+from palan.engine.containers.spec import cgroup_path
+from palan.host import cgroups
+from palan.host.ps import PsFailure, list_processes, misleads
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["top"]
+
+
+async def top(engine: "Engine", container: Container, arguments: str) -> ContainerTopResponse:
+    """List the processes.
+
+    Args:
+        engine: the engine.
+        container: the container.
+        arguments: of ``ps``, separated by blanks; empty is ``-ef``.
+
+    Raises:
+        InvalidParameter: ``ps`` does not take them, or shows no process ids with them.
+        Conflict: the container does not run.
+        InternalError: there is no ``ps``.
+    """
+    arguments = arguments or "-ef"
+    if column := misleads(f" {arguments}"):
+        raise InvalidParameter(f'specifying "{column}" is not allowed')
+    if "\0" in arguments:
+        raise InvalidParameter("invalid ps_args: they contain a NUL character")
+    if container.record.status == "restarting":
+        raise Conflict(
+            f"Container {container.id} is restarting, wait until the container is running"
+        )
+    if not container.running:
+        raise Conflict(f"container {container.id} is not running")
+    try:
+        titles, processes = await asyncio.to_thread(_list, engine, container, arguments)
+    except PsFailure as failure:
+        raise InvalidParameter(str(failure)) from None
+    except (OSError, TimeoutError) as error:
+        raise InternalError(str(error)) from error
+    engine.events.publish("container", "top", container.id, container.attributes)
+    return ContainerTopResponse(processes=processes, titles=titles)
+
+
+def _list(
+    engine: "Engine", container: Container, arguments: str
+) -> tuple[list[str], list[list[str]]]:
+    known = engine.runtimes.cgroups.directories(cgroup_path(engine, container.record))
+    pids = next((found for tree in known if (found := cgroups.processes(tree))), set())
+    process = container.record.process
+    if not pids and process is not None:  # nothing is mounted that would tell of the others
+        pids = {process.pid}
+    # Without any it has just ended, and what ps shows then would be everybody's.
+    return list_processes(arguments.split(), pids or {0})

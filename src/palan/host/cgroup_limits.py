@@ -1,0 +1,113 @@
+"""Limits of a cgroup in use that the ``update`` of OCI runtimes does not, or not always, set.
+
+That is the limits and weights of single block devices, which they set only when they make a
+container, and taking away the limit on processes, which crun 1.8 gets wrong.
+"""
+
+import errno
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal
+
+from palan.host.cgroups import Cgroups, Layout
+
+
+__all__ = ["DeviceLimit", "set_device_limits", "set_process_limit"]
+
+DeviceLimit = Literal["read_bps", "write_bps", "read_iops", "write_iops", "weight"]
+"""Bytes or operations a second, or a weight of 10 to 1000."""
+
+_V2_KEYS: Final[Mapping[DeviceLimit, str]] = {
+    "read_bps": "rbps",
+    "write_bps": "wbps",
+    "read_iops": "riops",
+    "write_iops": "wiops",
+}
+_V1_WEIGHTS: Final = ("blkio.bfq.weight_device", "blkio.weight_device")
+_V2_WEIGHTS: Final = ("io.bfq.weight", "io.weight")
+_BFQ_MOST: Final = 1000
+
+Number = tuple[int, int]
+
+
+def set_device_limits(
+    cgroups: Cgroups, cgroup: str, kind: DeviceLimit, limits: Mapping[Number, int]
+) -> None:
+    """Replace all limits of one kind.  Blocking, short.
+
+    Args:
+        cgroups: the machine's.
+        cgroup: from the root of the trees.
+        kind: what is limited.
+        limits: by major and minor number; devices that have one now and are not here lose it.
+
+    Raises:
+        OSError: the kernel does not take one, or cannot limit that at all.
+    """
+    unified = cgroups.layout is Layout.V2
+    tree = cgroups.paths(cgroup).get("io" if unified else "blkio")
+    if tree is None:
+        raise OSError(errno.ENOTSUP, "block devices cannot be limited", cgroup)
+    file = _file(tree, kind, unified=unified)
+    key = _V2_KEYS.get(kind, "") if unified else ""
+    gone = {number: 0 for number in _present(file, key) if number not in limits}
+    for number, limit in {**gone, **limits}.items():
+        _write(file, f"{number[0]}:{number[1]} {_value(file, key, limit)}")
+
+
+def set_process_limit(cgroups: Cgroups, cgroup: str, limit: int) -> None:
+    """Limit how many processes and threads there may be; 0 is no limit.  Blocking, short.
+
+    Raises:
+        OSError: they cannot be limited.
+    """
+    tree = cgroups.paths(cgroup).get("pids")
+    if tree is None:
+        raise OSError(errno.ENOTSUP, "processes cannot be limited", cgroup)
+    _write(tree / "pids.max", str(limit) if limit > 0 else "max")
+
+
+def _file(tree: Path, kind: DeviceLimit, *, unified: bool) -> Path:
+    if kind != "weight":
+        return tree / ("io.max" if unified else f"blkio.throttle.{kind}_device")
+    names = _V2_WEIGHTS if unified else _V1_WEIGHTS
+    return next((tree / name for name in names if (tree / name).exists()), tree / names[0])
+
+
+def _value(file: Path, key: str, limit: int) -> str:
+    if key:
+        return f"{key}={limit or 'max'}"
+    if file.name == "io.weight":
+        # What is 10 to 1000 in Docker is 1 to 10000 there, as the runtimes have it.
+        return str(1 + (limit - 10) * 9999 // 990) if limit else "default"
+    if file.name == "io.bfq.weight":
+        return str(min(limit, _BFQ_MOST)) if limit else "default"
+    return str(limit)
+
+
+def _present(file: Path, key: str) -> list[Number]:
+    """The devices that have such a limit now."""
+    found = []
+    try:
+        lines = file.read_text().splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        device, *words = line.split() or [""]
+        major, colon, minor = device.partition(":")
+        if not (colon and major.isdecimal() and minor.isdecimal()):
+            continue  # "default", the weight of all others
+        if not key or any(word.startswith(f"{key}=") and word[-3:] != "max" for word in words):
+            found.append((int(major), int(minor)))
+    return found
+
+
+def _write(file: Path, line: str) -> None:
+    fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, line.encode())
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}: {line!r}", str(file)) from None
+    finally:
+        os.close(fd)

@@ -1,0 +1,68 @@
+"""What is made of what ps prints."""
+
+import os
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from palan.host.ps import PsFailure, list_processes, misleads, parse_table
+
+
+TABLE = """UID          PID    PPID CMD
+root           7       1 sleep 600
+app           12       7 sh -c  echo
+root          13       1 other
+"""
+
+
+def test_a_table():
+    titles, processes = parse_table(TABLE, {7, 12})
+    assert titles == ["UID", "PID", "PPID", "CMD"]
+    assert processes == [["root", "7", "1", "sleep 600"], ["app", "12", "7", "sh -c echo"]]
+
+
+def test_threads_belong_to_the_process_above_them():
+    text = "PID SPID CMD\n7 - sleep\n- 7 -\n8 - other\n- 8 -\n"
+    assert parse_table(text, {7})[1] == [["7", "-", "sleep"], ["-", "7", "-"]]
+
+
+def test_an_empty_last_column():
+    assert parse_table("PID CMD\n7\n", {7})[1] == [["7", ""]]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("CMD\nsleep\n", "Couldn't find PID field"), ("", "Couldn't find"), ("PID\nx\n", "'x'")],
+)
+def test_what_is_no_table(text, why):
+    with pytest.raises(PsFailure, match=why):
+        parse_table(text, {7})
+
+
+@given(st.text(), st.sets(st.integers(0, 99)))
+def test_any_text_is_a_table_or_none(text, pids):
+    try:
+        titles, processes = parse_table(text, pids)
+    except PsFailure:
+        return
+    assert all(len(fields) == len(titles) for fields in processes)
+
+
+def test_columns_that_mislead():
+    assert misleads(" -o comm=PID") == "comm=PID"
+    assert not misleads(" -o pid=PID,args")
+    assert not misleads(" -ef")
+
+
+def test_the_real_one():
+    own = {os.getpid()}
+    titles, processes = list_processes(["-o", "pid,args"], own)
+    assert titles[0] == "PID"
+    assert [fields[0] for fields in processes] == [str(os.getpid())]
+    assert sys.executable.rpartition("/")[2] in processes[0][1] or "pytest" in processes[0][1]
+    # Together with f, which q does not go with.
+    assert list_processes(["axf", "-o", "pid"], own)[1] == [[str(os.getpid())]]
+    with pytest.raises(PsFailure, match="unknown gnu long option"):
+        list_processes(["--bogus"], own)
