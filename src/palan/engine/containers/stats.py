@@ -26,8 +26,9 @@ from palan.api.containers import (
     ContainerThrottlingData,
 )
 from palan.api.results import MessageStream
-from palan.engine.containers.container import ZERO_TIME, Container, go_time
+from palan.engine.containers.container import Container
 from palan.engine.containers.spec import cgroup_path, network_owner
+from palan.engine.timestamps import ZERO_TIME, go_time
 from palan.host.cgroup_usage import (
     BlockIO,
     CgroupMeter,
