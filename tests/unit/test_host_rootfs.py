@@ -1,9 +1,10 @@
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from palan.host.rootfs import LIMIT, open_directory, read_text
+from palan.host.rootfs import LIMIT, follow_links, lookup, open_directory, read_text
 
 
 @pytest.fixture
@@ -88,3 +89,59 @@ def test_no_directory_is_none(root, tmp_path):
 def test_a_root_that_is_gone_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_text(tmp_path / "absent", "etc/passwd")
+
+
+@pytest.fixture
+def top(root):
+    fd = os.open(root, os.O_PATH)
+    yield fd
+    os.close(fd)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/etc/passwd", "/etc/passwd"),
+        ("etc//./passwd", "/etc/passwd"),
+        ("/absolute", "/etc/passwd"),
+        ("/absolute/..", "/etc"),
+        ("/up", "/etc"),
+        ("/up/passwd", "/etc/passwd"),
+        ("/up/missing/deeper", "/etc/missing/deeper"),
+        ("/dangling", "/no/where"),
+        ("/dangling/more", "/no/where/more"),
+        ("/chain", "/etc/passwd"),
+        ("../../..", "/"),
+    ],
+)
+def test_links_are_followed_as_far_as_they_go(root, top, path, expected):
+    (root / "absolute").symlink_to("/etc/passwd")
+    (root / "up").symlink_to("../../../etc")
+    (root / "dangling").symlink_to("no/where")
+    (root / "chain").symlink_to("up/../absolute")
+    assert follow_links(top, path) == expected
+
+
+def test_links_in_a_circle_are_an_error(root, top):
+    (root / "a").symlink_to("b")
+    (root / "b").symlink_to("/a")
+    with pytest.raises(OSError, match="symbolic links"):
+        follow_links(top, "/a")
+
+
+def test_a_path_is_looked_up_inside(root, top):
+    (root / "link").symlink_to("/etc")
+    for path, follow, kind in (
+        ("/link", False, stat.S_IFLNK),
+        ("/link", True, stat.S_IFDIR),
+        ("/link/", False, stat.S_IFDIR),
+        ("/link/.", False, stat.S_IFDIR),
+        ("/../../link/passwd", False, stat.S_IFREG),
+    ):
+        found = lookup(top, path, follow=follow)
+        assert stat.S_IFMT(os.fstat(found).st_mode) == kind
+        os.close(found)
+    with pytest.raises(FileNotFoundError):
+        lookup(top, "/secret", follow=True)
+    with pytest.raises(NotADirectoryError):
+        lookup(top, "/etc/passwd/", follow=False)

@@ -58,7 +58,11 @@ class ContainerArchiveInfo(Request):
 
 
 @group.endpoint(
-    "GET", "/containers/{id}/archive", operation="archive_get", result=Bytes(), raises=(404,)
+    "GET",
+    "/containers/{id}/archive",
+    operation="archive_get",
+    result=Bytes(compressible=True),
+    raises=(404,),
 )
 class ContainerArchiveGet(Request):
     """Read a path in a container as a tar archive.
@@ -91,7 +95,7 @@ class ContainerArchivePut(Request):
     """Refuse to put a directory in the place of something else, and the reverse."""
 
     copy_uidgid: bool = field(name="copyUIDGID", default=False)
-    """Keep the owners that the archive names; else all is root's."""
+    """Give all to the container's user, if it has one, whomever the archive names."""
 
 
 @group.endpoint(

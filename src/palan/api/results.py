@@ -99,10 +99,19 @@ class Bytes(Result):
     """A body of bytes of unknown length, such as a tar archive."""
 
     content_type: str = "application/x-tar"
+    compressible: bool = False
+    """Whether clients that accept it (``Accept-Encoding``) get it compressed."""
 
-    def __init__(self, content_type: str = "application/x-tar", status: int = 200) -> None:
+    def __init__(
+        self,
+        content_type: str = "application/x-tar",
+        status: int = 200,
+        *,
+        compressible: bool = False,
+    ) -> None:
         object.__setattr__(self, "content_type", content_type)
         object.__setattr__(self, "status", status)
+        object.__setattr__(self, "compressible", compressible)
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,11 @@ class Paths:
         return self.exec_root / "exits"
 
     @property
+    def view(self) -> Path:
+        """Where threads that look into a container, each in a namespace of its own, mount it."""
+        return self.exec_root / "view"
+
+    @property
     def plugins(self) -> Path:
         """Sockets of plugins for this engine only; who wants one makes the directory."""
         return self.exec_root / "plugins"
@@ -116,7 +121,7 @@ class Paths:
     @property
     def volatile(self) -> tuple[Path, ...]:
         """All that an engine makes in its exec root."""
-        names = ("netns", "containers", "runtime", "exits", "bin", "lock")
+        names = ("netns", "containers", "runtime", "exits", "view", "bin", "lock")
         return tuple(self.exec_root / name for name in names)
 
     @property
@@ -147,5 +152,6 @@ class Paths:
             (self.bundles, 0o711),
             (self.runtime, 0o700),
             (self.exits, 0o700),
+            (self.view, 0o700),
         ):
             directory.mkdir(mode=mode, exist_ok=True)

@@ -18,6 +18,7 @@ __all__ = [
     "ensure_shared",
     "is_mount_point",
     "make_private",
+    "make_readonly",
     "make_shared",
     "make_slave",
     "mount",
@@ -154,7 +155,7 @@ def bind(
     syscalls.mount(source, target, None, syscalls.MS_BIND | (syscalls.MS_REC if recursive else 0))
     try:
         if readonly:
-            _make_readonly(target, recursive=recursive)
+            make_readonly(target, recursive=recursive)
         if propagation is not None:
             syscalls.mount(None, target, None, _PROPAGATION[propagation])
     except OSError:
@@ -162,7 +163,8 @@ def bind(
         raise
 
 
-def _make_readonly(target: str | Path, *, recursive: bool) -> None:
+def make_readonly(target: str | Path, *, recursive: bool) -> None:
+    """Make the mount at ``target`` read-only, with ``recursive`` all below where the kernel can."""
     if recursive:
         try:
             syscalls.mount_setattr(target, set_=syscalls.MOUNT_ATTR_RDONLY, recursive=True)

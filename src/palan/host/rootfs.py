@@ -15,10 +15,12 @@ from typing import Final
 from palan.host import syscalls
 
 
-__all__ = ["open_directory", "read_text"]
+__all__ = ["follow_links", "lookup", "open_directory", "read_text"]
 
 LIMIT: Final = 4 * 1024 * 1024
 """A passwd larger than this is no passwd."""
+
+_MAX_LINKS: Final = 255
 
 _ABSENT: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 
@@ -58,3 +60,61 @@ def open_directory(root: Path, path: str) -> Iterator[int | None]:
     finally:
         if fd is not None:
             os.close(fd)
+
+
+def lookup(root: int, path: str, *, follow: bool) -> int:
+    """A descriptor (``O_PATH``) of what is at ``path``.
+
+    Args:
+        root: a descriptor of the root directory.
+        path: as a process inside would name it, from ``/`` on.
+        follow: whether a link at the end of the path is followed; a slash after it means so.
+
+    Raises:
+        OSError: there is nothing.
+    """
+    flags = os.O_PATH | (0 if follow else os.O_NOFOLLOW)
+    resolve = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
+    return syscalls.openat2(root, path, flags, resolve=resolve)
+
+
+def follow_links(root: int, path: str) -> str:
+    """The path that ``path`` leads to with all links followed, as far as there are any.
+
+    What does not exist is taken as it is.
+
+    Raises:
+        OSError: ``ELOOP``, there are too many.
+    """
+    here: list[str] = []
+    pending = path.split("/")[::-1]
+    links = 0
+    while pending:
+        part = pending.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            del here[-1:]
+            continue
+        target = _link_target(root, "/".join([*here, part]))
+        if target is None:
+            here.append(part)
+            continue
+        links += 1
+        if links > _MAX_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        if target.startswith("/"):
+            here = []
+        pending.extend(target.split("/")[::-1])
+    return "/" + "/".join(here)
+
+
+def _link_target(root: int, path: str) -> str | None:
+    try:
+        fd = lookup(root, path, follow=False)
+    except OSError:
+        return None
+    try:
+        return os.readlink("", dir_fd=fd) if stat.S_ISLNK(os.fstat(fd).st_mode) else None
+    finally:
+        os.close(fd)

@@ -67,6 +67,7 @@ __all__ = [
     "mount",
     "mount_setattr",
     "move_mount",
+    "open_tree",
     "openat2",
     "prctl",
     "setns",
@@ -123,6 +124,8 @@ FSCONFIG_SET_FLAG: Final = 0
 FSCONFIG_SET_STRING: Final = 1
 FSCONFIG_CMD_CREATE: Final = 6
 MOVE_MOUNT_F_EMPTY_PATH: Final = 0x4
+MOVE_MOUNT_T_EMPTY_PATH: Final = 0x40
+OPEN_TREE_CLONE: Final = 0x1
 MOUNT_ATTR_RDONLY: Final = 0x1
 
 # How openat2(2) resolves
@@ -132,6 +135,7 @@ RESOLVE_NO_SYMLINKS: Final = 0x4
 RESOLVE_BENEATH: Final = 0x8
 RESOLVE_IN_ROOT: Final = 0x10
 
+_SYS_OPEN_TREE: Final = 428
 _SYS_MOVE_MOUNT: Final = 429
 _SYS_FSOPEN: Final = 430
 _SYS_FSCONFIG: Final = 431
@@ -256,22 +260,52 @@ def fsmount(fd: int, attributes: int = 0) -> int:
     return mounted
 
 
-def move_mount(fd: int, target: Path) -> None:
-    """Put the mount ``fd`` at ``target``, by move_mount(2)."""
-    flags = MOVE_MOUNT_F_EMPTY_PATH
-    if _syscall(_SYS_MOVE_MOUNT, fd, b"", AT_FDCWD, _encode(target), flags) < 0:
-        raise _failure(target)
+def open_tree(path: Path, *, recursive: bool = False) -> int:
+    """A copy of the mount at ``path`` that is nowhere yet, by open_tree(2) (Linux 5.2).
+
+    Args:
+        path: a directory or file; it need not be a mount point.
+        recursive: with what is mounted below.
+
+    Returns:
+        a file descriptor, closed on exec, with which the copy vanishes unless it is moved.
+    """
+    flags = OPEN_TREE_CLONE | os.O_CLOEXEC | (AT_RECURSIVE if recursive else 0)
+    fd = _syscall(_SYS_OPEN_TREE, AT_FDCWD, _encode(path), flags)
+    if fd < 0:
+        raise _failure(path)
+    return fd
+
+
+def move_mount(fd: int, target: Path | int) -> None:
+    """Put the mount ``fd`` at ``target``, a path or a descriptor, by move_mount(2)."""
+    flags, where, path = MOVE_MOUNT_F_EMPTY_PATH, AT_FDCWD, b""
+    if isinstance(target, int):
+        where, flags = target, flags | MOVE_MOUNT_T_EMPTY_PATH
+    else:
+        path = os.fsencode(target)
+    if _syscall(_SYS_MOVE_MOUNT, fd, b"", where, path, flags) < 0:
+        raise _failure(path or None)
 
 
 def mount_setattr(
-    target: Path, *, set_: int = 0, clear: int = 0, propagation: int = 0, recursive: bool = False
+    target: Path | int,
+    *,
+    set_: int = 0,
+    clear: int = 0,
+    propagation: int = 0,
+    recursive: bool = False,
 ) -> None:
     """Change attributes of a mount, and of all below it, by mount_setattr(2) (Linux 5.12)."""
     attributes = struct.pack("=QQQQ", set_, clear, propagation, 0)
     buffer = ctypes.create_string_buffer(attributes, len(attributes))
-    flags = AT_RECURSIVE if recursive else 0
-    if _syscall(_SYS_MOUNT_SETATTR, AT_FDCWD, _encode(target), flags, buffer, 32) < 0:
-        raise _failure(target)
+    flags, where, path = AT_RECURSIVE if recursive else 0, AT_FDCWD, b""
+    if isinstance(target, int):
+        where, flags = target, flags | AT_EMPTY_PATH
+    else:
+        path = os.fsencode(target)
+    if _syscall(_SYS_MOUNT_SETATTR, where, path, flags, buffer, 32) < 0:
+        raise _failure(path or None)
 
 
 def filesystem_type(path: Path) -> int:

@@ -31,6 +31,7 @@ from palan.api.results import (
     Text,
 )
 from palan.api.version import Version
+from palan.server.compression import gzipped
 from palan.server.connection import ClientGone
 from palan.server.hijack import (
     RAW_STREAM,
@@ -174,13 +175,21 @@ async def _send_bytes(call: "Call", stream: ByteStream) -> None:
         with exchange.interruptible():
             first = await anext(chunks, b"")
             headers = {"Content-Type": declared.content_type, **stream.headers}
+            if declared.compressible and _takes_gzip(call):
+                headers["Content-Encoding"] = "gzip"
+                chunks = gzipped(first, stream.chunks)
+                first = await anext(chunks)
             await exchange.start(declared.status, call.header_lines(headers))
             await exchange.send(first)
             async for data in chunks:
                 await exchange.send(data)
         await exchange.end()
     finally:
-        await close_iterator(chunks)
+        await close_iterator(stream.chunks)
+
+
+def _takes_gzip(call: "Call") -> bool:
+    return "gzip" in _accepted(call.exchange.head.headers.get("accept-encoding", ""))
 
 
 async def _send_frames(call: "Call", stream: FrameStream) -> None:
@@ -269,7 +278,7 @@ def _message_type(call: "Call") -> str:
 
 
 def _accepted(header: str) -> list[str]:
-    """The media types of an ``Accept`` header, the best first."""
+    """What an ``Accept`` or ``Accept-Encoding`` header lists, the best first."""
     found: list[tuple[float, str]] = []
     for entry in header.lower().split(","):
         kind, *parameters = (part.strip() for part in entry.split(";"))

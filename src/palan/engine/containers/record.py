@@ -41,7 +41,7 @@ class MountRecord(msgspec.Struct, kw_only=True):
     """The options of the short form, for inspect."""
     propagation: str = ""
     recursive: bool = True
-    read_only_recursive: str = "possible"
+    read_only_recursive: Literal["possible", "never", "required"] = "possible"
     create_source: bool = False
     tmpfs_options: str = ""
     listed: bool = True

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from palan.api import containers as api
 from palan.api.errors import InternalError, InvalidParameter, NotFound, NotModified
-from palan.api.results import FrameStream, Late, MessageStream, Session
+from palan.api.results import ByteStream, FrameStream, Late, MessageStream, PathStat, Session
+from palan.engine.containers.archive import archive_get, archive_info, archive_put
 from palan.engine.containers.attach import attach, resize
 from palan.engine.containers.container import Container
 from palan.engine.containers.create import create
@@ -215,6 +216,18 @@ class Containers:
     async def logs(self, request: api.ContainerLogs) -> FrameStream:
         """``GET /containers/{id}/logs``."""
         return await logs(self._engine, self.registry.get(request.id), request)
+
+    async def archive_info(self, request: api.ContainerArchiveInfo) -> PathStat:
+        """``HEAD /containers/{id}/archive``."""
+        return await archive_info(self._engine, self.registry.get(request.id), request)
+
+    async def archive_get(self, request: api.ContainerArchiveGet) -> ByteStream:
+        """``GET /containers/{id}/archive``."""
+        return await archive_get(self._engine, self.registry.get(request.id), request)
+
+    async def archive_put(self, request: api.ContainerArchivePut) -> None:
+        """``PUT /containers/{id}/archive``."""
+        await archive_put(self._engine, self.registry.get(request.id), request)
 
     async def attach(self, request: api.ContainerAttach | api.ContainerAttachWebSocket) -> Session:
         """``POST /containers/{id}/attach``."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["start"]
+__all__ = ["image_layers", "make_sources", "start"]
 
 SHM_FLAGS = MS_NOSUID | MS_NODEV | MS_NOEXEC
 
@@ -126,25 +126,35 @@ def _mount(engine: "Engine", container: Container, bundle: Path) -> None:
     bundle.mkdir(mode=0o700, exist_ok=True)
     for part in (rootfs, bundle / "execs"):
         part.mkdir(mode=0o700, exist_ok=True)
-    layers = [Path(layer) for layer in reversed(container.record.layers)]
-    if not layers:
-        # An image may have none, but an overlay must.
-        layers = [directory / "empty"]
-        layers[0].mkdir(mode=0o755, exist_ok=True)
-    mount_overlay(
-        layers,
-        directory / "diff",
-        directory / "work",
-        rootfs,
-    )
-    for wanted in container.record.mounts:
-        if wanted.kind == "bind" and wanted.create_source:
-            _make_source(Path(wanted.source))
+    layers = image_layers(engine, container)
+    mount_overlay(layers, directory / "diff", directory / "work", rootfs)
+    make_sources(container)
     host_config = container.record.host_config
     if host_config.ipc_mode == "shareable":
         shm = bundle / "shm"
         shm.mkdir(exist_ok=True)
         mount("shm", shm, "tmpfs", SHM_FLAGS, f"mode=1777,size={host_config.shm_size}")
+
+
+def image_layers(engine: "Engine", container: Container) -> list[Path]:
+    """The layers that a container does not write to, the topmost first."""
+    layers = [Path(layer) for layer in reversed(container.record.layers)]
+    if not layers:
+        # An image may have none, but an overlay must.
+        layers = [engine.paths.container(container.id) / "empty"]
+        layers[0].mkdir(mode=0o755, exist_ok=True)
+    return layers
+
+
+def make_sources(container: Container) -> None:
+    """Make directories of the host that are to be bound, where that was asked for.
+
+    Raises:
+        InvalidParameter: one can't be made; in dockerd's words.
+    """
+    for wanted in container.record.mounts:
+        if wanted.kind == "bind" and wanted.create_source:
+            _make_source(Path(wanted.source))
 
 
 def _prepare(

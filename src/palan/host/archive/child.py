@@ -125,6 +125,7 @@ def _unpack(task: dict[str, Any], root: str) -> dict[str, object]:
         opaque_xattr=task["opaque_xattr"],
         no_overwrite_dir_non_dir=task["no_overwrite_dir_non_dir"],
         owner=tuple(task["owner"]) if task["owner"] else None,
+        keep_root=task["keep_root"],
     )
     reader = TarReader(source)
     extractor.unpack(reader)

@@ -84,6 +84,7 @@ class Extractor:
         max_entries: int = 5_000_000,
         no_overwrite_dir_non_dir: bool = False,
         owner: tuple[int, int] | None = None,
+        keep_root: bool = False,
     ) -> None:
         """Prepare to unpack.
 
@@ -95,6 +96,7 @@ class Extractor:
             no_overwrite_dir_non_dir: refuse to replace a directory by something else
                 or something else by a directory.
             owner: everything belongs to it, whatever the archive says.
+            keep_root: leave owner, mode and time of the root alone, whatever the archive says.
         """
         self.entries = 0
         self.size = 0
@@ -105,6 +107,7 @@ class Extractor:
         self._max_entries = max_entries
         self._strict = no_overwrite_dir_non_dir
         self._owner = owner
+        self._keep_root = keep_root
         self._privileged = os.geteuid() == 0
         # Directories known to be real ones, by cleaned path, and where they really are.
         self._known: dict[str, str] = {"": ""}
@@ -198,12 +201,16 @@ class Extractor:
             if directory_wanted:
                 return info.st_mode
             if self._strict:
-                raise ArchiveError(f"cannot overwrite directory {path!r} with non-directory")
+                raise ArchiveError(
+                    f'cannot overwrite directory "{path}" with non-directory "{self._root or "/"}"'
+                )
             _remove_tree(full)
             self._forget(path)
             return 0
         if directory_wanted and self._strict:
-            raise ArchiveError(f"cannot overwrite non-directory {path!r} with directory")
+            raise ArchiveError(
+                f'cannot overwrite non-directory "{path}" with directory "{self._root or "/"}"'
+            )
         if stat.S_ISLNK(info.st_mode):
             self._forget(path)
         os.unlink(full)
@@ -232,7 +239,8 @@ class Extractor:
             self.entries += 1
             if self.entries > self._max_entries:
                 raise ArchiveError(f"archive has more than {self._max_entries} entries")
-            self.add(entry, reader.content())
+            if not self._keep_root or clean(entry.name):
+                self.add(entry, reader.content())
         self.finish()
 
     def finish(self) -> None:

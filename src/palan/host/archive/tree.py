@@ -55,7 +55,8 @@ class Packer:
 
         Args:
             root: a directory, or another file, which is then the only entry.
-            prefix: the name of ``root`` in the archive; "" leaves its own entry out.
+            prefix: the name of ``root`` in the archive; "" leaves its own entry out, and
+                "/" begins all names with a slash.
             whiteouts: ``root`` is the upper directory of an overlay: write what it
                 removes in the form of an image layer.
             nanoseconds: keep fractions of seconds.
@@ -63,7 +64,9 @@ class Packer:
             opaque_xattr: the attribute of an opaque directory in an overlay.
         """
         self._root = root
+        self._own = bool(prefix)
         self._prefix = prefix.strip("/")
+        self._start = "/" if prefix == "/" else f"{self._prefix}/" if self._prefix else ""
         self._whiteouts = whiteouts
         self._nanoseconds = nanoseconds
         self._exclude = frozenset(path.strip("/") for path in exclude)
@@ -73,7 +76,7 @@ class Packer:
     def pieces(self) -> Iterator[bytes]:
         """The archive."""
         info = os.lstat(self._root)
-        if self._prefix:
+        if self._own:
             yield from self._entry(self._root, self._prefix, info)
         if stat.S_ISDIR(info.st_mode):
             yield from self._below()
@@ -88,8 +91,7 @@ class Packer:
                 info = os.lstat(full)
             except FileNotFoundError:  # gone since the directory was read
                 continue
-            name = f"{self._prefix}/{path}" if self._prefix else path
-            yield from self._entry(full, name, info)
+            yield from self._entry(full, self._start + path, info)
             if stat.S_ISDIR(info.st_mode):
                 pending += self._children(path)
 

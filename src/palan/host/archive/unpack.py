@@ -43,6 +43,9 @@ class Options:
     no_overwrite_dir_non_dir: bool = False
     """Refuse to replace a directory by something else, and the reverse."""
 
+    keep_root: bool = False
+    """Leave owner, mode and time of the directory itself alone, whatever the archive says."""
+
     owner: tuple[int, int] | None = None
     """Everything belongs to it, whatever the archive says."""
 

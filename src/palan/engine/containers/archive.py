@@ -1,0 +1,325 @@
+"""``HEAD``, ``GET`` and ``PUT /containers/{id}/archive``: files in and out of containers.
+
+The files are those of :mod:`palan.engine.containers.view`.  A path is resolved by the
+kernel inside of that root; archives are read and written by a child that has it as its
+root and little power (:mod:`palan.host.archive`).  So neither a link, nor one that is
+put there meanwhile, nor an archive leads anywhere else.
+"""
+
+import asyncio
+import contextlib
+import errno
+import itertools
+import os
+import posixpath
+import stat
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Final, Self
+
+from palan.api.containers import ContainerArchiveGet, ContainerArchiveInfo, ContainerArchivePut
+from palan.api.errors import Conflict, InternalError, InvalidParameter, NotFound
+from palan.api.results import ByteStream, PathStat
+from palan.engine.containers.container import Container, go_time
+from palan.engine.containers.filemode import go_file_mode
+from palan.engine.containers.spec import find_user
+from palan.engine.containers.view import root_view
+from palan.engine.images.streaming import BodyReader, in_thread
+from palan.engine.streams.pipes import PipeReader
+from palan.host.archive.headers import ArchiveError
+from palan.host.archive.inflate import detect
+from palan.host.archive.pack import Packing
+from palan.host.archive.unpack import Options, unpack_pieces
+from palan.host.namespaces import run_in_thread
+from palan.host.rootfs import follow_links, lookup
+from palan.host.rootview import RootView
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["archive_get", "archive_info", "archive_put"]
+
+_CALLERS: Final = (
+    *(errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS, errno.EISDIR),
+    *(errno.EXDEV, errno.EBUSY, errno.ETXTBSY, errno.EINVAL),
+)
+"""What only the path or the archive of a request can lead to."""
+
+_CHANGED: Final = (errno.EEXIST, errno.ENOTEMPTY, errno.ESTALE)
+"""What happens when a container's processes are quicker."""
+
+_MAGIC: Final = 6
+"""Bytes that tell what an archive is compressed with."""
+
+
+# ---- what is there --------------------------------------------------------------
+
+
+async def archive_info(
+    engine: "Engine", container: Container, request: ContainerArchiveInfo
+) -> PathStat:
+    """Tell what a path in a container is."""
+    _check_path(request.path)
+    with _failures(request.path, request.id):
+        async with container.lock:
+            view = await _view(engine, container)
+            return await asyncio.to_thread(run_in_thread, lambda: _info(view, request.path))
+
+
+def _info(view: RootView, path: str) -> PathStat:
+    with view.entered() as root:
+        found = lookup(root, path, follow=False)
+        try:
+            return _described(root, found, path)
+        finally:
+            os.close(found)
+
+
+def _described(root: int, found: int, path: str) -> PathStat:
+    info = os.fstat(found)
+    return PathStat(
+        name=_last_part(path),
+        size=info.st_size,
+        mode=go_file_mode(info.st_mode),
+        mtime=go_time(info.st_mtime_ns) if info.st_mtime_ns else "1970-01-01T00:00:00Z",
+        link_target=follow_links(root, path) if stat.S_ISLNK(info.st_mode) else "",
+    )
+
+
+def _last_part(path: str) -> str:
+    return posixpath.basename(path.rstrip("/")) or "/"
+
+
+def _absolute(path: str) -> str:
+    """The path from the root on; what its end says stays: ``/`` and ``/.`` mean a directory."""
+    clean = posixpath.normpath(f"/{path.lstrip('/')}")
+    if posixpath.basename(path) == ".":
+        return f"{clean.rstrip('/')}/."
+    return clean if clean == "/" or not path.endswith("/") else f"{clean}/"
+
+
+class _Hold:
+    """A container's lock, let go of by whoever comes to the end first."""
+
+    def __init__(self, container: Container) -> None:
+        self._lock = container.lock
+        self._held = False
+
+    async def __aenter__(self) -> Self:
+        await self._lock.acquire()
+        self._held = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Let go of it, if that was not done yet."""
+        if self._held:
+            self._held = False
+            self._lock.release()
+
+
+# ---- out ------------------------------------------------------------------------
+
+
+async def archive_get(
+    engine: "Engine", container: Container, request: ContainerArchiveGet
+) -> ByteStream:
+    """Read a path in a container as an archive."""
+    _check_path(request.path)
+    path = _absolute(request.path)
+    with _failures(request.path, request.id):
+        async with contextlib.AsyncExitStack() as stack:
+            hold = await stack.enter_async_context(_Hold(container))
+            view = await _view(engine, container)
+            found, packing = await in_thread(
+                lambda: run_in_thread(lambda: _start_packing(view, path))
+            )
+            stack.callback(packing.kill)
+            if view.mounted is not None:
+                # What is mounted in the view stays, whatever becomes of the container.
+                hold.release()
+            headers = {"X-Docker-Container-Path-Stat": found.header()}
+            engine.events.publish("container", "archive-path", container.id, container.attributes)
+            failures = partial(_failures, request.path, request.id)
+            return ByteStream(_Packed(packing, stack.pop_all(), failures), headers)
+
+
+def _start_packing(view: RootView, path: str) -> tuple[PathStat, Packing]:
+    with view.entered() as root:
+        found = lookup(root, path, follow=False)
+        try:
+            described = _described(root, found, path)
+            inside = _place(view, found)
+        finally:
+            os.close(found)
+        return described, Packing(view.place, inside=inside, prefix=described.name)
+
+
+def _place(view: RootView, found: int) -> str:
+    """Where something is in the container, no link being in that path."""
+    here = os.readlink(f"/proc/self/fd/{found}")  # noqa: PTH115 - a string is at hand
+    return here.removeprefix(os.path.realpath(view.place)) or "/"
+
+
+class _Packed:
+    """The pieces of an archive, as the child writes them."""
+
+    def __init__(
+        self,
+        packing: Packing,
+        held: contextlib.AsyncExitStack,
+        failures: Callable[[], contextlib.AbstractContextManager[None]],
+    ) -> None:
+        self._packing = packing
+        self._failures = failures
+        self._pipe = PipeReader(packing.output)
+        self._held = held
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if piece := await self._pipe.read():
+            return piece
+        try:
+            # It may be gone since it was looked at, or what is in it can't be read.
+            with self._failures():
+                await asyncio.to_thread(self._packing.finish)
+        finally:
+            await self.aclose()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """End the child, and let go of what was held for it."""
+        await self._held.aclose()
+
+
+# ---- in -------------------------------------------------------------------------
+
+
+async def archive_put(engine: "Engine", container: Container, request: ContainerArchivePut) -> None:
+    """Unpack an archive into a directory of a container."""
+    _check_path(request.path)
+    with _failures(request.path, request.id):
+        async with BodyReader(request.body) as body:
+            # Before the container is held: a client may take its time.
+            head = await in_thread(lambda: _head(body), body.abort)
+            async with _Hold(container) as hold:
+                view = await _view(engine, container)
+                if view.mounted is not None:
+                    hold.release()
+                await in_thread(lambda: _unpack(container, view, request, head, body), body.abort)
+    engine.events.publish("container", "extract-to-dir", container.id, container.attributes)
+
+
+def _head(body: BodyReader) -> bytes:
+    """Enough of an archive to tell what it is compressed with; all of a shorter one."""
+    head = b""
+    while len(head) < _MAGIC and (piece := body()):
+        head += piece
+    return head
+
+
+def _unpack(
+    container: Container,
+    view: RootView,
+    request: ContainerArchivePut,
+    head: bytes,
+    body: BodyReader,
+) -> None:
+    """Do it; the calling thread is this one's alone."""
+    with view.entered() as root:
+        inside = _extraction_point(container, view, root, request.path)
+        if not head:
+            return
+        owner = _owner(container, view) if request.copy_uidgid else None
+        options = Options(
+            inside=inside,
+            digest=False,
+            no_overwrite_dir_non_dir=request.no_overwrite_dir_non_dir,
+            owner=owner,
+            keep_root=True,
+        )
+        unpack_pieces(itertools.chain((head,), body), view.place, detect(head), options)
+
+
+def _extraction_point(container: Container, view: RootView, root: int, path: str) -> str:
+    """The directory to unpack into, links followed.
+
+    Raises:
+        InvalidParameter: it is none, or can't be written.
+    """
+    found = lookup(root, _absolute(path).rstrip("/.") or "/", follow=True)
+    try:
+        if not stat.S_ISDIR(os.fstat(found).st_mode):
+            raise InvalidParameter("extraction point is not a directory")
+        inside = _place(view, found)
+        if os.fstatvfs(found).f_flag & os.ST_RDONLY:
+            below = any(_is_below(inside, m.destination) for m in container.record.mounts)
+            what = "mounted volume" if below else "container rootfs"
+            raise InvalidParameter(f"{what} is marked read-only")
+        return inside
+    finally:
+        os.close(found)
+
+
+def _is_below(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(f"{directory.rstrip('/')}/")
+
+
+def _owner(container: Container, view: RootView) -> tuple[int, int] | None:
+    """Who gets what is copied with ``copyUIDGID``: the container's user, if it names one."""
+    name = container.record.config.user
+    if not name:
+        return None
+    user = find_user(view.place, name, None)
+    return user.uid, user.gid
+
+
+# ---- both -----------------------------------------------------------------------
+
+
+async def _view(engine: "Engine", container: Container) -> RootView:
+    if container.removed:
+        raise NotFound(f"No such container: {container.id}")
+    if container.record.status in ("removing", "dead"):
+        raise Conflict(f"container {container.id} is marked for removal")
+    return await asyncio.to_thread(root_view, engine, container)
+
+
+def _check_path(path: str) -> None:
+    if not path:
+        raise InvalidParameter("bad parameter: path cannot be empty")
+    if "\0" in path:
+        raise InvalidParameter("bad parameter: path contains a NUL character")
+
+
+@contextlib.contextmanager
+def _failures(path: str, name: str) -> Iterator[None]:
+    """Failures of the kernel and of archives, as the caller's or ours, in dockerd's words."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise NotFound(f"Could not find the file {path} in container {name}") from None
+    except ArchiveError as error:
+        raise InvalidParameter(str(error)) from None
+    except ConnectionError:
+        raise
+    except OSError as error:
+        if error.errno in _CHANGED:
+            raise Conflict(f"{path} was changed while it was copied: {_reason(error)}") from None
+        if error.errno in _CALLERS:
+            why = os.strerror(error.errno).lower() if error.filename == path else _reason(error)
+            raise InvalidParameter(f"lstat {path}: {why}") from None
+        raise InternalError(_reason(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror.lower()}{where}"
+    return str(error)

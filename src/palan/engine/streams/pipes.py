@@ -1,0 +1,48 @@
+"""Pipes of child processes, read by the event loop itself."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from typing import IO, Final
+
+
+__all__ = ["PipeReader"]
+
+_PIECE: Final = 1 << 20
+
+
+class PipeReader:
+    """What comes out of a pipe, in pieces as large as there are.
+
+    The loop reads when somebody asks for more, so a slow reader holds up the writer.
+    """
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+        self._fd = pipe.fileno()
+        os.set_blocking(self._fd, False)
+        with contextlib.suppress(OSError):  # more than an unprivileged user may have
+            fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, _PIECE)
+
+    async def read(self) -> bytes:
+        """The next bytes; none at the end."""
+        while True:
+            try:
+                return os.read(self._fd, _PIECE)
+            except BlockingIOError:
+                await self._readable()
+
+    async def _readable(self) -> None:
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            if not ready.done():
+                ready.set_result(None)
+
+        loop.add_reader(self._fd, wake)
+        try:
+            await ready
+        finally:
+            loop.remove_reader(self._fd)
