@@ -7,7 +7,7 @@ from palan.engine.containers.files import hosts_file, resolv_conf
 def test_hosts_has_extra_hosts_and_the_container_itself():
     text = hosts_file(
         ["db:10.0.0.9", "gw=host-gateway", "six:[fd00::1]"],
-        address="172.17.0.2", names=["web"], gateways=["172.17.0.1"],
+        addresses=["172.17.0.2"], names=["web"], gateways=["172.17.0.1"],
     )  # fmt: skip
     assert text.startswith("127.0.0.1\tlocalhost\n")
     assert "10.0.0.9\tdb\n" in text
@@ -17,10 +17,10 @@ def test_hosts_has_extra_hosts_and_the_container_itself():
 
 
 def test_addresses_of_the_host():
-    both = hosts_file(["gw:host-gateway"], address="", names=[], gateways=["10.0.0.1", "fd00::1"])
+    both = hosts_file(["gw:host-gateway"], addresses=[], names=[], gateways=["10.0.0.1", "fd00::1"])
     assert both.endswith("10.0.0.1\tgw\nfd00::1\tgw\n")
     with pytest.raises(InvalidParameter, match="unable to derive the IP value for host-gateway"):
-        hosts_file(["gw:host-gateway"], address="", names=[], gateways=[])
+        hosts_file(["gw:host-gateway"], addresses=[], names=[], gateways=[])
 
 
 def resolv(host: str, **options: object) -> str:

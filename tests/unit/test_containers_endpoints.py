@@ -5,14 +5,20 @@ from tests.support.containers import make_record
 
 from palan.api.containers import ContainerConfig, EndpointSettings, HostConfig
 from palan.engine.containers.endpoints import endpoint_settings, port_map
-from palan.engine.containers.record import PortRecord, SandboxRecord
+from palan.engine.containers.record import EndpointRecord, PortRecord, SandboxRecord
 
 
 ENGINE: Any = SimpleNamespace(networks=SimpleNamespace(id_of=lambda name: f"id of {name}"))
 
 SANDBOX = SandboxRecord(
-    id="s", path="/run/s", network="id of bridge", endpoint="e" * 64, address="172.17.0.2",
-    prefix=16, gateway="172.17.0.1", mac_address="02:42:ac:11:00:02",
+    id="s",
+    path="/run/s",
+    endpoints=[
+        EndpointRecord(
+            id="e" * 64, network="id of bridge", network_name="bridge", address="172.17.0.2",
+            prefix=16, gateway="172.17.0.1", mac_address="02:42:ac:11:00:02",
+        )
+    ],
 )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ class Networks:
     def id_of(self, name):
         return NETWORK if name == "bridge" else ""
 
-    def names(self, container, wanted):
+    def is_on(self, container, wanted):
         return wanted in container.record.endpoints
 
 

@@ -375,7 +375,6 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         Option(
             "IPv6 address and network of the default bridge",
             metavar="CIDR",
-            refused="the default network has no IPv6 yet",
         ),
     ] = ""
     fixed_cidr: Annotated[
@@ -386,7 +385,6 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         Option(
             "range of IPv6 addresses in the default network",
             metavar="CIDR",
-            refused="the default network has no IPv6 yet",
         ),
     ] = ""
     default_gateway: Annotated[str, Option("IPv4 gateway of the default network", metavar="IP")] = (
@@ -397,7 +395,6 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         Option(
             "IPv6 gateway of the default network",
             metavar="IP",
-            refused="the default network has no IPv6 yet",
         ),
     ] = ""
     mtu: Annotated[int, Option("MTU of the default network", metavar="N")] = 1500
@@ -419,9 +416,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         bool,
         Option("make firewall rules for IPv6", inert="no rules are made for IPv6"),
     ] = True
-    ipv6: Annotated[
-        bool, Option("IPv6 in the default network", refused="the default network has no IPv6 yet")
-    ] = False
+    ipv6: Annotated[bool, Option("IPv6 in the default network")] = False
     firewall_backend: Annotated[
         Literal["", "nftables", "iptables"],
         Option("what firewall rules are made with", metavar="NAME"),
@@ -456,7 +451,6 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
             "where networks get their subnets",
             flag="default-address-pool",
             metavar="base=CIDR,size=N",
-            inert="only the default network has a subnet so far, a free one or that of bip",
         ),
     ] = ()
     default_network_opts: Annotated[
@@ -465,7 +459,6 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
             "driver options of new networks",
             flag="default-network-opt",
             metavar="DRIVER=KEY=VALUE",
-            inert="there are no networks yet besides the default one",
         ),
     ] = {}
     network_control_plane_mtu: Annotated[

@@ -223,6 +223,30 @@ def _check_default_network(config: EngineConfig) -> None:
                 f"default-gateway: {gateway} is not within the network of bip, {network}"
             )
     _ip(config.ip)
+    _check_default_ipv6(config)
+
+
+def _check_default_ipv6(config: EngineConfig) -> None:
+    for key, value in (
+        ("bip6", config.bip6),
+        ("fixed-cidr-v6", config.fixed_cidr_v6),
+        ("default-gateway-v6", config.default_gateway_v6),
+    ):
+        if not value:
+            continue
+        if not config.ipv6:
+            raise ConfigError(f"{key} needs IPv6 in the default network: set ipv6 to true")
+        address = _ip(value) if key == "default-gateway-v6" else _network(value)
+        if address.version != 6:
+            raise ConfigError(f"{key}: {value} is not IPv6")
+    if config.bip6 and config.fixed_cidr_v6:
+        network, fixed = _network(config.bip6), _network(config.fixed_cidr_v6)
+        if not (
+            isinstance(network, IPv6Network)
+            and isinstance(fixed, IPv6Network)
+            and fixed.subnet_of(network)
+        ):
+            raise ConfigError(f"fixed-cidr-v6: {fixed} is not within the network of bip6")
 
 
 def _check_bip(bip: str) -> IPv4Network:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from palan.engine.config import EngineConfig
-from palan.engine.networks.bridge import take_down
+from palan.engine.networks.take_down import take_down
 from palan.engine.paths import Paths
 from palan.host import cgroups, conmon, processes
 from palan.host.filesystem import remove_tree

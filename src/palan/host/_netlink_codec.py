@@ -76,6 +76,7 @@ _IFLA_MTU: Final = 4
 _IFLA_LINK: Final = 5
 _IFLA_MASTER: Final = 10
 _IFLA_LINKINFO: Final = 18
+_IFLA_IFALIAS: Final = 20
 _IFLA_STATS64: Final = 23
 _IFLA_LINK_NETNSID: Final = 37
 _IFLA_INFO_KIND: Final = 1
@@ -136,6 +137,7 @@ class Link:
         mtu: the largest packet, in bytes.
         peer: the index of what it is linked to (the other end of a veth, the parent of a
             macvlan or vlan), maybe in another namespace; 0 for none.
+        alias: what whoever made it has written down about it.
         statistics: counters named as in ``/sys/class/net/*/statistics``.
     """
 
@@ -147,6 +149,7 @@ class Link:
     mac: str
     mtu: int
     peer: int
+    alias: str
     statistics: Mapping[str, int]
 
     @property
@@ -330,6 +333,7 @@ def decode_link(body: memoryview) -> Link:
         mac=bytes(attributes.get(_IFLA_ADDRESS, b"")).hex(":"),
         mtu=_u32(attributes.get(_IFLA_MTU)),
         peer=_u32(attributes.get(_IFLA_LINK)),
+        alias=_string(attributes.get(_IFLA_IFALIAS)),
         statistics=statistics,
     )
 

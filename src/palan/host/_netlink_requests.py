@@ -67,6 +67,7 @@ _IFLA_MTU: Final = 4
 _IFLA_LINK: Final = 5
 _IFLA_MASTER: Final = 10
 _IFLA_LINKINFO: Final = 18
+_IFLA_IFALIAS: Final = 20
 _IFLA_NET_NS_FD: Final = 28
 _IFLA_INFO_KIND: Final = 1
 _IFLA_INFO_DATA: Final = 2
@@ -289,6 +290,7 @@ def set_link(
     mac: str | None = None,
     mtu: int | None = None,
     netns: int | None = None,
+    alias: str | None = None,
 ) -> Request:
     """Change an interface, in what is given.
 
@@ -300,11 +302,14 @@ def set_link(
         mac: its hardware address.
         mtu: its largest packet.
         netns: a descriptor of the network namespace that it moves to.
+        alias: a remark about it, to be seen by everybody.
     """
     index, by_name = _which(link)
     if by_name and name is not None:
         raise ValueError("an interface is renamed by its index")
     features = _features(name, mac, mtu, master=master, netns=netns)
+    if alias is not None:
+        features += string(_IFLA_IFALIAS, alias)
     body = _information(index=index, up=up) + by_name + features
     return Request(_RTM_NEWLINK, 0, body, f"change interface {link}")
 

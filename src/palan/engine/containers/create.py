@@ -177,7 +177,7 @@ async def _make(  # noqa: PLR0917 - what a record is made of
         image=image.id,
         config=config,
         host_config=host_config,
-        endpoints=_endpoints(host_config, networking),
+        endpoints=_endpoints(engine, host_config, networking),
         layers=layers,
         runtime=host_config.runtime,
         anonymous_volumes=plan.anonymous,
@@ -221,15 +221,27 @@ async def unmake(engine: "Engine", record: ContainerRecord) -> None:
 
 
 def _endpoints(
-    host_config: HostConfig, networking: NetworkingConfig | None
+    engine: "Engine", host_config: HostConfig, networking: NetworkingConfig | None
 ) -> dict[str, EndpointSettings]:
-    """What was asked for on each network; the one of ``NetworkMode`` is always there."""
+    """What was asked for on each network; the one of ``NetworkMode`` is always there.
+
+    Networks that are there are called by their names, whatever they were called by.
+    """
     mode = host_config.network_mode
     if mode.startswith("container:"):
         return {}
+    main = engine.networks.find(mode)
+    if main is not None and mode not in (main.name, main.id):
+        host_config.network_mode = main.id
     asked = (networking.endpoints_config if networking else None) or {}
     found = {
-        ("bridge" if name == "default" else name): settings or EndpointSettings()
+        _network_name(engine, name): settings or EndpointSettings()
         for name, settings in asked.items()
     }
-    return {mode: found.pop(mode, EndpointSettings()), **found}
+    name = main.name if main is not None else mode
+    return {name: found.pop(name, EndpointSettings()), **found}
+
+
+def _network_name(engine: "Engine", reference: str) -> str:
+    network = engine.networks.find(reference)
+    return network.name if network is not None else reference

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from palan.api.containers import EndpointSettings, PortBinding
-from palan.engine.containers.record import ContainerRecord
+from palan.engine.containers.record import ContainerRecord, EndpointRecord
 
 
 if TYPE_CHECKING:
@@ -26,25 +26,38 @@ def endpoint_settings(
     mode = record.host_config.network_mode
     if mode.startswith("container:"):
         return {}
+    sandbox = record.sandbox
+    now = {e.network_name: e for e in sandbox.endpoints} if sandbox else {}
     settings: dict[str, EndpointSettings] = {}
     for name, asked in record.endpoints.items():
-        settings[name] = EndpointSettings(
+        shown = EndpointSettings(
             ipam_config=None if brief else asked.ipam_config,
             links=None if brief else asked.links,
             aliases=None if brief else asked.aliases,
             driver_opts=asked.driver_opts,
             gw_priority=asked.gw_priority,
             network_id=engine.networks.id_of(name) if record.started else "",
+            mac_address="" if record.started else asked.mac_address,
         )
-    sandbox = record.sandbox
-    if sandbox is not None and sandbox.network and mode in settings:
-        now = settings[mode]
-        now.endpoint_id = sandbox.endpoint
-        now.gateway = sandbox.gateway
-        now.ip_address = sandbox.address
-        now.mac_address = sandbox.mac_address
-        now.ip_prefix_len = sandbox.prefix
+        if (endpoint := now.get(name)) is not None:
+            _add_operational(shown, endpoint)
+            if brief:
+                shown.dns_names = None
+        settings[name] = shown
     return settings
+
+
+def _add_operational(shown: EndpointSettings, endpoint: EndpointRecord) -> None:
+    """What a container has on a network while it runs."""
+    shown.network_id = endpoint.network
+    shown.endpoint_id = endpoint.id
+    shown.mac_address = endpoint.mac_address
+    shown.gateway = endpoint.gateway
+    shown.ip_address, shown.ip_prefix_len = endpoint.address, endpoint.prefix
+    shown.ipv6_gateway = endpoint.gateway6
+    shown.global_ipv6_address = endpoint.address6
+    shown.global_ipv6_prefix_len = endpoint.prefix6
+    shown.dns_names = endpoint.dns_names or None
 
 
 def port_map(record: ContainerRecord) -> dict[str, list[PortBinding] | None]:

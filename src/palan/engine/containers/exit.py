@@ -71,8 +71,7 @@ def _publish(engine: "Engine", container: Container, sandbox: SandboxRecord | No
     record = container.record
     if record.oom_killed:
         engine.events.publish("container", "oom", container.id, container.attributes)
-    if sandbox is not None and sandbox.network:
-        engine.networks.publish("disconnect", sandbox.network, container.id)
+    engine.networks.publish_all("disconnect", sandbox, container.id)
     seconds = (record.finished - record.started) // 1_000_000_000
     engine.events.publish(
         "container",

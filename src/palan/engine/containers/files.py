@@ -26,14 +26,18 @@ PUBLIC_RESOLVERS = ("8.8.8.8", "8.8.4.4")
 
 
 def hosts_file(
-    extra_hosts: Iterable[str], *, address: str, names: Sequence[str], gateways: Sequence[str]
+    extra_hosts: Iterable[str],
+    *,
+    addresses: Iterable[str],
+    names: Sequence[str],
+    gateways: Sequence[str],
 ) -> str:
     """The text of ``/etc/hosts``.
 
     Args:
         extra_hosts: ``name:address``, the address perhaps ``host-gateway``.
-        address: the container's own address, empty for none.
-        names: the names for it.
+        addresses: the container's own addresses.
+        names: the names for each.
         gateways: what ``host-gateway`` means.
 
     Raises:
@@ -49,8 +53,7 @@ def hosts_file(
         if not targets:
             raise InvalidParameter("unable to derive the IP value for host-gateway")
         lines += (f"{each}\t{name}\n" for each in targets)
-    if address:
-        lines.append(f"{address}\t{' '.join(names)}\n")
+    lines += (f"{address}\t{' '.join(names)}\n" for address in addresses)
     return "".join(lines)
 
 

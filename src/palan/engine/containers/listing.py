@@ -99,7 +99,7 @@ def _tests(engine: "Engine", filters: Filters) -> Iterable[Test]:  # noqa: C901,
         )
     if "network" in filters:
         networks = filters.get("network")
-        yield lambda c: any(engine.networks.names(c, wanted) for wanted in networks)
+        yield lambda c: any(engine.networks.is_on(c, wanted) for wanted in networks)
     for name in ("publish", "expose"):
         if name in filters:
             ports = {p for text in filters.get(name) for p in _ports(name, text)}

@@ -10,6 +10,7 @@ from palan.api.containers import ContainerConfig, EndpointSettings, HostConfig, 
 
 __all__ = [
     "ContainerRecord",
+    "EndpointRecord",
     "MountRecord",
     "PortRecord",
     "ProcessRecord",
@@ -70,21 +71,64 @@ class PortRecord(msgspec.Struct, kw_only=True):
     protocol: str
 
 
-class SandboxRecord(msgspec.Struct, kw_only=True):
-    """The container's own network namespace and what is plugged into it."""
+class EndpointRecord(msgspec.Struct, kw_only=True):
+    """A container's place on one network, while it runs."""
 
     id: str
-    path: str
-    """Where the namespace is bind-mounted."""
-    network: str = ""
-    """Id of the network it is connected to; empty for none."""
-    endpoint: str = ""
+    network: str
+    """The network's id; ``network_name`` is its name."""
+    network_name: str
+    slot: int = 0
+    """What tells the endpoints of a sandbox apart, and their interfaces in the host."""
     host_interface: str = ""
+    """The host's end of the cable; empty where there is none."""
+    interface: str = ""
+    """The interface in the container; empty for none."""
     address: str = ""
     prefix: int = 0
     gateway: str = ""
+    address6: str = ""
+    prefix6: int = 0
+    gateway6: str = ""
     mac_address: str = ""
+    link_local: list[str] = []
+    dns_names: list[str] = []
+    """What others find it by, the first one first in reverse look-ups."""
+    links: dict[str, str] = {}
+    """What the container itself calls others on this network: alias to name."""
+    priority: int = 0
+    """The endpoint with the highest one has the default route."""
+    internal: bool = False
+    """Its network leads nowhere else."""
+    options: dict[str, str] = {}
+    """The driver's."""
+    hairpin: bool = False
+    """It has published ports, which it may reach itself by the host's address."""
+    pending: bool = False
+    """It is being plugged in or out: a start of the engine that finds it so takes it away."""
+
+
+class SandboxRecord(msgspec.Struct, kw_only=True):
+    """The network namespace that a container is in and what is plugged into it."""
+
+    id: str
+    path: str
+    """Where the namespace is bind-mounted; empty for the host's own."""
+    endpoints: list[EndpointRecord] = []
     ports: list[PortRecord] = []
+
+    @property
+    def address(self) -> str:
+        """The IPv4 address that the container is known by; empty for none."""
+        main = self.main(4)
+        if main is not None:
+            return main.address
+        return next((e.address for e in self.endpoints if e.address), "")
+
+    def main(self, version: int) -> EndpointRecord | None:
+        """The endpoint with the default route of that IP version; None if none has one."""
+        leading = [e for e in self.endpoints if (e.gateway if version == 4 else e.gateway6)]
+        return min(leading, key=lambda e: (-e.priority, e.network_name), default=None)
 
 
 class ContainerRecord(msgspec.Struct, kw_only=True):

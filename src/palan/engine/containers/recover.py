@@ -19,7 +19,7 @@ from palan.engine.containers.restart import resume_policy
 from palan.engine.containers.sweep import kill_strays, sweep
 from palan.engine.containers.takedown import take_down
 from palan.engine.exec.leftovers import adopt_execs
-from palan.engine.networks.ports import publications
+from palan.engine.networks.connect import drop_pending
 from palan.engine.networks.sandbox import remove_strays
 from palan.host import processes
 from palan.host.conmon import Found, find_monitors
@@ -47,12 +47,7 @@ async def recover(engine: "Engine") -> None:
     )
     suspects = await kill_strays(engine, {c.id for c in alive}, monitors)
     sandboxes = [c.record.sandbox for c in alive if c.record.sandbox is not None]
-    # Who has ended still has its address until it is put down, as it will be given back.
-    held = [c.record.sandbox for c in containers if c.record.sandbox is not None]
-    await engine.networks.load(
-        {c.id: publications(s.ports, s.address) for c in alive if (s := c.record.sandbox)},
-        [s.address for s in held if s.address],
-    )
+    await engine.networks.load(containers, alive)
     for container in alive:
         execs = [m for m in monitors if m.is_exec and m.container == container.id]
         async with _going_on(engine, container):
@@ -113,6 +108,7 @@ async def _adopt(engine: "Engine", container: Container, execs: list[Found]) -> 
     adopt_execs(engine, container, execs)
     if not container.paused:
         resume_checks(engine, container, overdue=True)
+    await drop_pending(engine, container)
     if (sandbox := record.sandbox) is not None and sandbox.ports:
         for failure in await engine.networks.ports.resume(
             container.id, sandbox.ports, sandbox.address

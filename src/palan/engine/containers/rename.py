@@ -49,4 +49,5 @@ async def rename(engine: "Engine", container: Container, name: str) -> None:
             container.record.name = old
             registry.release(new)
             raise
+        engine.networks.renamed(container)
         registry.release(old)

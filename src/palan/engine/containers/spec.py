@@ -139,7 +139,7 @@ def _namespaces(
     network = of(host.network_mode, "net")
     cgroup_namespaces = engine.runtimes.facts.cgroup_namespaces
     return Namespaces(
-        network=sandbox.path if sandbox is not None else network,
+        network=sandbox.path if sandbox is not None and sandbox.path else network,
         pid=of(host.pid_mode, "pid"),
         ipc=of(host.ipc_mode, "ipc"),
         uts=of(host.uts_mode, "uts"),

@@ -18,6 +18,7 @@ from palan.engine.containers.container import Container
 from palan.engine.containers.exit import watch
 from palan.engine.containers.files import hosts_file, resolv_conf, write_files
 from palan.engine.containers.health_monitor import begin_checks
+from palan.engine.containers.hosts import own_addresses, own_names
 from palan.engine.containers.ports import published_ports
 from palan.engine.containers.record import ProcessRecord, SandboxRecord
 from palan.engine.containers.remove import remove_stopped
@@ -104,8 +105,7 @@ async def _start(engine: "Engine", container: Container) -> None:
     record.error, record.exit_code, record.oom_killed = "", 0, False
     record.process = ProcessRecord(pid=monitored.pid, start_time=monitored.start_time)
     record.monitor = ProcessRecord(pid=monitored.monitor, start_time=monitored.monitor_start_time)
-    if sandbox is not None and sandbox.network:
-        engine.networks.publish("connect", sandbox.network, container.id)
+    engine.networks.publish_all("connect", sandbox, container.id)
     engine.events.publish("container", "start", container.id, container.attributes)
     watch(engine, container, monitored)
     begin_checks(engine, container)
@@ -165,12 +165,11 @@ def _prepare(
     host_config = record.host_config
     own = host_config.network_mode != "host"
     name = hostname(container)
-    names = [f"{name}.{record.config.domainname} {name}"] if record.config.domainname else [name]
     if not host_config.network_mode.startswith("container:"):
         hosts = hosts_file(
             host_config.extra_hosts or (),
-            address=sandbox.address if sandbox else "",
-            names=names,
+            addresses=[a for e in sandbox.endpoints for a in own_addresses(e)] if sandbox else [],
+            names=own_names(container),
             gateways=_host_gateways(engine),
         )
         if not own and not host_config.extra_hosts:
@@ -195,8 +194,11 @@ def _prepare(
 
 def _host_gateways(engine: "Engine") -> Sequence[str]:
     """How containers reach the host, whichever network they are on."""
-    bridge = engine.networks.pool
-    return engine.config.host_gateway_ips or ([] if bridge is None else [str(bridge.gateway.ip)])
+    if engine.config.host_gateway_ips:
+        return engine.config.host_gateway_ips
+    default = engine.networks.default
+    gateways = (default.gateway4, default.gateway6) if default else ()
+    return [str(gateway.ip) for gateway in gateways if gateway is not None]
 
 
 def _text_of(path: str) -> str:

@@ -1,37 +1,40 @@
-"""The default bridge: its interface, its rules, what the host must allow for it."""
+"""The driver ``bridge``: a bridge in the host for each network, a cable for each endpoint."""
 
+import contextlib
 import errno
+import secrets
 from collections.abc import Iterable
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface
 from pathlib import Path
+from typing import Final
 
+from palan.api.errors import Forbidden, InternalError
 from palan.engine.config import EngineConfig
-from palan.engine.networks.rules import Publication, add_ports, static_rules
-from palan.host import netlink, nftables
-from palan.host.netlink import Netlink
+from palan.engine.containers.record import EndpointRecord
+from palan.engine.networks.ipam import IPInterface, IPNetwork
+from palan.engine.networks.network import Network
+from palan.engine.networks.options import bridge_options
+from palan.engine.networks.record import NetworkRecord
+from palan.host import netlink
+from palan.host.netlink import Link, Netlink
 
 
-__all__ = ["bridge_address", "bring_up", "host_subnets", "take_down", "write_rules"]
+__all__ = ["BridgeDriver", "bridge_address", "host_networks", "mark"]
+
+_UNICAST: Final = 1
 
 
-def host_subnets(bridge: str) -> list[IPv4Network]:
-    """The IPv4 networks that the host has addresses in or routes to, the bridge's left out."""
+def host_networks(ours: Iterable[str]) -> list[IPNetwork]:
+    """The networks that the host has addresses in or routes to, but for our interfaces."""
     with Netlink() as link:
-        own = link.link(bridge)
-        index = own.index if own else -1
-        found = [
-            a.address.network
-            for a in link.addresses()
-            if a.index != index and isinstance(a.address, IPv4Interface)
-        ]
+        own = {found.index for found in link.links() if found.name in ours}
+        found = [a.address.network for a in link.addresses() if a.index not in own]
         found += [
             r.destination
             for r in link.routes()
-            if isinstance(r.destination, IPv4Network)
-            and r.destination.prefixlen
-            and r.index != index
+            if r.destination.prefixlen and r.index not in own and r.kind == _UNICAST
         ]
-    return found
+    return [n for n in found if not n.is_link_local and not n.is_multicast]
 
 
 def bridge_address(name: str) -> IPv4Interface | None:
@@ -44,78 +47,177 @@ def bridge_address(name: str) -> IPv4Interface | None:
     return next((a for a in found if isinstance(a, IPv4Interface)), None)
 
 
-def bring_up(
-    config: EngineConfig, gateway: IPv4Interface, publications: Iterable[Publication]
-) -> bool:
-    """Make the bridge as it should be, whatever is there, and write all rules.
+def mark(config: EngineConfig, network_id: str = "") -> str:
+    """What is written on the interfaces of networks that the engine has made."""
+    return f"{config.table_name} {network_id}"
 
-    Interfaces of containers that are on the bridge stay on it.
 
-    Returns:
-        Whether there are rules; without nftables there are none.
-    """
-    name = config.bridge_name
-    with Netlink() as link:
-        bridge = link.link(name)
+class BridgeDriver:
+    """Bridges and the cables to them.  Everything blocks."""
+
+    name = "bridge"
+    wants_gateway = True
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._config = config
+
+    def check(self, record: NetworkRecord, others: Iterable[Network]) -> None:
+        """Refuse a new network that can't be; without looking at the machine.
+
+        Raises:
+            InvalidParameter: its options can't be read.
+            Forbidden: the interface is that of another network.
+        """
+        options = bridge_options(record.options, internal=record.internal)
+        record.interface = options.name or f"br-{record.id[:12]}"
+        for other in others:
+            if other.bridge == record.interface:
+                raise Forbidden(
+                    f"cannot create network {record.id} ({record.interface}): conflicts with"
+                    f" network {other.id} ({other.bridge}): networks have same bridge name"
+                )
+
+    def prepare(self, host: Netlink, network: Network) -> None:
+        """Look which interface is there already, before the network's row is written.
+
+        Raises:
+            Forbidden: there is an interface of that name that is no bridge.
+        """
+        record = network.record
+        link = host.link(record.interface)
+        if link is None:
+            return
+        if link.kind != "bridge":
+            raise Forbidden(
+                f"cannot create network {record.id} ({record.interface}):"
+                f" there is an interface of that name which is no bridge"
+            )
+        record.foreign = True
+        there = {a.address for a in host.addresses(link.index)}
+        record.lends_address = any(wanted not in there for wanted in _addresses(network))
+
+    def up(self, host: Netlink, network: Network) -> None:
+        """Make the bridge as it should be, whatever is there.
+
+        Interfaces of containers that are on the bridge stay on it.
+
+        Raises:
+            OSError: the kernel refuses it.
+        """
+        name, options = network.bridge, network.options
+        bridge = host.link(name)
+        wanted = list(_addresses(network))
         if bridge is None:
             # A given hardware address keeps the kernel from changing it with each port.
-            mac = "02:42:" + ":".join(f"{byte:02x}" for byte in gateway.ip.packed)
-            link.perform(netlink.add_bridge(name, mac=mac, mtu=config.mtu))
-            bridge = link.link(name)
+            host.perform(
+                netlink.add_bridge(name, mac=_mac(wanted), mtu=options.mtu or None, up=False),
+                # Its mark is there before anything depends on it.
+                netlink.set_link(name, alias=mark(self._config, network.id)),
+            )
+            bridge = host.link(name)
             assert bridge is not None  # noqa: S101 - it was just made
-        elif not config.bridge:
-            link.perform(netlink.set_link(bridge.index, up=True, mtu=config.mtu))
-        addresses = {a.address for a in link.addresses(bridge.index)}
-        if not config.bridge or gateway not in addresses:
-            for stale in addresses - {gateway}:
-                if isinstance(stale, IPv4Interface) and not config.bridge:
-                    link.perform(netlink.delete_address(bridge.index, stale))
-            if gateway not in addresses:
-                link.perform(netlink.add_address(bridge.index, gateway))
-    if config.ip_forward:
-        _allow("ip_forward")
-    _allow(f"conf/{name}/route_localnet")
-    if not config.iptables or not nftables.available():
-        return False
-    write_rules(config, gateway, publications)
-    return True
+        if wanted and any(a.version == 6 for a in wanted):
+            # Before it is up, or else it would need to be asked for an address again.
+            _set(f"ipv6/conf/{name}/disable_ipv6", "0")
+        if not network.record.foreign or not bridge.up:
+            host.perform(netlink.set_link(bridge.index, up=True, mtu=options.mtu or None))
+        present = {a.address for a in host.addresses(bridge.index) if not a.address.is_link_local}
+        if not network.record.foreign:
+            for stale in present.difference(wanted):
+                host.perform(netlink.delete_address(bridge.index, stale))
+        for address in wanted:
+            if address not in present:
+                host.perform(netlink.add_address(bridge.index, address))
+        self._forward(network)
+
+    def _forward(self, network: Network) -> None:
+        if network.internal:
+            return
+        if self._config.ip_forward:
+            _set("ipv4/ip_forward", "1")
+            if network.record.enable_ipv6:
+                _set("ipv6/conf/all/forwarding", "1")
+        if network.record.enable_ipv4:
+            # Packets to published ports may come from the host's 127.0.0.1.
+            _set(f"ipv4/conf/{network.bridge}/route_localnet", "1")
+
+    def down(self, host: Netlink, network: Network) -> None:
+        """Take the bridge away, or from somebody else's what the engine has added; idempotent."""
+        record = network.record
+        bridge = host.link(record.interface) if record.interface else None
+        if bridge is None:
+            return
+        if not record.foreign:
+            with contextlib.suppress(OSError):
+                host.perform(netlink.delete_link(bridge.index))
+        elif record.lends_address:
+            there = {a.address for a in host.addresses(bridge.index)}
+            for address in _addresses(network):
+                if address in there:
+                    host.perform(netlink.delete_address(bridge.index, address))
+
+    def plug(
+        self, host: Netlink, network: Network, endpoint: EndpointRecord, namespace: int
+    ) -> None:
+        """Lay a cable from the bridge into a namespace.
+
+        Raises:
+            InternalError: the bridge is gone and can't be made again.
+            OSError: the kernel refuses it.
+        """
+        bridge = self._bridge(host, network)
+        host.perform(
+            netlink.add_veth(
+                endpoint.host_interface,
+                endpoint.interface,
+                mtu=network.options.mtu or None,
+                master=bridge.index,
+                peer_mac=endpoint.mac_address,
+                peer_netns=namespace,
+            ),
+        )
+        if endpoint.hairpin:
+            # With br_netfilter, a container that asks for its own published port has the
+            # packet sent back by the bridge itself, to the port that it came from.
+            host.perform(netlink.set_bridge_port(endpoint.host_interface, hairpin=True))
+
+    def _bridge(self, host: Netlink, network: Network) -> Link:
+        bridge = host.link(network.bridge)
+        if bridge is None and not network.record.foreign:
+            # Somebody has deleted it under our hands.
+            self.up(host, network)
+            bridge = host.link(network.bridge)
+        if bridge is None:
+            raise InternalError(f"the bridge {network.bridge} is gone")
+        return bridge
+
+    def unplug(self, namespace: str, endpoint: EndpointRecord) -> None:  # noqa: ARG002 - all have it
+        """Cut a cable, at our end; idempotent."""
+        with Netlink() as host, contextlib.suppress(OSError):  # it has gone with its namespace
+            host.perform(netlink.delete_link(endpoint.host_interface))
 
 
-def write_rules(
-    config: EngineConfig, gateway: IPv4Interface, publications: Iterable[Publication]
-) -> None:
-    """Replace the engine's table by one with these ports in it, in one transaction.
-
-    Raises:
-        NftError: the rules were refused.
-    """
-    table = config.table_name
-    rules = static_rules(
-        table,
-        config.bridge_name,
-        str(gateway.network),
-        masquerade=config.ip_masq,
-        talk=config.icc,
-    )
-    nftables.run(rules + add_ports(table, publications))
+def _addresses(network: Network) -> Iterable[IPInterface]:
+    """What addresses the bridge itself is to have."""
+    options = network.options
+    gateway4, gateway6 = network.gateway4, network.gateway6
+    if gateway4 and not options.inhibit_ipv4 and options.gateway_mode_ipv4 != "isolated":
+        yield gateway4
+    if gateway6 and options.gateway_mode_ipv6 != "isolated":
+        yield gateway6
 
 
-def _allow(name: str) -> None:
-    path = Path("/proc/sys/net/ipv4") / name
+def _mac(addresses: Iterable[IPInterface]) -> str:
+    packed = next((a.ip.packed for a in addresses if a.version == 4), secrets.token_bytes(4))
+    return f"02:42:{packed.hex(':')}"
+
+
+def _set(name: str, value: str) -> None:
+    path = Path("/proc/sys/net") / name
     try:
-        if path.read_text().strip() != "1":
-            path.write_text("1")
+        if path.read_text().strip() != value:
+            path.write_text(value)
     except OSError as error:
-        # Read-only in some sandboxes, where whoever made them has decided.
-        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+        # Read-only in some sandboxes, where whoever made them has decided; absent without IPv6.
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT):
             raise
-
-
-def take_down(config: EngineConfig) -> None:
-    """Remove the rules, and the bridge if it is the engine's own."""
-    if nftables.available():
-        nftables.run(f"table ip {config.table_name} {{}}\ndelete table ip {config.table_name}")
-    if not config.bridge:
-        with Netlink() as link:
-            if link.link(config.bridge_name) is not None:
-                link.perform(netlink.delete_link(config.bridge_name))

@@ -141,6 +141,11 @@ class PublishedPorts:
             await proxy.start()
             self._proxies.setdefault(owner, []).append(proxy)
 
+    def aim(self, owner: str, address: str) -> None:
+        """Carry new connections to another address of the owner; those that are there go on."""
+        for proxy in self._proxies.get(owner, []):
+            proxy.aim(address)
+
     async def resume(self, owner: str, records: Iterable[PortRecord], address: str) -> list[str]:
         """Bind a running container's ports again; returns what could not be bound."""
         records = list(records)

@@ -24,6 +24,10 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
+    def aim(self, address: str) -> None:
+        """Carry new connections to the same port of another address."""
+        self._target = (address, self._target[1])
+
     async def start(self) -> None:
         """Start accepting."""
         self._server = await asyncio.start_server(self._accept, sock=self._listener, limit=CHUNK)

@@ -2,37 +2,42 @@
 
 import asyncio
 import contextlib
-import secrets
-import time
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
 
-from palan.api import Filters
-from palan.api.errors import Forbidden, InternalError, InvalidParameter, NotFound
+from palan.api.errors import Forbidden, InternalError, InvalidParameter, NotFound, PalanError
 from palan.api.networks import (
-    IPAM,
-    EndpointResource,
-    IPAMConfig,
-    IPAMStatus,
-    Network,
+    NetworkConnect,
+    NetworkCreate,
+    NetworkCreateResponse,
+    NetworkDisconnect,
     NetworkInspect,
     NetworkInspectResponse,
     NetworkList,
     NetworkPrune,
     NetworkPruneResponse,
     NetworkRemove,
-    NetworkStatus,
     NetworkSummary,
-    SubnetStatus,
 )
-from palan.engine.containers.container import Container, go_time
-from palan.engine.networks.bridge import bridge_address, bring_up, host_subnets, write_rules
-from palan.engine.networks.ipam import AddressPool, choose_subnet
-from palan.engine.networks.ports import PublishedPorts
+from palan.engine.containers.container import Container
+from palan.engine.containers.record import EndpointRecord, SandboxRecord
+from palan.engine.networks.attachment import dns_names
+from palan.engine.networks.bridge import BridgeDriver
+from palan.engine.networks.connect import connect, disconnect
+from palan.engine.networks.create import create
+from palan.engine.networks.describe import check_filters, describe, describe_fully, matches
+from palan.engine.networks.drivers import Driver
+from palan.engine.networks.firewall import Firewall
+from palan.engine.networks.ipam import IPNetwork
+from palan.engine.networks.load import load
+from palan.engine.networks.names import Addresses
+from palan.engine.networks.network import Network
+from palan.engine.networks.nothing import NoDriver
+from palan.engine.networks.plumbing import Wanted
+from palan.engine.networks.ports import PublishedPorts, publications
 from palan.engine.networks.record import NetworkRecord
-from palan.engine.networks.rules import Publication, add_ports, delete_ports
 from palan.engine.until import made_before
-from palan.host import nftables
+from palan.host.netlink import Netlink
 from palan.store.documents import Documents
 
 
@@ -45,287 +50,349 @@ __all__ = ["SCHEMA", "Networks"]
 _TABLE: Final = Documents("networks", NetworkRecord)
 SCHEMA: Final = _TABLE.schema
 
-DRIVERS: Final = {"bridge": "bridge", "host": "host", "none": "null"}
-FILTERS: Final = ("dangling", "driver", "id", "label", "name", "scope", "type")
-
-N = TypeVar("N", bound=Network)
-
-
-def _word(value: bool) -> str:
-    return "true" if value else "false"
-
 
 class Networks:
-    """The networks of an engine: for now the three that every engine has."""
+    """The networks of an engine, in the order of their creation."""
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
-        self._by_name: dict[str, NetworkRecord] = {}
+        self._by_id: dict[str, Network] = {}
+        self._by_name: dict[str, Network] = {}
+        self._drivers: dict[str, Driver] = {
+            driver.name: driver
+            for driver in (BridgeDriver(engine.config), NoDriver("host"), NoDriver("null"))
+        }
+        self.firewall = Firewall(engine)
         self.ports = PublishedPorts()
-        self.pool: AddressPool | None = None
-        """Addresses of the default bridge; None where there is none (``--bridge=none``)."""
-        self.rules = False
-        """Whether published ports are redirected by nftables."""
-        self._redirected: dict[str, list[Publication]] = {}
-        """What the rules redirect, by the container's id."""
-        self._rules_lock = asyncio.Lock()
+
+    def __iter__(self) -> Iterator[Network]:
+        return iter(list(self._by_id.values()))
 
     # ---- state -------------------------------------------------------------------
 
-    async def load(self, redirected: dict[str, list[Publication]], addresses: list[str]) -> None:
-        """Read the rows, bring the bridge up and write the rules.
+    async def load(self, containers: Iterable[Container], alive: Iterable[Container]) -> None:
+        """Read the rows, and bring everything up as it was.
 
         Args:
-            redirected: ports of the containers that run, by their ids, to be in the rules
-                from the first moment.
-            addresses: the addresses that containers have.
+            containers: all containers: who has a sandbox has its addresses, even if it has
+                ended, until it is put down.
+            alive: those that run; their ports are in the rules from the first moment.
         """
-        for _, record in _TABLE.load(self._engine.db):
-            self._by_name[record.name] = record
-        for name, driver in DRIVERS.items():
-            if name not in self._by_name:
-                record = NetworkRecord(
-                    id=secrets.token_hex(32), name=name, driver=driver, created=time.time_ns()
-                )
-                await self._save(record)
-        config = self._engine.config
-        if config.bridge == "none":
-            del self._by_name["bridge"]  # its row stays, for when it is wanted again
-            return
-        gateway = await self._gateway()
-        self.pool = AddressPool(
-            gateway, IPv4Network(config.fixed_cidr) if config.fixed_cidr else None
-        )
-        for address in addresses:
-            with contextlib.suppress(Forbidden):  # the bridge has another subnet than it had
-                self.pool.claim(IPv4Address(address))
-        self._redirected = redirected
-        self.rules = await asyncio.to_thread(bring_up, config, gateway, self._publications())
-        if not self.rules:
-            self._engine.log.warning(
-                "no nftables: published TCP ports are carried by the engine, others are refused"
-            )
+        records = [record for _, record in _TABLE.load(self._engine.db)]
+        await load(self._engine, records, containers, alive)
 
-    async def _gateway(self) -> IPv4Interface:
-        """The default bridge's address: configured, its own, as last time, or a free one."""
-        record = self._by_name["bridge"]
-        config = self._engine.config
-        if config.bip:
-            gateway = IPv4Interface(config.bip)
-        elif config.bridge and (own := await asyncio.to_thread(bridge_address, config.bridge)):
-            gateway = own
-        elif record.gateway:
-            return IPv4Interface(record.gateway)
-        else:
-            taken = await asyncio.to_thread(host_subnets, config.bridge_name)
-            subnet = choose_subnet(taken)
-            gateway = IPv4Interface((subnet[1], subnet.prefixlen))
-        record.gateway = str(gateway)
-        await self._save(record)
-        return gateway
+    async def save(self, network: Network) -> None:
+        """Write the network's row; committed on return."""
+        await _TABLE.put(self._engine.db, network.id, network.record)
 
-    # ---- rules of published ports --------------------------------------------------
+    def add(self, network: Network) -> None:
+        """Add a network under its id and name."""
+        self._by_id[network.id] = network
+        self._by_name[network.name] = network
 
-    def _publications(self) -> list[Publication]:
-        return [p for publications in self._redirected.values() for p in publications]
+    def discard(self, network: Network) -> None:
+        """Forget a network; its row is not touched."""
+        self._by_id.pop(network.id, None)
+        if self._by_name.get(network.name) is network:
+            del self._by_name[network.name]
 
-    async def redirect(self, container_id: str, publications: list[Publication]) -> None:
-        """Have packets to published ports go to a container.
+    async def take_away(self, network: Network) -> None:
+        """Take away all that there is of a network, its row last; idempotent."""
+        await self.firewall.network_down(network)
+
+        def down() -> None:
+            with Netlink() as host:
+                self.driver(network.driver).down(host, network)
+
+        if not network.record.config_only:
+            await asyncio.to_thread(down)
+        await _TABLE.delete(self._engine.db, network.id)
+
+    # ---- look-up -----------------------------------------------------------------
+
+    @property
+    def default(self) -> Network | None:
+        """The default bridge; None where there is none (``--bridge=none``)."""
+        return self._by_name.get("bridge")
+
+    @property
+    def driver_names(self) -> list[str]:
+        """The drivers that there are, in order of their names."""
+        return sorted(self._drivers)
+
+    def driver(self, name: str) -> Driver:
+        """The driver of that name.
 
         Raises:
-            InternalError: the rules were refused.
+            NotFound: there is none; in dockerd's words.
         """
-        if not self.rules or self.pool is None:
-            return
-        config = self._engine.config
-        async with self._rules_lock:
-            self._redirected[container_id] = publications
-            try:
-                await asyncio.to_thread(nftables.run, add_ports(config.table_name, publications))
-            except nftables.NftError as error:
-                # Somebody flushed the table, or what an engine that was killed had begun
-                # to change came after we had looked.
-                self._engine.log.warning("all rules are written anew", reason=error.message)
-                await self._write_all()
-            except OSError as error:
-                raise InternalError(f"unable to redirect ports: {error}") from error
-
-    async def _write_all(self) -> None:
-        assert self.pool is not None  # noqa: S101 - without one there are no rules
         try:
-            await asyncio.to_thread(
-                write_rules, self._engine.config, self.pool.gateway, self._publications()
-            )
-        except (nftables.NftError, OSError) as error:
-            raise InternalError(f"unable to redirect ports: {error}") from error
+            return self._drivers[name]
+        except KeyError:
+            raise NotFound(f'plugin "{name}" not found') from None
 
-    async def redirect_no_more(self, container_id: str) -> None:
-        """Take the rules of a container's ports back; idempotent."""
-        if not self.rules or not self._redirected.get(container_id):
-            return
-        table = self._engine.config.table_name
-        async with self._rules_lock:
-            publications = self._redirected.pop(container_id, [])
-            try:
-                await asyncio.to_thread(nftables.run, delete_ports(table, publications))
-            except nftables.NftError as error:
-                # Somebody flushed the table, or the start failed before the rules were made.
-                self._engine.log.debug(
-                    "no rules to delete", container=container_id, reason=error.message
-                )
+    def driver_of(self, endpoint: EndpointRecord) -> Driver | None:
+        """The driver of an endpoint's network; None if that is gone."""
+        network = self._by_id.get(endpoint.network)
+        return self._drivers.get(network.driver) if network else None
 
-    async def _save(self, record: NetworkRecord) -> None:
-        await _TABLE.put(self._engine.db, record.id, record)
-        self._by_name[record.name] = record
+    def wiring(self, sandbox: SandboxRecord, *only: EndpointRecord) -> list[Wanted]:
+        """What is to be plugged into a sandbox: everything, or some endpoints only."""
+        found = []
+        for endpoint in only or sandbox.endpoints:
+            network, driver = self._by_id.get(endpoint.network), self.driver_of(endpoint)
+            if network is not None and driver is not None:
+                found.append((network, driver, endpoint))
+        return found
 
-    # ---- for containers ----------------------------------------------------------
+    def named(self, name: str) -> Network | None:
+        """The network of exactly that name, also one that is being made or removed."""
+        return self._by_name.get(name)
 
-    def resolve(self, reference: str) -> NetworkRecord:
-        """A network by name, id or the beginning of its id.
+    def by_id(self, network_id: str) -> Network | None:
+        """The network of exactly that id, also one that is being made or removed."""
+        return self._by_id.get(network_id)
+
+    def resolve(self, reference: str) -> Network:
+        """A network by id, name or the beginning of its id.
 
         Raises:
             NotFound: there is none.
             InvalidParameter: the beginning fits several.
         """
-        if reference in self._by_name:
-            return self._by_name[reference]
-        matches = [n for n in self._by_name.values() if reference and n.id.startswith(reference)]
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
+        exact = self._by_id.get(reference) or self._by_name.get(reference)
+        if exact is not None and not exact.record.draft:
+            return exact
+        matching = [
+            n
+            for n in self._by_id.values()
+            if reference and n.id.startswith(reference) and not n.record.draft
+        ]
+        if len(matching) == 1:
+            return matching[0]
+        if matching:
             raise InvalidParameter(
                 f"network {reference} is ambiguous"
-                f" ({len(matches)} matches found based on ID prefix)"
+                f" ({len(matching)} matches found based on ID prefix)"
             )
         raise NotFound(f"network {reference} not found")
 
+    def find(self, reference: str) -> Network | None:
+        """Like :meth:`resolve`, with None where there is none; ``default`` is the bridge."""
+        with contextlib.suppress(NotFound, InvalidParameter):
+            return self.resolve("bridge" if reference == "default" else reference)
+        return None
+
     def id_of(self, name: str) -> str:
-        """The id of the network of that name, empty if there is none."""
-        record = self._by_name.get(name)
-        return record.id if record else ""
+        """The id of a network, empty if there is none."""
+        network = self.find(name)
+        return network.id if network else ""
 
-    def subnets(self, name: str) -> list[IPv4Network] | None:
+    def subnets(self, name: str) -> list[IPNetwork] | None:
         """The subnets of a network; None if there is no such network."""
-        record = self._by_name.get("bridge" if name == "default" else name)
-        if record is None:
-            return None
-        return [IPv4Interface(record.gateway).network] if record.gateway else []
+        network = self.find(name)
+        return network.subnets if network else None
 
-    def names(self, container: Container, wanted: str) -> bool:
+    def subnets_taken(self) -> list[IPNetwork]:
+        """The subnets of all networks."""
+        return [subnet for network in self._by_id.values() for subnet in network.subnets]
+
+    def interfaces(self) -> set[str]:
+        """The host's interfaces of networks."""
+        return {n.bridge for n in self._by_id.values() if n.bridge}
+
+    def is_on(self, container: Container, wanted: str) -> bool:
         """Whether a container is on the network that is called ``wanted``, by name or id."""
-        return any(
-            name == wanted or (self.id_of(name).startswith(wanted) and bool(wanted))
+        return bool(wanted) and any(
+            name == wanted or self.id_of(name).startswith(wanted)
             for name in container.record.endpoints
         )
 
-    def publish(self, action: str, network_id: str, container_id: str) -> None:
-        """Publish an event about a container on a network."""
-        for record in self._by_name.values():
-            if record.id == network_id:
-                attributes = {
-                    "container": container_id,
-                    "name": record.name,
-                    "type": record.driver,
-                }
-                self._engine.events.publish("network", action, network_id, attributes)
+    def publish(self, action: str, network: Network, container_id: str = "") -> None:
+        """Publish an event about a network, or a container on it."""
+        attributes = {"name": network.name, "type": network.driver}
+        if container_id:
+            attributes = {"container": container_id, **attributes}
+        self._engine.events.publish("network", action, network.id, attributes)
+
+    def publish_all(self, action: str, sandbox: SandboxRecord | None, container_id: str) -> None:
+        """Publish an event about a container on each of its networks."""
+        for endpoint in sandbox.endpoints if sandbox else ():
+            network = self._by_id.get(endpoint.network)
+            if network is not None:
+                self.publish(action, network, container_id)
+
+    def renamed(self, container: Container) -> None:
+        """Have a container be found by its new name."""
+        sandbox = container.record.sandbox
+        for endpoint in sandbox.endpoints if sandbox else ():
+            network = self._by_id.get(endpoint.network)
+            if network is not None and endpoint.dns_names:
+                network.names.discard(endpoint)
+                asked = container.record.endpoints.get(network.name)
+                endpoint.dns_names = dns_names(container, asked.aliases if asked else None)
+                network.names.add(endpoint)
+
+    # ---- names, for the DNS server ---------------------------------------------------
+
+    def lookup(self, container_id: str, name: str) -> Addresses | None:
+        """What a name means to a container: addresses on the networks that it is on.
+
+        Args:
+            container_id: who asks.
+            name: such as ``db``, an alias, a short id, or ``db.network``.
+
+        Returns:
+            IPv4 and IPv6 addresses; None if nobody is called that.
+        """
+        container = self._engine.containers.registry.find(container_id)
+        sandbox = container.record.sandbox if container else None
+        for endpoint in sandbox.endpoints if sandbox else ():
+            network = self._by_id.get(endpoint.network)
+            if network is None:
+                continue
+            wanted = name.lower()
+            host, _, last = wanted.rpartition(".")
+            if host and last == network.name.lower():
+                found = network.names.find(endpoint.links.get(host, host).lower())
+                if found is not None:
+                    return found
+            found = network.names.find(endpoint.links.get(wanted, wanted).lower())
+            if found is not None:
+                return found
+        return None
+
+    def reverse(self, container_id: str, address: str) -> str | None:
+        """The name of whoever has an address on a network that the container is on.
+
+        Returns:
+            It with the network's name, such as ``db.mynet``; None if nobody has the address.
+        """
+        container = self._engine.containers.registry.find(container_id)
+        sandbox = container.record.sandbox if container else None
+        for endpoint in sandbox.endpoints if sandbox else ():
+            network = self._by_id.get(endpoint.network)
+            name = network.names.reverse(address) if network else None
+            if network is not None and name is not None:
+                return f"{name}.{network.name}"
+        return None
+
+    async def main_changed(
+        self,
+        container: Container,
+        sandbox: SandboxRecord,
+        before: dict[int, EndpointRecord | None],
+    ) -> None:
+        """Have published ports lead to the endpoint that has the default route now."""
+        now = sandbox.main(4)
+        if not sandbox.ports or now is before[4]:
+            return
+        await self.firewall.redirect_no_more(container.id)
+        if now is not None:
+            address = now.address
+            await self.firewall.redirect(container.id, publications(sandbox.ports, address))
+            self.ports.aim(container.id, address)
 
     # ---- operations --------------------------------------------------------------
 
     async def list(self, request: NetworkList) -> list[NetworkSummary]:
         """``GET /networks``."""
-        filters = request.filters
-        filters.accept(*FILTERS)
-        wanted_type = filters.get("type")
-        if any(kind not in ("builtin", "custom") for kind in wanted_type):
-            raise InvalidParameter(f"invalid filter: 'type'='{wanted_type[0]}'")
-        try:
-            wants_dangling = filters.boolean("dangling", default=False)
-        except InvalidParameter:
-            raise InvalidParameter(
-                'invalid value for filter \'dangling\', must be "true" (or "1"),'
-                ' or "false" (or "0")'
-            ) from None
+        dangling = check_filters(request.filters)
         return [
-            self._describe(record, NetworkSummary)
-            for record in self._by_name.values()
-            if self._selected(record, filters, wants_dangling=wants_dangling)
+            describe(network, NetworkSummary)
+            for network in self._by_id.values()
+            if not network.record.draft and matches(network, request.filters, dangling=dangling)
         ]
-
-    def _selected(self, record: NetworkRecord, filters: Filters, *, wants_dangling: bool) -> bool:
-        return (
-            filters.exact("driver", record.driver)
-            and filters.exact("scope", "local")
-            and filters.exact("type", "builtin")
-            and filters.labels({})
-            and filters.matches("id", record.id.startswith)
-            and filters.matches("name", lambda part: part in record.name)
-            # The predefined networks are never called dangling.
-            and not wants_dangling
-        )
 
     async def inspect(self, request: NetworkInspect) -> NetworkInspectResponse:
         """``GET /networks/{id}``."""
-        record = self.resolve(request.id)
-        answer = self._describe(record, NetworkInspectResponse)
-        answer.containers = {
-            container.id: EndpointResource(
-                name=container.name,
-                endpoint_id=sandbox.endpoint,
-                mac_address=sandbox.mac_address,
-                ipv4_address=f"{sandbox.address}/{sandbox.prefix}" if sandbox.address else "",
-            )
-            for container in self._engine.containers.registry
-            if (sandbox := container.record.sandbox) and sandbox.network == record.id
-        }
-        answer.status = NetworkStatus()
-        if record.gateway and self.pool is not None:
-            size = self.pool.subnet.num_addresses
-            status = SubnetStatus(
-                ips_in_use=self.pool.taken, dynamic_ips_available=size - self.pool.taken
-            )
-            answer.status = NetworkStatus(ipam=IPAMStatus(subnets={str(self.pool.subnet): status}))
-        return answer
+        network = self.resolve(request.id)
+        if request.scope and request.scope != network.record.scope:
+            raise NotFound(f"network {request.id} not found")
+        return describe_fully(self._engine, network, verbose=request.verbose)
 
-    def _describe(self, record: NetworkRecord, kind: type[N]) -> N:
-        answer = kind(
-            name=record.name,
-            id=record.id,
-            created=go_time(record.created),
-            driver=record.driver,
-            enable_ipv4=True,
-            ipam=IPAM(driver="default", options=None, config=None),
-        )
-        if record.gateway and self.pool is not None:
-            config = self._engine.config
-            gateway = self.pool.gateway
-            answer.ipam.config = [
-                IPAMConfig(
-                    subnet=str(gateway.network),
-                    ip_range=config.fixed_cidr,
-                    gateway=str(gateway.ip),
-                )
-            ]
-            answer.options = {
-                "com.docker.network.bridge.default_bridge": "true",
-                "com.docker.network.bridge.enable_icc": _word(config.icc),
-                "com.docker.network.bridge.enable_ip_masquerade": _word(config.ip_masq),
-                "com.docker.network.bridge.host_binding_ipv4": config.ip,
-                "com.docker.network.bridge.name": config.bridge_name,
-                "com.docker.network.driver.mtu": str(config.mtu),
-            }
-        return answer
+    async def create(self, request: NetworkCreate) -> NetworkCreateResponse:
+        """``POST /networks/create``."""
+        return await create(self._engine, request.body)
+
+    async def connect(self, request: NetworkConnect) -> None:
+        """``POST /networks/{id}/connect``."""
+        await connect(self._engine, request.id, request.body)
+
+    async def disconnect(self, request: NetworkDisconnect) -> None:
+        """``POST /networks/{id}/disconnect``."""
+        await disconnect(self._engine, request.id, request.body)
 
     async def remove(self, request: NetworkRemove) -> None:
-        """``DELETE /networks/{id}``.
+        """``DELETE /networks/{id}``."""
+        await self.remove_network(self.resolve(request.id))
+
+    async def remove_network(self, network: Network) -> None:
+        """Remove a network that nobody is on.
 
         Raises:
-            Forbidden: it is one of the predefined networks.
+            Forbidden: it is predefined, in use, or a configuration that others are based on.
+            InternalError: the machine refuses it; it stays.
         """
-        record = self.resolve(request.id)
-        raise Forbidden(f"{record.name} is a pre-defined network and cannot be removed")
+        if network.predefined:
+            raise Forbidden(f"{network.name} is a pre-defined network and cannot be removed")
+        if network.record.config_only and any(
+            n.record.config_from == network.name for n in self._by_id.values()
+        ):
+            raise Forbidden(
+                f'error while removing network: configuration network "{network.name}" is in use'
+            )
+        if network.endpoints:
+            names = ", ".join(self._endpoint_names(network))
+            raise Forbidden(
+                f"error while removing network: network {network.name} has active endpoints"
+                f" ({names})"
+            )
+        record = network.record
+        record.draft = True  # nobody finds it any more
+        try:
+            await self.save(network)
+            await self.take_away(network)
+        except BaseException as error:
+            record.draft = False
+            with contextlib.suppress(InternalError):
+                await self.save(network)
+            if isinstance(error, OSError):
+                raise InternalError(f"error while removing network: {error}") from error
+            raise
+        self.discard(network)
+        if not record.config_only:
+            self.publish("destroy", network)
+
+    def _endpoint_names(self, network: Network) -> Iterator[str]:
+        for container_id, endpoint in network.endpoints.items():
+            container = self._engine.containers.registry.find(container_id)
+            name = container.name if container else ""
+            yield f'name:"{name}" id:"{endpoint.id[:12]}"'
 
     async def prune(self, request: NetworkPrune) -> NetworkPruneResponse:
-        """``POST /networks/prune``: predefined networks are never pruned."""
-        request.filters.accept("label", "label!", "until")
-        made_before(request.filters)
-        return NetworkPruneResponse(networks_deleted=None)
+        """``POST /networks/prune``."""
+        filters = request.filters
+        filters.accept("label", "label!", "until")
+        until = made_before(filters)
+        deleted = []
+        for network in self:
+            if (
+                network.predefined
+                or network.endpoints
+                or network.record.draft
+                or network.record.config_only
+                or not filters.labels(network.record.labels)
+                or (until is not None and network.record.created > until)
+            ):
+                continue
+            try:
+                await self.remove_network(network)
+            except PalanError as error:
+                self._engine.log.warning(
+                    "network stays", network=network.name, reason=error.message
+                )
+                continue
+            deleted.append(network.name)
+        self._engine.events.publish("network", "prune", "", {"reclaimed": "0"})
+        return NetworkPruneResponse(networks_deleted=deleted or None)

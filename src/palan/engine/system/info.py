@@ -41,7 +41,7 @@ def _info(engine: "Engine", tasks: int) -> SystemInfo:
         warnings.append("WARNING: No AppArmor profile: containers run without one by default")
     if not features.swap_limit:
         warnings.append("WARNING: No swap limit support")
-    if not engine.networks.rules and config.bridge != "none":
+    if not engine.networks.firewall.rules and config.bridge != "none":
         warnings.append("WARNING: No firewall rules: ports are published by a userland proxy")
     return SystemInfo(
         id=engine.id,
@@ -60,7 +60,7 @@ def _info(engine: "Engine", tasks: int) -> SystemInfo:
         ],
         plugins=PluginsInfo(
             volume=["local"],
-            network=["bridge", "host", "null"],
+            network=engine.networks.driver_names,
             authorization=None,
             log=list(runtimes.log_drivers),
         ),
@@ -106,7 +106,9 @@ def _info(engine: "Engine", tasks: int) -> SystemInfo:
         runc_commit=Commit(id=runtimes.default_version),
         init_commit=Commit(),
         security_options=_security_options(engine),
-        firewall_backend=FirewallInfo(driver="nftables" if engine.networks.rules else "none"),
+        firewall_backend=FirewallInfo(
+            driver="nftables" if engine.networks.firewall.rules else "none"
+        ),
         cdi_spec_dirs=[],
         warnings=warnings or None,
     )

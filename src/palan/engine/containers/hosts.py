@@ -1,0 +1,63 @@
+"""Keeping the ``/etc/hosts`` of a running container true.
+
+The file is the container's own: it may have been changed there.  So lines are added and
+taken away, and the rest is left as it is.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from palan.engine.containers.container import Container
+from palan.engine.containers.record import EndpointRecord
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["add_to_hosts", "change_hosts", "own_addresses", "own_names", "remove_from_hosts"]
+
+
+def own_names(container: Container) -> list[str]:
+    """What a container calls itself."""
+    record = container.record
+    name = record.config.hostname or container.id[:12]
+    domain = record.config.domainname
+    return [f"{name}.{domain}", name] if domain else [name]
+
+
+def own_addresses(endpoint: EndpointRecord) -> Iterator[str]:
+    """The addresses of an endpoint that stand in the file."""
+    yield from filter(None, (endpoint.address, endpoint.address6))
+
+
+def add_to_hosts(engine: "Engine", container: Container, endpoint: EndpointRecord) -> None:
+    """Add the addresses that a container has on a network; blocking."""
+    change_hosts(engine, container, add=_lines(container, endpoint))
+
+
+def remove_from_hosts(engine: "Engine", container: Container, endpoint: EndpointRecord) -> None:
+    """Take them away; blocking."""
+    change_hosts(engine, container, remove=_lines(container, endpoint))
+
+
+def _lines(container: Container, endpoint: EndpointRecord) -> list[str]:
+    names = " ".join(own_names(container))
+    return [f"{address}\t{names}" for address in own_addresses(endpoint)]
+
+
+def change_hosts(
+    engine: "Engine", container: Container, *, add: Iterable[str] = (), remove: Iterable[str] = ()
+) -> None:
+    """Add and take away lines, in place: the file is bind-mounted.  Blocking."""
+    path = engine.paths.container(container.id) / "hosts"
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return
+    unwanted = set(remove)
+    lines = [line for line in text.splitlines() if line not in unwanted]
+    lines += (line for line in add if line not in lines)
+    changed = "".join(f"{line}\n" for line in lines)
+    if changed != text:
+        path.write_text(changed)

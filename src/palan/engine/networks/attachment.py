@@ -1,0 +1,207 @@
+"""A container's place on a network: its addresses, names and interface, before any cable.
+
+Everything here happens in memory, and between two awaits where there is no external
+driver, so that a network that somebody joins can't be removed at that moment.
+"""
+
+import secrets
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from palan.api.containers import EndpointIPAMConfig, EndpointSettings
+from palan.api.errors import Conflict, InternalError, InvalidParameter
+from palan.engine.containers.container import Container
+from palan.engine.containers.record import EndpointRecord, SandboxRecord
+from palan.engine.containers.validate_network import is_user_defined, parse_link
+from palan.engine.networks.ipam import AddressPool, Exhausted, IPAddress
+from palan.engine.networks.network import Network
+
+
+__all__ = ["claim_endpoint", "dns_names", "join", "leave"]
+
+IFNAME = "com.docker.network.endpoint.ifname"
+
+
+def join(
+    container: Container,
+    sandbox: SandboxRecord,
+    network: Network,
+    settings: EndpointSettings,
+    *,
+    hairpin: bool = False,
+) -> EndpointRecord:
+    """Give a container its place on a network, in memory.
+
+    Args:
+        container: the container; its lock is held.
+        sandbox: its namespace; the endpoint is added to it.
+        network: the network.
+        settings: what was asked for there.
+        hairpin: whether it has published ports.
+
+    Raises:
+        Forbidden: the address is taken.
+        InvalidParameter: it is none of the network's, or the interface's name is taken.
+        InternalError: no address is left.
+    """
+    record = container.record
+    slot = min(set(range(len(sandbox.endpoints) + 1)) - {e.slot for e in sandbox.endpoints})
+    endpoint = EndpointRecord(
+        id=secrets.token_hex(32),
+        network=network.id,
+        network_name=network.name,
+        slot=slot,
+        priority=settings.gw_priority,
+        internal=network.internal,
+        options=dict(settings.driver_opts or {}),
+        hairpin=hairpin,
+        dns_names=dns_names(container, settings.aliases) if is_user_defined(network.name) else [],
+        links=_links(container, network, settings),
+    )
+    if network.driver in ("host", "null"):
+        network.join(container.id, endpoint)
+        sandbox.endpoints.append(endpoint)
+        return endpoint
+    endpoint.interface = _interface(network, endpoint, sandbox)
+    if sandbox.path:
+        endpoint.host_interface = host_interface(sandbox, slot)
+    _assign_addresses(network, settings.ipam_config or EndpointIPAMConfig(), endpoint)
+    endpoint.mac_address = settings.mac_address or _mac(endpoint)
+    network.join(record.id, endpoint)
+    sandbox.endpoints.append(endpoint)
+    return endpoint
+
+
+def leave(network: Network | None, container_id: str, endpoint: EndpointRecord) -> None:
+    """Give back what an endpoint has of its network; idempotent."""
+    if network is None:
+        return
+    if network.endpoints.get(container_id) is endpoint:
+        network.leave(container_id)
+        for text in (endpoint.address, endpoint.address6):
+            if text:
+                address = ip_address(text)
+                for pool in network.pools_of(address.version):
+                    if address in pool.subnet:
+                        pool.release(address)
+
+
+def claim_endpoint(network: Network, container_id: str, endpoint: EndpointRecord) -> None:
+    """Take back, when the engine starts, what an endpoint has had."""
+    network.join(container_id, endpoint)
+    for text in (endpoint.address, endpoint.address6):
+        if text:
+            _claim(network, ip_address(text))
+
+
+def host_interface(sandbox: SandboxRecord, slot: int) -> str:
+    """The name of the host's end of a cable: it tells whose it is."""
+    return f"{cable_prefix(sandbox.path)}{slot:02x}"
+
+
+def cable_prefix(path: str) -> str:
+    """How the names of all cables into the namespace at a path begin."""
+    return f"veth{path.rpartition('/')[2][:9]}"
+
+
+def dns_names(container: Container, aliases: Iterable[str] | None) -> list[str]:
+    """What others find a container by; the first is what its address is called."""
+    record = container.record
+    names = (container.name, *(aliases or ()), container.id[:12], record.config.hostname)
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def _links(container: Container, network: Network, settings: EndpointSettings) -> dict[str, str]:
+    """Aliases that the container itself uses for others, with their names."""
+    if not is_user_defined(network.name):
+        return {}
+    host_config = container.record.host_config
+    links = list(settings.links or ())
+    if host_config.network_mode in (network.name, network.id):
+        links += host_config.links or ()
+    return {alias.lower(): name for name, alias in map(parse_link, links)}
+
+
+def _interface(network: Network, endpoint: EndpointRecord, sandbox: SandboxRecord) -> str:
+    """What the interface is called in the container: as asked for, or the next number."""
+    taken = {e.interface for e in sandbox.endpoints}
+    asked = endpoint.options.get(IFNAME)
+    if asked:
+        if asked in taken or asked == "lo":
+            raise Conflict(f"error renaming interface to {asked}: file exists")
+        return asked
+    prefix = network.options.prefix
+    number = 0
+    while f"{prefix}{number}" in taken:
+        number += 1
+    return f"{prefix}{number}"
+
+
+def _assign_addresses(
+    network: Network, asked: EndpointIPAMConfig, endpoint: EndpointRecord
+) -> None:
+    for text in asked.link_local_ips or ():
+        if not ip_address(text).is_link_local:
+            raise InvalidParameter(f"invalid link local IP address: {text}")
+        endpoint.link_local.append(text)
+    done: list[tuple[AddressPool, IPAddress]] = []
+    try:
+        if network.record.enable_ipv4:
+            pool, address = _address(network, 4, asked.ipv4_address)
+            done.append((pool, address))
+            endpoint.address, endpoint.prefix = str(address), pool.subnet.prefixlen
+            endpoint.gateway = _gateway(network, pool)
+        if network.record.enable_ipv6:
+            pool, address = _address(network, 6, asked.ipv6_address)
+            done.append((pool, address))
+            endpoint.address6, endpoint.prefix6 = str(address), pool.subnet.prefixlen
+            endpoint.gateway6 = _gateway(network, pool)
+    except BaseException:
+        for pool, address in done:
+            pool.release(address)
+        raise
+
+
+def _address(network: Network, version: int, asked: str) -> tuple[AddressPool, IPAddress]:
+    if asked:
+        address = ip_address(asked)
+        return _claim(network, address), address
+    for pool in network.pools_of(version):
+        try:
+            return pool, pool.allocate()
+        except Exhausted:
+            continue
+    raise InternalError(
+        f"no available IPv{version} addresses on this network's address pools:"
+        f" {network.name} ({network.id})"
+    )
+
+
+def _claim(network: Network, address: IPAddress) -> AddressPool:
+    for pool in network.pools_of(address.version):
+        if address in pool.subnet:
+            pool.claim(address)
+            return pool
+    raise InvalidParameter(
+        f"invalid address {address}: It does not belong to any of this network's subnets"
+    )
+
+
+def _gateway(network: Network, pool: AddressPool) -> str:
+    """Where an endpoint in a subnet sends what is for others; empty for nowhere."""
+    if network.internal or pool.gateway is None:
+        return ""
+    # The engine's directives default-gateway come as these.
+    other = pool.auxiliary.get(f"DefaultGatewayIPv{pool.subnet.version}")
+    return str(other or pool.gateway.ip)
+
+
+def _mac(endpoint: EndpointRecord) -> str:
+    """One made of the address, which can't be in use twice."""
+    if endpoint.address:
+        packed = IPv4Address(endpoint.address).packed
+    elif endpoint.address6:
+        packed = IPv6Address(endpoint.address6).packed[-4:]
+    else:
+        packed = secrets.token_bytes(4)
+    return f"02:42:{packed.hex(':')}"

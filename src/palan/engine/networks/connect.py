@@ -1,0 +1,239 @@
+"""``POST /networks/{id}/connect`` and ``disconnect``: containers that join and leave networks.
+
+A running container's row says first that an endpoint is coming or going, so that what a
+crash leaves half plugged is taken away by the next start of the engine.
+"""
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from palan.api.containers import EndpointSettings
+from palan.api.errors import (
+    Conflict,
+    Forbidden,
+    InternalError,
+    InvalidParameter,
+    NotFound,
+    PalanError,
+)
+from palan.api.networks import NetworkConnectRequest, NetworkDisconnectRequest
+from palan.engine.containers.container import Container
+from palan.engine.containers.hosts import add_to_hosts, remove_from_hosts
+from palan.engine.containers.record import EndpointRecord, SandboxRecord
+from palan.engine.containers.validate_network import validate_endpoint
+from palan.engine.networks.attachment import join, leave
+from palan.engine.networks.network import Network
+from palan.engine.networks.plumbing import plug_in, plug_out, reroute
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["connect", "disconnect", "drop_pending"]
+
+_SHARING = (
+    "container sharing network namespace with another container or host cannot be connected to"
+    " any other network"
+)
+
+
+async def connect(engine: "Engine", reference: str, body: NetworkConnectRequest) -> None:
+    """Put a container on a network.
+
+    Raises:
+        PalanError: in dockerd's words.
+    """
+    container = engine.containers.registry.get(body.container)
+    settings = body.endpoint_config or EndpointSettings()
+    async with container.lock:
+        record = container.record
+        if container.removed or record.status in ("removing", "dead"):
+            raise Conflict(f"container {container.id} is marked for removal")
+        network = engine.networks.resolve(reference)
+        if network.record.config_only:
+            raise Forbidden(
+                f"cannot connect container to network {network.name}: it is configuration-only"
+            )
+        if record.host_config.network_mode.startswith("container:"):
+            raise InvalidParameter(_SHARING)
+        validate_endpoint(network.name, settings, network.subnets)
+        _check_company(engine, container, network)
+        asked = _only_asked(settings)
+        if container.running and record.sandbox is not None:
+            if container.id in network.endpoints:
+                raise Forbidden(
+                    f"endpoint with name {container.name} already exists in network {network.name}"
+                )
+            await _connect_running(engine, container, record.sandbox, network, asked)
+        elif network.name not in record.endpoints:
+            record.endpoints[network.name] = asked
+            try:
+                await engine.containers.save(container)
+            except BaseException:
+                del record.endpoints[network.name]
+                raise
+
+
+def _only_asked(settings: EndpointSettings) -> EndpointSettings:
+    """What can be asked for of an endpoint; what it will have is not the client's to say."""
+    return EndpointSettings(
+        ipam_config=settings.ipam_config,
+        links=settings.links,
+        aliases=settings.aliases,
+        driver_opts=settings.driver_opts,
+        gw_priority=settings.gw_priority,
+        mac_address=settings.mac_address,
+    )
+
+
+def _check_company(engine: "Engine", container: Container, network: Network) -> None:
+    """Refuse networks that go with no other."""
+    mode = container.record.host_config.network_mode
+    if network.driver == "host" and mode != "host":
+        raise InvalidParameter(
+            "cannot connect container to host network - container must be created in host"
+            " network mode"
+        )
+    for name in container.record.endpoints:
+        other = engine.networks.find(name)
+        if other is None or other is network:
+            continue
+        if "host" in (other.driver, network.driver):
+            raise InvalidParameter(_SHARING)
+        if "none" in (other.name, network.name):
+            raise InvalidParameter(
+                "container cannot be connected to multiple networks with one of the networks in"
+                " private (none) mode"
+            )
+
+
+async def _connect_running(
+    engine: "Engine",
+    container: Container,
+    sandbox: SandboxRecord,
+    network: Network,
+    asked: EndpointSettings,
+) -> None:
+    record = container.record
+    before = {version: sandbox.main(version) for version in (4, 6)}
+    hairpin = bool(sandbox.ports)
+    endpoint = join(container, sandbox, network, asked, hairpin=hairpin)
+    endpoint.pending = True
+    record.endpoints[network.name] = asked
+
+    def plug() -> None:
+        plug_in(sandbox, engine.networks.wiring(sandbox, endpoint), late=True)
+        reroute(sandbox, before)
+
+    try:
+        await engine.containers.save(container)
+        try:
+            await asyncio.to_thread(plug)
+        except OSError as error:
+            raise InternalError(
+                f"failed to connect container {container.name} to network {network.name}: {error}"
+            ) from error
+        await engine.networks.main_changed(container, sandbox, before)
+        await asyncio.to_thread(add_to_hosts, engine, container, endpoint)
+        endpoint.pending = False
+        engine.networks.publish("connect", network, container.id)
+        await engine.containers.save(container)
+    except BaseException:
+        endpoint.pending = True
+        del record.endpoints[network.name]
+        await _drop(engine, container, sandbox, endpoint)
+        with contextlib.suppress(PalanError):
+            await engine.containers.save(container)
+        raise
+
+
+async def _drop(
+    engine: "Engine", container: Container, sandbox: SandboxRecord, endpoint: EndpointRecord
+) -> None:
+    """Take an endpoint away from a namespace that stays, as far as it got; idempotent."""
+    before = {version: sandbox.main(version) for version in (4, 6)}
+    if endpoint in sandbox.endpoints:
+        sandbox.endpoints.remove(endpoint)
+    network = engine.networks.by_id(endpoint.network)
+    await engine.networks.main_changed(container, sandbox, before)
+
+    def plug_away() -> None:
+        plug_out(engine.networks.driver_of(endpoint), sandbox, endpoint)
+        remove_from_hosts(engine, container, endpoint)
+        with contextlib.suppress(OSError):  # the namespace is just going away
+            reroute(sandbox, before)
+
+    try:
+        await asyncio.to_thread(plug_away)
+    finally:
+        leave(network, container.id, endpoint)
+
+
+async def drop_pending(engine: "Engine", container: Container) -> None:
+    """Take away what a crash has left half plugged in or out of a container that runs."""
+    sandbox = container.record.sandbox
+    pending = [e for e in sandbox.endpoints if e.pending] if sandbox else []
+    for endpoint in pending:
+        assert sandbox is not None  # noqa: S101 - it has endpoints
+        await _drop(engine, container, sandbox, endpoint)
+        container.record.endpoints.pop(endpoint.network_name, None)
+    if pending:
+        await engine.containers.save(container)
+
+
+async def disconnect(engine: "Engine", reference: str, body: NetworkDisconnectRequest) -> None:
+    """Take a container off a network.
+
+    Raises:
+        PalanError: in dockerd's words.
+    """
+    network = engine.networks.resolve(reference)
+    try:
+        container = engine.containers.registry.get(body.container)
+    except NotFound:
+        if body.force:
+            raise NotFound(f"endpoint {body.container} not found") from None
+        raise
+    async with container.lock:
+        record = container.record
+        if container.removed or record.status in ("removing", "dead"):
+            raise Conflict(f"container {container.id} is marked for removal")
+        key = next((n for n in record.endpoints if engine.networks.find(n) is network), None)
+        if not container.running or record.sandbox is None:
+            if key is None:
+                raise InternalError(
+                    f"container {container.id} is not connected to the network {network.name}"
+                )
+            await _forget(engine, container, key)
+            engine.networks.publish("disconnect", network, container.id)
+            return
+        if network.driver == "host" and record.host_config.network_mode == "host":
+            raise InvalidParameter(
+                "cannot disconnect container from host network - container was created in host"
+                " network mode"
+            )
+        endpoint = network.endpoints.get(container.id)
+        if endpoint is None or endpoint not in record.sandbox.endpoints:
+            if body.force:
+                raise NotFound(f"endpoint {container.name} not found")
+            raise InternalError(
+                f"container {container.id} is not connected to network {network.name}"
+            )
+        endpoint.pending = True
+        await _forget(engine, container, key)
+        await _drop(engine, container, record.sandbox, endpoint)
+        engine.networks.publish("disconnect", network, container.id)
+        await engine.containers.save(container)
+
+
+async def _forget(engine: "Engine", container: Container, key: str | None) -> None:
+    """Write down that a container is to be on a network no more."""
+    asked = container.record.endpoints.pop(key, None) if key else None
+    try:
+        await engine.containers.save(container)
+    except BaseException:
+        if key and asked is not None:
+            container.record.endpoints[key] = asked
+        raise

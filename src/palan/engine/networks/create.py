@@ -1,0 +1,345 @@
+"""``POST /networks/create``.
+
+All that can be refused is refused before anything is made.  Then the row is written as a
+draft, the interface is made, and the row becomes a whole one; only then is the network
+there.  A start of the engine removes drafts.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_network
+from typing import TYPE_CHECKING
+
+from palan.api.errors import Conflict, Forbidden, InternalError, InvalidParameter, NotFound
+from palan.api.networks import IPAMConfig, NetworkCreateRequest, NetworkCreateResponse
+from palan.engine.networks.bridge import host_networks
+from palan.engine.networks.drivers import Driver
+from palan.engine.networks.ipam import (
+    DEFAULT_POOLS,
+    AddressPool,
+    Exhausted,
+    IPNetwork,
+    SplitPool,
+    choose_subnet,
+    private_pool,
+)
+from palan.engine.networks.network import PREDEFINED, Network
+from palan.engine.networks.options import (
+    ENABLE_IPV4,
+    ENABLE_IPV6,
+    bridge_options,
+    flag,
+    network_options,
+)
+from palan.engine.networks.record import NetworkRecord, PoolRecord
+from palan.engine.networks.validate import check_ipam
+from palan.host.netlink import Netlink
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["add_pools", "bring_up", "create", "split_pools"]
+
+
+async def create(engine: "Engine", body: NetworkCreateRequest) -> NetworkCreateResponse:
+    """Create a network.
+
+    Raises:
+        InvalidParameter, Forbidden, NotFound, Conflict: as dockerd refuses it.
+        InternalError: the machine refuses it.
+    """
+    record = _record(engine, body)
+    networks = engine.networks
+    if networks.named(record.name) is not None:
+        raise Conflict(f"network with name {record.name} already exists")
+    _check_configuration(body, record)
+    if record.config_only:
+        return await _create_configuration(engine, record, body)
+    driver = networks.driver(record.driver)
+    if record.ingress:
+        raise Forbidden("Ingress network can only be global scope network")
+    asked = (body.ipam.config if body.ipam else None) or []
+    if record.config_from:
+        asked = _take_configuration(engine, record)
+    if record.scope == "swarm":
+        raise Forbidden("cannot create a swarm scoped network when swarm is not active")
+    if record.driver in ("host", "null"):
+        raise Forbidden(f'only one instance of "{record.driver}" network is allowed')
+    if not record.enable_ipv4 and not record.enable_ipv6:
+        raise InvalidParameter("IPv4 or IPv6 must be enabled")
+    known = await asyncio.to_thread(host_networks, networks.interfaces())
+    # From here on until it is among the others nothing is awaited: they can't collide.
+    if networks.named(record.name) is not None:
+        raise Conflict(f"network with name {record.name} already exists")
+    driver.check(record, networks)
+    network = Network(record, network_options(record))
+    add_pools(
+        network, driver, asked,
+        defaults=split_pools(engine), taken=networks.subnets_taken(), known=known,
+    )  # fmt: skip
+    record.draft = True
+    networks.add(network)
+    try:
+        await bring_up(engine, network, driver)
+    except BaseException:
+        networks.discard(network)
+        raise
+    networks.publish("create", network)
+    return NetworkCreateResponse(id=record.id)
+
+
+async def _create_configuration(
+    engine: "Engine", record: NetworkRecord, body: NetworkCreateRequest
+) -> NetworkCreateResponse:
+    """Create a network that only has settings for others to take."""
+    record.ipam = list((body.ipam.config if body.ipam else None) or ())
+    network = Network(record)
+    engine.networks.add(network)
+    try:
+        await engine.networks.save(network)
+    except BaseException:
+        engine.networks.discard(network)
+        raise
+    return NetworkCreateResponse(id=record.id)
+
+
+def _record(engine: "Engine", body: NetworkCreateRequest) -> NetworkRecord:
+    if body.name in PREDEFINED:
+        raise Forbidden(f"operation is not permitted on predefined {body.name} network ")
+    name = body.driver or "bridge"
+    if name == "overlay":
+        raise Forbidden(
+            'This node is not a swarm manager. Use "docker swarm init" or'
+            ' "docker swarm join" to connect this node to swarm and try again.'
+        )
+    options = dict(body.options or {})
+    if body.config_from is None:
+        options = {**engine.config.default_network_opts.get(name, {}), **options}
+    ipam = body.ipam
+    record = NetworkRecord(
+        id=secrets.token_hex(32),
+        name=body.name,
+        driver=name,
+        created=time.time_ns(),
+        scope=body.scope or "local",
+        enable_ipv4=_enabled(options, ENABLE_IPV4, body.enable_ipv4, default=True),
+        enable_ipv6=_enabled(options, ENABLE_IPV6, body.enable_ipv6, default=False),
+        internal=body.internal,
+        attachable=body.attachable,
+        ingress=body.ingress,
+        config_only=body.config_only,
+        config_from=body.config_from.network if body.config_from else "",
+        options=options,
+        labels=dict(body.labels or {}),
+        ipam_driver=(ipam.driver if ipam else "") or "default",
+        ipam_options=ipam.options if ipam else None,
+    )
+    if ipam is not None:
+        check_ipam(ipam.config or (), enable_ipv6=record.enable_ipv6)
+    if not record.name.strip():
+        raise InvalidParameter("invalid name: name is empty")
+    return record
+
+
+def _enabled(options: dict[str, str], key: str, given: bool | None, *, default: bool) -> bool:
+    """Whether an IP version is wanted: the field, or else the option of that meaning."""
+    if given is not None:
+        options.pop(key, None)
+        return given
+    try:
+        return flag(options, key, default=default)
+    except InvalidParameter:
+        raise InvalidParameter(f'driver-opt "{key}" is not a valid bool') from None
+
+
+def _check_configuration(body: NetworkCreateRequest, record: NetworkRecord) -> None:
+    """Refuse what configuration-only networks, and those that are based on one, can't have."""
+    if record.config_only and (
+        record.ingress or record.internal or record.attachable or body.scope
+    ):
+        raise Forbidden(
+            "configuration network can only contain network specific fields. Network operator"
+            " fields like [ ingress | internal | attachable | scope ] are not supported."
+        )
+    if not record.config_from:
+        return
+    if record.config_only:
+        raise Forbidden("a configuration network cannot depend on another configuration network")
+    ipam = body.ipam
+    if (
+        record.ipam_driver != "default"
+        or not record.enable_ipv4
+        or record.enable_ipv6
+        or record.labels
+        or (ipam is not None and (ipam.options or ipam.config))
+    ):
+        raise Forbidden(
+            "user-specified configurations are not supported if the network depends on a"
+            " configuration network"
+        )
+    if record.options:
+        raise Forbidden(
+            "network driver options are not supported if the network depends on a"
+            " configuration network"
+        )
+
+
+def _take_configuration(engine: "Engine", record: NetworkRecord) -> list[IPAMConfig]:
+    """Take the settings of a configuration-only network; returns its subnets."""
+    source = engine.networks.named(record.config_from)
+    if source is None or not source.record.config_only:
+        raise NotFound(f'configuration network "{record.config_from}" does not exist')
+    given = source.record
+    record.enable_ipv4, record.enable_ipv6 = given.enable_ipv4, given.enable_ipv6
+    record.labels = dict(given.labels)
+    record.options = dict(given.options)
+    record.ipam_driver, record.ipam_options = given.ipam_driver, given.ipam_options
+    return given.ipam
+
+
+# ---- subnets --------------------------------------------------------------------
+
+
+def split_pools(engine: "Engine") -> list[SplitPool]:
+    """Where networks get their subnets: the configured pools, or Docker's and a longer tail."""
+    configured = [
+        (ip_network(pool.base, strict=False), pool.size)
+        for pool in engine.config.default_address_pools
+    ]
+    pools: list[SplitPool] = [*configured]
+    if not any(base.version == 4 for base, _ in pools):
+        pools += DEFAULT_POOLS
+    if not any(base.version == 6 for base, _ in pools):
+        pools.append(private_pool(engine.id))
+    return pools
+
+
+def add_pools(
+    network: Network,
+    driver: Driver,
+    asked: Iterable[IPAMConfig],
+    *,
+    defaults: Sequence[SplitPool],
+    taken: Sequence[IPNetwork],
+    known: Sequence[IPNetwork],
+) -> None:
+    """Give a new network its subnets, those that were asked for or free ones.
+
+    Args:
+        network: the network.
+        driver: its driver.
+        asked: the subnets that were asked for; of those of an IP version that the network
+            does not have, none counts.
+        defaults: where to take others from.
+        taken: subnets of networks.
+        known: subnets that the host has or routes to; they may be asked for all the same.
+
+    Raises:
+        Forbidden: one overlaps with that of another network.
+        InvalidParameter: there is no free subnet.
+        InternalError: the gateway can't have its address.
+    """
+    record = network.record
+    asked = list(asked)
+    for version, enabled in ((4, record.enable_ipv4), (6, record.enable_ipv6)):
+        if not enabled:
+            continue
+        wanted = [c for c in asked if _version(c) == version] or [IPAMConfig()]
+        if len(wanted) > 1 and record.driver == "bridge":
+            raise Forbidden("bridge driver doesn't support multiple subnets")
+        for config in wanted:
+            subnet = ip_network(config.subnet) if config.subnet else None
+            if subnet is None or subnet.network_address.is_unspecified:
+                prefix = subnet.prefixlen if subnet is not None else 0
+                others = [*taken, *network.subnets, *known]
+                subnet = choose_subnet(defaults, others, version=version, prefix=prefix)
+            elif any(subnet.overlaps(o) for o in (*taken, *network.subnets) if _same(o, subnet)):
+                raise Forbidden(
+                    "invalid pool request: Pool overlaps with other one on this address space"
+                )
+            network.pools.append(_pool(record, driver, subnet, config))
+    record.pools = [_pool_record(pool, asked) for pool in network.pools]
+
+
+def _same(one: IPNetwork, other: IPNetwork) -> bool:
+    return one.version == other.version
+
+
+def _version(config: IPAMConfig) -> int:
+    return 6 if ":" in config.subnet else 4
+
+
+def _pool(
+    record: NetworkRecord, driver: Driver, subnet: IPNetwork, config: IPAMConfig
+) -> AddressPool:
+    allowed = ip_network(config.ip_range) if config.ip_range else None
+    pool = AddressPool(subnet, allowed)
+    wants = driver.wants_gateway and not _needs_no_gateway(record, subnet.version)
+    auxiliary = dict(config.auxiliary_addresses or {})
+    try:
+        pool.settle(config.gateway, wants_gateway=wants, auxiliary=auxiliary)
+    except (Forbidden, Exhausted) as error:
+        why = "no available addresses on this pool" if isinstance(error, Exhausted) else error
+        raise InvalidParameter(f"failed to allocate gateway ({config.gateway}): {why}") from None
+    return pool
+
+
+def _needs_no_gateway(record: NetworkRecord, version: int) -> bool:
+    if record.driver != "bridge":
+        return False
+    options = bridge_options(record.options, internal=record.internal)
+    if version == 6:
+        return options.gateway_mode_ipv6 == "isolated"
+    inhibited = options.inhibit_ipv4 and record.internal
+    return options.gateway_mode_ipv4 == "isolated" or inhibited
+
+
+def _pool_record(pool: AddressPool, asked: Iterable[IPAMConfig]) -> PoolRecord:
+    config = next((c for c in asked if c.subnet == str(pool.subnet)), IPAMConfig())
+    return PoolRecord(
+        subnet=str(pool.subnet),
+        range=config.ip_range,
+        gateway=str(pool.gateway.ip) if pool.gateway else "",
+        auxiliary={name: str(address) for name, address in pool.auxiliary.items()},
+    )
+
+
+# ---- the machine ------------------------------------------------------------------
+
+
+async def bring_up(engine: "Engine", network: Network, driver: Driver) -> None:
+    """Make what a new network needs, and write it down.
+
+    Raises:
+        InternalError: the machine refuses it; nothing of it is left then.
+    """
+
+    def prepare() -> None:
+        with Netlink() as host:
+            driver.prepare(host, network)
+
+    def up() -> None:
+        with Netlink() as host:
+            driver.up(host, network)
+
+    networks = engine.networks
+    await asyncio.to_thread(prepare)
+    await networks.save(network)
+    try:
+        try:
+            await asyncio.to_thread(up)
+        except OSError as error:
+            raise InternalError(f"failed to create network {network.name}: {error}") from error
+        await networks.firewall.network_up(network)
+        network.record.draft = False
+        await networks.save(network)
+    except BaseException:
+        network.record.draft = True
+        with contextlib.suppress(OSError, InternalError):
+            await networks.take_away(network)
+        raise

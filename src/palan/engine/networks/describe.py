@@ -1,0 +1,147 @@
+"""Networks as list and inspect show them."""
+
+import re
+from typing import TYPE_CHECKING, TypeVar
+
+from palan.api import UNSET, Filters
+from palan.api.errors import InvalidParameter
+from palan.api.networks import (
+    IPAM,
+    ConfigReference,
+    EndpointResource,
+    IPAMConfig,
+    IPAMStatus,
+    NetworkInspectResponse,
+    NetworkStatus,
+    ServiceInfo,
+    SubnetStatus,
+)
+from palan.api.networks import Network as Shown
+from palan.engine.containers.container import go_time
+from palan.engine.networks.network import Network
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["FILTERS", "check_filters", "describe", "describe_fully", "matches"]
+
+FILTERS = ("dangling", "driver", "id", "label", "name", "scope", "type")
+
+S = TypeVar("S", bound=Shown)
+
+
+def describe(network: Network, kind: type[S]) -> S:
+    """What list and inspect both tell."""
+    record = network.record
+    return kind(
+        name=record.name,
+        id=record.id,
+        created=go_time(record.created),
+        scope=record.scope,
+        driver="null" if record.config_only else record.driver,
+        enable_ipv4=record.enable_ipv4,
+        enable_ipv6=record.enable_ipv6,
+        ipam=IPAM(driver=record.ipam_driver, options=record.ipam_options, config=_subnets(network)),
+        internal=record.internal,
+        attachable=record.attachable,
+        ingress=record.ingress,
+        config_from=ConfigReference(network=record.config_from),
+        config_only=record.config_only,
+        options=dict(record.options),
+        labels=dict(record.labels),
+    )
+
+
+def _subnets(network: Network) -> list[IPAMConfig] | None:
+    record = network.record
+    if record.config_only:
+        return record.ipam or None
+    return [
+        IPAMConfig(
+            subnet=pool.subnet,
+            ip_range=pool.range,
+            gateway=pool.gateway,
+            auxiliary_addresses=pool.auxiliary or UNSET,
+        )
+        for pool in record.pools
+    ] or None
+
+
+def describe_fully(engine: "Engine", network: Network, *, verbose: bool) -> NetworkInspectResponse:
+    """All that inspect tells."""
+    answer = describe(network, NetworkInspectResponse)
+    registry = engine.containers.registry
+    for container_id, endpoint in network.endpoints.items():
+        container = registry.find(container_id)
+        answer.containers[container_id] = EndpointResource(
+            name=container.name if container else "",
+            endpoint_id=endpoint.id,
+            mac_address=endpoint.mac_address,
+            ipv4_address=f"{endpoint.address}/{endpoint.prefix}" if endpoint.address else "",
+            ipv6_address=f"{endpoint.address6}/{endpoint.prefix6}" if endpoint.address6 else "",
+        )
+    answer.status = NetworkStatus()
+    if network.pools:
+        subnets = {
+            str(pool.subnet): SubnetStatus(
+                ips_in_use=pool.taken, dynamic_ips_available=pool.available
+            )
+            for pool in network.pools
+        }
+        answer.status = NetworkStatus(ipam=IPAMStatus(subnets=subnets))
+    if verbose:
+        services: dict[str, ServiceInfo] = {}
+        # Services are of swarms only, and dockerd leaves them out where there are none.
+        answer.services = services or UNSET
+    return answer
+
+
+# ---- filters --------------------------------------------------------------------
+
+
+def check_filters(filters: Filters) -> bool | None:
+    """Check the filters of a list; returns whether dangling networks are wanted, None for any.
+
+    Raises:
+        InvalidParameter: one is unknown or makes no sense; in dockerd's words.
+    """
+    filters.accept(*FILTERS)
+    for kind in filters.get("type"):
+        if kind not in ("builtin", "custom"):
+            raise InvalidParameter(f"invalid filter: 'type'='{kind}'")
+    dangling = filters.get("dangling")
+    if len(dangling) > 1:
+        raise InvalidParameter('got more than one value for filter key "dangling"')
+    if not dangling:
+        return None
+    if dangling[0] not in ("0", "false", "1", "true"):
+        raise InvalidParameter(
+            'invalid value for filter \'dangling\', must be "true" (or "1"), or "false" (or "0")'
+        )
+    return dangling[0] in ("1", "true")
+
+
+def matches(network: Network, filters: Filters, *, dangling: bool | None = None) -> bool:
+    """Whether a network passes."""
+    record = network.record
+    if dangling is not None and dangling is (network.predefined or bool(network.endpoints)):
+        return False
+    return (
+        filters.exact("driver", "null" if record.config_only else record.driver)
+        and filters.exact("scope", record.scope)
+        and filters.exact("type", "builtin" if network.predefined else "custom")
+        and filters.labels(record.labels)
+        and filters.matches("id", lambda text: _found(text, record.id))
+        and filters.matches("name", lambda text: _found(text, record.name))
+    )
+
+
+def _found(pattern: str, text: str) -> bool:
+    if pattern == text:
+        return True
+    try:
+        return re.search(pattern, text) is not None
+    except (re.error, OverflowError, RecursionError):
+        return False  # dockerd: what is no expression matches nothing

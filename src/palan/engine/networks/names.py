@@ -1,0 +1,70 @@
+"""What the containers on a network are called, for those who ask (the DNS server).
+
+A name belongs to as many endpoints as have it: several containers may share an alias.
+"""
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+from palan.engine.containers.record import EndpointRecord
+
+
+__all__ = ["Addresses", "Names"]
+
+Addresses = tuple[list[str], list[str]]
+"""IPv4 and IPv6 addresses, each as it is usually written."""
+
+
+class Names:
+    """The names and addresses of the endpoints of one network; names in lower case."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, dict[str, EndpointRecord]] = {}
+        self._by_address: dict[str, EndpointRecord] = {}
+        self._found: dict[str, Addresses] = {}
+        """Answers given already; forgotten when anything changes."""
+
+    def add(self, endpoint: EndpointRecord) -> None:
+        """Make an endpoint known."""
+        self._found.clear()
+        for name in endpoint.dns_names:
+            self._by_name.setdefault(name.lower(), {})[endpoint.id] = endpoint
+        for address in _addresses(endpoint):
+            self._by_address[address] = endpoint
+
+    def discard(self, endpoint: EndpointRecord) -> None:
+        """Forget an endpoint, with the names that it has now; idempotent."""
+        self._found.clear()
+        for name in endpoint.dns_names:
+            owners = self._by_name.get(name.lower())
+            if owners is not None:
+                owners.pop(endpoint.id, None)
+                if not owners:
+                    del self._by_name[name.lower()]
+        for address in _addresses(endpoint):
+            if self._by_address.get(address) is endpoint:
+                del self._by_address[address]
+
+    def find(self, name: str) -> Addresses | None:
+        """All addresses that a name in lower case stands for; None if nobody is called that.
+
+        The lists are not to be changed; they are others whenever anything has changed.
+        """
+        found = self._found.get(name)
+        if found is None:
+            owners = self._by_name.get(name)
+            if owners is None:
+                return None
+            found4 = [e.address for e in owners.values() if e.address]
+            found6 = [e.address6 for e in owners.values() if e.address6]
+            found = self._found[name] = (found4, found6)
+        return found
+
+    def reverse(self, address: str) -> str | None:
+        """The first name of the endpoint with an address; None if nobody has it."""
+        endpoint = self._by_address.get(address)
+        return endpoint.dns_names[0] if endpoint and endpoint.dns_names else None
+
+
+def _addresses(endpoint: EndpointRecord) -> Iterable[str]:
+    return (str(ip_address(a)) for a in (endpoint.address, endpoint.address6) if a)

@@ -1,0 +1,114 @@
+"""A network as the engine holds it: the durable record, its pools and who is on it."""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Interface, IPv6Interface, ip_network
+
+from palan.engine.containers.record import EndpointRecord
+from palan.engine.networks.ipam import AddressPool, IPNetwork
+from palan.engine.networks.names import Names
+from palan.engine.networks.options import BridgeOptions
+from palan.engine.networks.record import NetworkRecord
+
+
+__all__ = ["PREDEFINED", "Network"]
+
+PREDEFINED = ("bridge", "host", "none")
+
+
+class Network:
+    """One network.
+
+    Attributes:
+        record: what is remembered of it.
+        options: those of a bridge; the defaults for other drivers.
+        pools: its subnets.
+        endpoints: who is on it, by the id of the container.
+        names: what they are called.
+        closing: it is being removed, and nobody joins it any more.
+        broken: why it could not be brought up when the engine started; empty if it could.
+    """
+
+    def __init__(self, record: NetworkRecord, options: BridgeOptions | None = None) -> None:
+        self.record = record
+        self.options = options or BridgeOptions()
+        self.pools: list[AddressPool] = []
+        self.endpoints: dict[str, EndpointRecord] = {}
+        self.names = Names()
+        self.closing = False
+        self.broken = ""
+
+    @property
+    def id(self) -> str:
+        """The full id."""
+        return self.record.id
+
+    @property
+    def name(self) -> str:
+        """The name."""
+        return self.record.name
+
+    @property
+    def driver(self) -> str:
+        """The name of the driver."""
+        return self.record.driver
+
+    @property
+    def internal(self) -> bool:
+        """Whether it leads nowhere else."""
+        return self.record.internal
+
+    @property
+    def predefined(self) -> bool:
+        """Whether every engine has it."""
+        return self.record.name in PREDEFINED
+
+    @property
+    def bridge(self) -> str:
+        """The interface of a bridge network; empty for other drivers."""
+        return self.record.interface if self.record.driver == "bridge" else ""
+
+    @property
+    def subnets(self) -> list[IPNetwork]:
+        """All of its subnets."""
+        return [pool.subnet for pool in self.pools]
+
+    @property
+    def gateway4(self) -> IPv4Interface | None:
+        """The IPv4 gateway with the prefix length of its subnet; None where it has none."""
+        found = (p.gateway for p in self.pools if isinstance(p.gateway, IPv4Interface))
+        return next(found, None)
+
+    @property
+    def gateway6(self) -> IPv6Interface | None:
+        """The same for IPv6."""
+        found = (p.gateway for p in self.pools if isinstance(p.gateway, IPv6Interface))
+        return next(found, None)
+
+    def pools_of(self, version: int) -> Iterator[AddressPool]:
+        """Its subnets of one IP version."""
+        return (pool for pool in self.pools if pool.subnet.version == version)
+
+    def make_pools(self) -> None:
+        """Make the pools as the record has them.
+
+        Raises:
+            Forbidden: the gateway's address is one that no host can have.
+        """
+        self.pools = []
+        for kept in self.record.pools:
+            allowed = ip_network(kept.range) if kept.range else None
+            pool = AddressPool(ip_network(kept.subnet), allowed)
+            pool.identifier = kept.identifier
+            pool.settle(kept.gateway, wants_gateway=False, auxiliary=kept.auxiliary)
+            self.pools.append(pool)
+
+    def join(self, container_id: str, endpoint: EndpointRecord) -> None:
+        """Note that a container is on it, under the endpoint's names."""
+        self.endpoints[container_id] = endpoint
+        self.names.add(endpoint)
+
+    def leave(self, container_id: str) -> None:
+        """Note that a container is on it no more; idempotent."""
+        endpoint = self.endpoints.pop(container_id, None)
+        if endpoint is not None:
+            self.names.discard(endpoint)

@@ -1,0 +1,184 @@
+"""The options of Docker's network drivers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final, Literal, cast
+
+from palan.api.booleans import BOOLEANS
+from palan.api.errors import InvalidParameter
+from palan.engine.networks.record import NetworkRecord
+
+
+__all__ = [
+    "BRIDGE_NAME",
+    "DEFAULT_BRIDGE",
+    "ENABLE_IPV4",
+    "ENABLE_IPV6",
+    "BridgeOptions",
+    "GatewayMode",
+    "bridge_options",
+    "flag",
+    "mtu_option",
+    "network_options",
+]
+
+GatewayMode = Literal["nat", "nat-unprotected", "routed", "isolated"]
+
+_BRIDGE: Final = "com.docker.network.bridge."
+BRIDGE_NAME: Final = f"{_BRIDGE}name"
+DEFAULT_BRIDGE: Final = f"{_BRIDGE}default_bridge"
+MTU: Final = "com.docker.network.driver.mtu"
+PREFIX: Final = "com.docker.network.container_iface_prefix"
+ENABLE_IPV4: Final = "com.docker.network.enable_ipv4"
+ENABLE_IPV6: Final = "com.docker.network.enable_ipv6"
+
+_MODES: Final = ("nat", "nat-unprotected", "routed", "isolated")
+_LARGEST_MTU: Final = 65535
+_DIGITS: Final = 9
+_LONGEST_NAME: Final = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeOptions:
+    """What can be chosen of a bridge network.
+
+    Attributes:
+        name: its interface; empty for one named after the network's id.
+        mtu: bytes of the largest packet; 0 for the kernel's default.
+        icc: whether containers on it may reach each other.
+        masquerade: whether packets that leave it take an address of the host.
+        host_ip: where ports are published that name no address; empty for the engine's choice.
+        inhibit_ipv4: the bridge itself gets no IPv4 address.
+        gateway_mode_ipv4: how containers reach the world, and are reached.
+        gateway_mode_ipv6: the same for IPv6.
+        trusted_interfaces: interfaces of the host from where unpublished ports are reached.
+        prefix: how interfaces in containers are called, before their number.
+        host_ipv4: the address that leaving packets take instead of the outgoing interface's.
+        host_ipv6: the same for IPv6.
+        default_bridge: it is the engine's default network.
+    """
+
+    name: str = ""
+    mtu: int = 0
+    icc: bool = True
+    masquerade: bool = True
+    host_ip: str = ""
+    inhibit_ipv4: bool = False
+    gateway_mode_ipv4: GatewayMode = "nat"
+    gateway_mode_ipv6: GatewayMode = "nat"
+    trusted_interfaces: tuple[str, ...] = ()
+    prefix: str = "eth"
+    host_ipv4: str = ""
+    host_ipv6: str = ""
+    default_bridge: bool = False
+
+
+def bridge_options(given: Mapping[str, str], *, internal: bool = False) -> BridgeOptions:
+    """Read the options of a bridge network; unknown ones are none of ours, as with dockerd.
+
+    Raises:
+        InvalidParameter: one can't be read; in dockerd's words.
+    """
+    mode4, mode6 = (_mode(given, f"{_BRIDGE}gateway_mode_ipv{version}") for version in (4, 6))
+    if "isolated" in (mode4, mode6) and not internal:
+        raise InvalidParameter("gateway mode 'isolated' can only be used for an internal network")
+    for key in (ENABLE_IPV4, ENABLE_IPV6):
+        flag(given, key, default=True)
+    return BridgeOptions(
+        name=_interface(given, BRIDGE_NAME),
+        mtu=mtu_option(given),
+        icc=flag(given, f"{_BRIDGE}enable_icc", default=True),
+        masquerade=flag(given, f"{_BRIDGE}enable_ip_masquerade", default=True),
+        host_ip=_address(given, f"{_BRIDGE}host_binding_ipv4"),
+        inhibit_ipv4=flag(given, f"{_BRIDGE}inhibit_ipv4", default=False),
+        gateway_mode_ipv4=mode4,
+        gateway_mode_ipv6=mode6,
+        trusted_interfaces=tuple(
+            name for name in given.get(f"{_BRIDGE}trusted_host_interfaces", "").split(":") if name
+        ),
+        prefix=given.get(PREFIX) or "eth",
+        host_ipv4=_address(given, "com.docker.network.host_ipv4"),
+        host_ipv6=_address(given, "com.docker.network.host_ipv6"),
+        default_bridge=flag(given, DEFAULT_BRIDGE, default=False),
+    )
+
+
+def network_options(record: NetworkRecord) -> BridgeOptions:
+    """The options of a network: those of a bridge, and what others have of them.
+
+    Raises:
+        InvalidParameter: one can't be read.
+    """
+    if record.driver == "bridge":
+        return bridge_options(record.options, internal=record.internal)
+    prefix = record.options.get(PREFIX) or "eth"
+    return BridgeOptions(mtu=mtu_option(record.options), prefix=prefix)
+
+
+def flag(given: Mapping[str, str], key: str, *, default: bool) -> bool:
+    """A boolean among options.
+
+    Raises:
+        InvalidParameter: it is none.
+    """
+    text = given.get(key)
+    if text is None:
+        return default
+    truth = BOOLEANS.get(text)
+    if truth is None:
+        raise _unreadable(key, text, f'strconv.ParseBool: parsing "{text}": invalid syntax')
+    return truth
+
+
+def mtu_option(given: Mapping[str, str]) -> int:
+    """The largest packet among options; 0 where there is none.
+
+    Raises:
+        InvalidParameter: it is no number, or none that an interface can have.
+    """
+    text = given.get(MTU)
+    if text is None:
+        return 0
+    if not text.isascii() or not text.removeprefix("-").isdecimal():
+        raise _unreadable(MTU, text, f'strconv.Atoi: parsing "{text}": invalid syntax')
+    mtu = int(text[:_DIGITS])
+    if not 0 <= mtu <= _LARGEST_MTU:
+        raise InvalidParameter(f"invalid MTU number: {mtu}")
+    return mtu
+
+
+def _mode(given: Mapping[str, str], key: str) -> GatewayMode:
+    text = given.get(key)
+    if text is None:
+        return "nat"
+    if text not in _MODES:
+        raise _unreadable(key, text, f"unknown gateway mode {text}")
+    return cast("GatewayMode", text)
+
+
+def _address(given: Mapping[str, str], key: str) -> str:
+    text = given.get(key)
+    if text is None:
+        return ""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise _unreadable(key, text, "nil ip") from None
+
+
+def _interface(given: Mapping[str, str], key: str) -> str:
+    name = given.get(key, "")
+    if name and (
+        len(name.encode()) > _LONGEST_NAME
+        or name in (".", "..")
+        or any(character in "/:" or character.isspace() for character in name)
+    ):
+        raise InvalidParameter(
+            f"invalid interface name {name!r}: at most {_LONGEST_NAME} bytes, no /, : or space"
+        )
+    return name
+
+
+def _unreadable(key: str, value: str, why: str) -> InvalidParameter:
+    return InvalidParameter(f"failed to parse {key} value: {value} ({why})")

@@ -1,0 +1,154 @@
+"""Laying the cables of endpoints, in the host and in the container's namespace.
+
+Everything blocks, and is to be run in a thread.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address, ip_interface
+from pathlib import Path
+
+from palan.engine.containers.record import EndpointRecord, SandboxRecord
+from palan.engine.containers.validate_network import SYSCTLS
+from palan.engine.networks.drivers import Driver
+from palan.engine.networks.network import Network
+from palan.host import netlink
+from palan.host.namespaces import create_netns, run_in_netns, write_sysctls
+from palan.host.netlink import Netlink
+
+
+__all__ = ["Wanted", "make_namespace", "plug_in", "plug_out", "reroute"]
+
+Wanted = tuple[Network, Driver, EndpointRecord]
+
+_LINK_LOCAL_PREFIX = {4: 16, 6: 64}
+
+
+def make_namespace(sandbox: SandboxRecord) -> None:
+    """Make the namespace of a container; its interfaces are without IPv6 unless they say so."""
+    has_ipv6 = any(_has_ipv6(e) for e in sandbox.endpoints)
+    sysctls = {}
+    if not has_ipv6 and Path("/proc/sys/net/ipv6").is_dir():
+        sysctls["net.ipv6.conf.default.disable_ipv6"] = "1"
+    create_netns(sandbox.path, sysctls=sysctls)
+
+
+def _has_ipv6(endpoint: EndpointRecord) -> bool:
+    return bool(endpoint.address6) or any(":" in text for text in endpoint.link_local)
+
+
+def plug_in(sandbox: SandboxRecord, wanted: Iterable[Wanted], *, late: bool = False) -> None:
+    """Plug endpoints into the namespace of a container and set them up.
+
+    Args:
+        sandbox: the namespace.
+        wanted: what to plug in.
+        late: the container is running already.
+
+    Raises:
+        OSError, PalanError: something can't be made; it is to be plugged out again.
+    """
+    namespace = os.open(sandbox.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        wanted = [w for w in wanted if w[2].interface]
+        with Netlink() as host:
+            for network, driver, endpoint in wanted:
+                driver.plug(host, network, endpoint, namespace)
+        if not wanted:
+            return
+        _before_up(namespace, [w[2] for w in wanted], late=late)
+        with Netlink(namespace) as inside:
+            for _, _, endpoint in wanted:
+                _set_up(inside, endpoint)
+            if not late:
+                _route(inside, sandbox, {})
+    finally:
+        os.close(namespace)
+
+
+def _before_up(namespace: int, endpoints: list[EndpointRecord], *, late: bool) -> None:
+    """Write the kernel parameters of interfaces, before any packet goes through them."""
+    values: dict[str, str] = {}
+    has_ipv6 = Path("/proc/sys/net/ipv6").is_dir()
+    mixed = any(_has_ipv6(e) for e in endpoints)
+    for endpoint in endpoints:
+        if has_ipv6 and (late or mixed):
+            disabled = "0" if _has_ipv6(endpoint) else "1"
+            values[f"net/ipv6/conf/{endpoint.interface}/disable_ipv6"] = disabled
+        values.update(_asked_sysctls(endpoint))
+    if values:
+        run_in_netns(namespace, lambda: write_sysctls(values))
+
+
+def _asked_sysctls(endpoint: EndpointRecord) -> Mapping[str, str]:
+    found = {}
+    for entry in filter(None, endpoint.options.get(SYSCTLS, "").split(",")):
+        name, _, value = entry.partition("=")
+        _net, family, kind, _interface, rest = name.split(".", 4)
+        found[f"net/{family}/{kind}/{endpoint.interface}/{rest}"] = value
+    return found
+
+
+def _set_up(inside: Netlink, endpoint: EndpointRecord) -> None:
+    interface = inside.link(endpoint.interface)
+    assert interface is not None  # noqa: S101 - it was just made
+    addresses = [
+        ip_interface(f"{address}/{prefix}")
+        for address, prefix in (
+            (endpoint.address, endpoint.prefix),
+            (endpoint.address6, endpoint.prefix6),
+            *((text, _LINK_LOCAL_PREFIX[ip_address(text).version]) for text in endpoint.link_local),
+        )
+        if address
+    ]
+    inside.perform(
+        netlink.set_link(interface.index, up=True),
+        *(netlink.add_address(interface.index, address) for address in addresses),
+    )
+
+
+def _route(
+    inside: Netlink, sandbox: SandboxRecord, before: Mapping[int, EndpointRecord | None]
+) -> None:
+    """Have the endpoint with the highest priority get what is for others.
+
+    Args:
+        inside: a connection to the namespace.
+        sandbox: the endpoints that there are now.
+        before: which ones had the default routes, by IP version.
+    """
+    for version, everywhere in ((4, "0.0.0.0/0"), (6, "::/0")):
+        now = sandbox.main(version)
+        had = before.get(version)
+        if now is had:
+            continue
+        if had is not None:
+            with contextlib.suppress(OSError):  # it has gone with the interface
+                inside.perform(netlink.delete_route(everywhere, gateway=_next_hop(had, version)))
+        if now is not None:
+            interface = inside.link(now.interface)
+            inside.perform(
+                netlink.add_route(
+                    everywhere,
+                    gateway=_next_hop(now, version),
+                    index=interface.index if interface else None,
+                )
+            )
+
+
+def _next_hop(endpoint: EndpointRecord, version: int) -> str:
+    return endpoint.gateway if version == 4 else endpoint.gateway6
+
+
+def reroute(sandbox: SandboxRecord, before: Mapping[int, EndpointRecord | None]) -> None:
+    """Change the default routes of a container that runs, where that is called for."""
+    if any(sandbox.main(version) is not before.get(version) for version in (4, 6)):
+        with Netlink(sandbox.path) as inside:
+            _route(inside, sandbox, before)
+
+
+def plug_out(driver: Driver | None, sandbox: SandboxRecord, endpoint: EndpointRecord) -> None:
+    """Cut the cable of one endpoint of a namespace that others go on using; idempotent."""
+    if driver is not None and endpoint.interface:
+        driver.unplug(sandbox.path, endpoint)
