@@ -39,8 +39,8 @@ DOCUMENTED_500 = {
 DOCUMENTED_503 = {"volumes.create", "swarm.inspect"}
 """What needs a swarm: cluster volumes among others."""
 
-NOT_WHOLLY_BUILT = {"images.create", "volumes.create"}
-"""They answer 501 to some of what may be asked of them: pulls, options of the local driver."""
+NOT_WHOLLY_BUILT = {"volumes.create"}
+"""It answers 501 to some of what may be asked of it: options of the local driver."""
 
 STREAMS = {
     "containers.attach",

@@ -15,6 +15,7 @@ from typing import Any
 from palan.api import Filters
 from palan.api import images as api
 from palan.api.images import ImageCreate, ImageLoad, JSONMessage
+from palan.engine.config import EngineConfig
 from palan.engine.images import SCHEMA, Images
 from palan.store.database import Database
 
@@ -65,6 +66,7 @@ class ImagesEngine:
         self.paths = FakePaths(root)
         for directory in (self.paths.images, self.paths.tmp):
             directory.mkdir(parents=True, exist_ok=True)
+        self.config = EngineConfig()
         self.db = Database(root / "palan.db", SCHEMA)
         self.events = FakeEvents()
         self.containers = FakeContainers()

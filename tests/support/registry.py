@@ -24,16 +24,25 @@ _CONFIG = """\
 version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}
 storage: {{delete: {{enabled: true}}, filesystem: {{rootdirectory: {folder}/data}}}}
-http: {{addr: "127.0.0.1:0"}}
+http: {{addr: "127.0.0.1:0"{http}}}
 """
 
 
 @contextlib.contextmanager
-def docker_registry(folder: Path, *, authenticated: bool = False) -> Iterator[str]:
-    """Run a registry in ``folder``, at an address that the kernel picks; yields ``host:port``."""
+def docker_registry(
+    folder: Path, *, authenticated: bool = False, http: str = "", more: str = ""
+) -> Iterator[str]:
+    """Run a registry in ``folder``, at an address that the kernel picks; yields ``host:port``.
+
+    Args:
+        folder: its files.
+        authenticated: it wants a name and a password.
+        http: more of the section ``http`` of its configuration, such as TLS.
+        more: more sections.
+    """
     if shutil.which("docker-registry") is None:
         pytest.skip("docker-registry is not installed")
-    config = _CONFIG.format(folder=folder)
+    config = _CONFIG.format(folder=folder, http=f", {http}" if http else "") + more
     if authenticated:
         (folder / "htpasswd").write_text(_HTPASSWD)
         config += f"auth: {{htpasswd: {{realm: tests, path: {folder}/htpasswd}}}}\n"
@@ -55,11 +64,17 @@ def _address_of(process: subprocess.Popen[bytes]) -> str:
     while time.monotonic() < deadline:
         assert process.poll() is None, "docker-registry ended"
         for port in _listening(process.pid):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            with contextlib.closing(connection), contextlib.suppress(OSError):
-                connection.request("GET", "/v2/")
-                if connection.getresponse().status in (200, 401):
-                    return f"127.0.0.1:{port}"
+            for connection in (
+                http.client.HTTPConnection("127.0.0.1", port, timeout=5),
+                http.client.HTTPSConnection(
+                    "127.0.0.1", port, timeout=5,
+                    context=ssl._create_unverified_context(),
+                ),
+            ):  # fmt: skip
+                with contextlib.closing(connection), contextlib.suppress(OSError):
+                    connection.request("GET", "/v2/")
+                    if connection.getresponse().status in (200, 401):
+                        return f"127.0.0.1:{port}"
         time.sleep(0.02)
     raise TimeoutError("docker-registry does not answer")
 
@@ -95,6 +110,9 @@ class Handler(BaseHTTPRequestHandler):
         self.server.answer(self)
 
     def do_POST(self) -> None:
+        self.do_GET()
+
+    def do_HEAD(self) -> None:
         self.do_GET()
 
     def do_CONNECT(self) -> None:

@@ -36,8 +36,6 @@ DEFAULT_HOST: Final = "unix:///run/palan.sock"
 DEFAULT_PIDFILE: Final = "/run/palan.pid"
 
 _SWARM: Final = "there is no swarm mode yet"
-_PULL: Final = "there is no pull and push yet"
-_PROXY: Final = f"{_PULL}, nor build; docker info shows it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +312,6 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
             "mirrors of Docker Hub",
             flag="registry-mirror",
             metavar="URL",
-            inert=f"{_PULL}; docker info shows it",
             reload=True,
         ),
     ] = ()
@@ -324,33 +321,32 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
             "registries without (checked) TLS: host[:port] or CIDR",
             flag="insecure-registry",
             metavar="HOST",
-            inert=f"{_PULL}; docker info shows it",
             reload=True,
         ),
     ] = ()
     max_concurrent_downloads: Annotated[
         int,
-        Option("layers downloaded at once by a pull", metavar="N", inert=_PULL),
+        Option("layers downloaded at once by a pull, 0 for all", metavar="N", reload=True),
     ] = 3
     max_concurrent_uploads: Annotated[
         int,
-        Option("layers uploaded at once by a push", metavar="N", inert=_PULL),
+        Option("blobs uploaded at once by a push, 0 for all", metavar="N", reload=True),
     ] = 5
     max_download_attempts: Annotated[
         int,
-        Option("how often a download is tried", metavar="N", inert=_PULL),
+        Option("how often in a row a download may fail", metavar="N", reload=True),
     ] = 5
     http_proxy: Annotated[
         str,
-        Option("proxy for http to registries", metavar="URL", inert=_PROXY),
+        Option("proxy for http to registries", metavar="URL"),
     ] = ""
     https_proxy: Annotated[
         str,
-        Option("proxy for https to registries", metavar="URL", inert=_PROXY),
+        Option("proxy for https to registries", metavar="URL"),
     ] = ""
     no_proxy: Annotated[
         str,
-        Option("hosts to reach without a proxy", metavar="HOSTS", inert=_PROXY),
+        Option("hosts to reach without a proxy", metavar="HOSTS"),
     ] = ""
     builder: Annotated[
         dict[str, Any],

@@ -27,7 +27,21 @@ class Aborter:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self.aborted = False
+        self._called_off = threading.Event()
+
+    @property
+    def aborted(self) -> bool:
+        """Whether it was called off."""
+        return self._called_off.is_set()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but no longer than the operation goes on.
+
+        Raises:
+            TransportError: it was called off.
+        """
+        if self._called_off.wait(seconds):
+            raise TransportError("request canceled")
 
     def watch(self, sock: socket.socket) -> None:
         """Make a socket one of the operation.
@@ -45,7 +59,7 @@ class Aborter:
     def abort(self) -> None:
         """Call the operation off: whatever waits on its sockets fails at once."""
         with self._lock:
-            self.aborted = True
+            self._called_off.set()
             sockets = list(self._sockets)
         for sock in sockets:
             with contextlib.suppress(OSError):

@@ -16,6 +16,7 @@ import msgspec
 from palan.api.errors import Forbidden, InternalError, PalanError, Unauthorized, Unavailable
 from palan.registry.challenge import Challenge
 from palan.registry.credentials import Credentials, is_bearer_token
+from palan.registry.refusals import complaint
 from palan.registry.transport import Response, Transport
 
 
@@ -60,16 +61,6 @@ class _Answer(msgspec.Struct):
     access_token: str | None = None
     refresh_token: str | None = None
     expires_in: float | None = None
-
-
-class _Refusal(msgspec.Struct):
-    code: str | None = None
-    message: str | None = None
-
-
-class _Refused(msgspec.Struct):
-    details: str | None = None
-    errors: list[_Refusal] | None = None
 
 
 def fetch_token(
@@ -181,7 +172,7 @@ def _refusal(response: Response, credentials: Credentials) -> PalanError:
     """What a refusal means, with the server's own words as far as they are fit to print."""
     if response.status >= 500:
         return InternalError(f"received unexpected HTTP status: {response.status_text}")
-    code, message = _said(response.body(_ANSWER_MAX), response.headers.get_content_type())
+    code, message = complaint(response.body(_ANSWER_MAX), response.headers.get_content_type())
     if not code:
         code, default = _REFUSALS.get(response.status, ("unknown", ""))
         message = message or default
@@ -191,17 +182,3 @@ def _refusal(response: Response, credentials: Credentials) -> PalanError:
         return TooManyRequests(text)
     kinds = {"unauthorized": Unauthorized, "denied": Forbidden, "unavailable": Unavailable}
     return kinds.get(code, InternalError)(text)
-
-
-def _said(data: bytes, content_type: str) -> tuple[str, str]:
-    """The error code, in dockerd's spelling, and the message in a refusal."""
-    if content_type not in ("application/json", "application/vnd.api+json"):
-        return "", data.decode(errors="replace")
-    try:
-        refused = msgspec.json.decode(data, type=_Refused)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return "", ""
-    if refused.details or not refused.errors:
-        return "", refused.details or ""
-    first = refused.errors[0]
-    return (first.code or "unknown").lower().replace("_", " "), first.message or ""

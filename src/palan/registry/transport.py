@@ -14,7 +14,8 @@ each :class:`Response` by one at a time.
 import http.client
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
 from typing import Final, Self
@@ -26,7 +27,7 @@ from palan.registry.proxies import Proxies, Proxy
 from palan.registry.urls import Origin, origin_of, redirected, request_target, shown
 
 
-__all__ = ["Response", "Transport"]
+__all__ = ["Payload", "Response", "Transport"]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 10
@@ -36,6 +37,19 @@ _DRAIN_MAX: Final = 16 * 1024
 
 _REPEATABLE: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _SECRET_HEADERS: Final = frozenset({"authorization", "cookie"})
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A body that is too large to be held in memory.
+
+    Attributes:
+        size: bytes.
+        pieces: begins to read it; called again where a request has to be sent again.
+    """
+
+    size: int
+    pieces: Callable[[], Iterable[bytes]]
 
 
 class Response:
@@ -57,6 +71,11 @@ class Response:
 
         self.status = raw.status
         self.headers = raw.headers
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the body that are still to come; None where the server does not say."""
+        return self._raw.length
 
     @property
     def status_text(self) -> str:
@@ -162,7 +181,7 @@ class Transport:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: bytes | Payload | None = None,
     ) -> Response:
         """Send a request and follow where it leads.
 
@@ -217,7 +236,12 @@ class Transport:
         self.close()
 
     def _send(
-        self, method: str, url: str, request: str, headers: Mapping[str, str], body: bytes | None
+        self,
+        method: str,
+        url: str,
+        request: str,
+        headers: Mapping[str, str],
+        body: bytes | Payload | None,
     ) -> Response:
         origin = origin_of(url)
         try:
@@ -232,8 +256,7 @@ class Transport:
         while True:
             connection, kept = self._connection(origin, proxy)
             try:
-                connection.request(method, target, body=body, headers=sent)
-                raw = connection.getresponse()
+                raw = _exchange(connection, method, target, sent, body)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 connection.close()
                 stale = kept and isinstance(error, ConnectionError) and method in _REPEATABLE
@@ -284,3 +307,25 @@ class Transport:
             if self._tls is None:
                 self._tls = self._make_tls()
             return self._tls
+
+
+def _exchange(
+    connection: http.client.HTTPConnection,
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    body: bytes | Payload | None,
+) -> http.client.HTTPResponse:
+    if not isinstance(body, Payload):
+        connection.request(method, target, body=body, headers=dict(headers))
+        return connection.getresponse()
+    sent = {**headers, "Content-Length": str(body.size)}
+    try:
+        connection.request(method, target, body=body.pieces(), headers=sent)
+    except (BrokenPipeError, ConnectionResetError) as error:
+        # A server that does not want the rest of it says why before it hangs up.
+        try:
+            return connection.getresponse()
+        except (OSError, http.client.HTTPException):
+            raise error from None
+    return connection.getresponse()

@@ -204,6 +204,11 @@ def _identity(image: Image) -> Identity | None:
     return Identity(pull=[PullIdentity(repository=name) for name in image.record.pulled])
 
 
+def _tags(names: Iterable[NameRecord]) -> list[str]:
+    """Those names that are tags; what was pulled by its digest has one that is none."""
+    return [familiar(name) for name in names if "@" not in name.name]
+
+
 def _digests(names: Iterable[NameRecord]) -> list[str]:
     return sorted({f"{parse(name.name).familiar_repository}@{name.target}" for name in names})
 
@@ -224,7 +229,7 @@ def summary(
         parent_id=image.record.parent,
         descriptor=descriptor(targets[0]) if targets else UNSET,
         repo_digests=_digests(names),
-        repo_tags=[familiar(name) for name in names],
+        repo_tags=_tags(names),
         size=total_size(catalog, image),
     )
 
@@ -237,7 +242,7 @@ def inspect(catalog: Catalog, image: Image) -> ImageInspectResponse:
     comment = spec.comment or (spec.history[-1].comment if spec.history else "")
     answer = ImageInspectResponse(
         id=image.id,
-        repo_tags=[familiar(name) for name in names],
+        repo_tags=_tags(names),
         repo_digests=_digests(names),
         parent=image.record.parent or UNSET,
         comment=comment or UNSET,
@@ -282,6 +287,6 @@ def history(catalog: Catalog, image: Image) -> list[ImageHistoryResponseItem]:
         if not 0 <= position < len(items) or items[position].id != "<missing>":
             break
         items[position].id = step.id
-        items[position].tags = [familiar(name) for name in catalog.names_of(step)] or None
+        items[position].tags = _tags(catalog.names_of(step)) or None
         step = catalog.images.get(step.record.parent)
     return items

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from palan.api.errors import InternalError, InvalidParameter, PalanError
 from palan.engine.images.catalog import Catalog, Lease
@@ -18,7 +18,7 @@ from palan.host.archive.unpack import Options, Unpacked, adopt_attributes, unpac
 from palan.store.images import LayerRecord
 
 
-__all__ = ["LayerSource", "Unpacker", "unpacking_failed"]
+__all__ = ["LayerSource", "Supply", "Unpacker", "check_diff_id", "unpacking_failed"]
 
 _WORKERS: Final = max(2, min(4, os.cpu_count() or 2))
 
@@ -38,6 +38,28 @@ class LayerSource:
     diff_id: str
     chain_id: str
     compression: Compression
+
+
+class Supply(Protocol):
+    """Where layers come from that are not in the store yet."""
+
+    async def unpack(self, source: LayerSource, directory: Path) -> Unpacked:
+        """Unpack a layer into an empty directory; that it is the right one was seen."""
+
+    def placed(self, source: LayerSource) -> None:
+        """The layer is there."""
+
+
+def check_diff_id(source: LayerSource, unpacked: Unpacked, compression: Compression) -> None:
+    """See that what was unpacked is what the image's configuration says.
+
+    Raises:
+        InvalidParameter: it is not.
+    """
+    # The digest of the blob is known to be right; without compression it is the diff id.
+    found = unpacked.digest if compression else source.blob
+    if found != source.diff_id:
+        raise _mismatch(f"layer {source.blob}", found, source.diff_id)
 
 
 def unpacking_failed(what: str, error: ArchiveError | OSError) -> PalanError:
@@ -64,12 +86,15 @@ class Unpacker:
         self._slots = asyncio.Semaphore(_WORKERS)
         self._locks: dict[str, tuple[asyncio.Lock, list[object]]] = {}
 
-    async def ensure(self, sources: Sequence[LayerSource], lease: Lease) -> list[LayerRecord]:
+    async def ensure(
+        self, sources: Sequence[LayerSource], lease: Lease, supply: Supply | None = None
+    ) -> list[LayerRecord]:
         """Have all layers of an image, the lowest first.
 
         Args:
             sources: the layers, the lowest first.
             lease: keeps them until they are referred to.
+            supply: where they come from; the content store, if there is none.
 
         Raises:
             InvalidParameter: a layer is damaged, or is not what it should be.
@@ -82,7 +107,8 @@ class Unpacker:
                 for source in sources:
                     lease.layer(source.chain_id)
                     before = tasks[-1] if tasks else None
-                    tasks.append(group.create_task(self._layer(source, tuple(lower), before)))
+                    task = self._layer(source, tuple(lower), before, supply or self)
+                    tasks.append(group.create_task(task))
                     lower.append(source.chain_id)
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
@@ -93,19 +119,35 @@ class Unpacker:
         source: LayerSource,
         lower: tuple[str, ...],
         before: "asyncio.Task[LayerRecord] | None",
+        supply: Supply,
     ) -> LayerRecord:
         async with self.alone(source.chain_id):
-            known = self._catalog.layers.get(source.chain_id)
-            if known is not None:
-                return known
-            async with self.staging() as staging:
-                async with self._slots:
-                    unpacked = await in_thread(lambda: self._unpack(source, staging / "diff"))
-                if before is not None:
-                    await asyncio.wait((before,))
-                    if before.cancelled() or before.exception() is not None:
-                        raise asyncio.CancelledError
-                return await self.place(staging, source.chain_id, source.diff_id, unpacked, lower)
+            record = self._catalog.layers.get(source.chain_id)
+            if record is None:
+                async with self.staging() as staging:
+                    unpacked = await supply.unpack(source, staging / "diff")
+                    if before is not None:
+                        await asyncio.wait((before,))
+                        if before.cancelled() or before.exception() is not None:
+                            raise asyncio.CancelledError
+                    record = await self.place(
+                        staging, source.chain_id, source.diff_id, unpacked, lower
+                    )
+        supply.placed(source)
+        return record
+
+    async def unpack(self, source: LayerSource, directory: Path) -> Unpacked:
+        """Unpack a layer from the content store.
+
+        Raises:
+            InvalidParameter: it is damaged, or is not what it should be.
+            InternalError: the file system refuses.
+        """
+        async with self._slots:
+            return await in_thread(lambda: self._unpack(source, directory))
+
+    def placed(self, source: LayerSource) -> None:
+        """Nobody minds."""
 
     def _unpack(self, source: LayerSource, directory: Path) -> Unpacked:
         what = f"layer {source.blob}"
@@ -118,8 +160,7 @@ class Unpacker:
                 unpacked = unpack(blob, directory, source.compression, options)
         except (ArchiveError, OSError) as error:
             raise unpacking_failed(what, error) from None
-        if source.compression and unpacked.digest != source.diff_id:
-            raise _mismatch(what, unpacked.digest, source.diff_id)
+        check_diff_id(source, unpacked, source.compression)
         return unpacked
 
     @asynccontextmanager

@@ -51,9 +51,9 @@ def find(catalog: Catalog, text: str) -> Match:
     missing = NotFound(f"No such image: {reference.tagged().familiar}")
     if reference.digest is not None:
         target = catalog.targets.get(reference.digest)
-        prefix = reference.repository + ":"
+        there = (f"{reference.repository}:", f"{reference.repository}@")
         if target is None or not any(
-            record.target == target.digest and record.name.startswith(prefix)
+            record.target == target.digest and record.name.startswith(there)
             for record in catalog.names.values()
         ):
             raise missing

@@ -15,11 +15,12 @@ import structlog
 
 from palan.api import UNSET, Unset
 from palan.api import images as api
-from palan.api.errors import Conflict, InvalidParameter, NotFound, NotYetImplemented, PalanError
+from palan.api.errors import Conflict, InvalidParameter, NotFound, PalanError
 from palan.api.images import ErrorDetail, JSONMessage, OCIDescriptor
 from palan.api.results import ByteStream, MessageStream
 from palan.engine.images import describe
 from palan.engine.images.catalog import Catalog, Lease
+from palan.engine.images.downloads import Downloads
 from palan.engine.images.image import Image
 from palan.engine.images.imports import Import, open_source
 from palan.engine.images.ingest import take_in
@@ -28,10 +29,12 @@ from palan.engine.images.listing import created_before, select
 from palan.engine.images.load import Found, find_images
 from palan.engine.images.lookup import find, for_platform
 from palan.engine.images.platform import Platform, parse_json
+from palan.engine.images.progress import Board
 from palan.engine.images.receive import receive
 from palan.engine.images.reference import repository_and_tag
 from palan.engine.images.removal import Removal
 from palan.engine.images.save import Export
+from palan.engine.images.stock import Stock
 from palan.engine.images.streaming import BodyReader, in_thread
 from palan.engine.images.surroundings import Surroundings
 from palan.engine.images.tagging import tag
@@ -56,6 +59,8 @@ class Images:
         self._engine = engine
         self._catalog = Catalog(engine.db, engine.paths.images, engine.paths.tmp, self._dispose)
         self._unpacker = Unpacker(self._catalog, engine.paths.tmp, self._dispose)
+        self._downloads = Downloads(engine.paths.images / "downloads")
+        self._stock = Stock(engine, self._catalog, self._unpacker, self._downloads, Board())
         self._pruning = False
 
     # ---- for the engine and its other rooms -------------------------------------------
@@ -63,6 +68,7 @@ class Images:
     def load_state(self) -> None:
         """Read what there is; images whose files are damaged are dropped and logged."""
         self._catalog.load()
+        self._downloads.forget()
 
     def resolve(self, reference: str) -> Image:
         """The image that a name, ``name@digest``, id or beginning of an id means here.
@@ -169,12 +175,12 @@ class Images:
         return lines
 
     async def create(self, request: api.ImageCreate) -> MessageStream:
-        """``POST /images/create``: import; pulling is not built yet."""
+        """``POST /images/create``: pull or import."""
         if request.from_image:
-            raise NotYetImplemented(
-                f"cannot pull {request.from_image}: pulling from registries is not built yet;"
-                " use load or import"
-            )
+            # Imported on demand: an engine that never pulls need not know how.
+            from palan.engine.images.pull import Pull  # noqa: PLC0415
+
+            return MessageStream(Pull(self._stock, request).messages())
         return MessageStream(self._import(Import(request), request.body))
 
     async def _import(self, plan: Import, body: AsyncIterator[bytes]) -> AsyncIterator[JSONMessage]:
@@ -311,6 +317,7 @@ class Images:
                 if filters.labels(image.labels):
                     async with self._catalog.lock:
                         await removal.prune(image, dangling=dangling)
+            removal.freed += await in_thread(lambda: self._downloads.forget(0))
         finally:
             self._pruning = False
         self._engine.events.publish("image", "prune", "", {"reclaimed": str(removal.freed)})

@@ -1,13 +1,13 @@
 """What this room needs of the rest of the engine, and no more."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from palan.store.database import Database
 
 
-__all__ = ["Surroundings", "User"]
+__all__ = ["RegistryConfig", "Surroundings", "User"]
 
 
 class User(Protocol):
@@ -39,8 +39,48 @@ class _Paths(Protocol):
     def tmp(self) -> Path: ...
 
 
+class RegistryConfig(Protocol):
+    """What the configuration says about registries; all of it may change while running."""
+
+    @property
+    def insecure_registries(self) -> Sequence[str]:
+        """Those that may go without TLS or a good certificate."""
+
+    @property
+    def registry_mirrors(self) -> Sequence[str]:
+        """URLs of mirrors of Docker Hub."""
+
+    @property
+    def http_proxy(self) -> str:
+        """URL of a proxy; empty is what the environment says."""
+
+    @property
+    def https_proxy(self) -> str:
+        """URL of a proxy; empty is what the environment says."""
+
+    @property
+    def no_proxy(self) -> str:
+        """Hosts to reach without a proxy."""
+
+    @property
+    def max_concurrent_downloads(self) -> int:
+        """Layers of a pull; 0 is all."""
+
+    @property
+    def max_concurrent_uploads(self) -> int:
+        """Blobs of a push; 0 is all."""
+
+    @property
+    def max_download_attempts(self) -> int:
+        """How often in a row a download may fail without getting anywhere."""
+
+
 class Surroundings(Protocol):
     """The engine."""
+
+    @property
+    def config(self) -> RegistryConfig:
+        """The configuration as it is now."""
 
     @property
     def db(self) -> Database:

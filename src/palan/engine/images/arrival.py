@@ -1,0 +1,464 @@
+"""The content of an image on its way from a registry into the store.
+
+Documents come first, then the layers: each is downloaded into a file by one thread
+while another feeds what is in the file to the child that inflates and unpacks it.  How
+many layers are downloaded at once is the user's decision, how many are unpacked that
+of the processors.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from palan.api.errors import InternalError, InvalidParameter, NotFound, PalanError
+from palan.engine.images.catalog import Lease
+from palan.engine.images.download import Damaged, Download
+from palan.engine.images.formats import (
+    MAX_DOCUMENT,
+    Descriptor,
+    ImageSpec,
+    Manifest,
+    chain_ids,
+    decode,
+    digest_of,
+)
+from palan.engine.images.ingest import compression_of
+from palan.engine.images.layers import LayerSource, check_diff_id, unpacking_failed
+from palan.engine.images.platform import Platform
+from palan.engine.images.progress import Progress
+from palan.engine.images.reference import is_digest
+from palan.engine.images.remote import first_answer
+from palan.engine.images.stock import Stock
+from palan.engine.images.streaming import in_thread
+from palan.host.archive.headers import ArchiveError
+from palan.host.archive.inflate import detect
+from palan.host.archive.unpack import Options, Unpacked, unpack_pieces
+from palan.host.filesystem import remove_tree
+from palan.registry.failures import TransportError
+from palan.registry.refusals import NoCredentials, Refused
+from palan.registry.repository import Repository
+from palan.registry.session import Session
+
+
+__all__ = ["ACCEPT", "UNKNOWN_SIZE", "Arrival", "document"]
+
+_log = structlog.get_logger("palan.engine.images")
+
+_UNPACKING: Final = max(2, min(4, os.cpu_count() or 2))
+"""Layers of one pull that are unpacked at once; a process each."""
+
+_MAX_LAYERS: Final = 500
+"""As many as overlayfs can stack."""
+
+_TIGHT: Final = 128 << 20
+"""Bytes; with less than that a failed pull leaves nothing for the next one to go on with."""
+
+ACCEPT: Final = (
+    "application/vnd.oci.image.index.v1+json"
+    ", application/vnd.docker.distribution.manifest.list.v2+json"
+    ", application/vnd.oci.image.manifest.v1+json"
+    ", application/vnd.docker.distribution.manifest.v2+json"
+    ", */*"
+)
+"""The kinds of manifests to ask for."""
+
+UNKNOWN_SIZE: Final = -1
+_UNLIMITED: Final = 10_000
+
+_CONFIGS: Final = frozenset(
+    (
+        "",
+        "application/vnd.oci.image.config.v1+json",
+        "application/vnd.docker.container.image.v1+json",
+        "application/octet-stream",
+    )
+)
+_FOREIGN: Final = (".foreign.", ".nondistributable.")
+
+
+async def document(
+    stock: Stock,
+    session: Session,
+    descriptor: Descriptor,
+    sources: Sequence[Repository],
+    lease: Lease,
+) -> bytes:
+    """A manifest or index, from the store or from a registry; it is in the store then.
+
+    Args:
+        stock: has the store.
+        session: calls it off.
+        descriptor: of the document; a size below zero is unknown.
+        sources: where it can be had.
+        lease: pins it.
+
+    Raises:
+        InternalError: it is not what it should be.
+    """
+    content = stock.catalog.content
+    digest = descriptor.digest
+    lease.blob(digest)
+
+    def work() -> bytes:
+        if content.has(digest):
+            return content.read(digest)
+        found, _ = first_answer(
+            [source.server for source in sources],
+            sources[0].name,
+            lambda there: there.fetch(digest, ACCEPT),
+        )
+        size = len(found.data)
+        if digest_of(found.data) != digest or descriptor.size not in (size, UNKNOWN_SIZE):
+            raise InternalError(f"manifest verification failed for digest {digest}")
+        content.put(found.data)
+        return found.data
+
+    return await in_thread(work, session.aborter.abort)
+
+
+class Arrival:
+    """The content of one image on its way here; it supplies the layers to be unpacked."""
+
+    def __init__(
+        self,
+        stock: Stock,
+        session: Session,
+        sources: Sequence[Repository],
+        progress: Progress,
+        lease: Lease,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            stock: where it goes.
+            session: calls it off.
+            sources: where it can be had, the best first.
+            progress: is told how it gets on.
+            lease: pins all of it.
+        """
+        self._stock = stock
+        self._content = stock.catalog.content
+        self._session = session
+        self._sources = sources
+        self._progress = progress
+        self._lease = lease
+        config = stock.engine.config
+        self._attempts = config.max_download_attempts
+        self._downloading = asyncio.Semaphore(config.max_concurrent_downloads or _UNLIMITED)
+        self._unpacking = asyncio.Semaphore(_UNPACKING)
+        self._sizes: dict[str, int] = {}
+        self._verified: set[str] = set()
+        self._here: set[str] = set()
+
+    async def bring(
+        self,
+        descriptor: Descriptor,
+        attestations: Sequence[Descriptor],
+        platform: Platform | None,
+    ) -> None:
+        """Have the content of an image in the store, and its layers unpacked.
+
+        Args:
+            descriptor: the image's manifest.
+            attestations: manifests of statements about it.
+            platform: what the image must be for; None for anything.
+
+        Raises:
+            PalanError: that is not possible.
+            Refused: the registry refuses.
+            TransportError: it cannot be asked.
+            NoCredentials: it wants some.
+        """
+        manifest = await self._manifest(descriptor)
+        _check(manifest, descriptor)
+        spec = await self._configuration(manifest.config)
+        if platform is not None and spec.platform.rank(platform) is None:
+            raise NotFound(
+                f"no matching manifest for {platform}: the image is for {spec.platform}:"
+                " no match for platform in manifest: not found"
+            )
+        if len(spec.rootfs.diff_ids) != len(manifest.layers):
+            raise InvalidParameter(
+                f"invalid manifest {descriptor.digest}: it has {len(manifest.layers)} layers,"
+                f" its configuration has {len(spec.rootfs.diff_ids)}"
+            )
+        layers = [
+            LayerSource(layer.digest, diff_id, chain_id, "")
+            for layer, diff_id, chain_id in zip(
+                manifest.layers,
+                spec.rootfs.diff_ids,
+                chain_ids(spec.rootfs.diff_ids),
+                strict=True,
+            )
+        ]
+        self._sizes = {layer.digest: layer.size for layer in manifest.layers}
+        needed = list(self._sizes)
+        for layer in manifest.layers:
+            self._stock.board.follow(layer.digest, self._progress)
+        try:
+            await self._layers(layers)
+            for attestation in attestations:
+                needed += await self._attestation(attestation)
+            await self._adopt(needed)
+        except BaseException:
+            self._make_room()
+            raise
+        finally:
+            for layer in manifest.layers:
+                self._stock.board.leave(layer.digest, self._progress)
+
+    # ---- documents -------------------------------------------------------------------
+
+    async def _manifest(self, descriptor: Descriptor) -> Manifest:
+        data = await document(self._stock, self._session, descriptor, self._sources, self._lease)
+        return decode(data, Manifest, "manifest")
+
+    async def _configuration(self, descriptor: Descriptor) -> ImageSpec:
+        data = await self._small(descriptor, "image configuration")
+        return decode(data, ImageSpec, "image configuration")
+
+    async def _small(self, descriptor: Descriptor, what: str) -> bytes:
+        """A blob that is read as a whole."""
+        if descriptor.size > MAX_DOCUMENT:
+            raise InvalidParameter(
+                f"{what} {descriptor.digest} is larger than {MAX_DOCUMENT} bytes"
+            )
+        content = self._content
+        self._lease.blob(descriptor.digest)
+
+        def work() -> bytes:
+            if content.has(descriptor.digest):
+                return content.read(descriptor.digest)
+            servers = [source.server for source in self._sources]
+            data, _ = first_answer(
+                servers,
+                self._sources[0].name,
+                lambda there: there.small_blob(descriptor.digest, descriptor.size),
+            )
+            if digest_of(data) != descriptor.digest:
+                raise InternalError(f"{what} verification failed for digest {descriptor.digest}")
+            content.put(data)
+            return data
+
+        return await in_thread(work, self._session.aborter.abort)
+
+    # ---- layers ----------------------------------------------------------------------
+
+    async def _layers(self, layers: Sequence[LayerSource]) -> None:
+        bare: dict[str, None] = {}
+        for layer in layers:
+            self._lease.layer(layer.chain_id)
+            self._lease.blob(layer.blob)
+            unpacked = layer.chain_id in self._stock.catalog.layers
+            if unpacked and self._content.has(layer.blob):
+                self._here.add(layer.chain_id)
+                self._progress.tell(layer.blob, "Already exists")
+                continue
+            if unpacked:
+                bare[layer.blob] = None
+            self._progress.tell(layer.blob, "Pulling fs layer")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for digest in bare:
+                    group.create_task(self._bring_blob(digest))
+                group.create_task(self._ensure(layers))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def _ensure(self, layers: Sequence[LayerSource]) -> None:
+        await self._stock.unpacker.ensure(layers, self._lease, self)
+
+    def placed(self, source: LayerSource) -> None:
+        """The layer is there."""
+        if source.chain_id not in self._here:
+            self._progress.tell(source.blob, "Pull complete")
+
+    async def unpack(self, source: LayerSource, directory: Path) -> Unpacked:
+        """Download a layer and unpack it, both at once.
+
+        Raises:
+            PalanError: it cannot be had, or it is not as it should be.
+        """
+        async with self._stock.downloads.alone(source.blob):
+            content = self._content
+            if content.has(source.blob):
+                there = replace(source, compression=compression_of(content, source.blob))
+                return await self._stock.unpacker.unpack(there, directory)
+            try:
+                return await self._stream(source, directory)
+            except Damaged:
+                _log.warning("a download was damaged, and begins again", blob=source.blob)
+            await in_thread(lambda: _make_empty(directory))
+            try:
+                return await self._stream(source, directory)
+            except Damaged as error:
+                raise InternalError(str(error)) from None
+
+    async def _stream(self, source: LayerSource, directory: Path) -> Unpacked:
+        download = self._download(source.blob)
+        fetch = asyncio.ensure_future(self._run(download))
+        tick = asyncio.ensure_future(self._tick(source.blob, fetch))
+        try:
+            async with self._unpacking:
+                unpacked = await in_thread(
+                    lambda: _unpack_stream(download, source, directory), download.abandon
+                )
+            await fetch
+        except ConnectionAbortedError:
+            await fetch  # it says why
+            raise
+        finally:
+            for task in (tick, fetch):
+                task.cancel()
+                await asyncio.wait((task,))
+            if not fetch.cancelled():
+                fetch.exception()  # seen
+        return unpacked
+
+    async def _tick(self, digest: str, fetch: "asyncio.Future[None]") -> None:
+        """Say how long unpacking goes on after the download."""
+        await asyncio.wait((fetch,))
+        seconds = 1
+        while True:
+            self._stock.board.tell(digest, "Extracting", seconds)
+            await asyncio.sleep(1)
+            seconds += 1
+
+    def _download(self, digest: str) -> Download:
+        def report(status: str, current: int = 0, total: int = 0, /) -> None:
+            self._stock.board.tell(digest, status, current, total)
+
+        return Download(digest, self._sizes[digest], self._stock.downloads.file(digest), report)
+
+    async def _run(self, download: Download) -> None:
+        async with self._downloading:
+            aborter = self._session.aborter
+            try:
+                await in_thread(
+                    lambda: download.run(self._sources, self._attempts, aborter), aborter.abort
+                )
+            except OSError as error:
+                raise InternalError(
+                    f"failed to write {download.digest}: {(error.strerror or 'failed').lower()}"
+                ) from None
+        self._verified.add(download.digest)
+
+    # ---- blobs -----------------------------------------------------------------------
+
+    async def _bring_blob(self, digest: str) -> None:
+        """Have a blob as a file that is known to be right."""
+        async with self._stock.downloads.alone(digest):
+            if digest in self._verified or self._content.has(digest):
+                return
+            try:
+                await self._run(self._download(digest))
+            except Damaged:
+                try:
+                    await self._run(self._download(digest))
+                except Damaged as error:
+                    raise InternalError(str(error)) from None
+
+    async def _adopt(self, digests: Sequence[str]) -> None:
+        """Take files into the store, as late as can be: from then on only rows keep them."""
+        for digest in digests:
+            await self._bring_blob(digest)
+        content = self._content
+        for digest in digests:
+            async with self._stock.downloads.alone(digest):
+                if not content.has(digest):
+                    content.adopt(self._stock.downloads.file(digest), digest)
+
+    def _make_room(self) -> None:
+        """On a full disk, leave nothing behind."""
+        with contextlib.suppress(OSError):
+            space = os.statvfs(self._stock.downloads.file("").parent)
+            if space.f_bavail * space.f_frsize < min(
+                2 * _TIGHT, _TIGHT + space.f_blocks * space.f_frsize // 100
+            ):
+                self._stock.downloads.drop(self._sizes)
+
+    async def _attestation(self, descriptor: Descriptor) -> list[str]:
+        """Bring a statement about the image, which runs without it just as well.
+
+        Returns:
+            The blobs that came for it.
+        """
+        try:
+            manifest = await self._manifest(descriptor)
+            _check_digests(manifest, descriptor)
+            await self._small(manifest.config, "configuration")
+            for layer in manifest.layers:
+                self._lease.blob(layer.digest)
+                self._sizes[layer.digest] = layer.size
+                await self._bring_blob(layer.digest)
+        except (PalanError, Refused, TransportError, NoCredentials) as error:
+            if self._session.aborter.aborted:
+                raise
+            _log.warning(
+                "an attestation is not to be had", manifest=descriptor.digest, error=str(error)
+            )
+            return []
+        return [layer.digest for layer in manifest.layers]
+
+
+def _check(manifest: Manifest, descriptor: Descriptor) -> None:
+    """See that a manifest is one of an image, whose layers can be had."""
+    _check_digests(manifest, descriptor)
+    if manifest.config.media_type not in _CONFIGS:
+        raise InvalidParameter(
+            f"unsupported media type {manifest.config.media_type}: {descriptor.digest} is no image"
+        )
+    if len(manifest.layers) > _MAX_LAYERS:
+        raise InvalidParameter(f"image {descriptor.digest} has more than {_MAX_LAYERS} layers")
+    for layer in manifest.layers:
+        if any(word in layer.media_type for word in _FOREIGN):
+            raise InvalidParameter(
+                f"layer {layer.digest} is foreign ({layer.media_type}): it may only be had from"
+                " its owner, and such layers are not supported"
+            )
+        if layer.media_type.endswith("+encrypted"):
+            raise InvalidParameter(
+                f"layer {layer.digest} is encrypted ({layer.media_type}), which is not supported"
+            )
+
+
+def _check_digests(manifest: Manifest, descriptor: Descriptor) -> None:
+    for part in (manifest.config, *manifest.layers):
+        if not is_digest(part.digest):
+            raise InvalidParameter(
+                f"invalid manifest {descriptor.digest}: not all digests are sha256"
+            )
+        if part.size < 0:
+            raise InvalidParameter(f"invalid manifest {descriptor.digest}: a size is negative")
+
+
+def _unpack_stream(download: Download, source: LayerSource, directory: Path) -> Unpacked:
+    """Unpack a layer while it is downloaded; blocking."""
+    pieces = download.pieces()
+    head = b""
+    while len(head) < 6 and (piece := next(pieces, b"")):
+        head += piece
+    compression = detect(head)
+    options = Options(digest=bool(compression), whiteouts="overlay")
+    try:
+        unpacked = unpack_pieces(chain((head,), pieces), directory, compression, options)
+    except ConnectionAbortedError:
+        raise
+    except (ArchiveError, OSError) as error:
+        raise unpacking_failed(f"layer {source.blob}", error) from None
+    check_diff_id(source, unpacked, compression)
+    return unpacked
+
+
+def _make_empty(directory: Path) -> None:
+    mode = directory.stat().st_mode & 0o7777
+    remove_tree(directory)
+    directory.mkdir()
+    directory.chmod(mode)

@@ -1,0 +1,252 @@
+"""One blob from a registry into a file, and out of the file to whoever wants it meanwhile.
+
+What is in the file is hashed before anything is added to it, so a download goes on where
+an earlier one ended, and a file that something happened to is found out.  Blocking: one
+thread runs the download, another may follow it.
+"""
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+from palan.host.archive.space import SpaceWatch
+from palan.registry.dial import Aborter
+from palan.registry.failures import TransportError
+from palan.registry.refusals import Refused
+from palan.registry.repository import Repository
+
+
+__all__ = ["Damaged", "Download", "Report"]
+
+_PIECE: Final = 256 << 10
+_PROGRESS: Final = 1 << 20
+"""Bytes that make a broken attempt worth more than none."""
+
+_FIRST_WAIT: Final = 0.5
+_LONGEST_WAIT: Final = 15.0
+"""Seconds between attempts."""
+
+
+class Damaged(Exception):
+    """What was downloaded does not have the digest that it should have."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(f"filesystem layer verification failed for digest {digest}")
+
+
+class _WrongSize(TransportError):
+    """The server has something else under the digest; asking again does not help."""
+
+
+class Report(Protocol):
+    """Is told how a download gets on, by its thread."""
+
+    def __call__(self, status: str, current: int = 0, total: int = 0, /) -> None:
+        """Say it."""
+
+
+class Download:
+    """One blob on its way: written by one thread, followed by at most one other."""
+
+    def __init__(self, digest: str, size: int, file: Path, report: Report) -> None:
+        """Prepare.
+
+        Args:
+            digest: what it must have in the end.
+            size: how many bytes it has.
+            file: where it goes; what is there already is used.
+            report: is told how it gets on.
+        """
+        self.digest = digest
+        self.size = size
+        self._file = file
+        self._report = report
+        self._changed = threading.Condition()
+        self._have = 0
+        self._done = False
+        self._error: BaseException | None = None
+        self._abandoned = False
+
+    # ---- the thread that downloads ---------------------------------------------------
+
+    def run(self, sources: Sequence[Repository], attempts: int, aborter: Aborter) -> None:
+        """Download it, from the first source that has it, and see that it is right.
+
+        Args:
+            sources: where to ask, in this order.
+            attempts: how often in a row each may fail without getting anywhere.
+            aborter: calls it off.
+
+        Raises:
+            Damaged: it is not what its digest says; the file is gone.
+            Refused: no source gives it.
+            TransportError: the connection breaks off again and again.
+            OSError: the file system refuses.
+        """
+        try:
+            self._run(sources, attempts, aborter)
+        except BaseException as error:
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
+            raise
+        with self._changed:
+            self._done = True
+            self._changed.notify_all()
+
+    def _run(self, sources: Sequence[Repository], attempts: int, aborter: Aborter) -> None:
+        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "r+b", buffering=0) as output:  # noqa: PTH123 - has the descriptor
+            digest = hashlib.sha256()
+            self._take_up(output.fileno(), digest)
+            if self._have < self.size:
+                try:
+                    self._fetch(sources, attempts, aborter, output.fileno(), digest)
+                except OSError:
+                    # Of the disk; on a full one, half a blob is of no use to anybody.
+                    self._file.unlink(missing_ok=True)
+                    raise
+        self._report("Verifying Checksum")
+        if f"sha256:{digest.hexdigest()}" != self.digest:
+            self._file.unlink(missing_ok=True)
+            raise Damaged(self.digest)
+        self._report("Download complete")
+
+    def _take_up(self, descriptor: int, digest: "hashlib._Hash") -> None:
+        """Hash what an earlier download left."""
+        if os.fstat(descriptor).st_size > self.size:
+            os.ftruncate(descriptor, 0)
+        while piece := os.read(descriptor, _PIECE):
+            digest.update(piece)
+            self._advance(len(piece))
+
+    def _fetch(
+        self,
+        sources: Sequence[Repository],
+        attempts: int,
+        aborter: Aborter,
+        descriptor: int,
+        digest: "hashlib._Hash",
+    ) -> None:
+        space = SpaceWatch(str(self._file.parent))
+        for number, source in enumerate(sources):
+            failures = 0
+            while True:
+                before = self._have
+                try:
+                    self._attempt(source, descriptor, digest, space)
+                except (Refused, TransportError) as error:
+                    if aborter.aborted:
+                        raise
+                    failures = 1 if self._have - before >= _PROGRESS else failures + 1
+                    hopeless = isinstance(error, _WrongSize) or (
+                        isinstance(error, Refused) and not error.temporary
+                    )
+                    if hopeless or failures >= attempts:
+                        if number + 1 == len(sources):
+                            raise
+                        break
+                    self._wait(error, failures, aborter)
+                else:
+                    return
+
+    def _wait(self, error: Exception, failures: int, aborter: Aborter) -> None:
+        wait = min(_FIRST_WAIT * 2 ** (failures - 1), _LONGEST_WAIT)
+        if isinstance(error, Refused):
+            wait = max(wait, min(error.retry_after, 4 * _LONGEST_WAIT))
+        seconds = max(1, round(wait))
+        self._report(f"Retrying in {seconds} second{'s' if seconds > 1 else ''}")
+        aborter.sleep(wait)
+
+    def _attempt(
+        self, source: Repository, descriptor: int, digest: "hashlib._Hash", space: SpaceWatch
+    ) -> None:
+        offset = self._have
+        try:
+            response = source.blob(self.digest, offset)
+        except Refused as refusal:
+            if refusal.status != 416:
+                raise
+            response = source.blob(self.digest)
+        with response:
+            start = offset if response.status == 206 else 0
+            if response.status == 206 and not _begins_at(
+                response.headers.get("Content-Range", ""), offset
+            ):
+                raise TransportError(f"{response.url}: the server sent another range than asked")
+            length = response.length
+            if length is not None and length != self.size - start:
+                raise _WrongSize(
+                    f"failed commit on ref {self.digest}: unexpected size: the server has"
+                    f" {start + length} bytes, the manifest says {self.size}"
+                )
+            skip = offset - start
+            while self._have < self.size:
+                piece = response.read(min(_PIECE, self.size - self._have + skip))
+                if not piece:
+                    raise TransportError("unexpected EOF")
+                if skip:
+                    # Ranges are not served: what is here is the same, or the digest tells.
+                    dropped = min(skip, len(piece))
+                    skip -= dropped
+                    piece = piece[dropped:]
+                if piece:
+                    space.coming(len(piece))
+                    digest.update(piece)
+                    _write(descriptor, piece)
+                    self._advance(len(piece))
+
+    def _advance(self, count: int) -> None:
+        with self._changed:
+            self._have += count
+            self._changed.notify_all()
+        self._report("Downloading", self._have, self.size)
+
+    # ---- the thread that follows -----------------------------------------------------
+
+    def abandon(self) -> None:
+        """Let a thread that follows fail soon."""
+        with self._changed:
+            self._abandoned = True
+            self._changed.notify_all()
+
+    def pieces(self) -> Iterator[bytes]:
+        """The blob, as it comes; the end is not told before all is known to be right.
+
+        Raises:
+            ConnectionAbortedError: it was abandoned, or the download failed.
+        """
+        with self._changed:
+            while not (self._have or self._done or self._error or self._abandoned):
+                self._changed.wait()
+            if self._error or self._abandoned:
+                raise ConnectionAbortedError("the download failed")
+        with self._file.open("rb", buffering=0) as file:
+            read = 0
+            while True:
+                with self._changed:
+                    while not (self._have > read or self._done or self._error or self._abandoned):
+                        self._changed.wait()
+                    have = self._have
+                    if self._error or self._abandoned:
+                        raise ConnectionAbortedError("the download failed")
+                    if have == read and self._done:
+                        return
+                while read < have and (piece := file.read(min(_PIECE, have - read))):
+                    read += len(piece)
+                    yield piece
+
+
+def _begins_at(content_range: str, offset: int) -> bool:
+    """Whether a ``Content-Range`` (``bytes 5-9/10``) begins where it should."""
+    unit, _, place = content_range.strip().lower().partition(" ")
+    return unit == "bytes" and place.strip().partition("-")[0] == str(offset)
+
+
+def _write(descriptor: int, piece: bytes) -> None:
+    view = memoryview(piece)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,70 @@
+"""Blobs on their way here, as files that outlive a broken connection, a pull and the engine.
+
+Files are left until a pull takes them into the store, so that the next pull goes on where
+one ended; what nobody came back for in a day is deleted.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+
+__all__ = ["Downloads"]
+
+_DAY: Final = 24 * 3600
+
+
+class Downloads:
+    """The directory of files that are not in the store yet."""
+
+    def __init__(self, directory: Path) -> None:
+        """Prepare the directory."""
+        self._directory = directory
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._locks: dict[str, tuple[asyncio.Lock, list[object]]] = {}
+
+    def file(self, digest: str) -> Path:
+        """Where a blob is, or will be, while it is not in the store."""
+        return self._directory / digest.removeprefix("sha256:")
+
+    @asynccontextmanager
+    async def alone(self, digest: str) -> AsyncIterator[None]:
+        """Nobody else downloads this blob meanwhile."""
+        lock, waiting = self._locks.setdefault(digest, (asyncio.Lock(), []))
+        waiting.append(None)
+        try:
+            async with lock:
+                yield
+        finally:
+            waiting.pop()
+            if not waiting:
+                del self._locks[digest]
+
+    def drop(self, digests: Iterable[str]) -> None:
+        """Delete the files of blobs that nobody downloads now."""
+        for digest in digests:
+            if digest not in self._locks:
+                self.file(digest).unlink(missing_ok=True)
+
+    def forget(self, age: float = _DAY) -> int:
+        """Delete files that nobody downloads and nobody wrote to for ``age`` seconds.
+
+        Returns:
+            How many bytes that freed.
+        """
+        freed = 0
+        limit = time.time() - age
+        for file in list(self._directory.iterdir()):
+            if f"sha256:{file.name}" in self._locks:
+                continue
+            try:
+                info = file.stat()
+                if info.st_mtime <= limit:
+                    file.unlink()
+                    freed += info.st_size
+            except FileNotFoundError:
+                continue
+        return freed

@@ -1,0 +1,273 @@
+"""``POST /images/create?fromImage=``: images out of registries.
+
+What a name means is asked first, so that a name that means nothing is a status, not a
+line in a stream.  Then come the documents (index, manifest, configuration), which say
+what the layers are; the layers are downloaded, verified, inflated and unpacked at the
+same time, several at once.  In the end all is taken into the store together: until then
+there is nothing but files in :mod:`~palan.engine.images.downloads`.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import structlog
+
+from palan.api.errors import InternalError, InvalidParameter, NotFound
+from palan.api.images import ImageCreate, JSONMessage
+from palan.engine.images.arrival import ACCEPT, UNKNOWN_SIZE, Arrival, document
+from palan.engine.images.catalog import Lease
+from palan.engine.images.formats import (
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Descriptor,
+    Index,
+    decode,
+    digest_of,
+    is_index,
+)
+from palan.engine.images.ingest import examine, take_in
+from palan.engine.images.platform import Platform, host_platform, parse_specifier
+from palan.engine.images.progress import Progress
+from palan.engine.images.reference import Reference, is_digest, parse
+from palan.engine.images.remote import failure, first_answer, open_session
+from palan.engine.images.stock import Stock
+from palan.engine.images.streaming import in_thread
+from palan.registry.refusals import Refused
+from palan.registry.repository import Found, Repository
+from palan.registry.server import Server
+from palan.store.images import TargetRecord
+
+
+__all__ = ["Pull"]
+
+_log = structlog.get_logger("palan.engine.images")
+
+_SCHEMA1: Final = "application/vnd.docker.distribution.manifest.v1+"
+_ATTESTED: Final = "vnd.docker.reference.digest"
+_UNTOLD: Final = 1000
+"""A rank behind all others."""
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """What one name means.
+
+    Attributes:
+        name: the name that will point at it.
+        target: the index or manifest that the name means.
+        manifest: the manifest of the image.
+        attestations: manifests of statements about the image.
+        sources: where the rest can be had.
+        complete: it is all here.
+        known: and under this name.
+    """
+
+    name: Reference
+    target: Descriptor
+    manifest: Descriptor
+    attestations: list[Descriptor]
+    sources: Sequence[Repository]
+    complete: bool = False
+    known: bool = False
+
+
+class Pull:
+    """One request."""
+
+    def __init__(self, stock: Stock, request: ImageCreate) -> None:
+        """Look at the request.
+
+        Args:
+            stock: where images go.
+            request: what to pull.
+
+        Raises:
+            InvalidParameter: the request makes no sense.
+        """
+        self._stock = stock
+        self._catalog = stock.catalog
+        self._reference = _named(request)
+        self._platform = parse_specifier(request.platform) if request.platform else None
+        self._session = open_session(
+            stock.engine.config, self._reference.domain, request.registry_auth, mirrors=True
+        )
+
+    async def messages(self) -> AsyncIterator[JSONMessage]:
+        """Do it; the lines to send."""
+        with self._session as session:
+            servers = await in_thread(session.servers, session.aborter.abort)
+            names = [self._reference]
+            if self._reference.is_bare:
+                names = await self._all_tags(servers)
+            for name in names:
+                with self._catalog.lease() as lease:
+                    async for message in self._pull(name, servers, lease):
+                        yield message
+
+    async def _all_tags(self, servers: Sequence[Server]) -> list[Reference]:
+        bare = self._reference
+        with failure(bare, "pull", f'failed to list the tags of "{bare}"'):
+            tags, _ = await in_thread(
+                lambda: first_answer(servers, bare.path, lambda there: list(there.tags())),
+                self._session.aborter.abort,
+            )
+        names = []
+        for tag in tags:
+            try:
+                names.append(bare.with_tag(tag))
+            except InvalidParameter:
+                _log.warning("a tag of the registry is none", repository=str(bare))
+        if not names:
+            raise NotFound(f"{bare.familiar_repository} has no tags")
+        return names
+
+    async def _pull(
+        self, name: Reference, servers: Sequence[Server], lease: Lease
+    ) -> AsyncIterator[JSONMessage]:
+        wanted = await self._resolve(name, servers, lease)
+        yield JSONMessage(status=f"Pulling from {name.path}", id=name.tag or name.familiar)
+        if not wanted.complete:
+            progress = Progress()
+            arrival = Arrival(self._stock, self._session, wanted.sources, progress, lease)
+            with failure(name, "pull"):
+                async for message in progress.during(
+                    arrival.bring(wanted.manifest, wanted.attestations, self._platform)
+                ):
+                    yield message
+        content = self._catalog.content
+        examined = await in_thread(lambda: examine(content, wanted.target))
+        await take_in(
+            self._catalog, self._stock.unpacker, examined, [name], lease, pulled=name.repository
+        )
+        image = self._catalog.images[next(iter(examined.layers))]
+        self._stock.engine.events.publish(
+            "image",
+            "pull",
+            name.familiar,
+            {**image.labels, "name": name.familiar_repository},
+        )
+        yield JSONMessage(status=f"Digest: {wanted.target.digest}")
+        how = "Image is up to date" if wanted.known else "Downloaded newer image"
+        yield JSONMessage(status=f"Status: {how} for {name.familiar}")
+
+    # ---- what a name means -----------------------------------------------------------
+
+    async def _resolve(self, name: Reference, servers: Sequence[Server], lease: Lease) -> _Wanted:
+        with failure(name, "pull", f'failed to resolve reference "{name}"'):
+            found, sources = await in_thread(
+                lambda: first_answer(servers, name.path, lambda there: _find(there, name)),
+                self._session.aborter.abort,
+            )
+            asked = Descriptor(digest=found.digest, size=UNKNOWN_SIZE)
+            data = found.data or await document(self._stock, self._session, asked, sources, lease)
+        digest = found.digest or digest_of(data)
+        if digest_of(data) != digest:
+            raise InternalError(f"manifest verification failed for digest {digest}")
+        lease.blob(digest)
+        await in_thread(lambda: self._catalog.content.put(data))
+        target = Descriptor(
+            media_type=_media_type(data, found.media_type), digest=digest, size=len(data)
+        )
+        wanted = self._choose(name, target, data, sources)
+        wanted.complete, wanted.known = self._is_here(wanted)
+        return wanted
+
+    def _choose(
+        self, name: Reference, target: Descriptor, data: bytes, sources: Sequence[Repository]
+    ) -> _Wanted:
+        if not is_index(target.media_type, data):
+            return _Wanted(name, target, target, [], sources)
+        index = decode(data, Index, "index")
+        platform = self._platform or host_platform()
+        chosen = _best(index, platform)
+        if chosen is None:
+            raise NotFound(
+                f"no matching manifest for {platform} in the manifest list entries:"
+                " no match for platform in manifest: not found"
+            )
+        attestations = [
+            each
+            for each in index.manifests
+            if each.annotations.get(_ATTESTED) == chosen.digest and is_digest(each.digest)
+        ]
+        return _Wanted(name, target, chosen, attestations, sources)
+
+    def _is_here(self, wanted: _Wanted) -> tuple[bool, bool]:
+        """Whether the image is here, and whether it is under this name."""
+        known = self._catalog.targets.get(wanted.target.digest)
+        if known is None or not any(
+            manifest.digest == wanted.manifest.digest and manifest.image in self._catalog.images
+            for manifest in known.manifests
+        ):
+            return False, False
+        return True, self._is_named(wanted.name, known)
+
+    def _is_named(self, name: Reference, target: TargetRecord) -> bool:
+        if name.digest is None:
+            record = self._catalog.names.get(str(name))
+            return record is not None and record.target == target.digest
+        return any(
+            record.target == target.digest and parse(record.name).repository == name.repository
+            for record in self._catalog.names.values()
+        )
+
+
+def _named(request: ImageCreate) -> Reference:
+    """What is to be pulled; without tag and digest it is all tags.
+
+    Raises:
+        InvalidParameter: it is no reference, or its tag is none.
+    """
+    reference = parse(request.from_image)
+    if is_digest(request.tag):
+        reference = replace(reference, digest=request.tag)
+    elif request.tag:
+        return replace(reference, digest=None).with_tag(request.tag)
+    # A digest says all; a tag beside it is not looked at.
+    return replace(reference, tag=None) if reference.digest else reference
+
+
+def _find(repository: Repository, name: Reference) -> Found:
+    """What a name means; the document itself where the server tells its digest only so."""
+    what = name.digest or name.tag or ""
+    try:
+        found = repository.find(what, ACCEPT)
+    except Refused as refusal:
+        if refusal.status != 405:
+            raise
+        found = repository.fetch(what, ACCEPT)
+    return found if found.digest else repository.fetch(what, ACCEPT)
+
+
+def _media_type(data: bytes, said: str) -> str:
+    """The media type of a manifest: what it says itself, else what its server says.
+
+    Raises:
+        InvalidParameter: it is of a kind that there is no more.
+    """
+    document = decode(data, dict[str, Any], "manifest")
+    found = document.get("mediaType")
+    media_type = found if isinstance(found, str) and found else said
+    if media_type.startswith(_SCHEMA1) or document.get("schemaVersion") == 1:
+        raise InvalidParameter(
+            "not implemented: manifests of schema version 1 are no longer supported;"
+            " the image has to be pushed again as schema version 2 or OCI"
+        )
+    if "manifests" in document and not is_index(media_type, data):
+        return OCI_INDEX
+    return media_type if "json" in media_type and "/" in media_type else OCI_MANIFEST
+
+
+def _best(index: Index, platform: Platform) -> Descriptor | None:
+    """The manifest of an index that serves a platform best."""
+    best: tuple[int, int, Descriptor] | None = None
+    for number, each in enumerate(index.manifests):
+        if not is_digest(each.digest) or _ATTESTED in each.annotations:
+            continue
+        there = each.as_platform()
+        # One that does not say what it is for comes last; its configuration will tell.
+        rank = there.rank(platform) if there else _UNTOLD
+        if rank is not None and (best is None or (rank, number) < best[:2]):
+            best = (rank, number, each)
+    return best[2] if best else None

@@ -1,0 +1,182 @@
+"""Registries as this engine is configured to reach them, and their refusals in dockerd's words."""
+
+import base64
+import binascii
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+import msgspec
+import structlog
+
+from palan.api.errors import (
+    Forbidden,
+    InternalError,
+    InvalidParameter,
+    NotFound,
+    PalanError,
+    Unauthorized,
+)
+from palan.api.system import AuthConfig
+from palan.engine.images.reference import Reference
+from palan.engine.images.surroundings import RegistryConfig
+from palan.registry.credentials import Credentials
+from palan.registry.dial import resolve
+from palan.registry.failures import TransportError
+from palan.registry.names import InsecureRegistries, server_host
+from palan.registry.proxies import Proxies
+from palan.registry.refusals import NoCredentials, Refused
+from palan.registry.repository import Repository
+from palan.registry.server import Server
+from palan.registry.session import Session
+from palan.registry.tokens import TooManyRequests
+
+
+__all__ = ["credentials_for", "failure", "first_answer", "open_session"]
+
+T = TypeVar("T")
+
+_log = structlog.get_logger("palan.engine.images")
+
+_ACCESS: Final = "repository does not exist or may require authorization"
+
+
+def open_session(
+    config: RegistryConfig, domain: str, header: str, *, mirrors: bool = False
+) -> Session:
+    """Begin to talk to a registry.
+
+    Args:
+        config: the engine's.
+        domain: the registry, as names of images have it.
+        header: ``X-Registry-Auth``.
+        mirrors: whether Docker Hub's mirrors may be asked, too.
+
+    Raises:
+        InvalidParameter: the name of the registry cannot be one.
+    """
+    return Session(
+        server_host(domain),
+        credentials_for(header, domain),
+        insecure=InsecureRegistries(config.insecure_registries, resolve),
+        mirrors=config.registry_mirrors if mirrors else (),
+        proxies=Proxies.configured(
+            os.environ, http=config.http_proxy, https=config.https_proxy, no_proxy=config.no_proxy
+        ),
+    )
+
+
+def credentials_for(header: str, domain: str) -> Credentials:
+    """The credentials in ``X-Registry-Auth``, as far as they are for this registry.
+
+    As with dockerd, a header that cannot be read is none.  Credentials that say which
+    registry they are for are not shown to another.
+    """
+    if not header:
+        return Credentials()
+    try:
+        data = base64.urlsafe_b64decode(header + "=" * (-len(header) % 4))
+        auth = msgspec.json.decode(data, type=AuthConfig, strict=False)
+        hosts = {server_host(auth.server_address or domain), server_host(domain)}
+        if len(hosts) > 1 and not hosts <= _HUB:
+            _log.warning("credentials for another registry are not used", registry=domain)
+            return Credentials()
+        return Credentials.of(auth)
+    except (binascii.Error, ValueError, msgspec.DecodeError, InvalidParameter, UnicodeError):
+        _log.warning("X-Registry-Auth cannot be read, and is ignored")
+        return Credentials()
+
+
+_HUB: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+
+
+def first_answer(
+    servers: Sequence[Server], name: str, ask: Callable[[Repository], T], *, push: bool = False
+) -> tuple[T, list[Repository]]:
+    """Ask servers until one answers.  Blocking.
+
+    Args:
+        servers: whom to ask, in this order.
+        name: the repository's path.
+        ask: the question.
+        push: whether pushing must be allowed.
+
+    Returns:
+        The answer, and the repository at the server that gave it with those at the ones
+        after it, which may be asked for the rest.
+
+    Raises:
+        Refused: the last server that answered did not answer well.
+        TransportError: no server can be reached; why the first one can't.
+        NoCredentials: the server wants some.
+        PalanError: a token server refuses.
+    """
+    repositories = [Repository(server, name, push=push) for server in servers]
+    failed: Exception | None = None
+    for number, repository in enumerate(repositories):
+        mirror = repository.server.endpoint.mirror
+        try:
+            return ask(repository), repositories[number:]
+        except TransportError as error:
+            if repository.server.aborter.aborted:
+                raise
+            # Why plain HTTP does not work either is of no interest.
+            if failed is None or not mirror:
+                failed = failed or error
+        except (Refused, NoCredentials, PalanError) as error:
+            if not mirror:
+                raise
+            _log.info(
+                "a mirror does not have it",
+                mirror=repository.server.endpoint.host,
+                error=str(error),
+            )
+    assert failed is not None  # noqa: S101 - there is at least one server that is no mirror
+    raise failed
+
+
+@contextmanager
+def failure(reference: Reference, action: str, doing: str = "") -> Iterator[None]:
+    """What goes wrong at a registry, as dockerd tells it.
+
+    Args:
+        reference: what it is about.
+        action: ``pull`` or ``push``.
+        doing: what was tried, to be said first.
+
+    Raises:
+        PalanError: what went wrong.
+    """
+    prefix = f"{doing}: " if doing else ""
+    try:
+        yield
+    except NoCredentials:
+        raise InternalError(
+            f"{prefix}{action} access denied, {_ACCESS}: authorization failed: no basic auth"
+            " credentials"
+        ) from None
+    except Refused as refusal:
+        raise _refusal(refusal, reference, action, prefix) from None
+    except TransportError as error:
+        raise InternalError(f"{prefix}failed to do request: {error}") from None
+    except (Unauthorized, Forbidden) as error:
+        raise type(error)(
+            f"{prefix}{action} access denied, {_ACCESS}: authorization failed: {error.message}"
+        ) from None
+    except PalanError as error:
+        raise type(error)(prefix + error.message) from None
+
+
+def _refusal(refusal: Refused, reference: Reference, action: str, prefix: str) -> PalanError:
+    if refusal.status == 404:
+        return NotFound(f"{prefix}{reference}: not found")
+    if refusal.status == 429:
+        return TooManyRequests(f"{prefix}{refusal.words or refusal}")
+    words = f": {refusal.words}" if refusal.words else ""
+    if refusal.status == 403 or refusal.code in ("denied", "unauthorized"):
+        return NotFound(
+            f"{action} access denied for {reference.familiar_repository}, repository does not"
+            f" exist or may require 'docker login'{words}"
+        )
+    return InternalError(f"unknown: {prefix}{refusal}{words}")

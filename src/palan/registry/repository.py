@@ -1,0 +1,208 @@
+"""One repository at one server: the requests of the OCI distribution specification.
+
+Blocking.  An answer that is not what was asked for is :class:`Refused`.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, urljoin
+
+import msgspec
+
+from palan.registry.failures import TransportError
+from palan.registry.refusals import Refused, refused
+from palan.registry.server import Server
+from palan.registry.transport import Payload, Response
+from palan.registry.urls import shown
+
+
+__all__ = ["Found", "Repository"]
+
+_ATTEMPTS: Final = 3
+_LONGEST_WAIT: Final = 10.0
+"""Seconds; a server that wants to be left alone for longer is not asked again."""
+
+_MANIFEST_MAX: Final = 8 << 20
+_TAGS_MAX: Final = 16 << 20
+_MAX_PAGES: Final = 1000
+_NEXT: Final = re.compile(r'<([^>]*)>[^,]*;\s*rel="?next"?')
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A manifest as its server describes it.
+
+    Attributes:
+        media_type: what it says that it is.
+        digest: empty if it does not say.
+        size: bytes, 0 if it does not say.
+        data: the manifest itself, where it was sent.
+    """
+
+    media_type: str
+    digest: str
+    size: int
+    data: bytes = b""
+
+
+class _Tags(msgspec.Struct):
+    tags: list[str] | None = None
+
+
+class Repository:
+    """One repository at one server."""
+
+    def __init__(self, server: Server, name: str, *, push: bool = False) -> None:
+        """Prepare.
+
+        Args:
+            server: who is asked.
+            name: the repository's path, such as ``library/busybox``.
+            push: ask for tokens that allow to push, too.
+        """
+        self.server = server
+        self.name = name
+        self._scopes = (f"repository:{name}:{'pull,push' if push else 'pull'}",)
+
+    # ---- manifests -------------------------------------------------------------------
+
+    def find(self, reference: str, accept: str) -> Found:
+        """What a tag or digest means, without fetching it.
+
+        Raises:
+            Refused: it is not there, or is not shown.
+            TransportError: no answer came.
+        """
+        with self._ask("HEAD", f"manifests/{reference}", {"Accept": accept}) as response:
+            return _found(response)
+
+    def fetch(self, reference: str, accept: str) -> Found:
+        """A manifest; that it has the digest asked for is for the caller to see.
+
+        Raises:
+            Refused: it is not there, or is not shown.
+            TransportError: no answer came, or it broke off, or it is too large.
+        """
+        with self._ask("GET", f"manifests/{reference}", {"Accept": accept}) as response:
+            found = _found(response)
+            return Found(found.media_type, found.digest, found.size, response.body(_MANIFEST_MAX))
+
+    def tags(self) -> Iterator[str]:
+        """All tags, page by page.
+
+        Raises:
+            Refused: the server does not say.
+            TransportError: no answer came.
+        """
+        url = self._url("tags/list")
+        for _ in range(_MAX_PAGES):
+            with self._ask("GET", url) as response:
+                try:
+                    page = msgspec.json.decode(response.body(_TAGS_MAX), type=_Tags)
+                except (msgspec.DecodeError, UnicodeDecodeError):
+                    raise TransportError(f'Get "{shown(url)}": the answer is no list') from None
+                following = _NEXT.search(response.headers.get("Link", ""))
+            yield from page.tags or ()
+            if following is None:
+                return
+            url = urljoin(url, following[1])
+
+    # ---- blobs -----------------------------------------------------------------------
+
+    def blob(self, digest: str, offset: int = 0) -> Response:
+        """A blob from ``offset`` on: status 206, or 200 if it comes from the beginning.
+
+        Asked once only: whoever reads it has to expect that it breaks off anyway.
+
+        Raises:
+            Refused: it is not there, or is not shown.
+            TransportError: no answer came.
+        """
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        response = self._open("GET", self._url(f"blobs/{digest}"), headers)
+        if response.status not in ((200, 206) if offset else (200,)):
+            raise refused("GET", response)
+        return response
+
+    def small_blob(self, digest: str, limit: int) -> bytes:
+        """A whole blob of at most ``limit`` bytes.
+
+        Raises:
+            Refused: it is not there, or is not shown.
+            TransportError: no answer came, it broke off, or it is larger.
+        """
+        with self._ask("GET", f"blobs/{digest}") as response:
+            return response.body(limit)
+
+    def has_blob(self, digest: str) -> bool:
+        """Whether a blob is there.
+
+        Raises:
+            Refused: the server does not say.
+            TransportError: no answer came.
+        """
+        try:
+            self._ask("HEAD", f"blobs/{digest}").close()
+        except Refused as refusal:
+            if refusal.status != 404:
+                raise
+            return False
+        return True
+
+    # ---- asking ----------------------------------------------------------------------
+
+    def _url(self, path: str) -> str:
+        return self.server.url(f"{self.name}/{quote(path, safe='/:@')}")
+
+    def _open(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str] | None = None,
+        body: bytes | Payload | None = None,
+    ) -> Response:
+        return self.server.open(method, url, scopes=self._scopes, headers=headers, body=body)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+        accepted: tuple[int, ...] = (200,),
+    ) -> Response:
+        """Ask, several times if the server is busy or the connection breaks."""
+        url = path if "://" in path else self._url(path)
+
+        def once() -> Response:
+            response = self._open(method, url, headers, body)
+            if response.status not in accepted:
+                raise refused(method, response)
+            return response
+
+        return self._patiently(once)
+
+    def _patiently(self, once: Callable[[], Response]) -> Response:
+        for attempt in range(1, _ATTEMPTS):
+            wait = 0.25 * 2**attempt
+            try:
+                return once()
+            except Refused as refusal:
+                wait = max(wait, refusal.retry_after)
+                if not refusal.temporary or wait > _LONGEST_WAIT:
+                    raise
+            self.server.aborter.sleep(wait)
+        return once()
+
+
+def _found(response: Response) -> Found:
+    digest = response.headers.get("Docker-Content-Digest", "")
+    size = response.headers.get("Content-Length", "")
+    return Found(
+        response.headers.get_content_type() if "Content-Type" in response.headers else "",
+        digest if _DIGEST.fullmatch(digest) else "",
+        int(size) if size.isdecimal() and len(size) < 12 else 0,
+    )
