@@ -19,7 +19,7 @@ from tests.support.images import (
 )
 
 from palan.api import images as api
-from palan.api.errors import InternalError, InvalidParameter, NotYetImplemented
+from palan.api.errors import InternalError, InvalidParameter
 
 
 pytestmark = pytest.mark.root
@@ -126,8 +126,3 @@ async def test_import_from_a_url(engine):
     for source in ("file:///etc/passwd", "", "http://"):
         with pytest.raises(InvalidParameter, match="cannot import from"):
             await create(source)
-
-
-async def test_pulling_says_that_it_is_not_there_yet(engine):
-    with pytest.raises(NotYetImplemented, match="cannot pull busybox"):
-        await engine.images.create(api.ImageCreate(body=stream(b""), from_image="busybox"))
