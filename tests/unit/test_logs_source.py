@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from palan.api.frames import STDERR, STDOUT, FrameDecoder
-from palan.engine.streams import LogOptions, LogQuery, parse_tail, read_logs, rotate
+from palan.engine.streams import LogOptions, LogQuery, parse_tail, read_logs
 from palan.engine.streams.logsource import BLOCK, LogSource
+from palan.engine.streams.segments import claim, compress, cut_newest, trim
+from palan.engine.streams.segments import numbered as files_of
 
 
 async def read(path, ended=None, *, tail=None, follow=False, **options):
@@ -104,23 +106,127 @@ async def test_since_is_found_without_reading_all(path):
     assert await read(path, since=since, until=since) == lines(15_000, 15_001)
 
 
+def begin_another(path, data=b""):
+    """What conmon does when its log is full, or when it is told to."""
+    path.with_name("ctr.log.tmp").write_bytes(data)
+    path.with_name("ctr.log.tmp").rename(path)
+
+
+def names(path):
+    return sorted(p.name for p in path.parent.iterdir())
+
+
 async def test_rotated_files_are_one_log(path):
     path.write_bytes(numbered(0, 10))
+    size = path.stat().st_size
     for i in range(1, 5):
-        rotate(path, 4)
-        assert path.with_name("ctr.log.1").samefile(path)
+        assert claim(path) == i == claim(path)
+        assert path.with_name(f"ctr.log.{i}").samefile(path)
         assert await read(path) == lines(max(0, i - 3) * 10, i * 10)
-        path.with_name("new").write_bytes(numbered(i * 10, i * 10 + 10))
-        path.with_name("new").rename(path)
-    assert sorted(p.name for p in path.parent.iterdir()) == [
-        "ctr.log",
-        "ctr.log.1",
-        "ctr.log.2",
-        "ctr.log.3",
-    ]
-    assert await read(path) == lines(10, 50)
+        begin_another(path, numbered(i * 10, i * 10 + 10))
+        assert await read(path) == lines(max(0, i - 3) * 10, i * 10 + 10)  # before it has a number
+        claim(path)
+        trim(path, size=size * 2, files=3)
+    assert names(path) == ["ctr.log", "ctr.log.3", "ctr.log.4", "ctr.log.5"]
+    assert await read(path) == lines(20, 50)
     assert await read(path, tail=25) == lines(25, 50)
     assert await read(path, since=(BASE + 33) * 10**9) == lines(33, 50)
+
+
+async def test_compressed_files_are_read_like_others(path):
+    path.write_bytes(numbered(0, 1000))
+    for i in range(1, 5):
+        claim(path)
+        begin_another(path, numbered(i * 1000, i * 1000 + 1000))
+    claim(path)
+    for segment in files_of(path)[:3]:
+        compress(segment)
+    assert names(path) == [
+        "ctr.log", "ctr.log.1.gz", "ctr.log.2.gz", "ctr.log.3.gz", "ctr.log.4", "ctr.log.5",
+    ]  # fmt: skip
+    assert await read(path) == lines(0, 5000)
+    assert await read(path, tail=10) == lines(4990, 5000)
+    assert await read(path, tail=2500) == lines(2500, 5000)
+    assert await read(path, since=(BASE + 1500) * 10**9) == lines(1500, 5000)
+    with LogSource(path) as source:
+        assert source.is_slow(0)
+        assert not source.is_slow(source.size)
+    trim(path, size=1, files=2)
+    assert len(names(path)) == 3
+
+
+async def test_what_was_written_too_fast_is_cut_at_a_line(path):
+    path.write_bytes(numbered(0, 1000))
+    claim(path)
+    begin_another(path, numbered(1000, 1010))
+    claim(path)
+    trim(path, size=5000, files=3)
+    data = await read(path)
+    first = int(data.split(b"\n")[0])
+    assert data == lines(first, 1010)
+    assert 700 < first < 1000
+    assert path.with_name("ctr.log.1").stat().st_size <= 10_000
+    cut_newest(path, 100)
+    data = await read(path)
+    last = int(data.split(b"\n")[-2])
+    assert last == 1009
+    assert b"\n1008\n1009\n" in data
+    assert b"\n1006\n" not in data
+    assert [segment.number for segment in files_of(path)] == [1, 2]
+
+
+def test_a_file_without_a_log(path):
+    assert claim(path) == 0
+    trim(path, size=1, files=1)
+    assert files_of(path) == []
+    assert files_of(path / "absent") == []
+
+
+async def test_only_one_file_means_that_nothing_older_stays(path):
+    path.write_bytes(numbered(0, 10))
+    claim(path)
+    begin_another(path, numbered(10, 20))
+    claim(path)
+    trim(path, size=1000, files=1)
+    assert await read(path) == lines(10, 20)
+
+
+async def test_a_follower_misses_nothing_of_several_files(path):
+    ended = asyncio.Event()
+    path.write_bytes(numbered(0, 10))
+    claim(path)
+    query = LogQuery(LogOptions(tty=True), follow=True)
+    chunks: Any = read_logs(path, query, ended).chunks
+    got = await anext(chunks)
+    for i in range(1, 6):  # while it does not read
+        begin_another(path, numbered(i * 10, i * 10 + 10))
+        claim(path)
+        if i == 3:
+            compress(files_of(path)[0])
+            compress(files_of(path)[1])
+    ended.set()
+    async with asyncio.timeout(2):
+        async for chunk in chunks:
+            got += chunk
+    assert got == lines(0, 60)
+
+
+async def test_a_follower_goes_on_where_files_are_gone(path):
+    ended = asyncio.Event()
+    path.write_bytes(numbered(0, 10))
+    claim(path)
+    query = LogQuery(LogOptions(tty=True), follow=True)
+    chunks: Any = read_logs(path, query, ended).chunks
+    got = await anext(chunks)
+    for i in range(1, 6):
+        begin_another(path, numbered(i * 10, i * 10 + 10))
+        claim(path)
+        trim(path, size=10**6, files=2)
+    ended.set()
+    async with asyncio.timeout(2):
+        async for chunk in chunks:
+            got += chunk
+    assert got == lines(0, 10) + lines(40, 60)
 
 
 async def follow(path, ended, **options):
@@ -167,7 +273,7 @@ async def test_follow_through_rotation_and_truncation(path):
     path.write_bytes(numbered(0, 5))
     reading = asyncio.ensure_future(follow(path, ended))
     await asyncio.sleep(0.01)
-    rotate(path, 3)
+    claim(path)
     with path.open("ab") as file:  # conmon has not reopened it yet
         file.write(numbered(5, 7))
     path.with_name("new").write_bytes(b"")

@@ -23,6 +23,7 @@ from palan.engine.identity import SCHEMA as IDENTITY
 from palan.engine.identity import engine_id
 from palan.engine.images import SCHEMA as IMAGES
 from palan.engine.images import Images
+from palan.engine.logdrivers.keeper import LogKeeper
 from palan.engine.networks import SCHEMA as NETWORKS
 from palan.engine.networks import Networks
 from palan.engine.pending import PENDING
@@ -81,6 +82,7 @@ class Engine:
         self.networks = Networks(self)
         self.containers = Containers(self)
         self.exec = Execs(self)
+        self.logs = LogKeeper(self)
         self.plugins = Plugins()
         self.system = System(self)
         # Mounts below the exec root reach the mount namespaces of conmon and back, so
@@ -139,6 +141,7 @@ class Engine:
         # First, or else what waits for a container's end would wait for it.
         self.containers.release()
         self.exec.release()
+        self.logs.close()
         if self._background:
             await asyncio.wait(self._background, timeout=5)
         for task in self._background:

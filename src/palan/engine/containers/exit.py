@@ -58,6 +58,7 @@ async def _put_down(engine: "Engine", container: Container, result: Exit) -> Non
     record.status = "restarting" if restarts else "exited"
     _publish(engine, container, sandbox)
     await note_end(engine, container)
+    await engine.logs.end(container)
     container.streams.ended()
     container.ended.set()
     engine.exec.forget_unstarted(container)

@@ -6,6 +6,8 @@ from palan.api.containers import ContainerLogs
 from palan.api.errors import InvalidParameter, NotYetImplemented
 from palan.api.results import FrameStream
 from palan.engine.containers.container import Container
+from palan.engine.logdrivers.attributes import details
+from palan.engine.logdrivers.settings import log_settings
 from palan.engine.streams.logfile import LogOptions
 from palan.engine.streams.logs import LogQuery, parse_tail, read_logs
 from palan.engine.timestamps import parse_time
@@ -23,13 +25,13 @@ async def logs(engine: "Engine", container: Container, request: ContainerLogs) -
 
     Raises:
         InvalidParameter: no stream is chosen, or a time is none.
-        NotYetImplemented: the container keeps no log.
+        NotYetImplemented: the container keeps no log that can be read.
     """
     if not (request.stdout or request.stderr):
         raise InvalidParameter("must specify at least one of 'stdout' or 'stderr'")
     since = _time("since", request.since)
     until = _time("until", request.until)
-    if container.record.host_config.log_config.type == "none":
+    if not log_settings(container.record.host_config.log_config).readable:
         raise NotYetImplemented("configured logging driver does not support reading")
     query = LogQuery(
         LogOptions(
@@ -37,7 +39,7 @@ async def logs(engine: "Engine", container: Container, request: ContainerLogs) -
             stdout=request.stdout,
             stderr=request.stderr,
             timestamps=request.timestamps,
-            details=_details(container) if request.details else None,
+            details=_details(engine, container) if request.details else None,
             since=since,
             until=until,
         ),
@@ -58,14 +60,9 @@ def _time(name: str, text: str) -> int | None:
         raise InvalidParameter(f'invalid value for "{name}": {error.message}') from None
 
 
-def _details(container: Container) -> bytes:
-    """What the log's options ``labels`` and ``env`` select, as dockerd prints it."""
-    record = container.record
-    options = record.host_config.log_config.config
-    labels = record.config.labels
-    pairs = [
-        f"{name}={labels[name]}" for name in options.get("labels", "").split(",") if name in labels
-    ]
-    wanted = set(filter(None, options.get("env", "").split(",")))
-    pairs += [e for e in record.config.env or [] if e.partition("=")[0] in wanted]
-    return (",".join(sorted(pairs)) + " ").encode("utf-8", "surrogateescape")
+def _details(engine: "Engine", container: Container) -> bytes:
+    return details(
+        container.record,
+        hostname=engine.runtimes.facts.hostname,
+        path=str(engine.paths.log(container.id)),
+    )

@@ -106,6 +106,8 @@ async def _adopt(engine: "Engine", container: Container, execs: list[Found]) -> 
         await container.streams.opened(bundle)
     watch(engine, container, monitored)
     adopt_execs(engine, container, execs)
+    engine.logs.begin(container)
+    engine.logs.rotated(container.id)
     if not container.paused:
         resume_checks(engine, container, overdue=True)
     await drop_pending(engine, container)

@@ -24,7 +24,8 @@ from palan.engine.containers.record import ProcessRecord, SandboxRecord
 from palan.engine.containers.remove import remove_stopped
 from palan.engine.containers.spec import container_spec, hostname
 from palan.engine.containers.takedown import note_end, take_down
-from palan.engine.containers.validate_log import log_limit
+from palan.engine.logdrivers.keeper import prepare_log
+from palan.engine.logdrivers.settings import log_settings
 from palan.engine.networks.sandbox import plug
 from palan.engine.runtimes import StartFailure
 from palan.host.conmon import ContainerPlan
@@ -109,6 +110,7 @@ async def _start(engine: "Engine", container: Container) -> None:
     engine.events.publish("container", "start", container.id, container.attributes)
     watch(engine, container, monitored)
     begin_checks(engine, container)
+    engine.logs.begin(container)
     try:
         await engine.containers.save(container)
     except Exception:
@@ -186,6 +188,7 @@ def _prepare(
                 own_namespace=own,
             ),
         )
+    prepare_log(engine.paths.log(container.id), log_settings(host_config.log_config))
     spec = container_spec(engine, container, sandbox, bundle / "rootfs")
     config = bundle / "config.json"
     config.touch(mode=0o600)
@@ -211,13 +214,13 @@ def _text_of(path: str) -> str:
 
 def _plan(engine: "Engine", container: Container, bundle: Path) -> ContainerPlan:
     config = container.record.config
-    logs = container.record.host_config.log_config.type != "none"
+    logs = log_settings(container.record.host_config.log_config)
     return ContainerPlan(
         id=container.id,
         bundle=bundle,
         exits=engine.paths.exits,
-        log=engine.paths.log(container.id) if logs else None,
-        log_max=log_limit(container.record.host_config.log_config),
+        log=engine.paths.log(container.id) if logs.kept else None,
+        log_max=logs.hard_limit,
         tty=config.tty,
         stdin=config.open_stdin,
         keep_stdin=config.open_stdin and not container.streams.closes_stdin,

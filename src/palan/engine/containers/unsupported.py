@@ -43,10 +43,6 @@ def _has_subpath(mount: Mount) -> bool:
     )
 
 
-_OTHER_LOG_OPTIONS: Final = frozenset(
-    ("mode", "max-buffer-size", "compress", "tag", "labels-regex", "env-regex")
-)
-
 UNSUPPORTED_YET: Final[Mapping[str, Unsupported]] = {
     "HostConfig.Links": Unsupported(
         "links are not implemented yet: use a user-defined network instead, where containers"
@@ -61,18 +57,6 @@ UNSUPPORTED_YET: Final[Mapping[str, Unsupported]] = {
     "HostConfig.Cgroup": Unsupported(
         "Joining the cgroup of another container is not supported; Cgroup discarded.",
         lambda _, host_config: bool(host_config.cgroup),
-    ),
-    "HostConfig.LogConfig.Config": Unsupported(
-        "Of the options of log drivers only max-size, max-file, labels and env have an effect yet;"
-        " the others are discarded.",
-        lambda _, host_config: bool(_OTHER_LOG_OPTIONS & set(host_config.log_config.config or ())),
-    ),
-    "HostConfig.LogConfig.Config[max-file]": Unsupported(
-        "The log is kept in one file as large as max-file files of max-size, and begun anew when"
-        " that is full.",
-        lambda _, host_config: (
-            (host_config.log_config.config or {}).get("max-file", "1") not in ("", "1")
-        ),
     ),
     "HostConfig.Mounts[].Type=image": Unsupported(
         'invalid mount config for type "image": image mounts are not implemented yet',

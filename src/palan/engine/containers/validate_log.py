@@ -10,24 +10,18 @@ from palan.api.booleans import BOOLEANS
 from palan.api.containers import LogConfig
 from palan.api.errors import InvalidParameter
 from palan.engine.containers.validate_facts import CreateFacts
+from palan.engine.logdrivers.attributes import check_attributes
 from palan.engine.sizes import parse_size
 
 
-__all__ = ["log_limit", "validate_log"]
+__all__ = ["validate_log"]
 
-_BUILT_IN: Final = ("mode", "max-buffer-size")
-_MAX_DIGITS: Final = 18
-"""Of any number that makes sense here; Python refuses to read thousands of them."""
-
-
-def log_limit(config: LogConfig) -> int:
-    """How large a container's log may become, in bytes; 0 is without limit."""
-    options = config.config or {}
-    size = options.get("max-size", "")
-    if size in ("", "-1"):
-        return 0
-    files = int((options.get("max-file") or "1")[:_MAX_DIGITS])
-    return min(parse_size(size, 1000) * files, 2**62)
+_BUILT_IN: Final = (
+    *("mode", "max-buffer-size", "cache-disabled", "cache-max-size", "cache-max-file"),
+    *("cache-compress", "cache-labels", "cache-labels-regex", "cache-env", "cache-env-regex"),
+    "cache-tag",
+)
+"""What all drivers take.  ``cache-`` are options of the file from which a log is read again."""
 
 
 def validate_log(config: LogConfig, facts: CreateFacts) -> None:
@@ -52,13 +46,19 @@ def validate_log(config: LogConfig, facts: CreateFacts) -> None:
                 "logger: max-buffer-size option is only supported with 'mode=non-blocking'"
             )
         _size(options["max-buffer-size"], "error parsing option max-buffer-size: ", 1024)
+    disabled = options.get("cache-disabled", "")
+    if disabled and disabled not in BOOLEANS:
+        raise InvalidParameter(f"invalid value for option cache-disabled: {disabled}")
     known = facts.log_drivers[driver]
     for name in options:
         if name not in _BUILT_IN and name not in known:
             where = f"log driver {driver}" if driver == "local" else f"{driver} log driver"
             raise InvalidParameter(f"unknown log opt '{name}' for {where}")
+    check_attributes(options)
     if driver in ("json-file", "local"):
         _check_files(driver, options)
+    else:
+        _check_files("local", _cache(options))
 
 
 def _check_files(driver: str, options: dict[str, str]) -> None:
@@ -75,10 +75,18 @@ def _check_files(driver: str, options: dict[str, str]) -> None:
     compress = options.get("compress", "")
     if compress and compress not in BOOLEANS:
         raise InvalidParameter(f'strconv.ParseBool: parsing "{compress}": invalid syntax')
+    if driver == "local" and files == 1 and BOOLEANS.get(compress, True):
+        raise InvalidParameter("compression cannot be enabled when max file count is 1")
     if BOOLEANS.get(compress) and driver == "json-file" and (files == 1 or unlimited):
         raise InvalidParameter(
             "compress cannot be true when max-file is less than 2 or max-size is not set"
         )
+
+
+def _cache(options: dict[str, str]) -> dict[str, str]:
+    """The options of the file that a driver ships from, named as the driver ``local`` does."""
+    start = "cache-"
+    return {name.removeprefix(start): v for name, v in options.items() if name.startswith(start)}
 
 
 def _size(text: str, before: str, base: int) -> int:

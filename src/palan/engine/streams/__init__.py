@@ -9,7 +9,7 @@ reads and follows.  ``attach`` connects clients with conmon's attach socket, wit
 from palan.engine.streams.attach import AttachPoint, AttachSession, OutputSession
 from palan.engine.streams.detach_keys import DEFAULT_KEYS, DetachKeys, parse_keys
 from palan.engine.streams.logfile import LogFramer, LogOptions
-from palan.engine.streams.logs import LogQuery, parse_tail, read_logs, rotate
+from palan.engine.streams.logs import LogQuery, parse_tail, read_logs
 
 
 __all__ = [
@@ -24,5 +24,4 @@ __all__ = [
     "parse_keys",
     "parse_tail",
     "read_logs",
-    "rotate",
 ]

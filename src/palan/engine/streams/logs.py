@@ -22,7 +22,7 @@ from palan.engine.streams.logsource import LogSource
 from palan.engine.streams.watch import FileWatch
 
 
-__all__ = ["LogQuery", "parse_tail", "read_logs", "rotate"]
+__all__ = ["LogQuery", "parse_tail", "read_logs"]
 
 BLOCK: Final = 1024 * 1024
 SLICE: Final = 128 * 1024
@@ -152,7 +152,7 @@ async def _followed(
         last = ended.is_set() or (until is not None and time.time_ns() > until)
         moved = source.moved()
         while not framer.done:
-            if source.refresh() - position > SLICE:
+            if source.refresh() - position > SLICE or source.is_slow(position):
                 data = await asyncio.to_thread(source.read, position, BLOCK)
             else:
                 data = source.read(position, BLOCK)  # just written, so in memory
@@ -161,7 +161,11 @@ async def _followed(
             position += len(data)
             async for chunk in _framed(framer, data):
                 yield chunk
-        if (moved or source.size < position) and source.renew():  # rotated, or truncated
+        if moved:
+            # What conmon has begun another file after is complete.
+            await asyncio.to_thread(source.extend, position)
+        elif source.size < position:
+            source.restart()
             position = 0
         elif last:
             return
@@ -178,24 +182,3 @@ async def _wait(watch: FileWatch, ended: asyncio.Event, until: int | None) -> No
     finally:
         for future in waiting:
             future.cancel()
-
-
-def rotate(path: Path, keep: int) -> None:
-    """Make room for a new log file; conmon must then be told to reopen its log.  Blocking.
-
-    Until it is, conmon goes on writing to the file that is ``path.1`` now, so nothing is
-    lost.  ``path`` is a second name of it for that time, as conmon replaces it by renaming.
-
-    Args:
-        path: conmon's log file.
-        keep: how many files there may be in all; 2 at least.
-    """
-
-    def older(number: int) -> Path:
-        return path.with_name(f"{path.name}.{number}")
-
-    older(keep - 1).unlink(missing_ok=True)
-    for number in range(keep - 2, 0, -1):
-        with contextlib.suppress(FileNotFoundError):
-            older(number).rename(older(number + 1))
-    older(1).hardlink_to(path)

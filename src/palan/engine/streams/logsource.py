@@ -1,16 +1,20 @@
 """Finding places in a log without reading all of it: the last lines, a point in time.
 
-A log that is rotated consists of ``path``, ``path.1`` (the one before), ``path.2`` and
-so on.  :class:`LogSource` opens them once and shows them as one run of bytes, oldest
-first, so that what is searched for may lie in any of them.
+A log that is rotated consists of several files (:mod:`palan.engine.streams.segments`).
+:class:`LogSource` opens them once and shows them as one run of bytes, oldest first, so that
+what is searched for may lie in any of them.
 """
 
 import contextlib
+import gzip
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Final, Self
 
 from palan.engine.streams.logfile import PREFIX, record_time
+from palan.engine.streams.segments import COMPRESSED, numbered
 
 
 __all__ = ["LogSource"]
@@ -18,13 +22,92 @@ __all__ = ["LogSource"]
 BLOCK: Final = 64 * 1024
 
 _ATTEMPTS: Final = 10
+_COPY: Final = 1024 * 1024
 
 
-def _open(path: str | Path) -> int | None:
+class _Part:
+    """A file of a log, open.
+
+    Attributes:
+        start: where it begins in the whole of the log.
+        number: its number among the files; 0 if it has none yet.
+        compressed: it is, and has not been inflated yet.
+        status: what it is, to know it again.
+    """
+
+    def __init__(self, fd: int, *, number: int, compressed: bool) -> None:
+        self._fd = fd
+        self.start = 0
+        self.number = number
+        self.compressed = compressed
+        self.status = os.fstat(fd)
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has, uncompressed."""
+        if self.compressed:
+            return int.from_bytes(os.pread(self._fd, 4, self.status.st_size - 4), "little")
+        return os.fstat(self._fd).st_size
+
+    def read(self, at: int, length: int) -> bytes:
+        """At most ``length`` bytes; inflates all of it first, if it is compressed."""
+        if self.compressed:
+            self._inflate()
+        return os.pread(self._fd, length, at)
+
+    def _inflate(self) -> None:
+        with (
+            os.fdopen(self._fd, "rb") as raw,
+            gzip.GzipFile(fileobj=raw) as source,
+            tempfile.TemporaryFile() as target,
+        ):
+            shutil.copyfileobj(source, target, _COPY)
+            target.flush()
+            self._fd = os.dup(target.fileno())
+        self.compressed = False
+
+    def is_same(self, other: "_Part") -> bool:
+        """Whether it is the same file, even if that was shortened or compressed meanwhile."""
+        if self.number and other.number:
+            return self.number == other.number
+        return os.path.samestat(self.status, other.status)
+
+    def is_newer(self, other: "_Part") -> bool:
+        """Whether it is a file that came after another, which is gone."""
+        if self.number and other.number:
+            return self.number > other.number
+        return self.status.st_mtime_ns > other.status.st_mtime_ns
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._fd)
+
+
+def _open(path: Path, *, number: int = 0, compressed: bool = False) -> _Part | None:
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    return _Part(fd, number=number, compressed=compressed)
+
+
+def _open_all(path: Path) -> list[_Part]:
+    """All files of a log, oldest first."""
+    newest = _open(path)
+    parts: list[_Part] = []
+    for segment in numbered(path):
+        part = _open(segment.path, number=segment.number, compressed=segment.compressed)
+        if part is None and not segment.compressed:  # compressed just now
+            whole = segment.path.with_name(segment.path.name + COMPRESSED)
+            part = _open(whole, number=segment.number, compressed=True)
+        if part is not None:
+            parts.append(part)
+    if newest is not None:
+        if any(os.path.samestat(part.status, newest.status) for part in parts):
+            newest.close()
+        else:
+            parts.append(newest)
+    return parts
 
 
 class LogSource:
@@ -36,31 +119,41 @@ class LogSource:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._fds: list[int] = []
-        self._starts: list[int] = []
+        self._parts: list[_Part] = []
         self.size = 0
+        self.extend()
+
+    def extend(self, position: int = 0) -> None:
+        """Go on with the files that have come after those that are open.
+
+        Args:
+            position: what is before this is not read any more.
+        """
         for _ in range(_ATTEMPTS):
-            self._open_all()
+            self._extend()
             if not self.moved():  # not rotated under our hands
                 break
-            self.close()
+        while len(self._parts) > 1 and self._parts[1].start <= position:
+            self._parts.pop(0).close()
         self.refresh()
 
-    def _open_all(self) -> None:
-        newest = _open(self.path)
-        older: list[int] = []
-        while (fd := _open(f"{self.path}.{len(older) + 1}")) is not None:
-            older.append(fd)
-        if newest is not None and older and os.path.sameopenfile(newest, older[0]):
-            os.close(older.pop(0))  # in the middle of a rotation, see logs.rotate
-        self._fds = [*reversed(older), *([] if newest is None else [newest])]
-        self._has_newest = newest is not None
-        self._starts = []
-        position = 0
-        for fd in self._fds:
-            self._starts.append(position)
-            position += os.fstat(fd).st_size
-        self.size = position
+    def _extend(self) -> None:
+        found = _open_all(self.path)
+        if self._parts:
+            last = self._parts[-1]
+            here = [n + 1 for n, part in enumerate(found) if part.is_same(last)]
+            newer = [n for n, part in enumerate(found) if part.is_newer(last)]
+            # Where nothing tells them apart, the last of them still is what came last.
+            after = (here or newer or [len(found) - 1])[0]
+            for part in found[:after]:
+                part.close()
+            if here:
+                last.number = found[after - 1].number
+            found = found[after:]
+        for part in found:
+            if self._parts:
+                part.start = self._parts[-1].start + self._parts[-1].size
+            self._parts.append(part)
 
     def __enter__(self) -> Self:
         return self
@@ -70,17 +163,15 @@ class LogSource:
 
     def close(self) -> None:
         """Close the files; idempotent."""
-        for fd in self._fds:
+        for part in self._parts:
             with contextlib.suppress(OSError):
-                os.close(fd)
-        self._fds = []
-        self._starts = []
-        self._has_newest = False
+                part.close()
+        self._parts = []
 
     def refresh(self) -> int:
         """Look how far the newest file has grown; the size of all."""
-        if self._fds:
-            self.size = self._starts[-1] + os.fstat(self._fds[-1]).st_size
+        if self._parts:
+            self.size = self._parts[-1].start + self._parts[-1].size
         return self.size
 
     def moved(self) -> bool:
@@ -89,31 +180,31 @@ class LogSource:
             there = self.path.stat()
         except FileNotFoundError:
             return False
-        if not self._has_newest:
-            return True
-        ours = os.fstat(self._fds[-1])
-        return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)
+        return not self._parts or not os.path.samestat(there, self._parts[-1].status)
 
-    def renew(self) -> bool:
-        """Go on with the file that ``path`` is now, at its beginning, and forget the others.
-
-        Returns:
-            False if there is none.
-        """
-        fd = _open(self.path)
-        if fd is None:
-            return False
+    def restart(self) -> None:
+        """Go on with ``path`` at its beginning: somebody has truncated it."""
         self.close()
-        self._fds, self._starts, self._has_newest = [fd], [0], True
+        newest = _open(self.path)
+        self._parts = [] if newest is None else [newest]
+        self.size = 0
         self.refresh()
-        return True
+
+    def is_slow(self, position: int) -> bool:
+        """Whether reading there means to inflate a file first."""
+        part = self._part(position)
+        return part is not None and part.compressed
+
+    def _part(self, position: int) -> _Part | None:
+        for part in reversed(self._parts):
+            if position >= part.start:
+                return part
+        return None
 
     def read(self, position: int, length: int) -> bytes:
         """At most ``length`` bytes from ``position`` on, all from one file; empty at the end."""
-        for fd, start in zip(reversed(self._fds), reversed(self._starts), strict=True):
-            if position >= start:
-                return os.pread(fd, length, position - start)
-        return b""
+        part = self._part(position)
+        return b"" if part is None else part.read(position - part.start, length)
 
     def _exactly(self, start: int, end: int) -> bytes:
         parts = []

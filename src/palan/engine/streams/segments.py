@@ -1,0 +1,212 @@
+"""The files of one log: the one that conmon writes, and those before it.
+
+The newest is ``container.log``, and it has a second name with a number, as all have that
+came before: ``container.log.1`` is the oldest, the next ``container.log.2``, and so on.  conmon
+begins another file by renaming it over ``container.log``; because of the second name nothing
+is lost by that, whether the engine asked for it or conmon's limit was reached.  What the
+engine then does (:func:`claim`, :func:`trim`, :func:`compress`) can be cut short at any
+moment and be done again.
+
+A file of this list that is full may be kept compressed, as ``container.log.3.gz``.
+
+All of this blocks, shortly unless it says otherwise.
+"""
+
+import contextlib
+import gzip
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Final, NamedTuple
+
+
+__all__ = [
+    "COMPRESSED",
+    "Segment",
+    "claim",
+    "compress",
+    "cut",
+    "cut_newest",
+    "numbered",
+    "settle",
+    "trim",
+]
+
+COMPRESSED: Final = ".gz"
+_BLOCK: Final = 1024 * 1024
+_LEVEL: Final = 1  # a log is compressed to a tenth at any level; higher ones take thrice the time
+
+
+class Segment(NamedTuple):
+    """A file of a log that has a number.
+
+    Attributes:
+        number: what it is called by; higher ones are newer.
+        path: where it is.
+        compressed: whether it is.
+    """
+
+    number: int
+    path: Path
+    compressed: bool
+
+
+def numbered(path: Path) -> list[Segment]:
+    """The files of a log that have a number, oldest first."""
+    pattern = re.compile(re.escape(path.name) + rf"\.(\d{{1,18}})({re.escape(COMPRESSED)})?")
+    found: dict[int, Segment] = {}
+    try:
+        names = os.listdir(path.parent)  # noqa: PTH208 - no objects are needed
+    except FileNotFoundError:
+        return []
+    for name in names:
+        if match := pattern.fullmatch(name):
+            segment = Segment(int(match[1]), path.parent / name, match[2] is not None)
+            # Both are there for a moment; the compressed one is whole.
+            if segment.compressed or segment.number not in found:
+                found[segment.number] = segment
+    return [found[number] for number in sorted(found)]
+
+
+def claim(path: Path) -> int:
+    """Give the newest file its number if it has none yet.
+
+    Returns:
+        the number; 0 if there is no file.
+    """
+    try:
+        newest = path.stat()
+    except FileNotFoundError:
+        return 0
+    segments = numbered(path)
+    last = segments[-1].number if segments else 0
+    if segments and os.path.samestat(segments[-1].path.stat(), newest):
+        return last
+    with contextlib.suppress(FileExistsError):  # another thread was faster
+        path.with_name(f"{path.name}.{last + 1}").hardlink_to(path)
+    return last + 1
+
+
+def trim(path: Path, *, size: int, files: int) -> None:
+    """Delete the oldest files of a log that are too many or too much.
+
+    Args:
+        path: the newest file.
+        size: bytes that a file should have at most.  The last full one may have more, if it
+            was written fast; then its end is kept.
+        files: how many files there may be, the newest included.
+    """
+    room = size * (files - 1)
+    left = files - 1
+    for segment in reversed(numbered(path)):
+        try:
+            status = segment.path.stat()
+            if _is(path, status):
+                continue
+            length = _length(segment)
+        except (FileNotFoundError, OSError):
+            continue
+        if left <= 0 or room <= 0:
+            segment.path.unlink(missing_ok=True)
+            continue
+        if length > room and not segment.compressed:
+            if left == files - 1:
+                cut(segment.path, room)
+            else:
+                segment.path.unlink(missing_ok=True)
+            left = 0
+            continue
+        left -= 1
+        room -= length
+
+
+def _is(path: Path, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.stat(), status)
+    except FileNotFoundError:
+        return False
+
+
+def _length(segment: Segment) -> int:
+    """Bytes of a file, uncompressed."""
+    with segment.path.open("rb") as file:
+        if not segment.compressed:
+            return os.fstat(file.fileno()).st_size
+        file.seek(-4, os.SEEK_END)
+        return int.from_bytes(file.read(4), "little")
+
+
+def cut(path: Path, size: int) -> None:
+    """Keep only the end of a file that nobody writes, from the beginning of a record on.
+
+    Takes as long as copying it.
+    """
+    temporary = path.with_name(f"{path.name}.tmp")
+    with path.open("rb") as source, temporary.open("wb") as target:
+        end = source.seek(0, os.SEEK_END)
+        source.seek(max(0, end - size - 1))
+        if end > size:
+            source.readline()
+        shutil.copyfileobj(source, target, _BLOCK)
+        _keep_time(source.fileno(), temporary)
+    temporary.rename(path)
+
+
+def settle(path: Path, *, size: int, files: int) -> None:
+    """Bring a log within its limits whose newest file is not written any more.
+
+    That file may be as large as all files together should be, and has no successor.
+
+    Args:
+        path: the newest file.
+        size: bytes that a file should have at most.
+        files: how many files there may be.
+    """
+    try:
+        length = path.stat().st_size
+    except FileNotFoundError:
+        return
+    if length <= size:
+        return
+    room = size * files
+    if length > room:
+        cut_newest(path, room)
+    room -= length
+    for segment in reversed(numbered(path)[:-1]):
+        with contextlib.suppress(OSError):
+            room -= _length(segment)
+            if room < 0:
+                segment.path.unlink()
+
+
+def cut_newest(path: Path, size: int) -> None:
+    """Keep only the end of the newest file, which nobody writes: its container has ended."""
+    for segment in numbered(path):
+        with contextlib.suppress(FileNotFoundError):
+            if _is(path, segment.path.stat()):
+                # Its other name first, so that no part of it is there twice at any moment.
+                segment.path.unlink()
+    cut(path, size)
+    claim(path)
+
+
+def _keep_time(fd: int, copy: Path) -> None:
+    status = os.fstat(fd)
+    os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def compress(segment: Segment) -> None:
+    """Compress a file that nobody writes any more.  Takes some 10 ms for each MB."""
+    target = segment.path.with_name(segment.path.name + COMPRESSED)
+    temporary = segment.path.with_name(target.name + ".tmp")
+    try:
+        with segment.path.open("rb") as source, gzip.open(temporary, "wb", _LEVEL) as out:
+            shutil.copyfileobj(source, out, _BLOCK)
+        with segment.path.open("rb") as source:
+            _keep_time(source.fileno(), temporary)
+        temporary.rename(target)
+    except FileNotFoundError:  # it was deleted meanwhile, or its container was
+        temporary.unlink(missing_ok=True)
+        return
+    segment.path.unlink(missing_ok=True)
