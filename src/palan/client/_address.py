@@ -1,0 +1,100 @@
+"""An engine's address, and how its parts are read; no I/O."""
+
+import ssl
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from palan.client.errors import ConfigError
+
+
+__all__ = ["DEFAULT_HOST", "Address", "parse_address"]
+
+DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
+"""Where dockerd listens, and where most others can be found by its clients."""
+
+_PORT: Final = 2375
+_TLS_PORT: Final = 2376
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where an engine is.
+
+    Attributes:
+        scheme: ``unix``, ``tcp`` or ``ssh``.
+        path: of a unix socket; with ``ssh``, of the one over there, empty for its default.
+        host: a name or an IP address, of ``tcp`` and ``ssh``.
+        port: with ``ssh``, 0 is what ssh's configuration says.
+        user: with ``ssh``, empty is what ssh's configuration says.
+        tls: what to make connections safe with, None for plain ones.
+    """
+
+    scheme: str
+    path: str = ""
+    host: str = ""
+    port: int = 0
+    user: str = ""
+    tls: ssl.SSLContext | None = field(default=None, compare=False)
+
+    @property
+    def authority(self) -> str:
+        """What goes into the ``Host`` header."""
+        if self.scheme != "tcp":
+            return "docker"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        if self.scheme == "unix":
+            return f"unix://{self.path}"
+        user = f"{self.user}@" if self.user else ""
+        port = f":{self.port}" if self.port else ""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{user}{host}{port}{self.path}"
+
+
+def parse_address(text: str, tls: ssl.SSLContext | None = None) -> Address:
+    """Read ``unix:///run/docker.sock``, ``tcp://host:port``, ``ssh://user@host``.
+
+    ``http://`` and ``https://`` are as ``tcp://``, without and with TLS; ``host:port`` is
+    ``tcp://`` and a path alone ``unix://``.
+
+    Args:
+        text: the address.
+        tls: what to make connections safe with; None for plain ones.
+
+    Raises:
+        ConfigError: it is no address.
+    """
+    if text.startswith("/"):
+        return Address("unix", path=text)
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "tcp", text
+    if scheme == "unix":
+        return Address("unix", path=rest or DEFAULT_HOST.removeprefix("unix://"))
+    if scheme not in ("tcp", "http", "https", "ssh"):
+        raise ConfigError(f"{text}: the address of an engine begins with unix, tcp or ssh")
+    parts = urlsplit(f"//{rest}")
+    try:
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise ConfigError(f"{text}: {error}") from None
+    if parts.password or parts.query or parts.fragment:
+        raise ConfigError(f"{text}: an address has neither password nor query nor fragment")
+    if scheme == "ssh":
+        return _ssh(text, host, port, unquote(parts.username or ""), parts.path)
+    if parts.path not in ("", "/") or parts.username:
+        raise ConfigError(f"{text}: there is nothing but host and port in such an address")
+    if scheme == "https" and tls is None:
+        tls = ssl.create_default_context()
+    default = _TLS_PORT if tls is not None else _PORT
+    return Address("tcp", host=host or "127.0.0.1", port=default if port is None else port, tls=tls)
+
+
+def _ssh(text: str, host: str, port: int | None, user: str, path: str) -> Address:
+    # What looks like an option would be one to ssh.
+    if not host or host.startswith("-") or user.startswith("-"):
+        raise ConfigError(f"{text}: there is no host in this address")
+    return Address("ssh", path=path if path != "/" else "", host=host, port=port or 0, user=user)

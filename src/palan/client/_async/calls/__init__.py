@@ -1,0 +1,1 @@
+"""The methods that follow from the declared endpoints."""

@@ -1,0 +1,10 @@
+"""Containers."""
+
+from palan.client._async.calls.containers import AsyncContainersCalls
+
+
+__all__ = ["AsyncContainers"]
+
+
+class AsyncContainers(AsyncContainersCalls):
+    """Containers."""

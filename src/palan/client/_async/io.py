@@ -1,0 +1,274 @@
+"""Bytes to and from an engine, for asyncio.
+
+``_sync/io.py`` has the same names for blocking sockets; everything above them is written once.
+"""
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from typing import IO, Any, Final, TypeVar
+
+from palan.client._address import Address
+from palan.client._ssh import Tunnel, Tunnels
+from palan.client.errors import ClientClosed, ConnectFailed, ConnectionLost, Timeout
+
+
+__all__ = ["AsyncBody", "AsyncStream", "connect", "in_thread", "now", "pieces", "sleep"]
+
+AsyncBody = bytes | IO[bytes] | Iterable[bytes] | AsyncIterable[bytes]
+"""What can be sent: all of it, a file, or pieces as they come."""
+
+_HIGH: Final = 1 << 20
+"""Bytes waiting to be read above which the other side is made to wait."""
+
+_PIECE: Final = 1 << 18
+"""Bytes of a file that are sent at once."""
+
+T = TypeVar("T")
+
+
+class AsyncStream(asyncio.Protocol):
+    """One connection, as bytes in order.
+
+    What comes in while something is written is kept, so that neither side waits for the other.
+    """
+
+    def __init__(self, tunnel: Tunnel | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: Any = None
+        self._tunnel = tunnel
+        self._buffer: deque[bytes] = deque()
+        self._size = 0
+        self._eof = False
+        self._error: Exception | None = None
+        self._lost = False
+        self._closed = False
+        self._reading_paused = False
+        self._writing_paused = False
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+
+    @property
+    def has_input(self) -> bool:
+        """Whether :meth:`read` would answer at once."""
+        return bool(self._buffer) or self._eof
+
+    def is_idle(self) -> bool:
+        """Whether the connection is open and the other side has said nothing unasked."""
+        return not (self._buffer or self._eof or self._closed)
+
+    async def read(self, timeout: float | None) -> bytes:
+        """What has come in; waits for at least a byte, and gives none at the end.
+
+        Args:
+            timeout: seconds; None is for ever.
+
+        Raises:
+            Timeout: nothing came.
+            ConnectionLost: the connection broke.
+        """
+        while not self._buffer:
+            if self._closed:
+                raise ClientClosed("the connection was closed")
+            if self._eof:
+                if self._error is not None:
+                    raise ConnectionLost(f"the connection broke: {self._error}")
+                return b""
+            self._reader = reader = self._loop.create_future()
+            try:
+                await self._wait(reader, timeout)
+            finally:
+                self._reader = None
+        if len(self._buffer) == 1:
+            data = self._buffer.popleft()
+        else:
+            data = b"".join(self._buffer)
+            self._buffer.clear()
+        self._size = 0
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        return data
+
+    async def write(self, data: bytes, timeout: float | None) -> None:
+        """Send bytes; waits while the other side is far behind.
+
+        Raises:
+            Timeout: it took nothing for so long.
+            ConnectionLost: it takes no more.
+        """
+        if self._closed:
+            raise ClientClosed("the connection was closed")
+        if self._lost:
+            raise ConnectionLost("the connection was closed by the engine")
+        self._transport.write(data)
+        while self._writing_paused:
+            self._writer = self._loop.create_future()
+            try:
+                await self._wait(self._writer, timeout)
+            finally:
+                self._writer = None
+            if self._lost:
+                raise ConnectionLost("the connection was closed by the engine")
+
+    async def write_eof(self) -> None:
+        """Say that nothing more will be sent; reading goes on."""
+        if not self._closed and not self._lost and self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    async def close(self) -> None:
+        """End the connection; who reads from it is told so."""
+        if self._closed:
+            return
+        self._closed = True
+        self._wake()
+        if self._transport is not None:
+            self._transport.abort()
+        if self._tunnel is not None:
+            await asyncio.shield(self._loop.run_in_executor(None, self._tunnel.close))
+
+    def abort(self) -> None:
+        """End the connection without waiting for anything; can be called by any thread."""
+        if not self._closed and not self._loop.is_closed():
+            self._closed = True
+            self._loop.call_soon_threadsafe(self._transport.abort)
+            if self._tunnel is not None:
+                self._loop.call_soon_threadsafe(
+                    self._loop.run_in_executor, None, self._tunnel.close
+                )
+
+    def complaint(self) -> str:
+        """What is known about why it ended."""
+        return self._tunnel.complaint() if self._tunnel is not None else ""
+
+    async def _wait(self, future: "asyncio.Future[None]", timeout: float | None) -> None:
+        if timeout is None:
+            await future
+            return
+        timer = self._loop.call_later(max(0, timeout), _expire, future)
+        try:
+            await future
+        finally:
+            timer.cancel()
+
+    def _wake(self) -> None:
+        for future in (self._reader, self._writer):
+            if future is not None and not future.done():
+                future.set_result(None)
+
+    # ---- what asyncio calls -------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It stands."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Something came in."""
+        self._buffer.append(data)
+        self._size += len(data)
+        if self._size > _HIGH and not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    def eof_received(self) -> bool:
+        """The other side sends no more, but may read."""
+        self._eof = True
+        self._wake()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It ended, in good order or not."""
+        self._eof = self._lost = True
+        self._error = exc
+        self._wake()
+
+    def pause_writing(self) -> None:
+        """The other side is behind."""
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._writing_paused = False
+        if self._writer is not None and not self._writer.done():
+            self._writer.set_result(None)
+
+
+def _expire(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_exception(Timeout("the engine took longer than it was given"))
+
+
+async def connect(address: Address, tunnels: Tunnels | None, timeout: float | None) -> AsyncStream:
+    """Reach an engine.
+
+    Args:
+        address: where it is; of its TLS the caller takes care.
+        tunnels: those of ssh, if that is the way.
+        timeout: seconds; None is for ever.
+
+    Raises:
+        ConnectFailed: nobody is there, or not within that time.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(timeout):
+            if tunnels is not None:
+                tunnel = await loop.run_in_executor(None, tunnels.open)
+                _, stream = await loop.create_connection(
+                    lambda: AsyncStream(tunnel), sock=tunnel.socket
+                )
+            elif address.scheme == "unix":
+                _, stream = await loop.create_unix_connection(AsyncStream, address.path)
+            else:
+                transport, stream = await loop.create_connection(
+                    AsyncStream, address.host, address.port
+                )
+                made = transport.get_extra_info("socket")
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    except TimeoutError:
+        raise ConnectFailed(f"no connection to {address} within {timeout} seconds") from None
+    except OSError as error:
+        raise ConnectFailed(f"cannot connect to {address}: {error.strerror or error}") from None
+    return stream
+
+
+async def pieces(body: AsyncBody) -> AsyncIterator[bytes]:
+    """The bytes of a body as they come; blocking sources are read in a thread."""
+    if isinstance(body, bytes | bytearray | memoryview):
+        yield bytes(body)
+        return
+    if isinstance(body, AsyncIterable):
+        async for piece in body:
+            yield piece
+        return
+    reading = getattr(body, "read", None)
+    if reading is not None:
+        while piece := await asyncio.to_thread(reading, _PIECE):
+            yield piece
+        return
+    iterator = iter(body)
+    while (following := await asyncio.to_thread(_next, iterator)) is not None:
+        yield following
+
+
+def _next(iterator: Iterator[bytes]) -> bytes | None:
+    # A StopIteration cannot come out of a thread.
+    return next(iterator, None)
+
+
+async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
+    """Call what blocks, without blocking."""
+    return await asyncio.to_thread(function, *arguments)
+
+
+def now() -> float:
+    """The clock that deadlines go by, in seconds."""
+    return asyncio.get_running_loop().time()
+
+
+async def sleep(seconds: float) -> None:
+    """Wait."""
+    await asyncio.sleep(seconds)

@@ -1,0 +1,50 @@
+"""The docker CLI's contexts: named engines, as ``docker context create`` writes them.
+
+``contexts/meta/<sha256 of the name>/meta.json`` has the address, and
+``contexts/tls/<the same>/docker/`` the certificates.
+"""
+
+import hashlib
+import json
+import ssl
+from pathlib import Path
+from typing import Any
+
+from palan.client._address import Address, parse_address
+from palan.client._tls import tls_context
+from palan.client.errors import ConfigError
+
+
+__all__ = ["read_context"]
+
+
+def read_context(directory: Path, name: str, tls: ssl.SSLContext | None) -> Address:
+    """The address of a context.
+
+    Args:
+        directory: where contexts are.
+        name: which.
+        tls: what to make connections safe with; None for what the context says.
+
+    Raises:
+        ConfigError: there is none of that name, or it has no docker engine.
+    """
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    path = directory / "meta" / digest / "meta.json"
+    try:
+        document: Any = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ConfigError(f'context "{name}": context not found: {path}') from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f'context "{name}" cannot be read: {error}') from None
+    try:
+        endpoint = document["Endpoints"]["docker"]
+        host = str(endpoint["Host"])
+    except (KeyError, TypeError):
+        raise ConfigError(f'context "{name}" has no docker engine') from None
+    certificates = directory / "tls" / digest / "docker"
+    if tls is None and certificates.is_dir():
+        tls = tls_context(certificates, verify=not endpoint.get("SkipTLSVerify"))
+    elif tls is None and host.startswith("https:"):
+        tls = ssl.create_default_context()
+    return parse_address(host, None if host.startswith(("unix:", "ssh:", "http:")) else tls)

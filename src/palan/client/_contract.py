@@ -1,0 +1,161 @@
+"""The declared endpoints, found by name when they are called for the first time.
+
+Importing the messages of all groups takes longer than everything else that a small program
+does, so each group is imported when it is used.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from typing import Annotated, Any, Final, get_args, get_origin
+
+import msgspec
+
+from palan.api._base import UNSET
+from palan.api.endpoint import Endpoint, Header
+from palan.api.filters import Filters
+from palan.api.results import ByteSource
+
+
+__all__ = ["Parameter", "Plan", "endpoint", "flattens", "plan"]
+
+NO_DEFAULT: Final = msgspec.NODEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A field of a request or of its body."""
+
+    name: str
+    wire_name: str
+    kind: Any
+    default: Any
+    """``msgspec.NODEFAULT`` if it must be given; what is like it is not sent."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """How requests of one endpoint are made; worked out once."""
+
+    endpoint: Endpoint
+    operation: str
+    path: list[Parameter] = field(default_factory=list)
+    query: list[Parameter] = field(default_factory=list)
+    headers: list[tuple[Parameter, str]] = field(default_factory=list)
+    body: Parameter | None = None
+    body_type: Any = None
+    streams_body: bool = False
+    fields: list[Parameter] = field(default_factory=list)
+    """Of the body, where callers give them one by one."""
+
+
+def endpoint(operation: str) -> Endpoint:
+    """The declaration of an operation, ``group.operation``."""
+    return plan(operation).endpoint
+
+
+@cache
+def _group(name: str) -> Mapping[str, Endpoint]:
+    group = import_module(f"palan.api.{name}").group
+    return {declared.operation: declared for declared in group}
+
+
+@cache
+def plan(operation: str) -> Plan:
+    """How requests of an operation, ``group.operation``, are made."""
+    group, _, name = operation.partition(".")
+    declared = _group(group)[name]
+    made = Plan(declared, operation)
+    in_path = declared.path_parameters
+    for parameter in parameters(declared.request):
+        header = header_of(parameter.kind)
+        if parameter.name in in_path:
+            made.path.append(parameter)
+        elif parameter.name == "body":
+            made.body = parameter
+            made.streams_body = parameter.kind == ByteSource
+            made.body_type = _struct_in(parameter.kind)
+        elif header is not None:
+            made.headers.append((parameter, header.name))
+        else:
+            made.query.append(parameter)
+    if flattens(made):
+        made.fields = parameters(made.body_type)
+    return made
+
+
+def parameters(struct: type[msgspec.Struct]) -> list[Parameter]:
+    """The fields of a struct."""
+    return [
+        Parameter(entry.name, entry.encode_name, entry.type, default_of(entry))
+        for entry in msgspec.structs.fields(struct)
+    ]
+
+
+def default_of(entry: msgspec.structs.FieldInfo) -> Any:
+    """A field's default value, or ``msgspec.NODEFAULT``."""
+    if entry.default_factory is not NO_DEFAULT:
+        return entry.default_factory()
+    return entry.default
+
+
+def flattens(made: Plan) -> bool:
+    """Whether the fields of the body are arguments of the call themselves."""
+    if made.body_type is None:
+        return False
+    others = {
+        parameter.name
+        for parameter in (*made.path, *made.query, *(header for header, _ in made.headers))
+    }
+    return not others & {entry.name for entry in msgspec.structs.fields(made.body_type)}
+
+
+def header_of(kind: Any) -> Header | None:
+    """The header that a field is carried in."""
+    if get_origin(kind) is not Annotated:
+        return None
+    return next((mark for mark in get_args(kind)[1:] if isinstance(mark, Header)), None)
+
+
+def _struct_in(kind: Any) -> type[msgspec.Struct] | None:
+    """The struct that a body is, if it is one, or null."""
+    for one in get_args(kind) or (kind,):
+        if (
+            isinstance(one, type)
+            and issubclass(one, msgspec.Struct)
+            and get_origin(kind) is not list
+        ):
+            return one
+    return None
+
+
+# ---- values ------------------------------------------------------------------
+
+
+@cache
+def _defaults(struct: type[msgspec.Struct]) -> tuple[tuple[str, str, Any], ...]:
+    return tuple(
+        (parameter.name, parameter.wire_name, parameter.default) for parameter in parameters(struct)
+    )
+
+
+def slim(value: Any) -> Any:
+    """A value as builtins for JSON, without what is as if it were not there.
+
+    In requests, absence and the default mean the same, so older engines are not sent
+    what they do not know.
+    """
+    if isinstance(value, msgspec.Struct):
+        return {
+            wire_name: slim(one)
+            for name, wire_name, default in _defaults(type(value))
+            if (one := getattr(value, name)) is not UNSET and one != default
+        }
+    if isinstance(value, Mapping):
+        return {str(key): slim(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [slim(one) for one in value]
+    if isinstance(value, Filters):
+        return value
+    return value

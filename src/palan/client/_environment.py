@@ -1,0 +1,145 @@
+"""What the environment, contexts and ``config.json`` say, with the docker CLI's precedence.
+
+Where the engine is: what the program says, ``DOCKER_HOST``, ``DOCKER_CONTEXT``, the current
+context of ``config.json``, and else the usual socket.
+"""
+
+import json
+import shlex
+import ssl
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from palan.client._address import DEFAULT_HOST, Address, parse_address
+from palan.client._contexts import read_context
+from palan.client._tls import tls_context
+from palan.client.errors import ConfigError
+
+
+if TYPE_CHECKING:
+    from palan.api.system import AuthConfig
+    from palan.client._credentials import Credentials
+
+__all__ = ["Environment"]
+
+
+class Environment:
+    """What is said outside of the program."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        """Take variables; files are read when they are needed.
+
+        Args:
+            variables: the process's environment, or what stands for it.
+        """
+        self._variables = variables
+
+    @cached_property
+    def directory(self) -> Path:
+        """Where the docker CLI keeps ``config.json`` and contexts."""
+        given = self._variables.get("DOCKER_CONFIG")
+        return Path(given) if given else Path(self._home, ".docker")
+
+    @property
+    def _home(self) -> str:
+        return self._variables.get("HOME") or str(Path.home())
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """``config.json``; empty if there is none.
+
+        Raises:
+            ConfigError: it cannot be read.
+        """
+        path = self.directory / "config.json"
+        try:
+            document = json.loads(path.read_bytes() or b"{}")
+        except FileNotFoundError:
+            return {}
+        except NotADirectoryError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path} cannot be read: {error}") from None
+        if not isinstance(document, dict):
+            raise ConfigError(f"{path} is no JSON object")
+        return document
+
+    # ---- where the engine is --------------------------------------------------------
+
+    def address(self, host: str | None, context: str | None, tls: ssl.SSLContext | None) -> Address:
+        """Where the engine is.
+
+        Args:
+            host: what the program says; None for nothing.
+            context: the context that the program says; None for none.
+            tls: what to make connections safe with; None for what the environment says.
+
+        Raises:
+            ConfigError: there is no such context, or something of it is no good.
+        """
+        if host is not None and context is not None:
+            raise ConfigError("an engine has a host or a context, not both")
+        if host is None:
+            name = self.context_name(context)
+            if name != "default":
+                return read_context(self.directory / "contexts", name, tls)
+            host = self._variables.get("DOCKER_HOST") or DEFAULT_HOST
+        safe = host.startswith(("unix:", "/", "ssh:", "http:"))
+        return parse_address(host, None if safe else tls or self._tls())
+
+    def context_name(self, context: str | None = None) -> str:
+        """The context that counts; ``default`` is none."""
+        if context is not None:
+            return context
+        if self._variables.get("DOCKER_HOST"):
+            return "default"
+        current = self._variables.get("DOCKER_CONTEXT") or self.config.get("currentContext")
+        return current if isinstance(current, str) and current else "default"
+
+    def _tls(self) -> ssl.SSLContext | None:
+        verify = bool(self._variables.get("DOCKER_TLS_VERIFY"))
+        if not verify and not self._variables.get("DOCKER_TLS"):
+            return None
+        given = self._variables.get("DOCKER_CERT_PATH")
+        return tls_context(Path(given) if given else self.directory, verify=verify)
+
+    def version(self) -> str:
+        """The pinned version of the API, empty for none."""
+        return self._variables.get("DOCKER_API_VERSION", "")
+
+    def headers(self) -> dict[str, str]:
+        """What is to be sent with every request, of the variable or else of ``config.json``.
+
+        Raises:
+            ConfigError: the variable is not of the form ``name=value,name=value``.
+        """
+        text = self._variables.get("DOCKER_CUSTOM_HEADERS", "")
+        if not text:
+            found = self.config.get("HttpHeaders")
+            return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+        lexer = shlex.shlex(text, posix=True)
+        lexer.whitespace, lexer.whitespace_split, lexer.commenters = ",", True, ""
+        headers = {}
+        for pair in lexer:
+            name, equals, value = pair.partition("=")
+            if not equals or not name.strip():
+                raise ConfigError(f"DOCKER_CUSTOM_HEADERS: {pair!r} is not name=value")
+            headers[name.strip()] = value
+        return headers
+
+    # ---- credentials ----------------------------------------------------------------
+
+    @cached_property
+    def credentials(self) -> "Credentials":
+        """Credentials of registries."""
+        from palan.client._credentials import Credentials
+
+        return Credentials(self.config, self._variables)
+
+    def credentials_of_image(self, image: str) -> "AuthConfig | None":
+        """Credentials for the registry that an image's name begins with; may run a program."""
+        from palan.client._credentials import registry_of
+
+        return self.credentials.get(registry_of(image))

@@ -1,0 +1,183 @@
+"""From the arguments of a call to what is sent; no I/O."""
+
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from palan.api import changes
+from palan.api.errors import InvalidParameter as RefusedByLift
+from palan.api.version import MAX_VERSION, Version
+from palan.client._contract import NO_DEFAULT, Parameter, Plan, plan, slim
+from palan.client._downgrade import downgrade
+from palan.client.errors import NotSupported
+
+
+__all__ = ["Filter", "Filters", "Prepared", "encode_auth", "encode_filters", "prepare"]
+
+Filter = str | bool | Iterable[str]
+Filters = Mapping[str, Filter]
+"""Which objects are meant: names of filters with a value, or several of which one must fit."""
+
+_JSON: Final = ("Content-Type", "application/json")
+_TAR: Final = ("Content-Type", "application/x-tar")
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A request, but for the engine's version and where it is."""
+
+    plan: Plan
+    path: str
+    query: list[tuple[str, str]] = field(default_factory=list)
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: Any = None
+    """Bytes, or what a stream is made of; None for none."""
+
+    document: Any = None
+    """The body's JSON as builtins."""
+
+    wants_auth: str = ""
+    """The image or plugin whose registry's credentials were not given."""
+
+    @property
+    def target(self) -> str:
+        """The path with its query, below the version."""
+        return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
+
+
+def prepare(operation: str, arguments: Mapping[str, Any]) -> Prepared:
+    """Make the request of a call.
+
+    Args:
+        operation: ``group.operation``.
+        arguments: by the names of the request's fields, and of its body's where these are
+            given one by one; None and the defaults count as not given.
+
+    Raises:
+        ValueError: a name is empty, or one that would lead to another endpoint.
+    """
+    made = plan(operation)
+    prepared = Prepared(made, made.endpoint.path)
+    for parameter in made.path:
+        prepared.path = _with_parameter(prepared.path, parameter, arguments[parameter.name])
+    for parameter in made.query:
+        value = arguments.get(parameter.name)
+        if _is_given(parameter, value):
+            prepared.query += _query(parameter.wire_name, value)
+    for parameter, header in made.headers:
+        value = arguments.get(parameter.name)
+        if header == "X-Registry-Auth":
+            if value is None:
+                prepared.wants_auth = _image(arguments)
+            else:
+                prepared.headers.append((header, encode_auth(value)))
+        elif _is_given(parameter, value) or header == "Content-type":
+            prepared.headers.append((header, str(value)))
+    _add_body(prepared, arguments)
+    return prepared
+
+
+def fit(prepared: Prepared, version: Version) -> None:
+    """Make a request fit what an older engine understands.
+
+    Raises:
+        NotSupported: it asks for what that version does not have.
+    """
+    made = prepared.plan
+    where = {"method": made.endpoint.method, "path": prepared.path}
+    if version < made.endpoint.since:
+        raise NotSupported(
+            f"this needs API version {made.endpoint.since}, and {version} is spoken", **where
+        )
+    if version < MAX_VERSION:
+        query: dict[str, list[str]] = {}
+        for name, value in prepared.query:
+            query.setdefault(name, []).append(value)
+        try:
+            downgrade(made.operation, version, query, prepared.document, changes.lift)
+        except RefusedByLift as error:
+            raise NotSupported(f"{error.message} (spoken: {version})", **where) from None
+        prepared.query = [(name, value) for name, values in query.items() for value in values]
+    if prepared.document is not None:
+        prepared.body = msgspec.json.encode(prepared.document)
+
+
+def encode_auth(value: Any) -> str:
+    """Credentials as ``X-Registry-Auth`` carries them; text is taken as it is."""
+    if isinstance(value, str):
+        return value
+    return urlsafe_b64encode(msgspec.json.encode(slim(value))).decode()
+
+
+def encode_filters(filters: Filters) -> str:
+    """Filters as JSON."""
+    return msgspec.json.encode({name: _filter(value) for name, value in filters.items()}).decode()
+
+
+def _filter(value: Filter) -> list[str]:
+    if isinstance(value, bool):
+        return ["true" if value else "false"]
+    if isinstance(value, str):
+        return [value]
+    return [str(one) for one in value]
+
+
+def _is_given(parameter: Parameter, value: Any) -> bool:
+    return value is not None and (parameter.default is NO_DEFAULT or value != parameter.default)
+
+
+def _with_parameter(path: str, parameter: Parameter, value: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{parameter.name} must be a str, not {type(value).__name__}")
+    parts = value.split("/")
+    if not value or not all(parts) or {".", ".."} & set(parts):
+        raise ValueError(f"{parameter.name} cannot be {value!r}")
+    several = f"{{{parameter.name}...}}"
+    if several in path:
+        return path.replace(several, quote(value, safe="/:@!+"))
+    return path.replace(f"{{{parameter.name}}}", quote(value, safe=":@!+"))
+
+
+def _query(name: str, value: Any) -> list[tuple[str, str]]:
+    if isinstance(value, bool):
+        return [(name, "1" if value else "0")]
+    if isinstance(value, str | int | float):
+        return [(name, str(value))]
+    if isinstance(value, Mapping):
+        return [(name, encode_filters(value))] if value else []
+    return [(name, str(one)) for one in value]
+
+
+def _image(arguments: Mapping[str, Any]) -> str:
+    """What the credentials are for: the argument that names something of a registry."""
+    for name in ("from_image", "remote", "name"):
+        if arguments.get(name) and (name != "name" or "task_template" not in arguments):
+            return str(arguments[name])
+    task = arguments.get("task_template")
+    image = getattr(getattr(task, "container_spec", None), "image", "")
+    return image if isinstance(image, str) else ""
+
+
+def _add_body(prepared: Prepared, arguments: Mapping[str, Any]) -> None:
+    made = prepared.plan
+    if made.body is None:
+        return
+    if made.streams_body:
+        prepared.body = arguments.get("body")
+        if not any(name.lower() == "content-type" for name, _ in prepared.headers):
+            prepared.headers.append(_TAR)
+        return
+    if made.fields:
+        given = {
+            parameter.name: value
+            for parameter in made.fields
+            if _is_given(parameter, value := arguments.get(parameter.name))
+        }
+        prepared.document = slim(made.body_type(**given))
+    else:
+        prepared.document = slim(arguments.get("body") or made.body.default)
+    prepared.headers.append(_JSON)

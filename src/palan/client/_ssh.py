@@ -1,0 +1,137 @@
+"""Engines behind ssh: the system's ``ssh`` runs ``docker system dial-stdio`` over there.
+
+So whatever ``~/.ssh/config``, agents and jump hosts do for the ``ssh`` command they do here.
+The program's standard input and output are one end of a socket pair; the other end is a
+socket like any other. The first connection logs in; those after it go through the same one
+(``ControlMaster``), which takes no login and a tenth of the time.
+"""
+
+import contextlib
+import shlex
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import IO, Final
+
+from palan.client._address import Address
+from palan.client.errors import ConnectFailed
+
+
+__all__ = ["Tunnel", "Tunnels"]
+
+_END: Final = 5.0
+"""Seconds that an ssh gets to end before it is killed."""
+
+_IDLE: Final = 60
+"""Seconds that the connection is kept after its last use, should nobody close the client."""
+
+_EITHER: Final = (
+    "if command -v docker >/dev/null 2>&1; then exec docker system dial-stdio; "
+    "else exec palan system dial-stdio; fi"
+)
+
+
+class Tunnel:
+    """One connection through ssh: a socket, and the process behind it."""
+
+    def __init__(
+        self, near: socket.socket, process: subprocess.Popen[bytes], log: IO[bytes]
+    ) -> None:
+        self.socket = near
+        self._process = process
+        self._log = log
+
+    def complaint(self) -> str:
+        """What ssh, or the program over there, has to say about its end."""
+        with contextlib.suppress(OSError, ValueError):
+            self._log.seek(0)
+            lines = self._log.read(4096).decode("utf-8", "replace").splitlines()
+            return " ".join(line.strip() for line in lines if line.strip())
+        return ""
+
+    def close(self) -> None:
+        """End it; blocks until the process has."""
+        self.socket.close()
+        if self._process.poll() is None:
+            self._process.terminate()
+        try:
+            self._process.wait(_END)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+
+class Tunnels:
+    """The connections of one client to one host."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._directory: str | None = None
+
+    def open(self) -> Tunnel:
+        """Start one more; blocks for the time that it takes to start a process.
+
+        Raises:
+            ConnectFailed: there is no ``ssh``.
+        """
+        if self._directory is None:
+            # Short, as the path of a socket may not be long.
+            self._directory = tempfile.mkdtemp(prefix="palan-ssh-")
+        near, far = socket.socketpair()
+        log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the tunnel
+        try:
+            process = subprocess.Popen(
+                [*self._command(), "--", self._address.host, self._remote()],
+                stdin=far.fileno(),
+                stdout=far.fileno(),
+                stderr=log,
+                start_new_session=True,
+            )
+        except OSError as error:
+            near.close()
+            log.close()
+            raise ConnectFailed(f"ssh cannot be started: {error.strerror}") from None
+        finally:
+            far.close()
+        return Tunnel(near, process, log)
+
+    def close(self) -> None:
+        """Log out, when all connections are closed."""
+        if self._directory is None:
+            return
+        if Path(self._directory, "master").exists():
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                subprocess.run(
+                    [*self._command(), "-O", "exit", "--", self._address.host],
+                    check=False,
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    timeout=_END,
+                )
+        shutil.rmtree(self._directory, ignore_errors=True)
+        self._directory = None
+
+    def _command(self) -> list[str]:
+        command = ["ssh", "-T", "-o", "ConnectTimeout=30", "-o", "BatchMode=no"]
+        command += ["-o", "ControlMaster=auto", "-o", f"ControlPath={self._directory}/master"]
+        command += ["-o", f"ControlPersist={_IDLE}"]
+        if self._address.user:
+            command += ["-l", self._address.user]
+        if self._address.port:
+            command += ["-p", str(self._address.port)]
+        return command
+
+    def _remote(self) -> str:
+        if self._address.path:
+            host = shlex.quote(f"unix://{self._address.path}")
+            script = (
+                "if command -v docker >/dev/null 2>&1; "
+                f"then exec docker --host {host} system dial-stdio; "
+                f"else exec palan --host {host} system dial-stdio; fi"
+            )
+        else:
+            script = _EITHER
+        return f"sh -c {shlex.quote(script)}"

@@ -1,0 +1,1 @@
+"""The blocking client: ``io`` by hand, all else by ``scripts/client_sync.py``."""

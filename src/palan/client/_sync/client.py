@@ -1,0 +1,444 @@
+# Made of _async/client.py by scripts/client_sync.py: change that, and run this.
+"""The client: which engine, which version of its API, and a door to each group of it."""
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import urlencode
+
+from palan.api.results import Hijack, LateJson
+from palan.api.version import MAX_VERSION, MIN_VERSION, Version
+from palan.client._contract import plan
+from palan.client._environment import Environment
+from palan.client._limits import CLIENT, Limit
+from palan.client._request import Prepared, encode_auth, fit, prepare
+from palan.client._results import decode, error_of, path_stat
+from palan.client._sync.io import Body, in_thread
+from palan.client._sync.response import Response
+from palan.client._sync.transport import Outgoing, Transport
+from palan.client.errors import ClientError, ConfigError, ProtocolError
+
+
+if TYPE_CHECKING:
+    import ssl
+
+    from palan.client._sync.build import Build
+    from palan.client._sync.calls.configs import ConfigsCalls
+    from palan.client._sync.calls.networks import NetworksCalls
+    from palan.client._sync.calls.nodes import NodesCalls
+    from palan.client._sync.calls.plugins import PluginsCalls
+    from palan.client._sync.calls.secrets import SecretsCalls
+    from palan.client._sync.calls.services import ServicesCalls
+    from palan.client._sync.calls.swarm import SwarmCalls
+    from palan.client._sync.calls.system import SystemCalls
+    from palan.client._sync.calls.tasks import TasksCalls
+    from palan.client._sync.calls.volumes import VolumesCalls
+    from palan.client._sync.containers import Containers
+    from palan.client._sync.exec import Exec
+    from palan.client._sync.images import Images
+
+__all__ = ["Client"]
+
+_MAX_JSON: Final = 1 << 30
+_MAX_ERROR: Final = 1 << 20
+"""Bytes of an answer that are read."""
+
+
+class Client:
+    """A client of one engine.
+
+    Every group of the API is an attribute: ``client.containers.list()``. Connections are made
+    when they are needed and kept for the next call; :meth:`close`, or the end of a ``with``,
+    closes them all.
+    """
+
+    def __init__(
+        self,
+        host: str | None = None,
+        *,
+        context: str | None = None,
+        version: str | None = None,
+        tls: "ssl.SSLContext | None" = None,
+        timeout: float | None = 120.0,
+        connect_timeout: float | None = 10.0,
+        headers: Mapping[str, str] | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        """Choose an engine; nothing is sent yet.
+
+        Args:
+            host: its address (``unix:///run/docker.sock``, ``tcp://host:2376``,
+                ``ssh://user@host``). Without it, as the docker CLI does: ``context``,
+                ``DOCKER_HOST``, ``DOCKER_CONTEXT``, the current context of ``config.json``,
+                and else ``unix:///var/run/docker.sock``.
+            context: the name of one of the docker CLI's contexts.
+            version: the API version to speak, such as ``1.41``; without it
+                ``DOCKER_API_VERSION``, and else the newest that both sides know.
+            tls: what to make connections safe with; without it, what the context or
+                ``DOCKER_TLS_VERIFY`` and ``DOCKER_CERT_PATH`` say.
+            timeout: seconds for a whole call, unless it says otherwise; None is for ever.
+                Calls that take long by nature (waiting, streams, stopping, pulling) have no
+                limit unless they are given one.
+            connect_timeout: seconds for making a connection; None is for ever.
+            headers: sent with every request.
+            environ: the environment to take all that from; without it ``os.environ``.
+
+        Raises:
+            ConfigError: the address, the context, a certificate or a version is no good.
+        """
+        self.environment = Environment(os.environ if environ is None else environ)
+        self.address = self.environment.address(host, context, tls)
+        self.timeout = timeout
+        self._headers = {**self.environment.headers(), **(headers or {})}
+        self._headers.setdefault("User-Agent", "palan")
+        self._transport = Transport(self.address, connect_timeout)
+        self._version: Version | None = None
+        pinned = version or self.environment.version()
+        if pinned:
+            try:
+                self._version = Version.parse(pinned.removeprefix("v"))
+            except ValueError:
+                raise ConfigError(f"{pinned!r} is no version of the API") from None
+            if not MIN_VERSION <= self._version <= MAX_VERSION:
+                raise ConfigError(
+                    f"API version {pinned} is not among those that are spoken: "
+                    f"{MIN_VERSION} to {MAX_VERSION}"
+                )
+
+    # ---- groups --------------------------------------------------------------------
+
+    @cached_property
+    def containers(self) -> "Containers":
+        """Containers: their life, their streams, their files."""
+        from palan.client._sync.containers import Containers
+
+        return Containers(self)
+
+    @cached_property
+    def exec(self) -> "Exec":
+        """More processes in a running container."""
+        from palan.client._sync.exec import Exec
+
+        return Exec(self)
+
+    @cached_property
+    def images(self) -> "Images":
+        """Images: their content, names and transport."""
+        from palan.client._sync.images import Images
+
+        return Images(self)
+
+    @cached_property
+    def build(self) -> "Build":
+        """Images made from Dockerfiles, and the build cache."""
+        from palan.client._sync.build import Build
+
+        return Build(self)
+
+    @cached_property
+    def networks(self) -> "NetworksCalls":
+        """Networks, and who is on them."""
+        from palan.client._sync.calls.networks import NetworksCalls
+
+        return NetworksCalls(self)
+
+    @cached_property
+    def volumes(self) -> "VolumesCalls":
+        """Volumes: data that outlives containers."""
+        from palan.client._sync.calls.volumes import VolumesCalls
+
+        return VolumesCalls(self)
+
+    @cached_property
+    def system(self) -> "SystemCalls":
+        """The engine about itself, its events, its disk."""
+        from palan.client._sync.calls.system import SystemCalls
+
+        return SystemCalls(self)
+
+    @cached_property
+    def swarm(self) -> "SwarmCalls":
+        """The swarm that the engine is a part of."""
+        from palan.client._sync.calls.swarm import SwarmCalls
+
+        return SwarmCalls(self)
+
+    @cached_property
+    def nodes(self) -> "NodesCalls":
+        """The machines of the swarm."""
+        from palan.client._sync.calls.nodes import NodesCalls
+
+        return NodesCalls(self)
+
+    @cached_property
+    def services(self) -> "ServicesCalls":
+        """Services of the swarm."""
+        from palan.client._sync.calls.services import ServicesCalls
+
+        return ServicesCalls(self)
+
+    @cached_property
+    def tasks(self) -> "TasksCalls":
+        """Tasks of the swarm's services."""
+        from palan.client._sync.calls.tasks import TasksCalls
+
+        return TasksCalls(self)
+
+    @cached_property
+    def secrets(self) -> "SecretsCalls":
+        """Secrets of the swarm."""
+        from palan.client._sync.calls.secrets import SecretsCalls
+
+        return SecretsCalls(self)
+
+    @cached_property
+    def configs(self) -> "ConfigsCalls":
+        """Configs of the swarm."""
+        from palan.client._sync.calls.configs import ConfigsCalls
+
+        return ConfigsCalls(self)
+
+    @cached_property
+    def plugins(self) -> "PluginsCalls":
+        """Plugins of the engine."""
+        from palan.client._sync.calls.plugins import PluginsCalls
+
+        return PluginsCalls(self)
+
+    # ---- the version ---------------------------------------------------------------
+
+    def negotiate(self) -> Version:
+        """The API version that is spoken: the pinned one, or the newest that both know.
+
+        Raises:
+            ProtocolError: the engine is too old, or is none.
+        """
+        if self._version is None:
+            self._version = self._offered()
+        return self._version
+
+    def _offered(self) -> Version:
+        with self.request("GET", "/_ping", version="") as response:
+            said = response.headers.get("api-version", "")
+            response.raise_for_status()
+            response.read()
+        try:
+            offered = Version.parse(said) if said else MIN_VERSION
+        except ValueError:
+            raise ProtocolError(f"the engine says that its API version is {said!r}") from None
+        if offered < MIN_VERSION:
+            raise ProtocolError(
+                f"the engine speaks API version {offered}, the oldest known here is {MIN_VERSION}"
+            )
+        return min(offered, MAX_VERSION)
+
+    @property
+    def spoken(self) -> Version:
+        """The API version that is spoken; the newest, if that was not found out yet."""
+        return self._version or MAX_VERSION
+
+    @property
+    def tells_tty(self) -> bool:
+        """Whether this version's answers say if output comes in frames."""
+        return self.spoken >= Version(1, 42)
+
+    # ---- the raw door --------------------------------------------------------------
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Body | None = None,
+        json: Any = None,
+        version: str | None = None,
+        hijack: bool = False,
+        timeout: Limit = CLIENT,
+    ) -> Response:
+        """Send any request and get the answer as it is, whatever its status.
+
+        Args:
+            method: the HTTP method.
+            path: the path, with a query if you like; the version is put before it unless it
+                has one.
+            query: parameters: text, numbers, booleans (``1`` and ``0``), lists for what is
+                given several times, dictionaries for what is JSON.
+            headers: to send with it.
+            body: bytes, a file, or pieces as they come.
+            json: a body that is sent as JSON.
+            version: the version to put before the path; empty for none.
+            hijack: make the connection a stream: the answer's ``send`` writes to it.
+            timeout: seconds to wait for the head and each further piece; None is for ever.
+
+        Raises:
+            TransportError: there is no answer.
+        """
+        import msgspec
+
+        target = path if path.startswith("/") else f"/{path}"
+        if query:
+            pairs: list[tuple[str, str]] = []
+            for name, value in query.items():
+                if isinstance(value, Mapping):
+                    pairs.append((name, msgspec.json.encode(value).decode()))
+                elif isinstance(value, list | tuple):
+                    pairs += [(name, str(one)) for one in value]
+                elif value is not None:
+                    pairs.append((name, str(int(value)) if isinstance(value, bool) else str(value)))
+            target += ("&" if "?" in target else "?") + urlencode(pairs)
+        lines = dict(headers or {})
+        if json is not None:
+            body = msgspec.json.encode(json)
+            lines.setdefault("Content-Type", "application/json")
+        if hijack:
+            lines.setdefault("Upgrade", "tcp")
+            lines.setdefault("Connection", "Upgrade")
+        if version is None and not _has_version(target):
+            version = str(self.negotiate())
+        if version:
+            target = f"/v{version.removeprefix('v')}{target}"
+        limit = self.timeout if timeout is CLIENT else timeout
+        return self._send(
+            Outgoing(method, target, lines.items(), body, each=limit, hijack=hijack),
+            path.partition("?")[0],
+        )
+
+    def _send(self, request: Outgoing, path: str) -> Response:
+        request.headers = [*self._headers.items(), *request.headers]
+        try:
+            exchange = self._transport.send(request)
+        except ClientError as error:
+            error.method, error.path = error.method or request.method, error.path or path
+            raise
+        return Response(exchange, request.method, path)
+
+    # ---- what the groups are made with ----------------------------------------------
+
+    def open(self, prepared: Prepared, timeout: float | None) -> Response:
+        """Send what is answered piece by piece, and wait for the head of a good answer."""
+        return self._answer(prepared, each=timeout, total=None)
+
+    def call(self, operation: str, arguments: Mapping[str, Any], timeout: Limit) -> Any:
+        """Send what is answered in one, and get that, as the endpoint declares it."""
+        made = plan(operation)
+        slow = isinstance(made.endpoint.result, LateJson) or operation in _SLOW
+        limit = (None if slow else self.timeout) if timeout is CLIENT else timeout
+        response = self._answer(
+            prepare(operation, arguments),
+            each=None,
+            total=limit,
+        )
+        result = made.endpoint.result
+        if type(result).__name__ == "Stat":
+            return path_stat(response.headers.get("x-docker-container-path-stat", ""))
+        data = response.read()
+        if type(result).__name__ == "Text":
+            return data.decode("utf-8", "replace")
+        kind = getattr(result, "type", None)
+        if kind is None:
+            return None
+        try:
+            return decode(operation, self.spoken, kind, data)
+        except ProtocolError as error:
+            error.method, error.path = made.endpoint.method, made.endpoint.path
+            raise
+
+    def _answer(self, prepared: Prepared, *, each: float | None, total: float | None) -> Response:
+        version = self._version or self.negotiate()
+        fit(prepared, version)
+        endpoint = prepared.plan.endpoint
+        headers = prepared.headers
+        if prepared.wants_auth:
+            found = in_thread(self.environment.credentials_of_image, prepared.wants_auth)
+            if found is not None:
+                headers = [*headers, ("X-Registry-Auth", encode_auth(found))]
+        hijack = isinstance(endpoint.result, Hijack)
+        if hijack and not any(name == "Upgrade" for name, _ in headers):
+            upgrade = "h2c" if endpoint.group == "build" else "tcp"
+            headers = [*headers, ("Connection", "Upgrade"), ("Upgrade", upgrade)]
+        response = self._send(
+            Outgoing(
+                endpoint.method,
+                f"/v{version}{prepared.target}",
+                headers,
+                prepared.body,
+                each=each,
+                total=total,
+                hijack=hijack,
+            ),
+            prepared.path,
+        )
+        if response.status >= 400:
+            data = response.read_some(_MAX_ERROR)
+            raise error_of(response.status, data, endpoint.method, prepared.path)
+        return response
+
+    def has_tty(self, prepared: Prepared) -> bool:
+        """Whether the process that a stream is about has a TTY: older answers do not say."""
+        operation = prepared.plan.operation
+        identity = prepared.path.split("/")[2]
+        if operation.startswith("containers."):
+            found = self.call("containers.inspect", {"id": identity}, CLIENT)
+            return bool(found.config.tty)
+        if operation == "exec.start":
+            found = self.call("exec.inspect", {"id": identity}, CLIENT)
+            return bool(found.process_config.tty)
+        if operation == "services.logs":
+            found = self.call("services.inspect", {"id": identity}, CLIENT)
+            spec = found.spec.task_template.container_spec
+            return bool(spec and spec.tty)
+        return False
+
+    # ---- the end -------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close all connections; calls that go on end with ``ClientClosed``."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.address)!r})"
+
+
+_SLOW: Final = frozenset(
+    {
+        "build.prune",
+        "containers.archive_put",
+        "containers.checkpoint_create",
+        "containers.prune",
+        "containers.remove",
+        "containers.restart",
+        "containers.start",
+        "containers.stop",
+        "images.commit",
+        "images.prune",
+        "images.remove",
+        "networks.prune",
+        "plugins.create",
+        "plugins.enable",
+        "plugins.remove",
+        "swarm.init",
+        "swarm.join",
+        "swarm.leave",
+        "volumes.prune",
+    }
+)
+"""What takes as long as it takes: no time limit unless the caller has one."""
+
+
+def _has_version(target: str) -> bool:
+    return target[:2] == "/v" and target[2:3].isdigit()

@@ -1,0 +1,367 @@
+# Made of _async/streams.py by scripts/client_sync.py: change that, and run this.
+"""Answers that come piece by piece: archives, messages, output, sessions.
+
+All of them are opened when they are entered or first read, so that a call that makes one
+needs no ``await``; all can be iterated, closed at any time, and used as context managers.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+
+from palan.api._progress import JSONMessage
+from palan.client._frames import Output, OutputDecoder
+from palan.client._lines import Lines
+from palan.client._request import Prepared
+from palan.client._results import decode, path_stat
+from palan.client._sync.io import in_thread
+from palan.client._sync.response import Response
+from palan.client.errors import ClientClosed, ConnectionLost, OperationFailed
+
+
+if TYPE_CHECKING:
+    from palan.api.results import PathStat
+    from palan.client._sync.client import Client
+
+__all__ = [
+    "ByteStream",
+    "MessageStream",
+    "OutputStream",
+    "ProgressStream",
+    "Session",
+]
+
+M = TypeVar("M")
+
+_WRITE: Final = 1 << 20
+"""Bytes that are gathered before they are written to a file."""
+
+
+class Lazy:
+    """Base of the streams: a request that is sent when somebody wants its answer."""
+
+    def __init__(self, client: "Client", prepared: Prepared, timeout: float | None) -> None:
+        self._client = client
+        self._prepared = prepared
+        self._timeout = timeout
+        self._response: Response | None = None
+        self._closed = False
+
+    def open(self) -> Response:
+        """Send the request, unless that was done, and wait for the head of the answer.
+
+        Raises:
+            APIError: the engine said no.
+        """
+        if self._response is None:
+            if self._closed:
+                raise ClientClosed("the stream was closed")
+            self._response = self._client.open(self._prepared, self._timeout)
+        return self._response
+
+    def close(self) -> None:
+        """Have no more of it; can be called at any time, from elsewhere, and again."""
+        self._closed = True
+        if self._response is not None:
+            self._response.close()
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class ByteStream(Lazy):
+    """Bytes, such as an archive; iterating gives them as they come."""
+
+    def chunk(self) -> bytes:
+        """The next piece, as soon as there is one; ``b""`` at the end."""
+        response = self._response or self.open()
+        return response.chunk()
+
+    def read(self) -> bytes:
+        """All of it, in memory."""
+        try:
+            return (self.open()).read()
+        finally:
+            self.close()
+
+    def path_stat(self) -> "PathStat":
+        """What the path is that this archive is of (``containers.archive_get`` only)."""
+        response = self.open()
+        return path_stat(response.headers.get("x-docker-container-path-stat", ""))
+
+    def save(self, target: str | os.PathLike[str] | IO[bytes]) -> int:
+        """Write all of it to a file; memory stays flat.
+
+        Args:
+            target: a path, whose file appears when it is whole, or an open file.
+
+        Returns:
+            How many bytes it was.
+        """
+        if not isinstance(target, str | os.PathLike):
+            return self._copy(target)
+        path = Path(target)
+        self.open()
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with temporary.open("wb") as file:
+                size = self._copy(file)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return size
+
+    def _copy(self, file: IO[bytes]) -> int:
+        size = 0
+        pending: list[bytes] = []
+        waiting = 0
+        for data in self:
+            pending.append(data)
+            waiting += len(data)
+            if waiting >= _WRITE:
+                in_thread(file.writelines, pending)
+                size += waiting
+                pending, waiting = [], 0
+        in_thread(file.writelines, pending)
+        return size + waiting
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        data = self.chunk()
+        if not data:
+            raise StopIteration
+        return data
+
+
+class MessageStream(Lazy, Generic[M]):
+    """Messages, one after the other: events, statistics, progress."""
+
+    def __init__(self, client: "Client", prepared: Prepared, timeout: float | None) -> None:
+        super().__init__(client, prepared, timeout)
+        self._lines = Lines()
+        self._ready: list[bytes] = []
+
+    def next(self) -> M | None:
+        """The next message, as soon as there is one; None at the end.
+
+        Raises:
+            Timeout: nothing came for as long as was given for each.
+        """
+        response = self._response or self.open()
+        while not self._ready:
+            data = response.chunk()
+            self._ready = self._lines.feed(data) if data else self._lines.end()
+            self._ready.reverse()
+            if not data and not self._ready:
+                return None
+        return self._message(self._ready.pop())
+
+    def _message(self, line: bytes) -> M:
+        endpoint = self._prepared.plan.endpoint
+        message: M = decode(
+            self._prepared.plan.operation,
+            self._client.spoken,
+            endpoint.result.type,  # type: ignore[attr-defined]  # this is for Messages alone
+            line,
+        )
+        return message
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> M:
+        message = self.next()
+        if message is None:
+            raise StopIteration
+        return message
+
+
+class ProgressStream(MessageStream[JSONMessage]):
+    """The progress of a pull, push, load, import or build.
+
+    An error within it is raised, as :class:`palan.client.errors.OperationFailed`.
+    """
+
+    def _message(self, line: bytes) -> JSONMessage:
+        message = super()._message(line)
+        if message.error or message.error_detail:
+            detail = message.error_detail or None
+            raise OperationFailed(
+                (detail and detail.message) or message.error or "",
+                code=detail.code if detail else 0,
+                method=self._prepared.plan.endpoint.method,
+                path=self._prepared.path,
+            )
+        return message
+
+    def wait(self, progress: Callable[[JSONMessage], Any] | None = None) -> list[Any]:
+        """See it through.
+
+        Args:
+            progress: called with each message.
+
+        Returns:
+            What it had for programs (``aux``): digests of a push, ids of a build.
+
+        Raises:
+            OperationFailed: it failed.
+        """
+        results = []
+        for message in self:
+            if progress is not None:
+                progress(message)
+            if message.aux:
+                results.append(message.aux)
+        return results
+
+
+class OutputStream(Lazy):
+    """What processes wrote, taken apart by stream; iterating gives :class:`Output`."""
+
+    def __init__(
+        self,
+        client: "Client",
+        prepared: Prepared,
+        timeout: float | None,
+        *,
+        tty: bool | None = None,
+        raw: bool = False,
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            client: whose it is.
+            prepared: the request.
+            timeout: seconds to wait for each piece; None is for ever.
+            tty: whether the process has a TTY, for engines that do not tell; None finds out.
+            raw: there are never frames.
+        """
+        super().__init__(client, prepared, timeout)
+        self.tty = True if raw else tty
+        self._raw = raw
+        self._decoder: OutputDecoder | None = None
+        self._ready: list[Output] = []
+
+    def open(self) -> Response:
+        """Send the request, unless that was done, and wait for the head of the answer."""
+        if self._response is None and self.tty is None:
+            self._client.negotiate()
+            if not self._client.tells_tty:
+                # Before 1.42 the answer does not say whether there are frames.
+                self.tty = self._client.has_tty(self._prepared)
+        response = super().open()
+        if self._decoder is None:
+            kind = response.headers.get("content-type", "")
+            if not self._raw and (self.tty is None or self._client.tells_tty):
+                self.tty = "multiplexed" not in kind
+            self._decoder = OutputDecoder(tty=bool(self.tty))
+        return response
+
+    def next(self) -> Output | None:
+        """The next piece, as soon as there is one; None at the end.
+
+        Raises:
+            Timeout: nothing came for as long as was given for each.
+        """
+        while not self._ready:
+            data = self._bytes()
+            decoder = self._decoder or OutputDecoder(tty=True)
+            if not data:
+                if not decoder.whole:
+                    raise ConnectionLost("the output ended in the middle of a frame")
+                return None
+            self._ready = decoder.feed(data)
+            self._ready.reverse()
+        return self._ready.pop()
+
+    def _bytes(self) -> bytes:
+        """The next bytes that the output is made of; ``b""`` at the end."""
+        response = self._response if self._decoder is not None else None
+        return (response or self.open()).chunk()
+
+    def read(self) -> bytes:
+        """All that is left, of both streams in the order in which it came."""
+        return b"".join([output.data for output in self])
+
+    def read_split(self) -> tuple[bytes, bytes]:
+        """All that is left, of stdout and of stderr."""
+        parts: dict[str, list[bytes]] = {"stdout": [], "stderr": [], "stdin": []}
+        for output in self:
+            parts[output.stream].append(output.data)
+        return b"".join(parts["stdout"]), b"".join(parts["stderr"])
+
+    def lines(self) -> Iterator[str]:
+        """What is left, line by line, without their ends; what is no UTF-8 is replaced.
+
+        Each stream has lines of its own; one that is not ended yet is kept back.
+        """
+        rests: dict[str, bytes] = {}
+        for output in self:
+            data = rests.get(output.stream, b"") + output.data
+            *whole, rests[output.stream] = data.split(b"\n")
+            for line in whole:
+                yield line.decode("utf-8", "replace").removesuffix("\r")
+        for rest in rests.values():
+            if rest:
+                yield rest.decode("utf-8", "replace")
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Output:
+        output = self.next()
+        if output is None:
+            raise StopIteration
+        return output
+
+
+class Session(OutputStream):
+    """A connection to the streams of a process, much like a socket.
+
+    Iterating gives :class:`Output`; :meth:`recv` gives the bytes as they come, which are
+    frames unless the process has a TTY. Use the one or the other.
+    """
+
+    def send(self, data: bytes) -> None:
+        """Write to the process's stdin; waits while it does not read."""
+        (self.open()).send(data)
+
+    def sendall(self, data: bytes) -> None:
+        """The same, under the name that sockets have for it."""
+        self.send(data)
+
+    def close_input(self) -> None:
+        """Say the end of stdin; output goes on."""
+        (self.open()).close_input()
+
+    def recv(self) -> bytes:
+        """The next bytes as they come; ``b""`` at the end."""
+        return (self.open()).chunk()
+
+    def communicate(self, data: bytes = b"") -> tuple[bytes, bytes]:
+        """Write all of stdin, say its end, and read all output.
+
+        Returns:
+            What came on stdout and on stderr.
+        """
+        self.open()
+        if data:
+            with contextlib.suppress(ConnectionLost):
+                # A process may end without having read everything; what it wrote counts.
+                self.send(data)
+        self.close_input()
+        return self.read_split()

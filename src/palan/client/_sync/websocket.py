@@ -1,0 +1,88 @@
+# Made of _async/websocket.py by scripts/client_sync.py: change that, and run this.
+"""Attach through a WebSocket, for engines behind what lets nothing else through."""
+
+import base64
+import os
+from typing import TYPE_CHECKING
+
+from wsproto import ConnectionType, events
+from wsproto.connection import Connection
+
+from palan.client._request import Prepared
+from palan.client._sync.response import Response
+from palan.client._sync.streams import Session
+from palan.client.errors import ProtocolError
+
+
+if TYPE_CHECKING:
+    from palan.client._sync.client import Client
+
+__all__ = ["WebSocketSession"]
+
+
+class WebSocketSession(Session):
+    """A session whose bytes travel in WebSocket messages; they are the process's own, unframed.
+
+    There is no end of stdin: :meth:`close_input` ends the session.
+    """
+
+    def __init__(self, client: "Client", prepared: Prepared, timeout: float | None) -> None:
+        key = base64.b64encode(os.urandom(16)).decode()
+        prepared.headers += [
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Key", key),
+            ("Sec-WebSocket-Version", "13"),
+            ("Origin", "http://docker"),
+        ]
+        super().__init__(client, prepared, timeout, raw=True)
+        self._connection = Connection(ConnectionType.CLIENT)
+        self._received: list[bytes] = []
+        self._ended = False
+
+    def open(self) -> Response:
+        """Send the request, unless that was done, and wait for the head of the answer."""
+        response = super().open()
+        if response.status != 101:
+            self.close()
+            raise ProtocolError("the engine did not open a WebSocket")
+        return response
+
+    def send(self, data: bytes) -> None:
+        """Write to the process's stdin; waits while it does not read."""
+        response = self.open()
+        response.send(self._connection.send(events.BytesMessage(data=data)))
+
+    def close_input(self) -> None:
+        """Say that there is no more input, which ends the session."""
+        response = self.open()
+        if not self._ended:
+            response.send(self._connection.send(events.CloseConnection(code=1000)))
+
+    def recv(self) -> bytes:
+        """The next bytes as they come; ``b""`` at the end."""
+        response = self.open()
+        while not self._received:
+            if self._ended:
+                return b""
+            data = response.chunk()
+            self._connection.receive_data(data or None)
+            self._take(response)
+            if not data:
+                self._ended = True
+        return self._received.pop(0)
+
+    def _take(self, response: Response) -> None:
+        """Take what has come in, and answer what wants to be answered."""
+        for event in self._connection.events():
+            if isinstance(event, events.BytesMessage | events.TextMessage):
+                data = event.data
+                if data:
+                    self._received.append(data.encode() if isinstance(data, str) else bytes(data))
+            elif isinstance(event, events.Ping):
+                response.send(self._connection.send(event.response()))
+            elif isinstance(event, events.CloseConnection):
+                self._ended = True
+
+    def _bytes(self) -> bytes:
+        return self.recv()
