@@ -157,7 +157,8 @@ class ContainersCalls:
             body: a tar archive, plain or compressed.
             no_overwrite_dir_non_dir: refuse to put a directory in the place of something
                 else, and the reverse.
-            copy_uidgid: keep the owners that the archive names; else all is root's.
+            copy_uidgid: give all to the container's user, if it has one, whomever the archive
+                names.
             timeout: seconds for the whole call; None is for ever.
 
         Raises:
