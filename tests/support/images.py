@@ -14,9 +14,11 @@ from typing import Any
 
 from palan.api import Filters
 from palan.api import images as api
+from palan.api.errors import NotFound
 from palan.api.images import ImageCreate, ImageLoad, JSONMessage
 from palan.engine.config import EngineConfig
 from palan.engine.images import SCHEMA, Images
+from palan.engine.images.surroundings import CommitSource
 from palan.store.database import Database
 
 
@@ -57,6 +59,9 @@ class FakeContainers:
 
     def using_image(self, image_id: str, /) -> list[FakeContainer]:
         return [container for container in self.all if container.image == image_id]
+
+    def commit_source(self, reference: str, /) -> CommitSource:
+        raise NotFound(f"No such container: {reference}")
 
 
 class ImagesEngine:

@@ -16,6 +16,8 @@ import structlog
 from palan.engine.config import EngineConfig
 from palan.engine.containers import SCHEMA as CONTAINERS
 from palan.engine.containers import Containers
+from palan.engine.containers.merged import sweep_merged
+from palan.engine.containers.stubs import make_stubs
 from palan.engine.events import SCHEMA as EVENTS
 from palan.engine.events import EventJournal
 from palan.engine.exec import Execs
@@ -89,6 +91,8 @@ class Engine:
         # that an unmount here is one there.
         await asyncio.to_thread(ensure_shared, self.paths.exec_root)
         self._empty_tmp()
+        await asyncio.to_thread(sweep_merged, self.paths.merged)
+        make_stubs(self.paths.stubs, self.paths.tmp)
         await self.runtimes.probe()
         self.images.load_state()
         self.volumes.load()

@@ -61,6 +61,11 @@ class Paths:
         return self.data_root / "images"
 
     @property
+    def stubs(self) -> Path:
+        """The lowest layer of every container: what the runtime mounts over, empty."""
+        return self.data_root / "stubs"
+
+    @property
     def volumes(self) -> Path:
         """A directory for each volume of the driver ``local``."""
         return self.data_root / "volumes"
@@ -97,6 +102,11 @@ class Paths:
         return self.bundles / container_id
 
     @property
+    def merged(self) -> Path:
+        """Root file systems of containers, mounted to be read for a while."""
+        return self.exec_root / "views"
+
+    @property
     def runtime(self) -> Path:
         """State directories of the OCI runtimes (``--root``)."""
         return self.exec_root / "runtime"
@@ -121,14 +131,23 @@ class Paths:
     @property
     def volatile(self) -> tuple[Path, ...]:
         """All that an engine makes in its exec root."""
-        names = ("netns", "containers", "runtime", "exits", "view", "bin", "lock")
+        names = ("netns", "containers", "runtime", "exits", "view", "merged", "bin", "lock")
         return tuple(self.exec_root / name for name in names)
 
     @property
     def durable(self) -> tuple[Path, ...]:
         """All that an engine makes in its data root, the database last."""
         names = (
-            *("containers", "images", "volumes", "seccomp", "tmp", "runtimes.json", "lock"),
+            *(
+                "containers",
+                "images",
+                "stubs",
+                "volumes",
+                "seccomp",
+                "tmp",
+                "runtimes.json",
+                "lock",
+            ),
             *("palan.db-wal", "palan.db-shm", "palan.db"),
         )
         return tuple(self.data_root / name for name in names)
@@ -153,5 +172,6 @@ class Paths:
             (self.runtime, 0o700),
             (self.exits, 0o700),
             (self.view, 0o700),
+            (self.merged, 0o700),
         ):
             directory.mkdir(mode=mode, exist_ok=True)

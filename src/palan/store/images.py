@@ -98,6 +98,9 @@ class ImageRecord(msgspec.Struct):
     hidden: bool = False
     """It was removed while stopped containers used it: only they see it."""
 
+    manifest: ManifestRecord | None = None
+    """While it is hidden: the manifest it came with, as a commit needs the blobs of it."""
+
 
 class LayerRecord(msgspec.Struct):
     """An unpacked layer."""

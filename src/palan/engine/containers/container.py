@@ -51,6 +51,8 @@ class Container:
         """What its checks have found; None without checks, or before its first start."""
         self.checks: asyncio.Task[None] | None = None
         """What makes the checks, while they are made."""
+        self.held_still = 0
+        """How many commits have frozen its processes for a while."""
         self.restart_delay = 0.0
         """Seconds that a restart policy waits next time."""
 

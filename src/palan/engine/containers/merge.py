@@ -10,7 +10,7 @@ from palan.api.containers import ContainerConfig, EmptyObject, HealthConfig
 from palan.api.errors import InvalidParameter
 
 
-__all__ = ["command_line", "merge_config"]
+__all__ = ["command_line", "inherit_config", "merge_config"]
 
 V = TypeVar("V")
 
@@ -29,7 +29,13 @@ def merge_config(config: ContainerConfig, image: ContainerConfig | None) -> Cont
     Raises:
         InvalidParameter: there is no command to run; in dockerd's words.
     """
-    image = image or ContainerConfig()
+    merged = inherit_config(config, image or ContainerConfig())
+    command_line(merged)
+    return merged
+
+
+def inherit_config(config: ContainerConfig, image: ContainerConfig) -> ContainerConfig:
+    """Like :func:`merge_config`, whether or not there is a command in the end."""
     _drop_empty(config)
     entrypoint, cmd = config.entrypoint, config.cmd
     if not entrypoint:
@@ -38,8 +44,6 @@ def merge_config(config: ContainerConfig, image: ContainerConfig | None) -> Cont
             entrypoint = image.entrypoint or None
     if entrypoint == [""]:
         entrypoint = None
-    if not entrypoint and not cmd:
-        raise InvalidParameter("no command specified")
     return msgspec.structs.replace(
         config,
         user=config.user or image.user,

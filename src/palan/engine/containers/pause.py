@@ -1,6 +1,8 @@
 """``POST /containers/{id}/pause`` and ``unpause``: the cgroup freezer."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from palan.api.errors import Conflict, InternalError
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["pause", "unpause"]
+__all__ = ["held_still", "pause", "unpause"]
 
 
 async def pause(engine: "Engine", container: Container) -> None:
@@ -47,3 +49,43 @@ async def unpause(engine: "Engine", container: Container) -> None:
         resume_checks(engine, container)
         engine.events.publish("container", "unpause", container.id, container.attributes)
         await engine.containers.save(container)
+
+
+@contextlib.asynccontextmanager
+async def held_still(engine: "Engine", container: Container) -> AsyncIterator[None]:
+    """Freeze the processes of a container for a while, if it runs and is not paused.
+
+    It is not called paused meanwhile, nor is that written down: an engine that starts
+    lets go on whatever is frozen and not paused.  A client may pause it meanwhile, and then
+    it stays so.
+    """
+    async with container.lock:
+        running = container.running
+        if running:
+            container.held_still += 1
+            if not container.paused and container.held_still == 1:
+                await _freeze(engine, container)
+    try:
+        yield
+    finally:
+        if running:
+            await asyncio.shield(_let_go(engine, container))
+
+
+async def _freeze(engine: "Engine", container: Container) -> None:
+    try:
+        await asyncio.to_thread(engine.containers.freeze, container)
+    except BaseException:
+        container.held_still -= 1
+        raise
+    engine.events.publish("container", "pause", container.id, container.attributes)
+
+
+async def _let_go(engine: "Engine", container: Container) -> None:
+    async with container.lock:
+        container.held_still -= 1
+        if container.held_still or container.record.status != "running":
+            return
+        with contextlib.suppress(OSError):  # its end has taken the cgroup away
+            await asyncio.to_thread(engine.containers.thaw, container)
+        engine.events.publish("container", "unpause", container.id, container.attributes)

@@ -99,6 +99,10 @@ async def _adopt(engine: "Engine", container: Container, execs: list[Found]) -> 
     )
     # Processes are frozen or thawed first, and then it is written down.
     frozen = await asyncio.to_thread(engine.containers.frozen, container)
+    if frozen and not container.paused:
+        # For a commit, or for a client who was not told so.
+        await asyncio.to_thread(engine.containers.thaw, container)
+        frozen = await asyncio.to_thread(engine.containers.frozen, container)
     if container.paused != frozen:
         record.status = "paused" if frozen else "running"
         await engine.containers.save(container)

@@ -10,6 +10,8 @@ from palan.api.errors import InternalError, InvalidParameter, NotFound, NotModif
 from palan.api.results import ByteStream, FrameStream, Late, MessageStream, PathStat, Session
 from palan.engine.containers.archive import archive_get, archive_info, archive_put
 from palan.engine.containers.attach import attach, resize
+from palan.engine.containers.changes import export, list_changes
+from palan.engine.containers.commit import CommittedContainer
 from palan.engine.containers.container import Container
 from palan.engine.containers.create import create
 from palan.engine.containers.health_monitor import HEALTH
@@ -44,6 +46,10 @@ __all__ = ["SCHEMA", "Containers"]
 
 _TABLE: Final = Documents("containers", ContainerRecord)
 SCHEMA: Final = (*_TABLE.schema, *HEALTH.schema)
+
+
+# Within the class, ``list`` is an operation.
+_Changes = list[api.FilesystemChange]
 
 
 class Containers:
@@ -130,6 +136,14 @@ class Containers:
     def using_image(self, image_id: str) -> list[Container]:
         """The containers made from an image."""
         return [c for c in self.registry if c.record.image == image_id]
+
+    def commit_source(self, reference: str) -> CommittedContainer:
+        """The container that an image is to be made of.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return CommittedContainer(self._engine, self.registry.get(reference))
 
     # ---- operations --------------------------------------------------------------
 
@@ -236,6 +250,14 @@ class Containers:
     async def attach_websocket(self, request: api.ContainerAttachWebSocket) -> Session:
         """``GET /containers/{id}/attach/ws``."""
         return await self.attach(request)
+
+    async def changes(self, request: api.ContainerChanges) -> _Changes | None:
+        """``GET /containers/{id}/changes``."""
+        return await list_changes(self._engine, self.registry.get(request.id))
+
+    async def export(self, request: api.ContainerExport) -> ByteStream:
+        """``GET /containers/{id}/export``."""
+        return export(self._engine, self.registry.get(request.id))
 
     async def resize(self, request: api.ContainerResize) -> None:
         """``POST /containers/{id}/resize``."""

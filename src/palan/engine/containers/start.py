@@ -30,7 +30,7 @@ from palan.engine.networks.sandbox import plug
 from palan.engine.runtimes import StartFailure
 from palan.host.conmon import ContainerPlan
 from palan.host.mounts import mount
-from palan.host.overlay import mount_overlay
+from palan.host.overlay import mount_overlay, plain_options
 from palan.host.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID
 
 
@@ -129,7 +129,8 @@ def _mount(engine: "Engine", container: Container, bundle: Path) -> None:
     for part in (rootfs, bundle / "execs"):
         part.mkdir(mode=0o700, exist_ok=True)
     layers = image_layers(engine, container)
-    mount_overlay(layers, directory / "diff", directory / "work", rootfs)
+    # What is changed must lie in the upper directory whole, or it could not be committed.
+    mount_overlay(layers, directory / "diff", directory / "work", rootfs, options=plain_options())
     make_sources(container)
     host_config = container.record.host_config
     if host_config.ipc_mode == "shareable":
@@ -139,13 +140,8 @@ def _mount(engine: "Engine", container: Container, bundle: Path) -> None:
 
 
 def image_layers(engine: "Engine", container: Container) -> list[Path]:
-    """The layers that a container does not write to, the topmost first."""
-    layers = [Path(layer) for layer in reversed(container.record.layers)]
-    if not layers:
-        # An image may have none, but an overlay must.
-        layers = [engine.paths.container(container.id) / "empty"]
-        layers[0].mkdir(mode=0o755, exist_ok=True)
-    return layers
+    """What lies below the container's own files, the topmost first."""
+    return [*(Path(layer) for layer in reversed(container.record.layers)), engine.paths.stubs]
 
 
 def make_sources(container: Container) -> None:

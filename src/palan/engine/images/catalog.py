@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+import msgspec
 import structlog
 
 from palan.api.errors import InvalidParameter
@@ -174,6 +175,13 @@ class Catalog:
                 if manifest.image == image.id:
                     return target, manifest
         return None
+
+    def content_of(self, image: Image) -> ManifestRecord | None:
+        """The manifest that says which blobs an image consists of."""
+        if image.record.manifest is not None:
+            return image.record.manifest
+        found = self.manifest_of(image)
+        return found[1] if found else None
 
     def children(self, image: Image) -> bool:
         """Whether another image was made from this one."""
@@ -330,7 +338,7 @@ class Catalog:
                 if image.id not in self.images or self._members.get(image.id):
                     continue
                 if image.id in keep:
-                    image.record.hidden = True
+                    self._hide(image, target)
                     hidden.append(image.record)
                 else:
                     gone.images.append(image.record)
@@ -349,9 +357,11 @@ class Catalog:
             delete_rows(connection, *_keys(gone))
             write_rows(connection, Rows(targets=list(smaller.values()), images=hidden))
 
+        seen = [msgspec.structs.replace(each, hidden=False, manifest=None) for each in hidden]
         try:
             await self._db.run(write)
         except (sqlite3.Error, StoreFailure):
+            gone.images += seen
             self._install(gone)
             raise
         self.discard_unwanted(keys)
@@ -402,7 +412,9 @@ class Catalog:
     def _install_image(self, record: ImageRecord) -> None:
         known = self.images.get(record.id)
         if known is not None:
+            self._wanted.subtract(_image_keys(known.record))
             known.record = record
+            self._wanted.update(_image_keys(record))
             return
         spec = decode(self.content.read(record.id), ImageSpec, "image configuration")
         image = Image(
@@ -413,6 +425,13 @@ class Catalog:
         )
         self.images[record.id] = image
         self._wanted.update(_image_keys(record))
+
+    def _hide(self, image: Image, target: TargetRecord) -> None:
+        """Keep an image that lost its last target, with its blobs, for those who use it."""
+        self._wanted.subtract(_image_keys(image.record))
+        image.record.hidden = True
+        image.record.manifest = next(m for m in target.manifests if m.image == image.id)
+        self._wanted.update(_image_keys(image.record))
 
     def _uninstall_image(self, image: Image) -> list[str]:
         del self.images[image.id]
@@ -443,7 +462,12 @@ class Catalog:
 
 
 def _image_keys(record: ImageRecord) -> list[str]:
-    return [record.id, *(_LAYER + chain_id for chain_id in record.layers)]
+    keys = {record.id: None}
+    keys.update((_LAYER + chain_id, None) for chain_id in record.layers)
+    if record.manifest is not None:
+        keys[record.manifest.digest] = None
+        keys.update((blob.digest, None) for blob in record.manifest.blobs)
+    return list(keys)
 
 
 def _target_keys(target: TargetRecord) -> list[str]:

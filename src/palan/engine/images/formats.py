@@ -21,6 +21,7 @@ from palan.engine.images.reference import is_digest
 
 __all__ = [
     "MAX_DOCUMENT",
+    "MAX_LAYERS",
     "OCI_CONFIG",
     "OCI_INDEX",
     "OCI_LAYER",
@@ -41,6 +42,10 @@ __all__ = [
 
 MAX_DOCUMENT: Final = 8 << 20
 """How large a document may be: configurations and indexes are a few kilobytes in practice."""
+
+MAX_LAYERS: Final = 498
+"""overlayfs stacks 500 lower directories: with a container's own, when it is read while it
+does not run, and with the one below all (see :mod:`palan.engine.containers.stubs`)."""
 
 OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"

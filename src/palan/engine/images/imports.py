@@ -1,40 +1,29 @@
 """``POST /images/create`` with ``fromSrc``: a root file system becomes an image."""
 
-import hashlib
 import http.client
 import socket
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import IO, Final
 
 from palan.api.errors import InternalError, InvalidParameter
 from palan.api.images import ImageConfig, ImageCreate
-from palan.engine.images.catalog import Catalog, Lease
+from palan.engine.images.catalog import Catalog
 from palan.engine.images.changes import apply_changes
 from palan.engine.images.describe import rfc3339
-from palan.engine.images.formats import (
-    Descriptor,
-    HistoryEntry,
-    ImageSpec,
-    RootFS,
-    encode,
-    layer_media_type,
-)
+from palan.engine.images.formats import HistoryEntry, ImageSpec, RootFS, encode
 from palan.engine.images.image import Image
 from palan.engine.images.ingest import examine, take_in
-from palan.engine.images.layers import Unpacker, unpacking_failed
+from palan.engine.images.layer_stream import make_layer
+from palan.engine.images.layers import Unpacker
 from palan.engine.images.load import put_blob, put_manifest
 from palan.engine.images.platform import Platform, host_platform, parse_specifier
 from palan.engine.images.reference import Reference, repository_and_tag
 from palan.engine.images.streaming import BodyReader, Incoming, in_thread
-from palan.host.archive.headers import ArchiveError
-from palan.host.archive.inflate import Compression, detect
-from palan.host.archive.unpack import Options, Unpacked, unpack_pieces
 
 
 __all__ = ["Import", "open_source"]
@@ -79,8 +68,7 @@ class Import:
             InternalError: the file system refuses.
         """
         with catalog.lease() as lease, unpacker.scratch() as directory:
-            blob = directory / "layer"
-            layer, diff_id = await self._layer(catalog, unpacker, source, blob, lease)
+            made = await make_layer(catalog, unpacker, source, directory, lease, what="image")
             now = rfc3339(time.time_ns())
             spec = ImageSpec(
                 created=now,
@@ -88,77 +76,15 @@ class Import:
                 variant=self.platform.variant,
                 os=self.platform.os,
                 config=self.config,
-                rootfs=RootFS(diff_ids=[diff_id]),
+                rootfs=RootFS(diff_ids=[made.diff_id]),
                 history=[HistoryEntry(created=now, comment=self.comment)],
             )
             data = encode(spec)
             config = put_blob(catalog.content, data, lease)
-            manifest = put_manifest(catalog.content, config, len(data), [layer], lease)
+            manifest = put_manifest(catalog.content, config, len(data), [made.descriptor], lease)
             examined = examine(catalog.content, manifest)
             names = [self.name] if self.name else []
             return await take_in(catalog, unpacker, examined, names, lease)
-
-    async def _layer(
-        self, catalog: Catalog, unpacker: Unpacker, source: Incoming, blob: Path, lease: Lease
-    ) -> tuple[Descriptor, str]:
-        """Unpack the stream and keep it as it came, both while it arrives."""
-        async with unpacker.staging() as staging:
-            receiver = _Receiver(source, blob)
-            try:
-                unpacked = await in_thread(lambda: receiver.unpack(staging / "diff"), source.abort)
-            except (ArchiveError, OSError) as error:
-                raise unpacking_failed("image", error) from None
-            diff_id = unpacked.digest if receiver.compression else receiver.blob_digest
-            lease.blob(receiver.blob_digest)
-            lease.layer(diff_id)
-            catalog.content.adopt(blob, receiver.blob_digest)
-            async with unpacker.alone(diff_id):
-                if diff_id not in catalog.layers:
-                    await unpacker.place(staging, diff_id, diff_id, unpacked, ())
-        descriptor = Descriptor(
-            media_type=layer_media_type(receiver.compression),
-            digest=receiver.blob_digest,
-            size=receiver.size,
-        )
-        return descriptor, diff_id
-
-
-class _Receiver:
-    """Reads a stream once: into a blob, through a digest, and into the unpacking child."""
-
-    def __init__(self, source: Incoming, blob: Path) -> None:
-        self.size = 0
-        self.blob_digest = ""
-        self.compression: Compression = ""
-        self._source = source
-        self._blob = blob
-
-    def unpack(self, directory: Path) -> Unpacked:
-        """Do it all; blocking."""
-        head = b""
-        while len(head) < 6 and (piece := self._source()):
-            head += piece
-        self.compression = detect(head)
-        digest = hashlib.sha256()
-        options = Options(digest=bool(self.compression), whiteouts="overlay")
-        with self._blob.open("wb") as file:
-
-            def keep(piece: bytes) -> None:
-                digest.update(piece)
-                self.size += len(piece)
-                file.write(piece)
-
-            unpacked = unpack_pieces(
-                self._pieces(head), directory, self.compression, options, seen=keep
-            )
-        self.blob_digest = f"sha256:{digest.hexdigest()}"
-        return unpacked
-
-    def _pieces(self, head: bytes) -> Iterator[bytes]:
-        if head:
-            yield head
-        while piece := self._source():
-            yield piece
 
 
 # ---- where it comes from -----------------------------------------------------

@@ -14,6 +14,7 @@ from palan.api.errors import InvalidParameter
 from palan.engine.images.catalog import Catalog, Lease
 from palan.engine.images.formats import (
     MAX_DOCUMENT,
+    MAX_LAYERS,
     OCI_MANIFEST,
     Descriptor,
     ImageSpec,
@@ -42,9 +43,6 @@ from palan.store.images import (
 __all__ = ["Examined", "compression_of", "examine", "take_in"]
 
 _MAX_MANIFESTS: Final = 1000
-_MAX_LAYERS: Final = 500
-"""As many as overlayfs can stack."""
-
 _IMAGE_CONFIGS: Final = (
     "",
     "application/vnd.oci.image.config.v1+json",
@@ -167,8 +165,8 @@ def _examine_manifest(
             f"invalid manifest {descriptor.digest}: it has {len(manifest.layers)} layers,"
             f" its configuration has {len(diff_ids)}"
         )
-    if len(diff_ids) > _MAX_LAYERS:
-        raise InvalidParameter(f"image {manifest.config.digest} has more than {_MAX_LAYERS} layers")
+    if len(diff_ids) > MAX_LAYERS:
+        raise InvalidParameter(f"image {manifest.config.digest} has more than {MAX_LAYERS} layers")
     platform = spec.platform
     record.image = manifest.config.digest
     record.platform = (platform.os, platform.architecture, platform.variant)

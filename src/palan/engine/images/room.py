@@ -20,6 +20,7 @@ from palan.api.images import ErrorDetail, JSONMessage, OCIDescriptor
 from palan.api.results import ByteStream, MessageStream
 from palan.engine.images import describe
 from palan.engine.images.catalog import Catalog, Lease
+from palan.engine.images.commit import Commit
 from palan.engine.images.downloads import Downloads
 from palan.engine.images.image import Image
 from palan.engine.images.imports import Import, open_source
@@ -191,6 +192,17 @@ class Images:
         name = plan.name.familiar if plan.name else image.id
         self._publish("import", image, name)
         yield JSONMessage(status=image.id)
+
+    async def commit(self, request: api.ImageCommit) -> api.IDResponse:
+        """``POST /commit``."""
+        container = self._engine.containers.commit_source(request.container)
+        commit = Commit(request, container)
+        image = await commit.run(self._catalog, self._unpacker)
+        name = commit.name.familiar if commit.name else ""
+        if name:
+            self._publish("tag", image, name)
+        container.committed(request.comment, image.id, name)
+        return api.IDResponse(id=image.id)
 
     async def load(self, request: api.ImageLoad) -> MessageStream:
         """``POST /images/load``."""

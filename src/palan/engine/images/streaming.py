@@ -5,11 +5,11 @@ import concurrent.futures
 import contextlib
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Final, Protocol, Self, TypeVar
 
 
-__all__ = ["BodyReader", "Incoming", "in_thread"]
+__all__ = ["BodyReader", "Incoming", "in_thread", "iterate"]
 
 T = TypeVar("T")
 
@@ -66,6 +66,15 @@ def _in_own_thread(work: Callable[[], T]) -> asyncio.Future[T]:
 
     threading.Thread(target=run, name="images", daemon=True).start()
     return asyncio.wrap_future(future)
+
+
+async def iterate(pieces: Generator[bytes, None, None]) -> AsyncIterator[bytes]:
+    """What a blocking generator yields; it runs in a thread, and is closed in the end."""
+    try:
+        while piece := await in_thread(lambda: next(pieces, b"")):
+            yield piece
+    finally:
+        await in_thread(pieces.close)
 
 
 class BodyReader:

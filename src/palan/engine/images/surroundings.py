@@ -1,13 +1,16 @@
 """What this room needs of the rest of the engine, and no more."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+from palan.api.containers import ContainerConfig
+from palan.api.images import ImageConfig
 from palan.store.database import Database
 
 
-__all__ = ["RegistryConfig", "Surroundings", "User"]
+__all__ = ["CommitSource", "RegistryConfig", "Surroundings", "User"]
 
 
 class User(Protocol):
@@ -22,6 +25,38 @@ class User(Protocol):
         """Whether it has processes now, paused ones included."""
 
 
+class CommitSource(Protocol):
+    """A container, as far as a commit minds."""
+
+    @property
+    def id(self) -> str:
+        """64 digits."""
+
+    @property
+    def image(self) -> str:
+        """The id of its image."""
+
+    @property
+    def command(self) -> Sequence[str]:
+        """What it runs."""
+
+    @property
+    def upper(self) -> Path:
+        """The upper directory of its overlay."""
+
+    def check(self) -> None:
+        """Raise ``Conflict`` when it cannot be committed, as it is being removed."""
+
+    def held_still(self) -> AbstractAsyncContextManager[None]:
+        """Its processes are frozen meanwhile."""
+
+    def committed_config(self, asked: ContainerConfig | None, changes: list[str], /) -> ImageConfig:
+        """The image's configuration; raises ``InvalidParameter`` about the changes."""
+
+    def committed(self, comment: str, image: str, name: str, /) -> None:
+        """Tell that an image was made of it."""
+
+
 class _Events(Protocol):
     def publish(
         self, kind: str, action: str, actor: str, attributes: Mapping[str, str], /
@@ -30,6 +65,7 @@ class _Events(Protocol):
 
 class _Containers(Protocol):
     def using_image(self, image_id: str, /) -> Iterable[User]: ...
+    def commit_source(self, reference: str, /) -> CommitSource: ...
 
 
 class _Paths(Protocol):

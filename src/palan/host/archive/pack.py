@@ -12,12 +12,12 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Final
 
-from palan.host.archive.process import read_answer, start
+from palan.host.archive.process import read_answer, start, widen
 
 
 __all__ = ["Packing", "pack"]
 
-_PIECE: Final = 256 << 10
+_PIECE: Final = 1 << 20
 
 
 class Packing:
@@ -75,6 +75,7 @@ class Packing:
             raise
         assert self._process.stdout  # noqa: S101 - for the type checker
         self.output = self._process.stdout
+        widen(self.output)
 
     def finish(self) -> None:
         """Wait for its end, when all of its output has been read.

@@ -17,7 +17,7 @@ from typing import IO, Any, Final
 from palan.host.archive.extract import Whiteouts
 from palan.host.archive.headers import ArchiveError
 from palan.host.archive.inflate import Compression
-from palan.host.archive.process import read_answer, start
+from palan.host.archive.process import read_answer, start, widen
 from palan.host.archive.zstd import start_zstd
 
 
@@ -99,6 +99,8 @@ class _Child:
         if self._inflater and self._inflater.stdout:
             self._inflater.stdout.close()
         self.input = (self._inflater or self._process).stdin
+        if self.input:
+            widen(self.input)
 
     def wait(self) -> Unpacked:
         """The child's answer.

@@ -1,0 +1,79 @@
+"""The whole root file system of a container, held mounted while it is read.
+
+A running container has its root mounted, but it may end at any moment; a stopped one has
+none.  So what is to be read gets a mount of its own: a bind of the live root, or a
+read-only overlay.  It lies below the exec root, from where an unmount reaches the copies
+that runtimes started meanwhile have of our mounts; what a crash leaves is unmounted when
+the engine starts.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from palan.api.errors import Conflict, InternalError
+from palan.engine.containers.container import Container
+from palan.engine.containers.start import image_layers
+from palan.host.mounts import bind, unmount, unmount_below
+from palan.host.overlay import mount_overlay
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["merged_root", "sweep_merged"]
+
+
+@contextlib.asynccontextmanager
+async def merged_root(engine: "Engine", container: Container) -> AsyncIterator[Path]:
+    """A directory that shows the container's root file system, without its volumes.
+
+    Of a running container it is the live one.
+
+    Raises:
+        Conflict: the container is being removed.
+        InternalError: the kernel refuses.
+    """
+    root = engine.paths.merged / f"{container.id}-{secrets.token_hex(4)}"
+    async with container.lock:
+        if container.removed or container.record.status in ("removing", "dead"):
+            raise Conflict(f"container {container.id} is marked for removal")
+        live = engine.paths.bundle(container.id) / "rootfs" if container.running else None
+        upper = engine.paths.container(container.id) / "diff"
+        layers = [upper, *image_layers(engine, container)]
+        try:
+            await asyncio.to_thread(_mount, root, live, layers)
+        except OSError as error:
+            raise InternalError(f"unable to read container {container.id}: {error}") from error
+    try:
+        yield root
+    finally:
+        await asyncio.shield(asyncio.to_thread(_unmount, root))
+
+
+def _mount(root: Path, live: Path | None, layers: Sequence[Path]) -> None:
+    root.mkdir(mode=0o700)
+    try:
+        if live is not None:
+            bind(live, root, readonly=True, recursive=False)
+        else:
+            mount_overlay(layers, None, None, root)
+    except BaseException:
+        root.rmdir()
+        raise
+
+
+def _unmount(root: Path) -> None:
+    unmount(root, lazy=True)
+    root.rmdir()
+
+
+def sweep_merged(roots: Path) -> None:
+    """Unmount what an engine that was killed was just reading."""
+    unmount_below(roots.resolve())
+    for root in roots.iterdir():
+        root.rmdir()

@@ -1,0 +1,152 @@
+"""``POST /commit``: what a container has changed becomes a layer, and with it an image."""
+
+import time
+from collections.abc import Generator
+from contextlib import nullcontext
+
+from palan.api.errors import Conflict, InternalError
+from palan.api.images import ImageCommit
+from palan.engine.images.catalog import Catalog, Lease
+from palan.engine.images.describe import rfc3339
+from palan.engine.images.formats import (
+    MAX_LAYERS,
+    Descriptor,
+    HistoryEntry,
+    ImageSpec,
+    RootFS,
+    encode,
+    layer_media_type,
+)
+from palan.engine.images.image import Image
+from palan.engine.images.ingest import compression_of, examine, take_in
+from palan.engine.images.layer_stream import NewLayer, make_layer
+from palan.engine.images.layers import Unpacker
+from palan.engine.images.load import put_blob, put_manifest
+from palan.engine.images.reference import Reference, repository_and_tag
+from palan.engine.images.surroundings import CommitSource
+from palan.host.archive.pack import pack
+
+
+__all__ = ["Commit"]
+
+
+class Commit:
+    """A commit, checked before anything is done.
+
+    Attributes:
+        name: the name that the image gets, if any.
+    """
+
+    def __init__(self, request: ImageCommit, container: CommitSource) -> None:
+        """Check the request.
+
+        Raises:
+            InvalidParameter: a change is malformed.
+            Conflict: the container is being removed.
+        """
+        container.check()
+        self.name: Reference | None = repository_and_tag(request.repo, request.tag)
+        self._request = request
+        self._container = container
+        self.config = container.committed_config(request.body, request.changes)
+
+    async def run(self, catalog: Catalog, unpacker: Unpacker) -> Image:
+        """Make the image.
+
+        Raises:
+            Conflict: the container is removed meanwhile, or has too many layers.
+            InternalError: its files cannot be read, or there is no room for the image.
+        """
+        container = self._container
+        with catalog.lease() as lease, unpacker.scratch() as directory:
+            parent = catalog.images.get(container.image)
+            if parent is None:
+                raise InternalError(
+                    f"cannot commit container {container.id}: its image {container.image} is gone"
+                )
+            # Pinned before anything is awaited: nobody takes them away any more.
+            layers = _layers_of(catalog, parent, lease)
+            lower = parent.spec.rootfs.diff_ids
+            if len(lower) >= MAX_LAYERS:
+                raise Conflict(f"max depth exceeded: an image has at most {MAX_LAYERS} layers")
+            pause = container.held_still() if self._request.pause else nullcontext()
+            async with pause:
+                source = _Packed(pack(container.upper, whiteouts=True))
+                made = await make_layer(
+                    catalog, unpacker, source, directory, lease, what="layer", lower=lower
+                )
+            # If it was removed meanwhile, there is no saying how much of it was read.
+            container.check()
+            data = encode(self._spec(parent.spec, made))
+            if not made.empty:
+                layers.append(made.descriptor)
+            config = put_blob(catalog.content, data, lease)
+            manifest = put_manifest(catalog.content, config, len(data), layers, lease)
+            return await take_in(
+                catalog,
+                unpacker,
+                examine(catalog.content, manifest),
+                [self.name] if self.name else [],
+                lease,
+                parent=parent.id,
+            )
+
+    def _spec(self, parent: ImageSpec, made: NewLayer) -> ImageSpec:
+        now = rfc3339(time.time_ns())
+        step = HistoryEntry(
+            created=now,
+            created_by=" ".join(self._container.command),
+            author=self._request.author,
+            comment=self._request.comment,
+            empty_layer=made.empty,
+        )
+        own = [] if made.empty else [made.diff_id]
+        return ImageSpec(
+            created=now,
+            author=self._request.author,
+            architecture=parent.architecture,
+            variant=parent.variant,
+            os=parent.os,
+            os_version=parent.os_version,
+            config=self.config,
+            rootfs=RootFS(diff_ids=[*parent.rootfs.diff_ids, *own]),
+            history=[*parent.history, step],
+        )
+
+
+def _layers_of(catalog: Catalog, image: Image, lease: Lease) -> list[Descriptor]:
+    """The blobs of an image's layers, pinned with the layers themselves."""
+    for chain_id in image.record.layers:
+        lease.layer(chain_id)
+    lease.blob(image.id)
+    record = catalog.content_of(image)
+    layers = []
+    for blob in record.blobs[1:] if record else ():  # the first is the configuration
+        lease.blob(blob.digest)
+        try:
+            media_type = layer_media_type(compression_of(catalog.content, blob.digest))
+        except FileNotFoundError:
+            raise InternalError(f"content digest {blob.digest}: not found") from None
+        layers.append(Descriptor(media_type=media_type, digest=blob.digest, size=blob.size))
+    if len(layers) != len(image.spec.rootfs.diff_ids):
+        raise InternalError(f"image {image.id} is damaged: its layers are not all here")
+    return layers
+
+
+class _Packed:
+    """A packed directory as a source for the thread that takes it in."""
+
+    def __init__(self, pieces: Generator[bytes, None, None]) -> None:
+        self._pieces = pieces
+        self._aborted = False
+
+    def __call__(self) -> bytes:
+        """The next bytes."""
+        if self._aborted:
+            self._pieces.close()
+            raise ConnectionAbortedError("the client has gone")
+        return next(self._pieces, b"")
+
+    def abort(self) -> None:
+        """Read no more."""
+        self._aborted = True

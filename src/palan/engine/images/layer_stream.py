@@ -1,0 +1,118 @@
+"""A stream becomes a layer: kept as a blob as it came, and unpacked, both while it arrives."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from palan.engine.images.catalog import Catalog, Lease
+from palan.engine.images.formats import Descriptor, chain_ids, layer_media_type
+from palan.engine.images.layers import Unpacker, unpacking_failed
+from palan.engine.images.streaming import Incoming, in_thread
+from palan.host.archive.headers import ArchiveError
+from palan.host.archive.inflate import Compression, detect
+from palan.host.archive.unpack import Options, Unpacked, unpack_pieces
+
+
+__all__ = ["NewLayer", "make_layer"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewLayer:
+    """A layer that was made.
+
+    Attributes:
+        descriptor: its blob.
+        diff_id: the digest of the uncompressed archive.
+        empty: there is nothing in it.
+    """
+
+    descriptor: Descriptor
+    diff_id: str
+    empty: bool
+
+
+async def make_layer(
+    catalog: Catalog,
+    unpacker: Unpacker,
+    source: Incoming,
+    directory: Path,
+    lease: Lease,
+    *,
+    what: str,
+    lower: Sequence[str] = (),
+) -> NewLayer:
+    """Take a stream in as a layer on top of others.
+
+    Args:
+        catalog: where it goes.
+        unpacker: makes its directory.
+        source: the archive, compressed or not.
+        directory: for files while they are incomplete.
+        lease: keeps what is made.
+        what: how to call it in messages.
+        lower: the diff ids of the layers below it, the lowest first; they are there.
+
+    Raises:
+        InvalidParameter: it is no archive of a layer.
+        InternalError: the file system refuses.
+    """
+    blob = directory / "layer"
+    async with unpacker.staging() as staging:
+        receiver = _Receiver(source, blob)
+        try:
+            unpacked = await in_thread(lambda: receiver.unpack(staging / "diff"), source.abort)
+        except (ArchiveError, OSError) as error:
+            raise unpacking_failed(what, error) from None
+        diff_id = unpacked.digest if receiver.compression else receiver.blob_digest
+        chain = chain_ids([*lower, diff_id])
+        lease.blob(receiver.blob_digest)
+        lease.layer(chain[-1])
+        catalog.content.adopt(blob, receiver.blob_digest)
+        async with unpacker.alone(chain[-1]):
+            if chain[-1] not in catalog.layers:
+                await unpacker.place(staging, chain[-1], diff_id, unpacked, chain[:-1])
+    descriptor = Descriptor(
+        media_type=layer_media_type(receiver.compression),
+        digest=receiver.blob_digest,
+        size=receiver.size,
+    )
+    return NewLayer(descriptor, diff_id, empty=not unpacked.entries)
+
+
+class _Receiver:
+    """Reads a stream once: into a blob, through a digest, and into the unpacking child."""
+
+    def __init__(self, source: Incoming, blob: Path) -> None:
+        self.size = 0
+        self.blob_digest = ""
+        self.compression: Compression = ""
+        self._source = source
+        self._blob = blob
+
+    def unpack(self, directory: Path) -> Unpacked:
+        """Do it all; blocking."""
+        head = b""
+        while len(head) < 6 and (piece := self._source()):
+            head += piece
+        self.compression = detect(head)
+        digest = hashlib.sha256()
+        options = Options(digest=bool(self.compression), whiteouts="overlay")
+        with self._blob.open("wb") as file:
+
+            def keep(piece: bytes) -> None:
+                digest.update(piece)
+                self.size += len(piece)
+                file.write(piece)
+
+            unpacked = unpack_pieces(
+                self._pieces(head), directory, self.compression, options, seen=keep
+            )
+        self.blob_digest = f"sha256:{digest.hexdigest()}"
+        return unpacked
+
+    def _pieces(self, head: bytes) -> Iterator[bytes]:
+        if head:
+            yield head
+        while piece := self._source():
+            yield piece
