@@ -104,7 +104,7 @@ class Paths:
     @property
     def merged(self) -> Path:
         """Root file systems of containers, mounted to be read for a while."""
-        return self.exec_root / "views"
+        return self.exec_root / "merged"
 
     @property
     def runtime(self) -> Path:
@@ -138,16 +138,8 @@ class Paths:
     def durable(self) -> tuple[Path, ...]:
         """All that an engine makes in its data root, the database last."""
         names = (
-            *(
-                "containers",
-                "images",
-                "stubs",
-                "volumes",
-                "seccomp",
-                "tmp",
-                "runtimes.json",
-                "lock",
-            ),
+            *("containers", "images", "stubs", "volumes", "seccomp", "tmp"),
+            *("runtimes.json", "lock"),
             *("palan.db-wal", "palan.db-shm", "palan.db"),
         )
         return tuple(self.data_root / name for name in names)
