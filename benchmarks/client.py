@@ -67,6 +67,13 @@ class Client:
         """Ask, and decode the answer."""
         return json.loads(self.call(method, target, body))
 
+    def open(self, method: str, target: str) -> int:
+        """Ask, read the head of the answer, and return the descriptor with its body."""
+        answer = self._exchange(method, f"/v{API_VERSION}{target}", None, {})
+        if answer.status >= 300:
+            raise RequestFailed(f"{method} {target}: {answer.status}")
+        return answer.fileno()
+
     def close(self) -> None:
         self._connection.close()
 

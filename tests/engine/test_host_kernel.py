@@ -186,6 +186,29 @@ def test_later_mounts_are_seen_and_earlier_ones_not_held(view, tmp_path):
     assert spawn.run(look, view=view).stdout == b"0\n"
 
 
+@pytest.mark.skipif(not UNIFIED.exists(), reason="not a machine with hybrid cgroups")
+async def test_a_view_that_is_kept_has_what_is_mounted_below_shared_mounts(tmp_path):
+    mounts.ensure_shared(tmp_path)
+    (tmp_path / "m").mkdir()
+    spawner = spawn.Spawner(spawn.LegacyCgroupView())
+    look = ["grep", "-c", f"{tmp_path}/m", "/proc/self/mountinfo"]
+    try:
+        spaces = [
+            (await spawner.run(["readlink", "/proc/self/ns/mnt"], kept_view=kept)).stdout
+            for kept in (True, True, False)
+        ]
+        assert spaces[0] == spaces[1] != spaces[2]
+        seen = (await spawner.run(["ls", UNIFIED], kept_view=True)).stdout
+        assert b"cgroup.procs" not in seen
+        mounts.mount("tmpfs", tmp_path / "m", "tmpfs")
+        assert (await spawner.run(look, kept_view=True)).stdout == b"1\n"
+        mounts.unmount(tmp_path / "m")
+        assert (await spawner.run(look, kept_view=True)).stdout == b"0\n"
+    finally:
+        spawner.close()
+        mounts.unmount(tmp_path)
+
+
 def test_unmounting_below_a_shared_mount_reaches_programs_in_the_view(view, tmp_path):
     mounts.ensure_shared(tmp_path)
     (tmp_path / "m").mkdir()

@@ -75,9 +75,22 @@ def test_what_holds_a_mount_is_refused(tmp_path, monkeypatch):
     line = f"50 27 0:40 / {tmp_path}/tree/mnt rw - tmpfs tmpfs rw"
     monkeypatch.setattr(mounts, "mountinfo", lambda: mounts.parse_mountinfo(line))
     (tmp_path / "tree/mnt").mkdir(parents=True)
+    for number in range(100):  # of a small one each entry is asked for instead
+        (tmp_path / f"tree/{number}").touch()
     with pytest.raises(OSError, match="mounted"):
         filesystem.remove_tree(tmp_path / "tree")
     assert (tmp_path / "tree/mnt").exists()
+
+
+def test_links_in_a_small_tree_are_not_followed(tmp_path):
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/away").symlink_to("/proc")
+    (tmp_path / "tree/dangling").symlink_to("nowhere")
+    filesystem.remove_tree(tmp_path / "tree")
+    assert not (tmp_path / "tree").exists()
+    (tmp_path / "link").symlink_to("/")
+    filesystem.remove_tree(tmp_path / "link")
+    assert not (tmp_path / "link").is_symlink()
 
 
 def test_hard_links_are_counted_once(tmp_path):

@@ -107,6 +107,8 @@ class ContainerPlan:
         tty: its streams are a terminal; as in its ``config.json``.
         stdin: clients may write to its stdin.
         keep_stdin: its stdin stays open when a client closes.
+        host_mounts: directories of the host are mounted in it, which may themselves have been
+            mounted lately.
     """
 
     id: str
@@ -117,6 +119,7 @@ class ContainerPlan:
     tty: bool = False
     stdin: bool = False
     keep_stdin: bool = False
+    host_mounts: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +222,13 @@ class Conmon:
             *_stream_arguments(tty=plan.tty, stdin=plan.stdin, keep_stdin=plan.keep_stdin),
         ]
         async with _pipes(1) as (sync,):
-            process = await self._spawn(runtime, arguments, plan.bundle, {"_OCI_SYNCPIPE": sync})
+            process = await self._spawn(
+                runtime,
+                arguments,
+                plan.bundle,
+                {"_OCI_SYNCPIPE": sync},
+                kept_view=not plan.host_mounts,
+            )
             message = await self._told(process, sync)
         return await self._made(process, message, plan.bundle, exit_file)
 
@@ -355,6 +364,8 @@ class Conmon:
         directory: Path,
         pipes: Mapping[str, _Pipe],
         readers: Mapping[str, int] | None = None,
+        *,
+        kept_view: bool = True,
     ) -> Process:
         descriptors = {name: pipe.writer for name, pipe in pipes.items()} | dict(readers or {})
         errors = os.open(
@@ -369,6 +380,7 @@ class Conmon:
                 env={**self._environment, **{n: str(fd) for n, fd in descriptors.items()}},
                 cwd=directory,
                 pass_fds=tuple(descriptors.values()),
+                kept_view=kept_view,
             )
         finally:
             os.close(errors)

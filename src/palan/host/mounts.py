@@ -13,6 +13,7 @@ from palan.host import syscalls
 
 
 __all__ = [
+    "MOUNT_ROOT",
     "MountInfo",
     "bind",
     "ensure_shared",
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 _ESCAPE = re.compile(r"\\([0-7]{3})")
-_MOUNT_ROOT: Final = 0x2000  # STATX_ATTR_MOUNT_ROOT, Linux 5.8
+MOUNT_ROOT: Final = 0x2000  # STATX_ATTR_MOUNT_ROOT, Linux 5.8
 
 _PROPAGATION: Final = {
     "private": syscalls.MS_PRIVATE,
@@ -259,7 +260,7 @@ def is_mount_point(path: str | Path) -> bool:
             attributes, meaningful = syscalls.statx_attributes(path)
         except FileNotFoundError:
             return False
-    if meaningful & _MOUNT_ROOT:
-        return bool(attributes & _MOUNT_ROOT)
+    if meaningful & MOUNT_ROOT:
+        return bool(attributes & MOUNT_ROOT)
     absolute = os.path.abspath(path)  # noqa: PTH100 - resolve() would follow a final symlink
     return any(entry.mount_point == absolute for entry in mountinfo())

@@ -156,6 +156,7 @@ class OCIRuntime:
             [self.path, *self.arguments, "--log-format=json", *command],
             input=content,
             timeout=_TIMEOUT,
+            kept_view=True,
         )
         if completed.returncode:
             raise RuntimeFailure(_words(completed))

@@ -67,8 +67,12 @@ class Completed(NamedTuple):
 class MountView(Protocol):
     """Another view of the host's mounts, for programs to be started in."""
 
-    def entered(self) -> contextlib.AbstractContextManager[None]:
-        """Have the calling thread, and what it starts, see it; the thread must be one's own."""
+    def entered(self, *, kept: bool = False) -> contextlib.AbstractContextManager[None]:
+        """Have the calling thread, and what it starts, see it; the thread must be one's own.
+
+        Args:
+            kept: a copy that was made before will do, which may lack what was mounted since.
+        """
 
     def close(self) -> None:
         """Let go of what the view holds."""
@@ -77,6 +81,11 @@ class MountView(Protocol):
 class LegacyCgroupView:
     """The mounts without the second generation of cgroups that a hybrid machine also has.
 
+    What is started in it sees a copy of the mounts.  A copy has to be made of every single
+    mount, of which running containers have three each, and each mount or unmount below a
+    shared one is then done in every copy.  So one copy is kept, in which all are started that
+    have no need of what was mounted a moment ago.
+
     Args:
         hidden: where that is mounted.
     """
@@ -84,38 +93,72 @@ class LegacyCgroupView:
     def __init__(self, hidden: Path = Path("/sys/fs/cgroup/unified")) -> None:
         self._hidden = hidden
         self._around = str(hidden.parent)
-        self._home = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-        self._root = os.open("/", os.O_PATH | os.O_CLOEXEC)
+        self._home, self._root = _namespace(), _root()
+        self._kept: tuple[int, int] | None = None
+        self._making = threading.Lock()
         self._own = threading.local()
 
     @contextlib.contextmanager
-    def entered(self) -> Iterator[None]:
-        """Put the calling thread into a fresh copy, and back home in the end."""
+    def entered(self, *, kept: bool = False) -> Iterator[None]:
+        """Put the calling thread into a copy, and back home in the end.
+
+        Args:
+            kept: into the one that is kept, instead of a fresh one.  Of later mounts it has
+                those below shared ones.
+        """
         if not getattr(self._own, "unshared", False):
             # A thread that shares root and working directory cannot change namespaces.
             syscalls.unshare(syscalls.CLONE_FS)
             self._own.unshared = True
         try:
-            syscalls.unshare(syscalls.CLONE_NEWNS)
-            # Else the unmount would happen to everybody, where the original is shared.
-            mounts.make_private(self._around, recursive=True)
-            mounts.unmount(self._hidden, lazy=True)
+            if kept:
+                self._enter_kept()
+            else:
+                self._copy()
             yield
         finally:
-            syscalls.setns(self._home, syscalls.CLONE_NEWNS)
-            # That also led to the root of the whole namespace; mind a chroot.
-            os.fchdir(self._root)
-            os.chroot(".")
+            _enter(self._home, self._root)
+
+    def _copy(self) -> None:
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+        # Else the unmount would happen to everybody, where the original is shared.
+        mounts.make_private(self._around, recursive=True)
+        mounts.unmount(self._hidden, lazy=True)
+
+    def _enter_kept(self) -> None:
+        with self._making:
+            if self._kept is None:
+                self._copy()
+                self._kept = _namespace(), _root()
+                return
+        _enter(*self._kept)
 
     def close(self) -> None:
-        """Close the descriptors of the home namespace."""
-        os.close(self._home)
-        os.close(self._root)
+        """Close the descriptors of the namespaces."""
+        for descriptor in (self._home, self._root, *(self._kept or ())):
+            os.close(descriptor)
 
 
-def _start(view: MountView | None, argv: Sequence[Argument], **options: Any) -> Popen:
+def _namespace() -> int:
+    return os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _root() -> int:
+    return os.open("/", os.O_PATH | os.O_CLOEXEC)
+
+
+def _enter(namespace: int, root: int) -> None:
+    syscalls.setns(namespace, syscalls.CLONE_NEWNS)
+    # That also led to the root of the whole namespace; mind a chroot.
+    os.fchdir(root)
+    os.chroot(".")
+
+
+def _start(
+    view: MountView | None, kept_view: bool, argv: Sequence[Argument], **options: Any
+) -> Popen:
     """Start a program from the calling thread, which must be one's own if there is a view."""
-    with view.entered() if view is not None else contextlib.nullcontext():
+    with view.entered(kept=kept_view) if view is not None else contextlib.nullcontext():
         return subprocess.Popen(list(argv), **options)
 
 
@@ -139,6 +182,7 @@ def spawn(
     start = partial(
         _start,
         view,
+        False,
         argv,
         stdin=stdin,
         stdout=stdout,
@@ -310,8 +354,21 @@ class Spawner:
         cwd: str | Path = "/",
         pass_fds: Collection[int] = (),
         start_new_session: bool = False,
+        kept_view: bool = False,
     ) -> Process:
         """Start a program.  When the caller is cancelled meanwhile, it is killed.
+
+        Args:
+            argv: as all others, see :func:`spawn`.
+            stdin: likewise.
+            stdout: likewise.
+            stderr: likewise.
+            env: likewise.
+            cwd: likewise.
+            pass_fds: likewise.
+            start_new_session: likewise.
+            kept_view: it can do without what was mounted since the first one was started so,
+                except below shared mounts; that saves copying all mounts.
 
         Raises:
             OSError: it could not be started.
@@ -322,6 +379,7 @@ class Spawner:
             partial(
                 _start,
                 self._view,
+                kept_view,
                 argv,
                 stdin=stdin,
                 stdout=stdout,
@@ -353,6 +411,7 @@ class Spawner:
         env: Mapping[str, str] | None = None,
         cwd: str | Path = "/",
         pass_fds: Collection[int] = (),
+        kept_view: bool = False,
     ) -> Completed:
         """Run a program to its end; see :func:`run`.  It is killed when the caller is cancelled.
 
@@ -363,7 +422,12 @@ class Spawner:
         streams = _Streams(input)
         try:
             process = await self.spawn(
-                argv, **streams.options(), env=env, cwd=cwd, pass_fds=pass_fds
+                argv,
+                **streams.options(),
+                env=env,
+                cwd=cwd,
+                pass_fds=pass_fds,
+                kept_view=kept_view,
             )
             try:
                 async with asyncio.timeout(timeout):

@@ -220,6 +220,7 @@ def _plan(engine: "Engine", container: Container, bundle: Path) -> ContainerPlan
         tty=config.tty,
         stdin=config.open_stdin,
         keep_stdin=config.open_stdin and not container.streams.closes_stdin,
+        host_mounts=any(mount.kind != "tmpfs" for mount in container.record.mounts),
     )
 
 

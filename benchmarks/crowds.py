@@ -1,0 +1,129 @@
+"""What is measured with many containers at once: starting, watching and restarting them."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from client import Client
+from processes import pss
+
+
+__all__ = [
+    "processor_share",
+    "restarting",
+    "start_by_clients",
+    "watching",
+]
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def start_by_clients(socket: Path, containers: Sequence[str], clients: int) -> None:
+    """Start containers by several clients at once, each with a connection of its own."""
+    failures: list[Exception] = []
+
+    def work(mine: Sequence[str]) -> None:
+        client = Client(socket)
+        try:
+            for container in mine:
+                client.start(container)
+        except Exception as error:  # noqa: BLE001 - raised again below, in the main thread
+            failures.append(error)
+        finally:
+            client.close()
+
+    threads = [
+        threading.Thread(target=work, args=(containers[first::clients],))
+        for first in range(clients)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def processor_share(pids: Sequence[int], action: Callable[[], object]) -> float:
+    """How much of one processor processes take while something goes on, in percent."""
+
+    def spent() -> float:
+        total = 0
+        for pid in pids:
+            with contextlib.suppress(OSError):
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                total += int(fields[11]) + int(fields[12])
+        return total / _TICKS
+
+    before, began = spent(), time.monotonic()
+    action()
+    return (spent() - before) * 100 / (time.monotonic() - began)
+
+
+@contextlib.contextmanager
+def watching(socket: Path, containers: Sequence[str]) -> Iterator[Callable[[], int]]:
+    """Stream the stats of containers; what is yielded tells how many samples have come."""
+    # Read by one thread that does not look at what it reads, so that it costs next to nothing.
+    import selectors  # noqa: PLC0415 - for this one
+
+    clients = [Client(socket) for _ in containers]
+    selector, samples, ended = selectors.DefaultSelector(), [0], threading.Event()
+    for client, container in zip(clients, containers, strict=True):
+        file = client.open("GET", f"/containers/{container}/stats")
+        selector.register(file, selectors.EVENT_READ)
+
+    def read() -> None:
+        while not ended.is_set():
+            for key, _ in selector.select(0.2):
+                samples[0] += os.read(key.fd, 1 << 20).count(b'"read"')
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        yield lambda: samples[0]
+    finally:
+        ended.set()
+        thread.join()
+        selector.close()
+        for client in clients:
+            client.close()
+
+
+def restarting(
+    client: Client, containers: Sequence[str], engine: int, seconds: float, interval: float
+) -> tuple[float, float]:
+    """End one of many containers again and again, which their policy starts again.
+
+    Args:
+        client: of the engine.
+        containers: with the policy ``always``; each is ended once at most.
+        engine: the engine's own process.
+        seconds: for how long.
+        interval: seconds from one end to the next.
+
+    Returns:
+        How much of one processor the engine took, in percent, and its memory in MiB.
+    """
+    pids = [client.json("GET", f"/containers/{one}/json")["State"]["Pid"] for one in containers]
+    ended = int(seconds / interval)
+
+    def end_some() -> None:
+        due = time.monotonic()
+        for pid in pids[:ended]:
+            os.kill(pid, signal.SIGKILL)
+            due += interval
+            time.sleep(max(0.0, due - time.monotonic()))
+
+    share = processor_share([engine], end_some)
+    memory = pss([engine])
+    time.sleep(2)
+    again = sum(
+        client.json("GET", f"/containers/{one}/json")["RestartCount"] for one in containers
+    )
+    if again != min(ended, len(pids)):
+        raise AssertionError(f"{again} of {ended} containers were restarted")
+    return share, memory
