@@ -121,9 +121,7 @@ def restarting(
     share = processor_share([engine], end_some)
     memory = pss([engine])
     time.sleep(2)
-    again = sum(
-        client.json("GET", f"/containers/{one}/json")["RestartCount"] for one in containers
-    )
+    again = sum(client.json("GET", f"/containers/{one}/json")["RestartCount"] for one in containers)
     if again != min(ended, len(pids)):
         raise AssertionError(f"{again} of {ended} containers were restarted")
     return share, memory
