@@ -5,13 +5,22 @@ functions that make their texts are pure.
 """
 
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from palan.api.errors import InvalidParameter
 
 
-__all__ = ["hosts_file", "resolv_conf", "write_files"]
+__all__ = [
+    "EMBEDDED",
+    "Resolvers",
+    "hosts_file",
+    "ndots",
+    "parse_resolv_conf",
+    "resolv_conf",
+    "write_files",
+]
 
 _LOCALHOST = """127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -20,6 +29,9 @@ ff00::\tip6-mcastprefix
 ff02::1\tip6-allnodes
 ff02::2\tip6-allrouters
 """
+
+EMBEDDED = "127.0.0.11"
+"""Where the engine answers containers on user-defined networks."""
 
 PUBLIC_RESOLVERS = ("8.8.8.8", "8.8.4.4")
 """Docker's choice where the host names only resolvers that a container can't reach."""
@@ -64,6 +76,7 @@ def resolv_conf(
     search: Sequence[str],
     options: Sequence[str],
     own_namespace: bool,
+    embedded: bool = False,
 ) -> str:
     """The text of ``/etc/resolv.conf``.
 
@@ -73,32 +86,58 @@ def resolv_conf(
         search: domains that replace the host's; ``.`` for none at all.
         options: options that replace the host's.
         own_namespace: whether resolvers on the host's loopback are out of reach.
+        embedded: whether the engine itself is asked, which asks the others.
     """
-    parsed = _parse(host)
+    parsed = parse_resolv_conf(host)
     nameservers = list(servers) or [
-        s for s in parsed["nameserver"] if not (own_namespace and _is_loopback(s))
+        s for s in parsed.servers if not (own_namespace and _is_loopback(s))
     ]
     if not nameservers:
-        nameservers = list(PUBLIC_RESOLVERS) if own_namespace else parsed["nameserver"]
-    domains = list(search) or parsed["search"]
+        nameservers = list(PUBLIC_RESOLVERS) if own_namespace else parsed.servers
+    domains = list(search) or parsed.search
+    chosen = list(options) or parsed.options
+    if embedded:
+        nameservers = [EMBEDDED]
+        if not any(option.startswith("ndots:") for option in chosen):
+            chosen = [*chosen, "ndots:0"]
     lines = [f"nameserver {s}" for s in nameservers]
     if domains and domains != ["."]:
         lines.append("search " + " ".join(domains))
-    if chosen := list(options) or parsed["options"]:
+    if chosen:
         lines.append("options " + " ".join(chosen))
     return "\n".join(lines) + "\n"
 
 
-def _parse(text: str) -> Mapping[str, list[str]]:
-    found: dict[str, list[str]] = {"nameserver": [], "search": [], "options": []}
+@dataclass(slots=True)
+class Resolvers:
+    """What a ``resolv.conf`` says."""
+
+    servers: list[str] = field(default_factory=list)
+    search: list[str] = field(default_factory=list)
+    options: list[str] = field(default_factory=list)
+
+
+def ndots(options: Iterable[str]) -> int:
+    """How many dots a name must have to be asked for as it is, of what is asked for; else 0."""
+    found = 0
+    for option in options:
+        name, _, value = option.partition(":")
+        if name == "ndots" and value.isdecimal():
+            found = int(value[:3])
+    return found
+
+
+def parse_resolv_conf(text: str) -> Resolvers:
+    """Read one, as far as anybody can."""
+    found = Resolvers()
     for line in text.splitlines():
         keyword, *values = line.split("#")[0].split() or [""]
         if keyword == "nameserver":
-            found["nameserver"] += values[:1]
+            found.servers += values[:1]
         elif keyword in ("search", "domain"):
-            found["search"] = values
+            found.search = values
         elif keyword == "options":
-            found["options"] += values
+            found.options += values
     return found
 
 

@@ -1,0 +1,83 @@
+"""Who is asked for names: the host's resolvers as they are at the moment, ``resolv.conf``."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from palan.engine.containers.container import Container
+from palan.engine.containers.files import Resolvers, parse_resolv_conf, resolv_conf
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["HostResolvers", "container_resolv_conf"]
+
+_FILE: Final = Path("/etc/resolv.conf")
+_BEHIND_STUB: Final = Path("/run/systemd/resolve/resolv.conf")
+"""Where systemd-resolved writes whom it asks itself."""
+_STUB: Final = ["127.0.0.53"]
+_FRESH: Final = 1.0  # seconds
+
+
+class HostResolvers:
+    """Reads the host's file again when it has changed."""
+
+    def __init__(self, path: Path = _FILE, behind_stub: Path = _BEHIND_STUB) -> None:
+        self._path = path
+        self._behind_stub = behind_stub
+        self._read: tuple[int, int] = (0, 0)
+        self._looked = 0.0
+        self._found = Resolvers()
+
+    def text(self) -> str:
+        """The file, or that of systemd-resolved where it names nobody else.
+
+        Containers can't reach a stub on the host's loopback.
+        """
+        text = _text_of(self._path)
+        if parse_resolv_conf(text).servers == _STUB:
+            return _text_of(self._behind_stub) or text
+        return text
+
+    def servers(self) -> list[str]:
+        """Whom the host itself asks; cheap enough for each question."""
+        now = time.monotonic()
+        if now - self._looked > _FRESH:
+            self._looked = now
+            try:
+                status = self._path.stat()
+                stamp = status.st_mtime_ns, status.st_ino
+            except OSError:
+                stamp = (-1, -1)
+            if stamp != self._read:
+                self._read = stamp
+                self._found = parse_resolv_conf(_text_of(self._path))
+        return self._found.servers
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def container_resolv_conf(engine: "Engine", container: Container, *, embedded: bool) -> str:
+    """The text of a container's ``resolv.conf``.
+
+    Args:
+        engine: the engine.
+        container: the container.
+        embedded: whether the engine itself is asked.
+    """
+    host_config, config = container.record.host_config, engine.config
+    return resolv_conf(
+        engine.networks.resolvers.text(),
+        servers=host_config.dns or config.dns,
+        search=host_config.dns_search or config.dns_search,
+        options=host_config.dns_options or config.dns_opts,
+        own_namespace=host_config.network_mode != "host",
+        embedded=embedded,
+    )

@@ -1,0 +1,247 @@
+"""The name server of one container, at 127.0.0.11 in its network namespace.
+
+It listens on a port that nobody else wants, to which rules inside of the namespace redirect
+port 53: the container may have a name server of its own on all addresses.  The sockets are
+the engine's, so whoever asks is the container, whatever it claims; and they are read in
+the engine's loop, as the answers lie in memory.
+"""
+
+import asyncio
+import contextlib
+import random
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Final, Protocol
+
+from palan.engine.networks.dns_forward import Forwarder
+from palan.engine.networks.dns_message import (
+    IN,
+    Answer,
+    BadMessage,
+    Query,
+    Rcode,
+    Rtype,
+    address_of_reverse,
+    answer,
+    encode_name,
+    failure,
+    parse_query,
+    truncated,
+)
+
+
+__all__ = ["ADDRESS", "DnsServer", "Names", "answer_locally", "open_sockets"]
+
+ADDRESS: Final = "127.0.0.11"
+TTL: Final = 600
+AT_ONCE: Final = 16
+"""Questions that are answered before others of the engine's work has its turn."""
+CONNECTIONS: Final = 64
+IDLE: Final = 10.0
+"""Seconds after which a silent connection is closed."""
+_LARGEST: Final = 65535
+
+
+class Names(Protocol):
+    """What a container may know of others."""
+
+    def lookup(self, name: str) -> tuple[Sequence[str], Sequence[str]] | None:
+        """The IPv4 and IPv6 addresses of a name; None where it is not known."""
+
+    def reverse(self, address: str) -> str | None:
+        """The name that belongs to an address."""
+
+
+def open_sockets(ports: Sequence[int]) -> tuple[socket.socket, socket.socket]:
+    """A UDP and a TCP socket at the same port, the first of these that is free.
+
+    They belong to the network namespace of the calling thread.
+
+    Raises:
+        OSError: none is free.
+    """
+    for port in ports:
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            udp.bind((ADDRESS, port))
+            tcp.bind((ADDRESS, port))
+            tcp.listen(16)
+        except OSError as error:
+            udp.close()
+            tcp.close()
+            last = error
+            continue
+        udp.setblocking(False)
+        tcp.setblocking(False)
+        return udp, tcp
+    raise last
+
+
+@lru_cache(4096)
+def _record(address: str) -> Answer:
+    packed = ip_address(address).packed
+    return Answer(Rtype.AAAA if len(packed) > 4 else Rtype.A, packed)
+
+
+def answer_locally(query: Query, names: Names, *, limit: int | None = None) -> bytes | None:
+    """The answer to a question about a container; None if it is about none.
+
+    A name that is known has no records but addresses, whatever others would say of it.
+    """
+    if query.rclass != IN:
+        return None
+    if query.rtype == Rtype.PTR:
+        address = address_of_reverse(query.name)
+        name = names.reverse(address) if address else None
+        if not name:
+            return None
+        return answer(query, [Answer(Rtype.PTR, encode_name(name))], ttl=TTL, limit=limit)
+    found = names.lookup(query.name)
+    if found is None:
+        return None
+    addresses: Sequence[str] = ()
+    if query.rtype == Rtype.A:
+        addresses = found[0]
+    elif query.rtype == Rtype.AAAA:
+        addresses = found[1]
+    if len(addresses) > 1:
+        # Clients take the first one: each of them has its turn.
+        addresses = random.sample(addresses, len(addresses))
+    return answer(query, [_record(a) for a in addresses], ttl=TTL, limit=limit)
+
+
+class DnsServer:
+    """Answers what arrives at two sockets.
+
+    Args:
+        sockets: of UDP and TCP, in the container's namespace.
+        names: what the container may know.
+        forwarder: who is asked about all else.
+        dotted_only: names without a dot are not handed on (``ndots`` was asked for: the
+            client will try them with its search domains).
+        slots: for questions that are handed on, of all containers.
+    """
+
+    def __init__(
+        self,
+        sockets: tuple[socket.socket, socket.socket],
+        names: Names,
+        forwarder: Forwarder,
+        *,
+        dotted_only: bool,
+        slots: asyncio.Semaphore,
+    ) -> None:
+        self._udp, self._tcp = sockets
+        self._names = names
+        self.forwarder = forwarder
+        self.dotted_only = dotted_only
+        self._slots = slots
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections = 0
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._udp.fileno(), self._datagrams)
+        self._loop.add_reader(self._tcp.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Stop answering."""
+        for sock in (self._udp, self._tcp):
+            if sock.fileno() >= 0:
+                self._loop.remove_reader(sock.fileno())
+                sock.close()
+        for task in self._tasks:
+            task.cancel()
+        self.forwarder.close()
+
+    # ---- UDP -------------------------------------------------------------------------
+
+    def _datagrams(self) -> None:
+        for _ in range(AT_ONCE):
+            try:
+                message, client = self._udp.recvfrom(_LARGEST)
+            except OSError:  # there is no more
+                return
+            self._respond(message, client)
+
+    def _respond(self, message: bytes, client: tuple[str, int]) -> None:
+        try:
+            query = parse_query(message)
+        except BadMessage as error:
+            if error.reply:
+                self._send(error.reply, client)
+            return
+        reply = answer_locally(query, self._names)
+        if reply is not None:
+            self._send(reply, client)
+        elif self._slots.locked():
+            self._send(failure(query, Rcode.REFUSED), client)
+        else:
+            self._spawn(self._hand_on(query, message, lambda reply: self._send(reply, client)))
+
+    async def _hand_on(self, query: Query, message: bytes, reply: Callable[[bytes], None]) -> None:
+        reply(truncated(query, await self._elsewhere(query, message, tcp=False)))
+
+    def _send(self, message: bytes, client: tuple[str, int]) -> None:
+        # A client that does not read, or is gone, asks again or does not care.
+        with contextlib.suppress(OSError):
+            self._udp.sendto(message, client)
+
+    async def _elsewhere(self, query: Query, message: bytes, *, tcp: bool) -> bytes:
+        addresses = query.rtype in (Rtype.A, Rtype.AAAA)
+        if self.dotted_only and addresses and "." not in query.name:
+            return answer(query)
+        if self._slots.locked():
+            return failure(query, Rcode.REFUSED)
+        async with self._slots:
+            found = await self.forwarder.ask(query, message, tcp=tcp)
+        return found or failure(query, Rcode.SERVFAIL)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # ---- TCP -------------------------------------------------------------------------
+
+    def _accept(self) -> None:
+        try:
+            accepted, _ = self._tcp.accept()
+        except OSError:
+            return
+        if self._connections >= CONNECTIONS:
+            accepted.close()
+            return
+        accepted.setblocking(False)
+        self._connections += 1
+        self._spawn(self._converse(accepted))
+
+    async def _converse(self, accepted: socket.socket) -> None:
+        try:
+            reader, writer = await asyncio.open_connection(sock=accepted)
+            try:
+                while True:
+                    async with asyncio.timeout(IDLE):
+                        size = int.from_bytes(await reader.readexactly(2), "big")
+                        message = await reader.readexactly(size)
+                    reply = await self._reply_tcp(message)
+                    writer.write(len(reply).to_bytes(2, "big") + reply)
+                    await writer.drain()
+            finally:
+                writer.close()
+        except (OSError, TimeoutError, EOFError, BadMessage):
+            pass  # the client is gone, silent or talks nonsense
+        finally:
+            self._connections -= 1
+
+    async def _reply_tcp(self, message: bytes) -> bytes:
+        try:
+            query = parse_query(message)
+        except BadMessage as error:
+            if not error.reply:
+                raise
+            return error.reply
+        reply = answer_locally(query, self._names, limit=_LARGEST)
+        return reply or await self._elsewhere(query, message, tcp=True)
