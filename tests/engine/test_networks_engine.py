@@ -19,8 +19,6 @@ from tests.support.network import (
     talk_udp,
 )
 
-from palan.engine.networks.rules import Publication, add_ports, delete_ports, static_rules
-
 
 pytestmark = pytest.mark.root
 
@@ -424,36 +422,15 @@ def test_rules_that_somebody_deletes_are_written_again(engine, next_door):
     ports = [free_port(), free_port()]
     table = engine.config.table_name
     earlier = engine.run(*SLEEP, host=publish(("", ports[0])))
-    subprocess.run(["nft", "delete", "table", "ip", table], check=True)
+    subprocess.run(["nft", "delete", "table", "inet", table], check=True)
     later = engine.run(*SLEEP, host=publish(("", ports[1])))
     for container, port in zip((earlier, later), ports, strict=True):
         with listen(netns_of(engine, container), 80) as server:
             # That its address is seen says that the packets were redirected, not carried.
             assert talk(server, connect(next_door.netns, next_door.host, port)) == next_door.address
-    subprocess.run(["nft", "delete", "table", "ip", table], check=True)
+    subprocess.run(["nft", "delete", "table", "inet", table], check=True)
     for container in (earlier, later):
         assert engine.api.delete(f"/containers/{container}?force=1").status == 204
     again = engine.run(*SLEEP, host=publish(("", ports[0])))
     with listen(netns_of(engine, again), 80) as server:
         assert talk(server, connect(next_door.netns, next_door.host, ports[0]))
-
-
-# ---- rules ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("masquerade", [True, False])
-@pytest.mark.parametrize("talking", [True, False])
-def test_nft_takes_the_rules(masquerade, talking):
-    """Checked only, by the kernel too; nothing is changed."""
-    ports = [
-        Publication("0.0.0.0", 80, "tcp", "172.17.0.2", 8080),
-        Publication("127.0.0.1", 53, "udp", "172.17.0.2", 53),
-        Publication("0.0.0.0", 80, "sctp", "172.17.0.2", 8080),
-    ]
-    table = "palan_check_only"
-    rules = static_rules(table, "br", "172.17.0.0/16", masquerade=masquerade, talk=talking)
-    script = "\n".join([rules, add_ports(table, ports), delete_ports(table, ports)])
-    result = subprocess.run(
-        ["nft", "-c", "-f", "-"], input=script, text=True, capture_output=True, check=False
-    )
-    assert result.returncode == 0, result.stderr

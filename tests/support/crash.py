@@ -133,6 +133,6 @@ def reboot(engine: TestEngine) -> None:
     config = engine.config
     for command in (
         ["ip", "link", "delete", config.bridge_name],
-        ["nft", "delete", "table", "ip", config.table_name],
+        ["nft", "delete", "table", "inet", config.table_name],
     ):
         subprocess.run(command, check=True)

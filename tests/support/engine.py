@@ -184,7 +184,7 @@ class Footprint:
             and p.parts[-2:] != ("work", "work")  # an overlay's, which stays for its next mount
         )
         table = subprocess.run(
-            ["nft", "-j", "list", "table", "ip", engine.config.table_name],
+            ["nft", "-j", "list", "table", "inet", engine.config.table_name],
             check=False, capture_output=True, text=True,
         ).stdout  # fmt: skip
         self.rules = [

@@ -6,26 +6,25 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from palan.engine.networks.proxy import Proxy
+from palan.engine.networks.proxy import StreamProxy
 
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def proxied(handle: Handler) -> AsyncIterator[tuple[int, Proxy]]:
+async def proxied(handle: Handler) -> AsyncIterator[tuple[int, StreamProxy]]:
     """A proxy in front of a server; its port."""
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
-    proxy = Proxy(listener, "127.0.0.1", server.sockets[0].getsockname()[1])
-    await proxy.start()
+    port = listener.getsockname()[1]
+    proxy = StreamProxy(listener, ("127.0.0.1", server.sockets[0].getsockname()[1]))
     try:
-        yield listener.getsockname()[1], proxy
+        yield port, proxy
     finally:
         proxy.close()
         server.close()
-        listener.close()
         await asyncio.sleep(0.01)
 
 
@@ -94,14 +93,12 @@ async def test_a_port_where_nobody_listens_is_a_reset():
         unused.bind(("127.0.0.1", 0))  # not listening
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
-        proxy = Proxy(listener, "127.0.0.1", unused.getsockname()[1])
-        await proxy.start()
+        proxy = StreamProxy(listener, ("127.0.0.1", unused.getsockname()[1]))
         reader, writer = await asyncio.open_connection(*listener.getsockname())
         with contextlib.suppress(ConnectionResetError):
             assert await asyncio.wait_for(reader.read(), 5) == b""
         writer.close()
         proxy.close()
-        listener.close()
         await asyncio.sleep(0.01)
 
 

@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import socket
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -9,11 +10,12 @@ from hypothesis import strategies as st
 from palan.api.errors import InternalError
 from palan.engine.containers.record import PortRecord
 from palan.engine.networks import ports as ports_module
-from palan.engine.networks.ports import PortRequest, PublishedPorts, publications
+from palan.engine.networks.ports import PortRequest, PublishedPorts, Target, publications
 from palan.engine.networks.rules import Publication
 
 
 LOOPBACK = "127.0.0.1"
+TARGET = Target(address=LOOPBACK)
 
 
 def free_ports(count: int, kind: int = socket.SOCK_STREAM) -> list[int]:
@@ -52,7 +54,7 @@ def published():
 
 def test_a_port_is_held_until_it_is_given_back(published):
     (port,) = free_ports(1)
-    (record,) = published.take("a", [request(port)], "0.0.0.0")
+    (record,) = published.take("a", [request(port)], TARGET)
     assert record == PortRecord(host_ip=LOOPBACK, host_port=port, container_port=80, protocol="tcp")
     assert not is_free(port)
     published.give_back("a")
@@ -63,7 +65,7 @@ def test_a_port_is_held_until_it_is_given_back(published):
 
 def test_tcp_and_udp_of_one_number_are_two_ports(published):
     (port,) = free_ports(1)
-    published.take("a", [request(port), request(port, protocol="udp")], "0.0.0.0")
+    published.take("a", [request(port), request(port, protocol="udp")], TARGET)
     assert not is_free(port, kind=socket.SOCK_DGRAM)
 
 
@@ -73,10 +75,10 @@ def test_tcp_and_udp_of_one_number_are_two_ports(published):
 )
 def test_a_port_of_another_container_is_refused_in_dockerds_words(published, first, second):
     (port,) = free_ports(1)
-    published.take("a", [request(port, ip=first)], "")
+    published.take("a", [request(port, ip=first)], TARGET)
     shown = {"0:0::1": "[::1]"}.get(second, second)
     with pytest.raises(InternalError) as caught:
-        published.take("b", [request(port, ip=second)], "")
+        published.take("b", [request(port, ip=second)], TARGET)
     assert caught.value.message == f"Bind for {shown}:{port} failed: port is already allocated"
 
 
@@ -86,7 +88,7 @@ def test_a_port_of_another_program_is_refused_with_its_reason(published):
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(InternalError) as caught:
-            published.take("a", [request(port)], "")
+            published.take("a", [request(port)], TARGET)
     assert caught.value.message == (
         f"failed to bind host port {LOOPBACK}:{port}/tcp: address already in use"
     )
@@ -94,34 +96,34 @@ def test_a_port_of_another_program_is_refused_with_its_reason(published):
 
 def test_an_address_that_the_host_does_not_have_is_refused(published):
     with pytest.raises(InternalError, match="cannot assign requested address"):
-        published.take("a", [request(1, ip="192.0.2.1")], "")
+        published.take("a", [request(1, ip="192.0.2.1")], TARGET)
 
 
 def test_all_or_none(published):
     first, second = free_ports(2)
-    published.take("a", [request(second)], "")
+    published.take("a", [request(second)], TARGET)
     with pytest.raises(InternalError):
-        published.take("b", [request(first), request(second)], "")
+        published.take("b", [request(first), request(second)], TARGET)
     assert is_free(first)
-    published.take("c", [request(first)], "")
+    published.take("c", [request(first)], TARGET)
 
 
 def test_of_a_range_the_first_free_one_is_taken(published):
     first, second, third = free_ports(3)
-    published.take("a", [request(first)], "")
-    (record,) = published.take("b", [request(first, second, third)], "")
+    published.take("a", [request(first)], TARGET)
+    (record,) = published.take("b", [request(first, second, third)], TARGET)
     assert record.host_port == second
     with pytest.raises(InternalError, match=f"Bind for {LOOPBACK}:{second} failed"):
-        published.take("c", [request(first, second)], "")
+        published.take("c", [request(first, second)], TARGET)
 
 
 def test_any_free_port_is_one_after_the_other(published):
-    records = published.take("a", [request() for _ in range(5)], "")
+    records = published.take("a", [request() for _ in range(5)], TARGET)
     numbers = [record.host_port for record in records]
     assert len(set(numbers)) == 5
     assert all(number in ports_module.EPHEMERAL for number in numbers)
     published.give_back("a")
-    (again,) = published.take("a", [request()], "")
+    (again,) = published.take("a", [request()], TARGET)
     assert again.host_port not in numbers  # late packets do not meet a new owner
 
 
@@ -129,51 +131,53 @@ def test_the_search_for_a_free_port_ends(published, monkeypatch):
     (first,) = free_ports(1)
     monkeypatch.setattr(ports_module, "EPHEMERAL", range(first, first + 1))
     published._next = first
-    published.take("a", [request()], "")
+    published.take("a", [request()], TARGET)
     with pytest.raises(InternalError, match="already allocated"):
-        published.take("b", [request()], "")
+        published.take("b", [request()], TARGET)
 
 
 def test_where_no_address_is_asked_for_it_is_the_default_one(published):
     (port,) = free_ports(1)
-    (record,) = published.take("a", [request(port, ip="")], "127.0.0.2")
+    (record,) = published.take(
+        "a", [request(port, ip="")], Target(address=LOOPBACK, default_ip="127.0.0.2")
+    )
     assert record.host_ip == "127.0.0.2"
 
 
 def test_all_addresses_are_those_of_ipv6_too(published):
-    if not socket.has_ipv6 or not published._ipv6:
+    if not ports_module._has_ipv6():
         pytest.skip("no IPv6 here")
     (port,) = free_ports(1)
-    records = published.take("a", [request(port, ip="")], "0.0.0.0")
+    records = published.take("a", [request(port, ip="")], TARGET)
     assert [r.host_ip for r in records] == ["0.0.0.0", "::"]
     assert [r.host_port for r in records] == [port, port]
     assert not is_free(port, "::1")
     published.give_back("a")
     # An address that is asked for is that address and no other.
-    assert len(published.take("a", [request(port, ip="0.0.0.0")], "0.0.0.0")) == 1
+    assert len(published.take("a", [request(port, ip="0.0.0.0")], TARGET)) == 1
 
 
 def test_if_one_address_is_taken_the_port_is_held_at_none(published):
-    if not published._ipv6:
+    if not ports_module._has_ipv6():
         pytest.skip("no IPv6 here")
     (port,) = free_ports(1)
     with socket.socket(socket.AF_INET6) as other:
         other.bind(("::1", port))
         other.listen()
         with pytest.raises(InternalError, match=rf"\[::\]:{port}/tcp: address already in use"):
-            published.take("a", [request(port, ip="")], "0.0.0.0")
+            published.take("a", [request(port, ip="")], TARGET)
         assert is_free(port)
 
 
 async def test_a_running_container_gets_its_ports_again(published):
     first, second = free_ports(2)
-    records = published.take("a", [request(first), request(second)], "")
+    records = published.take("a", [request(first), request(second)], TARGET)
     published.close()
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind((LOOPBACK, second))
         other.listen()
-        failures = await published.resume("a", records, LOOPBACK)
+        failures = await asyncio.to_thread(published.resume, "a", records)
     assert not is_free(first)
     assert len(failures) == 1
     assert f"{LOOPBACK}:{second}/tcp" in failures[0]
@@ -184,10 +188,12 @@ async def test_what_arrives_at_the_socket_is_carried_to_the_container(published)
         target.bind((LOOPBACK, 0))
         target.listen()
         requests = [
-            request(ip="0:0::1" if published._ipv6 else LOOPBACK, inner=target.getsockname()[1])
+            request(
+                ip="0:0::1" if ports_module._has_ipv6() else LOOPBACK, inner=target.getsockname()[1]
+            )
         ]
-        records = published.take("a", requests, "")
-        await published.serve("a", records, LOOPBACK)
+        records = published.take("a", requests, TARGET)
+        published.serve("a", records, TARGET)
         reader, writer = await asyncio.open_connection(records[0].host_ip, records[0].host_port)
         writer.write(b"hello")
         target.settimeout(5)
@@ -199,15 +205,78 @@ async def test_what_arrives_at_the_socket_is_carried_to_the_container(published)
         writer.close()
 
 
-def test_rules_are_for_ipv4():
-    records = [
+async def test_datagrams_are_carried_and_answered_from_where_they_came_to(published):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as target:
+        target.bind((LOOPBACK, 0))
+        target.settimeout(5)
+        inner = target.getsockname()[1]
+        records = published.take("a", [request(protocol="udp", ip="", inner=inner)], TARGET)
+        published.serve("a", records, TARGET)
+        hosts = [LOOPBACK, "127.0.0.7", *(["::1"] if len(records) == 2 else [])]
+        for host in hosts:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            with socket.socket(family, socket.SOCK_DGRAM) as client:
+                client.settimeout(5)
+                client.connect((host, records[0].host_port))  # takes no answer from elsewhere
+                for word in (b"one", b"two"):
+                    client.send(word)
+                    data, peer = await asyncio.to_thread(target.recvfrom, 100)
+                    target.sendto(data.upper(), peer)
+                    assert await asyncio.to_thread(client.recv, 100) == word.upper()
+
+
+def records_at(*addresses):
+    return [
         PortRecord(host_ip=ip, host_port=8080, container_port=80, protocol="tcp")
-        for ip in ("0.0.0.0", "::", "127.0.0.1")
+        for ip in addresses
     ]
-    assert publications(records, "172.17.0.2") == [
+
+
+def test_rules_are_for_the_families_that_a_container_has():
+    records = records_at("0.0.0.0", "::", "127.0.0.1")
+    assert publications(records, Target(address="172.17.0.2")) == [
         Publication("0.0.0.0", 8080, "tcp", "172.17.0.2", 80),
         Publication("127.0.0.1", 8080, "tcp", "172.17.0.2", 80),
     ]
+    both = Target(address="172.17.0.2", address6="fd00::2", direct=frozenset({6}))
+    assert publications(records, both)[1] == (
+        Publication("::", 8080, "tcp", "fd00::2", 80, direct=True)
+    )
+
+
+def test_in_a_routed_network_no_port_of_the_host_is_taken(published):
+    target = Target(address="172.17.0.2", routed=frozenset({4}))
+    (port,) = free_ports(1)
+    records = published.take("a", [request(port, ip="")], target)
+    assert [(r.host_ip, r.host_port) for r in records] == [("0.0.0.0", 0)]
+    assert is_free(port)
+    assert publications(records, target) == [
+        Publication("0.0.0.0", 0, "tcp", "172.17.0.2", 80, direct=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "hosts"),
+    [
+        (Target(address="10.0.0.2"), ["0.0.0.0", "::"]),
+        (Target(address="10.0.0.2", proxy=False), ["0.0.0.0"]),
+        (Target(address="10.0.0.2", address6="fd00::2", proxy=False), ["0.0.0.0", "::"]),
+        (Target(address6="fd00::2"), ["::"]),
+        (Target(address="10.0.0.2", default_ip="127.0.0.1"), ["127.0.0.1"]),
+    ],
+)
+def test_where_a_port_is_published_by_default(published, target, hosts):
+    if not ports_module._has_ipv6():
+        pytest.skip("no IPv6 here")
+    assert [r.host_ip for r in published.take("a", [request(ip="")], target)] == hosts
+
+
+def test_a_thousand_ports_take_no_time(published):
+    began = time.perf_counter()
+    records = published.take("a", [request() for _ in range(1000)], TARGET)
+    published.give_back("a")
+    assert len({r.host_port for r in records}) == 1000
+    assert time.perf_counter() - began < 2
 
 
 @settings(max_examples=30, deadline=None)
@@ -233,7 +302,7 @@ def test_a_port_has_one_owner_whatever_happens(steps):
             port == index and ("0.0.0.0" in (ip, other) or ip == other) for other, port in owners
         )
         try:
-            published.take(owner, [request(numbers[index], ip=ip, protocol="udp")], "")
+            published.take(owner, [request(numbers[index], ip=ip, protocol="udp")], TARGET)
         except InternalError:
             refused = True
             owners = {key: held for key, held in owners.items() if held != owner}

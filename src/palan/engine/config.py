@@ -410,20 +410,18 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     ] = False
     ip_masq: Annotated[bool, Option("masquerade what containers send out")] = True
     iptables: Annotated[bool, Option("make firewall rules")] = True
-    ip6tables: Annotated[
-        bool,
-        Option("make firewall rules for IPv6", inert="no rules are made for IPv6"),
-    ] = True
+    ip6tables: Annotated[bool, Option("make firewall rules for IPv6")] = True
     ipv6: Annotated[bool, Option("IPv6 in the default network")] = False
     firewall_backend: Annotated[
         Literal["", "nftables", "iptables"],
-        Option("what firewall rules are made with", metavar="NAME"),
+        Option(
+            "what firewall rules are made with (default: nftables, else iptables)", metavar="NAME"
+        ),
     ] = ""
     userland_proxy: Annotated[
         bool,
         Option(
-            "carry connections to published ports that no rule can redirect",
-            inert="the engine carries connections only where there is no nftables",
+            "carry what comes to published ports and no rule can redirect",
         ),
     ] = True
     userland_proxy_path: Annotated[

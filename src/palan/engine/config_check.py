@@ -205,8 +205,6 @@ def _check_default_network(config: EngineConfig) -> None:
         raise ConfigError("bridge and bip are mutually exclusive: give only one of them")
     if config.bridge and not _INTERFACE.fullmatch(config.bridge):
         raise ConfigError(f"bridge: {config.bridge} is no name of an interface")
-    if config.firewall_backend == "iptables":
-        raise ConfigError("firewall-backend iptables cannot be had: rules are made with nftables")
     if not config.iptables and not config.icc:
         raise ConfigError("icc=false needs firewall rules: set icc or iptables to true")
     network = _check_bip(config.bip) if config.bip else None

@@ -150,7 +150,7 @@ class Engine:
             await asyncio.wait(self._background, timeout=5)
         for task in self._background:
             task.cancel()
-        self.networks.ports.close()
+        self.networks.release()
         self.runtimes.close()
         self._slow.shutdown(wait=False, cancel_futures=True)
         self.db.close()

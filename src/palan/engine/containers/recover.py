@@ -20,6 +20,7 @@ from palan.engine.containers.sweep import kill_strays, sweep
 from palan.engine.containers.takedown import take_down
 from palan.engine.exec.leftovers import adopt_execs
 from palan.engine.networks.connect import drop_pending
+from palan.engine.networks.publish import resume
 from palan.engine.networks.sandbox import remove_strays
 from palan.host import processes
 from palan.host.conmon import Found, find_monitors
@@ -115,11 +116,9 @@ async def _adopt(engine: "Engine", container: Container, execs: list[Found]) -> 
     if not container.paused:
         resume_checks(engine, container, overdue=True)
     await drop_pending(engine, container)
-    if (sandbox := record.sandbox) is not None and sandbox.ports:
-        for failure in await engine.networks.ports.resume(
-            container.id, sandbox.ports, sandbox.address
-        ):
-            engine.log.warning("published port is lost", container=container.id, reason=failure)
+    if (sandbox := record.sandbox) is not None:
+        await resume(engine, container)
+        await engine.networks.dns.attach(container, sandbox, fresh=False)
 
 
 async def _settle(engine: "Engine", container: Container) -> None:

@@ -16,12 +16,13 @@ import msgspec
 from palan.api.errors import Conflict, InternalError, InvalidParameter, NotModified, PalanError
 from palan.engine.containers.container import Container
 from palan.engine.containers.exit import watch
-from palan.engine.containers.files import hosts_file, resolv_conf, write_files
+from palan.engine.containers.files import hosts_file, write_files
 from palan.engine.containers.health_monitor import begin_checks
 from palan.engine.containers.hosts import own_addresses, own_names
 from palan.engine.containers.ports import published_ports
 from palan.engine.containers.record import ProcessRecord, SandboxRecord
 from palan.engine.containers.remove import remove_stopped
+from palan.engine.containers.resolvers import container_resolv_conf
 from palan.engine.containers.spec import container_spec, hostname
 from palan.engine.containers.takedown import note_end, take_down
 from palan.engine.logdrivers.keeper import prepare_log
@@ -176,12 +177,8 @@ def _prepare(
             engine.paths.container(container.id),
             hostname=name,
             hosts=hosts,
-            resolv=resolv_conf(
-                _text_of("/etc/resolv.conf"),
-                servers=host_config.dns or engine.config.dns,
-                search=host_config.dns_search or engine.config.dns_search,
-                options=host_config.dns_options or engine.config.dns_opts,
-                own_namespace=own,
+            resolv=container_resolv_conf(
+                engine, container, embedded=engine.networks.dns.has(container.id)
             ),
         )
     prepare_log(engine.paths.log(container.id), log_settings(host_config.log_config))

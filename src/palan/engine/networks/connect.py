@@ -136,6 +136,7 @@ async def _connect_running(
                 f"failed to connect container {container.name} to network {network.name}: {error}"
             ) from error
         await engine.networks.main_changed(container, sandbox, before)
+        await engine.networks.dns.joined(container, sandbox)
         await asyncio.to_thread(add_to_hosts, engine, container, endpoint)
         endpoint.pending = False
         engine.networks.publish("connect", network, container.id)

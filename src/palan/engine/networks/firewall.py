@@ -1,41 +1,95 @@
 """The rules of an engine as they are now: which networks and ports are in them.
 
-:mod:`palan.engine.networks.rules` makes their text.
+What they say stands in :mod:`rules`, how they are made in :mod:`firewall_backends`.
+If somebody else flushes them, as reloading a host's firewall does, they come back.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Interface
-from typing import TYPE_CHECKING
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from palan.api.errors import InternalError
 from palan.engine.config import EngineConfig
+from palan.engine.networks.firewall_backends import (
+    Backend,
+    IptablesBackend,
+    RulesRefused,
+    State,
+    choose,
+)
 from palan.engine.networks.network import Network
-from palan.engine.networks.rules import Publication, add_ports, delete_ports, static_rules
-from palan.host import nftables
+from palan.engine.networks.rules import BridgeRules, FamilyRules, Link, Publication
+from palan.engine.networks.rules_nft import FAMILY
+from palan.host.iptables import IptablesError
+from palan.host.nft_monitor import Batch, TableMonitor
 
 
 if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["Firewall", "remove_rules"]
+__all__ = ["Firewall", "bridge_rules"]
+
+REPAIR_INTERVAL: Final = 1.0
+"""Seconds at least between two repairs: whoever goes on flushing keeps us busy no more."""
+LOOK_INTERVAL: Final = 20.0
+"""Seconds between two looks at the rules of iptables, which tells nobody of changes."""
+
+
+def bridge_rules(network: Network, config: EngineConfig) -> BridgeRules:
+    """What a bridge network asks of the firewall."""
+    options = network.options
+    families = {}
+    for version, wanted, mode, snat in (
+        (4, config.iptables, options.gateway_mode_ipv4, options.host_ipv4),
+        (6, config.ip6tables, options.gateway_mode_ipv6, options.host_ipv6),
+    ):
+        subnets = tuple(str(pool.subnet) for pool in network.pools_of(version))
+        if wanted and subnets:
+            families[version] = FamilyRules(
+                subnets=subnets,
+                masquerade=options.masquerade and mode != "routed",
+                snat=snat,
+                routed=mode == "routed",
+                unprotected=mode == "nat-unprotected",
+            )
+    return BridgeRules(
+        id=network.id,
+        bridge=network.bridge,
+        internal=network.internal,
+        icc=options.icc,
+        trusted=options.trusted_interfaces,
+        families=families,
+    )
 
 
 class Firewall:
     """What packets are let through, redirected and masqueraded.
 
     Attributes:
-        rules: whether there are any; without nftables there are none.
+        state: what is to be in the rules.
     """
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
-        self.rules = False
-        self._gateway: IPv4Interface | None = None
-        self._redirected: dict[str, list[Publication]] = {}
-        """What the rules redirect, by the container's id."""
+        self._backend: Backend | None = None
+        self.state = State()
         self._lock = asyncio.Lock()
+        self._monitor: TableMonitor | None = None
+        self._broken = asyncio.Event()
+        """Somebody has changed our rules."""
+
+    @property
+    def rules(self) -> bool:
+        """Whether there are any; else published ports are carried by the engine."""
+        return self._backend is not None
+
+    @property
+    def backend(self) -> str:
+        """What rules are made with: ``nftables``, ``iptables`` or ``none``."""
+        return self._backend.name if self._backend else "none"
 
     async def load(
         self, networks: Iterable[Network], redirected: Mapping[str, list[Publication]]
@@ -47,82 +101,176 @@ class Firewall:
             redirected: ports of the containers that run, by their ids, to be in the rules
                 from the first moment.
         """
-        default = next((n for n in networks if n.name == "bridge"), None)
-        self._gateway = default.gateway4 if default else None
-        self._redirected = dict(redirected)
-        if self._gateway is None or not self._engine.config.iptables:
+        config = self._engine.config
+        bridges = [network for network in networks if network.bridge]
+        self.state.networks = {n.id: bridge_rules(n, config) for n in bridges}
+        self.state.ports = {id_: ports for id_, ports in redirected.items() if ports}
+        for network in bridges:
+            await asyncio.to_thread(_filter_bridged, network)
+        if not config.iptables and not config.ip6tables:
             return
-        self.rules = await asyncio.to_thread(nftables.available)
-        if self.rules:
-            await self._write_all()
-        else:
+        self._backend = await asyncio.to_thread(
+            choose, config.firewall_backend, config.table_name, self.state
+        )
+        if self._backend is None:
+            missing = config.firewall_backend or "nftables or iptables"
             self._engine.log.warning(
-                "no nftables: published TCP ports are carried by the engine, others are refused"
+                "no firewall: networks are not kept apart, nothing is masqueraded, and"
+                " published ports are carried by the engine",
+                missing=missing,
             )
+            return
+        async with self._lock:
+            try:
+                await asyncio.to_thread(self._backend.replace)
+            except (RulesRefused, OSError) as error:
+                raise InternalError(f"unable to make firewall rules: {error}") from error
+        self._watch()
 
     async def network_up(self, network: Network) -> None:
-        """A network was made: its rules are wanted."""
+        """A network was made: its rules are wanted.
+
+        Raises:
+            InternalError: they were refused.
+        """
+        if not network.bridge:
+            return
+        config = self._engine.config
+        await asyncio.to_thread(_filter_bridged, network)
+        rules = bridge_rules(network, config)
+        async with self._lock:
+            self.state.networks[network.id] = rules
+            try:
+                await self._apply(lambda backend: backend.add_network(rules))
+            except InternalError:
+                del self.state.networks[network.id]
+                raise
 
     async def network_down(self, network: Network) -> None:
         """A network is going away, and its rules with it; idempotent."""
+        async with self._lock:
+            rules = self.state.networks.pop(network.id, None)
+            if rules is not None:
+                await self._apply(lambda backend: backend.delete_network(rules))
 
-    def _publications(self) -> list[Publication]:
-        return [p for publications in self._redirected.values() for p in publications]
-
-    async def redirect(self, container_id: str, publications: list[Publication]) -> None:
-        """Have packets to published ports go to a container.
+    async def redirect(
+        self, container_id: str, ports: list[Publication], links: Sequence[Link] = ()
+    ) -> None:
+        """Have packets to published ports go to a container, and let it reach its links.
 
         Raises:
             InternalError: the rules were refused.
         """
-        if not self.rules:
-            return
-        table = self._engine.config.table_name
+        ports = [p for p in ports if self._has_family(p.version)]
         async with self._lock:
-            self._redirected[container_id] = publications
-            try:
-                await asyncio.to_thread(nftables.run, add_ports(table, publications))
-            except nftables.NftError as error:
-                # Somebody flushed the table, or what an engine that was killed had begun
-                # to change came after we had looked.
-                self._engine.log.warning("all rules are written anew", reason=error.message)
-                await self._write_all()
-            except OSError as error:
-                raise InternalError(f"unable to redirect ports: {error}") from error
-
-    async def _write_all(self) -> None:
-        assert self._gateway is not None  # noqa: S101 - without one there are no rules
-        config = self._engine.config
-        rules = static_rules(
-            config.table_name,
-            config.bridge_name,
-            str(self._gateway.network),
-            masquerade=config.ip_masq,
-            talk=config.icc,
-        )
-        script = rules + add_ports(config.table_name, self._publications())
-        try:
-            await asyncio.to_thread(nftables.run, script)
-        except (nftables.NftError, OSError) as error:
-            raise InternalError(f"unable to redirect ports: {error}") from error
+            if ports:
+                self.state.ports[container_id] = ports
+            if links:
+                self.state.links[container_id] = list(links)
+            if ports or links:
+                await self._apply(lambda backend: backend.change(ports, links, add=True))
 
     async def redirect_no_more(self, container_id: str) -> None:
-        """Take the rules of a container's ports back; idempotent."""
-        if not self.rules or not self._redirected.get(container_id):
-            return
-        table = self._engine.config.table_name
+        """Take the rules of a container's ports and links back; idempotent."""
         async with self._lock:
-            publications = self._redirected.pop(container_id, [])
+            ports = self.state.ports.pop(container_id, [])
+            links = self.state.links.pop(container_id, [])
+            if ports or links:
+                await self._apply(lambda backend: backend.change(ports, links, add=False))
+
+    def _has_family(self, version: int) -> bool:
+        config = self._engine.config
+        return config.iptables if version == 4 else config.ip6tables
+
+    async def _apply(self, change: Callable[[Backend], None]) -> None:
+        """Make a change, which the state has already; the lock is held."""
+        backend = self._backend
+        if backend is None:
+            return
+        try:
+            await asyncio.to_thread(change, backend)
+        except (RulesRefused, OSError) as error:
+            # Somebody flushed the rules, or what an engine that was killed had begun to
+            # change came after we had looked.
+            self._engine.log.warning("all rules are written anew", reason=str(error))
             try:
-                await asyncio.to_thread(nftables.run, delete_ports(table, publications))
-            except nftables.NftError as error:
-                # Somebody flushed the table, or the start failed before the rules were made.
-                self._engine.log.debug(
-                    "no rules to delete", container=container_id, reason=error.message
-                )
+                await asyncio.to_thread(backend.replace)
+            except (RulesRefused, OSError) as failure:
+                raise InternalError(f"unable to change firewall rules: {failure}") from failure
+
+    # ---- repair ------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Have the rules come back if somebody else takes them away."""
+        backend = self._backend
+        if isinstance(backend, IptablesBackend):
+            self._engine.spawn(self._look_at_times(backend), endless=True)
+            return
+        try:
+            self._monitor = TableMonitor(FAMILY, self._engine.config.table_name)
+        except OSError as error:
+            self._engine.log.warning("rules that are flushed stay so", reason=str(error))
+            return
+        asyncio.get_running_loop().add_reader(self._monitor.fileno(), self._hear)
+        self._engine.spawn(self._repair_when_told(), endless=True)
+
+    def close(self) -> None:
+        """Watch no more; the rules stay."""
+        if self._monitor is not None:
+            asyncio.get_running_loop().remove_reader(self._monitor.fileno())
+            self._monitor.close()
+            self._monitor = None
+
+    def _hear(self) -> None:
+        assert self._monitor is not None  # noqa: S101 - it is what is read
+        if any(self._harms(batch) for batch in self._monitor.read()):
+            self._broken.set()
+
+    def _harms(self, batch: Batch) -> bool:
+        """Whether somebody else took something of what is to be there."""
+        if batch.missed:
+            return True
+        if batch.made or batch.own:  # nobody else makes our table
+            return False
+        gone = {chain for chain in batch.chains if not self._is_former(chain)}
+        # A network that goes takes elements along, by way of a program of ours.
+        return batch.deleted or bool(gone) or (bool(batch.sets) and not batch.chains)
+
+    def _is_former(self, chain: str) -> bool:
+        """Whether it is a chain of a network that is no more."""
+        _, underscore, short = chain.partition("_")
+        return bool(underscore) and all(n.short != short for n in self.state.networks.values())
+
+    async def _repair_when_told(self) -> None:
+        while True:
+            await self._broken.wait()
+            self._broken.clear()
+            await self._repair()
+            await asyncio.sleep(REPAIR_INTERVAL)
+
+    async def _look_at_times(self, backend: IptablesBackend) -> None:
+        while True:
+            await asyncio.sleep(LOOK_INTERVAL)
+            with contextlib.suppress(OSError, IptablesError):
+                async with self._lock:
+                    intact = await asyncio.to_thread(backend.intact)
+                if not intact:
+                    await self._repair()
+
+    async def _repair(self) -> None:
+        assert self._backend is not None  # noqa: S101 - it made the rules
+        self._engine.log.warning("somebody changed the firewall's rules: they are written anew")
+        try:
+            async with self._lock:
+                await asyncio.to_thread(self._backend.replace)
+        except (RulesRefused, OSError):
+            self._engine.log.exception("the rules could not be written anew")
 
 
-def remove_rules(config: EngineConfig) -> None:
-    """Remove all rules of an engine; blocking."""
-    if nftables.available():
-        nftables.run(f"table ip {config.table_name} {{}}\ndelete table ip {config.table_name}")
+def _filter_bridged(network: Network) -> None:
+    """Have the rules apply to what a bridge passes on itself, where containers may not talk."""
+    if network.options.icc:
+        return
+    for tables in ("iptables", "ip6tables"):
+        with contextlib.suppress(OSError):
+            Path(f"/sys/class/net/{network.bridge}/bridge/nf_call_{tables}").write_text("1")

@@ -22,6 +22,7 @@ from palan.engine.networks.ipam import choose_subnet
 from palan.engine.networks.network import Network
 from palan.engine.networks.options import network_options
 from palan.engine.networks.ports import publications
+from palan.engine.networks.publish import target
 from palan.engine.networks.record import NetworkRecord, PoolRecord
 from palan.host import netlink
 from palan.host.netlink import Netlink
@@ -80,7 +81,9 @@ async def load(
                     claim_endpoint(home, container.id, endpoint)
     alive = list(alive)
     await asyncio.to_thread(_plug_in_again, engine, alive)
-    redirected = {c.id: publications(s.ports, s.address) for c in alive if (s := c.record.sandbox)}
+    redirected = {
+        c.id: publications(s.ports, target(engine, s)) for c in alive if (s := c.record.sandbox)
+    }
     await networks.firewall.load([n for n in networks if not n.broken], redirected)
 
 

@@ -1,28 +1,36 @@
 """Ports of the host that lead to containers: taking them, publishing them, giving them back.
 
 Taking a port means binding it, so that a port in use is noticed before anything is
-changed, whoever uses it; the rules in :mod:`palan.engine.networks.rules` then
-redirect its packets.  After a restart of the engine the ports of running containers
-are bound again; their rules were there all along.
+changed, whoever uses it; the firewall's rules then redirect its packets.  After a restart
+of the engine the ports of running containers are bound again; their rules were there all
+along.
 """
 
 import socket
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import ip_address
 
 from palan.api.errors import InternalError
 from palan.engine.containers.record import PortRecord
-from palan.engine.networks.proxy import Proxy
+from palan.engine.networks.proxy import Proxy, StreamProxy
+from palan.engine.networks.proxy_udp import DatagramProxy
 from palan.engine.networks.rules import Publication
 
 
-__all__ = ["PortRequest", "PublishedPorts", "publications"]
+__all__ = ["PortRequest", "PublishedPorts", "Target", "publications"]
 
 ANY4, ANY6 = "0.0.0.0", "::"  # noqa: S104 - what Docker publishes on by default
 EPHEMERAL = range(32768, 60999)
+BACKLOG = 1024
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM, "sctp": socket.SOCK_STREAM}
 _IPPROTO_SCTP = 132
+
+Key = tuple[str, int, str]
+"""An address of the host, a port, a protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,64 +43,92 @@ class PortRequest:
     host_ports: Sequence[int]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A container whose ports are published, and how that is done on its network.
+
+    Attributes:
+        address: its IPv4 address; empty for none.
+        address6: its IPv6 address; empty for none.
+        default_ip: the host address where a request names none.
+        routed: versions of IP in which others send to the container itself, and no port
+            of the host is taken.
+        direct: versions of IP in which some may do so, besides.
+        proxy: whether the engine carries what no rule can redirect (``userland-proxy``).
+    """
+
+    address: str = ""
+    address6: str = ""
+    default_ip: str = ANY4
+    routed: frozenset[int] = frozenset()
+    direct: frozenset[int] = frozenset()
+    proxy: bool = True
+
+    def inner(self, host_ip: str) -> str:
+        """Its address of the same family as one of the host; empty for none."""
+        return self.address6 if ":" in host_ip else self.address
+
+    def carried(self, host_ip: str) -> str:
+        """Where the engine carries what arrives at an address of the host."""
+        return self.inner(host_ip) or self.address or self.address6
+
+
 class PublishedPorts:
-    """The sockets of all published ports of an engine."""
+    """The sockets of all published ports of an engine.
+
+    Taking and giving back may be done in any thread; serving belongs to the event loop.
+    """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._sockets: dict[str, list[socket.socket]] = {}
         self._proxies: dict[str, list[Proxy]] = {}
-        self._owners: set[tuple[str, int, str]] = set()
-        self._claims: dict[str, set[tuple[str, int, str]]] = {}
+        self._hosts: dict[tuple[int, str], set[str]] = {}
+        """By port and protocol, the addresses where it is published."""
+        self._claims: dict[str, set[Key]] = {}
         self._next = EPHEMERAL.start
-        self._ipv6 = _has_ipv6()
 
-    def take(
-        self, owner: str, requests: Iterable[PortRequest], default_ip: str
-    ) -> list[PortRecord]:
+    def take(self, owner: str, requests: Iterable[PortRequest], target: Target) -> list[PortRecord]:
         """Bind ports for a container: all of them or none.
 
         Args:
             owner: the container's id.
             requests: what to publish.
-            default_ip: the host address where a request names none.
+            target: the container.
 
         Raises:
             InternalError: a port is taken, in dockerd's words.
         """
         records: list[PortRecord] = []
         try:
-            for request in requests:
-                records += self._take_one(owner, request, default_ip)
+            with self._lock:
+                for request in requests:
+                    records += self._take_one(owner, request, target)
         except BaseException:
             self.give_back(owner)
             raise
         return records
 
-    def _take_one(self, owner: str, request: PortRequest, default_ip: str) -> list[PortRecord]:
-        # As the kernel will say it ("::1" for "0:0::1").
-        hosts = [str(ip_address(request.host_ip or default_ip))]
-        if hosts == [ANY4] and not request.host_ip and self._ipv6 and request.protocol == "tcp":
-            hosts.append(ANY6)
-        candidates = request.host_ports or self._ephemeral()
+    def _take_one(self, owner: str, request: PortRequest, target: Target) -> list[PortRecord]:
+        hosts = list(_hosts(request, target))
+        routed = [host for host in hosts if _version(host) in target.routed]
+        bound = [host for host in hosts if host not in routed]
+        records = [_record(request, host, 0) for host in routed]
+        if not bound:
+            return records
         failure: InternalError | None = None
-        for port in candidates:
+        for port in request.host_ports or self._ephemeral():
             try:
-                self._bind_all(owner, hosts, port, request.protocol)
+                self._bind_all(owner, bound, port, request.protocol)
             except InternalError as error:
                 failure = error
+                if not request.host_ports and not _in_use(error):
+                    break  # no other port will do either, such as of a protocol that is missing
                 continue
-            return [
-                PortRecord(
-                    host_ip=host,
-                    host_port=port,
-                    container_port=request.container_port,
-                    protocol=request.protocol,
-                )
-                for host in hosts
-            ]
+            return [*(_record(request, host, port) for host in bound), *records]
         raise failure or InternalError("all ports are allocated")
 
-    def _ephemeral(self) -> Iterable[int]:
+    def _ephemeral(self) -> Iterator[int]:
         for _ in EPHEMERAL:
             port = self._next
             self._next = port + 1 if port + 1 < EPHEMERAL.stop else EPHEMERAL.start
@@ -101,69 +137,80 @@ class PublishedPorts:
     def _bind_all(self, owner: str, hosts: Sequence[str], port: int, protocol: str) -> None:
         bound: list[socket.socket] = []
         for host in hosts:
-            key = (host, port, protocol)
             shown = f"[{host}]" if ":" in host else host
-            if self._is_taken(*key):
+            if self._is_taken(host, port, protocol):
                 _close(bound)
                 raise InternalError(f"Bind for {shown}:{port} failed: port is already allocated")
             try:
-                bound.append(_bind(*key))
+                bound.append(_bind(host, port, protocol))
             except OSError as error:
                 _close(bound)
                 reason = (error.strerror or str(error)).lower()
                 raise InternalError(
                     f"failed to bind host port {shown}:{port}/{protocol}: {reason}"
                 ) from None
-        keys = {(host, port, protocol) for host in hosts}
-        self._owners |= keys
-        self._claims.setdefault(owner, set()).update(keys)
+        self._hosts.setdefault((port, protocol), set()).update(hosts)
+        self._claims.setdefault(owner, set()).update((host, port, protocol) for host in hosts)
         self._sockets.setdefault(owner, []).extend(bound)
 
     def _is_taken(self, host: str, port: int, protocol: str) -> bool:
         """Whether a container has the port at this address, or either is for all addresses."""
         everywhere = ANY6 if ":" in host else ANY4
         return any(
-            (port, protocol) == (taken_port, taken_protocol)
-            and (":" in taken) == (":" in host)
-            and (taken == host or everywhere in (taken, host))
-            for taken, taken_port, taken_protocol in self._owners
+            (":" in taken) == (":" in host) and (taken == host or everywhere in (taken, host))
+            for taken in self._hosts.get((port, protocol), ())
         )
 
-    async def serve(self, owner: str, records: Iterable[PortRecord], address: str) -> None:
-        """Carry connections that arrive at the owner's TCP sockets to ``address``."""
-        where = {(r.host_ip, r.host_port): r for r in records if r.protocol == "tcp"}
-        for listener in self._sockets.get(owner, []):
-            if listener.type != socket.SOCK_STREAM or listener.proto == _IPPROTO_SCTP:
-                continue
-            host, port, *_ = listener.getsockname()
-            record = where[host, port]
-            proxy = Proxy(listener, address, record.container_port)
-            await proxy.start()
-            self._proxies.setdefault(owner, []).append(proxy)
+    def serve(self, owner: str, records: Iterable[PortRecord], target: Target) -> None:
+        """Carry to a container what arrives at its sockets, as no rule redirects it."""
+        if not target.proxy:
+            return
+        inner = {(r.host_ip, r.host_port, r.protocol): r.container_port for r in records}
+        proxies = self._proxies.setdefault(owner, [])
+        for sock in self._sockets.get(owner, []):
+            host, port, *_ = sock.getsockname()
+            protocol = _protocol(sock)
+            where = target.carried(host), inner[host, port, protocol]
+            if protocol == "udp":
+                proxies.append(DatagramProxy(sock, where))
+            else:
+                proxies.append(StreamProxy(sock, where))
 
-    def aim(self, owner: str, address: str) -> None:
-        """Carry new connections to another address of the owner; those that are there go on."""
-        for proxy in self._proxies.get(owner, []):
-            proxy.aim(address)
+    def serve_no_more(self, owner: str) -> None:
+        """Carry nothing to a container any more; its ports stay taken."""
+        with self._lock:
+            held = self._sockets.get(owner, [])
+            # What carries closes its sockets in the end: they are taken over by others.
+            self._sockets[owner] = [sock.dup() for sock in held]
+        for proxy in self._proxies.pop(owner, []):
+            proxy.close()
+        for sock in held:
+            sock.close()
 
-    async def resume(self, owner: str, records: Iterable[PortRecord], address: str) -> list[str]:
+    def resume(self, owner: str, records: Iterable[PortRecord]) -> list[str]:
         """Bind a running container's ports again; returns what could not be bound."""
-        records = list(records)
         failures = []
-        for record in records:
-            try:
-                self._bind_all(owner, [record.host_ip], record.host_port, record.protocol)
-            except InternalError as error:
-                failures.append(error.message)
-        await self.serve(owner, records, address)
+        with self._lock:
+            for record in records:
+                if not record.host_port:
+                    continue
+                try:
+                    self._bind_all(owner, [record.host_ip], record.host_port, record.protocol)
+                except InternalError as error:
+                    failures.append(error.message)
         return failures
 
     def give_back(self, owner: str) -> None:
         """Close the container's sockets; idempotent."""
         for proxy in self._proxies.pop(owner, []):
             proxy.close()
-        _close(self._sockets.pop(owner, []))
-        self._owners -= self._claims.pop(owner, set())
+        with self._lock:
+            _close(self._sockets.pop(owner, []))
+            for host, port, protocol in self._claims.pop(owner, ()):
+                hosts = self._hosts[port, protocol]
+                hosts.discard(host)
+                if not hosts:
+                    del self._hosts[port, protocol]
 
     def close(self) -> None:
         """Close everything; the rules stay and go on redirecting."""
@@ -171,13 +218,50 @@ class PublishedPorts:
             self.give_back(owner)
 
 
-def publications(records: Iterable[PortRecord], address: str) -> list[Publication]:
-    """The rules for published ports; IPv6 ones are carried by the proxy."""
+def _hosts(request: PortRequest, target: Target) -> Iterator[str]:
+    """The addresses of the host that a port is published at, as the kernel writes them."""
+    chosen = str(ip_address(request.host_ip or target.default_ip))
+    if request.host_ip or chosen != ANY4:
+        yield chosen
+        return
+    # Everywhere: what the container itself does not have has to be carried.
+    if target.address or not target.address6:
+        yield ANY4
+    if _has_ipv6() and (target.address6 or (target.proxy and 4 not in target.routed)):
+        yield ANY6
+
+
+def _version(address: str) -> int:
+    return 6 if ":" in address else 4
+
+
+def _record(request: PortRequest, host: str, port: int) -> PortRecord:
+    return PortRecord(
+        host_ip=host,
+        host_port=port,
+        container_port=request.container_port,
+        protocol=request.protocol,
+    )
+
+
+def publications(records: Iterable[PortRecord], target: Target) -> list[Publication]:
+    """The rules for published ports; what a container has no address for is carried instead."""
     return [
-        Publication(r.host_ip, r.host_port, r.protocol, address, r.container_port)
+        Publication(
+            r.host_ip,
+            r.host_port,
+            r.protocol,
+            target.inner(r.host_ip),
+            r.container_port,
+            direct=_version(r.host_ip) in target.routed | target.direct,
+        )
         for r in records
-        if ":" not in r.host_ip
+        if target.inner(r.host_ip)
     ]
+
+
+def _in_use(error: InternalError) -> bool:
+    return error.message.endswith(("already allocated", "already in use"))
 
 
 def _bind(host: str, port: int, protocol: str) -> socket.socket:
@@ -187,16 +271,24 @@ def _bind(host: str, port: int, protocol: str) -> socket.socket:
         sock.setblocking(False)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if protocol == "tcp":
+        if protocol == "udp":
+            DatagramProxy.prepare(sock)
+        else:
             # Old connections in TIME_WAIT are no reason to refuse a restart.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
-        if protocol == "tcp":
-            sock.listen(128)
+        if protocol != "udp":
+            sock.listen(BACKLOG)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _protocol(sock: socket.socket) -> str:
+    if sock.type == socket.SOCK_DGRAM:
+        return "udp"
+    return "sctp" if sock.proto == _IPPROTO_SCTP else "tcp"
 
 
 def _close(sockets: Iterable[socket.socket]) -> None:
@@ -204,9 +296,10 @@ def _close(sockets: Iterable[socket.socket]) -> None:
         sock.close()
 
 
+@cache
 def _has_ipv6() -> bool:
     try:
-        _bind("::1", 0, "udp").close()
+        with closing(_bind("::1", 0, "udp")):
+            return True
     except OSError:
         return False
-    return True

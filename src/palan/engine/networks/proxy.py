@@ -2,69 +2,115 @@
 
 A published port has a listening socket in the engine for as long as it is published.
 It keeps other programs from taking the port, and it takes what the rules do not
-redirect: connections to the host's IPv6 addresses, and all of them where there is
-no nftables.
+redirect: connections to IPv6 addresses of the host where the container has none, those to
+``::1``, and all of them where there is no firewall.
 """
 
 import asyncio
 import socket
+from typing import Final, Protocol
 
 
-__all__ = ["Proxy"]
+__all__ = ["Proxy", "StreamProxy", "connect"]
 
-CHUNK = 256 * 1024
+CHUNK: Final = 256 * 1024
+AT_ONCE: Final = 64
+"""Connections that are accepted before others of the engine's work has its turn."""
+PAUSE: Final = 0.2
+"""Seconds without accepting when there are no descriptors left."""
 
 
-class Proxy:
-    """Accepts on one socket and carries each connection to one address and port."""
-
-    def __init__(self, listener: socket.socket, address: str, port: int) -> None:
-        self._listener = listener
-        self._target = (address, port)
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
-
-    def aim(self, address: str) -> None:
-        """Carry new connections to the same port of another address."""
-        self._target = (address, self._target[1])
-
-    async def start(self) -> None:
-        """Start accepting."""
-        self._server = await asyncio.start_server(self._accept, sock=self._listener, limit=CHUNK)
+class Proxy(Protocol):
+    """What carries to a container that which arrives at one socket."""
 
     def close(self) -> None:
-        """Stop accepting and drop what is being carried."""
-        if self._server is not None:
-            self._server.close()
+        """Stop, and drop what is being carried."""
+
+
+async def connect(family: int, kind: int, proto: int, where: tuple[str, int]) -> socket.socket:
+    """A connected socket.
+
+    Raises:
+        OSError: nobody listens there, or it can't be reached.
+    """
+    made = socket.socket(family, kind | socket.SOCK_CLOEXEC, proto)
+    try:
+        made.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(made, where)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+class StreamProxy:
+    """Accepts on one socket, of TCP or SCTP, and carries each connection to one place."""
+
+    def __init__(self, listener: socket.socket, where: tuple[str, int]) -> None:
+        self._listener = listener
+        self._where = where
+        self._connections: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(listener.fileno(), self._accept)
+        self._pause: asyncio.TimerHandle | None = None
+
+    def close(self) -> None:
+        """Stop accepting and drop what is being carried; idempotent."""
+        if self._pause is not None:
+            self._pause.cancel()
+        if self._listener.fileno() >= 0:
+            self._loop.remove_reader(self._listener.fileno())
+            self._listener.close()
         for task in self._connections:
             task.cancel()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a callback of start_server is a task
-        self._connections.add(task)
-        try:
-            await self._carry(reader, writer)
-        finally:
-            self._connections.discard(task)
-            writer.close()
+    def _accept(self) -> None:
+        for _ in range(AT_ONCE):
+            try:
+                accepted, _peer = self._listener.accept()
+            except (BlockingIOError, ConnectionError, InterruptedError):
+                return
+            except OSError:  # no descriptors, no memory
+                self._loop.remove_reader(self._listener.fileno())
+                self._pause = self._loop.call_later(PAUSE, self._resume)
+                return
+            task = self._loop.create_task(self._carry(accepted))
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _resume(self) -> None:
+        self._loop.add_reader(self._listener.fileno(), self._accept)
+
+    async def _carry(self, accepted: socket.socket) -> None:
+        accepted.setblocking(False)
+        family = socket.AF_INET6 if ":" in self._where[0] else socket.AF_INET
         try:
-            inner_reader, inner_writer = await asyncio.open_connection(*self._target, limit=CHUNK)
+            made = await connect(family, socket.SOCK_STREAM, accepted.proto, self._where)
         except OSError:
-            writer.transport.abort()  # the client sees a reset, as from a closed port
+            _reset(accepted)  # the client sees what it would see of a closed port
             return
+        except BaseException:
+            accepted.close()
+            raise
+        outer_reader, outer = await asyncio.open_connection(sock=accepted, limit=CHUNK)
+        inner_reader, inner = await asyncio.open_connection(sock=made, limit=CHUNK)
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(_copy(reader, inner_writer))
-                both.create_task(_copy(inner_reader, writer))
+                both.create_task(_copy(outer_reader, inner))
+                both.create_task(_copy(inner_reader, outer))
         except* OSError:
             # One side broke off, so does the other: neither is to wait for what never comes.
-            inner_writer.transport.abort()
-            writer.transport.abort()
+            inner.transport.abort()
+            outer.transport.abort()
         finally:
-            inner_writer.close()
+            inner.close()
+            outer.close()
+
+
+def _reset(sock: socket.socket) -> None:
+    linger = (1).to_bytes(4, "little") + bytes(4)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    sock.close()
 
 
 async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

@@ -21,20 +21,22 @@ from palan.api.networks import (
 )
 from palan.engine.containers.container import Container
 from palan.engine.containers.record import EndpointRecord, SandboxRecord
+from palan.engine.containers.resolvers import HostResolvers
 from palan.engine.networks.attachment import dns_names
 from palan.engine.networks.bridge import BridgeDriver
 from palan.engine.networks.connect import connect, disconnect
 from palan.engine.networks.create import create
 from palan.engine.networks.describe import check_filters, describe, describe_fully, matches
+from palan.engine.networks.dns import Dns
 from palan.engine.networks.drivers import Driver
 from palan.engine.networks.firewall import Firewall
 from palan.engine.networks.ipam import IPNetwork
 from palan.engine.networks.load import load
-from palan.engine.networks.names import Addresses
 from palan.engine.networks.network import Network
 from palan.engine.networks.nothing import NoDriver
 from palan.engine.networks.plumbing import Wanted
-from palan.engine.networks.ports import PublishedPorts, publications
+from palan.engine.networks.ports import PublishedPorts
+from palan.engine.networks.publish import move
 from palan.engine.networks.record import NetworkRecord
 from palan.engine.until import made_before
 from palan.host.netlink import Netlink
@@ -64,6 +66,14 @@ class Networks:
         }
         self.firewall = Firewall(engine)
         self.ports = PublishedPorts()
+        self.resolvers = HostResolvers()
+        self.dns = Dns(engine)
+
+    def release(self) -> None:
+        """Let go of what the engine holds for containers; the rules stay, and they go on."""
+        self.dns.close()
+        self.ports.close()
+        self.firewall.close()
 
     def __iter__(self) -> Iterator[Network]:
         return iter(list(self._by_id.values()))
@@ -233,65 +243,14 @@ class Networks:
                 endpoint.dns_names = dns_names(container, asked.aliases if asked else None)
                 network.names.add(endpoint)
 
-    # ---- names, for the DNS server ---------------------------------------------------
-
-    def lookup(self, container_id: str, name: str) -> Addresses | None:
-        """What a name means to a container: addresses on the networks that it is on.
-
-        Args:
-            container_id: who asks.
-            name: such as ``db``, an alias, a short id, or ``db.network``.
-
-        Returns:
-            IPv4 and IPv6 addresses; None if nobody is called that.
-        """
-        container = self._engine.containers.registry.find(container_id)
-        sandbox = container.record.sandbox if container else None
-        for endpoint in sandbox.endpoints if sandbox else ():
-            network = self._by_id.get(endpoint.network)
-            if network is None:
-                continue
-            wanted = name.lower()
-            host, _, last = wanted.rpartition(".")
-            if host and last == network.name.lower():
-                found = network.names.find(endpoint.links.get(host, host).lower())
-                if found is not None:
-                    return found
-            found = network.names.find(endpoint.links.get(wanted, wanted).lower())
-            if found is not None:
-                return found
-        return None
-
-    def reverse(self, container_id: str, address: str) -> str | None:
-        """The name of whoever has an address on a network that the container is on.
-
-        Returns:
-            It with the network's name, such as ``db.mynet``; None if nobody has the address.
-        """
-        container = self._engine.containers.registry.find(container_id)
-        sandbox = container.record.sandbox if container else None
-        for endpoint in sandbox.endpoints if sandbox else ():
-            network = self._by_id.get(endpoint.network)
-            name = network.names.reverse(address) if network else None
-            if network is not None and name is not None:
-                return f"{name}.{network.name}"
-        return None
-
     async def main_changed(
         self,
         container: Container,
         sandbox: SandboxRecord,
         before: dict[int, EndpointRecord | None],
     ) -> None:
-        """Have published ports lead to the endpoint that has the default route now."""
-        now = sandbox.main(4)
-        if not sandbox.ports or now is before[4]:
-            return
-        await self.firewall.redirect_no_more(container.id)
-        if now is not None:
-            address = now.address
-            await self.firewall.redirect(container.id, publications(sandbox.ports, address))
-            self.ports.aim(container.id, address)
+        """Have published ports lead to the endpoints that have the default routes now."""
+        await move(self._engine, container, sandbox, before)
 
     # ---- operations --------------------------------------------------------------
 

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palan.api.containers import EndpointSettings
-from palan.api.errors import InternalError, NotFound, PalanError
+from palan.api.errors import NotFound, PalanError
 from palan.engine.containers.container import Container
 from palan.engine.containers.ports import PortMapping
 from palan.engine.containers.record import SandboxRecord
 from palan.engine.networks.attachment import cable_prefix, host_interface, join, leave
 from palan.engine.networks.network import Network
 from palan.engine.networks.plumbing import make_namespace, plug_in, plug_out
-from palan.engine.networks.ports import PortRequest, publications
+from palan.engine.networks.publish import publish, take, unpublish
 from palan.host import netlink
 from palan.host.namespaces import remove_netns
 from palan.host.netlink import Netlink
@@ -92,33 +92,10 @@ def _wanted(engine: "Engine", container: Container) -> Iterable[tuple[Network, E
 async def _plug_all(
     engine: "Engine", container: Container, sandbox: SandboxRecord, mappings: list[PortMapping]
 ) -> None:
-    main = sandbox.main(4)
-    try:
-        if main is not None:
-            _publish(engine, container, sandbox, mappings)
-        await asyncio.to_thread(_connect, engine, sandbox)
-        if sandbox.ports and main is not None:
-            redirected = publications(sandbox.ports, main.address)
-            await engine.networks.firewall.redirect(container.id, redirected)
-            await engine.networks.ports.serve(container.id, sandbox.ports, main.address)
-    except InternalError as error:
-        if main is None:
-            raise
-        raise InternalError(
-            f"{_FAILED}driver failed programming external"
-            f" connectivity on endpoint {container.name} ({main.id}): {error.message}"
-        ) from None
-
-
-def _publish(
-    engine: "Engine", container: Container, sandbox: SandboxRecord, mappings: list[PortMapping]
-) -> None:
-    requests = [
-        PortRequest(m.container_port, m.protocol, m.host_ip, m.host_ports) for m in mappings
-    ]
-    if not engine.networks.firewall.rules and any(r.protocol != "tcp" for r in requests):
-        raise InternalError("UDP and SCTP ports can be published only where there is nftables")
-    sandbox.ports = engine.networks.ports.take(container.id, requests, engine.config.ip)
+    await take(engine, container, sandbox, mappings)
+    await asyncio.to_thread(_connect, engine, sandbox)
+    await engine.networks.dns.attach(container, sandbox, fresh=True)
+    await publish(engine, container, sandbox)
 
 
 def _connect(engine: "Engine", sandbox: SandboxRecord) -> None:
@@ -129,9 +106,8 @@ def _connect(engine: "Engine", sandbox: SandboxRecord) -> None:
 
 async def unplug(engine: "Engine", container: Container, sandbox: SandboxRecord) -> None:
     """Take a sandbox away, whole or half made; idempotent."""
-    # The rules go first: as long as the ports are taken, nobody else makes rules for them.
-    await engine.networks.firewall.redirect_no_more(container.id)
-    engine.networks.ports.give_back(container.id)
+    await unpublish(engine, container.id)
+    engine.networks.dns.detach(container.id)
     shared = any(
         c.running and c.record.host_config.network_mode == f"container:{container.id}"
         for c in engine.containers.registry

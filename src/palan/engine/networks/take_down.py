@@ -4,7 +4,7 @@ import contextlib
 
 from palan.engine.config import EngineConfig
 from palan.engine.networks.bridge import mark
-from palan.engine.networks.firewall import remove_rules
+from palan.engine.networks.firewall_backends import remove_rules
 from palan.host import netlink
 from palan.host.netlink import Netlink
 
@@ -14,7 +14,7 @@ __all__ = ["take_down"]
 
 def take_down(config: EngineConfig) -> None:
     """Remove the rules, and all interfaces that the engine has made."""
-    remove_rules(config)
+    remove_rules(config.table_name)
     own = mark(config)
     with Netlink() as host:
         for link in host.links():

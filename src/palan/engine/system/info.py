@@ -106,9 +106,7 @@ def _info(engine: "Engine", tasks: int) -> SystemInfo:
         runc_commit=Commit(id=runtimes.default_version),
         init_commit=Commit(),
         security_options=_security_options(engine),
-        firewall_backend=FirewallInfo(
-            driver="nftables" if engine.networks.firewall.rules else "none"
-        ),
+        firewall_backend=FirewallInfo(driver=engine.networks.firewall.backend),
         cdi_spec_dirs=[],
         warnings=warnings or None,
     )

@@ -1,0 +1,240 @@
+"""How rules get into the kernel: by nftables, or by iptables where that is missing.
+
+All of it blocks.  Each change is one transaction (with iptables, one in each table and
+version of IP).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from palan.engine.networks import rules_iptables, rules_nft
+from palan.engine.networks.rules import BridgeRules, Link, Publication
+from palan.host import iptables, nft_messages, nftables
+from palan.host.iptables import Iptables, IptablesError
+from palan.host.nftables import NftError
+
+
+__all__ = [
+    "Backend",
+    "IptablesBackend",
+    "NftBackend",
+    "RulesRefused",
+    "State",
+    "choose",
+    "remove_rules",
+]
+
+
+class RulesRefused(Exception):
+    """The firewall did not take a change; nothing was changed."""
+
+
+@dataclass(slots=True)
+class State:
+    """All that is to be in the rules.
+
+    Attributes:
+        networks: by their ids.
+        ports: what is published, by the container's id.
+        links: who may reach whom, by the container's id.
+    """
+
+    networks: dict[str, BridgeRules] = field(default_factory=dict)
+    ports: dict[str, list[Publication]] = field(default_factory=dict)
+    links: dict[str, list[Link]] = field(default_factory=dict)
+
+    @property
+    def all_ports(self) -> list[Publication]:
+        """Those of all containers."""
+        return [p for ports in self.ports.values() for p in ports]
+
+    @property
+    def all_links(self) -> list[Link]:
+        """Those of all containers."""
+        return [link for links in self.links.values() for link in links]
+
+
+class Backend(Protocol):
+    """One way to make rules.  Each method raises :class:`RulesRefused` or ``OSError``."""
+
+    name: str
+
+    def replace(self) -> None:
+        """Put rules in place of whatever there is of ours."""
+
+    def add_network(self, network: BridgeRules, /) -> None:
+        """Have the rules of a network; the state has it already."""
+
+    def delete_network(self, network: BridgeRules, /) -> None:
+        """Have them no more; the state has it no more."""
+
+    def change(self, ports: Sequence[Publication], links: Sequence[Link], *, add: bool) -> None:
+        """Add or delete what belongs to a container."""
+
+
+class NftBackend:
+    """Rules by nftables."""
+
+    name = "nftables"
+
+    def __init__(self, table: str, state: State) -> None:
+        self._table = table
+        self._state = state
+
+    def replace(self) -> None:
+        """Put a fresh table in place of whatever there is."""
+        state = self._state
+        networks = state.networks.values()
+        _nft(rules_nft.whole(self._table, networks, state.all_ports, state.all_links))
+
+    def add_network(self, network: BridgeRules, /) -> None:
+        """Add its chains, and what leads to them."""
+        if script := rules_nft.add_network(self._table, network):
+            _nft(script)
+
+    def delete_network(self, network: BridgeRules, /) -> None:
+        """Delete them."""
+        if script := rules_nft.delete_network(self._table, network):
+            _nft(script)
+
+    def change(self, ports: Sequence[Publication], links: Sequence[Link], *, add: bool) -> None:
+        """Add elements to the maps, or delete them."""
+        if add:
+            changes = [
+                *rules_nft.add_ports(self._table, ports),
+                *rules_nft.add_links(self._table, links),
+            ]
+        else:
+            changes = [
+                *rules_nft.delete_ports(self._table, ports),
+                *rules_nft.delete_links(self._table, links),
+            ]
+        try:
+            nft_messages.commit(changes)
+        except OSError as error:
+            raise RulesRefused(error.strerror or str(error)) from error
+
+
+def _nft(script: str) -> None:
+    try:
+        nftables.run(script)
+    except NftError as error:
+        raise RulesRefused(error.message) from error
+
+
+class IptablesBackend:
+    """Rules by iptables, for the versions of IP that it works for."""
+
+    name = "iptables"
+
+    def __init__(self, name: str, state: State, programs: Mapping[int, Iptables]) -> None:
+        self._name = name
+        self._state = state
+        self._programs = programs
+
+    def _whole(self, version: int) -> rules_iptables.Rules:
+        state = self._state
+        networks = list(state.networks.values())
+        return rules_iptables.whole(self._name, version, networks, state.all_ports, state.all_links)
+
+    def replace(self) -> None:
+        """Write the engine's chains anew, and have the host's lead to them."""
+        for version, program in self._programs.items():
+            rules = self._whole(version)
+            try:
+                program.restore(rules_iptables.restore_text(rules))
+                for table, chain, rule in rules_iptables.jumps(self._name):
+                    program.ensure(table, chain, rule, first=table != "nat")
+            except IptablesError as error:
+                raise RulesRefused(error.message) from error
+
+    def add_network(self, _network: BridgeRules, /) -> None:
+        """Write all chains anew, as their order matters."""
+        self.replace()
+
+    def delete_network(self, _network: BridgeRules, /) -> None:
+        """Likewise."""
+        self.replace()
+
+    def change(self, ports: Sequence[Publication], links: Sequence[Link], *, add: bool) -> None:
+        """Add rules to the chains of ports and links, or delete them."""
+        action = "-A" if add else "-D"
+        for version, program in self._programs.items():
+            rules = rules_iptables.change_ports(self._name, version, ports, action)
+            for table, lines in rules_iptables.change_links(
+                self._name, version, links, action
+            ).items():
+                rules.setdefault(table, []).extend(lines)
+            if text := rules_iptables.restore_text(rules):
+                try:
+                    program.restore(text)
+                except IptablesError as error:
+                    raise RulesRefused(error.message) from error
+
+    def intact(self) -> bool:
+        """Whether all is there that should be, as far as it can be counted."""
+        for version, program in self._programs.items():
+            wanted = self._whole(version)
+            expected = sum(line.startswith("-A") for lines in wanted.values() for line in lines)
+            saved = program.save().splitlines()
+            if sum(line.startswith(f"-A {self._name}-") for line in saved) != expected:
+                return False
+            leading = sum(
+                line.startswith("-A") and f"-j {self._name}-" in line for line in saved
+            ) - sum(f"-j {self._name}-" in line for lines in wanted.values() for line in lines)
+            if leading < len(rules_iptables.jumps(self._name)):
+                return False
+        return True
+
+
+def choose(wanted: str, table: str, state: State) -> Backend | None:
+    """What works on this machine; None if nothing does.
+
+    Args:
+        wanted: ``nftables`` or ``iptables`` where only that will do; else empty.
+        table: what tables or chains are called.
+        state: what is to be in the rules; it may change from call to call.
+    """
+    if wanted in ("", "nftables") and nftables.available():
+        return NftBackend(table, state)
+    if wanted in ("", "iptables"):
+        found = {version: program for version in (4, 6) if (program := iptables.find(version))}
+        if 4 in found:
+            return IptablesBackend(table, state, found)
+    return None
+
+
+def remove_rules(table: str) -> None:
+    """Remove all rules of an engine, however they were made.
+
+    Args:
+        table: what tables or chains are called.
+
+    Raises:
+        OSError: some of them stay.
+    """
+    if nftables.available():
+        nftables.run(rules_nft.delete_table(table))
+    for version in (4, 6):
+        program = iptables.find(version)
+        if program is None:
+            continue
+        try:
+            chains = list(_chains(program.save()))
+            if not any(chain.startswith(f"{table}-") for _, chain in chains):
+                continue
+            for where, chain, rule in rules_iptables.jumps(table):
+                program.drop(where, chain, rule)
+            program.restore(rules_iptables.restore_text(rules_iptables.removal(table, chains)))
+        except IptablesError as error:
+            raise OSError(error.message) from error
+
+
+def _chains(saved: str) -> Iterable[tuple[str, str]]:
+    table = ""
+    for line in saved.splitlines():
+        if line.startswith("*"):
+            table = line[1:]
+        elif line.startswith(":"):
+            yield table, line[1:].split()[0]

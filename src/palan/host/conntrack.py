@@ -1,0 +1,134 @@
+"""Flows that the kernel remembers, over ctnetlink.
+
+How a flow is translated is decided at its first packet.  A client that goes on sending
+UDP from one port therefore never notices that a port was published, or now leads to another
+container, unless its flow is forgotten.
+
+Layouts are those of ``linux/netfilter/nfnetlink_conntrack.h``.
+"""
+
+import contextlib
+import ipaddress
+import socket
+import struct
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from palan.host import _netlink_codec as codec
+from palan.host.nft_messages import NETLINK_NETFILTER
+
+
+__all__ = ["Flow", "decode_flow", "flows", "forget"]
+
+_CT_NEW: Final = 1 << 8
+_CT_GET: Final = 1 << 8 | 1
+_CT_DELETE: Final = 1 << 8 | 2
+_TUPLE_ORIGINAL: Final = 1
+_TUPLE_REPLY: Final = 2
+_ID: Final = 12
+_BUFFER: Final = 1 << 16
+_FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A flow as it began, and who answers.
+
+    Attributes:
+        version: of IP.
+        protocol: its number.
+        source: who sent the first packet.
+        destination: where to.
+        port: of the destination.
+        answering: who answers: another than the destination if that was translated.
+        key: what tells it from others, as the kernel has it.
+    """
+
+    version: int
+    protocol: int
+    source: str
+    destination: str
+    port: int
+    answering: str
+    key: bytes
+
+    @property
+    def translated(self) -> bool:
+        """Whether it goes elsewhere than it was sent to."""
+        return self.answering != self.destination
+
+
+def decode_flow(body: memoryview) -> Flow | None:
+    """A flow from a message; None for one that is not between ports."""
+    attributes = codec.parse_attributes(body[4:])
+    first, second = attributes.get(_TUPLE_ORIGINAL), attributes.get(_TUPLE_REPLY)
+    if first is None or second is None:
+        return None
+    there, back = codec.parse_attributes(first), codec.parse_attributes(second)
+    addresses, answers = codec.parse_attributes(there[1]), codec.parse_attributes(back[1])
+    proto = codec.parse_attributes(there[2])
+    if 3 not in proto:
+        return None
+    version = 4 if 1 in addresses else 6
+    source, destination = (1, 2) if version == 4 else (3, 4)
+    key = codec.attribute(_TUPLE_ORIGINAL | 0x8000, bytes(first))
+    if (number := attributes.get(_ID)) is not None:
+        key += codec.attribute(_ID, bytes(number))
+    return Flow(
+        version=version,
+        protocol=proto[1][0],
+        source=_address(addresses[source]),
+        destination=_address(addresses[destination]),
+        port=struct.unpack("!H", proto[3])[0],
+        answering=_address(answers[source]),
+        key=key,
+    )
+
+
+def _address(packed: memoryview) -> str:
+    return str(ipaddress.ip_address(bytes(packed)))
+
+
+def _open() -> socket.socket:
+    return socket.socket(
+        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER
+    )
+
+
+def _message(kind: int, flags: int, version: int, body: bytes = b"") -> bytes:
+    header = struct.pack("!BBH", _FAMILIES[version], 0, 0)
+    return codec.encode_message(codec.Request(kind, flags, header + body, ""), 1)
+
+
+def flows(version: int) -> Iterator[Flow]:
+    """All flows of one version of IP.
+
+    Raises:
+        OSError: they can't be had.
+    """
+    with _open() as control:
+        control.send(_message(_CT_GET, codec.NLM_F_DUMP, version))
+        while True:
+            for message in codec.decode_messages(control.recv(_BUFFER)):
+                if message.type == _CT_NEW:
+                    flow = decode_flow(message.body)
+                    if flow is not None:
+                        yield flow
+                elif message.type == codec.NLMSG_ERROR:
+                    number, explanation = codec.decode_acknowledgement(message)
+                    raise OSError(number, f"cannot list flows: {explanation}")
+                elif message.type == codec.NLMSG_DONE:
+                    return
+
+
+def forget(found: Collection[Flow]) -> None:
+    """Have the kernel forget flows; those that are gone already are no error."""
+    if not found:
+        return
+    with _open() as control:
+        control.setblocking(False)
+        for flow in found:
+            control.send(_message(_CT_DELETE, codec.NLM_F_ACK, flow.version, flow.key))
+            with contextlib.suppress(BlockingIOError):
+                control.recv(_BUFFER)

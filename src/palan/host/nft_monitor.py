@@ -1,0 +1,139 @@
+"""What others do to one table of nf_tables, told by the kernel.
+
+A firewall that is reloaded often flushes all there is.  The kernel tells of each change,
+so whoever has a table need not look at it again and again.
+"""
+
+import errno
+import os
+import socket
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from palan.host import _netlink_codec as codec
+from palan.host.nft_messages import FAMILIES, NETLINK_NETFILTER
+
+
+__all__ = ["Batch", "TableMonitor"]
+
+_GROUP_NFTABLES: Final = 1 << 6
+_SUBSYSTEM: Final = 10
+_BUFFER: Final = 1 << 16
+_RECEIVE_BUFFER: Final = 1 << 20
+_SO_RCVBUFFORCE: Final = 33
+
+_NEWTABLE: Final = 0
+_DELTABLE: Final = 2
+_DELCHAIN: Final = 5
+_DELRULE: Final = 8
+_DELSET: Final = 11
+_DELSETELEM: Final = 14
+_NEWGEN: Final = 15
+
+_CHAIN_NAME: Final = 3
+_RULE_CHAIN: Final = 2
+_SET_NAME: Final = 2
+_GEN_PROC_PID: Final = 2
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction did to the table.
+
+    Attributes:
+        made: the table was made, perhaps anew.
+        deleted: the table was deleted, or a set of it.
+        chains: chains that were deleted or lost rules.
+        sets: sets and maps that lost elements.
+        own: a thread of this very process did it.
+        missed: there was more than could be told: anything may have happened.
+    """
+
+    made: bool = False
+    deleted: bool = False
+    chains: set[str] = field(default_factory=set)
+    sets: set[str] = field(default_factory=set)
+    own: bool = False
+    missed: bool = False
+
+
+class TableMonitor:
+    """Hears of changes to one table; give :attr:`fileno` to the event loop.
+
+    Raises:
+        OSError: the kernel has no nf_tables, or does not let us.
+    """
+
+    def __init__(self, family: str, table: str) -> None:
+        self._family = FAMILIES[family]
+        self._table = table.encode()
+        self._batch = Batch()
+        self._socket = socket.socket(
+            socket.AF_NETLINK,
+            socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK,
+            NETLINK_NETFILTER,
+        )
+        try:
+            self._socket.bind((0, _GROUP_NFTABLES))
+            try:
+                self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+            except OSError:
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def fileno(self) -> int:
+        """The descriptor that becomes readable."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._socket.close()
+
+    def read(self) -> list[Batch]:
+        """Transactions that touched the table and have come to an end."""
+        found: list[Batch] = []
+        while True:
+            try:
+                data = self._socket.recv(_BUFFER)
+            except BlockingIOError:
+                return found
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                self._batch.missed = True
+                continue
+            for message in codec.decode_messages(data):
+                if message.type >> 8 == _SUBSYSTEM and self._note(message):
+                    if self._batch != Batch(own=self._batch.own):
+                        found.append(self._batch)
+                    self._batch = Batch()
+
+    def _note(self, message: codec.Message) -> bool:
+        """Take note of one message; whether it ends its transaction."""
+        kind = message.type & 0xFF
+        attributes = codec.parse_attributes(message.body[4:])
+        if kind == _NEWGEN:
+            if (value := attributes.get(_GEN_PROC_PID)) is not None:
+                (task,) = struct.unpack("!I", value)
+                self._batch.own = Path(f"/proc/{os.getpid()}/task/{task}").exists()
+            return True
+        if message.body[0] != self._family or _text(attributes.get(1)) != self._table:
+            return False
+        if kind == _NEWTABLE:
+            self._batch.made = True
+        elif kind in (_DELTABLE, _DELSET):
+            self._batch.deleted = True
+        elif kind in (_DELCHAIN, _DELRULE):
+            name = attributes.get(_CHAIN_NAME if kind == _DELCHAIN else _RULE_CHAIN)
+            self._batch.chains.add(_text(name).decode(errors="replace"))
+        elif kind == _DELSETELEM:
+            self._batch.sets.add(_text(attributes.get(_SET_NAME)).decode(errors="replace"))
+        return False
+
+
+def _text(value: memoryview | None) -> bytes:
+    return b"" if value is None else bytes(value).rstrip(b"\0")
