@@ -26,6 +26,7 @@ from palan.engine.identity import engine_id
 from palan.engine.images import SCHEMA as IMAGES
 from palan.engine.images import Images
 from palan.engine.logdrivers.keeper import LogKeeper
+from palan.engine.logdrivers.shipping import Shipping
 from palan.engine.networks import SCHEMA as NETWORKS
 from palan.engine.networks import Networks
 from palan.engine.pending import PENDING
@@ -85,6 +86,7 @@ class Engine:
         self.containers = Containers(self)
         self.exec = Execs(self)
         self.logs = LogKeeper(self)
+        self.shipping = Shipping(self)
         self.plugins = Plugins()
         self.system = System(self)
         # Mounts below the exec root reach the mount namespaces of conmon and back, so

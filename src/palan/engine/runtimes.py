@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from palan.api.errors import InvalidParameter, PalanError, Unavailable
-from palan.engine.containers.validate_facts import LOG_DRIVERS, CreateFacts
+from palan.engine.containers.validate_facts import CreateFacts
+from palan.engine.logdrivers.drivers import LOG_DRIVERS
 from palan.engine.oci.host import CgroupLayout, Host, ProcessLimits
 from palan.engine.oci.rlimits import NAMES
 from palan.host import capabilities, cgroups, facts, rlimits

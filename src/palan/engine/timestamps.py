@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from palan.api.errors import InvalidParameter
 
 
-__all__ = ["ZERO_TIME", "go_duration", "go_time", "parse_time"]
+__all__ = ["ZERO_TIME", "go_duration", "go_time", "parse_duration", "parse_time"]
 
 ZERO_TIME = "0001-01-01T00:00:00Z"
 
@@ -67,6 +67,21 @@ def go_time(nanoseconds: int) -> str:
     text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     digits = f"{fraction:09d}".rstrip("0")
     return f"{text}.{digits}Z" if digits else f"{text}Z"
+
+
+def parse_duration(text: str) -> int:
+    """Nanoseconds of a duration as Go writes it: ``1m30s``, ``-2s``, ``0``.
+
+    Raises:
+        ValueError: it is none; in Go's words.
+    """
+    sign, digits = (-1, text[1:]) if text[:1] == "-" else (1, text.removeprefix("+"))
+    if digits == "0":
+        return 0
+    if not _DURATION.fullmatch(digits):
+        unit = "missing unit in" if re.fullmatch(r"[0-9.]+", digits) else "invalid"
+        raise ValueError(f'time: {unit} duration "{text}"')
+    return sign * int(sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(digits)))
 
 
 def go_duration(nanoseconds: int) -> str:

@@ -28,6 +28,7 @@ __all__ = [
     "MOVED_FROM",
     "MOVED_TO",
     "MOVE_SELF",
+    "ONESHOT",
     "ONLYDIR",
     "OVERFLOW",
     "Event",
@@ -49,6 +50,8 @@ OVERFLOW: Final = 0x4000
 IGNORED: Final = 0x8000
 """The watch is gone: it was removed, or what it watched was."""
 ONLYDIR: Final = 0x1000000
+ONESHOT: Final = 0x80000000
+"""Watch for one event only."""
 
 _EVENT: Final = struct.Struct("=iIII")
 _BUFFER: Final = 1 << 16

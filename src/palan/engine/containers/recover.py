@@ -62,6 +62,7 @@ async def recover(engine: "Engine") -> None:
         engine.spawn(asyncio.to_thread(remove_tree, trash))
     await asyncio.to_thread(remove_strays, engine, sandboxes)
     for container in engine.containers.registry:
+        engine.shipping.resume(container)
         await resume_policy(engine, container)
 
 

@@ -80,6 +80,7 @@ async def _start(engine: "Engine", container: Container) -> None:
     sandbox: SandboxRecord | None = None
     try:
         runtime = engine.runtimes.get(record.runtime)
+        await engine.shipping.connect(container)
         engine.runtimes.expect_moves()
         plugged = asyncio.create_task(plug(engine, container, published_ports(record)))
         try:
@@ -112,6 +113,7 @@ async def _start(engine: "Engine", container: Container) -> None:
     watch(engine, container, monitored)
     begin_checks(engine, container)
     engine.logs.begin(container)
+    engine.shipping.begin(container)
     try:
         await engine.containers.save(container)
     except Exception:
@@ -226,6 +228,7 @@ async def _failed(
 ) -> None:
     """Take everything back, and remember why."""
     await take_down(engine, container, sandbox, force=True)
+    await engine.shipping.disconnect(container)
     record = container.record
     record.error = error.message if isinstance(error, PalanError) else str(error)
     record.exit_code = error.exit_code if isinstance(error, StartFailure) else 128

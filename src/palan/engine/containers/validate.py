@@ -80,7 +80,7 @@ def validate_create(
         path_exists=facts.path_exists,
         recursive_read_only=facts.recursive_read_only,
     )
-    validate_log(host_config.log_config, facts)
+    warnings += validate_log(host_config.log_config, facts)
     validate_networking(networking, facts.subnets_of)
     warnings += endpoint_warnings(networking)
     warnings += mount_warnings

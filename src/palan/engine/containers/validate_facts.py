@@ -5,23 +5,14 @@ from dataclasses import dataclass, field, fields
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
+from palan.engine.logdrivers.drivers import LOG_DRIVERS
 from palan.engine.oci.host import Host
 from palan.engine.oci.rlimits import Limit
 from palan.engine.oci.seccomp import BUILTIN
 from palan.host.cgroups import CgroupFeatures
 
 
-__all__ = ["ALL_FEATURES", "LOG_DRIVERS", "CreateFacts"]
-
-_COMMON_LOG_OPTIONS: Final = ("labels", "labels-regex", "env", "env-regex", "tag")
-
-LOG_DRIVERS: Final[Mapping[str, frozenset[str]]] = {
-    "json-file": frozenset(("max-size", "max-file", "compress", *_COMMON_LOG_OPTIONS)),
-    "local": frozenset(("max-size", "max-file", "compress", *_COMMON_LOG_OPTIONS)),
-    "none": frozenset(),
-}
-"""The log drivers that need nothing outside the engine, and the options of each."""
-
+__all__ = ["ALL_FEATURES", "CreateFacts"]
 
 ALL_FEATURES: Final = CgroupFeatures(**{entry.name: True for entry in fields(CgroupFeatures)})
 

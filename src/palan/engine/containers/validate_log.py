@@ -11,6 +11,7 @@ from palan.api.containers import LogConfig
 from palan.api.errors import InvalidParameter
 from palan.engine.containers.validate_facts import CreateFacts
 from palan.engine.logdrivers.attributes import check_attributes
+from palan.engine.logdrivers.drivers import SHIPPING
 from palan.engine.sizes import parse_size
 
 
@@ -24,8 +25,11 @@ _BUILT_IN: Final = (
 """What all drivers take.  ``cache-`` are options of the file from which a log is read again."""
 
 
-def validate_log(config: LogConfig, facts: CreateFacts) -> None:
+def validate_log(config: LogConfig, facts: CreateFacts) -> list[str]:
     """Check a log configuration; no driver means the engine's default one.
+
+    Returns:
+        warnings.
 
     Raises:
         InvalidParameter: in dockerd's words.
@@ -36,7 +40,28 @@ def validate_log(config: LogConfig, facts: CreateFacts) -> None:
             f'error looking up logging plugin {driver}: plugin "{driver}" not found'
         )
     if driver == "none":
-        return
+        return []
+    _check_common(options)
+    known = facts.log_drivers[driver]
+    for name in options:
+        if name not in _BUILT_IN and name not in known:
+            where = f"log driver {driver}" if driver == "local" else f"{driver} log driver"
+            quote = '"' if driver == "gelf" else "'"
+            raise InvalidParameter(f"unknown log opt {quote}{name}{quote} for {where}")
+    check_attributes(options)
+    if driver in ("json-file", "local"):
+        _check_files(driver, options)
+        return []
+    _check_files("local", _cache(options))
+    shipping = SHIPPING.get(driver)
+    if shipping is None:
+        return []
+    shipping.check(options)
+    return shipping.warnings(config)
+
+
+def _check_common(options: dict[str, str]) -> None:
+    """Options that all drivers take."""
     mode = options.get("mode", "")
     if mode not in ("", "blocking", "non-blocking"):
         raise InvalidParameter(f"logger: logging mode not supported: {mode}")
@@ -49,16 +74,6 @@ def validate_log(config: LogConfig, facts: CreateFacts) -> None:
     disabled = options.get("cache-disabled", "")
     if disabled and disabled not in BOOLEANS:
         raise InvalidParameter(f"invalid value for option cache-disabled: {disabled}")
-    known = facts.log_drivers[driver]
-    for name in options:
-        if name not in _BUILT_IN and name not in known:
-            where = f"log driver {driver}" if driver == "local" else f"{driver} log driver"
-            raise InvalidParameter(f"unknown log opt '{name}' for {where}")
-    check_attributes(options)
-    if driver in ("json-file", "local"):
-        _check_files(driver, options)
-    else:
-        _check_files("local", _cache(options))
 
 
 def _check_files(driver: str, options: dict[str, str]) -> None:

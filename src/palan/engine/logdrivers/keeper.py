@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from palan.engine.containers.container import Container
 from palan.engine.logdrivers.settings import LogSettings, log_settings
 from palan.engine.streams.segments import claim, compress, numbered, settle, trim
-from palan.host.inotify import MOVED_TO, ONLYDIR, Inotify
+from palan.host.inotify import MODIFY, MOVED_TO, ONESHOT, ONLYDIR, Inotify
 
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class LogKeeper:
         self._inotify: Inotify | None = None
         self._kept: dict[str, _Kept] = {}
         self._watches: dict[int, str] = {}
+        self._bells: dict[int, asyncio.Event] = {}
         self._looked_at: set[str] = set()
         self._looking: asyncio.Task[None] | None = None
 
@@ -118,6 +119,7 @@ class LogKeeper:
             kept.again = False
             try:
                 await asyncio.to_thread(_tidy, kept)
+                self._engine.shipping.rotated(kept.container.id)
                 if kept.settings.compress:
                     await self._engine.slowly(_compress, kept)
             except OSError as error:  # such as a full disk
@@ -132,11 +134,11 @@ class LogKeeper:
 
     def _watch(self, kept: _Kept) -> bool:
         """Have the kernel tell of new files; False where it can't."""
+        inotify = self._started()
+        if inotify is None:
+            return False
         try:
-            if self._inotify is None:
-                self._inotify = Inotify()
-                asyncio.get_running_loop().add_reader(self._inotify.fd, self._notice)
-            watch = self._inotify.add(kept.path.parent, MOVED_TO | ONLYDIR)
+            watch = inotify.add(kept.path.parent, MOVED_TO | ONLYDIR)
         except OSError:
             return False
         self._watches[watch] = kept.container.id
@@ -155,6 +157,9 @@ class LogKeeper:
         if self._inotify is None:
             return
         for event in self._inotify.read():
+            if (bell := self._bells.pop(event.watch, None)) is not None:
+                bell.set()
+                continue
             container = self._watches.get(event.watch)
             if container is not None and event.name == self._engine.paths.log(container).name:
                 self.rotated(container)
@@ -179,6 +184,31 @@ class LogKeeper:
         elif status.st_size > kept.settings.max_size and kept.container.monitored is not None:
             with contextlib.suppress(OSError):  # it is just ending
                 kept.container.monitored.reopen_log()
+
+    def listen(self, path: Path, bell: asyncio.Event) -> bool:
+        """Set an event the next time that a file is written to, once.
+
+        Returns:
+            False where the kernel can't tell.
+        """
+        inotify = self._started()
+        if inotify is None:
+            return False
+        try:
+            self._bells[inotify.add(path, MODIFY | ONESHOT)] = bell
+        except OSError:
+            return False
+        return True
+
+    def _started(self) -> Inotify | None:
+        """The watches, made when they are needed first."""
+        if self._inotify is None:
+            try:
+                self._inotify = Inotify()
+            except OSError:
+                return None
+            asyncio.get_running_loop().add_reader(self._inotify.fd, self._notice)
+        return self._inotify
 
     def close(self) -> None:
         """Let go of everything."""

@@ -190,6 +190,21 @@ class LogSource:
         self.size = 0
         self.refresh()
 
+    def locate(self, position: int) -> tuple[int, int, int]:
+        """Where that is: the number and inode of a file, and the place in it."""
+        part = self._part(position)
+        if part is None:
+            return 0, 0, 0
+        return part.number, part.status.st_ino, position - part.start
+
+    def find(self, number: int, inode: int, offset: int) -> int | None:
+        """The position of a place in a file; None if that file is gone or was cut."""
+        for part in self._parts:
+            same = part.number == number if number else part.status.st_ino == inode
+            if same and (part.status.st_ino == inode or part.compressed) and offset <= part.size:
+                return part.start + offset
+        return None
+
     def is_slow(self, position: int) -> bool:
         """Whether reading there means to inflate a file first."""
         part = self._part(position)

@@ -1,0 +1,36 @@
+"""Which log drivers there are."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from palan.engine.logdrivers.fluentd import Fluentd
+from palan.engine.logdrivers.gelf import Gelf
+from palan.engine.logdrivers.journald import Journald
+from palan.engine.logdrivers.sink import Driver
+from palan.engine.logdrivers.splunk import Splunk
+from palan.engine.logdrivers.syslog import Syslog
+
+
+__all__ = ["COMMON_OPTIONS", "LOG_DRIVERS", "SHIPPING"]
+
+COMMON_OPTIONS: Final = frozenset(("labels", "labels-regex", "env", "env-regex", "tag"))
+"""What every driver but ``none`` takes."""
+
+_FILES: Final = frozenset(("max-size", "max-file", "compress"))
+
+SHIPPING: Final[Mapping[str, Driver]] = {
+    "fluentd": Fluentd(),
+    "gelf": Gelf(),
+    "journald": Journald(),
+    "splunk": Splunk(),
+    "syslog": Syslog(),
+}
+"""Those that send lines elsewhere."""
+
+LOG_DRIVERS: Final[Mapping[str, frozenset[str]]] = {
+    "json-file": _FILES | COMMON_OPTIONS,
+    "local": _FILES | COMMON_OPTIONS,
+    "none": frozenset(),
+    **{name: driver.options | COMMON_OPTIONS for name, driver in SHIPPING.items()},
+}
+"""All log drivers, and the options of each."""

@@ -1,0 +1,157 @@
+"""conmon's log taken apart into lines, for drivers that send them elsewhere.
+
+Lines above 16 KiB come in pieces, as from dockerd.  What is told about positions makes it
+possible to go on at the same place later: see :attr:`EntryParser.resume`.
+"""
+
+import secrets
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from palan.engine.streams.logfile import LONGEST, PREFIX
+
+
+__all__ = ["Entry", "EntryParser", "Partial"]
+
+_SECONDS: Final = len("2026-11-23T13:00:00")
+_FRACTION: Final = len("2026-11-23T13:00:00.123456789")
+_TIME: Final = len("2026-11-23T13:00:00.123456789+00:00")
+_STREAM: Final = slice(_TIME, PREFIX - 2)
+_TAG: Final = slice(PREFIX - 2, PREFIX)
+_STREAMS: Final = {b" stdout ": "stdout", b" stderr ": "stderr"}
+
+
+class Partial(NamedTuple):
+    """Which piece of a long line something is.
+
+    Attributes:
+        id: the same for all pieces of a line.
+        ordinal: from 1 on.
+        last: whether the line ends with it.
+    """
+
+    id: str
+    ordinal: int
+    last: bool
+
+
+class Entry(NamedTuple):
+    """A line, or a piece of one, without its newline.
+
+    Attributes:
+        time: nanoseconds since the epoch.
+        source: ``stdout`` or ``stderr``.
+        line: what was written.
+        partial: None for a whole line.
+    """
+
+    time: int
+    source: str
+    line: bytes
+    partial: Partial | None = None
+
+    @property
+    def text(self) -> str:
+        """The line, with replacements for what is no UTF-8."""
+        return self.line.decode("utf-8", "replace")
+
+
+class _Line:
+    """A line of one stream that has not ended yet."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.data = bytearray()
+        self.time = 0
+        self.id = ""
+        self.pieces = 0
+
+
+class EntryParser:
+    """Takes a log apart, however it is cut into blocks.
+
+    Args:
+        position: where the first byte that is fed is in the log.
+        skip: lines that end within so many bytes are dropped; what begins there is not.
+    """
+
+    def __init__(self, position: int, skip: int = 0) -> None:
+        self._position = position
+        self._skip_until = position + skip
+        self._rest = b""
+        self._lines: dict[str, _Line] = {}
+        self._second = b""
+        self._epoch = 0
+
+    @property
+    def resume(self) -> tuple[int, int]:
+        """Where to go on with another parser: its ``position`` and ``skip``."""
+        start = min((line.start for line in self._lines.values()), default=self._position)
+        return start, max(self._position, self._skip_until) - start
+
+    def feed(self, data: bytes) -> list[Entry]:
+        """Add the next bytes of the log; the lines that end in them."""
+        if self._rest:
+            data = self._rest + data
+        end = data.rfind(b"\n") + 1
+        self._rest = data[end:]
+        entries: list[Entry] = []
+        for record in data[:end].split(b"\n")[:-1]:
+            self._add(record, entries)
+            self._position += len(record) + 1
+        return entries
+
+    def finish(self) -> list[Entry]:
+        """There is no more: lines without an end."""
+        entries: list[Entry] = []
+        for source, line in self._lines.items():
+            self._emit(entries, source, line, whole=True)
+        self._lines.clear()
+        return entries
+
+    def _add(self, record: bytes, entries: list[Entry]) -> None:
+        source, tag = _STREAMS.get(record[_STREAM]), record[_TAG]
+        if source is None or tag not in (b"F ", b"P "):
+            return  # torn, as a full disk leaves it
+        whole = tag == b"F "
+        skipped = self._position < self._skip_until
+        line = self._lines.get(source)
+        if whole and line is None and not skipped and len(record) - PREFIX <= LONGEST:
+            entries.append(Entry(self._time(record), source, record[PREFIX:]))
+            return
+        if line is None:
+            line = self._lines[source] = _Line(self._position)
+        line.data += record[PREFIX:]
+        line.time = self._time(record)
+        if whole and skipped:
+            del self._lines[source]
+        elif whole:
+            self._emit(entries, source, line, whole=True)
+            del self._lines[source]
+        elif len(line.data) >= LONGEST and not skipped:
+            self._emit(entries, source, line, whole=False)
+            line.start = self._position
+
+    @staticmethod
+    def _emit(entries: list[Entry], source: str, line: _Line, *, whole: bool) -> None:
+        """Hand on a line, or as much of it as makes full pieces."""
+        data = line.data
+        while len(data) > LONGEST or (data and not whole and len(data) == LONGEST):
+            line.id = line.id or secrets.token_hex(32)
+            line.pieces += 1
+            piece = Partial(line.id, line.pieces, last=False)
+            entries.append(Entry(line.time, source, bytes(data[:LONGEST]), piece))
+            del data[:LONGEST]
+        if whole and (data or not line.pieces):
+            last = Partial(line.id, line.pieces + 1, last=True) if line.pieces else None
+            entries.append(Entry(line.time, source, bytes(data), last))
+
+    def _time(self, record: bytes) -> int:
+        second = record[:_SECONDS] + record[_FRACTION:_TIME]
+        try:
+            if second != self._second:
+                self._epoch = int(datetime.fromisoformat(second.decode("ascii")).timestamp())
+                self._second = second
+            return self._epoch * 10**9 + int(record[_SECONDS + 1 : _FRACTION])
+        except ValueError:
+            return self._epoch * 10**9
