@@ -5,7 +5,8 @@ from tests.support.containers import fake_engine, make_container
 
 from palan.api.containers import ContainerConfig, HostConfig, Mount
 from palan.api.errors import InvalidParameter
-from palan.engine.containers.mounts import _is_empty, hold_inherited, plan_mounts
+from palan.engine.containers.copyup import is_empty
+from palan.engine.containers.mounts import hold_inherited, plan_mounts
 from palan.engine.containers.record import MountRecord
 
 
@@ -99,6 +100,6 @@ async def test_volumes_of_others_are_held_at_once():
 
 
 def test_an_empty_directory(tmp_path):
-    assert _is_empty(tmp_path)
+    assert is_empty(tmp_path)
     (tmp_path / "file").touch()
-    assert not _is_empty(tmp_path)
+    assert not is_empty(tmp_path)

@@ -230,11 +230,12 @@ def invalid(kind, why):
                 type="bind",
                 source="/here",
                 target="/x",
+                read_only=True,
                 bind_options=BindOptions(
                     read_only_non_recursive=True, read_only_force_recursive=True
                 ),
             ),
-            "mount options conflict: ReadOnlyNonRecursive && ReadOnlyForceRecursive",
+            "mount options conflict: ReadOnlyNonRecursive && BindOptions.ReadOnlyForceRecursive",
         ),
         (
             Mount(type="tmpfs", source="/tmp", target="/x"),

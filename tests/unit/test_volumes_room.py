@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.containers import FakeEvents
+from tests.support.plugin import TestPlugin
 
 from palan.api import Filters
-from palan.api.errors import Conflict, InvalidParameter, NotFound, NotYetImplemented
+from palan.api.errors import Conflict, InternalError, InvalidParameter, NotFound, Unavailable
 from palan.api.volumes import (
     VolumeCreate,
     VolumeCreateRequest,
@@ -18,9 +19,15 @@ from palan.api.volumes import (
     VolumeList,
     VolumePrune,
     VolumeRemove,
+    VolumeUpdate,
 )
-from palan.engine.volumes.room import NAME, SCHEMA, Volumes
+from palan.engine.volumes.names import NAME
+from palan.engine.volumes.room import SCHEMA, Volumes
+from palan.plugins import PluginPaths, PluginRegistry
 from palan.store.database import Database
+
+
+HINT = "a volume of type tmpfs has its size in o=size="
 
 
 class Room:
@@ -38,6 +45,7 @@ class Room:
             events=FakeEvents(),
             slowly=asyncio.to_thread,
             spawn=self._spawn,
+            drivers=PluginRegistry(PluginPaths((root / "plugins",), ())),
         )
         self.engine = engine
         self.volumes = Volumes(engine)
@@ -138,8 +146,15 @@ def test_a_name_never_leads_out_of_the_directory(name):
 async def test_other_drivers_and_options(room):
     with pytest.raises(NotFound, match='plugin "nfs" not found'):
         await room.make("data", driver="nfs")
-    with pytest.raises(NotYetImplemented):
-        await room.make("data", driver_opts={"type": "tmpfs", "device": "tmpfs"})
+    made = await room.make("mem", driver_opts={"type": "tmpfs", "device": "tmpfs"})
+    assert (await room.volumes.inspect(VolumeInspect(name=made))).options == {
+        "type": "tmpfs", "device": "tmpfs",
+    }  # fmt: skip
+    with (
+        TestPlugin(room.root / "plugins/nfs.sock", ("VolumeDriver",), {}),
+        pytest.raises(Conflict, match="driver 'local' already has volume 'mem'"),
+    ):
+        await room.make("mem", driver="nfs")
     assert await room.make("data", driver="local", driver_opts={}) == "data"
 
 
@@ -150,6 +165,15 @@ async def test_other_drivers_and_options(room):
         ({"type": "tmpfs"}, 'missing required option: "device"'),
         ({"device": "/x"}, 'missing required option: "type"'),
         ({"o": "ro", "device": "/x"}, 'missing required option: "type"'),
+        ({"type": "tmpfs", "device": ""}, "missing device in volume options"),
+        (
+            {"type": "cifs", "device": "//host:445/share"},
+            "port not allowed in CIFS device URL, include 'port' in 'o='",
+        ),
+        (
+            {"size": "1g"},
+            f"quota size requested but no quota support; {HINT}",
+        ),
         ({"size": "big"}, "invalid size: 'big'"),
         ({"size": "9" * 400}, f"invalid size: '{'9' * 400}'"),
     ],
@@ -295,3 +319,151 @@ async def test_a_row_that_could_not_be_written_is_no_obstacle_the_next_time(room
             await room.make("data")
     assert await room.names() == []
     assert await room.make("data") == "data"
+
+
+async def test_only_plain_directories_are_pruned_and_measured(room):
+    await room.make("plain")
+    await room.make("mem", driver_opts={"type": "tmpfs", "device": "tmpfs"})
+    assert [volume.name for volume in await room.volumes.usage()] == ["plain"]
+    assert (await room.prune(all=["1"]))[0] == ["plain"]
+    assert await room.names() == ["mem"]
+    with pytest.raises(InvalidParameter, match="only one value is expected"):
+        await room.prune(all=["1", "0"])
+
+
+async def test_a_volume_can_be_updated_in_a_swarm_only(room):
+    with pytest.raises(Unavailable, match="only valid for cluster volumes"):
+        await room.volumes.update(VolumeUpdate(name="data", version=1))
+
+
+async def test_who_holds_a_plain_volume_is_known_until_it_lets_go(room):
+    await room.make("data")
+    assert await room.volumes.mount("data", "one") == str(room.volumes.path("data"))
+    assert await room.volumes.unmount("data", "one")
+    assert not await room.volumes.unmount("data", "one")
+    with pytest.raises(NotFound):
+        await room.volumes.mount("missing", "one")
+
+
+class Vols:
+    """A driver that keeps names in memory."""
+
+    def __init__(self) -> None:
+        self.volumes: dict[str, dict[str, Any]] = {}
+        self.fail = ""
+
+    def methods(self) -> dict[str, Any]:
+        return {
+            f"VolumeDriver.{name}": getattr(self, name.lower())
+            for name in ("Create", "Remove", "Get", "List", "Mount", "Unmount", "Capabilities")
+        }
+
+    def create(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if self.fail:
+            return {"Err": self.fail}
+        self.volumes[asked["Name"]] = asked["Opts"] or {}
+        return {}
+
+    def remove(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if self.fail:
+            return {"Err": self.fail}
+        del self.volumes[asked["Name"]]
+        return {}
+
+    def _volume(self, name: str) -> dict[str, Any]:
+        return {"Name": name, "Mountpoint": f"/mnt/{name}", "Status": {"options": 1}}
+
+    def get(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if asked["Name"] not in self.volumes:
+            return {"Err": "no such volume"}
+        return {"Volume": self._volume(asked["Name"])}
+
+    def list(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"Err": self.fail, "Volumes": [self._volume(name) for name in self.volumes]}
+
+    def mount(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return {"Mountpoint": f"/mnt/{asked['Name']}", "Err": self.fail}
+
+    def unmount(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    def capabilities(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"Capabilities": {"Scope": "Global"}}
+
+
+@pytest.fixture
+def vols(room):
+    driver = Vols()
+    with TestPlugin(room.root / "plugins/vols.sock", ("VolumeDriver",), driver.methods()) as plugin:
+        driver.plugin = plugin  # type: ignore[attr-defined]
+        yield driver
+
+
+async def test_volumes_of_a_driver_are_made_shown_and_removed_there(room, vols):
+    await room.make("theirs", driver="vols", driver_opts={"a": "b"}, labels={"x": "y"})
+    assert vols.volumes == {"theirs": {"a": "b"}}
+    shown = await room.volumes.inspect(VolumeInspect(name="theirs"))
+    assert (shown.driver, shown.scope, shown.mountpoint) == ("vols", "global", "/mnt/theirs")
+    assert (shown.status, shown.options, shown.labels) == ({"options": 1}, {"a": "b"}, {"x": "y"})
+    assert await room.make("theirs") == "theirs"
+    assert await room.names(driver=["vols"]) == ["theirs"]
+    await room.remove("theirs")
+    assert vols.volumes == {}
+    assert room.actions() == [("create", "theirs"), ("destroy", "theirs")]
+
+
+async def test_what_a_driver_has_of_its_own_is_found(room, vols):
+    vols.volumes["before"] = {}
+    assert await room.names() == ["before"]
+    assert (await room.volumes.inspect(VolumeInspect(name="before"))).driver == "vols"
+    record, made = await room.volumes.ensure("before")
+    assert (record.driver, made) == ("vols", True)
+    await room.remove("before")
+    vols.volumes["other"] = {}
+    await room.remove("other")
+    assert vols.volumes == {}
+
+
+async def test_what_a_driver_can_t_do_is_an_error_that_says_so(room, vols):
+    await room.make("theirs", driver="vols")
+    vols.fail = "out of order"
+    with pytest.raises(InternalError, match=r"^create more: out of order$"):
+        await room.make("more", driver="vols")
+    with pytest.raises(InternalError, match=r"^remove theirs: out of order$"):
+        await room.remove("theirs")
+    with pytest.raises(
+        InternalError, match=r"^error while mounting volume 'theirs': out of order$"
+    ):
+        await room.volumes.mount("theirs", "holder")
+    answer = await room.volumes.list(VolumeList())
+    assert answer.warnings == ["list vols: out of order"]
+    assert [volume.name for volume in answer.volumes] == ["theirs"]
+    with pytest.raises(InternalError):
+        await room.remove("theirs", force=True)
+    vols.fail = ""
+    vols.volumes.clear()
+    assert await room.names() == []
+
+
+async def test_who_holds_a_volume_is_told_to_its_driver_even_after_a_crash(room, vols):
+    await room.make("theirs", driver="vols")
+    assert await room.volumes.mount("theirs", "gone") == "/mnt/theirs"
+    assert await room.volumes.mount("theirs", "alive") == "/mnt/theirs"
+    again = room.again()
+    again.volumes.use("theirs", "alive")
+    await again.volumes.settle({"alive"})
+    assert vols.plugin.called("VolumeDriver.Unmount") == [{"Name": "theirs", "ID": "gone"}]
+    assert await again.volumes.unmount("theirs", "alive")
+    assert not await again.volumes.unmount("theirs", "gone")
+    again.engine.db.close()
+
+
+async def test_one_that_its_driver_has_lost_is_made_anew_unless_it_is_in_use(room, vols):
+    await room.make("theirs", driver="vols")
+    vols.volumes.clear()
+    room.volumes.use("theirs", "c" * 64)
+    with pytest.raises(Conflict, match="the volume was not found in the driver"):
+        await room.make("theirs", driver="vols")
+    room.volumes.release("c" * 64)
+    assert await room.make("theirs", driver="vols") == "theirs"
+    assert list(vols.volumes) == ["theirs"]

@@ -58,6 +58,5 @@ PENDING = frozenset(
         "tasks.inspect",
         "tasks.list",
         "tasks.logs",
-        "volumes.update",
     }
 )

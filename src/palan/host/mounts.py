@@ -23,6 +23,8 @@ __all__ = [
     "make_shared",
     "make_slave",
     "mount",
+    "mount_flags",
+    "mount_with_options",
     "mountinfo",
     "parse_mountinfo",
     "unmount",
@@ -41,6 +43,44 @@ _PROPAGATION: Final = {
     "rslave": syscalls.MS_SLAVE | syscalls.MS_REC,
     "unbindable": syscalls.MS_UNBINDABLE,
     "runbindable": syscalls.MS_UNBINDABLE | syscalls.MS_REC,
+}
+
+_FORBIDDING: Final = {
+    os.ST_RDONLY: "ro",
+    os.ST_NOSUID: "nosuid",
+    os.ST_NODEV: "nodev",
+    os.ST_NOEXEC: "noexec",
+}
+
+# Options of mount(8) that are flags of mount(2).
+_FLAGS: Final = {
+    "ro": syscalls.MS_RDONLY,
+    "nosuid": syscalls.MS_NOSUID,
+    "nodev": syscalls.MS_NODEV,
+    "noexec": syscalls.MS_NOEXEC,
+    "sync": 0x10,
+    "remount": syscalls.MS_REMOUNT,
+    "mand": 0x40,
+    "dirsync": 0x80,
+    "noatime": 0x400,
+    "nodiratime": 0x800,
+    "bind": syscalls.MS_BIND,
+    "rbind": syscalls.MS_BIND | syscalls.MS_REC,
+    "relatime": syscalls.MS_RELATIME,
+    "strictatime": 1 << 24,
+}
+_NO_FLAGS: Final = {
+    "rw": syscalls.MS_RDONLY,
+    "suid": syscalls.MS_NOSUID,
+    "dev": syscalls.MS_NODEV,
+    "exec": syscalls.MS_NOEXEC,
+    "async": 0x10,
+    "nomand": 0x40,
+    "atime": 0x400,
+    "diratime": 0x800,
+    "norelatime": syscalls.MS_RELATIME,
+    "nostrictatime": 1 << 24,
+    "defaults": 0,
 }
 
 # Flags of a mount that remounting would clear unless they are given again.
@@ -127,6 +167,46 @@ def mount(
 ) -> None:
     """Mount a file system of type ``fstype`` at ``target``."""
     syscalls.mount(source, target, fstype, flags, data)
+
+
+def mount_flags(path: str | Path) -> tuple[str, ...]:
+    """What the mount that has ``path`` forbids, as options of mount(8)."""
+    have = os.statvfs(path).f_flag
+    return tuple(word for flag, word in _FORBIDDING.items() if have & flag)
+
+
+def mount_with_options(source: str, target: str | Path, fstype: str, options: str) -> None:
+    """Mount as mount(8) does: ``options`` has flags, words of the file system, and propagation.
+
+    Args:
+        source: a device, a directory to bind, or what the file system takes for one.
+        target: an existing directory.
+        fstype: the file system's type; anything for a bind.
+        options: such as ``ro,noexec,size=1m`` or ``bind``.
+
+    Raises:
+        OSError: nothing stays mounted then.
+    """
+    flags, propagation, data = 0, 0, []
+    for option in options.split(","):
+        if option in _FLAGS:
+            flags |= _FLAGS[option]
+        elif option in _NO_FLAGS:
+            flags &= ~_NO_FLAGS[option]
+        elif option in _PROPAGATION:
+            propagation = _PROPAGATION[option]
+        elif option:
+            data.append(option)
+    syscalls.mount(source, target, fstype, flags, ",".join(data) or None)
+    try:
+        if propagation:
+            syscalls.mount(None, target, None, propagation)
+        if flags & syscalls.MS_BIND and flags & syscalls.MS_RDONLY:
+            # A bind takes no other flag the first time.
+            syscalls.mount(None, target, None, flags | syscalls.MS_REMOUNT)
+    except OSError:
+        syscalls.umount2(target, syscalls.MNT_DETACH)
+        raise
 
 
 def bind(

@@ -14,7 +14,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -26,6 +26,7 @@ from palan.host.overlay import mount_overlay
 __all__ = ["Bind", "RootView"]
 
 _PRIVATE: Final = syscalls.MS_PRIVATE
+_SAFE: Final = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
 # The new mount calls are unknown to the kernel, or to a filter in front of it.
 _UNKNOWN: Final = (errno.ENOSYS, errno.EPERM)
 
@@ -55,7 +56,9 @@ class RootView:
     """What to put together, and where.
 
     Attributes:
-        place: an empty directory, which may be the same for all.
+        place: an empty directory, which may be the same for all; :attr:`root` is below it.
+        prepare: called with the namespace entered and something writable mounted at
+            ``place``, to make sources of binds there.
         mounted: where the root file system is mounted already; None mounts the layers.
         lowers: layers that are only read, the topmost first.
         upper: the directory that takes changes.
@@ -65,6 +68,7 @@ class RootView:
     """
 
     place: Path
+    prepare: Callable[[], None] = lambda: None
     mounted: Path | None = None
     lowers: Sequence[Path] = ()
     upper: Path | None = None
@@ -72,9 +76,14 @@ class RootView:
     binds: Sequence[Bind] = ()
     read_only: bool = False
 
+    @property
+    def root(self) -> Path:
+        """Where the root directory is seen."""
+        return self.place / "root"
+
     @contextlib.contextmanager
     def entered(self) -> Iterator[int]:
-        """Have the calling thread see all of it at :attr:`place`.
+        """Have the calling thread see all of it at :attr:`root`.
 
         The thread must be one's own, and end soon after (see
         :func:`palan.host.namespaces.run_in_thread`): it stays in its namespace.
@@ -88,16 +97,19 @@ class RootView:
         syscalls.unshare(syscalls.CLONE_FS | syscalls.CLONE_NEWNS)
         # What the host unmounts goes from here, too; what is mounted here stays here.
         mounts.make_slave("/", recursive=True)
+        mounts.mount("view", self.place, "tmpfs", _SAFE, "mode=700,size=1m")
+        self.root.mkdir()
+        self.prepare()
         if self.mounted is not None:
-            mounts.bind(self.mounted, self.place, recursive=False, propagation="private")
+            mounts.bind(self.mounted, self.root, recursive=False, propagation="private")
         else:
-            mount_overlay(self.lowers, self.upper, self.work, self.place)
-        root = os.open(self.place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            mount_overlay(self.lowers, self.upper, self.work, self.root)
+        root = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             targets = [(bind, _target(root, bind)) for bind in self.binds]
             try:
                 if self.read_only:
-                    mounts.make_readonly(self.place, recursive=False)
+                    mounts.make_readonly(self.root, recursive=False)
                 for bind, target in targets:
                     _attach(bind, target)
             finally:

@@ -124,6 +124,7 @@ def _until_1_44(call: Call) -> None:
         options = child(mount, "BindOptions") or {}
         if options.get("ReadOnlyForceRecursive"):
             raise InvalidParameter("BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer")
+        drop(options, "ReadOnlyNonRecursive")
         if mount.get("ReadOnly"):
             put_child(mount, "BindOptions")["ReadOnlyNonRecursive"] = True
     endpoints = _endpoints(call)

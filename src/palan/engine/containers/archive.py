@@ -63,8 +63,7 @@ async def archive_info(
     """Tell what a path in a container is."""
     _check_path(request.path)
     with _failures(request.path, request.id):
-        async with container.lock:
-            view = await _view(engine, container)
+        async with container.lock, root_view(engine, container) as view:
             return await asyncio.to_thread(run_in_thread, lambda: _info(view, request.path))
 
 
@@ -134,7 +133,7 @@ async def archive_get(
     with _failures(request.path, request.id):
         async with contextlib.AsyncExitStack() as stack:
             hold = await stack.enter_async_context(_Hold(container))
-            view = await _view(engine, container)
+            view = await stack.enter_async_context(root_view(engine, container))
             found, packing = await in_thread(
                 lambda: run_in_thread(lambda: _start_packing(view, path))
             )
@@ -156,13 +155,13 @@ def _start_packing(view: RootView, path: str) -> tuple[PathStat, Packing]:
             inside = _place(view, found)
         finally:
             os.close(found)
-        return described, Packing(view.place, inside=inside, prefix=described.name)
+        return described, Packing(view.root, inside=inside, prefix=described.name)
 
 
 def _place(view: RootView, found: int) -> str:
     """Where something is in the container, no link being in that path."""
     here = os.readlink(f"/proc/self/fd/{found}")  # noqa: PTH115 - a string is at hand
-    return here.removeprefix(os.path.realpath(view.place)) or "/"
+    return here.removeprefix(os.path.realpath(view.root)) or "/"
 
 
 class _Packed:
@@ -208,8 +207,7 @@ async def archive_put(engine: "Engine", container: Container, request: Container
         async with BodyReader(request.body) as body:
             # Before the container is held: a client may take its time.
             head = await in_thread(lambda: _head(body), body.abort)
-            async with _Hold(container) as hold:
-                view = await _view(engine, container)
+            async with _Hold(container) as hold, root_view(engine, container) as view:
                 if view.mounted is not None:
                     hold.release()
                 await in_thread(lambda: _unpack(container, view, request, head, body), body.abort)
@@ -244,7 +242,7 @@ def _unpack(
             owner=owner,
             keep_root=True,
         )
-        unpack_pieces(itertools.chain((head,), body), view.place, detect(head), options)
+        unpack_pieces(itertools.chain((head,), body), view.root, detect(head), options)
 
 
 def _extraction_point(container: Container, view: RootView, root: int, path: str) -> str:
@@ -276,19 +274,11 @@ def _owner(container: Container, view: RootView) -> tuple[int, int] | None:
     name = container.record.config.user
     if not name:
         return None
-    user = find_user(view.place, name, None)
+    user = find_user(view.root, name, None)
     return user.uid, user.gid
 
 
 # ---- both -----------------------------------------------------------------------
-
-
-async def _view(engine: "Engine", container: Container) -> RootView:
-    if container.removed:
-        raise NotFound(f"No such container: {container.id}")
-    if container.record.status in ("removing", "dead"):
-        raise Conflict(f"container {container.id} is marked for removal")
-    return await asyncio.to_thread(root_view, engine, container)
 
 
 def _check_path(path: str) -> None:

@@ -6,6 +6,7 @@ the container exist.  What a crash leaves of the steps before is swept away at s
 """
 
 import asyncio
+import contextlib
 import secrets
 import time
 from typing import TYPE_CHECKING
@@ -185,7 +186,10 @@ async def _make(  # noqa: PLR0917 - what a record is made of
         args=args,
     )
     hold_inherited(engine, container_id, plan)
+    held = contextlib.ExitStack()
     try:
+        for mounted in plan.images.values():
+            held.enter_context(engine.images.hold(mounted))
         if plan.anonymous:
             # Nobody else knows what they are for: a start that finds this removes them.
             record.draft = True
@@ -205,6 +209,8 @@ async def _make(  # noqa: PLR0917 - what a record is made of
     except BaseException:
         await unmake(engine, record)
         raise
+    finally:
+        held.close()
 
 
 async def unmake(engine: "Engine", record: ContainerRecord) -> None:

@@ -1,29 +1,23 @@
 """From what a client asks to have mounted to what will be: volumes found or made, and filled."""
 
 import asyncio
-import errno
-import os
 import secrets
-import subprocess
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from palan.api.containers import ContainerConfig, HostConfig
-from palan.api.errors import InternalError, InvalidParameter, NotFound
+from palan.api.errors import InvalidParameter, NotFound
+from palan.engine.containers.copyup import fill_volumes, is_empty
 from palan.engine.containers.record import MountRecord
 from palan.engine.containers.validate_mounts import (
     MountRequest,
     mount_requests,
     parse_volumes_from,
 )
-from palan.engine.volumes.room import ANONYMOUS
-from palan.host.filesystem import remove_tree
-from palan.host.mounts import unmount
-from palan.host.overlay import mount_overlay
-from palan.host.rootfs import open_directory
+from palan.engine.images.image import Image
+from palan.engine.volumes.record import ANONYMOUS, LOCAL
 
 
 if TYPE_CHECKING:
@@ -42,18 +36,20 @@ class MountPlan:
         requests: the others, a volume's with its name.
         anonymous: names of the volumes that nobody named; they go with the last container
             that has them.
+        images: those that are mounted, by what they were called.
     """
 
     inherited: list[MountRecord]
     requests: list[tuple[MountRequest, str]]
     anonymous: list[str]
+    images: dict[str, Image] = field(default_factory=dict)
 
 
 def plan_mounts(engine: "Engine", config: ContainerConfig, host_config: HostConfig) -> MountPlan:
     """What will be mounted.
 
     Raises:
-        InvalidParameter, NotFound: a mount makes no sense.
+        InvalidParameter, NotFound: a mount makes no sense, or an image is not there.
     """
     requests = mount_requests(config, host_config, lambda _path: True)
     asked_for = {r.destination for r in requests if not r.from_image}
@@ -67,6 +63,8 @@ def plan_mounts(engine: "Engine", config: ContainerConfig, host_config: HostConf
         if request.kind == "volume" and not name:
             name = secrets.token_hex(32)
             plan.anonymous.append(name)
+        if request.kind == "image":
+            plan.images[request.source] = engine.images.resolve(request.source)
         plan.requests.append((request, name))
     return plan
 
@@ -89,9 +87,17 @@ async def make_mounts(
     Raises:
         InvalidParameter, NotFound: a volume can't be made, or its driver is not there.
     """
-    mounts = list(plan.inherited)
+    pinned = engine.paths.bundle(container_id) / "mounts"
+    mounts = [
+        replace(mount, source=str(pinned / str(number))) if mount.kind == "image" else mount
+        for number, mount in enumerate(plan.inherited)
+    ]
     fill: list[MountRecord] = []
     for request, name in plan.requests:
+        if request.kind == "image":
+            image, place = plan.images[request.source], pinned / str(len(mounts))
+            mounts.append(_image(request, image, str(place)))
+            continue
         if request.kind != "volume":
             mounts.append(_record(request, request.source))
             continue
@@ -104,14 +110,27 @@ async def make_mounts(
         )
         engine.volumes.use(volume.name, container_id)
         source = engine.volumes.path(volume.name)
-        record = _record(request, str(source / request.subpath if request.subpath else source))
-        record.volume = volume.name
+        record = _record(request, str(source))
+        record.volume, record.driver = volume.name, volume.driver
+        if volume.driver != LOCAL:
+            record.source, record.mode = volume.mountpoint, request.mode
         mounts.append(record)
-        if request.copy and layers and (made or await asyncio.to_thread(_is_empty, source)):
-            fill.append(record)
+        if request.copy and layers:
+            mounted = volume.is_mounted_by_driver or request.subpath
+            if mounted or made or await asyncio.to_thread(is_empty, source):
+                fill.append(record)
     if fill:
-        await asyncio.to_thread(_fill, engine, container_id, layers, fill)
+        await fill_volumes(engine, container_id, layers, fill)
     return mounts
+
+
+def _image(request: MountRequest, image: Image, place: str) -> MountRecord:
+    """A mount of an image."""
+    record = _record(request, place)
+    record.image, record.reference = image.id, request.source
+    record.layers = [str(layer) for layer in image.layers]
+    record.propagation = "rprivate"
+    return record
 
 
 def _record(request: MountRequest, source: str) -> MountRecord:
@@ -131,6 +150,7 @@ def _record(request: MountRequest, source: str) -> MountRecord:
         create_source=request.create_source,
         tmpfs_options=request.tmpfs_options,
         listed=request.listed,
+        subpath=request.subpath,
     )
 
 
@@ -144,7 +164,7 @@ def _inherited(engine: "Engine", host_config: HostConfig) -> list[MountRecord]:
         except NotFound as error:
             raise InvalidParameter(error.message) from None
         for mount in other.record.mounts:
-            if mount.kind in ("bind", "volume"):
+            if mount.kind in ("bind", "volume", "image"):
                 read_only = mount.read_only or "ro" in mode.split(",")
                 found[mount.destination] = replace(mount, read_only=read_only)
     return list(found.values())
@@ -155,59 +175,3 @@ def _shared_anonymous(engine: "Engine", inherited: list[MountRecord]) -> list[st
     return sorted(
         names & {v for c in engine.containers.registry for v in c.record.anonymous_volumes}
     )
-
-
-def _is_empty(directory: Path) -> bool:
-    with os.scandir(directory) as entries:  # which reads no more than it is asked for
-        return next(entries, None) is None
-
-
-def _fill(engine: "Engine", container_id: str, layers: list[str], fill: list[MountRecord]) -> None:
-    """Copy what the image has at a volume's destination into the empty volume."""
-    rootfs = engine.paths.tmp / f"fill-{container_id}"
-    rootfs.mkdir()
-    mount_overlay([Path(layer) for layer in reversed(layers)], None, None, rootfs)
-    try:
-        for mount in fill:
-            with open_directory(rootfs, mount.destination) as source:
-                if source is not None:
-                    _copy_up(engine, container_id, source, mount)
-    finally:
-        unmount(rootfs, lazy=True)
-        rootfs.rmdir()
-
-
-def _copy_up(engine: "Engine", container_id: str, source: int, mount: MountRecord) -> None:
-    target = Path(mount.source)
-    if target != engine.volumes.path(mount.volume) or engine.volumes.is_used(
-        mount.volume, besides=container_id
-    ):
-        _copy_tree(source, target, mount.volume)
-        return
-    # All or nothing: what a crash leaves half filled would not be filled again.
-    draft = engine.paths.tmp / f"filled-{secrets.token_hex(8)}"
-    draft.mkdir(mode=0o755)
-    try:
-        _copy_tree(source, draft, mount.volume)
-        draft.rename(target)
-    except OSError as error:
-        # Somebody else may have filled it meanwhile; or volumes are a file system of their own.
-        if error.errno == errno.EXDEV:
-            _copy_tree(source, target, mount.volume)
-        elif error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-    finally:
-        remove_tree(draft)
-
-
-def _copy_tree(source: int, target: Path, volume: str) -> None:
-    # Through the descriptor: a link in the image can't lead anywhere else.
-    result = subprocess.run(
-        ["cp", "-a", "--", f"/proc/self/fd/{source}/.", target],
-        check=False, capture_output=True, pass_fds=(source,),
-    )  # fmt: skip
-    if result.returncode:
-        raise InternalError(
-            f"failed to copy image content to volume {volume}:"
-            f" {result.stderr.decode(errors='replace').strip()}"
-        )

@@ -32,11 +32,21 @@ class MountRecord(msgspec.Struct, kw_only=True):
     """Something of the host, or of the engine, that is mounted in the container."""
 
     kind: str
-    """``bind``, ``volume`` or ``tmpfs``."""
+    """``bind``, ``volume``, ``tmpfs`` or ``image``."""
     destination: str
     source: str = ""
-    """Absolute path on the host; empty for a tmpfs."""
+    """Absolute path on the host; empty for a tmpfs, and where a driver has not mounted it yet."""
     volume: str = ""
+    driver: str = "local"
+    """Of the volume."""
+    subpath: str = ""
+    """The part of the volume or the image that is mounted; empty for all of it."""
+    image: str = ""
+    """The id of a mounted image."""
+    reference: str = ""
+    """What that image was called."""
+    layers: list[str] = []
+    """Its unpacked layers, the lowest first."""
     read_only: bool = False
     mode: str = ""
     """The options of the short form, for inspect."""
@@ -52,10 +62,10 @@ class MountRecord(msgspec.Struct, kw_only=True):
         """As inspect lists it."""
         return MountPoint(
             type=self.kind,
-            name=self.volume or UNSET,
+            name=self.volume or self.reference or UNSET,
             source=self.source,
             destination=self.destination,
-            driver="local" if self.volume else UNSET,
+            driver=self.driver if self.volume else UNSET,
             mode=self.mode,
             rw=not self.read_only,
             propagation=self.propagation,

@@ -42,6 +42,8 @@ async def recover(engine: "Engine") -> None:
         for mount in container.record.mounts:
             if mount.volume:
                 engine.volumes.use(mount.volume, container.id)
+                if container.running:
+                    engine.volumes.adopt(mount.volume, container.id)
     alive = [c for c in containers if c.running and _lives(engine, c)]
     monitors = await asyncio.to_thread(
         find_monitors, engine.paths.bundles, engine.runtimes.conmon.program
@@ -61,6 +63,8 @@ async def recover(engine: "Engine") -> None:
     for trash in await asyncio.to_thread(sweep, engine, suspects):
         engine.spawn(asyncio.to_thread(remove_tree, trash))
     await asyncio.to_thread(remove_strays, engine, sandboxes)
+    # A driver that does not answer must not keep the engine from its start.
+    engine.spawn(engine.volumes.settle({c.id for c in alive}))
     for container in engine.containers.registry:
         engine.shipping.resume(container)
         await resume_policy(engine, container)

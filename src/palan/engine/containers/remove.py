@@ -107,10 +107,11 @@ async def _remove_all(engine: "Engine", container: Container) -> None:
     # Last: as long as the row is there, the next start finishes what a crash cuts short.
     engine.events.publish("container", "destroy", container.id, container.attributes)
     await engine.containers.forget(container)
-    try:
-        await engine.images.release(record.image)
-    except (OSError, PalanError) as error:
-        engine.log.warning("image stays", image=record.image, reason=str(error))
+    for image in {record.image, *(m.image for m in record.mounts if m.image)}:
+        try:
+            await engine.images.release(image)
+        except (OSError, PalanError) as error:
+            engine.log.warning("image stays", image=image, reason=str(error))
     engine.exec.forget(container)
     container.streams.ended()
     container.removed = True

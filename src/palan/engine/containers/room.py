@@ -135,8 +135,12 @@ class Containers:
         self.registry.discard(container)
 
     def using_image(self, image_id: str) -> list[Container]:
-        """The containers made from an image."""
-        return [c for c in self.registry if c.record.image == image_id]
+        """The containers made from an image, and those that have it mounted."""
+        return [
+            c
+            for c in self.registry
+            if c.record.image == image_id or any(m.image == image_id for m in c.record.mounts)
+        ]
 
     def commit_source(self, reference: str) -> CommittedContainer:
         """The container that an image is to be made of.

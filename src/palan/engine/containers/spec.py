@@ -13,10 +13,12 @@ from palan.api.errors import Conflict, InvalidParameter, NotFound
 from palan.engine.containers.container import Container
 from palan.engine.containers.devices import all_devices, asked_devices, block_devices
 from palan.engine.containers.record import ContainerRecord, MountRecord, SandboxRecord
+from palan.engine.containers.sources import host_source
 from palan.engine.containers.users import ResolvedUser, resolve_user
 from palan.engine.oci.mounts import MountPlan, bind_mount, tmpfs_mount
 from palan.engine.oci.process import User
 from palan.engine.oci.spec import Namespaces, SpecInput, runtime_spec
+from palan.host.mounts import mount_flags
 from palan.host.rootfs import read_text
 
 
@@ -182,7 +184,11 @@ def _mounts(engine: "Engine", container: Container) -> list[MountPlan]:
     record = container.record
     host = record.host_config
     recursive = engine.runtimes.mounts_recursively_read_only(record.runtime)
-    plans = [_plan(mount, recursive_read_only=recursive) for mount in record.mounts]
+    bundle = engine.paths.bundle(container.id)
+    plans = [
+        _plan(mount, host_source(bundle, number, mount), recursive_read_only=recursive)
+        for number, mount in enumerate(record.mounts)
+    ]
     taken = {plan.destination for plan in plans}
     directory = engine.paths.container(network_owner(engine, container).id)
     plans += [
@@ -199,7 +205,7 @@ def _mounts(engine: "Engine", container: Container) -> list[MountPlan]:
     return plans
 
 
-def _plan(mount: MountRecord, *, recursive_read_only: bool) -> MountPlan:
+def _plan(mount: MountRecord, source: str, *, recursive_read_only: bool) -> MountPlan:
     if mount.kind == "tmpfs":
         return tmpfs_mount(mount.destination, mount.tmpfs_options)
     wanted, propagation = mount.read_only_recursive, mount.propagation or "rprivate"
@@ -208,7 +214,7 @@ def _plan(mount: MountRecord, *, recursive_read_only: bool) -> MountPlan:
             "rro is not supported: it needs Linux 5.12 or later and a runtime that knows it"
         )
     return bind_mount(
-        mount.source,
+        source,
         mount.destination,
         read_only=mount.read_only,
         # crun takes the "r" of the propagation for one of the bind.
@@ -219,8 +225,9 @@ def _plan(mount: MountRecord, *, recursive_read_only: bool) -> MountPlan:
             and mount.recursive
             and wanted != "never"
             # Nothing is mounted below a file, and crun refuses to look there.
-            and not (mount.read_only and Path(mount.source).is_file())
+            and not (mount.read_only and Path(source).is_file())
         ),
+        flags=mount_flags(source),
     )
 
 

@@ -23,6 +23,7 @@ from palan.engine.containers.ports import published_ports
 from palan.engine.containers.record import ProcessRecord, SandboxRecord
 from palan.engine.containers.remove import remove_stopped
 from palan.engine.containers.resolvers import container_resolv_conf
+from palan.engine.containers.sources import hold_volumes, pin
 from palan.engine.containers.spec import container_spec, hostname
 from palan.engine.containers.takedown import note_end, take_down
 from palan.engine.logdrivers.keeper import prepare_log
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["image_layers", "make_sources", "start"]
+__all__ = ["image_layers", "make_sources", "publish_mounts", "start"]
 
 SHM_FLAGS = MS_NOSUID | MS_NODEV | MS_NOEXEC
 
@@ -81,6 +82,7 @@ async def _start(engine: "Engine", container: Container) -> None:
     try:
         runtime = engine.runtimes.get(record.runtime)
         await engine.shipping.connect(container)
+        await hold_volumes(engine, record.mounts, container.id)
         engine.runtimes.expect_moves()
         plugged = asyncio.create_task(plug(engine, container, published_ports(record)))
         try:
@@ -109,6 +111,7 @@ async def _start(engine: "Engine", container: Container) -> None:
     record.process = ProcessRecord(pid=monitored.pid, start_time=monitored.start_time)
     record.monitor = ProcessRecord(pid=monitored.monitor, start_time=monitored.monitor_start_time)
     engine.networks.publish_all("connect", sandbox, container.id)
+    publish_mounts(engine, container)
     engine.events.publish("container", "start", container.id, container.attributes)
     watch(engine, container, monitored)
     begin_checks(engine, container)
@@ -135,11 +138,30 @@ def _mount(engine: "Engine", container: Container, bundle: Path) -> None:
     # What is changed must lie in the upper directory whole, or it could not be committed.
     mount_overlay(layers, directory / "diff", directory / "work", rootfs, options=plain_options())
     make_sources(container)
+    pin(bundle, container.record.mounts)
     host_config = container.record.host_config
     if host_config.ipc_mode == "shareable":
         shm = bundle / "shm"
         shm.mkdir(exist_ok=True)
         mount("shm", shm, "tmpfs", SHM_FLAGS, f"mode=1777,size={host_config.shm_size}")
+
+
+def publish_mounts(engine: "Engine", container: Container) -> None:
+    """Tell that the container's volumes are mounted."""
+    for mounted in container.record.mounts:
+        if mounted.volume:
+            engine.events.publish(
+                "volume",
+                "mount",
+                mounted.volume,
+                {
+                    "driver": mounted.driver,
+                    "container": container.id,
+                    "destination": mounted.destination,
+                    "read/write": "false" if mounted.read_only else "true",
+                    "propagation": mounted.propagation,
+                },
+            )
 
 
 def image_layers(engine: "Engine", container: Container) -> list[Path]:

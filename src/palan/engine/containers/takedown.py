@@ -7,12 +7,13 @@ container's end, from happening: what stays is swept away when the engine starts
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING
 
 from palan.api.errors import PalanError
 from palan.engine.containers.container import Container
 from palan.engine.containers.record import SandboxRecord
+from palan.engine.containers.sources import let_go_of_volumes, unpin
 from palan.engine.networks.sandbox import unplug
 from palan.host.filesystem import remove_tree
 from palan.host.mounts import unmount
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["note_end", "take_down"]
+__all__ = ["note_end", "publish_unmounts", "take_down"]
 
 
 async def take_down(
@@ -50,6 +51,17 @@ async def take_down(
         await _attempt(engine, container, "network", unplug(engine, container, sandbox))
     files = asyncio.to_thread(_remove_files, engine, container)
     await _attempt(engine, container, "files", files)
+    publish_unmounts(
+        engine, container, await let_go_of_volumes(engine, container.record.mounts, container.id)
+    )
+
+
+def publish_unmounts(engine: "Engine", container: Container, volumes: Iterable[str]) -> None:
+    """Tell that volumes of the container are no longer mounted for it."""
+    drivers = {mount.volume: mount.driver for mount in container.record.mounts}
+    for name in volumes:
+        attributes = {"driver": drivers[name], "container": container.id}
+        engine.events.publish("volume", "unmount", name, attributes)
 
 
 async def _attempt(
@@ -65,6 +77,7 @@ async def _attempt(
 
 def _remove_files(engine: "Engine", container: Container) -> None:
     bundle = engine.paths.bundle(container.id)
+    unpin(bundle)
     for mounted in ("rootfs", "shm"):
         unmount(bundle / mounted, lazy=True)
     remove_tree(bundle)

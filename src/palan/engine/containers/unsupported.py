@@ -3,12 +3,11 @@
 Whoever gives one of these an effect removes it from :data:`UNSUPPORTED_YET`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from palan.api import Unset
-from palan.api.containers import ContainerConfig, DeviceRequest, HostConfig, Mount
+from palan.api.containers import ContainerConfig, DeviceRequest, HostConfig
 from palan.api.errors import InvalidParameter
 
 
@@ -31,18 +30,6 @@ class Unsupported:
     refuse: bool = False
 
 
-def _mounts(host_config: HostConfig) -> Iterator[Mount]:
-    if not isinstance(host_config.mounts, Unset):
-        yield from host_config.mounts
-
-
-def _has_subpath(mount: Mount) -> bool:
-    return bool(
-        (mount.volume_options and mount.volume_options.subpath)
-        or (mount.image_options and mount.image_options.subpath)
-    )
-
-
 UNSUPPORTED_YET: Final[Mapping[str, Unsupported]] = {
     "HostConfig.Links": Unsupported(
         "links are not implemented yet: use a user-defined network instead, where containers"
@@ -57,16 +44,6 @@ UNSUPPORTED_YET: Final[Mapping[str, Unsupported]] = {
     "HostConfig.Cgroup": Unsupported(
         "Joining the cgroup of another container is not supported; Cgroup discarded.",
         lambda _, host_config: bool(host_config.cgroup),
-    ),
-    "HostConfig.Mounts[].Type=image": Unsupported(
-        'invalid mount config for type "image": image mounts are not implemented yet',
-        lambda _, host_config: any(mount.type == "image" for mount in _mounts(host_config)),
-        refuse=True,
-    ),
-    "HostConfig.Mounts[].Subpath": Unsupported(
-        "mounting a subpath of a volume or an image is not implemented yet",
-        lambda _, host_config: any(_has_subpath(mount) for mount in _mounts(host_config)),
-        refuse=True,
     ),
 }
 

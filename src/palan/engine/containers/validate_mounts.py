@@ -236,10 +236,13 @@ def _bind(mount: Mount, path_exists: Callable[[str], bool]) -> MountRequest:
         raise _config_error("bind", f"bind source path does not exist: {mount.source}")
     never = options is not None and options.read_only_non_recursive
     required = options is not None and options.read_only_force_recursive
-    if never and required:
-        raise InvalidParameter(
-            "mount options conflict: ReadOnlyNonRecursive && ReadOnlyForceRecursive"
-        )
+    for first, second, both in (
+        ("!ReadOnly", "BindOptions.ReadOnlyNonRecursive", never and not mount.read_only),
+        ("!ReadOnly", "BindOptions.ReadOnlyForceRecursive", required and not mount.read_only),
+        ("ReadOnlyNonRecursive", "BindOptions.ReadOnlyForceRecursive", never and required),
+    ):
+        if both:
+            raise InvalidParameter(f"mount options conflict: {first} && {second}")
     return MountRequest(
         "bind",
         _clean(mount.target),

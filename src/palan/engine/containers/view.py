@@ -1,12 +1,25 @@
 """The files of a container from outside: its root with its volumes and binds in place."""
 
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from palan.api.errors import Conflict, NotFound
 from palan.engine.containers.container import Container
 from palan.engine.containers.record import MountRecord
+from palan.engine.containers.sources import (
+    hold_volumes,
+    host_source,
+    let_go_of_volumes,
+    pin,
+)
 from palan.engine.containers.spec import network_owner
-from palan.engine.containers.start import image_layers, make_sources
+from palan.engine.containers.start import image_layers, make_sources, publish_mounts
+from palan.engine.containers.takedown import publish_unmounts
 from palan.host.mounts import is_mount_point
 from palan.host.rootview import Bind, RootView
 
@@ -18,19 +31,50 @@ if TYPE_CHECKING:
 __all__ = ["root_view"]
 
 
-def root_view(engine: "Engine", container: Container) -> RootView:
-    """How to see the files of a container, running or not.  Blocking.
+@contextlib.asynccontextmanager
+async def root_view(engine: "Engine", container: Container) -> AsyncIterator[RootView]:
+    """How to see the files of a container, running or not; its volumes are mounted meanwhile.
 
-    Of one that does not run the caller holds the lock as long as the view is used: it must
-    not be started meanwhile, as two mounts of one writable layer do not get along.
+    Of one that does not run (:attr:`RootView.mounted` is None) the caller holds the lock as
+    long as the view is used: it must not be started meanwhile, as two mounts of one writable
+    layer do not get along.
 
     Raises:
-        InvalidParameter: the source of a bind can't be made.
+        PalanError: there is nothing to see, or a volume or a bind's source can't be made.
         OSError: the layers are not there.
     """
+    if container.removed:
+        raise NotFound(f"No such container: {container.id}")
+    if container.record.status in ("removing", "dead"):
+        raise Conflict(f"container {container.id} is marked for removal")
+    mounts = container.record.mounts
+    volumes = list(dict.fromkeys(mount.volume for mount in mounts if mount.volume))
+    rootfs = engine.paths.bundle(container.id) / "rootfs"
+    mounted = await asyncio.to_thread(is_mount_point, rootfs)
+    holder = secrets.token_hex(32)
+    if not mounted:
+        await hold_volumes(engine, mounts, holder)
+    try:
+        publish_mounts(engine, container)
+        try:
+            yield await asyncio.to_thread(_view, engine, container, rootfs if mounted else None)
+        finally:
+            publish_unmounts(engine, container, volumes)
+    finally:
+        if not mounted:
+            await let_go_of_volumes(engine, mounts, holder)
+
+
+def _view(engine: "Engine", container: Container, rootfs: Path | None) -> RootView:
     make_sources(container)
     record = container.record
-    binds = [_bind(m) for m in record.mounts if m.kind != "tmpfs"]
+    place = engine.paths.view
+    directory = place if rootfs is None else engine.paths.bundle(container.id)
+    binds = [
+        _bind(mount, host_source(directory, number, mount))
+        for number, mount in enumerate(record.mounts)
+        if mount.kind != "tmpfs"
+    ]
     taken = {bind.destination for bind in binds}
     files = engine.paths.container(network_owner(engine, container).id)
     binds += [
@@ -39,11 +83,11 @@ def root_view(engine: "Engine", container: Container) -> RootView:
         if f"/etc/{name}" not in taken and (files / name).exists()
     ]
     binds.sort(key=lambda bind: bind.destination.count("/"))
-    rootfs = engine.paths.bundle(container.id) / "rootfs"
     own = engine.paths.container(container.id)
     return RootView(
-        engine.paths.view,
-        mounted=rootfs if is_mount_point(rootfs) else None,
+        place,
+        prepare=partial(pin, directory, record.mounts if rootfs is None else ()),
+        mounted=rootfs,
         lowers=image_layers(engine, container),
         upper=own / "diff",
         work=own / "work",
@@ -52,9 +96,9 @@ def root_view(engine: "Engine", container: Container) -> RootView:
     )
 
 
-def _bind(mount: MountRecord) -> Bind:
+def _bind(mount: MountRecord, source: str) -> Bind:
     return Bind(
-        str(Path(mount.source)),
+        source,
         mount.destination,
         recursive=mount.recursive,
         read_only=mount.read_only,

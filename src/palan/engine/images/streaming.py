@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Final, Protocol, Self, TypeVar
 
 
-__all__ = ["BodyReader", "Incoming", "in_thread", "iterate"]
+__all__ = ["BodyReader", "Incoming", "in_own_thread", "in_thread", "iterate"]
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ async def in_thread(work: Callable[[], T], abort: Callable[[], object] | None = 
     if abort is None:
         future = asyncio.get_running_loop().run_in_executor(None, work)
     else:
-        future = _in_own_thread(work)
+        future = in_own_thread(work)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
@@ -52,7 +52,8 @@ async def in_thread(work: Callable[[], T], abort: Callable[[], object] | None = 
         raise
 
 
-def _in_own_thread(work: Callable[[], T]) -> asyncio.Future[T]:
+def in_own_thread(work: Callable[[], T]) -> asyncio.Future[T]:
+    """Run ``work``, which may wait for others for long, in a thread made for it."""
     future: concurrent.futures.Future[T] = concurrent.futures.Future()
 
     def run() -> None:

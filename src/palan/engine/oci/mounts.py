@@ -87,6 +87,7 @@ def bind_mount(
     propagation: str = "",
     recursive: bool = True,
     recursive_read_only: bool = False,
+    flags: Iterable[str] = (),
 ) -> MountPlan:
     """A directory or file of the host (a bind, or what a volume or an image is).
 
@@ -98,10 +99,13 @@ def bind_mount(
         recursive: whether what is mounted below the source comes along.
         recursive_read_only: whether that is read-only too (kernel 5.12 and a runtime
             that knows ``rro``).
+        flags: what its mount on the host forbids already, such as ``noexec``: crun takes
+            flags that are not named away from a bind, where runc keeps them.
     """
     options = ["rbind" if recursive else "bind"]
     if read_only:
         options.append("rro" if recursive_read_only else "ro")
+    options += (flag for flag in flags if flag != "ro" or not read_only)
     if propagation:
         options.append(propagation)
     return MountPlan(destination, source, "bind", tuple(options))

@@ -1,4 +1,4 @@
-"""Volumes of the driver ``local``: directories that outlive containers."""
+"""Volumes: files that outlive containers, kept here or by a driver of somebody else."""
 
 from palan.engine.volumes.room import SCHEMA, Volumes
 

@@ -1,0 +1,128 @@
+"""Filling empty volumes of a new container with what its image has at their destinations."""
+
+import asyncio
+import errno
+import os
+import secrets
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from palan.api.errors import InternalError, NotFound
+from palan.engine.containers.record import MountRecord
+from palan.engine.containers.sources import hold_volumes, let_go_of_volumes, open_part
+from palan.host.filesystem import remove_tree
+from palan.host.mounts import unmount
+from palan.host.overlay import mount_overlay
+from palan.host.rootfs import open_directory
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["fill_volumes", "is_empty"]
+
+
+def is_empty(directory: Path) -> bool:
+    """Whether there is nothing in a directory; blocking."""
+    with os.scandir(directory) as entries:  # which reads no more than it is asked for
+        return next(entries, None) is None
+
+
+async def fill_volumes(
+    engine: "Engine", container_id: str, layers: list[str], mounts: list[MountRecord]
+) -> None:
+    """Copy what the image has at a volume's destination into each of them that is empty.
+
+    Raises:
+        InvalidParameter, InternalError: a volume can't be mounted, or not written.
+    """
+    rootfs = engine.paths.tmp / f"fill-{container_id}"
+    await asyncio.to_thread(_show, layers, rootfs)
+    try:
+        wanted = await asyncio.to_thread(_wanted, rootfs, mounts)
+        await hold_volumes(engine, wanted, container_id)
+        try:
+            await asyncio.to_thread(_fill, engine, container_id, rootfs, wanted)
+        finally:
+            await let_go_of_volumes(engine, wanted, container_id)
+    finally:
+        await asyncio.to_thread(_hide, rootfs)
+
+
+def _show(layers: list[str], rootfs: Path) -> None:
+    rootfs.mkdir()
+    mount_overlay([Path(layer) for layer in reversed(layers)], None, None, rootfs)
+
+
+def _hide(rootfs: Path) -> None:
+    unmount(rootfs, lazy=True)
+    rootfs.rmdir()
+
+
+def _wanted(rootfs: Path, mounts: list[MountRecord]) -> list[MountRecord]:
+    """Those at whose destination the image has a directory: no other need be mounted."""
+    found = []
+    for mount in mounts:
+        with open_directory(rootfs, mount.destination) as source:
+            if source is not None:
+                found.append(mount)
+    return found
+
+
+def _fill(engine: "Engine", container_id: str, rootfs: Path, mounts: list[MountRecord]) -> None:
+    for mount in mounts:
+        with open_directory(rootfs, mount.destination) as source:
+            if source is not None:
+                _copy_up(engine, container_id, source, mount)
+
+
+def _copy_up(engine: "Engine", container_id: str, source: int, mount: MountRecord) -> None:
+    target = Path(mount.source)
+    if mount.subpath:
+        try:
+            part = open_part(target, mount.subpath)
+        except NotFound:
+            return  # the start will say so
+        try:
+            target = Path(f"/proc/self/fd/{part}")
+            if target.is_dir() and is_empty(target):
+                _copy_tree(source, target, mount.volume, part)
+        finally:
+            os.close(part)
+        return
+    if not is_empty(target):
+        return
+    if target != engine.volumes.path(mount.volume) or engine.volumes.is_used(
+        mount.volume, besides=container_id
+    ):
+        _copy_tree(source, target, mount.volume)
+        return
+    # All or nothing: what a crash leaves half filled would not be filled again.
+    draft = engine.paths.tmp / f"filled-{secrets.token_hex(8)}"
+    draft.mkdir(mode=0o755)
+    try:
+        _copy_tree(source, draft, mount.volume)
+        draft.rename(target)
+    except OSError as error:
+        # Somebody else may have filled it meanwhile; or it is a file system of its own.
+        if error.errno in (errno.EXDEV, errno.EBUSY):
+            _copy_tree(source, target, mount.volume)
+        elif error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+    finally:
+        remove_tree(draft)
+
+
+def _copy_tree(source: int, target: Path, volume: str, *descriptors: int) -> None:
+    # Through the descriptor: a link in the image can't lead anywhere else.
+    result = subprocess.run(
+        ["cp", "-a", "--", f"/proc/self/fd/{source}/.", target],
+        check=False, capture_output=True, pass_fds=(source, *descriptors),
+    )  # fmt: skip
+    if result.returncode:
+        raise InternalError(
+            f"failed to copy image content to volume {volume}:"
+            f" {result.stderr.decode(errors='replace').strip()}"
+        )

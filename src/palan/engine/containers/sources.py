@@ -1,0 +1,167 @@
+"""What a container's mounts are of, on the host, while it runs or is looked into.
+
+Volumes may have to be mounted by their drivers first, and images by us.  A part of a
+volume or an image is looked up below it once, without ever leaving it, and bound to a
+place of the engine's own: what a container does to its volume meanwhile can't lead the
+runtime elsewhere.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from palan.api.errors import InvalidParameter, NotFound, PalanError
+from palan.engine.containers.record import MountRecord
+from palan.host import syscalls
+from palan.host.mounts import unmount
+from palan.host.overlay import mount_overlay
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["hold_volumes", "host_source", "let_go_of_volumes", "open_part", "pin", "unpin"]
+
+_BENEATH: Final = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_MAGICLINKS
+
+
+# ---- volumes --------------------------------------------------------------------
+
+
+async def hold_volumes(engine: "Engine", mounts: Iterable[MountRecord], holder: str) -> None:
+    """Have all volumes in place; their sources are where they are then.
+
+    Args:
+        engine: the engine.
+        mounts: of a container.
+        holder: who needs them, see :meth:`palan.engine.volumes.Volumes.mount`.
+
+    Raises:
+        PalanError: one can't be mounted; none is held then.
+    """
+    held: dict[str, str] = {}
+    try:
+        for mount in mounts:
+            if not mount.volume:
+                continue
+            if mount.volume not in held:
+                held[mount.volume] = await engine.volumes.mount(mount.volume, holder)
+            mount.source = held[mount.volume]
+    except BaseException:
+        for name in held:
+            await _let_go(engine, name, holder)
+        raise
+
+
+async def let_go_of_volumes(
+    engine: "Engine", mounts: Iterable[MountRecord], holder: str
+) -> list[str]:
+    """Undo :func:`hold_volumes`; harmless where there is nothing to undo.
+
+    Returns:
+        the volumes that were held.
+    """
+    names = dict.fromkeys(mount.volume for mount in mounts if mount.volume)
+    return [name for name in names if await _let_go(engine, name, holder)]
+
+
+async def _let_go(engine: "Engine", name: str, holder: str) -> bool:
+    try:
+        return await engine.volumes.unmount(name, holder)
+    except (PalanError, OSError) as error:
+        engine.log.warning("volume stays mounted", volume=name, reason=str(error))
+        return True
+
+
+# ---- parts of volumes, and images -----------------------------------------------
+
+
+def host_source(directory: Path, number: int, mount: MountRecord) -> str:
+    """Where on the host the files of a mount are, :func:`pin` having been called.
+
+    Args:
+        directory: the container's bundle.
+        number: the mount's place in the list of the container's mounts.
+        mount: the mount.
+    """
+    if mount.subpath or mount.kind == "image":
+        return str(directory / "mounts" / str(number))
+    return mount.source
+
+
+def pin(directory: Path, mounts: Iterable[MountRecord]) -> None:
+    """Mount images, and bind parts of volumes and images to a place of our own; blocking.
+
+    Raises:
+        NotFound: there is no such part.
+        InvalidParameter: it would lie elsewhere.
+        OSError: something can't be mounted.
+    """
+    for number, mount in enumerate(mounts):
+        if not mount.subpath and mount.kind != "image":
+            continue
+        place = directory / "mounts" / str(number)
+        place.parent.mkdir(mode=0o700, exist_ok=True)
+        base = Path(mount.source)
+        if mount.kind == "image":
+            base = directory / "mounts" / f"{number}-image" if mount.subpath else place
+            base.mkdir(mode=0o700)
+            mount_image(mount.layers, base)
+        if mount.subpath:
+            _bind_part(base, mount.subpath, place)
+
+
+def mount_image(layers: list[str], target: Path) -> None:
+    """Mount the layers of an image, the lowest first, to be read only."""
+    mount_overlay([Path(layer) for layer in reversed(layers)], None, None, target)
+
+
+def unpin(directory: Path) -> None:
+    """Undo :func:`pin`; blocking."""
+    try:
+        places = sorted((directory / "mounts").iterdir(), key=lambda p: p.name.endswith("-image"))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for place in places:
+        while unmount(place, lazy=True):
+            pass
+
+
+def _bind_part(base: Path, subpath: str, place: Path) -> None:
+    found = open_part(base, subpath)
+    try:
+        if stat.S_ISDIR(os.fstat(found).st_mode):
+            place.mkdir(mode=0o700)
+        else:
+            place.touch(mode=0o600)
+        syscalls.mount(f"/proc/self/fd/{found}", place, None, syscalls.MS_BIND | syscalls.MS_REC)
+    finally:
+        os.close(found)
+
+
+def open_part(base: Path, subpath: str) -> int:
+    """A descriptor of what is at ``subpath`` below ``base``; links lead nowhere else.
+
+    Raises:
+        NotFound: there is nothing.
+        InvalidParameter: it lies elsewhere.
+    """
+    top = os.open(base, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return syscalls.openat2(top, subpath, os.O_PATH, resolve=_BENEATH)
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            raise InvalidParameter(
+                f"path concatenation escapes the base directory, base: {base}, subpath: {subpath}"
+            ) from None
+        if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
+            raise NotFound(
+                f"cannot access path {base / subpath}: {os.strerror(error.errno).lower()}"
+            ) from None
+        raise
+    finally:
+        os.close(top)
