@@ -15,7 +15,7 @@ from typing import Final
 
 
 CLIENT: Final = Path(__file__).parent.parent / "src" / "palan" / "client"
-BY_HAND: Final = {"io.py", "__init__.py"}
+BY_HAND: Final = {"io.py", "shielded.py", "__init__.py"}
 
 _WORDS: Final = (
     (r"\basync (def|with|for)\b", r"\1"),

@@ -8,20 +8,42 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
+    from palan.client import errors as errors
     from palan.client._async.client import AsyncClient as AsyncClient
     from palan.client._async.response import AsyncResponse as AsyncResponse
+    from palan.client._build_options import BuildOptions as BuildOptions
     from palan.client._frames import Output as Output
+    from palan.client._outcomes import BuiltImage as BuiltImage
+    from palan.client._outcomes import ExecResult as ExecResult
+    from palan.client._outcomes import RunResult as RunResult
+    from palan.client._run_options import RunOptions as RunOptions
     from palan.client._sync.client import Client as Client
     from palan.client._sync.response import Response as Response
 
-__all__ = ["AsyncClient", "AsyncResponse", "Client", "Output", "Response"]
+__all__ = [
+    "AsyncClient",
+    "AsyncResponse",
+    "BuildOptions",
+    "BuiltImage",
+    "Client",
+    "ExecResult",
+    "Output",
+    "Response",
+    "RunOptions",
+    "RunResult",
+]
 
 _HOME = {
     "AsyncClient": "palan.client._async.client",
     "AsyncResponse": "palan.client._async.response",
+    "BuildOptions": "palan.client._build_options",
+    "BuiltImage": "palan.client._outcomes",
     "Client": "palan.client._sync.client",
+    "ExecResult": "palan.client._outcomes",
     "Output": "palan.client._frames",
     "Response": "palan.client._sync.response",
+    "RunOptions": "palan.client._run_options",
+    "RunResult": "palan.client._outcomes",
 }
 
 

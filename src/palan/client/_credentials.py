@@ -138,8 +138,10 @@ def _in_auths(auths: Mapping[str, Any], registry: str) -> AuthConfig | None:
     user, password = str(entry.get("username", "")), str(entry.get("password", ""))
     if entry.get("auth"):
         try:
-            user, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError, TypeError):
+            user, _, password = (
+                base64.b64decode(entry["auth"], validate=True).decode().partition(":")
+            )
+        except (binascii.Error, ValueError, TypeError):
             raise ConfigError(f"the credentials of {registry} cannot be read") from None
     found = AuthConfig(
         username=user,

@@ -143,3 +143,7 @@ class Environment:
         from palan.client._credentials import registry_of
 
         return self.credentials.get(registry_of(image))
+
+    def all_credentials(self) -> "dict[str, AuthConfig]":
+        """Credentials for all registries that there are some for; may run programs."""
+        return self.credentials.all()

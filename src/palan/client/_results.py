@@ -75,7 +75,7 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def error_of(status: int, data: bytes, method: str, path: str) -> APIError:
+def error_of(status: int, data: bytes, method: str, path: str, reason: str = "") -> APIError:
     """The error that an answer means.
 
     Engines say ``{"message": ...}``, proxies and old engines plain text.
@@ -87,7 +87,7 @@ def error_of(status: int, data: bytes, method: str, path: str) -> APIError:
         document = None
     if isinstance(document, dict) and isinstance(document.get("message"), str):
         text = document["message"]
-    return api_error(status, text or f"status {status} without a word", method, path)
+    return api_error(status, text or reason or f"status {status}", method, path)
 
 
 def path_stat(header: str) -> PathStat:

@@ -1,4 +1,4 @@
-"""Build."""
+"""Builds: the endpoints as they are; ``client.images.build`` is what builds a directory."""
 
 from palan.client._async.calls.build import AsyncBuildCalls
 
@@ -7,4 +7,4 @@ __all__ = ["AsyncBuild"]
 
 
 class AsyncBuild(AsyncBuildCalls):
-    """Build."""
+    """Images made from Dockerfiles, and the build cache."""

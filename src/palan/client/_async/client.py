@@ -375,7 +375,7 @@ class AsyncClient:
         )
         if response.status >= 400:
             data = await response.read_some(_MAX_ERROR)
-            raise error_of(response.status, data, endpoint.method, prepared.path)
+            raise error_of(response.status, data, endpoint.method, prepared.path, response.reason)
         return response
 
     async def has_tty(self, prepared: Prepared) -> bool:

@@ -6,7 +6,7 @@
 import asyncio
 import socket
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import IO, Any, Final, TypeVar
 
 from palan.client._address import Address
@@ -14,7 +14,7 @@ from palan.client._ssh import Tunnel, Tunnels
 from palan.client.errors import ClientClosed, ConnectFailed, ConnectionLost, Timeout
 
 
-__all__ = ["AsyncBody", "AsyncStream", "connect", "in_thread", "now", "pieces", "sleep"]
+__all__ = ["AsyncBody", "AsyncStream", "connect", "consume", "in_thread", "now", "pieces", "sleep"]
 
 AsyncBody = bytes | IO[bytes] | Iterable[bytes] | AsyncIterable[bytes]
 """What can be sent: all of it, a file, or pieces as they come."""
@@ -167,7 +167,8 @@ class AsyncStream(asyncio.Protocol):
         """Something came in."""
         self._buffer.append(data)
         self._size += len(data)
-        if self._size > _HIGH and not self._reading_paused:
+        # Who waits to write must be able to read, or both sides would wait for ever.
+        if self._size > _HIGH and not self._reading_paused and not self._writing_paused:
             self._reading_paused = True
             self._transport.pause_reading()
         if self._reader is not None and not self._reader.done():
@@ -188,6 +189,9 @@ class AsyncStream(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The other side is behind."""
         self._writing_paused = True
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
 
     def resume_writing(self) -> None:
         """It has caught up."""
@@ -262,6 +266,32 @@ def _next(iterator: Iterator[bytes]) -> bytes | None:
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
     """Call what blocks, without blocking."""
     return await asyncio.to_thread(function, *arguments)
+
+
+async def consume(
+    pull: Callable[[], Awaitable[bytes]], function: Callable[[Callable[[], bytes]], T]
+) -> T:
+    """Call what blocks and wants pieces of a stream, in a thread.
+
+    Args:
+        pull: gives the next piece, ``b""`` at the end.
+        function: is called with the same, for blocking callers.
+    """
+    loop = asyncio.get_running_loop()
+    ended = False
+
+    async def piece() -> bytes:
+        return await pull()
+
+    def blocking() -> bytes:
+        if ended:
+            raise ClientClosed("the call was cancelled")
+        return asyncio.run_coroutine_threadsafe(piece(), loop).result()
+
+    try:
+        return await asyncio.to_thread(function, blocking)
+    finally:
+        ended = True
 
 
 def now() -> float:

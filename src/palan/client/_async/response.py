@@ -50,6 +50,10 @@ class AsyncResponse:
         """Whether the connection is now a stream both ways."""
         return self._exchange.answer.raw
 
+    def limit(self, deadline: float | None) -> None:
+        """Have all the rest by a moment of the clock of ``io``; None is no limit."""
+        self._exchange.deadline = deadline
+
     async def chunk(self) -> bytes:
         """The next piece of the body, as soon as there is one; ``b""`` at the end."""
         with self._named():
@@ -91,7 +95,7 @@ class AsyncResponse:
             APIError: of the class of that status.
         """
         if self.status >= 400:
-            raise error_of(self.status, await self.read(), self._method, self._path)
+            raise error_of(self.status, await self.read(), self._method, self._path, self.reason)
 
     async def send(self, data: bytes) -> None:
         """Write to a connection that is a stream now; waits while the other side is behind."""

@@ -46,8 +46,15 @@ class AsyncLazy:
         self._client = client
         self._prepared = prepared
         self._timeout = timeout
+        self._deadline: float | None = None
         self._response: AsyncResponse | None = None
         self._closed = False
+
+    def limit(self, deadline: float | None) -> None:
+        """Have all the rest by a moment of the clock of ``io``, whatever each piece may take."""
+        self._deadline = deadline
+        if self._response is not None:
+            self._response.limit(deadline)
 
     async def open(self) -> AsyncResponse:
         """Send the request, unless that was done, and wait for the head of the answer.
@@ -59,6 +66,7 @@ class AsyncLazy:
             if self._closed:
                 raise ClientClosed("the stream was closed")
             self._response = await self._client.open(self._prepared, self._timeout)
+            self._response.limit(self._deadline)
         return self._response
 
     async def close(self) -> None:

@@ -1,5 +1,5 @@
 # Made of _async/build.py by scripts/client_sync.py: change that, and run this.
-"""Build."""
+"""Builds: the endpoints as they are; ``client.images.build`` is what builds a directory."""
 
 from palan.client._sync.calls.build import BuildCalls
 
@@ -8,4 +8,4 @@ __all__ = ["Build"]
 
 
 class Build(BuildCalls):
-    """Build."""
+    """Images made from Dockerfiles, and the build cache."""

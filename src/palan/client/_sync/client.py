@@ -374,7 +374,7 @@ class Client:
         )
         if response.status >= 400:
             data = response.read_some(_MAX_ERROR)
-            raise error_of(response.status, data, endpoint.method, prepared.path)
+            raise error_of(response.status, data, endpoint.method, prepared.path, response.reason)
         return response
 
     def has_tty(self, prepared: Prepared) -> bool:

@@ -1,11 +1,214 @@
 # Made of _async/exec.py by scripts/client_sync.py: change that, and run this.
-"""Exec."""
+"""Processes in running containers, with what takes several calls."""
 
+from typing import Final
+
+from palan.client._limits import CLIENT, Limit
+from palan.client._outcomes import ExecResult
+from palan.client._request import prepare
+from palan.client._run_options import Command, Environment, environment, words
 from palan.client._sync.calls.exec import ExecCalls
+from palan.client._sync.io import now, sleep
+from palan.client._sync.response import Response
+from palan.client._sync.streams import Session
+from palan.client.errors import ClientError, ContainerFailed
 
 
-__all__ = ["Exec"]
+__all__ = ["Exec", "ExecSession"]
+
+_LOOK: Final = 0.02
+"""Seconds between looks at a process that has closed its output and not ended."""
+
+
+class ExecSession(Session):
+    """A process in a container: its streams, and in the end its exit code."""
+
+    id: str = ""
+    """Of the exec, once it is opened."""
+
+    creating: tuple[str, dict[str, object]] | None = None
+
+    def open(self) -> Response:
+        """Set the process up and start it, unless that was done."""
+        if self.creating is not None and self._response is None:
+            container, arguments = self.creating
+            self.creating = None
+            made = self._client.call("exec.create", {"id": container, **arguments}, CLIENT)
+            self.id = made.id
+            tty = bool(arguments.get("tty"))
+            self.tty = tty
+            self._prepared = prepare("exec.start", {"id": made.id, "tty": tty})
+        return super().open()
+
+    def exit_code(self) -> int:
+        """What the process ended with; waits until it has.
+
+        Raises:
+            ClientError: it was not started.
+        """
+        if not self.id:
+            raise ClientError("the process was not started")
+        while True:
+            found = self._client.exec.inspect(self.id)
+            if not found.running and found.exit_code is not None:
+                return found.exit_code
+            sleep(_LOOK)
 
 
 class Exec(ExecCalls):
-    """Exec."""
+    """More processes in a running container."""
+
+    def run(
+        self,
+        container: str,
+        command: Command,
+        *,
+        stdin: bytes | None = None,
+        user: str = "",
+        env: Environment = None,
+        working_dir: str = "",
+        tty: bool = False,
+        privileged: bool = False,
+        check: bool = False,
+        timeout: float | None = None,
+    ) -> ExecResult:
+        """Run a process in a container to its end and collect what it writes.
+
+        Endpoints: ``POST /containers/{id}/exec``, ``POST /exec/{id}/start`` and
+        ``GET /exec/{id}/json``.
+
+        Args:
+            container: where.
+            command: what; a string is run by ``sh -c``.
+            stdin: what it reads; None is nothing at all.
+            user: ``name``, ``uid``, ``name:group`` or ``uid:gid``.
+            env: more variables.
+            working_dir: where it runs.
+            tty: give it a terminal; all output is on stdout then.
+            privileged: with all capabilities.
+            check: raise when it does not end with 0.
+            timeout: seconds in which it must end; None is for ever. The process itself goes
+                on: the API has nothing to end it with.
+
+        Raises:
+            ContainerFailed: it did not end with 0, and ``check`` was on.
+            Timeout: it runs for too long.
+        """
+        deadline = None if timeout is None else now() + timeout
+        session = self.open(
+            container,
+            command,
+            stdin=stdin is not None,
+            user=user,
+            env=env,
+            working_dir=working_dir,
+            tty=tty,
+            privileged=privileged,
+        )
+        with session:
+            session.limit(deadline)
+            if stdin is None:
+                stdout, stderr = session.read_split()
+            else:
+                stdout, stderr = session.communicate(stdin)
+            code = session.exit_code()
+        if check and code:
+            last = (stderr or stdout).decode("utf-8", "replace").strip().rpartition("\n")[2]
+            raise ContainerFailed(
+                f"{command!r} in {container} ended with {code}" + (f": {last}" if last else ""),
+                container=container,
+                exit_code=code,
+                stdout=stdout,
+                stderr=stderr,
+            )
+        return ExecResult(code, stdout, stderr)
+
+    def open(
+        self,
+        container: str,
+        command: Command,
+        *,
+        stdin: bool = True,
+        user: str = "",
+        env: Environment = None,
+        working_dir: str = "",
+        tty: bool = False,
+        privileged: bool = False,
+        timeout: float | None = None,
+    ) -> ExecSession:
+        """A process in a container to talk with.
+
+        It is set up and started when the session is entered or first used.
+
+        Args:
+            container: where.
+            command: what; a string is run by ``sh -c``.
+            stdin: whether it reads what is sent.
+            user: ``name``, ``uid``, ``name:group`` or ``uid:gid``.
+            env: more variables.
+            working_dir: where it runs.
+            tty: give it a terminal.
+            privileged: with all capabilities.
+            timeout: seconds to wait for each piece of output; None is for ever.
+        """
+        session = ExecSession(self._client, prepare("exec.start", {"id": "-"}), timeout, tty=tty)
+        session.creating = (
+            container,
+            {
+                "cmd": words(command),
+                "attach_stdin": stdin,
+                "attach_stdout": True,
+                "attach_stderr": True,
+                "user": user,
+                "env": environment(env) or None,
+                "working_dir": working_dir,
+                "tty": tty,
+                "privileged": privileged,
+            },
+        )
+        return session
+
+    def launch(
+        self,
+        container: str,
+        command: Command,
+        *,
+        user: str = "",
+        env: Environment = None,
+        working_dir: str = "",
+        tty: bool = False,
+        privileged: bool = False,
+        timeout: Limit = CLIENT,
+    ) -> str:
+        """Start a process in a container and leave it running.
+
+        Endpoints: ``POST /containers/{id}/exec`` and ``POST /exec/{id}/start``.
+
+        Args:
+            container: where.
+            command: what; a string is run by ``sh -c``.
+            user: ``name``, ``uid``, ``name:group`` or ``uid:gid``.
+            env: more variables.
+            working_dir: where it runs.
+            tty: give it a terminal.
+            privileged: with all capabilities.
+            timeout: seconds for each call; None is for ever.
+
+        Returns:
+            The id of the exec, for ``inspect``.
+        """
+        made = self.create(
+            container,
+            cmd=words(command),
+            user=user,
+            env=environment(env) or None,
+            working_dir=working_dir,
+            tty=tty,
+            privileged=privileged,
+            timeout=timeout,
+        )
+        limit = None if timeout is CLIENT else timeout
+        started = self.start(made.id, detach=True, tty=tty, timeout=limit)
+        with started:
+            (started.open()).read()
+        return made.id

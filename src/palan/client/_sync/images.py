@@ -1,11 +1,163 @@
 # Made of _async/images.py by scripts/client_sync.py: change that, and run this.
-"""Images."""
+"""Images, with what takes several calls or files: pull, build, import."""
 
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Unpack
+
+from palan.client._build_options import BuildOptions, build_arguments, build_context
+from palan.client._outcomes import BuiltImage
 from palan.client._sync.calls.images import ImagesCalls
+from palan.client._sync.io import Body, in_thread
+from palan.client.errors import OperationFailed
 
+
+if TYPE_CHECKING:
+    from palan.api._progress import JSONMessage
+    from palan.api.images import ImageInspectResponse
+    from palan.api.system import AuthConfig
 
 __all__ = ["Images"]
 
+Progress = Callable[["JSONMessage"], Any]
+
 
 class Images(ImagesCalls):
-    """Images."""
+    """Images: their content, names and transport."""
+
+    def pull(
+        self,
+        reference: str,
+        *,
+        platform: str = "",
+        registry_auth: "AuthConfig | str | None" = None,
+        progress: Progress | None = None,
+        timeout: float | None = None,
+    ) -> "ImageInspectResponse":
+        """Pull an image from its registry and see it through.
+
+        Endpoints: ``POST /images/create`` and ``GET /images/{name}/json``.
+
+        Args:
+            reference: which; without a tag or digest, ``latest``.
+            platform: ``os[/arch[/variant]]``.
+            registry_auth: credentials; None takes those of ``config.json``, ``""`` sends none.
+            progress: called with each message of the engine.
+            timeout: seconds to wait for each of them; None is for ever.
+
+        Returns:
+            The image.
+
+        Raises:
+            NotFound: the registry has none of that name, or wants credentials.
+            OperationFailed: it broke off.
+        """
+        named = reference
+        if "@" not in reference and ":" not in reference.rpartition("/")[2]:
+            named = f"{reference}:latest"
+        pulling = self.create(
+            from_image=named, platform=platform, registry_auth=registry_auth, timeout=timeout
+        )
+        pulling.wait(progress)
+        return self.inspect(named)
+
+    def import_archive(
+        self,
+        source: Body,
+        repository: str = "",
+        *,
+        tag: str = "latest",
+        changes: Sequence[str] = (),
+        message: str = "",
+        platform: str = "",
+        progress: Progress | None = None,
+    ) -> str:
+        """Make an image of a root filesystem.
+
+        Endpoint: ``POST /images/create``.
+
+        Args:
+            source: a tar archive: bytes, a file, or pieces as they come.
+            repository: its name; empty for none.
+            tag: its tag.
+            changes: instructions of a Dockerfile, such as ``CMD ["sh"]``.
+            message: the comment.
+            platform: ``os[/arch[/variant]]``.
+            progress: called with each message of the engine.
+
+        Returns:
+            The image's id.
+        """
+        importing = self.create(
+            body=source,
+            from_src="-",
+            repo=repository,
+            tag=tag if repository else "",
+            changes=list(changes),
+            message=message,
+            platform=platform,
+            registry_auth="",
+        )
+        said = ""
+        for step in importing:
+            said = step.status or said
+            if progress is not None:
+                progress(step)
+        return said
+
+    def build(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        archive: Body | None = None,
+        tags: str | Sequence[str] = (),
+        dockerfile: str | os.PathLike[str] = "Dockerfile",
+        build_args: Mapping[str, str | None] | None = None,
+        progress: Progress | None = None,
+        timeout: float | None = None,
+        **options: Unpack[BuildOptions],
+    ) -> BuiltImage:
+        """Build an image of a directory, by the engine's classic builder.
+
+        The directory's ``.dockerignore`` is read as Docker reads it.
+
+        Endpoint: ``POST /build``.
+
+        Args:
+            path: the context; or give ``archive`` or ``remote``.
+            archive: the context as a tar archive.
+            tags: names for the image.
+            dockerfile: its path below the context, or anywhere if it begins with a slash or
+                leads out of the context.
+            build_args: values of ``ARG``; None takes the Dockerfile's default.
+            progress: called with each message of the engine.
+            timeout: seconds to wait for each of them; None is for ever.
+            options: see :class:`palan.client.BuildOptions`.
+
+        Returns:
+            The image's id, and what the builder wrote.
+
+        Raises:
+            OperationFailed: a step failed; ``code`` is what it ended with.
+        """
+        name, body = os.fspath(dockerfile), archive
+        if path is not None:
+            name, body = in_thread(build_context, os.fspath(path), name)
+        known = in_thread(self._client.environment.all_credentials)
+        arguments = build_arguments(tags, name, build_args, options, known)
+        building = self._client.build.build(body=body, timeout=timeout, **arguments)
+        identity, output = "", []
+        for step in building:
+            output.append(step.stream or "")
+            if isinstance(step.aux, dict) and "ID" in step.aux:
+                identity = str(step.aux["ID"])
+            elif (step.stream or "").startswith("Successfully built "):
+                identity = identity or (step.stream or "").split()[-1]
+            if progress is not None:
+                progress(step)
+        text = "".join(output)
+        if not identity:
+            identity = text.strip().rpartition("\n")[2]
+        if not identity:
+            raise OperationFailed("the build ended without an image", method="POST", path="/build")
+        return BuiltImage(identity, text)

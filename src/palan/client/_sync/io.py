@@ -15,7 +15,7 @@ from palan.client._ssh import Tunnel, Tunnels
 from palan.client.errors import ClientClosed, ConnectFailed, ConnectionLost, Timeout
 
 
-__all__ = ["Body", "Stream", "connect", "in_thread", "now", "pieces", "sleep"]
+__all__ = ["Body", "Stream", "connect", "consume", "in_thread", "now", "pieces", "sleep"]
 
 Body = bytes | IO[bytes] | Iterable[bytes]
 """What can be sent: all of it, a file, or pieces as they come."""
@@ -218,6 +218,16 @@ def pieces(body: Body) -> Iterator[bytes]:
 def in_thread(function: Callable[..., T], *arguments: Any) -> T:
     """Call what blocks."""
     return function(*arguments)
+
+
+def consume(pull: Callable[[], bytes], function: Callable[[Callable[[], bytes]], T]) -> T:
+    """Call what wants pieces of a stream.
+
+    Args:
+        pull: gives the next piece, ``b""`` at the end.
+        function: is called with it.
+    """
+    return function(pull)
 
 
 def now() -> float:

@@ -51,6 +51,10 @@ class Response:
         """Whether the connection is now a stream both ways."""
         return self._exchange.answer.raw
 
+    def limit(self, deadline: float | None) -> None:
+        """Have all the rest by a moment of the clock of ``io``; None is no limit."""
+        self._exchange.deadline = deadline
+
     def chunk(self) -> bytes:
         """The next piece of the body, as soon as there is one; ``b""`` at the end."""
         with self._named():
@@ -92,7 +96,7 @@ class Response:
             APIError: of the class of that status.
         """
         if self.status >= 400:
-            raise error_of(self.status, self.read(), self._method, self._path)
+            raise error_of(self.status, self.read(), self._method, self._path, self.reason)
 
     def send(self, data: bytes) -> None:
         """Write to a connection that is a stream now; waits while the other side is behind."""

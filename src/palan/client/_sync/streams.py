@@ -47,8 +47,15 @@ class Lazy:
         self._client = client
         self._prepared = prepared
         self._timeout = timeout
+        self._deadline: float | None = None
         self._response: Response | None = None
         self._closed = False
+
+    def limit(self, deadline: float | None) -> None:
+        """Have all the rest by a moment of the clock of ``io``, whatever each piece may take."""
+        self._deadline = deadline
+        if self._response is not None:
+            self._response.limit(deadline)
 
     def open(self) -> Response:
         """Send the request, unless that was done, and wait for the head of the answer.
@@ -60,6 +67,7 @@ class Lazy:
             if self._closed:
                 raise ClientClosed("the stream was closed")
             self._response = self._client.open(self._prepared, self._timeout)
+            self._response.limit(self._deadline)
         return self._response
 
     def close(self) -> None:

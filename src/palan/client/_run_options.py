@@ -1,0 +1,249 @@
+"""What ``containers.run`` and ``containers.launch`` take, and what the API wants instead."""
+
+import copy
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypedDict
+
+from palan.api.containers import (
+    DeviceMapping,
+    EndpointIPAMConfig,
+    EndpointSettings,
+    HealthConfig,
+    HostConfig,
+    LogConfig,
+    Mount,
+    NetworkingConfig,
+    PortBinding,
+    RestartPolicy,
+    Ulimit,
+)
+
+
+__all__ = ["Command", "Environment", "Ports", "RunOptions", "creation", "environment", "memory"]
+
+Command = Sequence[str] | str | None
+"""A program and its arguments; a string is run by ``sh -c``, as in a Dockerfile."""
+
+Environment = Mapping[str, str] | Sequence[str] | None
+"""``{"NAME": "value"}`` or ``["NAME=value"]``."""
+
+HostPort = int | str | tuple[str, int | str] | None
+"""``8080``, ``"127.0.0.1:8080"``, ``("127.0.0.1", 8080)``; None is any free port."""
+
+Ports = Mapping[int | str, HostPort | Sequence[HostPort]]
+"""Ports of the container (``80``, ``"53/udp"``), and where they are published."""
+
+
+class RunOptions(TypedDict, total=False):
+    """How to run a container; what is not given is the image's or the engine's default."""
+
+    name: str
+    env: Environment
+    labels: Mapping[str, str]
+    entrypoint: Sequence[str] | str
+    user: str
+    working_dir: str
+    hostname: str
+    tty: bool
+    volumes: Mapping[str, str] | Sequence[str]
+    """``{"/host/path or volume": "/in/container[:ro]"}``, or Docker's ``source:target:options``."""
+
+    mounts: Sequence[Mount]
+    tmpfs: Mapping[str, str]
+    ports: Ports
+    network: str
+    network_aliases: Sequence[str]
+    ip: str
+    """The address on ``network``."""
+
+    dns: Sequence[str]
+    extra_hosts: Sequence[str]
+    """``name:address``."""
+
+    memory: int | str
+    """Bytes, or text as ``512m``."""
+
+    cpus: float
+    pids_limit: int
+    shm_size: int | str
+    ulimits: Sequence[Ulimit]
+    devices: Sequence[str]
+    """``host[:container[:permissions]]``."""
+
+    cap_add: Sequence[str]
+    cap_drop: Sequence[str]
+    security_opt: Sequence[str]
+    sysctls: Mapping[str, str]
+    privileged: bool
+    read_only: bool
+    init: bool
+    runtime: str
+    restart: str
+    """``no``, ``always``, ``unless-stopped`` or ``on-failure[:times]``."""
+
+    healthcheck: HealthConfig
+    stop_signal: str
+    stop_timeout: int
+    """Seconds."""
+
+    log_driver: str
+    log_options: Mapping[str, str]
+    platform: str
+    host_config: HostConfig
+    """What the others are put into; for all that has no option of its own."""
+
+
+_SAME: Final = {
+    "network": "network_mode",
+    "privileged": "privileged",
+    "init": "init",
+    "runtime": "runtime",
+    "read_only": "readonly_rootfs",
+    "pids_limit": "pids_limit",
+}
+"""Options that are a field of ``HostConfig`` as they are."""
+
+_UNITS: Final = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?", re.IGNORECASE)
+
+
+def memory(size: int | str) -> int:
+    """Bytes of ``512m`` and the like; units are powers of 1024, as Docker's.
+
+    Raises:
+        ValueError: it is no size.
+    """
+    if isinstance(size, int):
+        return size
+    match = _SIZE.fullmatch(size.strip())
+    if match is None:
+        raise ValueError(f"{size!r} is no size")
+    return int(float(match[1]) * _UNITS[match[2].lower()])
+
+
+def environment(given: Environment) -> list[str]:
+    """Variables as the API wants them."""
+    if isinstance(given, Mapping):
+        return [f"{name}={value}" for name, value in given.items()]
+    return list(given or ())
+
+
+def words(command: Command) -> list[str] | None:
+    """A command as the API wants it."""
+    return ["sh", "-c", command] if isinstance(command, str) else list(command or ()) or None
+
+
+def creation(image: str, command: Command, options: RunOptions) -> dict[str, Any]:
+    """The arguments of ``containers.create``.
+
+    Raises:
+        ValueError: an option cannot be read.
+    """
+    made: dict[str, Any] = {"image": image, "cmd": words(command)}
+    for name in (
+        "name", "user", "working_dir", "hostname", "tty", "healthcheck", "stop_signal",
+        "stop_timeout", "platform",
+    ):  # fmt: skip
+        if name in options:
+            made[name] = options.get(name)
+    if options.get("env"):
+        made["env"] = environment(options["env"])
+    if options.get("labels"):
+        made["labels"] = dict(options["labels"])
+    if "entrypoint" in options:
+        given = options["entrypoint"]
+        made["entrypoint"] = [given] if isinstance(given, str) else list(given)
+    if options.get("ports"):
+        made["exposed_ports"] = {_port(port): {} for port in options["ports"]}
+    made["host_config"] = _host_config(options)
+    network = options.get("network", "")
+    if network and (options.get("network_aliases") or options.get("ip")):
+        address = options.get("ip", "")
+        settings = EndpointSettings(aliases=list(options.get("network_aliases", ())) or None)
+        if address:
+            settings.ipam_config = EndpointIPAMConfig()
+            family = "ipv6_address" if ":" in address else "ipv4_address"
+            setattr(settings.ipam_config, family, address)
+        made["networking_config"] = NetworkingConfig(endpoints_config={network: settings})
+    return made
+
+
+def _host_config(options: RunOptions) -> HostConfig:  # noqa: C901 - one line per option
+    made = copy.deepcopy(options.get("host_config") or HostConfig())
+    _add_limits(made, options)
+    for name in ("dns", "extra_hosts", "cap_add", "cap_drop", "security_opt"):
+        if options.get(name):
+            setattr(made, name, list(options[name]))
+    for name, field in _SAME.items():
+        if name in options:
+            setattr(made, field, options[name])  # type: ignore[literal-required]
+    for name in ("tmpfs", "sysctls"):
+        if options.get(name):
+            setattr(made, name, dict(options[name]))  # type: ignore[literal-required]
+    if options.get("volumes"):
+        made.binds = [*(made.binds or ()), *_binds(options["volumes"])]
+    if options.get("mounts"):
+        made.mounts = [*(made.mounts or ()), *options["mounts"]]
+    if options.get("ports"):
+        made.port_bindings = {
+            _port(port): _bindings(where) for port, where in options["ports"].items()
+        }
+    if options.get("restart"):
+        name, _, times = options["restart"].partition(":")
+        made.restart_policy = RestartPolicy(name=name, maximum_retry_count=int(times or 0))
+    if options.get("log_driver") or options.get("log_options"):
+        made.log_config = LogConfig(
+            type=options.get("log_driver", ""), config=dict(options.get("log_options", {}))
+        )
+    return made
+
+
+def _add_limits(made: HostConfig, options: RunOptions) -> None:
+    if "memory" in options:
+        made.memory = memory(options["memory"])
+    if "shm_size" in options:
+        made.shm_size = memory(options["shm_size"])
+    if "cpus" in options:
+        made.nano_cpus = round(options["cpus"] * 1e9)
+    if options.get("ulimits"):
+        made.ulimits = list(options["ulimits"])
+    if options.get("devices"):
+        made.devices = [_device(one) for one in options["devices"]]
+
+
+def _device(text: str) -> DeviceMapping:
+    here, _, rest = text.partition(":")
+    there, _, permissions = rest.partition(":")
+    return DeviceMapping(
+        path_on_host=here,
+        path_in_container=there or here,
+        cgroup_permissions=permissions or "rwm",
+    )
+
+
+def _binds(given: Mapping[str, str] | Sequence[str]) -> list[str]:
+    if isinstance(given, Mapping):
+        return [f"{source}:{target}" for source, target in given.items()]
+    return list(given)
+
+
+def _port(port: int | str) -> str:
+    text = str(port)
+    return text if "/" in text else f"{text}/tcp"
+
+
+def _bindings(where: HostPort | Sequence[HostPort]) -> list[PortBinding]:
+    if isinstance(where, list):
+        return [_binding(one) for one in where]
+    return [_binding(where)]  # type: ignore[arg-type]  # a tuple is an address and a port
+
+
+def _binding(where: HostPort) -> PortBinding:
+    if where is None:
+        return PortBinding()
+    if isinstance(where, tuple):
+        address, port = where
+        return PortBinding(host_ip=address, host_port=str(port))
+    address, _, port = str(where).rpartition(":")
+    return PortBinding(host_ip=address.strip("[]"), host_port=port)
