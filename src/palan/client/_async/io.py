@@ -91,13 +91,19 @@ class AsyncStream(asyncio.Protocol):
             self._transport.resume_reading()
         return data
 
-    async def write(self, data: bytes, timeout: float | None) -> None:
+    async def write(self, data: bytes, timeout: float | None, *, gather: bool = True) -> None:
         """Send bytes; waits while the other side is far behind.
+
+        Args:
+            data: what to send.
+            timeout: seconds to wait; None is for ever.
+            gather: without effect: what comes in meanwhile is always taken.
 
         Raises:
             Timeout: it took nothing for so long.
             ConnectionLost: it takes no more.
         """
+        del gather
         if self._closed:
             raise ClientClosed("the connection was closed")
         if self._lost:

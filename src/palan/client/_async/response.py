@@ -97,10 +97,16 @@ class AsyncResponse:
         if self.status >= 400:
             raise error_of(self.status, await self.read(), self._method, self._path, self.reason)
 
-    async def send(self, data: bytes) -> None:
-        """Write to a connection that is a stream now; waits while the other side is behind."""
+    async def send(self, data: bytes, *, gather: bool = False) -> None:
+        """Write to a connection that is a stream now; waits while the other side is behind.
+
+        Args:
+            data: what to write.
+            gather: take in meanwhile what comes, for later reads; off if another thread reads.
+        """
         with self._named():
-            await self._exchange.stream.write(data, self._exchange.each)
+            exchange = self._exchange
+            await exchange.stream.write(data, exchange.left(), gather=gather)
 
     async def close_input(self) -> None:
         """Say that nothing more will be sent; reading goes on."""

@@ -345,7 +345,10 @@ class AsyncSession(AsyncOutputStream):
 
     async def send(self, data: bytes) -> None:
         """Write to the process's stdin; waits while it does not read."""
-        await (await self.open()).send(data)
+        await self._write(data, gather=False)
+
+    async def _write(self, data: bytes, *, gather: bool) -> None:
+        await (await self.open()).send(data, gather=gather)
 
     async def sendall(self, data: bytes) -> None:
         """The same, under the name that sockets have for it."""
@@ -369,6 +372,6 @@ class AsyncSession(AsyncOutputStream):
         if data:
             with contextlib.suppress(ConnectionLost):
                 # A process may end without having read everything; what it wrote counts.
-                await self.send(data)
+                await self._write(data, gather=True)
         await self.close_input()
         return await self.read_split()

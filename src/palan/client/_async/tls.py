@@ -5,6 +5,7 @@ Attach and exec say the end of standard input by ending one direction, also over
 
 import contextlib
 import ssl
+import threading
 from typing import Final
 
 from palan.client._async.io import AsyncStream
@@ -25,6 +26,8 @@ class AsyncTLSStream:
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self._eof = False
+        # One thread may read while another writes, and OpenSSL does not like that.
+        self._lock = threading.Lock()
 
     async def handshake(self, timeout: float | None) -> None:
         """Agree on keys and see who is there.
@@ -59,7 +62,8 @@ class AsyncTLSStream:
         """What has come in; waits for at least a byte, and gives none at the end."""
         while not self._eof:
             try:
-                data = self._tls.read(_READ)
+                with self._lock:
+                    data = self._tls.read(_READ)
             except ssl.SSLWantReadError:
                 await self._flush(timeout)
                 if not await self._fill(timeout):
@@ -76,13 +80,14 @@ class AsyncTLSStream:
                 self._eof = True
         return b""
 
-    async def write(self, data: bytes, timeout: float | None) -> None:
+    async def write(self, data: bytes, timeout: float | None, *, gather: bool = True) -> None:
         """Send bytes; waits while the other side is behind."""
         try:
-            self._tls.write(data)
+            with self._lock:
+                self._tls.write(data)
         except ssl.SSLError as error:
             raise ConnectionLost(f"TLS: {_words(error)}") from None
-        await self._flush(timeout)
+        await self._flush(timeout, gather=gather)
 
     async def write_eof(self) -> None:
         """Say that nothing more will be sent; reading goes on."""
@@ -103,9 +108,9 @@ class AsyncTLSStream:
         """What is known about why it ended."""
         return self._stream.complaint()
 
-    async def _flush(self, timeout: float | None) -> None:
+    async def _flush(self, timeout: float | None, *, gather: bool = True) -> None:
         if self._outgoing.pending:
-            await self._stream.write(self._outgoing.read(), timeout)
+            await self._stream.write(self._outgoing.read(), timeout, gather=gather)
 
     async def _fill(self, timeout: float | None) -> bool:
         data = await self._stream.read(timeout)

@@ -47,10 +47,10 @@ class AsyncWebSocketSession(AsyncSession):
             raise ProtocolError("the engine did not open a WebSocket")
         return response
 
-    async def send(self, data: bytes) -> None:
-        """Write to the process's stdin; waits while it does not read."""
+    async def _write(self, data: bytes, *, gather: bool) -> None:
         response = await self.open()
-        await response.send(self._connection.send(events.BytesMessage(data=data)))
+        framed = self._connection.send(events.BytesMessage(data=data))
+        await response.send(framed, gather=gather)
 
     async def close_input(self) -> None:
         """Say that there is no more input, which ends the session."""

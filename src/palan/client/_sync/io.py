@@ -83,8 +83,14 @@ class Stream:
             raise ClientClosed("the connection was closed")
         return b""
 
-    def write(self, data: bytes, timeout: float | None) -> None:
+    def write(self, data: bytes, timeout: float | None, *, gather: bool = True) -> None:
         """Send bytes; waits while the other side is behind.
+
+        Args:
+            data: what to send.
+            timeout: seconds to wait; None is for ever.
+            gather: take in meanwhile what the other side sends, for the next :meth:`read`;
+                off if another thread reads.
 
         Raises:
             Timeout: it took nothing for so long.
@@ -101,8 +107,8 @@ class Stream:
                 pass
             except OSError as error:
                 raise self._broken(error) from None
-            wanted = _OUT if self._eof else _IN | _OUT
-            if self._wait(wanted, timeout) & ~_OUT and not self._eof:
+            wanted = _IN | _OUT if gather and not self._eof else _OUT
+            if self._wait(wanted, timeout) & _IN:
                 self._buffer.append(self._receive())
 
     def write_eof(self) -> None:
@@ -152,13 +158,12 @@ class Stream:
 
     def _wait(self, events: int, timeout: float | None) -> int:
         try:
+            poll = self._poll
             if events != _IN:
-                self._poll.modify(self._socket, events)
-            try:
-                ready = self._poll.poll(None if timeout is None else max(0, timeout * 1000))
-            finally:
-                if events != _IN:
-                    self._poll.modify(self._socket, _IN)
+                # Another thread may be waiting to read.
+                poll = select.poll()
+                poll.register(self._socket, events)
+            ready = poll.poll(None if timeout is None else max(0, timeout * 1000))
         except (OSError, ValueError) as error:
             if self._closed:
                 raise ClientClosed("the connection was closed") from None

@@ -98,10 +98,16 @@ class Response:
         if self.status >= 400:
             raise error_of(self.status, self.read(), self._method, self._path, self.reason)
 
-    def send(self, data: bytes) -> None:
-        """Write to a connection that is a stream now; waits while the other side is behind."""
+    def send(self, data: bytes, *, gather: bool = False) -> None:
+        """Write to a connection that is a stream now; waits while the other side is behind.
+
+        Args:
+            data: what to write.
+            gather: take in meanwhile what comes, for later reads; off if another thread reads.
+        """
         with self._named():
-            self._exchange.stream.write(data, self._exchange.each)
+            exchange = self._exchange
+            exchange.stream.write(data, exchange.left(), gather=gather)
 
     def close_input(self) -> None:
         """Say that nothing more will be sent; reading goes on."""

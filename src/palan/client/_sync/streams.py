@@ -346,7 +346,10 @@ class Session(OutputStream):
 
     def send(self, data: bytes) -> None:
         """Write to the process's stdin; waits while it does not read."""
-        (self.open()).send(data)
+        self._write(data, gather=False)
+
+    def _write(self, data: bytes, *, gather: bool) -> None:
+        (self.open()).send(data, gather=gather)
 
     def sendall(self, data: bytes) -> None:
         """The same, under the name that sockets have for it."""
@@ -370,6 +373,6 @@ class Session(OutputStream):
         if data:
             with contextlib.suppress(ConnectionLost):
                 # A process may end without having read everything; what it wrote counts.
-                self.send(data)
+                self._write(data, gather=True)
         self.close_input()
         return self.read_split()

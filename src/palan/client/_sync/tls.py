@@ -6,6 +6,7 @@ Attach and exec say the end of standard input by ending one direction, also over
 
 import contextlib
 import ssl
+import threading
 from typing import Final
 
 from palan.client._sync.io import Stream
@@ -26,6 +27,8 @@ class TLSStream:
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self._eof = False
+        # One thread may read while another writes, and OpenSSL does not like that.
+        self._lock = threading.Lock()
 
     def handshake(self, timeout: float | None) -> None:
         """Agree on keys and see who is there.
@@ -60,7 +63,8 @@ class TLSStream:
         """What has come in; waits for at least a byte, and gives none at the end."""
         while not self._eof:
             try:
-                data = self._tls.read(_READ)
+                with self._lock:
+                    data = self._tls.read(_READ)
             except ssl.SSLWantReadError:
                 self._flush(timeout)
                 if not self._fill(timeout):
@@ -77,13 +81,14 @@ class TLSStream:
                 self._eof = True
         return b""
 
-    def write(self, data: bytes, timeout: float | None) -> None:
+    def write(self, data: bytes, timeout: float | None, *, gather: bool = True) -> None:
         """Send bytes; waits while the other side is behind."""
         try:
-            self._tls.write(data)
+            with self._lock:
+                self._tls.write(data)
         except ssl.SSLError as error:
             raise ConnectionLost(f"TLS: {_words(error)}") from None
-        self._flush(timeout)
+        self._flush(timeout, gather=gather)
 
     def write_eof(self) -> None:
         """Say that nothing more will be sent; reading goes on."""
@@ -104,9 +109,9 @@ class TLSStream:
         """What is known about why it ended."""
         return self._stream.complaint()
 
-    def _flush(self, timeout: float | None) -> None:
+    def _flush(self, timeout: float | None, *, gather: bool = True) -> None:
         if self._outgoing.pending:
-            self._stream.write(self._outgoing.read(), timeout)
+            self._stream.write(self._outgoing.read(), timeout, gather=gather)
 
     def _fill(self, timeout: float | None) -> bool:
         data = self._stream.read(timeout)

@@ -48,10 +48,10 @@ class WebSocketSession(Session):
             raise ProtocolError("the engine did not open a WebSocket")
         return response
 
-    def send(self, data: bytes) -> None:
-        """Write to the process's stdin; waits while it does not read."""
+    def _write(self, data: bytes, *, gather: bool) -> None:
         response = self.open()
-        response.send(self._connection.send(events.BytesMessage(data=data)))
+        framed = self._connection.send(events.BytesMessage(data=data))
+        response.send(framed, gather=gather)
 
     def close_input(self) -> None:
         """Say that there is no more input, which ends the session."""
