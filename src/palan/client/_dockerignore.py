@@ -136,7 +136,9 @@ def _expression(text: str) -> str:
             end = text.find("]", position + 1)
             if end < 0:
                 raise re.error("missing ]")
-            made += f"[{text[position:end]}]"
+            # What Python may give a meaning some day has none here.
+            inner = re.sub(r"[\[&~|]", r"\\\g<0>", text[position:end]).replace("--", "\\--")
+            made += f"[{inner}]"
             position = end + 1
         else:
             made += re.escape(character)
