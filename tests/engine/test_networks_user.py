@@ -7,67 +7,22 @@ import subprocess
 import pytest
 from tests.support.crash import exec_output, killed, reboot
 from tests.support.network import connect, listen, netns_of, talk
+from tests.support.user_networks import (
+    SLEEP,
+    interfaces,
+    join,
+    link_exists,
+    network,
+    networks_of,
+    part,
+    route_of,
+    subnet,
+)
 
 
 pytestmark = pytest.mark.root
 
-SLEEP = ("sleep", "600")
-
-
-@pytest.fixture
-def network(engine):
-    """Makes networks, and removes them in the end."""
-    made = []
-
-    def make(name: str, status: int = 201, **body):
-        answer = engine.api.post("/networks/create", {"Name": name, **body})
-        assert answer.status == status, answer.body
-        if status == 201:
-            made.append(answer.json["Id"])
-        return answer.json.get("Id") or answer.json["message"]
-
-    yield make
-    engine.remove_all()
-    for made_id in made:
-        assert engine.api.delete(f"/networks/{made_id}").status in (204, 404)
-
-
-def subnet(text, **more):
-    return {"Config": [{"Subnet": text, **more}]}
-
-
-def networks_of(engine, container):
-    return engine.inspect(container)["NetworkSettings"]["Networks"]
-
-
-def join(engine, network, container, status=200, **endpoint):
-    body = {"Container": container, "EndpointConfig": endpoint}
-    answer = engine.api.post(f"/networks/{network}/connect", body)
-    assert answer.status == status, answer.body
-    return answer.json["message"] if status != 200 else ""
-
-
-def part(engine, network, container, status=200, **more):
-    body = {"Container": container, **more}
-    answer = engine.api.post(f"/networks/{network}/disconnect", body)
-    assert answer.status == status, answer.body
-    return answer.json["message"] if status != 200 else ""
-
-
-def interfaces(engine, container):
-    text = exec_output(engine, container, "ip", "-o", "addr")
-    return {line.split()[1]: line.split()[3] for line in text.splitlines() if " inet " in line}
-
-
-def route_of(engine, container):
-    text = exec_output(engine, container, "ip", "route")
-    return next((line.split()[2] for line in text.splitlines() if line.startswith("default")), "")
-
-
-def link_exists(name):
-    return not subprocess.run(
-        ["ip", "link", "show", name], check=False, capture_output=True
-    ).returncode
+__all__ = ["network"]
 
 
 def test_containers_on_a_network_reach_each_other_and_are_listed(engine, network):

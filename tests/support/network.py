@@ -20,20 +20,21 @@ class Neighbour:
         netns: its network namespace.
         address: its address.
         host: the host's address at the other end of the cable.
+        cable: the host's interface of it.
     """
 
     def __init__(self, name: str) -> None:
         subnet = f"100.{random.randrange(64, 128)}.{random.randrange(256)}."
         self.name, self.host, self.address = name, f"{subnet}1", f"{subnet}2"
         self.netns = Path("/run/netns", name)
-        self._cable = f"pt{os.getpid() % 0xFFFF:04x}{random.randrange(0xFFFF):04x}"
+        self.cable = f"pt{os.getpid() % 0xFFFF:04x}{random.randrange(0xFFFF):04x}"
 
     def plug(self) -> None:
         for command in (
             f"netns add {self.name}",
-            f"link add {self._cable} type veth peer name up0 netns {self.name}",
-            f"addr add {self.host}/24 dev {self._cable}",
-            f"link set {self._cable} up",
+            f"link add {self.cable} type veth peer name up0 netns {self.name}",
+            f"addr add {self.host}/24 dev {self.cable}",
+            f"link set {self.cable} up",
             f"-n {self.name} addr add {self.address}/24 dev up0",
             f"-n {self.name} link set up0 up",
             f"-n {self.name} link set lo up",
@@ -46,7 +47,7 @@ class Neighbour:
         subprocess.run(["ip", *command.split()], check=True)
 
     def unplug(self) -> None:
-        subprocess.run(["ip", "link", "delete", self._cable], check=False, capture_output=True)
+        subprocess.run(["ip", "link", "delete", self.cable], check=False, capture_output=True)
         subprocess.run(["ip", "netns", "delete", self.name], check=False, capture_output=True)
 
 

@@ -112,10 +112,19 @@ class EndpointRecord(msgspec.Struct, kw_only=True):
     """Its network leads nowhere else."""
     options: dict[str, str] = {}
     """The driver's."""
+    device_route: bool = False
+    """What is for others goes out without a gateway."""
     hairpin: bool = False
     """It has published ports, which it may reach itself by the host's address."""
     pending: bool = False
     """It is being plugged in or out: a start of the engine that finds it so takes it away."""
+
+    def leads_on(self, version: int) -> bool:
+        """Whether others than those on the network are reached through it."""
+        gateway, address = (
+            (self.gateway, self.address) if version == 4 else (self.gateway6, self.address6)
+        )
+        return bool(gateway or (self.device_route and address))
 
 
 class SandboxRecord(msgspec.Struct, kw_only=True):
@@ -137,7 +146,7 @@ class SandboxRecord(msgspec.Struct, kw_only=True):
 
     def main(self, version: int) -> EndpointRecord | None:
         """The endpoint with the default route of that IP version; None if none has one."""
-        leading = [e for e in self.endpoints if (e.gateway if version == 4 else e.gateway6)]
+        leading = [e for e in self.endpoints if e.leads_on(version)]
         return min(leading, key=lambda e: (-e.priority, e.network_name), default=None)
 
 

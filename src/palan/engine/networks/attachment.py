@@ -55,6 +55,7 @@ def join(
         internal=network.internal,
         options=dict(settings.driver_opts or {}),
         hairpin=hairpin,
+        device_route=network.routed_by_device and not network.closed,
         dns_names=dns_names(container, settings.aliases) if is_user_defined(network.name) else [],
         links=_links(container, network, settings),
     )
@@ -189,7 +190,7 @@ def _claim(network: Network, address: IPAddress) -> AddressPool:
 
 def _gateway(network: Network, pool: AddressPool) -> str:
     """Where an endpoint in a subnet sends what is for others; empty for nowhere."""
-    if network.internal or pool.gateway is None:
+    if network.closed or pool.gateway is None or network.routed_by_device:
         return ""
     # The engine's directives default-gateway come as these.
     other = pool.auxiliary.get(f"DefaultGatewayIPv{pool.subnet.version}")

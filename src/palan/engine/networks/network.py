@@ -58,6 +58,20 @@ class Network:
         return self.record.internal
 
     @property
+    def closed(self) -> bool:
+        """Whether nothing can be reached through it but who is on it."""
+        without_parent = self.driver in ("macvlan", "ipvlan") and not self.record.options.get(
+            "parent"
+        )
+        return self.record.internal or without_parent
+
+    @property
+    def routed_by_device(self) -> bool:
+        """Whether what is for others just goes out, without a gateway."""
+        record = self.record
+        return record.driver == "ipvlan" and record.options.get("ipvlan_mode") in ("l3", "l3s")
+
+    @property
     def predefined(self) -> bool:
         """Whether every engine has it."""
         return self.record.name in PREDEFINED

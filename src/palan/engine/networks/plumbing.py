@@ -125,7 +125,7 @@ def _route(
             continue
         if had is not None:
             with contextlib.suppress(OSError):  # it has gone with the interface
-                inside.perform(netlink.delete_route(everywhere, gateway=_next_hop(had, version)))
+                inside.perform(_delete_route(inside, everywhere, had, version))
         if now is not None:
             interface = inside.link(now.interface)
             inside.perform(
@@ -137,8 +137,18 @@ def _route(
             )
 
 
-def _next_hop(endpoint: EndpointRecord, version: int) -> str:
-    return endpoint.gateway if version == 4 else endpoint.gateway6
+def _next_hop(endpoint: EndpointRecord, version: int) -> str | None:
+    return (endpoint.gateway if version == 4 else endpoint.gateway6) or None
+
+
+def _delete_route(
+    inside: Netlink, destination: str, endpoint: EndpointRecord, version: int
+) -> netlink.Request:
+    hop = _next_hop(endpoint, version)
+    interface = inside.link(endpoint.interface) if hop is None else None
+    return netlink.delete_route(
+        destination, gateway=hop, index=interface.index if interface else None
+    )
 
 
 def reroute(sandbox: SandboxRecord, before: Mapping[int, EndpointRecord | None]) -> None:

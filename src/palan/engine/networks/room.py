@@ -38,6 +38,7 @@ from palan.engine.networks.plumbing import Wanted
 from palan.engine.networks.ports import PublishedPorts
 from palan.engine.networks.publish import move
 from palan.engine.networks.record import NetworkRecord
+from palan.engine.networks.vlan import IpvlanDriver, MacvlanDriver
 from palan.engine.until import made_before
 from palan.host.netlink import Netlink
 from palan.store.documents import Documents
@@ -62,7 +63,13 @@ class Networks:
         self._by_name: dict[str, Network] = {}
         self._drivers: dict[str, Driver] = {
             driver.name: driver
-            for driver in (BridgeDriver(engine.config), NoDriver("host"), NoDriver("null"))
+            for driver in (
+                BridgeDriver(engine.config),
+                MacvlanDriver(engine.config, self),
+                IpvlanDriver(engine.config, self),
+                NoDriver("host"),
+                NoDriver("null"),
+            )
         }
         self.firewall = Firewall(engine)
         self.ports = PublishedPorts()

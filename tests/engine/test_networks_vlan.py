@@ -1,0 +1,138 @@
+"""macvlan: containers on a wire of the host, reached by other machines on it."""
+
+import subprocess
+
+import pytest
+from tests.support.network import connect, listen, neighbour, netns_of, talk
+from tests.support.user_networks import SLEEP, link_exists, network, networks_of, route_of, subnet
+
+
+pytestmark = pytest.mark.root
+
+__all__ = ["network"]
+
+
+@pytest.fixture
+def machine():
+    with neighbour() as found:
+        yield found
+
+
+def wire(machine, number):
+    """An address on the wire to the machine next door."""
+    return machine.address.rpartition(".")[0] + f".{number}"
+
+
+def serve(engine, container, netns, address):
+    """The address that a server in the container sees of somebody in ``netns``."""
+    with listen(netns_of(engine, container), 80) as server:
+        return talk(server, connect(netns, address, 80))
+
+
+def kernel_has_vlans(parent):
+    command = ["ip", "link", "add", "link", parent, "name", "pt.1", "type", "vlan", "id", "1"]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        return False
+    subprocess.run(["ip", "link", "delete", "pt.1"], check=True)
+    return True
+
+
+@pytest.mark.parametrize("mode", ["bridge", "private", "vepa", "passthru"])
+def test_a_container_on_the_wire_is_reached_from_outside(engine, network, machine, mode):
+    network(
+        "wire", Driver="macvlan", IPAM=subnet(wire(machine, 0) + "/24", Gateway=wire(machine, 2)),
+        Options={"parent": machine.cable, "macvlan_mode": mode},
+    )  # fmt: skip
+    address = wire(machine, 50)
+    endpoint = {"wire": {"IPAMConfig": {"IPv4Address": address}}}
+    made = engine.run(
+        *SLEEP, host={"NetworkMode": "wire"}, NetworkingConfig={"EndpointsConfig": endpoint}
+    )
+    assert serve(engine, made, machine.netns, address) == machine.address
+    assert route_of(engine, made) == machine.address
+    assert networks_of(engine, made)["wire"]["Gateway"] == machine.address
+    engine.remove_all()
+    assert link_exists(machine.cable)
+
+
+def test_vlan_interfaces_come_with_the_first_network_and_go_with_the_last(engine, network, machine):
+    tagged = f"{machine.cable}.42"
+    if not kernel_has_vlans(machine.cable):
+        said = network("first", 501, Driver="macvlan", Options={"parent": tagged})
+        assert "the kernel has no VLANs" in said
+        assert engine.api.get("/networks/first").status == 404
+        pytest.skip("the kernel has no VLANs")
+    for name, part in (("first", "10.233.1.0/25"), ("second", "10.233.1.128/25")):
+        network(name, Driver="macvlan", IPAM=subnet(part), Options={"parent": tagged})
+    for command in (
+        "link add link up0 name up0.42 type vlan id 42",
+        "addr add 10.233.1.100/24 dev up0.42",
+        "link set up0.42 up",
+    ):
+        subprocess.run(["ip", "-n", machine.name, *command.split()], check=True)
+    made = engine.run(*SLEEP, host={"NetworkMode": "first"})
+    assert networks_of(engine, made)["first"]["IPAddress"] == "10.233.1.1"
+    assert serve(engine, made, machine.netns, "10.233.1.1") == "10.233.1.100"
+    engine.remove_all()
+    assert engine.api.delete("/networks/first").status == 204
+    assert link_exists(tagged)
+    assert engine.api.delete("/networks/second").status == 204
+    assert not link_exists(tagged)
+
+
+def test_without_a_parent_containers_reach_each_other_only(engine, network):
+    made = network("closed", Driver="macvlan", IPAM=subnet("10.233.2.0/24", Gateway="10.233.2.1"))
+    one, two = (engine.run(*SLEEP, host={"NetworkMode": "closed"}) for _ in range(2))
+    assert serve(engine, one, netns_of(engine, two), "10.233.2.2") == "10.233.2.3"
+    assert route_of(engine, one) == ""
+    engine.remove_all()
+    assert engine.api.delete("/networks/closed").status == 204
+    assert not link_exists(f"dm-{made[:12]}")
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "words"),
+    [
+        ({"parent": "lo"}, 400, "loopback interface is not a valid macvlan parent"),
+        ({"parent": "absent0"}, 400, "invalid subinterface vlan name absent0"),
+        ({"parent": "absent0.7"}, 400, "not found on the host: absent0"),
+        ({"parent": "lo.5000"}, 400, "must be between 1-4094, received: 5000"),
+        ({"parent": "lo.x"}, 400, "unable to parse a valid vlan id from: x"),
+        ({"macvlan_mode": "odd"}, 400, "requested macvlan mode 'odd' is not valid"),
+    ],
+)
+def test_what_can_not_be_is_refused_and_leaves_nothing(engine, network, options, status, words):
+    said = network("bad", status, Driver="macvlan", IPAM=subnet("10.233.3.0/24"), Options=options)
+    assert words in said
+    assert engine.api.get("/networks/bad").status == 404
+
+
+def test_passthru_is_for_one_network_alone(network, machine):
+    network(
+        "one", Driver="macvlan", IPAM=subnet("10.233.3.0/25"),
+        Options={"parent": machine.cable, "macvlan_mode": "passthru"},
+    )  # fmt: skip
+    said = network(
+        "two", 409, Driver="macvlan", IPAM=subnet("10.233.3.128/25"),
+        Options={"parent": machine.cable},
+    )  # fmt: skip
+    assert "in mode passthru" in said
+
+
+def test_ipvlan_says_clearly_where_the_kernel_has_none(engine, machine):
+    answer = engine.api.post(
+        "/networks/create",
+        {
+            "Name": "ip", "Driver": "ipvlan", "IPAM": subnet(wire(machine, 0) + "/24"),
+            "Options": {"parent": machine.cable},
+        },
+    )  # fmt: skip
+    if answer.status == 501:
+        assert "the kernel has no ipvlan" in answer.json["message"]
+        return
+    assert answer.status == 201, answer.body
+    made = engine.run(*SLEEP, host={"NetworkMode": "ip"})
+    address = networks_of(engine, made)["ip"]["IPAddress"]
+    assert serve(engine, made, machine.netns, address) == machine.address
+    engine.remove_all()
+    assert engine.api.delete("/networks/ip").status == 204
