@@ -240,7 +240,7 @@ class ContainerWait(Request):
 
 
 @group.endpoint(
-    "DELETE", "/containers/{id}", operation="remove", result=NO_CONTENT, raises=(404, 409)
+    "DELETE", "/containers/{id...}", operation="remove", result=NO_CONTENT, raises=(404, 409)
 )
 class ContainerRemove(Request):
     """Remove a container."""

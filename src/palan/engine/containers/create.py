@@ -26,12 +26,12 @@ from palan.api.containers import (
 from palan.api.errors import InvalidParameter, NotFound
 from palan.engine.containers.adapt import Defaults, adapt_host_config, default_hostname
 from palan.engine.containers.container import Container
+from palan.engine.containers.links import take_links
 from palan.engine.containers.merge import command_line, merge_config
 from palan.engine.containers.mounts import hold_inherited, make_mounts, plan_mounts
 from palan.engine.containers.naming import check_name, generate_id, generate_name
 from palan.engine.containers.record import ContainerRecord
 from palan.engine.containers.validate import validate_create
-from palan.engine.containers.validate_network import parse_link
 from palan.engine.images.image import Image
 from palan.engine.images.platform import parse_specifier
 from palan.host.filesystem import remove_tree
@@ -62,7 +62,6 @@ async def create(engine: "Engine", request: ContainerCreate) -> ContainerCreateR
     config = _config(body)
     # Since 1.52 an address belongs to an endpoint; older requests were lifted to that.
     config.mac_address = UNSET
-    _check_links(engine, host_config)
     warnings = validate_create(config, host_config, networking, engine.runtimes.create_facts())
     image = engine.images.resolve(config.image)
     if request.platform:
@@ -105,14 +104,6 @@ def _image_config(image: Image) -> ContainerConfig:
     return ContainerConfig(**{
         name: getattr(config, name) for name in config.__struct_fields__ if name in known
     })  # fmt: skip
-
-
-def _check_links(engine: "Engine", host_config: HostConfig) -> None:
-    """Whatever becomes of links: they must be to containers that are there."""
-    for link in host_config.links or ():
-        name, _ = parse_link(link)
-        if engine.containers.registry.find(name) is None:
-            raise InvalidParameter(f"could not get container for {name}: No such container: {name}")
 
 
 def _image_for(engine: "Engine", reference: str, platform: str) -> Image:
@@ -180,6 +171,7 @@ async def _make(  # noqa: PLR0917 - what a record is made of
         host_config=host_config,
         endpoints=_endpoints(engine, host_config, networking),
         layers=layers,
+        links=take_links(engine, host_config),
         runtime=host_config.runtime,
         anonymous_volumes=plan.anonymous,
         path=path,

@@ -43,6 +43,7 @@ def hosts_file(
     addresses: Iterable[str],
     names: Sequence[str],
     gateways: Sequence[str],
+    links: Iterable[str] = (),
 ) -> str:
     """The text of ``/etc/hosts``.
 
@@ -51,6 +52,7 @@ def hosts_file(
         addresses: the container's own addresses.
         names: the names for each.
         gateways: what ``host-gateway`` means.
+        links: lines for the containers that it is linked to.
 
     Raises:
         InvalidParameter: that is asked for where it means nothing.
@@ -66,6 +68,7 @@ def hosts_file(
             raise InvalidParameter("unable to derive the IP value for host-gateway")
         lines += (f"{each}\t{name}\n" for each in targets)
     lines += (f"{address}\t{' '.join(names)}\n" for address in addresses)
+    lines += (f"{line}\n" for line in links)
     return "".join(lines)
 
 

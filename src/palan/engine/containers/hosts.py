@@ -47,16 +47,33 @@ def _lines(container: Container, endpoint: EndpointRecord) -> list[str]:
 
 
 def change_hosts(
-    engine: "Engine", container: Container, *, add: Iterable[str] = (), remove: Iterable[str] = ()
+    engine: "Engine",
+    container: Container,
+    *,
+    add: Iterable[str] = (),
+    remove: Iterable[str] = (),
+    remove_names: str = "",
 ) -> None:
-    """Add and take away lines, in place: the file is bind-mounted.  Blocking."""
+    """Add and take away lines, in place: the file is bind-mounted.  Blocking.
+
+    Args:
+        engine: the engine.
+        container: the container.
+        add: lines to be there.
+        remove: lines not to be there.
+        remove_names: what follows the address in lines not to be there either.
+    """
     path = engine.paths.container(container.id) / "hosts"
     try:
         text = path.read_text()
     except FileNotFoundError:
         return
     unwanted = set(remove)
-    lines = [line for line in text.splitlines() if line not in unwanted]
+    lines = [
+        line
+        for line in text.splitlines()
+        if line not in unwanted and not (remove_names and line.endswith(f"\t{remove_names}"))
+    ]
     lines += (line for line in add if line not in lines)
     changed = "".join(f"{line}\n" for line in lines)
     if changed != text:

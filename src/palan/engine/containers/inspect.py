@@ -2,11 +2,14 @@
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from palan.api import UNSET
 from palan.api.containers import (
     ContainerInspectResponse,
     ContainerState,
     DriverData,
+    HostConfig,
     NetworkSettings,
     RootFSStorage,
     RootFSStorageSnapshot,
@@ -14,6 +17,7 @@ from palan.api.containers import (
 )
 from palan.engine.containers.container import Container, go_time
 from palan.engine.containers.endpoints import endpoint_settings, port_map
+from palan.engine.containers.links import shown_links
 from palan.engine.containers.record import ContainerRecord
 from palan.engine.containers.spec import network_owner
 from palan.host.filesystem import directory_size
@@ -53,7 +57,7 @@ async def inspect(
         driver="overlay2",
         platform="linux",
         exec_ids=sorted(i for i, e in container.execs.items() if not e.finished) or None,
-        host_config=record.host_config,
+        host_config=_host_config(engine, container),
         graph_driver=DriverData(name="overlay2", data=_layers(engine, container, directory)),
         storage=Storage(root_fs=RootFSStorage(snapshot=RootFSStorageSnapshot(name="overlay2"))),
         mounts=record.mount_points(),
@@ -71,6 +75,14 @@ async def sizes(engine: "Engine", container: Container) -> tuple[int, int]:
     upper = engine.paths.container(container.id) / "diff"
     written = await engine.slowly(directory_size, upper)
     return written, written + engine.images.size(container.record.image)
+
+
+def _host_config(engine: "Engine", container: Container) -> HostConfig:
+    """As it was given, with links under the names that containers have now."""
+    host_config = container.record.host_config
+    if not container.record.links:
+        return host_config
+    return msgspec.structs.replace(host_config, links=shown_links(engine, container))
 
 
 def _state(container: Container) -> ContainerState:

@@ -1,7 +1,7 @@
 """``GET /containers/json``: summaries, filters, order."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from palan.api import UNSET, Filters, Unset
@@ -17,6 +17,7 @@ from palan.api.images import OCIDescriptor
 from palan.engine.containers.container import Container
 from palan.engine.containers.endpoints import endpoint_settings
 from palan.engine.containers.health import HealthRecord, shown_status
+from palan.engine.containers.links import link_names
 from palan.engine.containers.wording import status_text
 
 
@@ -165,7 +166,8 @@ def _port_test(name: str, ports: set[tuple[int, str]]) -> Test:
 def summaries(engine: "Engine", containers: Iterable[Container]) -> list[ContainerSummary]:
     """The lines of a list."""
     images = _Images(engine)
-    return [_summary(engine, container, images) for container in containers]
+    links = link_names(engine)
+    return [_summary(engine, container, images, links) for container in containers]
 
 
 class _Images:
@@ -195,12 +197,14 @@ class _Images:
         return self._descriptors[image]
 
 
-def _summary(engine: "Engine", container: Container, images: _Images) -> ContainerSummary:
+def _summary(
+    engine: "Engine", container: Container, images: _Images, links: Mapping[str, list[str]]
+) -> ContainerSummary:
     record = container.record
     host = record.host_config
     return ContainerSummary(
         id=record.id,
-        names=[f"/{record.name}"],
+        names=[f"/{record.name}", *links.get(record.id, ())],
         image=images.name(container),
         image_id=record.image,
         image_manifest_descriptor=images.descriptor(record.image),

@@ -165,6 +165,8 @@ class ContainerRecord(msgspec.Struct, kw_only=True):
     layers: list[str]
     """Unpacked layers of the image, lowest first."""
     runtime: str
+    links: dict[str, str] = {}
+    """Legacy links: what it calls others, with their ids."""
     mounts: list[MountRecord] = []
     anonymous_volumes: list[str] = []
     path: str = ""

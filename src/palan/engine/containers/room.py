@@ -16,6 +16,7 @@ from palan.engine.containers.container import Container
 from palan.engine.containers.create import create
 from palan.engine.containers.health_monitor import HEALTH
 from palan.engine.containers.inspect import inspect, sizes
+from palan.engine.containers.links import unlink
 from palan.engine.containers.listing import select, summaries
 from palan.engine.containers.logs import logs
 from palan.engine.containers.pause import pause, unpause
@@ -221,9 +222,10 @@ class Containers:
 
     async def remove(self, request: api.ContainerRemove) -> None:
         """``DELETE /containers/{id}``."""
-        container = self.registry.get(request.id)
         if request.link:
-            raise InternalError("Conflict, cannot remove the default link name of the container")
+            await unlink(self._engine, request.id)
+            return
+        container = self.registry.get(request.id)
         await remove(
             self._engine, container, force=request.force, volumes=request.v, name=request.id
         )

@@ -8,10 +8,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from palan.api import UNSET
+from palan.api.containers import ContainerConfig
 from palan.api.errors import Conflict, InvalidParameter, NotFound
 from palan.engine.containers.container import Container
 from palan.engine.containers.devices import all_devices, asked_devices, block_devices
+from palan.engine.containers.links import link_environment
 from palan.engine.containers.record import ContainerRecord, MountRecord, SandboxRecord
 from palan.engine.containers.sources import host_source
 from palan.engine.containers.users import ResolvedUser, resolve_user
@@ -80,7 +84,7 @@ def container_spec(
     namespaces = _namespaces(engine, container, sandbox)
     spec = runtime_spec(
         SpecInput(
-            config=record.config,
+            config=_with_links(engine, container),
             host_config=host_config,
             id=record.id,
             hostname=hostname(network_owner(engine, container)),
@@ -103,6 +107,15 @@ def container_spec(
     )
     engine.runtimes.compile_filter(record.runtime, spec)
     return spec
+
+
+def _with_links(engine: "Engine", container: Container) -> ContainerConfig:
+    """The configuration, with variables about linked containers before its own."""
+    config = container.record.config
+    if not container.record.links:
+        return config
+    env = [*link_environment(engine, container), *(config.env or ())]
+    return msgspec.structs.replace(config, env=env)
 
 
 def cgroup_path(engine: "Engine", record: ContainerRecord) -> str:

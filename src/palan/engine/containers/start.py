@@ -19,6 +19,13 @@ from palan.engine.containers.exit import watch
 from palan.engine.containers.files import hosts_file, write_files
 from palan.engine.containers.health_monitor import begin_checks
 from palan.engine.containers.hosts import own_addresses, own_names
+from palan.engine.containers.links import (
+    check_links,
+    default_endpoint,
+    has_linking,
+    link_hosts,
+    tell_linking,
+)
 from palan.engine.containers.ports import published_ports
 from palan.engine.containers.record import ProcessRecord, SandboxRecord
 from palan.engine.containers.remove import remove_stopped
@@ -81,6 +88,7 @@ async def _start(engine: "Engine", container: Container) -> None:
     sandbox: SandboxRecord | None = None
     try:
         runtime = engine.runtimes.get(record.runtime)
+        check_links(engine, container)
         await engine.shipping.connect(container)
         await hold_volumes(engine, record.mounts, container.id)
         engine.runtimes.expect_moves()
@@ -124,6 +132,8 @@ async def _start(engine: "Engine", container: Container) -> None:
         record.stopped_by_user = True
         monitored.signal(signal.SIGKILL)
         raise
+    if (there := default_endpoint(sandbox)) is not None and has_linking(engine, container):
+        await asyncio.to_thread(tell_linking, engine, container, there)
 
 
 def _mount(engine: "Engine", container: Container, bundle: Path) -> None:
@@ -193,6 +203,7 @@ def _prepare(
             host_config.extra_hosts or (),
             addresses=[a for e in sandbox.endpoints for a in own_addresses(e)] if sandbox else [],
             names=own_names(container),
+            links=link_hosts(engine, container),
             gateways=_host_gateways(engine),
         )
         if not own and not host_config.extra_hosts:

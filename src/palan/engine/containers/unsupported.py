@@ -31,12 +31,6 @@ class Unsupported:
 
 
 UNSUPPORTED_YET: Final[Mapping[str, Unsupported]] = {
-    "HostConfig.Links": Unsupported(
-        "links are not implemented yet: use a user-defined network instead, where containers"
-        " find each other by name",
-        lambda _, host_config: bool(host_config.links),
-        refuse=True,
-    ),
     "HostConfig.StorageOpt": Unsupported(
         "Storage options are not implemented; StorageOpt discarded.",
         lambda _, host_config: bool(host_config.storage_opt),

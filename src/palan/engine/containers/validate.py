@@ -25,7 +25,6 @@ from palan.engine.containers.validate_host import validate_host_config, validate
 from palan.engine.containers.validate_log import validate_log
 from palan.engine.containers.validate_mounts import relabel_warnings, validate_mounts
 from palan.engine.containers.validate_network import (
-    endpoint_warnings,
     validate_network_mode,
     validate_networking,
 )
@@ -82,7 +81,6 @@ def validate_create(
     )
     warnings += validate_log(host_config.log_config, facts)
     validate_networking(networking, facts.subnets_of)
-    warnings += endpoint_warnings(networking)
     warnings += mount_warnings
     if facts.selinux:
         warnings += relabel_warnings(host_config)

@@ -21,7 +21,6 @@ from palan.engine.containers.ports import check_address
 __all__ = [
     "SYSCTLS",
     "endpoint_problems",
-    "endpoint_warnings",
     "is_user_defined",
     "parse_link",
     "validate_endpoint",
@@ -152,24 +151,6 @@ def validate_networking(
             )
     if problems:
         raise InvalidParameter(_join(problems))
-
-
-def endpoint_warnings(networking: NetworkingConfig | None) -> list[str]:
-    """What can be asked for of an endpoint and has no effect yet."""
-    endpoints = (networking.endpoints_config if networking else None) or {}
-    warnings = []
-    for name, settings in endpoints.items():
-        if settings is None:
-            continue
-        ipam = settings.ipam_config or EndpointIPAMConfig()
-        for present, what in (
-            (SYSCTLS in (settings.driver_opts or {}), f"driver option {SYSCTLS}"),
-            (settings.gw_priority, "GwPriority"),
-            (ipam.link_local_ips, "IPAMConfig.LinkLocalIPs"),
-        ):
-            if present:
-                warnings.append(f"Endpoint {name}: {what} has no effect yet; it is discarded.")
-    return warnings
 
 
 def validate_endpoint(

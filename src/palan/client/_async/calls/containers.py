@@ -772,7 +772,7 @@ class AsyncContainersCalls:
     ) -> None:
         """Remove a container.
 
-        Endpoint: ``DELETE /containers/{id}``.
+        Endpoint: ``DELETE /containers/{id...}``.
 
         Args:
             id: which one: a name, an id, or the beginning of an id.

@@ -773,7 +773,7 @@ class ContainersCalls:
     ) -> None:
         """Remove a container.
 
-        Endpoint: ``DELETE /containers/{id}``.
+        Endpoint: ``DELETE /containers/{id...}``.
 
         Args:
             id: which one: a name, an id, or the beginning of an id.

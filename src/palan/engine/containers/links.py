@@ -1,0 +1,229 @@
+"""Legacy links: names and variables for other containers on the default bridge.
+
+A container that is linked to another finds it in its ``/etc/hosts`` under an alias, and is
+told its address, ports and environment in variables.  On networks that users make, links are
+aliases that the DNS server knows (:mod:`palan.engine.networks.attachment`).
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from palan.api.containers import HostConfig
+from palan.api.errors import Conflict, InternalError, InvalidParameter, NotFound
+from palan.engine.containers.container import Container
+from palan.engine.containers.hosts import change_hosts, own_addresses, own_names
+from palan.engine.containers.ports import Port, parse_exposed_ports
+from palan.engine.containers.record import EndpointRecord, SandboxRecord
+from palan.engine.containers.validate_network import is_user_defined, parse_link
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = [
+    "check_links",
+    "default_endpoint",
+    "has_linking",
+    "link_environment",
+    "link_hosts",
+    "link_names",
+    "linked",
+    "shown_links",
+    "take_links",
+    "tell_linking",
+    "unlink",
+]
+
+_NOT_PASSED_ON: Final = ("HOME", "PATH")
+"""Variables of an image rather than of what runs in it."""
+
+
+def take_links(engine: "Engine", host_config: HostConfig) -> dict[str, str]:
+    """The legacy links that a new container asks for: aliases to ids of containers.
+
+    They are taken out of ``host_config``: what inspect shows follows from names, which change.
+
+    Raises:
+        InvalidParameter: a container that is linked to is absent, or on the host's network.
+    """
+    found = {}
+    for link in host_config.links or ():
+        name, alias = parse_link(link)
+        child = engine.containers.registry.find(name)
+        if child is None:
+            raise InvalidParameter(f"could not get container for {name}: No such container: {name}")
+        child = _owner(engine, child)
+        if child.record.host_config.network_mode == "host":
+            raise InvalidParameter(
+                "conflicting options: host type networking can't be used with links. This would"
+                " result in undefined behavior"
+            )
+        found[alias] = child.id
+    if is_user_defined(host_config.network_mode):
+        return {}
+    if found:
+        host_config.links = None
+    return found
+
+
+def _owner(engine: "Engine", child: Container) -> Container:
+    """Whose network a container has."""
+    mode = child.record.host_config.network_mode
+    if mode.startswith("container:"):
+        other = engine.containers.registry.find(mode.removeprefix("container:"))
+        return other or child
+    return child
+
+
+def linked(engine: "Engine", container: Container) -> Iterator[tuple[str, Container]]:
+    """The containers that one is linked to, with what it calls them."""
+    for alias, child_id in container.record.links.items():
+        child = engine.containers.registry.find(child_id)
+        if child is not None:
+            yield alias, child
+
+
+def shown_links(engine: "Engine", container: Container) -> list[str] | None:
+    """``HostConfig.Links``: ``/child:/parent/alias``; on other networks as they were given."""
+    record = container.record
+    found = [f"/{child.name}:/{record.name}/{alias}" for alias, child in linked(engine, container)]
+    return found or record.host_config.links
+
+
+def link_names(engine: "Engine") -> dict[str, list[str]]:
+    """The names that links give to containers, by their ids: ``/parent/alias``."""
+    found: dict[str, list[str]] = {}
+    for parent in engine.containers.registry:
+        for alias, child_id in parent.record.links.items():
+            found.setdefault(child_id, []).append(f"/{parent.name}/{alias}")
+    return found
+
+
+async def unlink(engine: "Engine", reference: str) -> None:
+    """Remove a link, which is called ``parent/alias``.
+
+    Raises:
+        InternalError: it is a container's own name; in dockerd's words.
+        NotFound: there is no such link.
+    """
+    name, _, alias = reference.strip("/").rpartition("/")
+    if not name:
+        raise InternalError("Conflict, cannot remove the default link name of the container")
+    parent = engine.containers.registry.find(name)
+    if parent is None:
+        raise NotFound(f"Cannot get parent {name} for link name {reference}: No such container")
+    async with parent.lock:
+        child_id = parent.record.links.pop(alias, None)
+        if child_id is None:
+            raise NotFound(f"No such link: {reference}")
+        try:
+            await engine.containers.save(parent)
+        except BaseException:
+            parent.record.links[alias] = child_id
+            raise
+        child = engine.containers.registry.find(child_id)
+        if child is not None and (there := default_endpoint(child.record.sandbox)):
+            change_hosts(engine, parent, remove=_lines(alias, child, there))
+
+
+# ---- at a start -------------------------------------------------------------------
+
+
+def default_endpoint(sandbox: SandboxRecord | None) -> EndpointRecord | None:
+    """The endpoint on the default bridge; None if there is none."""
+    endpoints = sandbox.endpoints if sandbox else ()
+    return next((e for e in endpoints if e.network_name == "bridge"), None)
+
+
+def check_links(engine: "Engine", container: Container) -> None:
+    """See that a container can be started with its links.
+
+    Raises:
+        Conflict: one that it is linked to does not run, or is not on the default bridge.
+    """
+    for alias, child in linked(engine, container):
+        shown = f"/{container.name}/{alias}"
+        if not child.running:
+            raise Conflict(f"Cannot link to a non running container: /{child.name} AS {shown}")
+        if default_endpoint(child.record.sandbox) is None:
+            raise Conflict(
+                f"Cannot link to /{child.name}, as it does not belong to the default network"
+            )
+
+
+def link_hosts(engine: "Engine", container: Container) -> list[str]:
+    """Lines of ``/etc/hosts`` for the containers that one is linked to."""
+    return [
+        line
+        for alias, child in linked(engine, container)
+        if (there := default_endpoint(child.record.sandbox))
+        for line in _lines(alias, child, there)
+    ]
+
+
+def _lines(alias: str, child: Container, there: EndpointRecord) -> list[str]:
+    return [f"{address}\t{_names(alias, child)}" for address in own_addresses(there)]
+
+
+def _names(alias: str, child: Container) -> str:
+    names = [alias, own_names(child)[-1]]
+    if alias != child.name:
+        names.append(child.name)
+    return " ".join(names)
+
+
+def has_linking(engine: "Engine", child: Container) -> bool:
+    """Whether anybody is linked to a container."""
+    return any(child.id in c.record.links.values() for c in engine.containers.registry)
+
+
+def tell_linking(engine: "Engine", child: Container, there: EndpointRecord) -> None:
+    """Have those who are linked to a container that has just started find its address; blocking."""
+    for parent in engine.containers.registry:
+        if not parent.running or child.id not in parent.record.links.values():
+            continue
+        for alias, child_id in parent.record.links.items():
+            if child_id == child.id:
+                change_hosts(
+                    engine,
+                    parent,
+                    add=_lines(alias, child, there),
+                    remove_names=_names(alias, child),
+                )
+
+
+def link_environment(engine: "Engine", container: Container) -> list[str]:
+    """The variables that tell a container about those that it is linked to."""
+    variables = []
+    for alias, child in linked(engine, container):
+        there = default_endpoint(child.record.sandbox)
+        if there is not None:
+            name = f"/{container.name}/{alias}"
+            variables += list(_variables(name, alias, child, there.address))
+    return variables
+
+
+def _variables(name: str, alias: str, child: Container, address: str) -> Iterator[str]:
+    config = child.record.config
+    prefix = alias.upper().replace("-", "_")
+    # TCP before UDP at the same number, as Docker sorts them.
+    ports = sorted(parse_exposed_ports(config.exposed_ports))
+    if ports:
+        first = next((p for p in ports if p.protocol == "tcp"), ports[0])
+        yield f"{prefix}_PORT={_url(first, address)}"
+    for port in ports:
+        this = f"{prefix}_PORT_{port.number}_{port.protocol.upper()}"
+        yield f"{this}={_url(port, address)}"
+        yield f"{this}_ADDR={address}"
+        yield f"{this}_PORT={port.number}"
+        yield f"{this}_PROTO={port.protocol}"
+    yield f"{prefix}_NAME={name}"
+    for variable in config.env or ():
+        key, equals, value = variable.partition("=")
+        if equals and key not in _NOT_PASSED_ON:
+            yield f"{prefix}_ENV_{key}={value}"
+
+
+def _url(port: Port, address: str) -> str:
+    return f"{port.protocol}://{address}:{port.number}"
