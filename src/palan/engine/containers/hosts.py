@@ -52,7 +52,7 @@ def change_hosts(
     *,
     add: Iterable[str] = (),
     remove: Iterable[str] = (),
-    remove_names: str = "",
+    remove_alias: str = "",
 ) -> None:
     """Add and take away lines, in place: the file is bind-mounted.  Blocking.
 
@@ -61,7 +61,7 @@ def change_hosts(
         container: the container.
         add: lines to be there.
         remove: lines not to be there.
-        remove_names: what follows the address in lines not to be there either.
+        remove_alias: the first name of lines not to be there either.
     """
     path = engine.paths.container(container.id) / "hosts"
     try:
@@ -72,9 +72,14 @@ def change_hosts(
     lines = [
         line
         for line in text.splitlines()
-        if line not in unwanted and not (remove_names and line.endswith(f"\t{remove_names}"))
+        if line not in unwanted and not (remove_alias and _first_name(line) == remove_alias)
     ]
     lines += (line for line in add if line not in lines)
     changed = "".join(f"{line}\n" for line in lines)
     if changed != text:
         path.write_text(changed)
+
+
+def _first_name(line: str) -> str:
+    words = line.partition("#")[0].split()
+    return words[1] if len(words) > 1 else ""

@@ -5,6 +5,7 @@ told its address, ports and environment in variables.  On networks that users ma
 aliases that the DNS server knows (:mod:`palan.engine.networks.attachment`).
 """
 
+import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -122,9 +123,7 @@ async def unlink(engine: "Engine", reference: str) -> None:
         except BaseException:
             parent.record.links[alias] = child_id
             raise
-        child = engine.containers.registry.find(child_id)
-        if child is not None and (there := default_endpoint(child.record.sandbox)):
-            change_hosts(engine, parent, remove=_lines(alias, child, there))
+        await asyncio.to_thread(change_hosts, engine, parent, remove_alias=alias)
 
 
 # ---- at a start -------------------------------------------------------------------
@@ -189,7 +188,7 @@ def tell_linking(engine: "Engine", child: Container, there: EndpointRecord) -> N
                     engine,
                     parent,
                     add=_lines(alias, child, there),
-                    remove_names=_names(alias, child),
+                    remove_alias=alias,
                 )
 
 

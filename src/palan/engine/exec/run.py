@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from palan.api.errors import PalanError
+from palan.engine.containers.links import link_environment
 from palan.engine.exec.session import ExecInstance
 from palan.engine.oci.environment import exec_environment
 from palan.engine.oci.process import exec_process
@@ -81,7 +82,7 @@ def _process(
         container,
         args=config.cmd or (),
         env=exec_environment(
-            record.config.env,
+            [*link_environment(engine, instance.container), *(record.config.env or ())],
             config.env,
             hostname=whole.get("hostname", record.config.hostname),
             tty=config.tty,
