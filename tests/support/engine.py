@@ -162,8 +162,12 @@ class Footprint:
         links = json.loads(
             subprocess.run(["ip", "-j", "link"], check=True, capture_output=True).stdout
         )
+        mark = f"{engine.config.table_name} "
+        own = {link["ifname"] for link in links if link.get("ifalias", "").startswith(mark)}
+        bridges = {*own, engine.config.bridge_name}
         self.interfaces = sorted(
-            link["ifname"] for link in links if link.get("master") == engine.config.bridge_name
+            {*own, *(link["ifname"] for link in links if link.get("master") in bridges)}
+            - {engine.config.bridge_name}
         )
         self.cgroups = sorted(
             str(path)

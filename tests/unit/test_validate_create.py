@@ -653,21 +653,6 @@ def test_what_would_be_something_else_on_the_host(config, host_config):
     refused(ContainerConfig(**config), HostConfig(**host_config))
 
 
-def test_what_has_no_effect_on_an_endpoint_is_said():
-    settings = EndpointSettings(
-        driver_opts={"com.docker.network.endpoint.sysctls": "net.ipv4.conf.IFNAME.log_martians=1"},
-        gw_priority=3,
-        ipam_config=EndpointIPAMConfig(link_local_ips=["169.254.1.1"]),
-    )
-    found = check(networking=NetworkingConfig(endpoints_config={"bridge": settings}))
-    assert [warning.partition(" has ")[0] for warning in found] == [
-        "Endpoint bridge: driver option com.docker.network.endpoint.sysctls",
-        "Endpoint bridge: GwPriority",
-        "Endpoint bridge: IPAMConfig.LinkLocalIPs",
-    ]
-    assert check(networking=NetworkingConfig(endpoints_config={"bridge": EndpointSettings()})) == []
-
-
 def test_labels_of_binds_are_told_of_where_there_is_selinux():
     binds = HostConfig(binds=["/a:/b:ro,z", "/c:/d"])
     assert check(host_config=binds) == []
