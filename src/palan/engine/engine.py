@@ -78,6 +78,7 @@ class Engine:
 
     async def start(self) -> None:
         """Recover, and be ready for requests."""
+        self.loop = asyncio.get_running_loop()
         self.events = EventJournal(self.db)
         self.runtimes = Runtimes(self)
         self.images = Images(self)

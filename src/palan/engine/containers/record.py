@@ -1,6 +1,6 @@
 """What is remembered of a container across restarts of the engine."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -112,6 +112,12 @@ class EndpointRecord(msgspec.Struct, kw_only=True):
     """Its network leads nowhere else."""
     options: dict[str, str] = {}
     """The driver's."""
+    plugin_options: dict[str, Any] = {}
+    """What a plugin is told about the container's ports."""
+    sandbox_key: str = ""
+    """Where the namespace is, for a plugin."""
+    routes: list[tuple[str, str]] = []
+    """Further routes that a plugin wants: where to, and by which host; empty for none."""
     device_route: bool = False
     """What is for others goes out without a gateway."""
     hairpin: bool = False

@@ -7,45 +7,77 @@ driver, so that a network that somebody joins can't be removed at that moment.
 import secrets
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING, Any, Final
 
 from palan.api.containers import EndpointIPAMConfig, EndpointSettings
 from palan.api.errors import Conflict, InternalError, InvalidParameter
 from palan.engine.containers.container import Container
+from palan.engine.containers.ports import PortMapping, parse_exposed_ports, published_ports
 from palan.engine.containers.record import EndpointRecord, SandboxRecord
 from palan.engine.containers.validate_network import is_user_defined, parse_link
 from palan.engine.networks.ipam import AddressPool, Exhausted, IPAddress
 from palan.engine.networks.network import Network
+from palan.engine.networks.remote_ipam import is_remote
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
 
 
 __all__ = ["claim_endpoint", "dns_names", "join", "leave"]
 
-IFNAME = "com.docker.network.endpoint.ifname"
+IFNAME: Final = "com.docker.network.endpoint.ifname"
+_PROTOCOLS: Final = {"tcp": 6, "udp": 17, "sctp": 132}
 
 
-def join(
+async def join(
+    engine: "Engine",
     container: Container,
     sandbox: SandboxRecord,
     network: Network,
     settings: EndpointSettings,
-    *,
-    hairpin: bool = False,
 ) -> EndpointRecord:
     """Give a container its place on a network, in memory.
 
     Args:
+        engine: the engine.
         container: the container; its lock is held.
         sandbox: its namespace; the endpoint is added to it.
         network: the network.
         settings: what was asked for there.
-        hairpin: whether it has published ports.
 
     Raises:
         Forbidden: the address is taken.
-        InvalidParameter: it is none of the network's, or the interface's name is taken.
-        InternalError: no address is left.
+        InvalidParameter: it is none of the network's.
+        Conflict: the interface's name is taken.
+        InternalError: no address is left, or a plugin refuses.
     """
-    record = container.record
+    endpoint = _endpoint(container, sandbox, network, settings)
+    asked = settings.ipam_config or EndpointIPAMConfig()
+    if network.driver in ("host", "null"):
+        endpoint.interface = ""
+    else:
+        _check_link_local(asked, endpoint)
+        endpoint.mac_address = settings.mac_address
+        if not is_remote(network):
+            _assign_addresses(network, asked, endpoint)
+            endpoint.mac_address = endpoint.mac_address or _mac(endpoint)
+    # Before anything is awaited: now it can't be removed.
+    network.join(container.id, endpoint)
+    sandbox.endpoints.append(endpoint)
+    if network.remote or is_remote(network):
+        await engine.networks.leases.take(network, endpoint, asked)
+        endpoint.mac_address = endpoint.mac_address or _mac(endpoint)
+        network.names.add(endpoint)
+    return endpoint
+
+
+def _endpoint(
+    container: Container, sandbox: SandboxRecord, network: Network, settings: EndpointSettings
+) -> EndpointRecord:
     slot = min(set(range(len(sandbox.endpoints) + 1)) - {e.slot for e in sandbox.endpoints})
+    named = is_user_defined(network.name)
+    mappings = published_ports(container.record)
     endpoint = EndpointRecord(
         id=secrets.token_hex(32),
         network=network.id,
@@ -54,23 +86,40 @@ def join(
         priority=settings.gw_priority,
         internal=network.internal,
         options=dict(settings.driver_opts or {}),
-        hairpin=hairpin,
+        hairpin=bool(mappings),
         device_route=network.routed_by_device and not network.closed,
-        dns_names=dns_names(container, settings.aliases) if is_user_defined(network.name) else [],
+        dns_names=dns_names(container, settings.aliases) if named else [],
         links=_links(container, network, settings),
+        sandbox_key=sandbox.path,
     )
-    if network.driver in ("host", "null"):
-        network.join(container.id, endpoint)
-        sandbox.endpoints.append(endpoint)
-        return endpoint
-    endpoint.interface = _interface(network, endpoint, sandbox)
-    if sandbox.path:
+    if sandbox.path and network.driver != "null":
+        endpoint.interface = _interface(network, endpoint, sandbox)
         endpoint.host_interface = host_interface(sandbox, slot)
-    _assign_addresses(network, settings.ipam_config or EndpointIPAMConfig(), endpoint)
-    endpoint.mac_address = settings.mac_address or _mac(endpoint)
-    network.join(record.id, endpoint)
-    sandbox.endpoints.append(endpoint)
+    if network.remote:
+        endpoint.plugin_options = _port_options(container, mappings)
     return endpoint
+
+
+def _port_options(container: Container, mappings: Iterable[PortMapping]) -> dict[str, Any]:
+    """The ports of a container as plugins are told of them: protocols are numbers there."""
+    return {
+        "com.docker.network.endpoint.exposedports": [
+            {"Proto": _PROTOCOLS[port.protocol], "Port": port.number}
+            for port in parse_exposed_ports(container.record.config.exposed_ports)
+            if port.protocol in _PROTOCOLS
+        ],
+        "com.docker.network.portmap": [
+            {
+                "Proto": _PROTOCOLS[mapping.protocol],
+                "IP": "",
+                "Port": mapping.container_port,
+                "HostIP": mapping.host_ip,
+                "HostPort": mapping.host_ports[0] if mapping.host_ports else 0,
+                "HostPortEnd": mapping.host_ports[-1] if mapping.host_ports else 0,
+            }
+            for mapping in mappings
+        ],
+    }
 
 
 def leave(network: Network | None, container_id: str, endpoint: EndpointRecord) -> None:
@@ -79,6 +128,8 @@ def leave(network: Network | None, container_id: str, endpoint: EndpointRecord) 
         return
     if network.endpoints.get(container_id) is endpoint:
         network.leave(container_id)
+        if is_remote(network):
+            return  # they are the plugin's, and given back with the lease
         for text in (endpoint.address, endpoint.address6):
             if text:
                 address = ip_address(text)
@@ -90,6 +141,8 @@ def leave(network: Network | None, container_id: str, endpoint: EndpointRecord) 
 def claim_endpoint(network: Network, container_id: str, endpoint: EndpointRecord) -> None:
     """Take back, when the engine starts, what an endpoint has had."""
     network.join(container_id, endpoint)
+    if is_remote(network):
+        return
     for text in (endpoint.address, endpoint.address6):
         if text:
             _claim(network, ip_address(text))
@@ -138,13 +191,16 @@ def _interface(network: Network, endpoint: EndpointRecord, sandbox: SandboxRecor
     return f"{prefix}{number}"
 
 
-def _assign_addresses(
-    network: Network, asked: EndpointIPAMConfig, endpoint: EndpointRecord
-) -> None:
+def _check_link_local(asked: EndpointIPAMConfig, endpoint: EndpointRecord) -> None:
     for text in asked.link_local_ips or ():
         if not ip_address(text).is_link_local:
             raise InvalidParameter(f"invalid link local IP address: {text}")
         endpoint.link_local.append(text)
+
+
+def _assign_addresses(
+    network: Network, asked: EndpointIPAMConfig, endpoint: EndpointRecord
+) -> None:
     done: list[tuple[AddressPool, IPAddress]] = []
     try:
         if network.record.enable_ipv4:

@@ -8,7 +8,7 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Final
 
-from palan.api.errors import Forbidden, InternalError
+from palan.api.errors import Forbidden, InternalError, InvalidParameter
 from palan.engine.config import EngineConfig
 from palan.engine.containers.record import EndpointRecord
 from palan.engine.networks.ipam import IPInterface, IPNetwork
@@ -68,6 +68,8 @@ class BridgeDriver:
             InvalidParameter: its options can't be read.
             Forbidden: the interface is that of another network.
         """
+        if not record.enable_ipv4 and not record.enable_ipv6:
+            raise InvalidParameter("IPv4 or IPv6 must be enabled")
         options = bridge_options(record.options, internal=record.internal)
         record.interface = options.name or f"br-{record.id[:12]}"
         for other in others:
@@ -147,7 +149,7 @@ class BridgeDriver:
         bridge = host.link(record.interface) if record.interface else None
         if bridge is None:
             return
-        if not record.foreign:
+        if bridge.alias.startswith(mark(self._config)):
             with contextlib.suppress(OSError):
                 host.perform(netlink.delete_link(bridge.index))
         elif record.lends_address:

@@ -118,8 +118,12 @@ async def _connect_running(
 ) -> None:
     record = container.record
     before = {version: sandbox.main(version) for version in (4, 6)}
-    hairpin = bool(sandbox.ports)
-    endpoint = join(container, sandbox, network, asked, hairpin=hairpin)
+    try:
+        endpoint = await join(engine, container, sandbox, network, asked)
+    except BaseException:
+        if (half := network.endpoints.get(container.id)) is not None:
+            await _drop(engine, container, sandbox, half)
+        raise
     endpoint.pending = True
     record.endpoints[network.name] = asked
 
@@ -170,6 +174,7 @@ async def _drop(
         await asyncio.to_thread(plug_away)
     finally:
         leave(network, container.id, endpoint)
+        await engine.networks.leases.give_back(endpoint.id)
 
 
 async def drop_pending(engine: "Engine", container: Container) -> None:

@@ -35,6 +35,7 @@ from palan.engine.networks.options import (
     network_options,
 )
 from palan.engine.networks.record import NetworkRecord, PoolRecord
+from palan.engine.networks.remote_ipam import RemoteIpam, is_remote
 from palan.engine.networks.validate import check_ipam
 from palan.host.netlink import Netlink
 
@@ -60,31 +61,29 @@ async def create(engine: "Engine", body: NetworkCreateRequest) -> NetworkCreateR
     _check_configuration(body, record)
     if record.config_only:
         return await _create_configuration(engine, record, body)
-    driver = networks.driver(record.driver)
-    if record.ingress:
-        raise Forbidden("Ingress network can only be global scope network")
-    asked = (body.ipam.config if body.ipam else None) or []
-    if record.config_from:
-        asked = _take_configuration(engine, record)
-    if record.scope == "swarm":
-        raise Forbidden("cannot create a swarm scoped network when swarm is not active")
-    if record.driver in ("host", "null"):
-        raise Forbidden(f'only one instance of "{record.driver}" network is allowed')
-    if not record.enable_ipv4 and not record.enable_ipv6:
-        raise InvalidParameter("IPv4 or IPv6 must be enabled")
+    driver = await networks.find_driver(record.driver)
+    asked = _settle(engine, record, (body.ipam.config if body.ipam else None) or [])
     known = await asyncio.to_thread(host_networks, networks.interfaces())
     # From here on until it is among the others nothing is awaited: they can't collide.
     if networks.named(record.name) is not None:
         raise Conflict(f"network with name {record.name} already exists")
     driver.check(record, networks)
     network = Network(record, network_options(record))
-    add_pools(
-        network, driver, asked,
-        defaults=split_pools(engine), taken=networks.subnets_taken(), known=known,
-    )  # fmt: skip
+    if not is_remote(network):
+        add_pools(
+            network,
+            driver,
+            asked,
+            defaults=split_pools(engine),
+            taken=networks.subnets_taken(),
+            known=known,
+        )
     record.draft = True
     networks.add(network)
     try:
+        if is_remote(network):
+            ipam = RemoteIpam(engine, record.ipam_driver)
+            await ipam.request_pools(network, asked, wants_gateway=driver.wants_gateway)
         await bring_up(engine, network, driver)
     except BaseException:
         networks.discard(network)
@@ -187,6 +186,23 @@ def _check_configuration(body: NetworkCreateRequest, record: NetworkRecord) -> N
             "network driver options are not supported if the network depends on a"
             " configuration network"
         )
+
+
+def _settle(engine: "Engine", record: NetworkRecord, asked: list[IPAMConfig]) -> list[IPAMConfig]:
+    """Refuse what no driver can have; returns the subnets that are asked for in the end."""
+    if record.ingress:
+        raise Forbidden("Ingress network can only be global scope network")
+    if record.config_from:
+        asked = _take_configuration(engine, record)
+    if record.scope == "swarm":
+        raise Forbidden("cannot create a swarm scoped network when swarm is not active")
+    if record.driver in ("host", "null"):
+        raise Forbidden(f'only one instance of "{record.driver}" network is allowed')
+    if record.ipam_driver == "null":
+        for version, enabled in ((4, record.enable_ipv4), (6, record.enable_ipv6)):
+            if enabled:
+                raise InvalidParameter(f"ipv{version} pool is empty")
+    return asked
 
 
 def _take_configuration(engine: "Engine", record: NetworkRecord) -> list[IPAMConfig]:
@@ -329,8 +345,8 @@ async def bring_up(engine: "Engine", network: Network, driver: Driver) -> None:
 
     networks = engine.networks
     await asyncio.to_thread(prepare)
-    await networks.save(network)
     try:
+        await networks.save(network)
         try:
             await asyncio.to_thread(up)
         except OSError as error:
@@ -341,5 +357,5 @@ async def bring_up(engine: "Engine", network: Network, driver: Driver) -> None:
     except BaseException:
         network.record.draft = True
         with contextlib.suppress(OSError, InternalError):
-            await networks.take_away(network)
+            await networks.take_away(network, force=True)
         raise

@@ -62,7 +62,11 @@ async def load(
         networks.add(network)
     await _add_predefined(engine)
     for network in drafts:
-        await networks.take_away(network)
+        try:
+            await networks.take_away(network, force=True)
+        except (OSError, PalanError) as error:
+            # Such as a plugin's, which is not there: the row stays for the next start.
+            engine.log.warning("network stays", network=network.name, reason=str(error))
         networks.discard(network)
     await asyncio.to_thread(_remove_orphans, engine)
     for network in networks:
@@ -79,6 +83,7 @@ async def load(
                 # The default bridge may have another subnet than it had.
                 with contextlib.suppress(Forbidden, InvalidParameter):
                     claim_endpoint(home, container.id, endpoint)
+    await networks.leases.load(e.id for n in networks for e in n.endpoints.values())
     alive = list(alive)
     await asyncio.to_thread(_plug_in_again, engine, alive)
     redirected = {

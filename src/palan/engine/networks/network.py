@@ -13,6 +13,7 @@ from palan.engine.networks.record import NetworkRecord
 __all__ = ["PREDEFINED", "Network"]
 
 PREDEFINED = ("bridge", "host", "none")
+_BUILT_IN = ("bridge", "host", "null", "macvlan", "ipvlan")
 
 
 class Network:
@@ -56,6 +57,11 @@ class Network:
     def internal(self) -> bool:
         """Whether it leads nowhere else."""
         return self.record.internal
+
+    @property
+    def remote(self) -> bool:
+        """Whether its driver is a plugin."""
+        return self.record.driver not in _BUILT_IN
 
     @property
     def closed(self) -> bool:

@@ -55,6 +55,7 @@ def plug_in(sandbox: SandboxRecord, wanted: Iterable[Wanted], *, late: bool = Fa
         with Netlink() as host:
             for network, driver, endpoint in wanted:
                 driver.plug(host, network, endpoint, namespace)
+        wanted = [w for w in wanted if w[2].interface]  # a plugin may need none
         if not wanted:
             return
         _before_up(namespace, [w[2] for w in wanted], late=late)
@@ -105,6 +106,10 @@ def _set_up(inside: Netlink, endpoint: EndpointRecord) -> None:
     inside.perform(
         netlink.set_link(interface.index, up=True),
         *(netlink.add_address(interface.index, address) for address in addresses),
+        *(
+            netlink.add_route(destination, gateway=hop or None, index=interface.index)
+            for destination, hop in endpoint.routes
+        ),
     )
 
 

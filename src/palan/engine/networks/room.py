@@ -31,6 +31,8 @@ from palan.engine.networks.dns import Dns
 from palan.engine.networks.drivers import Driver
 from palan.engine.networks.firewall import Firewall
 from palan.engine.networks.ipam import IPNetwork
+from palan.engine.networks.leases import SCHEMA as LEASES
+from palan.engine.networks.leases import Leases
 from palan.engine.networks.load import load
 from palan.engine.networks.network import Network
 from palan.engine.networks.nothing import NoDriver
@@ -38,9 +40,12 @@ from palan.engine.networks.plumbing import Wanted
 from palan.engine.networks.ports import PublishedPorts
 from palan.engine.networks.publish import move
 from palan.engine.networks.record import NetworkRecord
+from palan.engine.networks.remote import RemoteDriver
+from palan.engine.networks.remote_ipam import RemoteIpam, is_remote
 from palan.engine.networks.vlan import IpvlanDriver, MacvlanDriver
 from palan.engine.until import made_before
 from palan.host.netlink import Netlink
+from palan.plugins import PluginFailure, PluginNotFound, PluginUnreachable
 from palan.store.documents import Documents
 
 
@@ -51,7 +56,7 @@ if TYPE_CHECKING:
 __all__ = ["SCHEMA", "Networks"]
 
 _TABLE: Final = Documents("networks", NetworkRecord)
-SCHEMA: Final = _TABLE.schema
+SCHEMA: Final = (*_TABLE.schema, *LEASES)
 
 
 class Networks:
@@ -75,6 +80,7 @@ class Networks:
         self.ports = PublishedPorts()
         self.resolvers = HostResolvers()
         self.dns = Dns(engine)
+        self.leases = Leases(engine)
 
     def release(self) -> None:
         """Let go of what the engine holds for containers; the rules stay, and they go on."""
@@ -113,16 +119,32 @@ class Networks:
         if self._by_name.get(network.name) is network:
             del self._by_name[network.name]
 
-    async def take_away(self, network: Network) -> None:
-        """Take away all that there is of a network, its row last; idempotent."""
+    async def take_away(self, network: Network, *, force: bool = False) -> None:
+        """Take away all that there is of a network, its row last; idempotent.
+
+        Args:
+            network: the network.
+            force: go on even if its plugin answers that it can't remove it.
+
+        Raises:
+            OSError, PalanError: something stays, and so does the row.
+        """
         await self.firewall.network_down(network)
 
         def down() -> None:
             with Netlink() as host:
                 self.driver(network.driver).down(host, network)
 
-        if not network.record.config_only:
-            await asyncio.to_thread(down)
+        try:
+            if not network.record.config_only:
+                await asyncio.to_thread(down)
+        except InternalError as error:
+            refused = not isinstance(error.__cause__, PluginNotFound | PluginUnreachable)
+            if not (force and refused):
+                raise
+        if is_remote(network):
+            ipam = RemoteIpam(self._engine, network.record.ipam_driver)
+            await ipam.release_pools(network)
         await _TABLE.delete(self._engine.db, network.id)
 
     # ---- look-up -----------------------------------------------------------------
@@ -138,20 +160,33 @@ class Networks:
         return sorted(self._drivers)
 
     def driver(self, name: str) -> Driver:
+        """The driver of that name, which may be a plugin that is there or not."""
+        return self._drivers.get(name) or self.remote_driver(name)
+
+    def remote_driver(self, name: str) -> RemoteDriver:
+        """The plugin of that name, whether it is there or not."""
+        return RemoteDriver(self._engine, name)
+
+    async def find_driver(self, name: str) -> Driver:
         """The driver of that name.
 
         Raises:
             NotFound: there is none; in dockerd's words.
+            InternalError: there is a plugin, which does not answer.
         """
-        try:
-            return self._drivers[name]
-        except KeyError:
-            raise NotFound(f'plugin "{name}" not found') from None
+        if name not in self._drivers:
+            try:
+                await self._engine.drivers.get(name, "NetworkDriver")
+            except PluginNotFound as failure:
+                raise NotFound(failure.message) from None
+            except PluginFailure as failure:
+                raise InternalError(failure.message) from None
+        return self.driver(name)
 
     def driver_of(self, endpoint: EndpointRecord) -> Driver | None:
         """The driver of an endpoint's network; None if that is gone."""
         network = self._by_id.get(endpoint.network)
-        return self._drivers.get(network.driver) if network else None
+        return self.driver(network.driver) if network else None
 
     def wiring(self, sandbox: SandboxRecord, *only: EndpointRecord) -> list[Wanted]:
         """What is to be plugged into a sandbox: everything, or some endpoints only."""

@@ -56,7 +56,8 @@ async def plug(
         sandbox.path = ""
     try:
         if not record.config.network_disabled:
-            _join_all(engine, container, sandbox, hairpin=bool(mappings))
+            for network, settings in _wanted(engine, container):
+                await join(engine, container, sandbox, network, settings)
         if sandbox.path:
             await _plug_all(engine, container, sandbox, mappings)
     except BaseException as error:
@@ -65,13 +66,6 @@ async def plug(
             raise type(error)(_FAILED + error.message) from None
         raise
     return sandbox
-
-
-def _join_all(
-    engine: "Engine", container: Container, sandbox: SandboxRecord, *, hairpin: bool
-) -> None:
-    for network, settings in _wanted(engine, container):
-        join(container, sandbox, network, settings, hairpin=hairpin)
 
 
 def _wanted(engine: "Engine", container: Container) -> Iterable[tuple[Network, EndpointSettings]]:
@@ -119,13 +113,15 @@ async def unplug(engine: "Engine", container: Container, sandbox: SandboxRecord)
         # Whatever stays of it is swept away at the next start; its address is nobody's.
         for endpoint in sandbox.endpoints:
             leave(engine.networks.by_id(endpoint.network), container.id, endpoint)
+            await engine.networks.leases.give_back(endpoint.id)
 
 
 def _disconnect(engine: "Engine", sandbox: SandboxRecord, *, shared: bool) -> None:
     # The cable goes with its namespace, behind our back.  Deleting it explicitly takes
     # the kernel 14 ms and is needed only where somebody else keeps the namespace alive.
-    if shared:
-        for endpoint in sandbox.endpoints:
+    for endpoint in sandbox.endpoints:
+        network = engine.networks.by_id(endpoint.network)
+        if shared or (network is not None and network.remote):
             plug_out(engine.networks.driver_of(endpoint), sandbox, endpoint)
     remove_netns(sandbox.path)
 

@@ -1,0 +1,232 @@
+"""Network and IPAM drivers by Docker's plugin protocol, with plugins of the test's own."""
+
+import contextlib
+import subprocess
+
+import pytest
+from tests.support.crash import exec_output, killed
+from tests.support.engine import TestEngine
+from tests.support.plugin import TestPlugin
+from tests.support.user_networks import SLEEP, interfaces, join, networks_of, part, route_of
+
+
+pytestmark = pytest.mark.root
+
+
+class PluggedEngine(TestEngine):
+    """An engine, and what its plugins know."""
+
+    cables: "Cables"
+    driver: TestPlugin
+    addresses: "Addresses"
+
+
+class Addresses:
+    """An IPAM plugin's state."""
+
+    def __init__(self):
+        self.taken = set()
+        self.pools = set()
+
+    def request_pool(self, asked):
+        assert asked["AddressSpace"] == "here"
+        self.pools.add("pool-1")
+        return {"PoolID": "pool-1", "Pool": asked["Pool"] or "10.235.1.0/24", "Data": {}}
+
+    def release_pool(self, asked):
+        self.pools.remove(asked["PoolID"])
+        return {}
+
+    def request(self, asked):
+        number = next(n for n in range(1, 250) if n not in self.taken)
+        if asked["Address"]:
+            number = int(asked["Address"].rpartition(".")[2])
+        if number in self.taken:
+            return {"Err": "it is taken"}
+        self.taken.add(number)
+        return {"Address": f"10.235.1.{number}/24", "Data": {}}
+
+    def release(self, asked):
+        self.taken.remove(int(asked["Address"].rpartition(".")[2]))
+        return {}
+
+
+class Cables:
+    """A network plugin that gives the containers of a network cables to nowhere."""
+
+    def __init__(self):
+        self.networks, self.endpoints = {}, {}
+
+    def create_network(self, asked):
+        if asked["Options"]["com.docker.network.generic"].get("refuse"):
+            return {"Err": "no such thing"}
+        self.networks[asked["NetworkID"]] = asked
+        return {}
+
+    def delete_network(self, asked):
+        if self.networks.pop(asked["NetworkID"], None) is None:
+            return {"Err": "no such network"}
+        return {}
+
+    def create_endpoint(self, asked):
+        self.endpoints[asked["EndpointID"]] = asked
+        return {"Interface": {"MacAddress": "02:aa:00:00:00:01"}}
+
+    def join(self, asked):
+        name = f"pl{asked['EndpointID'][:8]}"
+        command = ["ip", "link", "add", name, "type", "veth", "peer", "name", f"p{name}"]
+        subprocess.run(command, check=True)
+        return {
+            "InterfaceName": {"SrcName": name, "DstPrefix": "cable"},
+            "Gateway": "10.235.1.1",
+            "StaticRoutes": [
+                {"Destination": "10.99.0.0/16", "RouteType": 0, "NextHop": "10.235.1.9"}
+            ],
+        }
+
+    def delete_endpoint(self, asked):
+        if self.endpoints.pop(asked["EndpointID"], None) is None:
+            return {"Err": "no such endpoint"}
+        return {}
+
+
+@pytest.fixture
+def plugged():
+    """An engine, and plugins of both kinds that it finds."""
+    addresses, cables = Addresses(), Cables()
+    engine = PluggedEngine()
+    engine.start()
+    engine.load_image()
+    with contextlib.closing(engine):
+        directory = engine.exec_root / "plugins"
+        ipam = TestPlugin(
+            directory / "addresses.sock",
+            ("IpamDriver",),
+            {
+                "IpamDriver.GetDefaultAddressSpaces": lambda _: {
+                    "LocalDefaultAddressSpace": "here", "GlobalDefaultAddressSpace": "there",
+                },
+                "IpamDriver.RequestPool": addresses.request_pool,
+                "IpamDriver.ReleasePool": addresses.release_pool,
+                "IpamDriver.RequestAddress": addresses.request,
+                "IpamDriver.ReleaseAddress": addresses.release,
+            },
+        )  # fmt: skip
+        driver = TestPlugin(
+            directory / "cables.sock",
+            ("NetworkDriver",),
+            {
+                "NetworkDriver.GetCapabilities": lambda _: {"Scope": "local"},
+                "NetworkDriver.CreateNetwork": cables.create_network,
+                "NetworkDriver.DeleteNetwork": cables.delete_network,
+                "NetworkDriver.CreateEndpoint": cables.create_endpoint,
+                "NetworkDriver.DeleteEndpoint": cables.delete_endpoint,
+                "NetworkDriver.Join": cables.join,
+                "NetworkDriver.Leave": lambda _: {},
+            },
+        )  # fmt: skip
+        with ipam, driver:
+            engine.cables, engine.driver = cables, driver
+            engine.addresses = addresses
+            yield engine
+            engine.remove_all()
+            for network in engine.api.get('/networks?filters={"type":["custom"]}').json:
+                assert engine.api.delete(f"/networks/{network['Id']}").status == 204
+        assert not addresses.taken
+        assert not addresses.pools
+        assert not cables.networks
+        assert not cables.endpoints
+
+
+def create(engine, status=201, **body):
+    answer = engine.api.post("/networks/create", {"Name": "alpha", **body})
+    assert answer.status == status, answer.body
+    return answer.json.get("Id") or answer.json["message"]
+
+
+def test_addresses_come_from_an_ipam_plugin_and_go_back(plugged):
+    create(plugged, IPAM={"Driver": "addresses", "Options": {"x": "y"}})
+    shown = plugged.api.get("/networks/alpha").json["IPAM"]
+    assert shown == {
+        "Driver": "addresses", "Options": {"x": "y"},
+        "Config": [{"Subnet": "10.235.1.0/24", "Gateway": "10.235.1.1"}],
+    }  # fmt: skip
+    made = plugged.run(*SLEEP, name="web", host={"NetworkMode": "alpha"})
+    assert interfaces(plugged, made)["eth0"] == "10.235.1.2/24"
+    assert networks_of(plugged, made)["alpha"]["IPAddress"] == "10.235.1.2"
+    taken = {"IPAMConfig": {"IPv4Address": "10.235.1.2"}}
+    plugged.run(*SLEEP, name="other")
+    assert "it is taken" in join(plugged, "alpha", "other", 500, **taken)
+    join(plugged, "alpha", "other", IPAMConfig={"IPv4Address": "10.235.1.50"})
+    assert plugged.addresses.taken == {1, 2, 50}
+    part(plugged, "alpha", "other")
+    assert plugged.addresses.taken == {1, 2}
+    with killed(plugged):
+        pass
+    assert networks_of(plugged, made)["alpha"]["IPAddress"] == "10.235.1.2"
+    plugged.remove("web")
+    assert plugged.addresses.taken == {1}
+
+
+def test_a_network_plugin_makes_the_interfaces(plugged):
+    made = create(plugged, Driver="cables", Options={"some": "thing"}, IPAM={"Config": [
+        {"Subnet": "10.235.1.0/24"}]})  # fmt: skip
+    asked = plugged.cables.networks[made]
+    assert asked["Options"]["com.docker.network.generic"] == {"some": "thing"}
+    assert asked["IPv4Data"][0]["Pool"] == "10.235.1.0/24"
+    container = plugged.run(
+        *SLEEP, name="web", ExposedPorts={"80/tcp": {}}, host={"NetworkMode": "alpha"}
+    )
+    assert interfaces(plugged, container) == {"lo": "127.0.0.1/8", "cable0": "10.235.1.2/24"}
+    assert route_of(plugged, container) == "10.235.1.1"
+    assert "10.99.0.0/16 via 10.235.1.9" in exec_output(plugged, container, "ip", "route")
+    shown = networks_of(plugged, container)["alpha"]
+    assert shown["MacAddress"] == "02:aa:00:00:00:01"
+    (endpoint,) = plugged.cables.endpoints.values()
+    assert endpoint["Interface"]["Address"] == "10.235.1.2/24"
+    exposed = endpoint["Options"]["com.docker.network.endpoint.exposedports"]
+    assert exposed == [{"Proto": 6, "Port": 80}]
+    plugged.run(*SLEEP, name="other")
+    join(plugged, "alpha", "other")
+    assert len(plugged.cables.endpoints) == 2
+    part(plugged, "alpha", "other")
+    assert len(plugged.cables.endpoints) == 1
+
+
+def test_what_a_plugin_refuses_is_said_and_leaves_nothing(plugged):
+    body = {"Driver": "cables", "IPAM": {"Driver": "addresses"}}
+    assert "no such thing" in create(plugged, 500, Options={"refuse": "1"}, **body)
+    assert not plugged.addresses.taken
+    assert not plugged.addresses.pools
+    create(plugged, **body)
+    plugged.driver.methods["NetworkDriver.Join"] = lambda _: {"Err": "not today"}
+    container = plugged.create(*SLEEP, host={"NetworkMode": "alpha"})
+    answer = plugged.api.post(f"/containers/{container}/start")
+    assert answer.status == 500
+    assert "not today" in answer.json["message"]
+    assert not plugged.cables.endpoints
+    assert plugged.addresses.taken == {1}
+
+
+def test_what_a_crash_keeps_from_a_container_goes_back(plugged):
+    create(plugged, Driver="cables", IPAM={"Driver": "addresses"})
+    container = plugged.create(*SLEEP, host={"NetworkMode": "alpha"})
+
+    def die(_):
+        plugged.kill()
+
+    plugged.driver.methods["NetworkDriver.Join"] = die
+    with pytest.raises(OSError, match=r".*"):
+        plugged.api.post(f"/containers/{container}/start")
+    assert plugged.addresses.taken == {1, 2}
+    plugged.start()
+    assert plugged.addresses.taken == {1}
+    assert not plugged.cables.endpoints
+
+
+def test_plugins_that_are_not_there_are_not_found(plugged):
+    assert create(plugged, 404, Driver="bogus") == 'plugin "bogus" not found'
+    assert create(plugged, 404, IPAM={"Driver": "bogus"}) == 'plugin "bogus" not found'
+    assert create(plugged, 400, IPAM={"Driver": "null"}) == "ipv4 pool is empty"
+    # It is there, but something else.
+    assert "does not implement" in create(plugged, 404, Driver="addresses")
