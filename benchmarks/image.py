@@ -8,7 +8,7 @@ import subprocess
 import tarfile
 
 
-__all__ = ["busybox_archive"]
+__all__ = ["architecture", "archive", "busybox_archive"]
 
 
 def busybox_archive() -> bytes:
@@ -17,7 +17,7 @@ def busybox_archive() -> bytes:
     diff_id = "sha256:" + hashlib.sha256(layer).hexdigest()
     config = json.dumps(
         {
-            "architecture": _architecture(),
+            "architecture": architecture(),
             "os": "linux",
             "created": "2026-01-01T00:00:00Z",
             "config": {"Cmd": ["sh"], "Env": ["PATH=/bin"]},
@@ -27,7 +27,9 @@ def busybox_archive() -> bytes:
     ).encode()
     name = hashlib.sha256(config).hexdigest() + ".json"
     manifest = [{"Config": name, "RepoTags": ["busybox:latest"], "Layers": ["layer.tar"]}]
-    return _tar({name: config, "layer.tar": layer, "manifest.json": json.dumps(manifest).encode()})
+    return archive(
+        {name: config, "layer.tar": layer, "manifest.json": json.dumps(manifest).encode()}
+    )
 
 
 def _layer() -> bytes:
@@ -60,12 +62,14 @@ def _by_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     return entry
 
 
-def _architecture() -> str:
+def architecture() -> str:
+    """This machine's, in Go's words."""
     machine = subprocess.run(["uname", "-m"], check=True, capture_output=True, text=True)
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine.stdout.strip(), "amd64")
 
 
-def _tar(files: dict[str, bytes]) -> bytes:
+def archive(files: dict[str, bytes]) -> bytes:
+    """A tar archive."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, data in files.items():

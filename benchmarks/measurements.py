@@ -1,65 +1,21 @@
 """What is measured, and how: each measurement takes one sample of one or more rows."""
 
-import subprocess
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from client import Client
-from engines import PATH, Engine
+from images import IMAGES
+from subject import LISTED, SLEEP, Measurement, Sample, Subject
 
 
 __all__ = ["MEASUREMENTS", "Measurement", "Subject"]
-
-Sample = dict[str, float]
 
 MIB = 1 << 20
 LOG_MIB = 64
 ATTACH_MIB = 256
 LINE = "0123456789" * 6  # with its end 61 bytes
 LINES = MIB // 61
-LISTED = 100  # containers that exist while everything else is measured
-SLEEP = ("sleep", "86400")
-
-
-class Subject:
-    """An engine and the containers that measurements find there."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.client = engine.client
-        self.running = ""
-        self.idle = ""
-
-    def furnish(self) -> None:
-        """Make one container that runs, and others up to the number that is listed."""
-        self.running = self.client.run(*SLEEP)
-        self.idle = self.client.create("true")
-        for _ in range(LISTED - 2):
-            self.client.create("true", network="none")
-
-    def docker(self, *arguments: str) -> None:
-        """Run the docker command against it."""
-        subprocess.run(
-            ["docker", "-H", self.engine.url, *arguments],
-            check=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={"PATH": PATH, "DOCKER_CONFIG": str(self.engine.run)},
-        )
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """Takes a sample, ``rounds`` times on each engine in turn."""
-
-    rows: tuple[str, ...]
-    take: Callable[[Subject], Sample]
-    rounds: int
-    furnished: bool = True  # whether the containers must be there
-    warm_up: bool = True
 
 
 def _milliseconds(action: Callable[[], object], times: int = 1) -> float:
@@ -255,6 +211,7 @@ MEASUREMENTS = (
     Measurement(("cli.exec",), cli_exec, 7),
     Measurement(("log.write", "log.read", "log.tail"), logs, 3, warm_up=False),
     Measurement(("log.attach",), attached, 3, warm_up=False),
+    *IMAGES,
     Measurement(("mem.after",), memory_after, 1, warm_up=False),
     Measurement(("mem.per_container",), memory_per_container, 1, warm_up=False),
 )

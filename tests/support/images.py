@@ -17,7 +17,7 @@ from palan.api import images as api
 from palan.api.errors import NotFound
 from palan.api.images import ImageCreate, ImageLoad, JSONMessage
 from palan.engine.config import EngineConfig
-from palan.engine.images import SCHEMA, Images
+from palan.engine.images import SCHEMA, Image, Images
 from palan.engine.images.surroundings import CommitSource
 from palan.store.database import Database
 
@@ -56,9 +56,17 @@ class FakeEvents:
 @dataclass
 class FakeContainers:
     all: list[FakeContainer] = field(default_factory=list)
+    layers: set[str] = field(default_factory=set)
+
+    def use(self, image: Image) -> None:
+        self.all.append(FakeContainer("c" * 64, image.id))
+        self.layers.update(image.record.layers)
 
     def using_image(self, image_id: str, /) -> list[FakeContainer]:
         return [container for container in self.all if container.image == image_id]
+
+    def layers_in_use(self) -> set[str]:
+        return self.layers if self.all else set()
 
     def commit_source(self, reference: str, /) -> CommitSource:
         raise NotFound(f"No such container: {reference}")
@@ -94,11 +102,17 @@ class ImagesEngine:
         """Another engine on the same files, as after a crash."""
         await self.settle()
         self.db.close()
-        return ImagesEngine(self.paths.root)
+        engine = ImagesEngine(self.paths.root)
+        engine.containers = self.containers
+        await engine.images.collect()
+        return engine
 
     async def close(self) -> None:
         await self.settle()
         self.db.close()
+
+    def blob(self, digest: str) -> Path:
+        return self.paths.images / "blobs/sha256" / digest[7:]
 
     # ---- what tests do again and again ----------------------------------------------
 
@@ -109,7 +123,7 @@ class ImagesEngine:
         return messages[-1].status
 
     async def load_tar(self, data: bytes, **parameters: Any) -> list[JSONMessage]:
-        request = ImageLoad(body=stream(data), **parameters)
+        request = ImageLoad(body=stream(data), **({"quiet": True} | parameters))
         return await collect((await self.images.load(request)).messages)
 
     def files(self) -> tuple[set[str], set[str]]:

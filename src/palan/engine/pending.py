@@ -20,7 +20,6 @@ PENDING = frozenset(
         "containers.checkpoint_create",
         "containers.checkpoint_list",
         "containers.checkpoint_remove",
-        "images.attestations",
         "images.distribution_inspect",
         "images.push",
         "images.search",

@@ -64,12 +64,9 @@ class Content:
 
         The caller knows that the digest is right.
         """
-        target = self.path(digest)
-        if target.exists():
-            file.unlink()
-        else:
-            file.chmod(0o600)
-            file.rename(target)
+        # Also where it is here already: what was damaged since is whole again.
+        file.chmod(0o600)
+        file.rename(self.path(digest))
 
     def put(self, data: bytes) -> str:
         """Keep a small blob; its digest."""
@@ -85,11 +82,12 @@ class Content:
         """Delete the blob, if it is here."""
         self.path(digest).unlink(missing_ok=True)
 
-    def digests(self) -> Iterator[str]:
-        """All blobs; files left unfinished by a crash are deleted on the way."""
-        for file in self._directory.iterdir():
-            if _HEX.fullmatch(file.name):
-                yield f"sha256:{file.name}"
-            else:
-                with contextlib.suppress(OSError):
-                    file.unlink()
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """All blobs and their lengths; files left unfinished by a crash are deleted on the way."""
+        with os.scandir(self._directory) as files:
+            for file in files:
+                if _HEX.fullmatch(file.name):
+                    yield f"sha256:{file.name}", file.stat(follow_symlinks=False).st_size
+                else:
+                    with contextlib.suppress(OSError):
+                        Path(file.path).unlink()

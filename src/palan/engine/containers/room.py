@@ -143,6 +143,12 @@ class Containers:
             if c.record.image == image_id or any(m.image == image_id for m in c.record.mounts)
         ]
 
+    def layers_in_use(self) -> set[str]:
+        """Chain ids of the layers that containers are made of."""
+        return {
+            f"sha256:{Path(layer).parent.name}" for c in self.registry for layer in c.record.layers
+        }
+
     def commit_source(self, reference: str) -> CommittedContainer:
         """The container that an image is to be made of.
 

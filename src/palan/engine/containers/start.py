@@ -146,7 +146,18 @@ def _mount(engine: "Engine", container: Container, bundle: Path) -> None:
         part.mkdir(mode=0o700, exist_ok=True)
     layers = image_layers(engine, container)
     # What is changed must lie in the upper directory whole, or it could not be committed.
-    mount_overlay(layers, directory / "diff", directory / "work", rootfs, options=plain_options())
+    try:
+        mount_overlay(
+            layers, directory / "diff", directory / "work", rootfs, options=plain_options()
+        )
+    except FileNotFoundError:
+        missing = [layer for layer in layers if not layer.is_dir()]
+        if not missing:
+            raise
+        raise InternalError(
+            f"image {container.record.image} is damaged: {missing[0]} is missing;"
+            " pull or load the image again"
+        ) from None
     make_sources(container)
     pin(bundle, container.record.mounts)
     host_config = container.record.host_config

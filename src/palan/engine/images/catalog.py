@@ -17,7 +17,7 @@ import sqlite3
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -26,7 +26,7 @@ import msgspec
 import structlog
 
 from palan.api.errors import InvalidParameter
-from palan.engine.images.formats import ImageSpec, decode
+from palan.engine.images.formats import ImageSpec, decode, digest_of
 from palan.engine.images.image import Image
 from palan.engine.images.platform import Platform, host_platform
 from palan.store.content import Content
@@ -90,6 +90,8 @@ class Catalog:
         targets: what names point at, by digest.
         images: by id, including hidden ones.
         layers: unpacked layers by chain id, including ones not yet in any image.
+        held: ids of images of which something is being made: like used ones, they are
+            hidden instead of removed.
         lock: held while anything is changed.
     """
 
@@ -114,6 +116,7 @@ class Catalog:
         self.targets: dict[str, TargetRecord] = {}
         self.images: dict[str, Image] = {}
         self.layers: dict[str, LayerRecord] = {}
+        self.held: Counter[str] = Counter()
         self._pins: Counter[str] = Counter()
         # Threads pin what they are about to look for.
         self._pinning = threading.Lock()
@@ -216,7 +219,7 @@ class Catalog:
     def load(self) -> None:
         """Read the rows, drop those whose files are missing, delete files without rows."""
         rows = self._db.read(read_rows)
-        blobs = set(self.content.digests())
+        blobs = dict(self.content.sizes())
         unpacked = {f"sha256:{directory.name}" for directory in self._layers_root.iterdir()}
         lost = Rows()
         for layer in rows.layers:
@@ -233,14 +236,32 @@ class Catalog:
                 self._put_name(name)
             else:
                 lost.names.append(name)
-        for image in list(self.images.values()):
-            if not image.record.hidden and not self._members.get(image.id):
-                lost.images.append(image.record)
-                self._uninstall_image(image)
-        if lost.names or lost.targets or lost.images or lost.layers:
+        out_of_sight = self._hide_lost()
+        for target in lost.targets:
+            _log.warning("image dropped: its files are damaged", digest=target.digest)
+        if lost != Rows() or out_of_sight.images:
             self._db.read(lambda connection: delete_rows(connection, *_keys(lost)))
-        layers = unpacked | self.layers.keys()
-        self.discard_unwanted([*blobs, *(_LAYER + chain_id for chain_id in layers)])
+            self._db.read(lambda connection: write_rows(connection, out_of_sight))
+        self.discard_unwanted(blobs)
+
+    def _hide_lost(self) -> Rows:
+        # Containers may use an image whose blobs are damaged: it goes when they do.
+        rows = Rows()
+        for image in self.images.values():
+            if not image.record.hidden and not self._members.get(image.id):
+                image.record.hidden = True
+                rows.images.append(image.record)
+        return rows
+
+    def discard_layers(self, used: Container[str]) -> None:
+        """Delete unpacked layers that neither an image nor a container has; at start only.
+
+        Args:
+            used: chain ids of what containers are made of, whatever became of their images.
+        """
+        unpacked = {f"sha256:{directory.name}" for directory in self._layers_root.iterdir()}
+        layers = [each for each in unpacked | self.layers.keys() if each not in used]
+        self.discard_unwanted([_LAYER + chain_id for chain_id in layers])
 
     def _load_image(self, record: ImageRecord, lost: Rows) -> None:
         try:
@@ -249,9 +270,9 @@ class Catalog:
             _log.warning("image dropped: its files are damaged", image=record.id, error=str(error))
             lost.images.append(record)
 
-    def _load_target(self, target: TargetRecord, blobs: set[str], lost: Rows) -> None:
+    def _load_target(self, target: TargetRecord, blobs: Mapping[str, int], lost: Rows) -> None:
         for manifest in target.manifests:
-            whole = blobs.issuperset(blob.digest for blob in manifest.blobs)
+            whole = all(blobs.get(blob.digest) == blob.size for blob in manifest.blobs)
             if manifest.image not in self.images or not whole:
                 manifest.image = ""
         if target.digest in blobs and any(self.images_of(target)):
@@ -416,7 +437,10 @@ class Catalog:
             known.record = record
             self._wanted.update(_image_keys(record))
             return
-        spec = decode(self.content.read(record.id), ImageSpec, "image configuration")
+        data = self.content.read(record.id)
+        if digest_of(data) != record.id:
+            raise InvalidParameter("the image configuration is damaged")
+        spec = decode(data, ImageSpec, "image configuration")
         image = Image(
             record,
             spec,

@@ -25,7 +25,7 @@ from palan.engine.images.formats import (
     is_index,
 )
 from palan.engine.images.image import Image
-from palan.engine.images.layers import LayerSource, Unpacker
+from palan.engine.images.layers import LayerSource, Supply, Unpacker
 from palan.engine.images.reference import Reference, is_digest
 from palan.host.archive.inflate import Compression, detect
 from palan.store.content import Content
@@ -187,6 +187,7 @@ async def take_in(
     *,
     parent: str = "",
     pulled: str = "",
+    supply: Supply | None = None,
 ) -> Image:
     """Unpack what was examined, and commit it under its names.
 
@@ -198,6 +199,7 @@ async def take_in(
         lease: has pinned its blobs.
         parent: the image that it was made from, where that is known.
         pulled: the repository it was pulled from.
+        supply: unpacks the layers; None for the unpacker itself.
 
     Returns:
         The image that the target means on this machine.
@@ -205,7 +207,7 @@ async def take_in(
     layers: dict[str, LayerRecord] = {}
     records: list[ImageRecord] = []
     for image_id, sources in examined.layers.items():
-        for layer in await unpacker.ensure(sources, lease):
+        for layer in await unpacker.ensure(sources, lease, supply):
             layers[layer.chain_id] = layer
         records.append(ImageRecord(image_id, [source.chain_id for source in sources], parent))
     now = time.time_ns()

@@ -123,7 +123,7 @@ class Unpacker:
     ) -> LayerRecord:
         async with self.alone(source.chain_id):
             record = self._catalog.layers.get(source.chain_id)
-            if record is None:
+            if record is None or not self._catalog.layer_directory(source.chain_id).is_dir():
                 async with self.staging() as staging:
                     unpacked = await supply.unpack(source, staging / "diff")
                     if before is not None:

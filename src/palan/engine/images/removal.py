@@ -96,7 +96,7 @@ class Removal:
                 kept.blobs = []
                 self.done.append(ImageDeleteResponseItem(deleted=kept.digest))
             reduced.manifests.append(kept)
-        used = {image.id for image in images if self._users(image)}
+        used = {image.id for image in images if self._is_used(image)}
         await self._catalog.remove(reduced=[reduced], keep=used)
         for image in images:
             self._publish("delete", image)
@@ -121,6 +121,9 @@ class Removal:
 
     def _users(self, image: Image) -> list[User]:
         return list(self._engine.containers.using_image(image.id))
+
+    def _is_used(self, image: Image) -> bool:
+        return image.id in self._catalog.held or bool(self._users(image))
 
     def _check_users(self, image: Image, *, force: bool) -> None:
         users = self._users(image)
@@ -155,7 +158,7 @@ class Removal:
         names = catalog.names_of(image)
         targets = catalog.represented(image) or catalog.targets_of(image)
         members = {each.id for target in targets for each in catalog.images_of(target)}
-        used = {image_id for image_id in members if self._users(catalog.images[image_id])}
+        used = {each for each in members if self._is_used(catalog.images[each])}
         blobs, layers = blobs_of(targets), layers_of(catalog, targets)
         parent = image.record.parent
         await catalog.remove(
@@ -182,7 +185,7 @@ class Removal:
         catalog = self._catalog
         if not catalog.represented(image) or (dangling and catalog.names_of(image)):
             return
-        if not self._users(image) and not catalog.children(image):
+        if not self._is_used(image) and not catalog.children(image):
             await self.delete(image, prune=True)
 
     async def _prune_parent(self, image_id: str) -> None:
@@ -192,7 +195,7 @@ class Removal:
             or parent.record.hidden
             or self._catalog.names_of(parent)
             or self._catalog.children(parent)
-            or self._users(parent)
+            or self._is_used(parent)
         ):
             return
         await self.delete(parent, prune=True)

@@ -15,31 +15,29 @@ import structlog
 
 from palan.api import UNSET, Unset
 from palan.api import images as api
-from palan.api.errors import Conflict, InvalidParameter, NotFound, PalanError
-from palan.api.images import ErrorDetail, JSONMessage, OCIDescriptor
+from palan.api.errors import Conflict, InvalidParameter, NotFound
+from palan.api.images import JSONMessage, OCIDescriptor
 from palan.api.results import ByteStream, MessageStream
 from palan.engine.images import describe
-from palan.engine.images.catalog import Catalog, Lease
+from palan.engine.images.attestations import attestations
+from palan.engine.images.catalog import Catalog
 from palan.engine.images.commit import Commit
 from palan.engine.images.downloads import Downloads
 from palan.engine.images.image import Image
 from palan.engine.images.imports import Import, open_source
-from palan.engine.images.ingest import take_in
 from palan.engine.images.layers import Unpacker
 from palan.engine.images.listing import created_before, select
-from palan.engine.images.load import Found, find_images
+from palan.engine.images.loading import Loading
 from palan.engine.images.lookup import find, for_platform
 from palan.engine.images.platform import Platform, parse_json
 from palan.engine.images.progress import Board
-from palan.engine.images.receive import receive
 from palan.engine.images.reference import repository_and_tag
 from palan.engine.images.removal import Removal
 from palan.engine.images.save import Export
 from palan.engine.images.stock import Stock
-from palan.engine.images.streaming import BodyReader, in_thread
+from palan.engine.images.streaming import in_thread
 from palan.engine.images.surroundings import Surroundings
 from palan.engine.images.tagging import tag
-from palan.host.archive.headers import ArchiveError
 from palan.host.filesystem import remove_tree
 
 
@@ -47,6 +45,7 @@ __all__ = ["Images"]
 
 # Within the class, ``list`` is an operation.
 _Summaries = list[api.ImageSummary]
+_Statements = list[api.AttestationStatement]
 _History = list[api.ImageHistoryResponseItem]
 _Deleted = list[api.ImageDeleteResponseItem]
 
@@ -91,12 +90,19 @@ class Images:
 
     @contextmanager
     def hold(self, image: Image) -> Iterator[None]:
-        """The image's layers stay on disk meanwhile, whoever removes it."""
-        with self._catalog.lease() as lease:
-            lease.blob(image.id)
-            for chain_id in image.record.layers:
-                lease.layer(chain_id)
+        """The image stays meanwhile, if out of sight, whoever removes it.
+
+        A container that is made of it meanwhile keeps it from then on.
+        """
+        self._catalog.held[image.id] += 1
+        try:
             yield
+        finally:
+            self._catalog.held[image.id] -= 1
+            if not self._catalog.held[image.id]:
+                del self._catalog.held[image.id]
+                if image.record.hidden:
+                    self._engine.spawn(self.release(image.id))
 
     def names(self, image: Image) -> list[str]:
         """The names of an image as users write them, sorted."""
@@ -138,7 +144,8 @@ class Images:
             image = self._catalog.images.get(image_id)
             if image is None or not image.record.hidden:
                 return
-            if not any(True for _ in self._engine.containers.using_image(image_id)):
+            used = any(True for _ in self._engine.containers.using_image(image_id))
+            if not used and image_id not in self._catalog.held:
                 await self._catalog.remove(images=[image_id])
 
     async def collect(self) -> None:
@@ -146,6 +153,7 @@ class Images:
         hidden = [image.id for image in self._catalog.images.values() if image.record.hidden]
         for image_id in hidden:
             await self.release(image_id)
+        self._catalog.discard_layers(self._engine.containers.layers_in_use())
 
     async def disk_usage(self) -> tuple[_Summaries, int]:
         """All images as a list shows them with shared sizes, and the bytes that all take."""
@@ -207,51 +215,13 @@ class Images:
     async def load(self, request: api.ImageLoad) -> MessageStream:
         """``POST /images/load``."""
         platforms = [parse_json(text) for text in request.platform]
-        return MessageStream(self._load(request.body, platforms))
+        loading = Loading(
+            self._catalog, self._unpacker, self._loaded, platforms, quiet=request.quiet
+        )
+        return MessageStream(loading.run(request.body))
 
-    async def _load(
-        self, body: AsyncIterator[bytes], platforms: Sequence[Platform]
-    ) -> AsyncIterator[JSONMessage]:
-        # Whatever goes wrong is said in-band, also before anything else: clients
-        # of load read errors there.
-        try:
-            with (
-                self._catalog.lease() as lease,
-                self._unpacker.scratch() as directory,
-            ):
-                for found in await self._receive(body, directory, lease):
-                    async for message in self._load_one(found, platforms, lease):
-                        yield message
-        except (PalanError, ArchiveError) as error:
-            yield JSONMessage(error_detail=ErrorDetail(message=str(error)), error=str(error))
-        except OSError as error:
-            text = error.strerror or str(error) or "the archive could not be read"
-            _log.warning("loading images failed", error=str(error))
-            yield JSONMessage(error_detail=ErrorDetail(message=text), error=text)
-
-    async def _receive(
-        self, body: AsyncIterator[bytes], directory: Path, lease: Lease
-    ) -> Sequence[Found]:
-        async with BodyReader(body) as reader:
-            members = await in_thread(lambda: receive(reader, directory), reader.abort)
-        return await in_thread(lambda: find_images(self._catalog.content, members, lease))
-
-    async def _load_one(
-        self, found: Found, platforms: Sequence[Platform], lease: Lease
-    ) -> AsyncIterator[JSONMessage]:
-        image = await take_in(self._catalog, self._unpacker, found.examined, found.names, lease)
-        names = [name.familiar for name in found.names]
-        target = self._catalog.targets[found.examined.target.digest]
-        for name in names or [image.id]:
-            self._publish("load", image, name)
-            missing = [str(p) for p in platforms if self._catalog.choose(target, p) is None]
-            if missing:
-                raise NotFound(
-                    f"image {name} was loaded, but doesn't provide the requested platform"
-                    f" ([{' '.join(missing)}])"
-                )
-            kind = "image" if names else "image ID"
-            yield JSONMessage(stream=f"Loaded {kind}: {name}\n")
+    def _loaded(self, image: Image, name: str) -> None:
+        self._publish("load", image, name)
 
     async def get(self, request: api.ImageGet) -> ByteStream:
         """``GET /images/{name}/get``."""
@@ -281,6 +251,10 @@ class Images:
         if request.manifests:
             answer.manifests = describe.manifests(self._engine, self._catalog, image)
         return answer
+
+    async def attestations(self, request: api.ImageAttestations) -> _Statements:
+        """``GET /images/{name}/attestations``."""
+        return await in_thread(lambda: attestations(self._catalog, request))
 
     async def history(self, request: api.ImageHistory) -> _History:
         """``GET /images/{name}/history``."""

@@ -5,13 +5,15 @@ It is an OCI image layout and what ``docker load`` of every age understands at o
 loaded elsewhere has the same digests.
 """
 
+import hashlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
 
 import msgspec
+import structlog
 
-from palan.api.errors import NotFound
+from palan.api.errors import InternalError, NotFound
 from palan.engine.images.catalog import Catalog, Lease
 from palan.engine.images.formats import OCI_INDEX, Descriptor, Index, PlatformField
 from palan.engine.images.image import Image
@@ -27,6 +29,7 @@ from palan.store.images import ManifestRecord, TargetRecord
 __all__ = ["Export"]
 
 _PIECE: Final = 1 << 20
+_log = structlog.get_logger("palan.engine.images")
 
 
 @dataclass(slots=True)
@@ -98,10 +101,25 @@ class Export:
 
     # ---- the archive ------------------------------------------------------------
 
+    def _check(self) -> None:
+        """See that all of it is here, as far as that is quickly done.  Blocking.
+
+        Raises:
+            InternalError: a blob is missing, or has another length.
+        """
+        for digest, size in self._blobs.items():
+            try:
+                here = self.catalog.content.size(digest)
+            except FileNotFoundError:
+                raise InternalError(f"content digest {digest}: not found") from None
+            if here != size:
+                raise InternalError(f"content digest {digest}: its content is damaged")
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """The archive; its blobs are pinned until it is sent."""
         with self.catalog.lease() as lease:
             self._pin(lease)
+            await in_thread(self._check)
             yield self._directories()
             for digest in sorted(self._blobs):
                 async for piece in self._blob(digest):
@@ -124,12 +142,23 @@ class Export:
         size = self._blobs[digest]
         header = encode_header(Entry(f"blobs/sha256/{digest[7:]}", mode=0o444, size=size))
         file: IO[bytes] = await in_thread(lambda: self.catalog.content.path(digest).open("rb"))
+        found = hashlib.sha256()
+
+        def read() -> bytes:
+            piece = file.read(_PIECE)
+            found.update(piece)
+            return piece
+
         try:
-            yield header + await in_thread(lambda: file.read(_PIECE))
-            while piece := await in_thread(lambda: file.read(_PIECE)):
+            yield header + await in_thread(read)
+            while piece := await in_thread(read):
                 yield piece
         finally:
             file.close()
+        if f"sha256:{found.hexdigest()}" != digest:
+            # What was sent already cannot be taken back: the archive breaks off.
+            _log.error("an image is damaged", digest=digest)
+            raise InternalError(f"content digest {digest}: its content is damaged")
         if size % BLOCK:
             yield bytes(-size % BLOCK)
 

@@ -1,6 +1,6 @@
 """What this room needs of the rest of the engine, and no more."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -65,6 +65,7 @@ class _Events(Protocol):
 
 class _Containers(Protocol):
     def using_image(self, image_id: str, /) -> Iterable[User]: ...
+    def layers_in_use(self) -> Container[str]: ...
     def commit_source(self, reference: str, /) -> CommitSource: ...
 
 

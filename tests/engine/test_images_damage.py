@@ -1,0 +1,209 @@
+"""Images whose files are damaged, disks that are full, attestations, and platforms of loads."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from tests.support.images import (
+    ImagesEngine,
+    collect,
+    docker_archive,
+    listed,
+    make_tar,
+    member,
+    oci_archive,
+    saved,
+    sha256,
+    stream,
+    texts,
+)
+
+from palan.api import images as api
+from palan.api.errors import InternalError, InvalidParameter, NotFound
+
+
+pytestmark = pytest.mark.root
+
+LAYER = make_tar(member("file.txt", b"content"))
+
+
+@pytest_asyncio.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[ImagesEngine]:
+    engine = ImagesEngine(tmp_path)
+    yield engine
+    await engine.close()
+
+
+def blob(engine: ImagesEngine, data: bytes) -> Path:
+    return engine.blob(sha256(data))
+
+
+# ---- damage -------------------------------------------------------------------------
+
+
+async def test_a_missing_or_shortened_blob_is_told_before_anything_is_sent(engine):
+    await engine.load_tar(docker_archive(LAYER, tags=["a:1"]))
+    path = blob(engine, LAYER)
+    path.write_bytes(LAYER[:-1])
+    with pytest.raises(InternalError, match="is damaged"):
+        await saved(engine, "a:1")
+    path.unlink()
+    with pytest.raises(InternalError, match=f"{sha256(LAYER)}: not found"):
+        await saved(engine, "a:1")
+
+
+async def test_a_changed_blob_breaks_the_archive_off(engine):
+    await engine.load_tar(docker_archive(LAYER, tags=["a:1"]))
+    blob(engine, LAYER).write_bytes(LAYER.replace(b"content", b"c0ntent"))
+    with pytest.raises(InternalError, match="is damaged"):
+        await saved(engine, "a:1")
+
+
+async def test_loading_again_repairs_blobs_and_layers(engine):
+    archive = docker_archive(LAYER, tags=["a:1"])
+    await engine.load_tar(archive)
+    before = await saved(engine, "a:1")
+    blob(engine, LAYER).write_bytes(b"rubbish")
+    layer = engine.images.resolve("a:1").layers[0]
+    layer.parent.rename(engine.paths.tmp / "gone")
+    await engine.load_tar(archive)
+    assert await saved(engine, "a:1") == before
+    assert (layer / "file.txt").read_bytes() == b"content"
+
+
+@pytest.mark.parametrize("what", ["a layer's blob", "the configuration"])
+async def test_what_a_container_uses_stays_whatever_is_damaged(engine, what):
+    await engine.load_tar(docker_archive(LAYER, tags=["a:1"]))
+    image = engine.images.resolve("a:1")
+    engine.containers.use(image)
+    path = blob(engine, LAYER) if what == "a layer's blob" else engine.blob(image.id)
+    path.write_bytes(b"rubbish")
+    again = await engine.restart()
+    assert await listed(again) == []
+    assert (image.layers[0] / "file.txt").exists()
+    again.containers.all.clear()
+    last = await again.restart()
+    await last.settle()
+    assert not image.layers[0].exists()
+    assert last.files() == (set(), set())
+    await last.close()
+
+
+# ---- attestations ---------------------------------------------------------------------
+
+
+def attested() -> tuple[bytes, dict[str, Any]]:
+    """An index of an image and what is said about it, as BuildKit makes them."""
+    config = json.dumps(
+        {
+            "os": "linux",
+            "architecture": "amd64",
+            "rootfs": {"type": "layers", "diff_ids": [sha256(LAYER)]},
+        }
+    ).encode()
+    statement = json.dumps({"_type": "x", "predicateType": "https://slsa.dev/provenance/v0.2"})
+    said = statement.encode()
+
+    def described(data: bytes, kind: str, **more: Any) -> dict[str, Any]:
+        return {"mediaType": kind, "digest": sha256(data), "size": len(data), **more}
+
+    manifest = json.dumps(
+        {
+            "schemaVersion": 2,
+            "config": described(config, "application/vnd.oci.image.config.v1+json"),
+            "layers": [described(LAYER, "application/vnd.oci.image.layer.v1.tar")],
+        }
+    ).encode()
+    about = json.dumps(
+        {
+            "schemaVersion": 2,
+            "config": described(b"{}", "application/vnd.oci.image.config.v1+json"),
+            "layers": [
+                described(
+                    said,
+                    "application/vnd.in-toto+json",
+                    annotations={"in-toto.io/predicate-type": "https://slsa.dev/provenance/v0.2"},
+                )
+            ],
+        }
+    ).encode()
+    oci = "application/vnd.oci.image.manifest.v1+json"
+    index = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": [
+                described(manifest, oci, platform={"os": "linux", "architecture": "amd64"}),
+                described(
+                    about,
+                    oci,
+                    platform={"os": "unknown", "architecture": "unknown"},
+                    annotations={
+                        "vnd.docker.reference.type": "attestation-manifest",
+                        "vnd.docker.reference.digest": sha256(manifest),
+                    },
+                ),
+            ],
+        }
+    ).encode()
+    target = described(
+        index,
+        "application/vnd.oci.image.index.v1+json",
+        annotations={"io.containerd.image.name": "docker.io/library/attested:1"},
+    )
+    blobs = (LAYER, config, said, manifest, b"{}", about, index)
+    return oci_archive(blobs, [target]), json.loads(statement)
+
+
+async def test_attestations_are_kept_and_told(engine):
+    archive, statement = attested()
+    await engine.load_tar(archive)
+
+    async def ask(**parameters: Any) -> Any:
+        return await engine.images.attestations(
+            api.ImageAttestations(name="attested:1", **parameters)
+        )
+
+    (found,) = await ask()
+    assert found.predicate_type == statement["predicateType"]
+    assert found.descriptor.media_type == "application/vnd.in-toto+json"
+    (found,) = await ask(statement=True, type=["other", statement["predicateType"]])
+    assert json.loads(bytes(found.statement)) == statement
+    assert await ask(type=["other"]) == []
+    amd64 = '{"os":"linux","architecture":"amd64"}'
+    assert len(await ask(platform=[amd64])) == 1
+    with pytest.raises(NotFound):
+        await ask(platform=['{"os":"linux","architecture":"riscv64"}'])
+    with pytest.raises(InvalidParameter):
+        await ask(platform=[amd64, amd64])
+    # They go out with the image, and the image runs.
+    other = await saved(engine, "attested:1")
+    await engine.images.remove(api.ImageRemove(name="attested:1"))
+    await engine.load_tar(other)
+    assert len(await ask()) == 1
+
+
+async def test_an_image_without_attestations_has_none(engine):
+    await engine.load_tar(docker_archive(LAYER, tags=["a:1"]))
+    assert await engine.images.attestations(api.ImageAttestations(name="a:1")) == []
+    with pytest.raises(NotFound):
+        await engine.images.attestations(api.ImageAttestations(name="b:1"))
+
+
+# ---- telling ----------------------------------------------------------------------------
+
+
+async def test_layers_are_told_of_unless_quiet(engine):
+    archive = docker_archive(LAYER, tags=["a:1"])
+    request = api.ImageLoad(body=stream(archive))
+    lines = await collect((await engine.images.load(request)).messages)
+    told = [line.progress_detail for line in lines if line.status == "Loading layer"]
+    assert [(d.current, d.total) for d in told][-1] == (len(LAYER), len(LAYER))
+    assert {line.id for line in lines if line.status} == {sha256(LAYER)[7:19]}
+    assert lines[-1].stream == "Loaded image: a:1\n"
+    # What is there already takes no time, and is not told of.
+    again = await collect((await engine.images.load(api.ImageLoad(body=stream(archive)))).messages)
+    assert texts(again) == ["Loaded image: a:1\n"]

@@ -1,0 +1,108 @@
+"""A full disk in the middle of a load, an import or a commit leaves the store as it was."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from tests.support.crash import eventually
+from tests.support.engine import TestEngine
+from tests.support.images import (
+    ImagesEngine,
+    docker_archive,
+    listed,
+    make_tar,
+    member,
+    saved,
+    small_tar,
+    texts,
+)
+
+from palan.api.errors import InternalError
+from palan.host.mounts import mount, unmount
+
+
+pytestmark = pytest.mark.root
+
+FULL = "no space left on device"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount("tmpfs", disk, "tmpfs", 0, "size=24m")
+    yield disk
+    unmount(disk)
+
+
+@pytest_asyncio.fixture
+async def engine(small_disk: Path) -> AsyncIterator[ImagesEngine]:
+    engine = ImagesEngine(small_disk)
+    yield engine
+    await engine.close()
+
+
+def large_tar(mebibytes: int) -> bytes:
+    return make_tar(member("large", os.urandom(mebibytes << 20)))
+
+
+@pytest.mark.parametrize(
+    "mebibytes",
+    [
+        pytest.param(15, id="while unpacking"),
+        pytest.param(30, id="while receiving"),
+    ],
+)
+async def test_load(engine, mebibytes):
+    await engine.load_tar(docker_archive(small_tar(), tags=["small:1"]))
+    before, files = await listed(engine), engine.files()
+    messages = await engine.load_tar(docker_archive(large_tar(mebibytes), tags=["large:1"]))
+    assert FULL in texts(messages)[-1].lower()
+    await engine.settle()
+    assert (await listed(engine), engine.files()) == (before, files)
+    assert not list(engine.paths.tmp.iterdir())
+    assert await saved(engine, "small:1")
+    # There is room again, and it works.
+    assert "Loaded image: other:1\n" in texts(
+        await engine.load_tar(docker_archive(large_tar(5), tags=["other:1"]))
+    )
+
+
+async def test_import(engine):
+    before, files = await listed(engine), engine.files()
+    with pytest.raises(InternalError) as caught:
+        await engine.import_tar(large_tar(30), repo="large")
+    assert FULL in caught.value.message.lower()
+    await engine.settle()
+    assert (await listed(engine), engine.files()) == (before, files)
+    assert not list(engine.paths.tmp.iterdir())
+
+
+def test_commit(small_disk):
+    engine = TestEngine()
+    engine.data_root = small_disk
+    try:
+        engine.start()
+        engine.load_image()
+        container = engine.run(
+            "sh", "-c", "dd if=/dev/urandom of=/large bs=1M count=11; touch /ready; sleep 60"
+        )
+        changes = f"/containers/{container}/changes"
+        eventually(lambda: any(c["Path"] == "/ready" for c in engine.api.get(changes).json or ()))
+        before = engine.api.get("/images/json?all=1").json
+        answer = engine.api.post(f"/commit?container={container}&repo=large")
+        assert answer.status == 500
+        assert FULL in answer.json["message"].lower()
+        assert engine.api.get("/images/json?all=1").json == before
+        eventually(lambda: not list((small_disk / "tmp").iterdir()))
+        assert len(list((small_disk / "images/layers").iterdir())) == 1
+        # The container goes on, and can be removed: then there is room.
+        assert engine.inspect(container)["State"]["Status"] == "running"
+        engine.remove(container)
+        container = engine.run("sh", "-c", "echo >/small")
+        engine.wait(container)
+        assert engine.api.post(f"/commit?container={container}&repo=small").status == 201
+    finally:
+        engine.close()
