@@ -244,7 +244,6 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         Option(
             "real-time period of all containers, in microseconds",
             metavar="N",
-            refused="real-time scheduling of the parent cgroup is not supported",
         ),
     ] = 0
     cpu_rt_runtime: Annotated[
@@ -252,7 +251,6 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         Option(
             "real-time runtime of all containers, in microseconds",
             metavar="N",
-            refused="real-time scheduling of the parent cgroup is not supported",
         ),
     ] = 0
     cdi_spec_dirs: Annotated[
@@ -261,9 +259,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
             "directories of CDI device specifications",
             flag="cdi-spec-dir",
             metavar="DIR",
-            inert="there are no CDI devices yet",
         ),
-    ] = ()
+    ] = ("/etc/cdi", "/var/run/cdi")
     live_restore: Annotated[
         bool,
         Option(

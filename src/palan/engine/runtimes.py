@@ -20,6 +20,7 @@ from palan.engine.logdrivers.drivers import LOG_DRIVERS
 from palan.engine.oci.host import CgroupLayout, Host, ProcessLimits
 from palan.engine.oci.rlimits import NAMES
 from palan.host import capabilities, cgroups, facts, rlimits
+from palan.host.cdi import CdiRegistry
 from palan.host.cgroup_moves import CgroupMoves
 from palan.host.cgroups import CgroupFeatures, Layout
 from palan.host.conmon import Conmon, ContainerPlan, ExecPlan, Monitored
@@ -93,6 +94,7 @@ class Runtimes:
         if self.cgroups.layout is Layout.HYBRID:
             self._spawners["cgroup-v1-view"] = Spawner(LegacyCgroupView())
         self.init_path = self._find_init()
+        self.cdi = CdiRegistry(engine.config.cdi_spec_dirs)
         self._filters = SeccompCompiler(engine.paths.seccomp)
         self._precompiled: set[str] = set()
         """Names of the runtimes that take compiled filters."""
@@ -332,6 +334,7 @@ class Runtimes:
             default_ulimits=self.default_ulimits,
             default_seccomp=self.default_seccomp,
             no_new_privileges=config.no_new_privileges,
+            realtime=config.cpu_rt_runtime > 0,
             ip_forwarding=facts.ip_forwarding(),
             cgroup_namespaces=self.facts.cgroup_namespaces,
             selinux=self.facts.selinux,

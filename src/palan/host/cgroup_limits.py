@@ -1,7 +1,8 @@
 """Limits of a cgroup in use that the ``update`` of OCI runtimes does not, or not always, set.
 
 That is the limits and weights of single block devices, which they set only when they make a
-container, and taking away the limit on processes, which crun 1.8 gets wrong.
+container, and taking away the limit on processes, which crun 1.8 gets wrong.  And it is what
+runtimes need to find above a cgroup, or leave out of it.
 """
 
 import errno
@@ -13,7 +14,13 @@ from typing import Final, Literal
 from palan.host.cgroups import Cgroups, Layout
 
 
-__all__ = ["DeviceLimit", "set_device_limits", "set_process_limit"]
+__all__ = [
+    "DeviceLimit",
+    "lend_realtime",
+    "set_device_limits",
+    "set_process_limit",
+    "set_tcp_memory",
+]
 
 DeviceLimit = Literal["read_bps", "write_bps", "read_iops", "write_iops", "weight"]
 """Bytes or operations a second, or a weight of 10 to 1000."""
@@ -54,6 +61,46 @@ def set_device_limits(
     gone = {number: 0 for number in _present(file, key) if number not in limits}
     for number, limit in {**gone, **limits}.items():
         _write(file, f"{number[0]}:{number[1]} {_value(file, key, limit)}")
+
+
+def set_tcp_memory(cgroups: Cgroups, cgroup: str, limit: int) -> None:
+    """Limit the bytes in buffers of TCP connections, which runc does not.  Blocking, short.
+
+    Raises:
+        OSError: they cannot be limited, as in the second generation.
+    """
+    tree = cgroups.paths(cgroup).get("memory")
+    if tree is None or cgroups.layout is Layout.V2:
+        raise OSError(errno.ENOTSUP, "buffers of TCP connections cannot be limited", cgroup)
+    _write(tree / "memory.kmem.tcp.limit_in_bytes", str(limit))
+
+
+def lend_realtime(cgroups: Cgroups, cgroup: str, period: int, runtime: int) -> None:
+    """Give real-time processor time to all that is above a cgroup.  Blocking, short.
+
+    A cgroup of the first generation can have no more of it than what is above it has, and a
+    new one has none.
+
+    Args:
+        cgroups: the machine's.
+        cgroup: from the root of the trees.
+        period: microseconds; 0 leaves it as it is.
+        runtime: microseconds in each period; 0 leaves it as it is.
+
+    Raises:
+        OSError: there is not that much.
+    """
+    tree = cgroups.controllers.get("cpu")
+    if tree is None or cgroups.layout is Layout.V2:
+        raise OSError(errno.ENOTSUP, "there is no real-time time to give away", cgroup)
+    directory = tree
+    for part in cgroup.strip("/").split("/")[:-1]:
+        directory /= part
+        directory.mkdir(mode=0o755, exist_ok=True)
+        for name, value in (("cpu.rt_period_us", period), ("cpu.rt_runtime_us", runtime)):
+            file = directory / name
+            if value and file.read_text().strip() != str(value):
+                _write(file, str(value))
 
 
 def set_process_limit(cgroups: Cgroups, cgroup: str, limit: int) -> None:

@@ -26,6 +26,7 @@ from palan.api.containers import (
 from palan.api.errors import InvalidParameter, NotFound
 from palan.engine.containers.adapt import Defaults, adapt_host_config, default_hostname
 from palan.engine.containers.container import Container
+from palan.engine.containers.device_requests import check_device_requests
 from palan.engine.containers.links import take_links
 from palan.engine.containers.merge import command_line, merge_config
 from palan.engine.containers.mounts import hold_inherited, make_mounts, plan_mounts
@@ -63,6 +64,10 @@ async def create(engine: "Engine", request: ContainerCreate) -> ContainerCreateR
     # Since 1.52 an address belongs to an endpoint; older requests were lifted to that.
     config.mac_address = UNSET
     warnings = validate_create(config, host_config, networking, engine.runtimes.create_facts())
+    if host_config.device_requests:
+        await asyncio.to_thread(
+            check_device_requests, host_config.device_requests, engine.runtimes.cdi
+        )
     image = engine.images.resolve(config.image)
     if request.platform:
         image = _image_for(engine, config.image, request.platform)

@@ -14,6 +14,7 @@ from palan.api import UNSET
 from palan.api.containers import ContainerConfig
 from palan.api.errors import Conflict, InvalidParameter, NotFound
 from palan.engine.containers.container import Container
+from palan.engine.containers.device_requests import check_device_requests, inject_devices
 from palan.engine.containers.devices import all_devices, asked_devices, block_devices
 from palan.engine.containers.links import link_environment
 from palan.engine.containers.record import ContainerRecord, MountRecord, SandboxRecord
@@ -105,6 +106,9 @@ def container_spec(
             no_new_privileges=engine.config.no_new_privileges,
         )
     )
+    if host_config.device_requests:
+        edits = check_device_requests(host_config.device_requests, engine.runtimes.cdi)
+        inject_devices(spec, edits)
     engine.runtimes.compile_filter(record.runtime, spec)
     return spec
 

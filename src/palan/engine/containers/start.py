@@ -31,12 +31,13 @@ from palan.engine.containers.record import ProcessRecord, SandboxRecord
 from palan.engine.containers.remove import remove_stopped
 from palan.engine.containers.resolvers import container_resolv_conf
 from palan.engine.containers.sources import hold_volumes, pin
-from palan.engine.containers.spec import container_spec, hostname
+from palan.engine.containers.spec import cgroup_path, container_spec, hostname
 from palan.engine.containers.takedown import note_end, take_down
 from palan.engine.logdrivers.keeper import prepare_log
 from palan.engine.logdrivers.settings import log_settings
 from palan.engine.networks.sandbox import plug
 from palan.engine.runtimes import StartFailure
+from palan.host.cgroup_limits import lend_realtime, set_tcp_memory
 from palan.host.conmon import ContainerPlan
 from palan.host.mounts import mount
 from palan.host.overlay import mount_overlay, plain_options
@@ -101,6 +102,9 @@ async def _start(engine: "Engine", container: Container) -> None:
         monitored = await engine.runtimes.create(
             runtime, _plan(engine, container, bundle), record.path
         )
+        if tcp := record.host_config.kernel_memory_tcp:
+            cgroup = cgroup_path(engine, record)
+            await asyncio.to_thread(set_tcp_memory, engine.runtimes.cgroups, cgroup, tcp)
         await container.streams.opened(monitored.directory)
         # Before it runs, so that nothing it writes is older than its start.
         started = time.time_ns()
@@ -228,6 +232,13 @@ def _prepare(
             ),
         )
     prepare_log(engine.paths.log(container.id), log_settings(host_config.log_config))
+    if host_config.cpu_realtime_runtime and engine.config.cpu_rt_runtime:
+        lend_realtime(
+            engine.runtimes.cgroups,
+            cgroup_path(engine, record),
+            engine.config.cpu_rt_period,
+            engine.config.cpu_rt_runtime,
+        )
     spec = container_spec(engine, container, sandbox, bundle / "rootfs")
     config = bundle / "config.json"
     config.touch(mode=0o600)
@@ -263,7 +274,8 @@ def _plan(engine: "Engine", container: Container, bundle: Path) -> ContainerPlan
         tty=config.tty,
         stdin=config.open_stdin,
         keep_stdin=config.open_stdin and not container.streams.closes_stdin,
-        host_mounts=any(mount.kind != "tmpfs" for mount in container.record.mounts),
+        host_mounts=bool(container.record.host_config.device_requests)
+        or any(mount.kind != "tmpfs" for mount in container.record.mounts),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from palan.api.containers import ContainerConfig, DeviceRequest, HostConfig
+from palan.api.containers import ContainerConfig, HostConfig
 from palan.api.errors import InvalidParameter
 
 
@@ -32,8 +32,9 @@ class Unsupported:
 
 UNSUPPORTED_YET: Final[Mapping[str, Unsupported]] = {
     "HostConfig.StorageOpt": Unsupported(
-        "Storage options are not implemented; StorageOpt discarded.",
+        "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
         lambda _, host_config: bool(host_config.storage_opt),
+        refuse=True,
     ),
     "HostConfig.Cgroup": Unsupported(
         "Joining the cgroup of another container is not supported; Cgroup discarded.",
@@ -48,11 +49,6 @@ def check_supported(config: ContainerConfig, host_config: HostConfig) -> list[st
     Raises:
         InvalidParameter: about what a container should not run without.
     """
-    for request in host_config.device_requests or ():
-        raise InvalidParameter(
-            f'could not select device driver "{request.driver}" with capabilities:'
-            f" {_capabilities(request)}"
-        )
     warnings = []
     for entry in UNSUPPORTED_YET.values():
         if entry.is_set(config, host_config):
@@ -60,8 +56,3 @@ def check_supported(config: ContainerConfig, host_config: HostConfig) -> list[st
                 raise InvalidParameter(entry.message)
             warnings.append(entry.message)
     return warnings
-
-
-def _capabilities(request: DeviceRequest) -> str:
-    # As Go prints a list of lists.
-    return "[" + " ".join(f"[{' '.join(names)}]" for names in request.capabilities or ()) + "]"

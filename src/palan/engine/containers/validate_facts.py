@@ -38,6 +38,7 @@ class CreateFacts:
         default_seccomp: the engine's profile, as in a runtime spec's input.
         no_new_privileges: the engine's default.
         systemd_cgroups: whether cgroups are made by systemd.
+        realtime: whether the engine has real-time processor time for its containers.
         ip_forwarding: whether the kernel forwards IPv4.
         cgroup_namespaces: whether the kernel has them.
         selinux: whether SELinux is in force.
@@ -60,6 +61,7 @@ class CreateFacts:
     default_seccomp: str = BUILTIN
     no_new_privileges: bool = False
     systemd_cgroups: bool = False
+    realtime: bool = True
     ip_forwarding: bool = True
     cgroup_namespaces: bool = True
     selinux: bool = False

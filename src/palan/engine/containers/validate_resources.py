@@ -56,7 +56,7 @@ def validate_resources(
     _validate_memory(resources, facts, warnings, update=update)
     _validate_pids(resources, facts, warnings)
     _validate_cpu(resources, facts, warnings)
-    _validate_realtime(resources, facts)
+    _validate_realtime(resources, facts, update=update)
     _validate_cpuset(resources, facts, warnings)
     _validate_block_io(resources, facts, warnings)
     return warnings
@@ -187,10 +187,15 @@ def _validate_nano_cpus(limits: Resources, facts: CreateFacts) -> None:
         )
 
 
-def _validate_realtime(limits: Resources, facts: CreateFacts) -> None:
+def _validate_realtime(limits: Resources, facts: CreateFacts, *, update: bool) -> None:
     period, runtime = limits.cpu_realtime_period, limits.cpu_realtime_runtime
     if (period or runtime) and not facts.features.cpu_realtime:
         raise InvalidParameter("kernel does not support CPU real-time scheduler")
+    if runtime and not (facts.realtime or limits.cgroup_parent or update):
+        raise InvalidParameter(
+            "containers have no real-time time to share: give the engine some (--cpu-rt-runtime),"
+            " or put them below a cgroup that has some (CgroupParent)"
+        )
     if period and runtime > period:
         raise InvalidParameter("cpu real-time runtime cannot be higher than cpu real-time period")
 

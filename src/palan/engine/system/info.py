@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import palan
+from palan.api import UNSET
 from palan.api.system import (
     Commit,
+    DeviceInfo,
     FirewallInfo,
     IndexInfo,
     PluginsInfo,
@@ -43,6 +45,8 @@ def _info(engine: "Engine", tasks: int) -> SystemInfo:
         warnings.append("WARNING: No swap limit support")
     if not engine.networks.firewall.rules and config.bridge != "none":
         warnings.append("WARNING: No firewall rules: ports are published by a userland proxy")
+    devices, problems = runtimes.cdi.devices()
+    warnings += [f"CDI: Error associated with spec file {problem}" for problem in problems]
     return SystemInfo(
         id=engine.id,
         containers=len(states),
@@ -107,7 +111,8 @@ def _info(engine: "Engine", tasks: int) -> SystemInfo:
         init_commit=Commit(),
         security_options=_security_options(engine),
         firewall_backend=FirewallInfo(driver=engine.networks.firewall.backend),
-        cdi_spec_dirs=[],
+        cdi_spec_dirs=list(engine.runtimes.cdi.directories),
+        discovered_devices=[DeviceInfo(source="cdi", id=name) for name in devices] or UNSET,
         warnings=warnings or None,
     )
 
