@@ -1,12 +1,10 @@
-"""docker-compose 1.29, the one of Debian, which speaks to the engine through docker-py.
-
-Networks of a project's own are pending, so the services use the default bridge and the host's.
-"""
+"""docker-compose 1.29, the one of Debian, which speaks to the engine through docker-py."""
 
 import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,19 +42,70 @@ volumes:
 """
 
 
-def test_the_life_of_a_project(engine: TestEngine, tmp_path: Path):
-    (tmp_path / "docker-compose.yml").write_text(PROJECT)
-    (tmp_path / "file").write_text("of the host\n")
+NETWORKS = """
+version: "2.4"
+services:
+  web:
+    image: busybox
+    command: sleep 600
+    networks:
+      front: {aliases: [www], ipv4_address: 10.237.1.80}
+      back: {}
+  store:
+    image: busybox
+    command: sleep 600
+    networks: [back]
+  probe:
+    image: busybox
+    command: sh -c "ping -c1 -W2 www && ping -c1 -W2 web && ! ping -c1 -W1 store"
+    networks: [front]
+    depends_on: [web]
+networks:
+  front:
+    ipam: {config: [{subnet: 10.237.1.0/24, gateway: 10.237.1.1}]}
+    driver_opts: {com.docker.network.driver.mtu: "1400"}
+  back: {internal: true, enable_ipv6: false, labels: {tier: back}}
+"""
+
+
+def compose_in(directory: Path, engine: TestEngine) -> Callable[..., str]:
+    """Calls docker-compose in a directory."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("DOCKER_", "COMPOSE_"))}
     env = {**inherited, "DOCKER_HOST": engine.url, "COMPOSE_PROJECT_NAME": "proj"}
 
     def compose(*arguments: str, code: int = 0) -> str:
         done = subprocess.run(
             ["docker-compose", "--no-ansi", *arguments],
-            check=False, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60,
+            check=False, cwd=directory, env=env, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
         assert done.returncode == code, done
         return done.stdout
+
+    return compose
+
+
+def test_networks_of_a_project(engine: TestEngine, tmp_path: Path):
+    (tmp_path / "docker-compose.yml").write_text(NETWORKS)
+    compose = compose_in(tmp_path, engine)
+    compose("up", "-d")
+    try:
+        found = {n["Name"]: n for n in engine.api.get("/networks").json}
+        assert found["proj_back"]["Internal"]
+        assert found["proj_back"]["Labels"]["tier"] == "back"
+        web = engine.inspect("proj_web_1")["NetworkSettings"]["Networks"]
+        assert web["proj_front"]["IPAddress"] == "10.237.1.80"
+        assert {"web", "www"} <= set(web["proj_front"]["DNSNames"])
+        assert engine.wait("proj_probe_1") == 0, compose("logs", "probe")
+        compose("exec", "-T", "web", "ping", "-c1", "-W2", "store")
+    finally:
+        compose("down", "-v", "-t", "0")
+    assert not {n["Name"] for n in engine.api.get("/networks").json} & {"proj_front", "proj_back"}
+
+
+def test_the_life_of_a_project(engine: TestEngine, tmp_path: Path):
+    (tmp_path / "docker-compose.yml").write_text(PROJECT)
+    (tmp_path / "file").write_text("of the host\n")
+    compose = compose_in(tmp_path, engine)
 
     def states() -> dict[str, str]:
         lines = engine.api.get("/containers/json?all=1").json

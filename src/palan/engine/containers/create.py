@@ -35,6 +35,7 @@ from palan.engine.containers.record import ContainerRecord
 from palan.engine.containers.validate import validate_create
 from palan.engine.images.image import Image
 from palan.engine.images.platform import parse_specifier
+from palan.engine.networks.company import check_company
 from palan.host.filesystem import remove_tree
 
 
@@ -242,7 +243,12 @@ def _endpoints(
         for name, settings in asked.items()
     }
     name = main.name if main is not None else mode
-    return {name: found.pop(name, EndpointSettings()), **found}
+    endpoints = {name: found.pop(name, EndpointSettings()), **found}
+    for number, other in enumerate(list(endpoints)):
+        network = engine.networks.find(other)
+        if number and network is not None:
+            check_company(engine, mode, list(endpoints)[:number], network)
+    return endpoints
 
 
 def _network_name(engine: "Engine", reference: str) -> str:

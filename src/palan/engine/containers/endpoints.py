@@ -31,10 +31,10 @@ def endpoint_settings(
     settings: dict[str, EndpointSettings] = {}
     for name, asked in record.endpoints.items():
         shown = EndpointSettings(
-            ipam_config=None if brief else asked.ipam_config,
+            ipam_config=asked.ipam_config,
             links=None if brief else asked.links,
             aliases=None if brief else asked.aliases,
-            driver_opts=asked.driver_opts,
+            driver_opts=None if brief else asked.driver_opts,
             gw_priority=asked.gw_priority,
             network_id=engine.networks.id_of(name) if record.started else "",
             mac_address="" if record.started else asked.mac_address,

@@ -52,7 +52,7 @@ async def join(
         Conflict: the interface's name is taken.
         InternalError: no address is left, or a plugin refuses.
     """
-    endpoint = _endpoint(container, sandbox, network, settings)
+    endpoint = _endpoint(engine, container, sandbox, network, settings)
     asked = settings.ipam_config or EndpointIPAMConfig()
     if network.driver in ("host", "null"):
         endpoint.interface = ""
@@ -73,7 +73,11 @@ async def join(
 
 
 def _endpoint(
-    container: Container, sandbox: SandboxRecord, network: Network, settings: EndpointSettings
+    engine: "Engine",
+    container: Container,
+    sandbox: SandboxRecord,
+    network: Network,
+    settings: EndpointSettings,
 ) -> EndpointRecord:
     slot = min(set(range(len(sandbox.endpoints) + 1)) - {e.slot for e in sandbox.endpoints})
     named = is_user_defined(network.name)
@@ -89,7 +93,7 @@ def _endpoint(
         hairpin=bool(mappings),
         device_route=network.routed_by_device and not network.closed,
         dns_names=dns_names(container, settings.aliases) if named else [],
-        links=_links(container, network, settings),
+        links=_links(engine, container, network, settings),
         sandbox_key=sandbox.path,
     )
     if sandbox.path and network.driver != "null":
@@ -165,15 +169,21 @@ def dns_names(container: Container, aliases: Iterable[str] | None) -> list[str]:
     return list(dict.fromkeys(name for name in names if name))
 
 
-def _links(container: Container, network: Network, settings: EndpointSettings) -> dict[str, str]:
-    """Aliases that the container itself uses for others, with their names."""
+def _links(
+    engine: "Engine", container: Container, network: Network, settings: EndpointSettings
+) -> dict[str, str]:
+    """Aliases that the container itself uses for others, with a name that those keep."""
     if not is_user_defined(network.name):
         return {}
     host_config = container.record.host_config
     links = list(settings.links or ())
     if host_config.network_mode in (network.name, network.id):
         links += host_config.links or ()
-    return {alias.lower(): name for name, alias in map(parse_link, links)}
+    found = {}
+    for name, alias in map(parse_link, links):
+        other = engine.containers.registry.find(name)
+        found[alias.lower()] = other.id[:12] if other is not None else name
+    return found
 
 
 def _interface(network: Network, endpoint: EndpointRecord, sandbox: SandboxRecord) -> str:

@@ -23,6 +23,7 @@ from palan.engine.containers.hosts import add_to_hosts, remove_from_hosts
 from palan.engine.containers.record import EndpointRecord, SandboxRecord
 from palan.engine.containers.validate_network import validate_endpoint
 from palan.engine.networks.attachment import join, leave
+from palan.engine.networks.company import SHARING, check_company
 from palan.engine.networks.network import Network
 from palan.engine.networks.plumbing import plug_in, plug_out, reroute
 
@@ -32,11 +33,6 @@ if TYPE_CHECKING:
 
 
 __all__ = ["connect", "disconnect", "drop_pending"]
-
-_SHARING = (
-    "container sharing network namespace with another container or host cannot be connected to"
-    " any other network"
-)
 
 
 async def connect(engine: "Engine", reference: str, body: NetworkConnectRequest) -> None:
@@ -57,9 +53,9 @@ async def connect(engine: "Engine", reference: str, body: NetworkConnectRequest)
                 f"cannot connect container to network {network.name}: it is configuration-only"
             )
         if record.host_config.network_mode.startswith("container:"):
-            raise InvalidParameter(_SHARING)
+            raise InvalidParameter(SHARING)
         validate_endpoint(network.name, settings, network.subnets)
-        _check_company(engine, container, network)
+        check_company(engine, record.host_config.network_mode, record.endpoints, network)
         asked = _only_asked(settings)
         if container.running and record.sandbox is not None:
             if container.id in network.endpoints:
@@ -86,27 +82,6 @@ def _only_asked(settings: EndpointSettings) -> EndpointSettings:
         gw_priority=settings.gw_priority,
         mac_address=settings.mac_address,
     )
-
-
-def _check_company(engine: "Engine", container: Container, network: Network) -> None:
-    """Refuse networks that go with no other."""
-    mode = container.record.host_config.network_mode
-    if network.driver == "host" and mode != "host":
-        raise InvalidParameter(
-            "cannot connect container to host network - container must be created in host"
-            " network mode"
-        )
-    for name in container.record.endpoints:
-        other = engine.networks.find(name)
-        if other is None or other is network:
-            continue
-        if "host" in (other.driver, network.driver):
-            raise InvalidParameter(_SHARING)
-        if "none" in (other.name, network.name):
-            raise InvalidParameter(
-                "container cannot be connected to multiple networks with one of the networks in"
-                " private (none) mode"
-            )
 
 
 async def _connect_running(
