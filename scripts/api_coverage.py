@@ -27,10 +27,10 @@ INTRODUCTION = f"""\
 <!-- Written by scripts/api_coverage.py; do not edit. -->
 
 Every endpoint of the Docker Engine API {MIN_VERSION} to {MAX_VERSION}, as Palan declares it in
-`src/palan/api`. What is pending answers 501 and says so; it stands in
-`src/palan/engine/pending.py`. What an older version of the API lacked or had otherwise is in
-`src/palan/api/changes`. The engine serves the same contract as an OpenAPI document at
-`/openapi.json`."""
+`src/palan/api`. What is pending answers 501 and says so, or, where a swarm is needed first, 503
+as dockerd does; it stands in `src/palan/engine/pending.py`. What an older version of the API
+lacked or had otherwise is in `src/palan/api/changes`. The engine serves the same contract as an
+OpenAPI document at `/openapi.json`."""
 
 
 def document() -> str:

@@ -156,15 +156,17 @@ COMMANDS = {
     "networks.connect": "network connect bridge web",
     "swarm.init": "swarm init",
     "swarm.join": "swarm join 127.0.0.1:1 --token x",
-    "services.list": "service ls",
-    "nodes.list": "node ls",
-    "secrets.list": "secret ls",
-    "configs.list": "config ls",
     "plugins.privileges": "plugin install --grant-all-permissions 127.0.0.1:9/p",
     "images.search": "search busybox",
     "images.push": "push busybox",
     "build.prune": "builder prune -f",
 }
+
+
+@pytest.mark.parametrize("group", ["service", "node", "secret", "config"])
+def test_what_needs_a_swarm_says_so(docker: Docker, group: str):
+    assert "This node is not a swarm manager" in docker(group, "ls", code=1).err
+    assert "This node is not part of a swarm" in docker("swarm", "leave", "--force", code=1).err
 
 
 @pytest.mark.parametrize("operation", sorted(PENDING & COMMANDS.keys()))

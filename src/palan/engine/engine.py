@@ -32,6 +32,7 @@ from palan.engine.networks import Networks
 from palan.engine.pending import PENDING
 from palan.engine.plugins import Plugins
 from palan.engine.runtimes import Runtimes
+from palan.engine.swarm import OutsideSwarm
 from palan.engine.system import System
 from palan.engine.volumes import SCHEMA as VOLUMES
 from palan.engine.volumes import Volumes
@@ -89,6 +90,8 @@ class Engine:
         self.logs = LogKeeper(self)
         self.shipping = Shipping(self)
         self.plugins = Plugins()
+        self.swarm = self.nodes = self.services = self.tasks = OutsideSwarm()
+        self.secrets = self.configs = self.swarm
         self.system = System(self)
         # Mounts below the exec root reach the mount namespaces of conmon and back, so
         # that an unmount here is one there.

@@ -1,5 +1,7 @@
 """Operations of the contract that this engine does not have yet: they answer 501.
 
+Those that need a swarm answer 503, as dockerd does outside of one (``engine/swarm``).
+
 A test compares this list with what the rooms implement; it may only shrink.
 """
 

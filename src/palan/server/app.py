@@ -42,7 +42,10 @@ class EngineRooms(Protocol):
 
     @property
     def pending(self) -> frozenset[str]:
-        """The operations, as ``group.operation``, that it does not have; they answer 501."""
+        """The operations, as ``group.operation``, that it does not have.
+
+        They answer 501, but for those whose room has something better to say.
+        """
 
 
 class Server:
@@ -153,11 +156,9 @@ def _operations(engine: EngineRooms, router: Router) -> dict[Endpoint, Operation
     for endpoint in router:
         name = f"{endpoint.group}.{endpoint.operation}"
         method = getattr(getattr(engine, endpoint.group, None), endpoint.operation, None)
-        if name in engine.pending:
-            continue
         if callable(method):
             found[endpoint] = method
-        else:
+        elif name not in engine.pending:
             missing.append(name)
     if missing:
         raise RuntimeError(f"the engine has no {', '.join(sorted(missing))}")
