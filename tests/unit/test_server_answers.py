@@ -465,15 +465,21 @@ async def test_the_head_of_an_early_stream_comes_before_any_message(tmp_path):
 
 
 async def test_a_body_is_streamed_in(tmp_path):
+    came = asyncio.Semaphore(0)
+
     async def put(request):
-        return Thing(name=str([len(part) async for part in request.body]))
+        sizes = []
+        async for part in request.body:
+            sizes.append(len(part))
+            came.release()
+        return Thing(name=str(sizes))
 
     path = tmp_path / "s"
     async with served(engine(put=put), ENDPOINTS, path), connected(path) as client:
         await client.request("PUT", "/things/1/tar", "Transfer-Encoding: chunked")
         for part in (b"a" * 5, b"b" * 3):
             await client.send(b"%x\r\n%b\r\n" % (len(part), part))
-            await asyncio.sleep(0.01)
+            await came.acquire()
         await client.send(b"0\r\n\r\n")
         response = await client.response()
         assert response.body == b'{"Name":"[5, 3]"}\n'
