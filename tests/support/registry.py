@@ -24,25 +24,33 @@ _CONFIG = """\
 version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}
 storage: {{delete: {{enabled: true}}, filesystem: {{rootdirectory: {folder}/data}}}}
-http: {{addr: "127.0.0.1:0"{http}}}
+http: {{addr: "{host}:0"{http}}}
 """
 
 
 @contextlib.contextmanager
 def docker_registry(
-    folder: Path, *, authenticated: bool = False, http: str = "", more: str = ""
+    folder: Path,
+    *,
+    authenticated: bool = False,
+    host: str = "127.0.0.1",
+    http: str = "",
+    more: str = "",
+    mutual: tuple[Path, Path] | None = None,
 ) -> Iterator[str]:
     """Run a registry in ``folder``, at an address that the kernel picks; yields ``host:port``.
 
     Args:
         folder: its files.
         authenticated: it wants a name and a password.
+        host: where it listens.
         http: more of the section ``http`` of its configuration, such as TLS.
         more: more sections.
+        mutual: the certificate (and key) to show to it, where it wants one.
     """
     if shutil.which("docker-registry") is None:
         pytest.skip("docker-registry is not installed")
-    config = _CONFIG.format(folder=folder, http=f", {http}" if http else "") + more
+    config = _CONFIG.format(folder=folder, host=host, http=f", {http}" if http else "") + more
     if authenticated:
         (folder / "htpasswd").write_text(_HTPASSWD)
         config += f"auth: {{htpasswd: {{realm: tests, path: {folder}/htpasswd}}}}\n"
@@ -52,29 +60,31 @@ def docker_registry(
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        yield _address_of(process)
+        yield _address_of(process, host, mutual)
     finally:
         process.terminate()
         process.wait(10)
 
 
-def _address_of(process: subprocess.Popen[bytes]) -> str:
+def _address_of(
+    process: subprocess.Popen[bytes], host: str, mutual: tuple[Path, Path] | None
+) -> str:
     """Where the process listens, once it answers."""
+    context = ssl._create_unverified_context()
+    if mutual:
+        context.load_cert_chain(*mutual)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         assert process.poll() is None, "docker-registry ended"
         for port in _listening(process.pid):
             for connection in (
-                http.client.HTTPConnection("127.0.0.1", port, timeout=5),
-                http.client.HTTPSConnection(
-                    "127.0.0.1", port, timeout=5,
-                    context=ssl._create_unverified_context(),
-                ),
-            ):  # fmt: skip
+                http.client.HTTPConnection(host, port, timeout=5),
+                http.client.HTTPSConnection(host, port, timeout=5, context=context),
+            ):
                 with contextlib.closing(connection), contextlib.suppress(OSError):
                     connection.request("GET", "/v2/")
                     if connection.getresponse().status in (200, 401):
-                        return f"127.0.0.1:{port}"
+                        return f"{host}:{port}"
         time.sleep(0.02)
     raise TimeoutError("docker-registry does not answer")
 
@@ -104,8 +114,11 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def do_GET(self) -> None:
+        if self.server.early is not None and self.server.early(self):
+            return
         size = int(self.headers.get("Content-Length", 0))
-        self.body = self.rfile.read(size).decode()
+        self.data = self.rfile.read(size)
+        self.body = self.data.decode(errors="replace")
         self.server.requests.append((self.command, self.path, dict(self.headers), self.body))
         self.server.answer(self)
 
@@ -113,6 +126,15 @@ class Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_PUT(self) -> None:
+        self.do_GET()
+
+    def do_PATCH(self) -> None:
+        self.do_GET()
+
+    def do_DELETE(self) -> None:
         self.do_GET()
 
     def do_CONNECT(self) -> None:
@@ -134,7 +156,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name.replace("_", "-"), value)
         self.send_header("Content-Length", str(len(body.encode())))
         self.end_headers()
-        self.wfile.write(body.encode())
+        if self.command != "HEAD":
+            self.wfile.write(body.encode())
 
     def json(self, status: int, body: str) -> None:
         self.reply(status, body, Content_Type="application/json; charset=utf-8")
@@ -156,6 +179,9 @@ class Server(ThreadingHTTPServer):
     def __init__(self, answer: Callable[[Handler], None]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.answer = answer
+        self.early: Callable[[Handler], bool] | None = None
+        """Answers before the body is read, and returns true; or leaves it."""
+
         self.requests: list[tuple[str, str, dict[str, str], str]] = []
         self.scheme = "http"
 

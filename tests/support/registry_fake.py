@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from tests.support.images import sha256
-from tests.support.registry import Handler
+from tests.support.registry import Handler, Server
 
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -34,12 +35,19 @@ class FakeRegistry:
     """Content, and what is wrong with it.  Call it as the ``answer`` of ``serve``."""
 
     address: str = ""
+    """Where it is served, where a test says so."""
+
+    server: Server | None = None
     blobs: dict[str, bytes] = field(default_factory=dict)
     manifests: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
     """Media type and document by repository and tag or digest."""
 
     faults: list[Fault] = field(default_factory=list)
     ranges: bool = True
+    uploads: list[bytes] = field(default_factory=list)
+    mountable: set[str] = field(default_factory=set)
+    """Repositories whose blobs may be had elsewhere, too."""
+
     seen: Counter[str] = field(default_factory=Counter)
     """How often what was asked for: ``GET blobs/sha256:...``."""
 
@@ -119,12 +127,58 @@ class FakeRegistry:
         document = {"schemaVersion": 2, "mediaType": kind, "manifests": list(manifests)}
         return self.manifest(name, tag, kind, document)
 
+    # ---- uploads ---------------------------------------------------------------------
+
+    def _upload(self, request: Handler) -> bool:
+        """Take what is sent: whole, in chunks, or from another repository."""
+        url = urlsplit(request.path)
+        query = dict(parse_qsl(url.query))
+        match = re.fullmatch(r"/v2/(.+)/blobs/uploads/([0-9]*)", url.path)
+        put = re.fullmatch(r"/v2/(.+)/manifests/([^/]+)", url.path)
+        if put and request.command == "PUT":
+            kind = request.headers["Content-Type"]
+            for reference in (put[2], sha256(request.data)):
+                self.manifests[put[1], reference] = (kind, request.data)
+            request.reply(201)
+            return True
+        if match is None:
+            return False
+        with self.lock:
+            self.seen[f"{request.command} upload"] += 1
+        if request.command == "POST":
+            if query.get("mount") in self.blobs and query["from"] in self.mountable:
+                request.reply(201)
+                return True
+            self.uploads.append(b"")
+            place = str(len(self.uploads) - 1)
+            request.reply(202, Location=f"{url.path}{place}?state=0")
+            return True
+        number = int(match[2])
+        if number >= len(self.uploads) or request.command == "DELETE":
+            request.reply(404)
+        elif request.command == "GET":
+            have = len(self.uploads[number])
+            request.reply(204, Range=f"0-{max(have - 1, 0)}", Location=f"{url.path}?state={have}")
+        else:
+            self.uploads[number] += request.data
+            have = len(self.uploads[number])
+            if request.command == "PATCH":
+                request.reply(202, Location=f"{url.path}?state={have}")
+            elif sha256(self.uploads[number]) != query["digest"]:
+                request.json(400, '{"errors": [{"code": "DIGEST_INVALID", "message": "no"}]}')
+            else:
+                self.blob(self.uploads[number])
+                request.reply(201)
+        return True
+
     # ---- answers ---------------------------------------------------------------------
 
     def __call__(self, request: Handler) -> None:
         for fault in list(self.faults):
             if fault(request, self):
                 return
+        if self._upload(request):
+            return
         match = _PATH.match(request.path)
         if request.path == "/v2/":
             request.json(200, "{}")
@@ -170,6 +224,11 @@ class FakeRegistry:
         data = self.blobs.get(digest)
         if data is None:
             request.json(404, '{"errors": [{"code": "BLOB_UNKNOWN", "message": "unknown"}]}')
+            return
+        if request.command == "HEAD":
+            request.send_response(200)
+            request.send_header("Content-Length", str(len(data)))
+            request.end_headers()
             return
         asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
         start = int(asked[1]) if asked and self.ranges else 0

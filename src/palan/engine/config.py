@@ -327,9 +327,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     ] = 3
     max_concurrent_uploads: Annotated[
         int,
-        Option(
-            "blobs uploaded at once by a push, 0 for all", metavar="N", inert="there is no push yet"
-        ),
+        Option("blobs uploaded at once by a push, 0 for all", metavar="N", reload=True),
     ] = 5
     max_download_attempts: Annotated[
         int,

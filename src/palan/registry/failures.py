@@ -20,7 +20,15 @@ def reason_of(error: Exception, doing: str = "awaiting headers") -> str:
     if isinstance(error, http.client.InvalidURL):
         return "invalid URL"
     if isinstance(error, OSError):
-        return (error.strerror or "connection broken").lower()
+        return _os_reason(error)
     if isinstance(error, http.client.IncompleteRead):
         return "unexpected EOF"
     return "net/http: HTTP/1.x transport connection broken: malformed HTTP response"
+
+
+def _os_reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError) and error.reason:
+        # With TLS 1.3, a certificate of ours that is not liked is told of only now.
+        words = error.reason.lower().partition("alert_")
+        return f"remote error: tls: {(words[2] or words[0]).replace('_', ' ')}"
+    return (error.strerror or "connection broken").lower()

@@ -3,11 +3,12 @@
 Blocking.  An answer that is not what was asked for is :class:`Refused`.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, urlencode, urljoin
 
 import msgspec
 
@@ -28,6 +29,7 @@ _MANIFEST_MAX: Final = 8 << 20
 _TAGS_MAX: Final = 16 << 20
 _MAX_PAGES: Final = 1000
 _NEXT: Final = re.compile(r'<([^>]*)>[^,]*;\s*rel="?next"?')
+_UPLOADED: Final = re.compile(r"(?:bytes=)?0-(\d{1,15})")
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -152,6 +154,96 @@ class Repository:
             return False
         return True
 
+    # ---- uploads ---------------------------------------------------------------------
+
+    def put_manifest(self, reference: str, media_type: str, data: bytes) -> None:
+        """Keep a manifest under a tag or its digest.
+
+        Raises:
+            Refused: the server does not take it.
+            TransportError: no answer came.
+        """
+        headers = {"Content-Type": media_type}
+        self._ask("PUT", f"manifests/{reference}", headers, data, (200, 201, 202)).close()
+
+    def mount(self, digest: str, source: str) -> str | None:
+        """Have a blob of another repository of this registry here, too.
+
+        Returns:
+            None if that was done; else where it may be uploaded instead.
+
+        Raises:
+            Refused: the server does not want that.
+            TransportError: no answer came.
+        """
+        url = f"{self._url('blobs/uploads/')}?{urlencode({'mount': digest, 'from': source})}"
+        scopes = (*self._scopes, f"repository:{source}:pull")
+        response = self.server.open("POST", url, scopes=scopes, body=b"")
+        if response.status not in (201, 202):
+            raise refused("POST", response)
+        with response:
+            return None if response.status == 201 else _location(response)
+
+    def begin_upload(self) -> str:
+        """Where to send a blob.
+
+        Raises:
+            Refused: the server does not want any.
+            TransportError: no answer came.
+        """
+        with self._ask("POST", "blobs/uploads/", body=b"", accepted=(202,)) as response:
+            return _location(response)
+
+    def append_upload(self, location: str, offset: int, chunk: Payload) -> str:
+        """Send a part of a blob; where to send the next.
+
+        Raises:
+            Refused: the server does not take it.
+            TransportError: the connection broke.
+        """
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Range": f"{offset}-{offset + chunk.size - 1}",
+        }
+        response = self._open("PATCH", location, headers, chunk)
+        if response.status not in (201, 202, 204):
+            raise refused("PATCH", response)
+        with response:
+            return _location(response)
+
+    def finish_upload(self, location: str, digest: str, rest: Payload | None) -> None:
+        """Send what is left of a blob, which is whole then.
+
+        Raises:
+            Refused: the server does not take it.
+            TransportError: the connection broke.
+        """
+        url = f"{location}{'&' if '?' in location else '?'}{urlencode({'digest': digest})}"
+        headers = {"Content-Type": "application/octet-stream"} if rest else {}
+        response = self._open("PUT", url, headers, rest or b"")
+        if response.status not in (200, 201, 204):
+            raise refused("PUT", response)
+        response.close()
+
+    def upload_status(self, location: str) -> tuple[str, int]:
+        """Where to go on with an upload, and how many bytes are there.
+
+        Raises:
+            Refused: there is no such upload any more.
+            TransportError: no answer came, or it does not say.
+        """
+        with self._ask("GET", location, accepted=(202, 204)) as response:
+            have = _UPLOADED.fullmatch(response.headers.get("Range", ""))
+            if have is None:
+                raise TransportError("the server does not say how much it has")
+            there = int(have[1])
+            return _location(response, location), there + 1 if there else 0
+
+    def cancel_upload(self, location: str) -> None:
+        """Let the server forget an upload; whether it does is up to it."""
+        with contextlib.suppress(TransportError):
+            self._open("DELETE", location).close()
+
     # ---- asking ----------------------------------------------------------------------
 
     def _url(self, path: str) -> str:
@@ -196,6 +288,18 @@ class Repository:
                     raise
             self.server.aborter.sleep(wait)
         return once()
+
+
+def _location(response: Response, default: str = "") -> str:
+    """Where an answer says to go on.
+
+    Raises:
+        TransportError: it does not say.
+    """
+    location = response.headers.get("Location", "")
+    if not location and not default:
+        raise TransportError(f"{shown(response.url)}: the answer has no Location")
+    return urljoin(response.url, location) if location else default
 
 
 def _found(response: Response) -> Found:

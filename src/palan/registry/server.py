@@ -53,6 +53,7 @@ class Server:
         self._credentials = credentials
         self._insecure = insecure
         self._lock = threading.Lock()
+        self._fetching = threading.Lock()
         self._basic = False
         self._tokens: dict[str, tuple[str, float]] = {}
 
@@ -126,24 +127,10 @@ class Server:
             # Not to be traded for anything: it is what such a trade ends in.
             return self._keep(scopes, self._credentials.registry_token, float("inf"), used)
         if bearer := wanted.get("bearer"):
-            with self._lock:
-                # Another thread may have got one while this one was asking.
-                value, until = self._tokens.get(" ".join(scopes), ("", 0.0))
-            if value and value != used and time.monotonic() < until:
-                return True
-            plain = self._insecure
-            if self.endpoint.scheme == "http":
-                # A registry without TLS gives its credentials away itself.
-                plain = lambda _host: True  # noqa: E731 - it is a value here
-            asked = bearer.parameters.get("scope", "").split()
-            token = fetch_token(
-                self._transport,
-                bearer,
-                self._credentials,
-                plain=plain,
-                scopes=_merged((*scopes, *asked)),
-            )
-            return self._keep(scopes, token.value, token.lifetime - _MARGIN, used)
+            # One at a time: the others will find what the first one got.
+            with self._fetching:
+                current = self._authorization(scopes)
+                return current not in (None, used) or self._fetch(bearer, scopes, used)
         if "basic" in wanted:
             if self._credentials.basic is None:
                 raise NoCredentials(request)
@@ -151,6 +138,21 @@ class Server:
                 self._basic = True
             return used != self._credentials.basic
         return False
+
+    def _fetch(self, bearer: Challenge, scopes: tuple[str, ...], used: str | None) -> bool:
+        plain = self._insecure
+        if self.endpoint.scheme == "http":
+            # A registry without TLS gives its credentials away itself.
+            plain = lambda _host: True  # noqa: E731 - it is a value here
+        asked = bearer.parameters.get("scope", "").split()
+        token = fetch_token(
+            self._transport,
+            bearer,
+            self._credentials,
+            plain=plain,
+            scopes=_merged((*scopes, *asked)),
+        )
+        return self._keep(scopes, token.value, token.lifetime - _MARGIN, used)
 
     def _keep(self, scopes: tuple[str, ...], token: str, lifetime: float, used: str | None) -> bool:
         value = f"Bearer {token}"

@@ -259,7 +259,9 @@ class Transport:
                 raw = _exchange(connection, method, target, sent, body)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 connection.close()
-                stale = kept and isinstance(error, ConnectionError) and method in _REPEATABLE
+                # What was sent in part may have been taken in part.
+                repeatable = method in _REPEATABLE and not isinstance(body, Payload)
+                stale = kept and isinstance(error, ConnectionError) and repeatable
                 if stale and not self._aborter.aborted:
                     # The server closed it while nobody was looking.
                     continue

@@ -74,7 +74,7 @@ class Removal:
             if len(there) < len(names):
                 await self._untag(image, there)
                 return
-        elif len(names) > 1 and not force:
+        elif not force and _several(names):
             raise Conflict(
                 f"conflict: unable to delete {image.short_id} (must be forced) - image is"
                 " referenced in multiple repositories"
@@ -105,7 +105,7 @@ class Removal:
         self, match: Match, name: NameRecord, names: list[NameRecord], *, force: bool, prune: bool
     ) -> None:
         image = match.image
-        if len(names) > 1:
+        if any(other is not name and "@" not in other.name for other in names):
             await self._untag(image, [name])
             return
         users = self._users(image)
@@ -199,3 +199,9 @@ class Removal:
         ):
             return
         await self.delete(parent, prune=True)
+
+
+def _several(names: Sequence[NameRecord]) -> bool:
+    """Whether names are more than one tag, perhaps with digests beside it in its repository."""
+    tags = [name for name in names if "@" not in name.name]
+    return len(tags) > 1 or len({parse(name.name).repository for name in names}) > 1

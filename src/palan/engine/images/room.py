@@ -46,6 +46,7 @@ __all__ = ["Images"]
 # Within the class, ``list`` is an operation.
 _Summaries = list[api.ImageSummary]
 _Statements = list[api.AttestationStatement]
+_Found = list[api.ImageSearchResult]
 _History = list[api.ImageHistoryResponseItem]
 _Deleted = list[api.ImageDeleteResponseItem]
 
@@ -191,6 +192,28 @@ class Images:
 
             return MessageStream(Pull(self._stock, request).messages())
         return MessageStream(self._import(Import(request), request.body))
+
+    async def push(self, request: api.ImagePush) -> MessageStream:
+        """``POST /images/{name}/push``."""
+        from palan.engine.images.push import Push  # noqa: PLC0415 - as for pull
+
+        return MessageStream(Push(self._stock, request).messages())
+
+    async def search(self, request: api.ImageSearch) -> _Found:
+        """``GET /images/search``."""
+        from palan.engine.images.search import search  # noqa: PLC0415 - as for pull
+
+        return await search(self._engine, request)
+
+    async def distribution_inspect(
+        self, request: api.ImageDistributionInspect
+    ) -> api.DistributionInspect:
+        """``GET /distribution/{name}/json``."""
+        from palan.engine.images.distribution import (  # noqa: PLC0415 - as for pull
+            distribution_inspect,
+        )
+
+        return await distribution_inspect(self._engine, request)
 
     async def _import(self, plan: Import, body: AsyncIterator[bytes]) -> AsyncIterator[JSONMessage]:
         async with open_source(plan.source, body) as source:

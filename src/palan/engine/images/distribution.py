@@ -1,0 +1,113 @@
+"""``GET /distribution/{name}/json``: what a registry has under a name, without fetching it."""
+
+from typing import Any, Final
+
+from palan.api.errors import Forbidden, InternalError, NotFound, PalanError, Unauthorized
+from palan.api.images import (
+    DistributionInspect,
+    ImageDistributionInspect,
+    OCIDescriptor,
+    OCIPlatform,
+)
+from palan.engine.images.arrival import ACCEPT
+from palan.engine.images.formats import (
+    MAX_DOCUMENT,
+    Index,
+    Manifest,
+    PlatformField,
+    decode,
+    digest_of,
+    is_index,
+)
+from palan.engine.images.reference import parse
+from palan.engine.images.remote import first_answer, open_session
+from palan.engine.images.streaming import in_thread
+from palan.engine.images.surroundings import Surroundings
+from palan.registry.failures import TransportError
+from palan.registry.refusals import NoCredentials, Refused
+from palan.registry.repository import Found, Repository
+
+
+__all__ = ["distribution_inspect"]
+
+_SCHEMA2: Final = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+async def distribution_inspect(
+    engine: Surroundings, request: ImageDistributionInspect
+) -> DistributionInspect:
+    """Ask a registry.
+
+    Raises:
+        NotFound: it has nothing under that name.
+        Unauthorized: it does not accept the credentials.
+        Forbidden: it does not allow it.
+        InternalError: it cannot be asked.
+    """
+    reference = parse(request.name).tagged()
+    what = reference.digest or reference.tag or ""
+    with open_session(engine.config, reference.domain, request.registry_auth) as session:
+
+        def work() -> DistributionInspect:
+            answer, _ = first_answer(
+                session.servers(), reference.path, lambda there: _ask(there, what)
+            )
+            return answer
+
+        try:
+            return await in_thread(work, session.aborter.abort)
+        except (NoCredentials, TransportError) as error:
+            raise InternalError(str(error)) from None
+        except Refused as refusal:
+            raise _failure(refusal) from None
+
+
+def _ask(repository: Repository, what: str) -> DistributionInspect:
+    try:
+        found = repository.find(what, ACCEPT)
+    except Refused as refusal:
+        if refusal.status < 400 or refusal.status >= 500:
+            raise
+        # An answer to HEAD has no words.
+        found = repository.fetch(what, ACCEPT)
+    if not found.digest or _has_platforms(found):
+        found = repository.fetch(found.digest or what, ACCEPT)
+    descriptor = OCIDescriptor(
+        media_type=found.media_type,
+        digest=found.digest or digest_of(found.data),
+        size=len(found.data) or found.size,
+    )
+    return DistributionInspect(descriptor=descriptor, platforms=_platforms(repository, found))
+
+
+def _has_platforms(found: Found) -> bool:
+    return is_index(found.media_type, b"") or found.media_type == _SCHEMA2
+
+
+def _platforms(repository: Repository, found: Found) -> list[OCIPlatform] | None:
+    """What the images are for; as with dockerd, nothing of a single OCI manifest."""
+    if is_index(found.media_type, b""):
+        index = decode(found.data, Index, "index")
+        return [_message(each.platform) for each in index.manifests if each.platform] or None
+    if found.media_type == _SCHEMA2 and found.data:
+        config = decode(found.data, Manifest, "manifest").config
+        data = repository.small_blob(config.digest, MAX_DOCUMENT)
+        platform = _message(decode(data, PlatformField, "image configuration"))
+        return [platform] if platform.os or platform.architecture else None
+    return None
+
+
+def _message(platform: PlatformField) -> OCIPlatform:
+    message: dict[str, Any] = {"os": platform.os, "architecture": platform.architecture}
+    if platform.variant:
+        message["variant"] = platform.variant
+    if platform.os_version:
+        message["os_version"] = platform.os_version
+    if platform.os_features:
+        message["os_features"] = platform.os_features
+    return OCIPlatform(**message)
+
+
+def _failure(refusal: Refused) -> PalanError:
+    kinds = {401: Unauthorized, 403: Forbidden, 404: NotFound}
+    return kinds.get(refusal.status, InternalError)(refusal.words or str(refusal))

@@ -1,0 +1,360 @@
+"""``POST /images/{name}/push``: images into registries.
+
+A name stands for a manifest or an index, which goes as it is: blobs first, several at
+once, then manifests, then what the name means.  Of an index whose images are not all
+here, and not in the repository either, only the one for this machine goes.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from palan.api.errors import InternalError, InvalidParameter, NotFound
+from palan.api.images import ImagePush, JSONMessage, OCIDescriptor, ProgressDetail, PushResult
+from palan.engine.images import describe
+from palan.engine.images.catalog import Lease
+from palan.engine.images.lookup import find
+from palan.engine.images.platform import Platform, parse_json
+from palan.engine.images.progress import Progress
+from palan.engine.images.reference import Reference, parse
+from palan.engine.images.remote import failure, first_answer, open_session
+from palan.engine.images.stock import Stock
+from palan.engine.images.streaming import in_thread
+from palan.registry.refusals import Refused
+from palan.registry.repository import Repository
+from palan.registry.session import Session
+from palan.registry.upload import DamagedBlob, Upload
+from palan.store.images import ManifestRecord, TargetRecord
+
+
+__all__ = ["Push"]
+
+_PIECE: Final = 256 << 10
+_UNLIMITED: Final = 10_000
+_MAX_MOUNTS: Final = 3
+"""Repositories that are asked for a blob before it is sent."""
+
+
+@dataclass(slots=True)
+class _Load:
+    """What one name stands for.
+
+    Attributes:
+        name: the name.
+        top: what the name means in the registry: the target, or one manifest of it.
+        manifests: below it, those that are here.
+        absent: below it, those that are not.
+    """
+
+    name: Reference
+    top: TargetRecord | ManifestRecord
+    manifests: list[ManifestRecord] = field(default_factory=list)
+    absent: list[ManifestRecord] = field(default_factory=list)
+
+    def blobs(self) -> dict[str, int]:
+        """All blobs and their sizes."""
+        return {blob.digest: blob.size for m in self.manifests for blob in m.blobs}
+
+    def layers(self) -> list[str]:
+        """The blobs that are told about: layers of images."""
+        return list(
+            dict.fromkeys(
+                blob.digest
+                for manifest in self.manifests
+                if manifest.kind == "image"
+                for blob in manifest.blobs
+                if blob.digest != manifest.image
+            )
+        )
+
+
+class Push:
+    """One request."""
+
+    def __init__(self, stock: Stock, request: ImagePush) -> None:
+        """Look at the request.
+
+        Args:
+            stock: where the images are.
+            request: what to push.
+
+        Raises:
+            InvalidParameter: the request makes no sense.
+        """
+        self._stock = stock
+        self._catalog = stock.catalog
+        reference = parse(request.name)
+        if reference.digest is not None:
+            raise InvalidParameter("cannot push a digest reference")
+        self._reference = reference.with_tag(request.tag) if request.tag else reference
+        self._platform = parse_json(request.platform) if request.platform else None
+        self._session = open_session(
+            stock.engine.config, self._reference.domain, request.registry_auth
+        )
+
+    async def messages(self) -> AsyncIterator[JSONMessage]:
+        """Do it; the lines to send."""
+        reference = self._reference
+        yield JSONMessage(status=f"The push refers to repository [{reference.familiar_repository}]")
+        with self._session as session:
+            for name in self._names():
+                with self._catalog.lease() as lease:
+                    async for message in self._push(name, session, lease):
+                        yield message
+
+    def _names(self) -> list[Reference]:
+        reference = self._reference
+        if reference.tag is not None:
+            if str(reference) not in self._catalog.names:
+                raise NotFound(f"tag does not exist: {reference.familiar}")
+            return [reference]
+        prefix = f"{reference.repository}:"
+        names = sorted(name for name in self._catalog.names if name.startswith(prefix))
+        if not names:
+            raise NotFound(
+                f"An image does not exist locally with the tag: {reference.familiar_repository}"
+            )
+        return [parse(name) for name in names]
+
+    async def _push(
+        self, name: Reference, session: Session, lease: Lease
+    ) -> AsyncIterator[JSONMessage]:
+        load = self._load(name, lease)
+        original = load.top
+        progress = Progress()
+        departure = Departure(self._stock, session, load, progress)
+        with failure(name, "push"):
+            async for message in progress.during(departure.run()):
+                yield message
+        top = load.top
+        self._stock.engine.events.publish(
+            "image",
+            "push",
+            name.familiar,
+            {**find(self._catalog, str(name)).image.labels, "name": name.familiar_repository},
+        )
+        yield JSONMessage(status=f"{name.tag}: digest: {top.digest} size: {top.size}")
+        result = PushResult(tag=name.tag or "", digest=top.digest, size=top.size)
+        yield JSONMessage(progress_detail=ProgressDetail(), aux=result)
+        if top is not original:
+            yield JSONMessage(progress_detail=ProgressDetail(), aux=_instead(original, top))
+
+    def _load(self, name: Reference, lease: Lease) -> _Load:
+        """What is to be pushed; all of it is pinned."""
+        match = find(self._catalog, str(name))
+        target = match.target
+        load = _Load(name, target)
+        if self._platform is not None:
+            _choose(load, target, self._one(target, name, self._platform))
+        else:
+            for manifest in target.manifests:
+                there = manifest.image in self._catalog.images or (
+                    manifest.kind != "image" and manifest.blobs
+                )
+                (load.manifests if there else load.absent).append(manifest)
+        lease.blob(target.digest)
+        for manifest in target.manifests:
+            if manifest.blobs:
+                lease.blob(manifest.digest)
+                for blob in manifest.blobs:
+                    lease.blob(blob.digest)
+        return load
+
+    def _one(self, target: TargetRecord, name: Reference, platform: Platform) -> ManifestRecord:
+        image = self._catalog.choose(target, platform)
+        for manifest in target.manifests:
+            if image is not None and manifest.image == image.id:
+                return manifest
+        raise NotFound(
+            f"image with reference {name.familiar} was found but does not provide the"
+            f" specified platform ({platform})"
+        )
+
+
+def _choose(load: _Load, target: TargetRecord, manifest: ManifestRecord) -> None:
+    """Push one manifest of an index instead of all."""
+    load.manifests = [manifest]
+    load.absent = []
+    load.top = target if manifest.digest == target.digest else manifest
+
+
+def _instead(index: TargetRecord | ManifestRecord, manifest: Any) -> dict[str, Any]:
+    """How the docker CLI is told that not all of an index was pushed."""
+    return {
+        "manifestPushedInsteadOfIndex": True,
+        "originalIndex": _descriptor(index),
+        "selectedManifest": _descriptor(manifest),
+    }
+
+
+def _descriptor(record: TargetRecord | ManifestRecord) -> OCIDescriptor:
+    return OCIDescriptor(media_type=record.media_type, digest=record.digest, size=record.size)
+
+
+class Departure:
+    """What one name stands for, on its way to a registry."""
+
+    def __init__(self, stock: Stock, session: Session, load: _Load, progress: Progress) -> None:
+        """Prepare.
+
+        Args:
+            stock: where it comes from.
+            session: where it goes.
+            load: what to push; in the end, what was pushed.
+            progress: is told how it gets on.
+        """
+        self._stock = stock
+        self._catalog = stock.catalog
+        self._content = stock.catalog.content
+        self._session = session
+        self._load = load
+        self._progress = progress
+        self._shown = set[str]()
+        config = stock.engine.config
+        self._slots = asyncio.Semaphore(config.max_concurrent_uploads or _UNLIMITED)
+
+    async def run(self) -> None:
+        """Push it.
+
+        Raises:
+            PalanError: that is not possible.
+            Refused: the registry refuses.
+            TransportError: it cannot be asked.
+            NoCredentials: it wants some.
+        """
+        load = self._load
+        blobs = load.blobs()
+        layers = load.layers()
+        self._shown.update(layers)
+        for digest in layers:
+            self._progress.tell(digest, "Preparing")
+        first = next(iter(layers or blobs))
+        servers = await in_thread(self._session.servers, self._session.aborter.abort)
+        has_first, repositories = await in_thread(
+            lambda: first_answer(
+                servers, load.name.path, lambda there: there.has_blob(first), push=True
+            ),
+            self._session.aborter.abort,
+        )
+        repository = repositories[0]
+        if load.absent and not await self._all_there(repository):
+            self._only_main()
+            blobs = load.blobs()
+        known = {first: has_first}
+        try:
+            async with asyncio.TaskGroup() as group:
+                for digest, size in blobs.items():
+                    group.create_task(self._blob(repository, digest, size, known.get(digest)))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        await in_thread(lambda: self._manifests(repository), self._session.aborter.abort)
+
+    async def _all_there(self, repository: Repository) -> bool:
+        """Whether the manifests that are not here are in the repository."""
+
+        def work() -> bool:
+            for manifest in self._load.absent:
+                try:
+                    repository.find(manifest.digest, manifest.media_type or "*/*")
+                except Refused as refusal:
+                    if refusal.status == 404:
+                        return False
+                    raise
+            return True
+
+        return await in_thread(work, self._session.aborter.abort)
+
+    def _only_main(self) -> None:
+        """Push the manifest for this machine instead of the index."""
+        target = self._load.top
+        assert isinstance(target, TargetRecord)  # noqa: S101 - nothing was chosen yet
+        image = self._catalog.primary(target)
+        for manifest in target.manifests:
+            if image is not None and manifest.image == image.id:
+                _choose(self._load, target, manifest)
+
+    # ---- blobs -----------------------------------------------------------------------
+
+    async def _blob(
+        self, repository: Repository, digest: str, size: int, there: bool | None
+    ) -> None:
+        async with self._slots:
+            try:
+                relatives = [] if there else self._relatives(digest)
+                said = await in_thread(
+                    lambda: self._send(repository, digest, size, there, relatives),
+                    self._session.aborter.abort,
+                )
+            except DamagedBlob as error:
+                raise InternalError(str(error)) from None
+            except OSError as error:
+                raise InternalError(
+                    f"failed to read {digest}: {(error.strerror or 'failed').lower()}"
+                ) from None
+        self._tell(digest, said)
+
+    def _send(
+        self,
+        repository: Repository,
+        digest: str,
+        size: int,
+        there: bool | None,
+        relatives: Sequence[str],
+    ) -> str:
+        """Have a blob in the repository; how it came there.  Blocking."""
+        if repository.has_blob(digest) if there is None else there:
+            return "Layer already exists"
+
+        def report(sent: int) -> None:
+            self._tell(digest, "Pushing", sent, size)
+
+        upload = Upload(repository, digest, size, lambda at: self._pieces(digest, at), report)
+        source = upload.mount(relatives)
+        if source:
+            return f"Mounted from {source}"
+        upload.run()
+        return "Pushed"
+
+    def _pieces(self, digest: str, offset: int) -> Iterator[bytes]:
+        with self._content.path(digest).open("rb", buffering=0) as file:
+            file.seek(offset)
+            while piece := file.read(_PIECE):
+                yield piece
+
+    def _relatives(self, digest: str) -> Sequence[str]:
+        """Other repositories of the registry that may have a blob."""
+        name = self._load.name
+        found: dict[str, None] = {}
+        prefix = f"{name.domain}/"
+        for target in self._catalog.targets.values():
+            if digest not in describe.blobs_of([target]):
+                continue
+            names = [
+                record.name
+                for record in self._catalog.names.values()
+                if record.target == target.digest
+            ]
+            for image in self._catalog.images_of(target):
+                names += [f"{repository}:pulled" for repository in image.record.pulled]
+            for text in names:
+                if text.startswith(prefix):
+                    found[parse(text).path] = None
+        found.pop(name.path, None)
+        return list(found)[:_MAX_MOUNTS]
+
+    def _tell(self, digest: str, status: str, current: int = 0, total: int = 0) -> None:
+        if digest in self._shown:
+            self._progress.tell(digest, status, current, total)
+
+    # ---- manifests -------------------------------------------------------------------
+
+    def _manifests(self, repository: Repository) -> None:
+        """Blocking."""
+        load = self._load
+        for manifest in load.manifests:
+            if manifest.digest != load.top.digest:
+                data = self._content.read(manifest.digest)
+                repository.put_manifest(manifest.digest, manifest.media_type, data)
+        data = self._content.read(load.top.digest)
+        repository.put_manifest(load.name.tag or "", load.top.media_type, data)

@@ -1,0 +1,158 @@
+"""One blob on its way to a repository.
+
+It is sent as a whole first.  Where that breaks off, the server is asked how much it has,
+and gets the rest if it says; else everything again.  A server that finds the whole too
+large gets it in chunks.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from palan.api.errors import PalanError
+from palan.registry.failures import TransportError
+from palan.registry.refusals import NoCredentials, Refused
+from palan.registry.repository import Repository
+from palan.registry.transport import Payload
+
+
+__all__ = ["DamagedBlob", "Upload"]
+
+_ATTEMPTS: Final = 5
+_CHUNK: Final = 16 << 20
+_FIRST_WAIT: Final = 0.5
+_LONGEST_WAIT: Final = 15.0
+"""Seconds between attempts."""
+
+
+class DamagedBlob(Exception):
+    """What was to be sent is not what it should be."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(f"content digest {digest} is damaged in the store")
+
+
+class Upload:
+    """One blob; blocking."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        digest: str,
+        size: int,
+        pieces: Callable[[int], Iterable[bytes]],
+        report: Callable[[int], object],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            repository: where it goes.
+            digest: of the blob.
+            size: its bytes.
+            pieces: reads it from an offset on.
+            report: is told how many bytes were sent.
+        """
+        self._repository = repository
+        self._digest = digest
+        self._size = size
+        self._pieces = pieces
+        self._report = report
+        self._location = ""
+        self._damaged = False
+
+    def mount(self, sources: Iterable[str]) -> str:
+        """Have the registry take it from another of its repositories.
+
+        Args:
+            sources: paths of repositories that may have it.
+
+        Returns:
+            The one that had it; empty if none had.
+        """
+        for source in sources:
+            try:
+                location = self._repository.mount(self._digest, source)
+            except (Refused, NoCredentials, PalanError, TransportError):
+                # Whoever may not read there can still send it.
+                continue
+            if self._location:
+                self._repository.cancel_upload(self._location)
+            if location is None:
+                return source
+            self._location = location
+        return ""
+
+    def run(self) -> None:
+        """Send it.
+
+        Raises:
+            DamagedBlob: it does not have its digest.
+            Refused: the server does not take it.
+            TransportError: the connection breaks off again and again.
+        """
+        failures = 0
+        chunked = False
+        location, offset = self._location, 0
+        while True:
+            try:
+                location = location or self._repository.begin_upload()
+                if offset or chunked:
+                    self._in_chunks(location, offset)
+                else:
+                    self._repository.finish_upload(location, self._digest, self._payload(0))
+            except (Refused, TransportError) as error:
+                aborter = self._repository.server.aborter
+                if self._damaged:
+                    raise DamagedBlob(self._digest) from None
+                failures += 1
+                too_large = isinstance(error, Refused) and error.status == 413 and not chunked
+                chunked = chunked or too_large
+                if aborter.aborted or failures >= _ATTEMPTS:
+                    raise
+                wait = min(_FIRST_WAIT * 2 ** (failures - 1), _LONGEST_WAIT)
+                if isinstance(error, Refused) and not too_large:
+                    if not error.temporary and error.status not in (404, 416):
+                        raise
+                    wait = max(wait, min(error.retry_after, 4 * _LONGEST_WAIT))
+                aborter.sleep(wait)
+                location, offset = self._where(location)
+            else:
+                return
+
+    def _in_chunks(self, location: str, offset: int) -> None:
+        while offset < self._size:
+            end = min(offset + _CHUNK, self._size)
+            location = self._repository.append_upload(location, offset, self._payload(offset, end))
+            offset = end
+        self._repository.finish_upload(location, self._digest, None)
+
+    def _where(self, location: str) -> tuple[str, int]:
+        """Where to go on: the upload's place and how much of the blob is there."""
+        if location:
+            try:
+                return self._repository.upload_status(location)
+            except (Refused, TransportError):
+                self._repository.cancel_upload(location)
+        return "", 0
+
+    def _payload(self, offset: int, end: int | None = None) -> Payload:
+        end = self._size if end is None else end
+        return Payload(end - offset, lambda: self._counted(offset, end))
+
+    def _counted(self, offset: int, end: int) -> Iterator[bytes]:
+        digest = hashlib.sha256() if offset == 0 and end == self._size else None
+        sent = offset
+        for piece in self._pieces(offset):
+            wanted = piece[: end - sent]
+            if digest:
+                digest.update(wanted)
+            sent += len(wanted)
+            if digest and sent == end and f"sha256:{digest.hexdigest()}" != self._digest:
+                # Its end is kept back, so that nobody takes it for whole.
+                break
+            yield wanted
+            self._report(sent)
+            if sent == end:
+                return
+        self._damaged = True
+        raise ConnectionAbortedError("the content is damaged")

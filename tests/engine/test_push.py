@@ -1,0 +1,235 @@
+"""Pushing: to registries in memory that misbehave, and what arrives there."""
+
+import gzip
+import json
+from urllib.parse import quote
+
+import pytest
+from tests.engine.test_pull import error, layer, pull, remove_images, statuses
+from tests.support.engine import TestEngine
+from tests.support.images import docker_archive, sha256
+from tests.support.registry import serve
+from tests.support.registry_fake import DOCKER_MANIFEST, FakeRegistry, failing
+
+
+pytestmark = pytest.mark.root
+
+TAR = {"Content-Type": "application/x-tar"}
+
+
+@pytest.fixture(scope="module")
+def pusher():
+    engine = TestEngine("--max-concurrent-uploads=2")
+    engine.start()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def registry(pusher):
+    fake = FakeRegistry()
+    with serve(fake) as server:
+        fake.address = server.address
+        fake.server = server
+        yield fake
+    remove_images(pusher)
+
+
+def load(engine, *layers, tag):
+    answer = engine.api.post("/images/load", docker_archive(*layers, tags=[tag]), headers=TAR)
+    assert b"Loaded image" in answer.body, answer.body
+
+
+def push(engine, name, tag="", platform=""):
+    query = f"tag={quote(tag)}&platform={quote(platform)}"
+    answer = engine.api.post(f"/images/{name}/push?{query}")
+    if answer.status != 200:
+        return answer
+    return [json.loads(line) for line in answer.body.splitlines()]
+
+
+def test_an_image(pusher, registry):
+    first, second = layer("1"), layer("2")
+    name = f"{registry.address}/team/app"
+    load(pusher, first, second, tag=f"{name}:1")
+    lines = push(pusher, name, "1")
+    assert lines[0] == {"status": f"The push refers to repository [{name}]"}
+    for each in (first, second):
+        assert statuses(lines, sha256(each))[0] == "Preparing", lines
+        assert statuses(lines, sha256(each))[-1] == "Pushed", lines
+    _, data = registry.manifests["team/app", "1"]
+    digest = sha256(data)
+    assert lines[-2] == {"status": f"1: digest: {digest} size: {len(data)}"}
+    assert lines[-1] == {
+        "progressDetail": {}, "aux": {"Tag": "1", "Digest": digest, "Size": len(data)}
+    }  # fmt: skip
+    manifest = json.loads(data)
+    assert [each["digest"] for each in manifest["layers"]] == [sha256(first), sha256(second)]
+    assert registry.blobs[sha256(first)] == first
+    assert manifest["config"]["digest"] in registry.blobs
+
+    sent = registry.seen["PUT upload"]
+    lines = push(pusher, f"{name}:1")
+    assert statuses(lines, sha256(first)) == ["Preparing", "Layer already exists"]
+    assert registry.seen["PUT upload"] == sent
+
+
+def test_all_tags(pusher, registry):
+    name = f"{registry.address}/app"
+    load(pusher, layer(), tag=f"{name}:1")
+    pusher.api.post(f"/images/{name}:1/tag?repo={name}&tag=2")
+    lines = push(pusher, name)
+    assert [line["aux"]["Tag"] for line in lines if "aux" in line] == ["1", "2"]
+    assert error(push(pusher, f"{registry.address}/none")) == (
+        f"An image does not exist locally with the tag: {registry.address}/none"
+    )
+    assert error(push(pusher, name, "3")) == f"tag does not exist: {name}:3"
+    assert push(pusher, name, "a b").status == 400
+    assert push(pusher, f"{name}@sha256:{'0' * 64}").status == 400
+
+
+def test_a_blob_of_another_repository(pusher, registry):
+    data = layer("shared")
+    load(pusher, data, tag=f"{registry.address}/a:1")
+    push(pusher, f"{registry.address}/a:1")
+    pusher.api.post(f"/images/{registry.address}/a:1/tag?repo={registry.address}/b&tag=1")
+    registry.mountable.add("a")
+    # This registry keeps blobs in one place; it says that b does not have it.
+    registry.faults.append(failing("/v2/b/blobs/sha256:", 404, 2))
+    lines = push(pusher, f"{registry.address}/b:1")
+    assert statuses(lines, sha256(data))[-1] == "Mounted from a"
+    # And one that may not be taken from there is sent.
+    registry.mountable.clear()
+    registry.faults.append(failing("/v2/b/blobs/sha256:", 404, 2))
+    lines = push(pusher, f"{registry.address}/b:1")
+    assert statuses(lines, sha256(data))[-1] == "Pushed"
+
+
+def test_an_index_with_all_and_with_some_of_its_images(pusher, registry):
+    ours = registry.image("app", "", gzip.compress(layer("ours")), diffs=[layer("ours")],
+                          kind=DOCKER_MANIFEST)  # fmt: skip
+    other = registry.image("app", "", layer("other"), platform=("linux", "riscv64"))
+    digest = registry.index(
+        "app",
+        "1",
+        {**ours, "platform": {"os": "linux", "architecture": "amd64"}},
+        {**other, "platform": {"os": "linux", "architecture": "riscv64"}},
+    )
+    source, target = f"{registry.address}/app:1", f"{registry.address}/copy"
+    pull(pusher, source)
+    pusher.api.post(f"/images/{source}/tag?repo={target}&tag=1")
+    elsewhere = FakeRegistry()
+    with serve(elsewhere) as server:
+        name = f"{server.address}/app"
+        pusher.api.post(f"/images/{source}/tag?repo={name}&tag=1")
+        lines = push(pusher, f"{name}:1")
+        assert lines[-2]["aux"]["Digest"] == ours["digest"]
+        assert lines[-1]["aux"]["manifestPushedInsteadOfIndex"] is True
+        assert lines[-1]["aux"]["originalIndex"]["digest"] == digest
+        assert sha256(elsewhere.manifests["app", "1"][1]) == ours["digest"]
+        assert elsewhere.manifests["app", "1"][0] == DOCKER_MANIFEST
+
+        riscv = '{"os": "linux", "architecture": "riscv64"}'
+        assert "does not provide the specified platform" in error(
+            push(pusher, name, "1", platform=riscv)
+        )
+        pull(pusher, source, platform="linux/riscv64")
+        lines = push(pusher, f"{name}:1")
+        assert lines[-1]["aux"]["Digest"] == digest
+        assert {reference for _, reference in elsewhere.manifests} >= {
+            "1", digest, ours["digest"], other["digest"]
+        }  # fmt: skip
+        lines = push(pusher, name, "1", platform=riscv)
+        assert lines[-1]["aux"]["Digest"] == other["digest"]
+    # Where it came from has the rest already.
+    pusher.api.delete(f"/images/{source}")
+    pusher.api.delete(f"/images/{name}:1")
+    pusher.api.delete(f"/images/{target}:1")
+    pull(pusher, source)
+    assert push(pusher, source)[-1]["aux"]["Digest"] == digest
+
+
+# ---- registries that break -----------------------------------------------------------
+
+
+def hang_up(part, times):
+    """Read a part of uploads that are sent as a whole, and close the connection."""
+    left = [times]
+
+    def early(request):
+        size = int(request.headers.get("Content-Length", 0))
+        if request.command != "PUT" or size < 100_000 or not left[0]:
+            return False
+        left[0] -= 1
+        number = int(request.path.partition("?")[0].rpartition("/")[2])
+        read = request.rfile.read(int(size * part))
+        request.server.answer.uploads[number] += read
+        request.close_connection = True
+        return True
+
+    return early
+
+
+def test_a_broken_upload_goes_on(pusher, registry):
+    data = layer(size=2_000_000)
+    load(pusher, data, tag=f"{registry.address}/app:1")
+    registry.server.early = hang_up(0.5, 1)
+    lines = push(pusher, f"{registry.address}/app:1")
+    assert statuses(lines, sha256(data))[-1] == "Pushed"
+    assert registry.blobs[sha256(data)] == data
+    assert registry.seen["PATCH upload"] == 1
+
+
+def test_a_broken_upload_that_the_registry_forgot_begins_again(pusher, registry):
+    data = layer(size=1_000_000)
+    load(pusher, data, tag=f"{registry.address}/app:1")
+    registry.server.early = hang_up(0.5, 1)
+
+    def forget(request, it):
+        if request.command != "GET" or "/uploads/" not in request.path:
+            return False
+        it.uploads[:] = [b"" for _ in it.uploads]
+        request.reply(404)
+        return True
+
+    registry.faults.append(forget)
+    lines = push(pusher, f"{registry.address}/app:1")
+    assert statuses(lines, sha256(data))[-1] == "Pushed"
+    assert registry.blobs[sha256(data)] == data
+
+
+def test_a_registry_that_takes_chunks_only(pusher, registry):
+    data = layer(size=1_000_000)
+    load(pusher, data, tag=f"{registry.address}/app:1")
+
+    def too_large(request):
+        if request.command != "PUT" or int(request.headers.get("Content-Length", 0)) < 100_000:
+            return False
+        request.close_connection = True
+        request.reply(413)
+        return True
+
+    registry.server.early = too_large
+    lines = push(pusher, f"{registry.address}/app:1")
+    assert statuses(lines, sha256(data))[-1] == "Pushed"
+    assert registry.blobs[sha256(data)] == data
+
+
+def test_a_registry_that_refuses(pusher, registry):
+    load(pusher, layer(), tag=f"{registry.address}/app:1")
+    registry.faults.append(failing("/blobs/uploads/", 403, 100))
+    assert "push access denied for" in error(push(pusher, f"{registry.address}/app:1"))
+    assert not any(reference == "1" for _, reference in registry.manifests)
+    registry.faults[:] = [failing("/manifests/1", 500, 100)]
+    assert "500 Internal Server Error" in error(push(pusher, f"{registry.address}/app:1"))
+
+
+def test_a_damaged_blob_is_found_out(pusher, registry):
+    data = layer(size=300_000)
+    load(pusher, data, tag=f"{registry.address}/app:1")
+    blob = pusher.data_root / "images/blobs/sha256" / sha256(data)[7:]
+    blob.write_bytes(data[:-1] + b"!")
+    assert error(push(pusher, f"{registry.address}/app:1")) == (
+        f"content digest {sha256(data)} is damaged in the store"
+    )
+    assert sha256(data) not in registry.blobs
