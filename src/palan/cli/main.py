@@ -6,6 +6,7 @@ A subcommand is imported when it is called, so that none pays for the others.
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from palan import __version__
 
@@ -24,25 +25,116 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from palan.cli.serve import serve  # noqa: PLC0415 - only when asked for
 
         return serve(given[1:])
-    if given[:1] == ["system"]:
-        from palan.cli.system import system  # noqa: PLC0415 - only when asked for
-
-        return system(given[1:])
     if given[:1] == ["version"]:
         from palan.cli.version import version  # noqa: PLC0415 - only when asked for
 
         return version(given[1:])
+    if given[:1] == ["__complete"]:
+        from palan.cli.verbs.completion import complete  # noqa: PLC0415 - only when asked for
+
+        return complete(given[1:])
+    if given[:1] == ["completion"]:
+        from palan.cli.verbs.completion import completion  # noqa: PLC0415 - only when asked for
+
+        return completion(given[1:])
+    return _of_an_engine(given)
+
+
+def _of_an_engine(given: list[str]) -> int:
+    """What may follow options about which engine is meant."""
+    before, rest = _split(given)
+    if rest[:2] == ["system", "dial-stdio"]:
+        from palan.cli.verbs.dial import dial_stdio  # noqa: PLC0415 - only when asked for
+
+        return dial_stdio(_parser().parse_args(before))
+    if rest[:1] == ["system"]:
+        from palan.cli.system import system  # noqa: PLC0415 - only when asked for
+
+        return system(rest[1:])
+    if not rest:
+        parser = _parser()
+        parser.parse_args(before)
+        parser.print_help(sys.stderr)
+        return 2
+    return _verb(_parser().parse_args(before), rest)
+
+
+def _verb(engine: argparse.Namespace, rest: list[str]) -> int:
+    from palan.cli.verbs.registry import GROUPS, VERBS, find  # noqa: PLC0415 - only when asked for
+    from palan.cli.verbs.verb import call  # noqa: PLC0415 - only when asked for
+
+    name, *words = rest
+    called = name
+    if name in GROUPS:
+        if not words or words[0] not in GROUPS[name]:
+            shown = ", ".join(GROUPS[name])
+            print(f"palan {name}: one of {shown} must follow", file=sys.stderr)  # noqa: T201 - the command's output
+            return 2
+        called = f"{name} {words[0]}"
+        name, words = GROUPS[name][words[0]], words[1:]
+    elif name not in VERBS:
+        print(f"palan: {name!r} is no command. See 'palan --help'.", file=sys.stderr)  # noqa: T201 - the command's output
+        return 2
+    if engine.host is None and engine.context is None:
+        engine.host = _ours()
+    return call(find(name), called, words, engine)
+
+
+def _ours() -> str | None:
+    """Palan's own engine, where nothing says which, and dockerd is not there."""
+    import os  # noqa: PLC0415 - only when asked for
+
+    from palan.client._address import DEFAULT_HOST  # noqa: PLC0415 - only when asked for
+    from palan.client._environment import Environment  # noqa: PLC0415 - only when asked for
+    from palan.client.errors import ConfigError  # noqa: PLC0415 - only when asked for
+
+    try:
+        address = str(Environment(os.environ).address(None, None, None))
+    except ConfigError:
+        return None
+    socket = Path("/run/palan.sock")
+    there = Path(DEFAULT_HOST.removeprefix("unix://")).exists()
+    return f"unix://{socket}" if address == DEFAULT_HOST and not there and socket.exists() else None
+
+
+def _split(given: list[str]) -> tuple[list[str], list[str]]:
+    """What stands before the verb, and the rest."""
+    place = 0
+    while place < len(given) and given[place].startswith("-"):
+        takes = given[place] in ("-H", "--host", "-c", "--context", "--api-version")
+        place += 2 if takes else 1
+    return given[:place], given[place:]
+
+
+def _parser() -> argparse.ArgumentParser:
+    from palan.cli.verbs.registry import GROUPS, VERBS  # noqa: PLC0415 - only when asked for
+    from palan.cli.verbs.verb import add_engine_options  # noqa: PLC0415 - only when asked for
+
     parser = argparse.ArgumentParser(
         prog="palan",
+        usage="palan [-H ADDRESS] [-c CONTEXT] COMMAND ...",
         description="The Docker Engine API, whole, in Python.",
-        epilog="`palan COMMAND --help` tells more about a command.",
+        epilog=_commands(VERBS, GROUPS),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"palan {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    commands.add_parser("serve", help="run the engine")
-    commands.add_parser("system", help="look after an engine's data: reset")
-    commands.add_parser("version", help="show the versions of Palan, of its API and of Python")
-    parser.parse_args(given)
-    parser.print_help(sys.stderr)
-    return 2
+    add_engine_options(parser)
+    return parser
+
+
+def _commands(verbs: dict[str, tuple[str, str, str]], groups: dict[str, dict[str, str]]) -> str:
+    ours = {
+        "serve": "run the engine",
+        "system": "look after an engine's data: reset; be its connection: dial-stdio",
+        "version": "show the versions of Palan, of its API and of Python",
+        "completion": "print a script that completes these words in a shell",
+    }
+    summaries = {name: summary for name, (_, _, summary) in verbs.items()}
+    grouped = {name: ", ".join(words) for name, words in groups.items()}
+    parts = []
+    for title, lines in (("the engine", ours), ("what it runs", summaries), ("groups", grouped)):
+        parts.append(f"{title}:")
+        parts += [f"  {name:<12}{summary}" for name, summary in lines.items()]
+        parts.append("")
+    return "\n".join([*parts, "`palan COMMAND --help` tells more about a command."])

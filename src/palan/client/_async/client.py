@@ -9,8 +9,9 @@ from urllib.parse import urlencode
 
 from palan.api.results import Hijack, LateJson
 from palan.api.version import MAX_VERSION, MIN_VERSION, Version
-from palan.client._async.io import AsyncBody, in_thread
+from palan.client._async.io import AsyncBody, AsyncStream, in_thread
 from palan.client._async.response import AsyncResponse
+from palan.client._async.tls import AsyncTLSStream
 from palan.client._async.transport import AsyncOutgoing, AsyncTransport
 from palan.client._contract import plan
 from palan.client._environment import Environment
@@ -305,6 +306,13 @@ class AsyncClient:
             AsyncOutgoing(method, target, lines.items(), body, each=limit, hijack=hijack),
             path.partition("?")[0],
         )
+
+    async def dial(self) -> AsyncStream | AsyncTLSStream:
+        """A connection to the engine with nothing said on it yet, closed with the client.
+
+        What is read and written is HTTP, and the caller's business.
+        """
+        return await self._transport.dial()
 
     async def _send(self, request: AsyncOutgoing, path: str) -> AsyncResponse:
         request.headers = [*self._headers.items(), *request.headers]

@@ -255,6 +255,10 @@ class AsyncTransport:
             await exchange.finish()
         return exchange
 
+    async def dial(self) -> AnyStream:
+        """A connection that nothing was said on yet."""
+        return await self._open(None)
+
     async def give_back(self, stream: AnyStream) -> None:
         """Keep a connection for the next request."""
         if self._closed or len(self._idle) >= _MAX_IDLE or not stream.is_idle():

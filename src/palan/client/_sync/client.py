@@ -15,8 +15,9 @@ from palan.client._environment import Environment
 from palan.client._limits import CLIENT, Limit
 from palan.client._request import Prepared, encode_auth, fit, prepare
 from palan.client._results import decode, error_of, path_stat
-from palan.client._sync.io import Body, in_thread
+from palan.client._sync.io import Body, Stream, in_thread
 from palan.client._sync.response import Response
+from palan.client._sync.tls import TLSStream
 from palan.client._sync.transport import Outgoing, Transport
 from palan.client.errors import ClientError, ConfigError, ProtocolError
 
@@ -306,6 +307,13 @@ class Client:
             Outgoing(method, target, lines.items(), body, each=limit, hijack=hijack),
             path.partition("?")[0],
         )
+
+    def dial(self) -> Stream | TLSStream:
+        """A connection to the engine with nothing said on it yet, closed with the client.
+
+        What is read and written is HTTP, and the caller's business.
+        """
+        return self._transport.dial()
 
     def _send(self, request: Outgoing, path: str) -> Response:
         request.headers = [*self._headers.items(), *request.headers]

@@ -254,6 +254,10 @@ class Transport:
             exchange.finish()
         return exchange
 
+    def dial(self) -> AnyStream:
+        """A connection that nothing was said on yet."""
+        return self._open(None)
+
     def give_back(self, stream: AnyStream) -> None:
         """Keep a connection for the next request."""
         if self._closed or len(self._idle) >= _MAX_IDLE or not stream.is_idle():

@@ -1,0 +1,231 @@
+"""Verbs that do one thing to each of several containers, images or other objects."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from palan.cli.verbs.listing import filters_of
+from palan.cli.verbs.table import size
+from palan.cli.verbs.verb import Arguments, Parser, Verb
+from palan.client import Client
+from palan.client.errors import APIError
+
+
+__all__ = [
+    "KILL", "PAUSE", "RENAME", "RESTART", "RM", "RMI", "STOP", "TAG", "UNPAUSE", "UPDATE", "WAIT",
+    "prune_verb", "removal",
+]  # fmt: skip
+
+
+def each(names: list[str], work: Callable[[str], Any]) -> int:
+    """Do something for each name and print what it gives; errors don't stop the others."""
+    status = 0
+    for name in names:
+        try:
+            said = work(name)
+        except APIError as error:
+            print(f"Error response from engine: {error.message}", file=sys.stderr)
+            status = 1
+        else:
+            print(name if said is None else said)
+    return status
+
+
+def _containers(parser: Parser) -> None:
+    parser.add_argument("containers", nargs="+", metavar="CONTAINER")
+
+
+def _declare_stop(parser: Parser) -> None:
+    parser.add_argument("-t", "--time", "--timeout", type=int, metavar="SECONDS", dest="time",
+                        help="before it is killed; -1 waits for ever")  # fmt: skip
+    parser.add_argument("-s", "--signal", default="", help="instead of its own")
+    _containers(parser)
+
+
+def _stop(client: Client, given: Arguments) -> int:
+    return each(
+        given.containers,
+        lambda name: client.containers.stop(name, t=given.time, signal=given.signal),
+    )
+
+
+def _restart(client: Client, given: Arguments) -> int:
+    return each(
+        given.containers,
+        lambda name: client.containers.restart(name, t=given.time, signal=given.signal),
+    )
+
+
+def _declare_kill(parser: Parser) -> None:
+    parser.add_argument("-s", "--signal", default="KILL", help="which signal")
+    _containers(parser)
+
+
+def _kill(client: Client, given: Arguments) -> int:
+    return each(given.containers, lambda name: client.containers.kill(name, signal=given.signal))
+
+
+def _pause(client: Client, given: Arguments) -> int:
+    return each(given.containers, client.containers.pause)
+
+
+def _unpause(client: Client, given: Arguments) -> int:
+    return each(given.containers, client.containers.unpause)
+
+
+def _wait(client: Client, given: Arguments) -> int:
+    return each(given.containers, lambda name: str(client.containers.wait(name).status_code))
+
+
+def _declare_rm(parser: Parser) -> None:
+    parser.add_argument("-f", "--force", action="store_true", help="kill what runs")
+    parser.add_argument("-v", "--volumes", action="store_true", help="anonymous volumes too")
+    parser.add_argument("-l", "--link", action="store_true", help="only the link of that name")
+    _containers(parser)
+
+
+def _rm(client: Client, given: Arguments) -> int:
+    return each(
+        given.containers,
+        lambda name: client.containers.remove(
+            name, force=given.force, v=given.volumes, link=given.link
+        ),
+    )
+
+
+def _declare_rmi(parser: Parser) -> None:
+    parser.add_argument("-f", "--force", action="store_true", help="all its names")
+    parser.add_argument("--no-prune", action="store_true", help="leave unnamed parents")
+    parser.add_argument("images", nargs="+", metavar="IMAGE")
+
+
+def _rmi(client: Client, given: Arguments) -> int:
+    def remove(name: str) -> str:
+        items = client.images.remove(name, force=given.force, noprune=given.no_prune)
+        return "\n".join(
+            f"Untagged: {item.untagged}" if item.untagged else f"Deleted: {item.deleted}"
+            for item in items
+        )
+
+    return each(given.images, remove)
+
+
+def _declare_rename(parser: Parser) -> None:
+    parser.add_argument("container", metavar="CONTAINER")
+    parser.add_argument("name", metavar="NEW_NAME")
+
+
+def _rename(client: Client, given: Arguments) -> None:
+    client.containers.rename(given.container, given.name)
+
+
+def _declare_tag(parser: Parser) -> None:
+    parser.add_argument("source", metavar="SOURCE[:TAG]")
+    parser.add_argument("target", metavar="TARGET[:TAG]")
+
+
+def _tag(client: Client, given: Arguments) -> None:
+    repository, tag = given.target, ""
+    if ":" in given.target.rpartition("/")[2]:
+        repository, _, tag = given.target.rpartition(":")
+    client.images.tag(given.source, repo=repository, tag=tag)
+
+
+def _declare_update(parser: Parser) -> None:
+    parser.add_argument("-m", "--memory", metavar="SIZE")
+    parser.add_argument("--memory-swap", metavar="SIZE")
+    parser.add_argument("--memory-reservation", metavar="SIZE")
+    parser.add_argument("--cpus", type=float)
+    for name in ("cpu-shares", "cpu-period", "cpu-quota", "pids-limit", "blkio-weight"):
+        parser.add_argument(f"--{name}", type=int)
+    parser.add_argument("--cpuset-cpus")
+    parser.add_argument("--cpuset-mems")
+    parser.add_argument("--restart", metavar="POLICY")
+    _containers(parser)
+
+
+def _update(client: Client, given: Arguments) -> int:
+    from palan.api.containers import RestartPolicy
+    from palan.client._run_options import memory
+
+    limits: dict[str, Any] = {}
+    for name in ("memory", "memory_swap", "memory_reservation"):
+        text = getattr(given, name)
+        if text is not None:
+            limits[name] = -1 if text == "-1" else memory(text)
+    for name in ("cpu_shares", "cpu_period", "cpu_quota", "pids_limit", "blkio_weight",
+                 "cpuset_cpus", "cpuset_mems"):  # fmt: skip
+        if getattr(given, name) is not None:
+            limits[name] = getattr(given, name)
+    if given.cpus is not None:
+        limits["nano_cpus"] = round(given.cpus * 1e9)
+    if given.restart:
+        policy, _, times = given.restart.partition(":")
+        limits["restart_policy"] = RestartPolicy(name=policy, maximum_retry_count=int(times or 0))
+    return each(given.containers, lambda name: _updated(client, name, limits))
+
+
+def _updated(client: Client, name: str, limits: dict[str, Any]) -> None:
+    for warning in client.containers.update(name, **limits).warnings or ():
+        print(f"WARNING: {warning}", file=sys.stderr)
+
+
+def removal(what: str, remove: Callable[[Client], Callable[..., Any]], *, force: bool) -> Verb:
+    """A verb that removes objects of some kind by name."""
+
+    def declare(parser: Parser) -> None:
+        if force:
+            parser.add_argument("-f", "--force", action="store_true", help="no error if absent")
+        parser.add_argument("names", nargs="+", metavar=what.upper())
+
+    def act(client: Client, given: Arguments) -> int:
+        options = {"force": given.force} if force else {}
+        return each(given.names, lambda name: remove(client)(name, **options))
+
+    return Verb(f"Remove one or more {what}s", declare, act)
+
+
+def prune_verb(  # noqa: C901 - two small functions
+    what: str, group: str, *, all_filter: str = ""
+) -> Verb:
+    """A verb that removes what nothing uses."""
+
+    def declare(parser: Parser) -> None:
+        parser.add_argument("-f", "--force", action="store_true", help="do not ask")
+        if all_filter:
+            parser.add_argument("-a", "--all", action="store_true", help="not only unnamed ones")
+        parser.add_argument("--filter", action="append", default=[], metavar="NAME=VALUE")
+
+    def act(client: Client, given: Arguments) -> int:
+        if not given.force:
+            print(f"This removes all {what} that nothing uses. Go on? [y/N] ", end="", flush=True)
+            if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+                return 1
+        filters: dict[str, Any] = filters_of(given.filter)
+        if all_filter and given.all:
+            name, _, value = all_filter.partition("=")
+            filters[name] = [value]
+        found = getattr(client, group).prune(filters=filters)
+        for name in ("containers_deleted", "volumes_deleted", "networks_deleted"):
+            for one in getattr(found, name, None) or ():
+                print(one)
+        for item in getattr(found, "images_deleted", None) or ():
+            print(f"untagged: {item.untagged}" if item.untagged else f"deleted: {item.deleted}")
+        if hasattr(found, "space_reclaimed"):
+            print(f"Total reclaimed space: {size(found.space_reclaimed)}")
+        return 0
+
+    return Verb(f"Remove all {what} that nothing uses", declare, act)
+
+
+STOP = Verb("Stop one or more running containers", _declare_stop, _stop)
+RESTART = Verb("Restart one or more containers", _declare_stop, _restart)
+KILL = Verb("Send a signal to one or more running containers", _declare_kill, _kill)
+PAUSE = Verb("Pause all processes within one or more containers", _containers, _pause)
+UNPAUSE = Verb("Let one or more paused containers go on", _containers, _unpause)
+WAIT = Verb("Wait for containers to end, and print their exit codes", _containers, _wait)
+RM = Verb("Remove one or more containers", _declare_rm, _rm)
+RMI = Verb("Remove one or more images", _declare_rmi, _rmi)
+RENAME = Verb("Rename a container", _declare_rename, _rename)
+TAG = Verb("Give an image one more name", _declare_tag, _tag)
+UPDATE = Verb("Change limits of one or more containers", _declare_update, _update)

@@ -1,0 +1,71 @@
+"""Rows as a table, by a template, or as JSON: what lists have in common."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from palan.cli.verbs.table import print_table
+from palan.cli.verbs.template import Template
+from palan.cli.verbs.verb import Parser
+
+
+__all__ = ["add_list_options", "filters_of", "show"]
+
+
+def add_list_options(parser: Parser, *, filters: bool = True) -> None:
+    """The options that all lists have."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="show ids only")
+    parser.add_argument("--no-trunc", action="store_true", help="show everything in full")
+    parser.add_argument(
+        "--format", metavar="TEMPLATE", default="", help="table, json, or a Go template"
+    )
+    if filters:
+        parser.add_argument(
+            "-f", "--filter", metavar="NAME=VALUE", action="append", default=[],
+            help="show only what fits",
+        )  # fmt: skip
+
+
+def filters_of(given: Sequence[str]) -> dict[str, list[str]]:
+    """Filters for the API.
+
+    Raises:
+        ValueError: one is not of the form ``name=value``.
+    """
+    made: dict[str, list[str]] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals:
+            raise ValueError(f"bad format of filter {one!r} (expected name=value)")
+        made.setdefault(name.strip().lower(), []).append(value.strip())
+    return made
+
+
+def show(
+    columns: Mapping[str, str],
+    rows: Sequence[Mapping[str, str]],
+    form: str,
+    *,
+    shown: Sequence[str],
+) -> None:
+    """Print rows.
+
+    Args:
+        columns: the headings, by the names that templates use.
+        rows: texts by those names.
+        form: ``--format``.
+        shown: the columns of the usual table.
+    """
+    if form in ("", "table"):
+        print_table([columns[name] for name in shown], [[row[n] for n in shown] for row in rows])
+    elif form == "json":
+        for row in rows:
+            print(json.dumps(row, separators=(",", ":")))
+    elif form.startswith("table"):
+        template = Template(form.removeprefix("table").strip().replace("\\t", "\t"))
+        lines = [template.render(columns), *(template.render(row) for row in rows)]
+        head, *rest = [line.split("\t") for line in lines]
+        print_table(head, rest)
+    else:
+        template = Template(form.replace("\\t", "\t").replace("\\n", "\n"))
+        for row in rows:
+            print(template.render(row))

@@ -1,0 +1,271 @@
+"""``palan inspect``, ``cp``, ``info``, and lists of networks and volumes."""
+
+import json
+import sys
+from typing import Any
+
+from palan.cli.verbs.listing import add_list_options, filters_of, show
+from palan.cli.verbs.table import short
+from palan.cli.verbs.template import Template
+from palan.cli.verbs.verb import Arguments, Parser, Verb, key_values
+from palan.client import Client
+
+
+__all__ = ["CP", "INFO", "INSPECT", "NETWORK_CONNECT", "NETWORK_CREATE", "NETWORK_DISCONNECT",
+           "NETWORK_LS", "VOLUME_CREATE", "VOLUME_LS", "inspect_verb"]  # fmt: skip
+
+_KINDS = {
+    "container": "/containers/{}/json",
+    "image": "/images/{}/json",
+    "network": "/networks/{}",
+    "volume": "/volumes/{}",
+    "node": "/nodes/{}",
+    "service": "/services/{}",
+    "task": "/tasks/{}",
+    "secret": "/secrets/{}",
+    "config": "/configs/{}",
+    "plugin": "/plugins/{}/json",
+}
+
+
+def inspect_verb(kind: str = "") -> Verb:
+    """A verb that shows all of objects, of one kind or of any."""
+
+    def declare(parser: Parser) -> None:
+        parser.add_argument("-f", "--format", default="", metavar="TEMPLATE")
+        parser.add_argument("-s", "--size", action="store_true", help="also how big")
+        if not kind:
+            parser.add_argument("--type", default="", choices=sorted(_KINDS))
+        parser.add_argument("names", nargs="+", metavar=(kind or "object").upper())
+
+    def act(client: Client, given: Arguments) -> int:
+        wanted = kind or given.type
+        found = []
+        status = 0
+        for name in given.names:
+            document = _find(client, [wanted] if wanted else list(_KINDS), name, size=given.size)
+            if document is None:
+                print(f"Error: No such {wanted or 'object'}: {name}", file=sys.stderr)
+                status = 1
+            else:
+                found.append(document)
+        if given.format and given.format != "json":
+            template = Template(given.format)
+            for document in found:
+                print(template.render(document))
+        elif given.format:
+            for document in found:
+                print(json.dumps(document, separators=(",", ":"), ensure_ascii=False))
+        else:
+            print(json.dumps(found, indent=4, ensure_ascii=False))
+        return status
+
+    return Verb(f"Show all about one or more {kind or 'object'}s", declare, act)
+
+
+def _find(client: Client, kinds: list[str], name: str, *, size: bool) -> Any:
+    """What the engine answers, as it is, so that nothing of it is lost."""
+    from urllib.parse import quote
+
+    for kind in kinds:
+        path = _KINDS[kind].format(quote(name, safe="/:@"))
+        query = {"size": True} if size and kind == "container" else None
+        with client.request("GET", path, query=query, timeout=None) as response:
+            if response.status == 200:
+                return response.json()
+            # Engines that are in no swarm say 503 to the rest; of no use to anybody here.
+            if response.status not in (404, 503, 501, 400, 406):
+                response.raise_for_status()
+    return None
+
+
+def _declare_cp(parser: Parser) -> None:
+    parser.add_argument("-a", "--archive", action="store_true", help="keep owners")
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing")
+    parser.add_argument("source", metavar="[CONTAINER:]SOURCE")
+    parser.add_argument("target", metavar="[CONTAINER:]TARGET")
+
+
+def _place(text: str) -> tuple[str, str]:
+    """A container, or none, and a path."""
+    container, colon, path = text.partition(":")
+    if not colon or "/" in container or container == ".":
+        return "", text
+    return container, path
+
+
+def _cp(client: Client, given: Arguments) -> None:
+    (source_container, source), (container, target) = _place(given.source), _place(given.target)
+    if source_container and container:
+        raise ValueError("copying between containers is not supported")
+    if source_container:
+        if target == "-":
+            client.containers.archive_get(source_container, source).save(sys.stdout.buffer)
+        else:
+            client.containers.copy_out(source_container, source, target, keep_owner=given.archive)
+    elif container:
+        if source == "-":
+            client.containers.archive_put(
+                container, target, sys.stdin.buffer, copy_uidgid=given.archive
+            )
+        else:
+            client.containers.copy_in(container, source, target, keep_owner=given.archive)
+    else:
+        raise ValueError("one of the two must be a path in a container: CONTAINER:PATH")
+
+
+def _declare_info(parser: Parser) -> None:
+    parser.add_argument("-f", "--format", default="", metavar="TEMPLATE")
+
+
+def _info(client: Client, given: Arguments) -> None:
+    with client.request("GET", "/info") as response:
+        response.raise_for_status()
+        document = response.json()
+    if given.format == "json":
+        print(json.dumps(document, separators=(",", ":")))
+    elif given.format:
+        print(Template(given.format).render(document))
+    else:
+        print(f"Engine: {client.address} (API {client.negotiate()})")
+        for name, value in document.items():
+            if isinstance(value, str | int | float) and value != "":
+                print(f" {name}: {value}")
+        for warning in document.get("Warnings") or ():
+            print(f"WARNING: {warning}", file=sys.stderr)
+
+
+_NETWORKS = {"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE",
+             "Internal": "INTERNAL", "Labels": "LABELS"}  # fmt: skip
+_VOLUMES = {"Driver": "DRIVER", "Name": "VOLUME NAME", "Mountpoint": "MOUNTPOINT",
+            "Scope": "SCOPE", "Labels": "LABELS"}  # fmt: skip
+
+
+def _network_ls(client: Client, given: Arguments) -> None:
+    rows = [
+        {
+            "ID": one.id if given.no_trunc else short(one.id), "Name": one.name,
+            "Driver": one.driver, "Scope": one.scope, "Internal": str(one.internal).lower(),
+            "Labels": _labels(one.labels),
+        }
+        for one in client.networks.list(filters=filters_of(given.filter))
+    ]  # fmt: skip
+    _list(rows, _NETWORKS, given, ("ID", "Name", "Driver", "Scope"), "ID")
+
+
+def _volume_ls(client: Client, given: Arguments) -> None:
+    rows = [
+        {
+            "Driver": one.driver, "Name": one.name, "Mountpoint": one.mountpoint,
+            "Scope": one.scope, "Labels": _labels(one.labels),
+        }
+        for one in client.volumes.list(filters=filters_of(given.filter)).volumes or ()
+    ]  # fmt: skip
+    _list(rows, _VOLUMES, given, ("Driver", "Name"), "Name")
+
+
+def _labels(labels: dict[str, str] | None) -> str:
+    return ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items()))
+
+
+def _list(
+    rows: list[dict[str, str]],
+    columns: dict[str, str],
+    given: Arguments,
+    shown: tuple[str, ...],
+    name: str,
+) -> None:
+    if given.quiet:
+        for row in rows:
+            print(row[name])
+    else:
+        show(columns, rows, given.format, shown=shown)
+
+
+def _declare_network_create(parser: Parser) -> None:
+    parser.add_argument("-d", "--driver", default="bridge")
+    parser.add_argument("--internal", action="store_true", help="without a way out")
+    parser.add_argument("--ipv6", action="store_true", help="also IPv6")
+    parser.add_argument("--attachable", action="store_true")
+    for name, metavar in (("subnet", "CIDR"), ("gateway", "ADDRESS"), ("ip-range", "CIDR"),
+                          ("label", "KEY=VALUE"), ("opt", "NAME=VALUE")):  # fmt: skip
+        names = ["-o"] if name == "opt" else []
+        parser.add_argument(*names, f"--{name}", action="append", default=[], metavar=metavar)
+    parser.add_argument("name", metavar="NETWORK")
+
+
+def _network_create(client: Client, given: Arguments) -> None:
+    from palan.api.networks import IPAM, IPAMConfig
+
+    pools = [
+        IPAMConfig(
+            subnet=subnet,
+            gateway=given.gateway[place] if place < len(given.gateway) else "",
+            ip_range=given.ip_range[place] if place < len(given.ip_range) else "",
+        )
+        for place, subnet in enumerate(given.subnet)
+    ]
+    options: dict[str, Any] = {"ipam": IPAM(driver="default", config=pools)} if pools else {}
+    if given.ipv6:
+        options["enable_ipv6"] = True
+    made = client.networks.create(
+        name=given.name, driver=given.driver, internal=given.internal,
+        attachable=given.attachable, labels=key_values(given.label),
+        options=key_values(given.opt), **options,
+    )  # fmt: skip
+    if made.warning:
+        print(f"WARNING: {made.warning}", file=sys.stderr)
+    print(made.id)
+
+
+def _declare_connect(parser: Parser) -> None:
+    parser.add_argument("--alias", action="append", default=[], metavar="NAME")
+    parser.add_argument("--ip", default="", metavar="ADDRESS")
+    parser.add_argument("--ip6", default="", metavar="ADDRESS")
+    parser.add_argument("network", metavar="NETWORK")
+    parser.add_argument("container", metavar="CONTAINER")
+
+
+def _connect(client: Client, given: Arguments) -> None:
+    from palan.api.containers import EndpointIPAMConfig, EndpointSettings
+
+    settings = EndpointSettings(aliases=given.alias or None)
+    if given.ip or given.ip6:
+        settings.ipam_config = EndpointIPAMConfig(ipv4_address=given.ip, ipv6_address=given.ip6)
+    client.networks.connect(given.network, container=given.container, endpoint_config=settings)
+
+
+def _declare_disconnect(parser: Parser) -> None:
+    parser.add_argument("-f", "--force", action="store_true")
+    parser.add_argument("network", metavar="NETWORK")
+    parser.add_argument("container", metavar="CONTAINER")
+
+
+def _disconnect(client: Client, given: Arguments) -> None:
+    client.networks.disconnect(given.network, container=given.container, force=given.force)
+
+
+def _declare_volume_create(parser: Parser) -> None:
+    parser.add_argument("-d", "--driver", default="local")
+    parser.add_argument("--label", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("-o", "--opt", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("name", nargs="?", default="", metavar="VOLUME")
+
+
+def _volume_create(client: Client, given: Arguments) -> None:
+    made = client.volumes.create(
+        name=given.name, driver=given.driver, labels=key_values(given.label),
+        driver_opts=key_values(given.opt),
+    )  # fmt: skip
+    print(made.name)
+
+
+INSPECT = inspect_verb()
+CP = Verb("Copy files between a container and here", _declare_cp, _cp)
+INFO = Verb("Show what the engine and its machine are", _declare_info, _info)
+NETWORK_LS = Verb("List networks", add_list_options, _network_ls)
+NETWORK_CREATE = Verb("Create a network", _declare_network_create, _network_create)
+NETWORK_CONNECT = Verb("Connect a container to a network", _declare_connect, _connect)
+NETWORK_DISCONNECT = Verb("Take a container off a network", _declare_disconnect, _disconnect)
+VOLUME_LS = Verb("List volumes", add_list_options, _volume_ls)
+VOLUME_CREATE = Verb("Create a volume", _declare_volume_create, _volume_create)

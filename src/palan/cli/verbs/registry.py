@@ -1,0 +1,109 @@
+"""Which verbs there are, and where: imported when one is called."""
+
+from importlib import import_module
+from typing import Final
+
+from palan.cli.verbs.verb import Verb
+
+
+__all__ = ["GROUPS", "VERBS", "find"]
+
+VERBS: Final[dict[str, tuple[str, str, str]]] = {
+    "api": ("api", "VERB", "send any request to the engine, as with curl"),
+    "attach": ("running", "ATTACH", "connect to a running container"),
+    "build": ("images", "BUILD", "build an image from a Dockerfile"),
+    "commit": ("images", "COMMIT", "make an image of a container"),
+    "cp": ("objects", "CP", "copy files between a container and here"),
+    "create": ("running", "CREATE", "create a container"),
+    "diff": ("watching", "DIFF", "show what differs from the image"),
+    "events": ("watching", "EVENTS", "show what happens, as it does"),
+    "exec": ("running", "EXEC", "run a command in a running container"),
+    "export": ("images", "EXPORT", "export a container's files"),
+    "history": ("images", "HISTORY", "show the steps of an image"),
+    "images": ("images", "IMAGES", "list images"),
+    "import": ("images", "IMPORT", "make an image of files"),
+    "info": ("objects", "INFO", "show what the engine is"),
+    "inspect": ("objects", "INSPECT", "show all about objects"),
+    "kill": ("lifecycle", "KILL", "send a signal to containers"),
+    "load": ("images", "LOAD", "load images from an archive"),
+    "logs": ("watching", "LOGS", "show what a container has written"),
+    "pause": ("lifecycle", "PAUSE", "pause containers"),
+    "port": ("watching", "PORT", "show where ports are published"),
+    "ps": ("ps", "VERB", "list containers"),
+    "pull": ("images", "PULL", "pull an image from a registry"),
+    "push": ("images", "PUSH", "push an image to its registry"),
+    "rename": ("lifecycle", "RENAME", "rename a container"),
+    "restart": ("lifecycle", "RESTART", "restart containers"),
+    "rm": ("lifecycle", "RM", "remove containers"),
+    "rmi": ("lifecycle", "RMI", "remove images"),
+    "run": ("running", "RUN", "create and run a container"),
+    "save": ("images", "SAVE", "save images as an archive"),
+    "search": ("images", "SEARCH", "search a registry"),
+    "start": ("running", "START", "start containers"),
+    "stats": ("watching", "STATS", "show what containers use"),
+    "stop": ("lifecycle", "STOP", "stop containers"),
+    "tag": ("lifecycle", "TAG", "give an image one more name"),
+    "top": ("watching", "TOP", "show the processes of a container"),
+    "unpause": ("lifecycle", "UNPAUSE", "let paused containers go on"),
+    "update": ("lifecycle", "UPDATE", "change limits of containers"),
+    "wait": ("lifecycle", "WAIT", "wait for containers to end"),
+}
+"""Module, attribute and summary, by name."""
+
+GROUPS: Final[dict[str, dict[str, str]]] = {
+    "container": {
+        **{name: name for name in (
+            "attach", "commit", "cp", "create", "diff", "exec", "export", "kill", "logs", "pause",
+            "port", "rename", "restart", "rm", "run", "start", "stats", "stop", "top", "unpause",
+            "update", "wait",
+        )},
+        "ls": "ps", "list": "ps", "ps": "ps", "inspect": "container inspect",
+        "prune": "container prune",
+    },
+    "image": {
+        **{name: name for name in (
+            "build", "history", "import", "load", "pull", "push", "save", "tag",
+        )},
+        "ls": "images", "list": "images", "rm": "rmi", "inspect": "image inspect",
+        "prune": "image prune",
+    },
+    "network": {
+        name: f"network {name}"
+        for name in ("connect", "create", "disconnect", "inspect", "ls", "prune", "rm")
+    },
+    "volume": {
+        name: f"volume {name}" for name in ("create", "inspect", "ls", "prune", "rm")
+    },
+}  # fmt: skip
+"""Docker's management commands, and what stands for their verbs."""
+
+
+def find(name: str) -> Verb:
+    """The verb of a name: one of :data:`VERBS`, or ``group verb``.
+
+    Raises:
+        KeyError: there is none.
+    """
+    if name in VERBS:
+        module, attribute, _ = VERBS[name]
+        found: Verb = getattr(import_module(f"palan.cli.verbs.{module}"), attribute)
+        return found
+    from palan.cli.verbs import lifecycle, objects
+
+    group, _, verb = name.partition(" ")
+    if verb == "inspect":
+        return objects.inspect_verb(group)
+    return {
+        "container prune": lifecycle.prune_verb("containers", "containers"),
+        "image prune": lifecycle.prune_verb("images", "images", all_filter="dangling=false"),
+        "network prune": lifecycle.prune_verb("networks", "networks"),
+        "volume prune": lifecycle.prune_verb("volumes", "volumes", all_filter="all=true"),
+        "network rm": lifecycle.removal("network", lambda c: c.networks.remove, force=False),
+        "volume rm": lifecycle.removal("volume", lambda c: c.volumes.remove, force=True),
+        "network ls": objects.NETWORK_LS,
+        "network create": objects.NETWORK_CREATE,
+        "network connect": objects.NETWORK_CONNECT,
+        "network disconnect": objects.NETWORK_DISCONNECT,
+        "volume ls": objects.VOLUME_LS,
+        "volume create": objects.VOLUME_CREATE,
+    }[name]

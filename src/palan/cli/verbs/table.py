@@ -1,0 +1,72 @@
+"""Tables and figures for people, as the docker CLI shows them."""
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final
+
+
+__all__ = ["ago", "print_table", "seconds_of", "short", "size"]
+
+_TIME: Final = re.compile(r"(.{19})(?:\.(\d+))?(Z|[+-]\d\d:\d\d)?")
+_STEPS: Final = (
+    (60, 1, "second"),
+    (3600, 60, "minute"),
+    (48 * 3600, 3600, "hour"),
+    (14 * 86400, 86400, "day"),
+    (60 * 86400, 7 * 86400, "week"),
+    (730 * 86400, 30 * 86400, "month"),
+)
+
+
+def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print columns three blanks apart."""
+    lines = [list(heads), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    for line in lines:
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        print("   ".join(cells).rstrip())
+
+
+def short(identity: str) -> str:
+    """The twelve digits of an id that people use."""
+    return identity.removeprefix("sha256:")[:12]
+
+
+def size(count: float, base: int = 1000) -> str:
+    """Bytes with a unit and up to three digits, ``1.98MB``; 1024 as base gives ``1.9MiB``."""
+    units = ("B", "kB", "MB", "GB", "TB") if base == 1000 else ("B", "KiB", "MiB", "GiB", "TiB")
+    value = float(count)
+    place = 0
+    while value >= base and place < len(units) - 1:
+        value /= base
+        place += 1
+    text = f"{value:.4g}" if base == 1024 else f"{value:.3g}"
+    return f"{float(text):g}{units[place]}"
+
+
+def seconds_of(text: str) -> float:
+    """Unix seconds of an RFC 3339 time, of whose fraction Python reads six digits."""
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return 0.0
+    whole, fraction, zone = match.groups()
+    zone = "+00:00" if zone in (None, "Z") else zone
+    return datetime.fromisoformat(f"{whole}.{(fraction or '0')[:6]:0<6}{zone}").timestamp()
+
+
+def ago(moment: float, now: float | None = None) -> str:
+    """How long ago a moment was, in words."""
+    seconds = max(0.0, (time.time() if now is None else now) - moment)
+    if seconds < 1:
+        return "Less than a second ago"
+    for limit, unit, word in _STEPS:
+        if seconds < limit:
+            count = int(seconds // unit)
+            if unit == 60 and count == 1:
+                return "About a minute ago"
+            if unit == 3600 and count == 1:
+                return "About an hour ago"
+            return f"{count} {word}{'' if count == 1 else 's'} ago"
+    return f"{int(seconds // (365 * 86400))} years ago"

@@ -1,0 +1,251 @@
+"""``--format``: the part of Go's templates that people use with the docker CLI.
+
+``{{.Names}}``, ``{{.State.Status}}``, ``{{json .}}``, ``{{len .X}}``, ``{{index .X "key"}}``,
+``{{join .X ","}}``, ``upper lower title println printf``, ``{{range}}``, ``{{if}}``, ``{{else}}``,
+``{{with}}`` and ``{{end}}``, comparisons ``eq ne and or not``, pipes and parentheses. What else
+Go has is refused.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+
+__all__ = ["Template"]
+
+_ACTION: Final = re.compile(r"\{\{(-?)\s*(.*?)\s*(-?)\}\}", re.DOTALL)
+_TOKEN: Final = re.compile(
+    r"""\s*(?:("(?:[^"\\]|\\.)*"|`[^`]*`)|(-?\d+)|(\$?\.?[A-Za-z_][\w.]*|\.[\w.]*|\$)|([()|]))"""
+)
+
+
+class Template:
+    """A template that was read.
+
+    Raises:
+        ValueError: it has what is not understood.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._root = _Block()
+        stack: list[_Block] = [self._root]
+        position = 0
+        trim = False
+        for match in _ACTION.finditer(text):
+            piece = text[position : match.start()]
+            piece = piece.lstrip() if trim else piece
+            piece = piece.rstrip() if match[1] else piece
+            stack[-1].add(piece)
+            position, trim = match.end(), bool(match[3])
+            self._action(match[2], stack)
+        rest = text[position:]
+        stack[-1].add(rest.lstrip() if trim else rest)
+        if len(stack) > 1:
+            raise ValueError("template: an {{end}} is missing")
+
+    @staticmethod
+    def _action(action: str, stack: "list[_Block]") -> None:
+        word, _, rest = action.partition(" ")
+        if word in ("if", "range", "with"):
+            block = _Block(word, _Expression(rest))
+            stack[-1].add(block)
+            stack.append(block)
+        elif word in ("else", "end"):
+            if len(stack) == 1 or (word == "else" and rest.strip()):
+                raise ValueError(f"template: {{{{{action}}}}} is not understood here")
+            if word == "else":
+                stack[-1].otherwise()
+            else:
+                stack.pop()
+        elif not action.startswith("/*"):
+            stack[-1].add(_Expression(action))
+
+    def render(self, value: Any) -> str:
+        """The text for a value: JSON as builtins.
+
+        Raises:
+            ValueError: it does not have what the template asks for.
+        """
+        return self._root.body(value, value)
+
+
+class _Block:
+    """A part between an action and its end."""
+
+    def __init__(self, kind: str = "", expression: "_Expression | None" = None) -> None:
+        self.kind = kind
+        self.expression = expression
+        self._parts: list[Any] = []
+        self._else: list[Any] = []
+        self._target = self._parts
+
+    def add(self, part: Any) -> None:
+        self._target.append(part)
+
+    def otherwise(self) -> None:
+        self._target = self._else
+
+    def body(self, dot: Any, root: Any) -> str:
+        return _text(self._parts, dot, root)
+
+    def render(self, dot: Any, root: Any) -> str:
+        assert self.expression is not None  # noqa: S101 - blocks below the root have one
+        value = self.expression.value(dot, root)
+        if self.kind == "range":
+            items = list(value.values()) if isinstance(value, Mapping) else list(value or ())
+            if items:
+                return "".join(_text(self._parts, item, root) for item in items)
+            return _text(self._else, dot, root)
+        inner = value if self.kind == "with" else dot
+        return _text(self._parts, inner, root) if value else _text(self._else, dot, root)
+
+
+def _text(parts: Sequence[Any], dot: Any, root: Any) -> str:
+    made = []
+    for part in parts:
+        if isinstance(part, str):
+            made.append(part)
+        elif isinstance(part, _Block):
+            made.append(part.render(dot, root))
+        else:
+            made.append(_shown(part.value(dot, root)))
+    return "".join(made)
+
+
+def _shown(value: Any) -> str:
+    """A value as Go prints it."""
+    if value is None:
+        return "<no value>"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return "map[" + " ".join(f"{key}:{_shown(value[key])}" for key in sorted(value)) + "]"
+    if isinstance(value, list | tuple):
+        return "[" + " ".join(_shown(one) for one in value) + "]"
+    return str(value)
+
+
+class _Expression:
+    """A pipeline of commands."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        tokens = self._tokens(text)
+        self._commands = self._pipeline(tokens)
+        if tokens:
+            raise ValueError(f"template: {text!r} is not understood")
+
+    @staticmethod
+    def _tokens(text: str) -> list[str]:
+        tokens, position = [], 0
+        text = text.rstrip()
+        while position < len(text):
+            match = _TOKEN.match(text, position)
+            if match is None:
+                raise ValueError(f"template: {text[position:]!r} is not understood")
+            tokens.append(match[0].strip())
+            position = match.end()
+        return tokens
+
+    def _pipeline(self, tokens: list[str]) -> list[list[Any]]:
+        commands: list[list[Any]] = [[]]
+        while tokens and tokens[0] != ")":
+            token = tokens.pop(0)
+            if token == "|":  # noqa: S105 - no password
+                commands.append([])
+            elif token == "(":  # noqa: S105 - no password
+                inner = self._pipeline(tokens)
+                if not tokens:
+                    raise ValueError("template: a parenthesis is missing")
+                tokens.pop(0)
+                commands[-1].append(inner)
+            else:
+                commands[-1].append(token)
+        if not all(commands):
+            raise ValueError(f"template: {self._text!r} is not understood")
+        return commands
+
+    def value(self, dot: Any, root: Any) -> Any:
+        return _run(self._commands, dot, root)
+
+
+def _run(commands: list[list[Any]], dot: Any, root: Any) -> Any:
+    piped: list[Any] = []
+    for command in commands:
+        first, *rest = command
+        arguments = [_operand(one, dot, root) for one in rest] + piped
+        if isinstance(first, str) and first in _FUNCTIONS:
+            piped = [_FUNCTIONS[first](*arguments)]
+        elif arguments:
+            raise ValueError(f"template: there is no function {first!r} here")
+        else:
+            piped = [_operand(first, dot, root)]
+    return piped[0]
+
+
+def _operand(token: Any, dot: Any, root: Any) -> Any:
+    if isinstance(token, list):
+        return _run(token, dot, root)
+    if token[0] == '"':
+        return json.loads(token)
+    if token[0] == "`":
+        return token[1:-1]
+    if token.lstrip("-").isdigit():
+        return int(token)
+    if token in ("true", "false", "nil"):
+        return {"true": True, "false": False}.get(token)
+    base = root if token.startswith("$") else dot
+    token = token.removeprefix("$")
+    if token and not token.startswith("."):
+        raise ValueError(f"template: there is no function {token!r} here")
+    for name in token.split("."):
+        if not name:
+            continue
+        if not isinstance(base, Mapping) or name not in base:
+            raise ValueError(f'template: "{token}" does not exist: there is no {name!r}')
+        base = base[name]
+    return base
+
+
+def _index(value: Any, *keys: Any) -> Any:
+    for key in keys:
+        if isinstance(value, Mapping):
+            value = value.get(str(key), "")
+        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
+            value = value[key]
+        else:
+            raise ValueError(f"template: there is nothing at {key!r}")
+    return value
+
+
+def _printf(form: str, *values: Any) -> str:
+    shown = [value if isinstance(value, int | float) else _shown(value) for value in values]
+    return str(re.sub(r"%([-\d.]*)[vq]", r"%\1s", form) % tuple(shown))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+_FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
+    "json": _json,
+    "len": len,
+    "index": _index,
+    "join": lambda items, by: by.join(_shown(item) for item in items),
+    "split": lambda text, by: text.split(by),
+    "upper": lambda text: text.upper(),
+    "lower": lambda text: text.lower(),
+    "title": lambda text: text.title(),
+    "truncate": lambda text, count: text[:count],
+    "println": lambda *values: " ".join(_shown(one) for one in values) + "\n",
+    "print": lambda *values: "".join(_shown(one) for one in values),
+    "printf": _printf,
+    "eq": lambda one, *others: one in others,
+    "ne": lambda one, other: one != other,
+    "gt": lambda one, other: one > other,
+    "lt": lambda one, other: one < other,
+    "not": lambda value: not value,
+    "and": lambda *values: next((one for one in values if not one), values[-1]),
+    "or": lambda *values: next((one for one in values if one), values[-1]),
+}

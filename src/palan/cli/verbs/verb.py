@@ -1,0 +1,125 @@
+"""What a verb is, and how it is called."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from palan.client import Client
+from palan.client.errors import ClientError
+
+
+__all__ = ["Arguments", "Failed", "Parser", "Verb", "add_engine_options", "call", "key_values"]
+
+Arguments = argparse.Namespace
+
+
+class Failed(Exception):
+    """The verb ends with a status of its own; what it had to say is said."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Parser(argparse.ArgumentParser):
+    """Arguments in docker's grammar: ``--flag=false`` turns a flag off, errors end with 125."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        options.setdefault("allow_abbrev", False)
+        # -h is a host name in some verbs.
+        options.setdefault("conflict_handler", "resolve")
+        super().__init__(*arguments, **options)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, with ``--flag=true`` and ``--flag=false`` understood."""
+        return super().parse_known_args(self._without_values(list(args or ())), namespace)
+
+    def _without_values(self, given: list[str]) -> list[str]:
+        flags = {
+            name
+            for action in self._actions
+            if isinstance(action, argparse._StoreTrueAction)  # noqa: SLF001 - there is no other way
+            for name in action.option_strings
+        }
+        made: list[str] = []
+        for place, word in enumerate(given):
+            if word == "--":
+                return made + given[place:]
+            name, equals, value = word.partition("=")
+            if not equals or name not in flags:
+                made.append(word)
+            elif value.lower() in ("1", "t", "true"):
+                made.append(name)
+        return made
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and where help is."""
+        self.exit(125, f"{self.prog}: {message}\nSee '{self.prog} --help'.\n")
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb.
+
+    Attributes:
+        summary: one line of what it does.
+        declare: adds its arguments to a parser.
+        act: does it, and gives the exit status.
+    """
+
+    summary: str
+    declare: Callable[[Parser], None]
+    act: Callable[[Client, Arguments], int | None]
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Options about which engine is meant, before the verb."""
+    parser.add_argument("-H", "--host", metavar="ADDRESS", help="the engine's address")
+    parser.add_argument("-c", "--context", metavar="NAME", help="one of docker's contexts")
+    parser.add_argument("--api-version", metavar="VERSION", help="the API version to speak")
+
+
+def call(  # noqa: PLR0911 - a table of errors
+    verb: Verb, name: str, arguments: Sequence[str], engine: Arguments
+) -> int:
+    """Run a verb.
+
+    Args:
+        verb: which.
+        name: how it was called.
+        arguments: what followed.
+        engine: what stood before it, about the engine.
+
+    Returns:
+        The exit status: 125 where the verb or the engine failed rather than what it ran.
+    """
+    parser = Parser(prog=f"palan {name}", description=verb.summary)
+    verb.declare(parser)
+    given = parser.parse_args(list(arguments))
+    try:
+        with Client(
+            engine.host, context=engine.context, version=engine.api_version, timeout=None
+        ) as client:
+            return verb.act(client, given) or 0
+    except Failed as failed:
+        return failed.status
+    except ClientError as error:
+        print(f"Error response from engine: {error.message}", file=sys.stderr)
+        return 125 if name in ("run", "exec", "create") else 1
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            return 0
+        print(f"palan {name}: {error}", file=sys.stderr)
+        return 1
+    except ValueError as error:
+        print(f"palan {name}: {error}", file=sys.stderr)
+        return 125
+    except KeyboardInterrupt:
+        return 130
+
+
+def key_values(given: Sequence[str]) -> dict[str, str]:
+    """``NAME=value`` texts as a mapping; a name alone has an empty value."""
+    return {name: value for name, _, value in (one.partition("=") for one in given)}
