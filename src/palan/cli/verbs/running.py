@@ -2,8 +2,9 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from palan.api.version import Version
 from palan.cli.verbs.progress import Progress
 from palan.cli.verbs.run_options import add_run_options, creation_of
 from palan.cli.verbs.terminal import Terminal, talk
@@ -13,6 +14,10 @@ from palan.client.errors import APIError, NotFound
 
 
 __all__ = ["ATTACH", "CREATE", "EXEC", "RUN", "START"]
+
+
+_CONSOLE_SIZE: Final = Version(1, 42)
+"""The version that gives terminals their size from the beginning."""
 
 
 def _declare_run(parser: Parser) -> None:
@@ -63,7 +68,7 @@ def _run(client: Client, given: Arguments) -> int:
     if not given.detach:
         config |= {f"attach_{stream}": True for stream in streams}
     terminal = Terminal(tty=given.tty and not given.detach, stdin="stdin" in streams)
-    if terminal.tty:
+    if terminal.tty and client.negotiate() >= _CONSOLE_SIZE:
         config["host_config"].console_size = terminal.size()
     config["host_config"].auto_remove = given.rm
     identity = _make(client, given, config)

@@ -53,7 +53,8 @@ class Terminal:
             return
         descriptor = sys.stdin.fileno()
         before = termios.tcgetattr(descriptor)
-        tty.setraw(descriptor)
+        # Without discarding what was typed ahead.
+        tty.setraw(descriptor, termios.TCSADRAIN)
         try:
             yield
         finally:
