@@ -68,7 +68,7 @@ def processor_share(pids: Sequence[int], action: Callable[[], object]) -> float:
 def watching(socket: Path, containers: Sequence[str]) -> Iterator[Callable[[], int]]:
     """Stream the stats of containers; what is yielded tells how many samples have come."""
     # Read by one thread that does not look at what it reads, so that it costs next to nothing.
-    import selectors  # noqa: PLC0415 - for this one
+    import selectors
 
     clients = [Client(socket) for _ in containers]
     selector, samples, ended = selectors.DefaultSelector(), [0], threading.Event()

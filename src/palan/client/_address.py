@@ -1,11 +1,14 @@
 """An engine's address, and how its parts are read; no I/O."""
 
-import ssl
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from palan.client.errors import ConfigError
+
+
+if TYPE_CHECKING:
+    import ssl
 
 
 __all__ = ["DEFAULT_HOST", "Address", "parse_address"]
@@ -35,7 +38,7 @@ class Address:
     host: str = ""
     port: int = 0
     user: str = ""
-    tls: ssl.SSLContext | None = field(default=None, compare=False)
+    tls: "ssl.SSLContext | None" = field(default=None, compare=False)
 
     @property
     def authority(self) -> str:
@@ -54,7 +57,7 @@ class Address:
         return f"{self.scheme}://{user}{host}{port}{self.path}"
 
 
-def parse_address(text: str, tls: ssl.SSLContext | None = None) -> Address:
+def parse_address(text: str, tls: "ssl.SSLContext | None" = None) -> Address:
     """Read ``unix:///run/docker.sock``, ``tcp://host:port``, ``ssh://user@host``.
 
     ``http://`` and ``https://`` are as ``tcp://``, without and with TLS; ``host:port`` is
@@ -88,6 +91,8 @@ def parse_address(text: str, tls: ssl.SSLContext | None = None) -> Address:
     if parts.path not in ("", "/") or parts.username:
         raise ConfigError(f"{text}: there is nothing but host and port in such an address")
     if scheme == "https" and tls is None:
+        import ssl
+
         tls = ssl.create_default_context()
     default = _TLS_PORT if tls is not None else _PORT
     return Address("tcp", host=host or "127.0.0.1", port=default if port is None else port, tls=tls)

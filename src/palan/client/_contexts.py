@@ -6,19 +6,21 @@
 
 import hashlib
 import json
-import ssl
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from palan.client._address import Address, parse_address
-from palan.client._tls import tls_context
 from palan.client.errors import ConfigError
+
+
+if TYPE_CHECKING:
+    import ssl
 
 
 __all__ = ["read_context"]
 
 
-def read_context(directory: Path, name: str, tls: ssl.SSLContext | None) -> Address:
+def read_context(directory: Path, name: str, tls: "ssl.SSLContext | None") -> Address:
     """The address of a context.
 
     Args:
@@ -44,7 +46,11 @@ def read_context(directory: Path, name: str, tls: ssl.SSLContext | None) -> Addr
         raise ConfigError(f'context "{name}" has no docker engine') from None
     certificates = directory / "tls" / digest / "docker"
     if tls is None and certificates.is_dir():
+        from palan.client._tls import tls_context
+
         tls = tls_context(certificates, verify=not endpoint.get("SkipTLSVerify"))
     elif tls is None and host.startswith("https:"):
+        import ssl
+
         tls = ssl.create_default_context()
     return parse_address(host, None if host.startswith(("unix:", "ssh:", "http:")) else tls)

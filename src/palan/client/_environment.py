@@ -4,21 +4,20 @@ Where the engine is: what the program says, ``DOCKER_HOST``, ``DOCKER_CONTEXT``,
 context of ``config.json``, and else the usual socket.
 """
 
-import json
-import shlex
-import ssl
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from palan.client._address import DEFAULT_HOST, Address, parse_address
-from palan.client._contexts import read_context
-from palan.client._tls import tls_context
 from palan.client.errors import ConfigError
 
 
 if TYPE_CHECKING:
+    import ssl
+
     from palan.api.system import AuthConfig
     from palan.client._credentials import Credentials
 
@@ -55,12 +54,12 @@ class Environment:
         """
         path = self.directory / "config.json"
         try:
-            document = json.loads(path.read_bytes() or b"{}")
+            document = msgspec.json.decode(path.read_bytes() or b"{}")
         except FileNotFoundError:
             return {}
         except NotADirectoryError:
             return {}
-        except (OSError, ValueError) as error:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path} cannot be read: {error}") from None
         if not isinstance(document, dict):
             raise ConfigError(f"{path} is no JSON object")
@@ -68,7 +67,9 @@ class Environment:
 
     # ---- where the engine is --------------------------------------------------------
 
-    def address(self, host: str | None, context: str | None, tls: ssl.SSLContext | None) -> Address:
+    def address(
+        self, host: str | None, context: str | None, tls: "ssl.SSLContext | None"
+    ) -> Address:
         """Where the engine is.
 
         Args:
@@ -84,6 +85,8 @@ class Environment:
         if host is None:
             name = self.context_name(context)
             if name != "default":
+                from palan.client._contexts import read_context
+
                 return read_context(self.directory / "contexts", name, tls)
             host = self._variables.get("DOCKER_HOST") or DEFAULT_HOST
         safe = host.startswith(("unix:", "/", "ssh:", "http:"))
@@ -98,10 +101,12 @@ class Environment:
         current = self._variables.get("DOCKER_CONTEXT") or self.config.get("currentContext")
         return current if isinstance(current, str) and current else "default"
 
-    def _tls(self) -> ssl.SSLContext | None:
+    def _tls(self) -> "ssl.SSLContext | None":
         verify = bool(self._variables.get("DOCKER_TLS_VERIFY"))
         if not verify and not self._variables.get("DOCKER_TLS"):
             return None
+        from palan.client._tls import tls_context
+
         given = self._variables.get("DOCKER_CERT_PATH")
         return tls_context(Path(given) if given else self.directory, verify=verify)
 
@@ -119,6 +124,8 @@ class Environment:
         if not text:
             found = self.config.get("HttpHeaders")
             return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+        import shlex
+
         lexer = shlex.shlex(text, posix=True)
         lexer.whitespace, lexer.whitespace_split, lexer.commenters = ",", True, ""
         headers = {}

@@ -8,11 +8,8 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from palan.api import changes
-from palan.api.errors import InvalidParameter as RefusedByLift
 from palan.api.version import MAX_VERSION, Version
 from palan.client._contract import NO_DEFAULT, Parameter, Plan, plan, slim
-from palan.client._downgrade import downgrade
 from palan.client.errors import NotSupported
 
 
@@ -94,11 +91,15 @@ def fit(prepared: Prepared, version: Version) -> None:
             f"this needs API version {made.endpoint.since}, and {version} is spoken", **where
         )
     if version < MAX_VERSION:
+        from palan.api.changes import lift
+        from palan.api.errors import InvalidParameter as RefusedByLift
+        from palan.client._downgrade import downgrade
+
         query: dict[str, list[str]] = {}
         for name, value in prepared.query:
             query.setdefault(name, []).append(value)
         try:
-            downgrade(made.operation, version, query, prepared.document, changes.lift)
+            downgrade(made.operation, version, query, prepared.document, lift)
         except RefusedByLift as error:
             raise NotSupported(f"{error.message} (spoken: {version})", **where) from None
         prepared.query = [(name, value) for name, values in query.items() for value in values]

@@ -7,11 +7,8 @@ from typing import Any
 
 import msgspec
 
-from palan.api._json_decode import decoder
-from palan.api.errors import InvalidParameter
 from palan.api.results import PathStat
 from palan.api.version import MAX_VERSION, Version
-from palan.client._lifts import lifts, touches
 from palan.client.errors import APIError, ProtocolError, api_error
 
 
@@ -39,6 +36,8 @@ def decode(operation: str, version: Version, kind: Any, data: bytes) -> Any:
     """
     if version >= MAX_VERSION:
         return _decoded(kind, data, ())
+    from palan.client._lifts import lifts, touches
+
     message = _decoded(kind, data, lifts(operation, version))
     for touch in touches(operation, version):
         touch(message)
@@ -52,6 +51,9 @@ def _decoded(kind: Any, data: bytes, steps: tuple[Callable[[Any], Any], ...]) ->
         except (msgspec.DecodeError, UnicodeDecodeError):
             # What is amiss with it shows below.
             pass
+    from palan.api._json_decode import decoder
+    from palan.api.errors import InvalidParameter
+
     try:
         document = msgspec.json.decode(data)
         for step in steps:

@@ -11,7 +11,6 @@ from palan.api.results import Hijack, LateJson
 from palan.api.version import MAX_VERSION, MIN_VERSION, Version
 from palan.client._async.io import AsyncBody, AsyncStream, in_thread
 from palan.client._async.response import AsyncResponse
-from palan.client._async.tls import AsyncTLSStream
 from palan.client._async.transport import AsyncOutgoing, AsyncTransport
 from palan.client._contract import plan
 from palan.client._environment import Environment
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from palan.client._async.containers import AsyncContainers
     from palan.client._async.exec import AsyncExec
     from palan.client._async.images import AsyncImages
+    from palan.client._async.tls import AsyncTLSStream
 
 __all__ = ["AsyncClient"]
 
@@ -307,7 +307,7 @@ class AsyncClient:
             path.partition("?")[0],
         )
 
-    async def dial(self) -> AsyncStream | AsyncTLSStream:
+    async def dial(self) -> "AsyncStream | AsyncTLSStream":
         """A connection to the engine with nothing said on it yet, closed with the client.
 
         What is read and written is HTTP, and the caller's business.

@@ -7,11 +7,14 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from typing import IO, Any, Final, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 from palan.client._address import Address
-from palan.client._ssh import Tunnel, Tunnels
 from palan.client.errors import ClientClosed, ConnectFailed, ConnectionLost, Timeout
+
+
+if TYPE_CHECKING:
+    from palan.client._ssh import Tunnel, Tunnels
 
 
 __all__ = ["AsyncBody", "AsyncStream", "connect", "consume", "in_thread", "now", "pieces", "sleep"]
@@ -34,7 +37,7 @@ class AsyncStream(asyncio.Protocol):
     What comes in while something is written is kept, so that neither side waits for the other.
     """
 
-    def __init__(self, tunnel: Tunnel | None = None) -> None:
+    def __init__(self, tunnel: "Tunnel | None" = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
         self._tunnel = tunnel
@@ -211,7 +214,9 @@ def _expire(future: "asyncio.Future[None]") -> None:
         future.set_exception(Timeout("the engine took longer than it was given"))
 
 
-async def connect(address: Address, tunnels: Tunnels | None, timeout: float | None) -> AsyncStream:
+async def connect(
+    address: Address, tunnels: "Tunnels | None", timeout: float | None
+) -> AsyncStream:
     """Reach an engine.
 
     Args:

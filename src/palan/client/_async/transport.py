@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final, Union
 from weakref import WeakSet
 
 from palan.client._address import Address
 from palan.client._async.io import AsyncBody, AsyncStream, connect, in_thread, now, pieces
-from palan.client._async.tls import AsyncTLSStream
 from palan.client._http1 import Answer, request_head
-from palan.client._ssh import Tunnels
 from palan.client.errors import ClientClosed, ConnectFailed, ConnectionLost
+
+
+if TYPE_CHECKING:
+    from palan.client._async.tls import AsyncTLSStream
+    from palan.client._ssh import Tunnels
 
 
 __all__ = ["AsyncExchange", "AsyncOutgoing", "AsyncTransport"]
@@ -21,7 +24,7 @@ _SMALL: Final = 1 << 16
 _MAX_IDLE: Final = 64
 """Connections that are kept open while nobody uses them."""
 
-AnyStream = AsyncStream | AsyncTLSStream
+AnyStream = Union[AsyncStream, "AsyncTLSStream"]
 
 
 class AsyncExchange:
@@ -171,7 +174,11 @@ class AsyncTransport:
     def __init__(self, address: Address, connect_timeout: float | None) -> None:
         self.address = address
         self._connect_timeout = connect_timeout
-        self._tunnels = Tunnels(address) if address.scheme == "ssh" else None
+        self._tunnels: Tunnels | None = None
+        if address.scheme == "ssh":
+            from palan.client import _ssh
+
+            self._tunnels = _ssh.Tunnels(address)
         self._idle: list[AnyStream] = []
         self._streams: WeakSet[AsyncStream] = WeakSet()
         self._closed = False
@@ -223,6 +230,8 @@ class AsyncTransport:
         self._streams.add(stream)
         if self.address.tls is None:
             return stream
+        from palan.client._async.tls import AsyncTLSStream
+
         try:
             secure = AsyncTLSStream(stream, self.address.tls, self.address.host)
             await secure.handshake(timeout)

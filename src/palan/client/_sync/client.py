@@ -17,7 +17,6 @@ from palan.client._request import Prepared, encode_auth, fit, prepare
 from palan.client._results import decode, error_of, path_stat
 from palan.client._sync.io import Body, Stream, in_thread
 from palan.client._sync.response import Response
-from palan.client._sync.tls import TLSStream
 from palan.client._sync.transport import Outgoing, Transport
 from palan.client.errors import ClientError, ConfigError, ProtocolError
 
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from palan.client._sync.containers import Containers
     from palan.client._sync.exec import Exec
     from palan.client._sync.images import Images
+    from palan.client._sync.tls import TLSStream
 
 __all__ = ["Client"]
 
@@ -308,7 +308,7 @@ class Client:
             path.partition("?")[0],
         )
 
-    def dial(self) -> Stream | TLSStream:
+    def dial(self) -> "Stream | TLSStream":
         """A connection to the engine with nothing said on it yet, closed with the client.
 
         What is read and written is HTTP, and the caller's business.

@@ -8,11 +8,14 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import IO, Any, Final, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 from palan.client._address import Address
-from palan.client._ssh import Tunnel, Tunnels
 from palan.client.errors import ClientClosed, ConnectFailed, ConnectionLost, Timeout
+
+
+if TYPE_CHECKING:
+    from palan.client._ssh import Tunnel, Tunnels
 
 
 __all__ = ["Body", "Stream", "connect", "consume", "in_thread", "now", "pieces", "sleep"]
@@ -39,7 +42,7 @@ class Stream:
     Another thread may close it at any time.
     """
 
-    def __init__(self, sock: socket.socket, tunnel: Tunnel | None = None) -> None:
+    def __init__(self, sock: socket.socket, tunnel: "Tunnel | None" = None) -> None:
         sock.setblocking(False)
         self._socket = sock
         self._tunnel = tunnel
@@ -173,7 +176,7 @@ class Stream:
         return ready[0][1]
 
 
-def connect(address: Address, tunnels: Tunnels | None, timeout: float | None) -> Stream:
+def connect(address: Address, tunnels: "Tunnels | None", timeout: float | None) -> Stream:
     """Reach an engine.
 
     Args:

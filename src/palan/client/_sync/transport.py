@@ -3,15 +3,18 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final, Union
 from weakref import WeakSet
 
 from palan.client._address import Address
 from palan.client._http1 import Answer, request_head
-from palan.client._ssh import Tunnels
 from palan.client._sync.io import Body, Stream, connect, in_thread, now, pieces
-from palan.client._sync.tls import TLSStream
 from palan.client.errors import ClientClosed, ConnectFailed, ConnectionLost
+
+
+if TYPE_CHECKING:
+    from palan.client._ssh import Tunnels
+    from palan.client._sync.tls import TLSStream
 
 
 __all__ = ["Exchange", "Outgoing", "Transport"]
@@ -22,7 +25,7 @@ _SMALL: Final = 1 << 16
 _MAX_IDLE: Final = 64
 """Connections that are kept open while nobody uses them."""
 
-AnyStream = Stream | TLSStream
+AnyStream = Union[Stream, "TLSStream"]
 
 
 class Exchange:
@@ -172,7 +175,11 @@ class Transport:
     def __init__(self, address: Address, connect_timeout: float | None) -> None:
         self.address = address
         self._connect_timeout = connect_timeout
-        self._tunnels = Tunnels(address) if address.scheme == "ssh" else None
+        self._tunnels: Tunnels | None = None
+        if address.scheme == "ssh":
+            from palan.client import _ssh
+
+            self._tunnels = _ssh.Tunnels(address)
         self._idle: list[AnyStream] = []
         self._streams: WeakSet[Stream] = WeakSet()
         self._closed = False
@@ -224,6 +231,8 @@ class Transport:
         self._streams.add(stream)
         if self.address.tls is None:
             return stream
+        from palan.client._sync.tls import TLSStream
+
         try:
             secure = TLSStream(stream, self.address.tls, self.address.host)
             secure.handshake(timeout)
