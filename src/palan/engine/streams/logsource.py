@@ -21,6 +21,9 @@ __all__ = ["LogSource"]
 
 BLOCK: Final = 64 * 1024
 
+FIRST: Final = 16 * 1024
+"""Bytes that are looked at first for the last lines; then more at once."""
+
 _ATTEMPTS: Final = 10
 _COPY: Final = 1024 * 1024
 
@@ -243,10 +246,12 @@ class LogSource:
         names = tuple(
             name for name, wanted in ((b" stdout ", stdout), (b" stderr ", stderr)) if wanted
         )
-        found, end, rest = 0, self.size, b""
+        found, end, rest, step = 0, self.size, b"", FIRST
         unfinished: set[bytes] = set(names)  # whose last line may lack its end
+        open_ended: set[bytes] = set()  # whose first line may have begun earlier
         while end > 0:
-            start = max(0, end - BLOCK)
+            start = max(0, end - step)
+            step = min(step * 4, BLOCK)
             block = self._exactly(start, end) + rest
             if start > 0:
                 cut = block.find(b"\n") + 1
@@ -265,8 +270,10 @@ class LogSource:
                 if name in names and (tag == b"F " or (tag == b"P " and name in unfinished)):
                     found += 1
                     if found > count:
-                        return self._with_beginnings(position)
+                        open_ended.discard(name)  # another line of it ends here
+                        return self._with_beginnings(position) if open_ended else (position, 0)
                     unfinished.discard(name)
+                    open_ended.add(name)
                 position -= len(record) + 1
             end = start
         return 0, 0
