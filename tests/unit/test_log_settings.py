@@ -1,6 +1,9 @@
 import pytest
 
-from palan.api.containers import LogConfig
+from palan.api.containers import HostConfig, LogConfig
+from palan.engine.config import EngineConfig
+from palan.engine.config_check import ConfigError, check
+from palan.engine.containers.adapt import Defaults, adapt_host_config
 from palan.engine.logdrivers.settings import SHIPPED_AT_ONCE, LogSettings, log_settings
 
 
@@ -51,3 +54,35 @@ def test_who_looks_at_the_size():
     unlimited = settings("json-file", max_size="-1")
     assert (unlimited.rotates, unlimited.hard_limit) == (False, 0)
     assert LogSettings(kept=False, max_size=5, max_files=2).rotates is False
+
+
+@pytest.mark.parametrize(
+    ("driver", "options", "words"),
+    [
+        ("bogus", {}, "logger: no log driver named 'bogus' is registered"),
+        ("json-file", {"bogus": "1"}, "unknown log opt 'bogus' for json-file log driver"),
+        ("gelf", {}, "gelf-address is a required parameter"),
+        ("json-file", {"mode": "weird"}, "logger: logging mode not supported: weird"),
+        ("splunk", {"splunk-format": "xml"}, "unknown format specified xml"),
+    ],
+)
+def test_defaults_of_the_engine_that_can_not_be(driver, options, words):
+    with pytest.raises(ConfigError) as failure:
+        check(EngineConfig(log_driver=driver, log_opts=options, hosts=("unix:///tmp/x",)))
+    assert words in str(failure.value)
+
+
+def test_defaults_of_the_engine_that_can_be():
+    for driver, options in (
+        ("none", {}),
+        ("splunk", {}),
+        ("local", {"max-size": "1m", "cache-max-size": "2m"}),
+    ):
+        check(EngineConfig(log_driver=driver, log_opts=options, hosts=("unix:///tmp/x",)))
+
+
+def test_options_of_the_cache_are_defaults_for_all_drivers():
+    host = HostConfig(log_config=LogConfig(type="syslog", config={"tag": "x"}))
+    options = {"cache-max-size": "2m", "max-size": "1m"}
+    adapt_host_config(host, Defaults(log_options=options))
+    assert host.log_config.config == {"cache-max-size": "2m", "tag": "x"}

@@ -87,6 +87,10 @@ def _adapt_log(host_config: HostConfig, defaults: Defaults) -> None:
     if log.type == defaults.log_driver:
         # The engine's options are those of its own driver only.
         log.config = {**defaults.log_options, **(log.config or {})}
+    else:
+        # But for those of the file from which every log can be read again.
+        cache = {n: v for n, v in defaults.log_options.items() if n.startswith("cache-")}
+        log.config = {**cache, **(log.config or {})}
 
 
 def _adapt_paths(host_config: HostConfig, defaults: Defaults) -> None:

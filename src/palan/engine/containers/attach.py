@@ -8,6 +8,7 @@ from palan.api.containers import ContainerAttach, ContainerAttachWebSocket
 from palan.api.errors import Conflict
 from palan.api.results import Session
 from palan.engine.containers.container import Container
+from palan.engine.logdrivers.settings import log_settings
 from palan.engine.streams.attach import OutputSession
 from palan.engine.streams.detach_keys import parse_keys
 from palan.engine.streams.logfile import LogOptions
@@ -66,7 +67,7 @@ async def attach(
 
 
 def _keeps_log(container: Container) -> bool:
-    return container.record.host_config.log_config.type != "none"
+    return log_settings(container.record.host_config.log_config).readable
 
 
 async def _nothing() -> AsyncIterator[bytes]:

@@ -1,28 +1,13 @@
-"""Validation of ``LogConfig``: the driver, the names of its options, and their values.
+"""Validation of ``LogConfig``: whether there is such a driver, and that its options can be."""
 
-dockerd looks at values when the container starts; finding them at create is kinder.
-"""
-
-import re
-from typing import Final
-
-from palan.api.booleans import BOOLEANS
 from palan.api.containers import LogConfig
 from palan.api.errors import InvalidParameter
 from palan.engine.containers.validate_facts import CreateFacts
-from palan.engine.logdrivers.attributes import check_attributes
 from palan.engine.logdrivers.drivers import SHIPPING
-from palan.engine.sizes import parse_size
+from palan.engine.logdrivers.validate import check_options
 
 
 __all__ = ["validate_log"]
-
-_BUILT_IN: Final = (
-    *("mode", "max-buffer-size", "cache-disabled", "cache-max-size", "cache-max-file"),
-    *("cache-compress", "cache-labels", "cache-labels-regex", "cache-env", "cache-env-regex"),
-    "cache-tag",
-)
-"""What all drivers take.  ``cache-`` are options of the file from which a log is read again."""
 
 
 def validate_log(config: LogConfig, facts: CreateFacts) -> list[str]:
@@ -34,78 +19,11 @@ def validate_log(config: LogConfig, facts: CreateFacts) -> list[str]:
     Raises:
         InvalidParameter: in dockerd's words.
     """
-    driver, options = config.type or facts.default_log_driver, dict(config.config or {})
+    driver = config.type or facts.default_log_driver
     if driver not in facts.log_drivers:
         raise InvalidParameter(
             f'error looking up logging plugin {driver}: plugin "{driver}" not found'
         )
-    if driver == "none":
-        return []
-    _check_common(options)
-    known = facts.log_drivers[driver]
-    for name in options:
-        if name not in _BUILT_IN and name not in known:
-            where = f"log driver {driver}" if driver == "local" else f"{driver} log driver"
-            quote = '"' if driver == "gelf" else "'"
-            raise InvalidParameter(f"unknown log opt {quote}{name}{quote} for {where}")
-    check_attributes(options)
-    if driver in ("json-file", "local"):
-        _check_files(driver, options)
-        return []
-    _check_files("local", _cache(options))
+    check_options(driver, config.config or {})
     shipping = SHIPPING.get(driver)
-    if shipping is None:
-        return []
-    shipping.check(options)
-    return shipping.warnings(config)
-
-
-def _check_common(options: dict[str, str]) -> None:
-    """Options that all drivers take."""
-    mode = options.get("mode", "")
-    if mode not in ("", "blocking", "non-blocking"):
-        raise InvalidParameter(f"logger: logging mode not supported: {mode}")
-    if "max-buffer-size" in options:
-        if mode != "non-blocking":
-            raise InvalidParameter(
-                "logger: max-buffer-size option is only supported with 'mode=non-blocking'"
-            )
-        _size(options["max-buffer-size"], "error parsing option max-buffer-size: ", 1024)
-    disabled = options.get("cache-disabled", "")
-    if disabled and disabled not in BOOLEANS:
-        raise InvalidParameter(f"invalid value for option cache-disabled: {disabled}")
-
-
-def _check_files(driver: str, options: dict[str, str]) -> None:
-    size = options.get("max-size")
-    unlimited = size is None or size == "-1"
-    if size is not None and not unlimited and _size(size, "", 1000) <= 0:
-        raise InvalidParameter("max-size must be a positive number")
-    text = options.get("max-file", "1" if driver == "json-file" else "5")
-    if not re.fullmatch(r"[+-]?\d+", text, re.ASCII):
-        raise InvalidParameter(f'strconv.Atoi: parsing "{text}": invalid syntax')
-    files = int(text[:18])  # Python refuses thousands of digits
-    if files < 1:
-        raise InvalidParameter("max-file cannot be less than 1")
-    compress = options.get("compress", "")
-    if compress and compress not in BOOLEANS:
-        raise InvalidParameter(f'strconv.ParseBool: parsing "{compress}": invalid syntax')
-    if driver == "local" and files == 1 and BOOLEANS.get(compress, True):
-        raise InvalidParameter("compression cannot be enabled when max file count is 1")
-    if BOOLEANS.get(compress) and driver == "json-file" and (files == 1 or unlimited):
-        raise InvalidParameter(
-            "compress cannot be true when max-file is less than 2 or max-size is not set"
-        )
-
-
-def _cache(options: dict[str, str]) -> dict[str, str]:
-    """The options of the file that a driver ships from, named as the driver ``local`` does."""
-    start = "cache-"
-    return {name.removeprefix(start): v for name, v in options.items() if name.startswith(start)}
-
-
-def _size(text: str, before: str, base: int) -> int:
-    try:
-        return parse_size(text, base)
-    except ValueError as error:
-        raise InvalidParameter(f"{before}{error}") from None
+    return [] if shipping is None else shipping.warnings(config)

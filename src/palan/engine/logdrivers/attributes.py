@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote_plus
 
 from palan.api.errors import InvalidParameter
-from palan.engine.containers.record import ContainerRecord
 from palan.engine.logdrivers.template import Template, TemplateError
 from palan.engine.timestamps import go_time
+
+
+if TYPE_CHECKING:
+    from palan.engine.containers.record import ContainerRecord
 
 
 __all__ = ["DEFAULT_TAG", "check_attributes", "details", "extra_attributes", "log_tag"]
@@ -49,7 +52,7 @@ def check_attributes(options: Mapping[str, str]) -> None:
         raise InvalidParameter(f"{before}{error}") from None
 
 
-def log_tag(record: ContainerRecord, *, default: str, hostname: str, path: str) -> str:
+def log_tag(record: "ContainerRecord", *, default: str, hostname: str, path: str) -> str:
     """The tag of a container's lines.
 
     Args:
@@ -65,7 +68,7 @@ def log_tag(record: ContainerRecord, *, default: str, hostname: str, path: str) 
     return Template(template).apply(_values(record, hostname, path)) if template else ""
 
 
-def _values(record: ContainerRecord, hostname: str, path: str) -> dict[str, Any]:
+def _values(record: "ContainerRecord", hostname: str, path: str) -> dict[str, Any]:
     image = record.image
     digest = image.partition(":")[2] or image
     return {
@@ -92,7 +95,9 @@ def _values(record: ContainerRecord, hostname: str, path: str) -> dict[str, Any]
     }
 
 
-def extra_attributes(record: ContainerRecord, rename: Callable[[str], str] = str) -> dict[str, str]:
+def extra_attributes(
+    record: "ContainerRecord", rename: Callable[[str], str] = str
+) -> dict[str, str]:
     """The labels and variables that the driver's options select.
 
     Args:
@@ -115,7 +120,7 @@ def extra_attributes(record: ContainerRecord, rename: Callable[[str], str] = str
     return {rename(name): value for name, value in found.items()}
 
 
-def details(record: ContainerRecord, *, hostname: str, path: str) -> bytes:
+def details(record: "ContainerRecord", *, hostname: str, path: str) -> bytes:
     """What ``logs?details=1`` prints before a line, with the space that follows it."""
     attributes = extra_attributes(record)
     if tag := log_tag(record, default="", hostname=hostname, path=path):
