@@ -73,7 +73,7 @@ def listen(
     """A socket that waits for clients in a namespace, in ours if there is none."""
 
     def make() -> socket.socket:
-        sock = socket.socket(socket.AF_INET, kind)
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.settimeout(10)
         sock.bind((host, port))

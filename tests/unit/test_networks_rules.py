@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palan.engine.networks import rules_iptables, rules_nft
+from palan.engine.networks.flows import is_stale
 from palan.engine.networks.rules import BridgeRules, FamilyRules, Link, Publication
 from palan.host import nft_messages
+from palan.host.conntrack import Flow
 
 
 def network(short="a", *, internal=False, icc=True, trusted=(), v6=None, **family):
@@ -234,6 +236,45 @@ def test_iptables_of_an_internal_network_drop_first():
     assert not any("br-b" in line for line in rules["nat"])
 
 
+def test_iptables_let_nothing_out_before_all_networks_had_their_say():
+    rules = rules_iptables.whole("t", 4, [network("a"), network("b")], [])
+    lines = [line for line in rules["filter"] if line.startswith("-A t-forward")]
+    first_out = lines.index("-A t-forward -i br-a -j ACCEPT")
+    assert all(lines.index(f"-A t-forward -o br-{n} -j DROP") < first_out for n in "ab")
+
+
 def test_removal_is_of_our_chains_only():
     rules = rules_iptables.removal("t", [("nat", "t-post"), ("nat", "DOCKER"), ("raw", "t-guard")])
     assert rules == {"nat": ["-F t-post", "-X t-post"], "raw": ["-F t-guard", "-X t-guard"]}
+
+
+# ---- flows ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flow", "stale"),
+    [
+        ({}, True),
+        ({"answering": "172.18.0.9"}, True),
+        ({"port": 54}, False),
+        ({"protocol": 6}, False),
+        ({"destination": "8.8.8.8", "answering": "8.8.8.8"}, False),
+        ({"destination": "127.0.0.1", "answering": "127.0.0.1"}, True),
+        ({"version": 6}, False),
+    ],
+)
+def test_flows_that_are_forgotten(flow, stale):
+    made = Flow(
+        **{
+            "version": 4, "protocol": 17, "source": "192.0.2.9", "destination": "192.0.2.1",
+            "port": 53, "answering": "192.0.2.1", "key": b"", **flow,
+        }
+    )  # fmt: skip
+    port = Publication("0.0.0.0", 53, "udp", "172.18.0.2", 53)
+    assert is_stale(made, [port], {"192.0.2.1"}) is stale
+
+
+def test_flows_to_another_address_stay():
+    made = Flow(4, 17, "192.0.2.9", "192.0.2.1", 53, "192.0.2.1", b"")
+    at = Publication("192.0.2.2", 53, "udp", "172.18.0.2", 53)
+    assert not is_stale(made, [at], {"192.0.2.1", "192.0.2.2"})

@@ -68,6 +68,6 @@ def port_map(record: ContainerRecord) -> dict[str, list[PortBinding] | None]:
     for port in record.sandbox.ports:
         key = f"{port.container_port}/{port.protocol}"
         bindings = ports.get(key) or []
-        bindings.append(PortBinding(host_ip=port.host_ip, host_port=str(port.host_port)))
+        bindings.append(PortBinding(host_ip=port.host_ip, host_port=str(port.host_port or "")))
         ports[key] = bindings
     return ports

@@ -243,7 +243,7 @@ def _port_summaries(container: Container) -> list[PortSummary]:
         PortSummary(
             ip=port.host_ip,
             private_port=port.container_port,
-            public_port=port.host_port,
+            public_port=port.host_port or UNSET,
             type=port.protocol,
         )
         for port in published

@@ -19,6 +19,7 @@ from palan.engine.networks.firewall_backends import (
     State,
     choose,
 )
+from palan.engine.networks.flows import forget_flows
 from palan.engine.networks.network import Network
 from palan.engine.networks.rules import BridgeRules, FamilyRules, Link, Publication
 from palan.engine.networks.rules_nft import FAMILY
@@ -153,30 +154,52 @@ class Firewall:
             if rules is not None:
                 await self._apply(lambda backend: backend.delete_network(rules))
 
-    async def redirect(
-        self, container_id: str, ports: list[Publication], links: Sequence[Link] = ()
-    ) -> None:
-        """Have packets to published ports go to a container, and let it reach its links.
+    async def redirect(self, container_id: str, ports: list[Publication]) -> None:
+        """Have packets to published ports go to a container.
 
         Raises:
             InternalError: the rules were refused.
         """
         ports = [p for p in ports if self._has_family(p.version)]
-        async with self._lock:
-            if ports:
+        if ports:
+            async with self._lock:
                 self.state.ports[container_id] = ports
-            if links:
-                self.state.links[container_id] = list(links)
-            if ports or links:
-                await self._apply(lambda backend: backend.change(ports, links, add=True))
+                await self._apply(lambda backend: backend.change(ports, (), add=True))
+            await self._forget_flows(ports)
 
     async def redirect_no_more(self, container_id: str) -> None:
-        """Take the rules of a container's ports and links back; idempotent."""
+        """Take the rules of a container's ports back; idempotent."""
         async with self._lock:
             ports = self.state.ports.pop(container_id, [])
+            if ports:
+                await self._apply(lambda backend: backend.change(ports, (), add=False))
+        await self._forget_flows(ports)
+
+    async def link(self, container_id: str, links: list[Link]) -> None:
+        """Let a container reach ports of others where containers may not talk.
+
+        Raises:
+            InternalError: the rules were refused.
+        """
+        if links:
+            async with self._lock:
+                self.state.links[container_id] = links
+                await self._apply(lambda backend: backend.change((), links, add=True))
+
+    async def link_no_more(self, container_id: str) -> None:
+        """Take that back; idempotent."""
+        async with self._lock:
             links = self.state.links.pop(container_id, [])
-            if ports or links:
-                await self._apply(lambda backend: backend.change(ports, links, add=False))
+            if links:
+                await self._apply(lambda backend: backend.change((), links, add=False))
+
+    async def _forget_flows(self, ports: Sequence[Publication]) -> None:
+        """Have clients that never stop sending find what is published now."""
+        if self._backend is not None and any(p.protocol == "udp" for p in ports):
+            try:
+                await asyncio.to_thread(forget_flows, ports)
+            except OSError as error:
+                self._engine.log.warning("flows are not forgotten", reason=str(error))
 
     def _has_family(self, version: int) -> bool:
         config = self._engine.config

@@ -77,6 +77,9 @@ def whole(
                 rules["raw"].append(
                     f"-A {name}-guard -i {network.bridge} {side} {_LOOPBACK} -j DROP"
                 )
+    # What leaves is let out last, so that it does not come into another network; where the
+    # host's own policy is to drop, such as after dockerd was there, it would not leave.
+    rules["filter"] += [f"-A {name}-forward -i {network.bridge} -j ACCEPT" for network in here]
     for more in (
         change_ports(name, version, publications, "-A"),
         change_links(name, version, links, "-A"),
@@ -126,8 +129,6 @@ def _forwarding(
             for interface in network.trusted:
                 yield f"{to} -i {interface} -j {name}-open"
     yield f"{to} -j DROP"
-    # Where the host's own policy is to drop, such as after dockerd was there.
-    yield f"-A {name}-forward -i {bridge} -j ACCEPT"
 
 
 def change_ports(
