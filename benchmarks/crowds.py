@@ -10,14 +10,10 @@ from pathlib import Path
 
 from client import Client
 from processes import pss
+from subject import SLEEP, Measurement, Sample, Subject
 
 
-__all__ = [
-    "processor_share",
-    "restarting",
-    "start_by_clients",
-    "watching",
-]
+__all__ = ["CROWDS", "start_by_clients"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -125,3 +121,52 @@ def restarting(
     if again != min(ended, len(pids)):
         raise AssertionError(f"{again} of {ended} containers were restarted")
     return share, memory
+
+
+def start_100_by_8(subject: Subject) -> Sample:
+    containers = [subject.client.create(*SLEEP) for _ in range(100)]
+    began = time.perf_counter()
+    start_by_clients(subject.engine.socket, containers, 8)
+    figure = (time.perf_counter() - began) * 1000
+    for container in containers:
+        subject.client.remove(container)
+    return {"run.start100_by8": figure}
+
+
+def stats(subject: Subject) -> Sample:
+    containers = [subject.client.run(*SLEEP, network="none") for _ in range(100)]
+    pids = sorted(subject.engine.processes())
+    with watching(subject.engine.socket, containers) as samples:
+        time.sleep(2)
+        before = samples()
+        figure = processor_share(pids, lambda: time.sleep(10))
+        came = samples() - before
+    for container in containers:
+        subject.client.remove(container)
+    if came < 500:
+        raise AssertionError(f"only {came} samples in 10 seconds")
+    return {"stats.share": figure}
+
+
+def restarts(subject: Subject) -> Sample:
+    if subject.engine.name != "palan" or subject.engine.process is None:
+        return {}  # the others take minutes to start so many, and the bounds are our own
+    always = {"Name": "always"}
+    containers = [subject.client.create(*SLEEP, RestartPolicy=always) for _ in range(500)]
+    start_by_clients(subject.engine.socket, containers, 8)
+    time.sleep(2)
+    try:
+        share, memory = restarting(
+            subject.client, containers, subject.engine.process.pid, seconds=20, interval=0.1
+        )
+    finally:
+        for container in containers:
+            subject.client.call("DELETE", f"/containers/{container}?force=1")
+    return {"restart.share": share, "restart.memory": memory}
+
+
+CROWDS = (
+    Measurement(("run.start100_by8",), start_100_by_8, 1, warm_up=False),
+    Measurement(("stats.share",), stats, 1, warm_up=False),
+    Measurement(("restart.share", "restart.memory"), restarts, 1, warm_up=False),
+)

@@ -131,14 +131,18 @@ class Engine:
         ]
         return ", ".join(parts) or str(answer["Version"])
 
-    def memory(self) -> float:
-        """PSS in MiB of the engine and all its helpers, without what runs in containers."""
+    def processes(self) -> set[int]:
+        """The engine and all its helpers, without what runs in containers."""
         ours = of_engine(self.process.pid if self.process else None, self._marks())
         inside = [
             self.client.json("GET", f"/containers/{line['Id']}/json")["State"]["Pid"]
             for line in self.client.json("GET", "/containers/json")
         ]
-        return pss(ours - tree(inside))
+        return ours - tree(inside)
+
+    def memory(self) -> float:
+        """PSS in MiB of the engine and all its helpers, without what runs in containers."""
+        return pss(self.processes())
 
     def close(self) -> None:
         """Take it away with everything it made."""

@@ -1,10 +1,10 @@
 """What is measured, and how: each measurement takes one sample of one or more rows."""
 
-import threading
 import time
 from collections.abc import Callable
 
 from client import Client
+from crowds import CROWDS, start_by_clients
 from images import IMAGES
 from subject import LISTED, SLEEP, Measurement, Sample, Subject
 
@@ -84,30 +84,10 @@ def cycle_none(subject: Subject) -> Sample:
 
 def start_20_by_4(subject: Subject) -> Sample:
     containers = [subject.client.create(*SLEEP) for _ in range(20)]
-    failures: list[Exception] = []
-
-    def work(mine: list[str]) -> None:
-        client = Client(subject.engine.socket)
-        try:
-            for container in mine:
-                client.start(container)
-        except Exception as error:  # noqa: BLE001 - raised again below, in the main thread
-            failures.append(error)
-        finally:
-            client.close()
-
-    def everything() -> None:
-        threads = [threading.Thread(target=work, args=(containers[k::4],)) for k in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-    figure = _milliseconds(everything)
+    socket = subject.engine.socket
+    figure = _milliseconds(lambda: start_by_clients(socket, containers, 4))
     for container in containers:
         subject.client.remove(container)
-    if failures:
-        raise failures[0]
     return {"run.start20_by4": figure}
 
 
@@ -214,4 +194,5 @@ MEASUREMENTS = (
     *IMAGES,
     Measurement(("mem.after",), memory_after, 1, warm_up=False),
     Measurement(("mem.per_container",), memory_per_container, 1, warm_up=False),
+    *CROWDS,
 )

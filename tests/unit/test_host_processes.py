@@ -81,3 +81,10 @@ def test_groups_are_never_killed_by_accident(pid):
 
 def test_boot_id():
     assert len(processes.boot_id()) == 36
+
+
+def test_the_age_of_a_process():
+    started = processes.start_time(os.getpid())
+    assert started is not None
+    assert 0 < processes.age(started) < 24 * 3600 * 10**9
+    assert processes.age(1 << 60) == 0

@@ -84,6 +84,17 @@ async def test_a_container_that_ran_for_a_while_begins_anew(delays):
     assert delays[-2:] == [FIRST_DELAY * 2**5, FIRST_DELAY]
 
 
+async def test_how_long_it_ran_is_known_although_the_clock_was_set_back(delays):
+    container = make()
+    engine = fake_engine(container)
+    for _ in range(3):
+        schedule_restart(engine, container)
+    container.ran, container.record.started, container.record.finished = RESET_AFTER, 50, 50
+    schedule_restart(engine, container)
+    await asyncio.gather(*engine.spawned)
+    assert delays == [FIRST_DELAY, FIRST_DELAY * 2, FIRST_DELAY * 4, FIRST_DELAY]
+
+
 async def test_what_is_not_wanted_is_not_scheduled(delays):
     container = make("no")
     container.restart_delay = 5

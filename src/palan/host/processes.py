@@ -7,6 +7,7 @@ process is therefore its id together with its start time and the machine's boot 
 import contextlib
 import os
 import signal
+import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Final
 
 __all__ = [
     "ProcessStatus",
+    "age",
     "boot_id",
     "children",
     "cmdline",
@@ -30,6 +32,8 @@ __all__ = [
 ]
 
 _PROC: Final = Path("/proc")
+_TICK_NS: Final = 10_000_000
+"""USER_HZ is 100 on all machines that Linux runs on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,15 @@ def start_time(pid: int) -> int | None:
     """When a process began, in clock ticks after boot; None when there is none."""
     found = status(pid)
     return None if found is None else found.start_time
+
+
+def age(started: int) -> int:
+    """Nanoseconds since a process began, whatever was done to the clock meanwhile.
+
+    Args:
+        started: as :func:`start_time` gave it.
+    """
+    return max(0, time.clock_gettime_ns(time.CLOCK_BOOTTIME) - started * _TICK_NS)
 
 
 def ppid(pid: int) -> int | None:

@@ -12,6 +12,7 @@ from palan.engine.containers.record import SandboxRecord
 from palan.engine.containers.remove import remove_stopped
 from palan.engine.containers.restart import schedule_restart
 from palan.engine.containers.takedown import note_end, take_down
+from palan.host import processes
 from palan.host.conmon import Exit, Monitored
 
 
@@ -31,7 +32,9 @@ def watch(engine: "Engine", container: Container, monitored: Monitored) -> None:
 
 async def _wait(engine: "Engine", container: Container, monitored: Monitored) -> None:
     result = await monitored.wait()
+    ran = processes.age(monitored.start_time)
     async with container.lock:
+        container.ran = ran
         await put_down(engine, container, result)
 
 
@@ -74,7 +77,7 @@ def _publish(engine: "Engine", container: Container, sandbox: SandboxRecord | No
     if record.oom_killed:
         engine.events.publish("container", "oom", container.id, container.attributes)
     engine.networks.publish_all("disconnect", sandbox, container.id)
-    seconds = (record.finished - record.started) // 1_000_000_000
+    seconds = container.lasted // 1_000_000_000
     engine.events.publish(
         "container",
         "die",

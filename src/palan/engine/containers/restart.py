@@ -45,7 +45,7 @@ def schedule_restart(engine: "Engine", container: Container) -> bool:
         container.restart_delay = 0.0
         return False
     record = container.record
-    if record.finished - record.started >= RESET_AFTER:
+    if container.lasted >= RESET_AFTER:
         container.restart_delay = 0.0
     delay = container.restart_delay or FIRST_DELAY
     container.restart_delay = min(delay * 2, LONGEST_DELAY)
