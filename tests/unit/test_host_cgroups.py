@@ -161,3 +161,19 @@ def test_an_absent_cgroup_has_nobody_to_kill(tmp_path):
 def test_this_machine_can_be_looked_at():
     found = cgroups.detect()
     assert isinstance(found.features().memory_limit, bool)
+
+
+@pytest.mark.parametrize(
+    ("name", "unified"),
+    [("cpuset.{}.effective", True), ("cpuset.effective_{}", False), ("cpuset.{}", False)],
+)
+def test_what_there_is_for_cpusets(tmp_path, name, unified):
+    tree = tmp_path if unified else tmp_path / "cpuset"
+    tree.mkdir(exist_ok=True)
+    if unified:
+        (tree / "cgroup.controllers").write_text("cpuset")
+    (tree / "cgroup.procs").touch()
+    (tree / name.format("cpus")).write_text("2-3\n")
+    (tree / name.format("mems")).write_text("0-1\n")
+    assert cgroups.detect(tmp_path).available() == ("2-3", "0-1")
+    assert cgroups.detect(tmp_path / "absent").available() == ("", "")

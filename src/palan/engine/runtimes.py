@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from palan.api.errors import InvalidParameter, PalanError, Unavailable
 from palan.engine.containers.validate_facts import CreateFacts
+from palan.engine.containers.validate_resources import parse_cpuset
 from palan.engine.logdrivers.drivers import LOG_DRIVERS
 from palan.engine.oci.host import CgroupLayout, Host, ProcessLimits
 from palan.engine.oci.rlimits import NAMES
@@ -318,13 +319,21 @@ class Runtimes:
             self._features[below] = found
         return self._features[below]
 
+    def _numbers(self, which: int) -> frozenset[int]:
+        """The processors or the memory nodes that containers may use; empty if not known."""
+        try:
+            return parse_cpuset(self.cgroups.available()[which])
+        except ValueError:
+            return frozenset()
+
     def create_facts(self) -> CreateFacts:
         """What validation at create has to know."""
         config = self._engine.config
         return CreateFacts(
             host=self.host,
             cpus=self.facts.ncpu,
-            cpuset_cpus=frozenset(range(self.facts.ncpu)),
+            cpuset_cpus=self._numbers(0) or frozenset(range(self.facts.ncpu)),
+            cpuset_mems=self._numbers(1) or frozenset({0}),
             features=self.features,
             runtimes=frozenset({*self.usable, self.default}),
             default_log_driver=config.log_driver,

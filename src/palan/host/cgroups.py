@@ -154,6 +154,21 @@ class Cgroups:
         relative = _relative(cgroup)
         return [tree / relative for tree in self.trees]
 
+    def available(self) -> tuple[str, str]:
+        """The processors and the memory nodes that there are for cgroups, such as ``0-3``.
+
+        Empty where nothing tells of them.
+        """
+        tree = self.controllers.get("cpuset")
+        if tree is None:
+            return "", ""
+        names = ("cpuset.{}.effective", "cpuset.effective_{}", "cpuset.{}")
+        cpus, mems = (
+            next((" ".join(w) for n in names if (w := _words(tree / n.format(what)))), "")
+            for what in ("cpus", "mems")
+        )
+        return cpus, mems
+
     def features(self) -> CgroupFeatures:
         """Find out which resources can be limited."""
         names = [entry.name for entry in fields(CgroupFeatures)]
