@@ -18,6 +18,7 @@ class PluggedEngine(TestEngine):
 
     cables: "Cables"
     driver: TestPlugin
+    ipam: TestPlugin
     addresses: "Addresses"
 
 
@@ -126,7 +127,7 @@ def plugged():
             },
         )  # fmt: skip
         with ipam, driver:
-            engine.cables, engine.driver = cables, driver
+            engine.cables, engine.driver, engine.ipam = cables, driver, ipam
             engine.addresses = addresses
             yield engine
             engine.remove_all()
@@ -222,6 +223,20 @@ def test_what_a_crash_keeps_from_a_container_goes_back(plugged):
     plugged.start()
     assert plugged.addresses.taken == {1}
     assert not plugged.cables.endpoints
+
+
+def test_a_plugin_that_forgets_is_told_again(plugged):
+    create(plugged, IPAM={"Driver": "addresses"})
+    plugged.run(*SLEEP, name="web", host={"NetworkMode": "alpha"})
+    asked = plugged.ipam.called("IpamDriver.RequestAddress")[-1]["Options"]
+    assert asked["com.docker.network.endpoint.name"] == "web"
+    assert asked["com.docker.network.endpoint.macaddress"].startswith("02:42:")
+    plugged.ipam.methods["IpamDriver.GetCapabilities"] = lambda _: {"RequiresRequestReplay": True}
+    with killed(plugged):
+        plugged.addresses.taken.clear()
+        plugged.addresses.pools.clear()
+    assert plugged.addresses.taken == {1, 2}
+    assert plugged.addresses.pools == {"pool-1"}
 
 
 def test_plugins_that_are_not_there_are_not_found(plugged):

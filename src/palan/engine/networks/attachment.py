@@ -66,8 +66,8 @@ async def join(
     network.join(container.id, endpoint)
     sandbox.endpoints.append(endpoint)
     if network.remote or is_remote(network):
-        await engine.networks.leases.take(network, endpoint, asked)
         endpoint.mac_address = endpoint.mac_address or _mac(endpoint)
+        await engine.networks.leases.take(network, endpoint, asked, name=container.name)
         network.names.add(endpoint)
     return endpoint
 

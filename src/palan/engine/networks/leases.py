@@ -49,9 +49,15 @@ class Leases:
         self._known: dict[str, LeaseRecord] = {}
 
     async def take(
-        self, network: Network, endpoint: EndpointRecord, asked: EndpointIPAMConfig
+        self, network: Network, endpoint: EndpointRecord, asked: EndpointIPAMConfig, *, name: str
     ) -> None:
         """Have plugins give an endpoint what it needs, and write down what they have given.
+
+        Args:
+            network: the network.
+            endpoint: the endpoint; it has a hardware address.
+            asked: the addresses that are asked for.
+            name: of the container.
 
         Raises:
             PalanError: a plugin refuses.
@@ -63,9 +69,10 @@ class Leases:
         if is_remote(network):
             lease.ipam = network.record.ipam_driver
             ipam = RemoteIpam(self._engine, lease.ipam)
-            options = {"com.docker.network.endpoint.name": endpoint.id}
-            if endpoint.mac_address:
-                options["com.docker.network.endpoint.macaddress"] = endpoint.mac_address
+            options = {
+                "com.docker.network.endpoint.name": name,
+                "com.docker.network.endpoint.macaddress": endpoint.mac_address,
+            }
             for version, enabled in (
                 (4, network.record.enable_ipv4),
                 (6, network.record.enable_ipv6),
@@ -105,7 +112,7 @@ class Leases:
         await _TABLE.delete(self._engine.db, endpoint_id)
 
     async def load(self, used: Iterable[str]) -> None:
-        """Read the rows; give back what no container has.
+        """Read the rows; give back what no container has, and tell plugins that forget.
 
         Args:
             used: the ids of all endpoints that there are.
@@ -121,6 +128,22 @@ class Leases:
                 await self.give_back(endpoint_id)
             except PalanError as error:
                 self._engine.log.warning("lease not given back", reason=error.message)
+        for network in self._engine.networks:
+            if is_remote(network) and not network.record.config_only:
+                await self._replay(network)
+
+    async def _replay(self, network: Network) -> None:
+        """Tell a plugin that forgets what it has given for a network."""
+        addresses = [
+            address
+            for lease in self._known.values()
+            if lease.network == network.id
+            for address in lease.addresses
+        ]
+        try:
+            await RemoteIpam(self._engine, network.record.ipam_driver).replay(network, addresses)
+        except PalanError as error:
+            self._engine.log.warning("plugin not told", network=network.name, reason=error.message)
 
     async def _let_go(self, driver: str, endpoint: EndpointRecord) -> None:
         ids = {"NetworkID": endpoint.network, "EndpointID": endpoint.id}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["BUILT_IN", "RemoteIpam", "is_remote"]
 
 BUILT_IN: Final = ("default", "null")
+_ABSENT: Final = 404
 _TYPE: Final = "RequestAddressType"
 _GATEWAY: Final = "com.docker.network.gateway"
 
@@ -127,6 +128,42 @@ class RemoteIpam:
                 await self._ask("ReleasePool", {"PoolID": kept.identifier})
             except (InternalError, NotFound) as error:
                 self._engine.log.warning("subnet not taken back", reason=error.message)
+
+    async def replay(self, network: Network, addresses: Iterable[tuple[str, str]]) -> None:
+        """After a start of the engine, tell a plugin that forgets what it has given.
+
+        Args:
+            network: the network.
+            addresses: what containers have: of which pool, and which.
+
+        Raises:
+            InternalError, NotFound: it is not there, or refuses.
+        """
+        try:
+            if not (await self._ask("GetCapabilities")).get("RequiresRequestReplay"):
+                return
+        except InternalError as error:
+            if isinstance(error.__cause__, PluginFailure) and error.__cause__.status == _ABSENT:
+                return  # it is not mandatory to have capabilities
+            raise
+        spaces = await self._ask("GetDefaultAddressSpaces")
+        for kept in network.record.pools:
+            await self._ask(
+                "RequestPool",
+                {
+                    "AddressSpace": str(spaces.get("LocalDefaultAddressSpace") or ""),
+                    "Pool": kept.subnet,
+                    "SubPool": kept.range,
+                    "Options": network.record.ipam_options or {},
+                    "V6": ":" in kept.subnet,
+                },
+            )
+            if kept.gateway:
+                await self._request(kept.identifier, kept.gateway, {_TYPE: _GATEWAY})
+            for text in kept.auxiliary.values():
+                await self._request(kept.identifier, text, {})
+        for pool, address in addresses:
+            await self._request(pool, address, {})
 
     # ---- addresses ----------------------------------------------------------------
 
