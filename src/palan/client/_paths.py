@@ -15,9 +15,15 @@ from palan.client._archive_unpack import unpack
 from palan.client.errors import ClientError
 
 
-__all__ = ["incoming", "outgoing"]
+__all__ = ["incoming", "is_link", "outgoing"]
 
 _GO_DIRECTORY: Final = 1 << 31
+_GO_LINK: Final = 1 << 27
+
+
+def is_link(kind: PathStat) -> bool:
+    """Whether it is a symbolic link; some engines give everything a target."""
+    return bool(kind.mode & _GO_LINK)
 
 
 def _is_directory(kind: PathStat) -> bool:

@@ -1,7 +1,6 @@
 """Containers, with what takes several calls: running them, copying files, waiting for health."""
 
 import os
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Unpack
 
@@ -9,7 +8,7 @@ from palan.client._async.calls.containers import AsyncContainersCalls
 from palan.client._async.io import consume, in_thread, now, sleep
 from palan.client._async.shielded import shielded
 from palan.client._outcomes import RunResult
-from palan.client._paths import incoming, outgoing
+from palan.client._paths import incoming, is_link, outgoing
 from palan.client._run_options import Command, RunOptions, creation
 from palan.client.errors import (
     APIError,
@@ -300,7 +299,7 @@ class AsyncContainers(AsyncContainersCalls):
                 # No container is an error, no file is a new one.
                 await self.inspect(id)
                 return target, None
-            if not found.link_target or stat.S_IFMT(found.mode):
+            if not found.link_target or not is_link(found):
                 return target, found
             target = found.link_target
         return target, None

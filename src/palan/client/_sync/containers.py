@@ -2,12 +2,11 @@
 """Containers, with what takes several calls: running them, copying files, waiting for health."""
 
 import os
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Unpack
 
 from palan.client._outcomes import RunResult
-from palan.client._paths import incoming, outgoing
+from palan.client._paths import incoming, is_link, outgoing
 from palan.client._run_options import Command, RunOptions, creation
 from palan.client._sync.calls.containers import ContainersCalls
 from palan.client._sync.io import consume, in_thread, now, sleep
@@ -299,7 +298,7 @@ class Containers(ContainersCalls):
                 # No container is an error, no file is a new one.
                 self.inspect(id)
                 return target, None
-            if not found.link_target or stat.S_IFMT(found.mode):
+            if not found.link_target or not is_link(found):
                 return target, found
             target = found.link_target
         return target, None

@@ -1,0 +1,70 @@
+"""Bars for pulls, pushes and builds, with rich (``pip install "palan[progress]"``)."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TransferSpeedColumn,
+)
+
+from palan.api.images import JSONMessage
+
+
+__all__ = ["ProgressBars"]
+
+
+class ProgressBars:
+    """A bar for each layer; give it to ``progress=`` of a call.
+
+    Use it as a context manager, so that the terminal is as it was afterwards.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        """Prepare bars.
+
+        Args:
+            console: where to; None is standard output.
+        """
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            console=console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, message: JSONMessage) -> None:
+        """Show one message of an engine."""
+        if message.stream:
+            self._progress.console.print(message.stream, end="", markup=False, highlight=False)
+        elif message.status and not message.id:
+            self._progress.console.print(message.status, markup=False, highlight=False)
+        elif message.status and message.id:
+            if message.id not in self._tasks:
+                self._tasks[message.id] = self._progress.add_task(message.id, total=None)
+            detail = message.progress_detail
+            self._progress.update(
+                self._tasks[message.id],
+                description=f"{message.id}: {message.status}",
+                completed=detail.current if detail else None,
+                total=detail.total if detail and detail.total > 0 else None,
+            )
