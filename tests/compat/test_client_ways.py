@@ -1,4 +1,4 @@
-"""The ways to an engine: TLS with certificates, ssh by ``dial-stdio``, contexts; and the command."""
+"""The ways to an engine: TLS, ssh with ``dial-stdio``, contexts; and the command."""
 
 import asyncio
 import hashlib
@@ -36,21 +36,22 @@ eval "$last"
 
 
 @pytest.fixture
-def ssh(tmp_path: Path, engine: TestEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def ssh(tmp_path: Path, engine: TestEngine, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A program called ssh, and over there nothing but palan."""
     directory = tmp_path / "bin"
     directory.mkdir()
     log = tmp_path / "log"
     (directory / "ssh").write_text(SSH.format(log=log))
     (directory / "palan").write_text(
-        f'#!/bin/sh\nDOCKER_HOST={engine.url} PYTHONPATH={ROOT}/src exec {sys.executable} -m palan "$@"\n'
+        f"#!/bin/sh\nexport DOCKER_HOST={engine.url} PYTHONPATH={ROOT}/src\n"
+        f'exec {sys.executable} -m palan "$@"\n'
     )
     for program in directory.iterdir():
         program.chmod(0o755)
     for name in ("sh", "env"):
         (directory / name).symlink_to(f"/usr/bin/{name}")
     monkeypatch.setenv("PATH", str(directory))
-    yield log
+    return log
 
 
 def test_ssh(ssh: Path, engine: TestEngine) -> None:
@@ -69,10 +70,12 @@ async def test_ssh_async(ssh: Path, engine: TestEngine) -> None:
     async with palan.AsyncClient(f"ssh://far{engine.socket}", environ={}) as docker:
         assert await docker.system.ping() == "OK"
         await asyncio.gather(*(docker.containers.list() for _ in range(3)))
-    assert f"--host unix://{engine.socket}" in ssh.read_text()
+    said = await asyncio.to_thread(ssh.read_text)
+    assert f"--host unix://{engine.socket}" in said
 
 
-def test_ssh_to_nowhere(ssh: Path) -> None:
+@pytest.mark.usefixtures("ssh")
+def test_ssh_to_nowhere() -> None:
     with palan.Client("ssh://nowhere", environ={}) as docker:
         with pytest.raises(errors.ConnectFailed, match="Could not resolve hostname"):
             docker.system.ping()
@@ -100,7 +103,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "-out", f"{name}.csr", "-subj", f"/CN={name}")  # fmt: skip
         (directory / "extra").write_text(extra)
         openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca-key.pem",
-                "-CAcreateserial", "-days", "2", "-out", f"{name}.pem", "-extfile", "extra")  # fmt: skip
+                "-CAcreateserial", "-days", "2", "-out", f"{name}.pem",
+                "-extfile", "extra")  # fmt: skip
     (directory / "cert.pem").write_bytes((directory / "client.pem").read_bytes())
     (directory / "key.pem").write_bytes((directory / "client-key.pem").read_bytes())
     return directory

@@ -44,7 +44,9 @@ class Tunnel:
         self._log = log
 
     def complaint(self) -> str:
-        """What ssh, or the program over there, has to say about its end."""
+        """What ssh, or the program over there, has to say about its end; blocks shortly."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1)
         with contextlib.suppress(OSError, ValueError):
             self._log.seek(0)
             lines = self._log.read(4096).decode("utf-8", "replace").splitlines()

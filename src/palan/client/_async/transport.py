@@ -199,10 +199,12 @@ class AsyncTransport:
             try:
                 return await self._exchange(stream, request, deadline)
             except _LostUnheard as error:
+                # What was behind it is closed with it.
+                complaint = await in_thread(stream.complaint) if fresh else ""
                 await stream.close()
                 # A kept connection may end just as it is used again.
                 if fresh or not again:
-                    if fresh and (complaint := stream.complaint()):
+                    if complaint:
                         raise ConnectFailed(f"ssh: {complaint}") from None
                     raise ConnectionLost(error.message) from None
             except BaseException:

@@ -200,10 +200,12 @@ class Transport:
             try:
                 return self._exchange(stream, request, deadline)
             except _LostUnheard as error:
+                # What was behind it is closed with it.
+                complaint = in_thread(stream.complaint) if fresh else ""
                 stream.close()
                 # A kept connection may end just as it is used again.
                 if fresh or not again:
-                    if fresh and (complaint := stream.complaint()):
+                    if complaint:
                         raise ConnectFailed(f"ssh: {complaint}") from None
                     raise ConnectionLost(error.message) from None
             except BaseException:
