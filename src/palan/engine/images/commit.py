@@ -1,7 +1,6 @@
 """``POST /commit``: what a container has changed becomes a layer, and with it an image."""
 
 import time
-from collections.abc import Generator
 from contextlib import nullcontext
 
 from palan.api.errors import Conflict, InternalError
@@ -19,12 +18,11 @@ from palan.engine.images.formats import (
 )
 from palan.engine.images.image import Image
 from palan.engine.images.ingest import compression_of, examine, take_in
-from palan.engine.images.layer_stream import NewLayer, make_layer
+from palan.engine.images.layer_stream import NewLayer, copy_layer
 from palan.engine.images.layers import Unpacker
 from palan.engine.images.load import put_blob, put_manifest
 from palan.engine.images.reference import Reference, repository_and_tag
 from palan.engine.images.surroundings import CommitSource
-from palan.host.archive.pack import pack
 
 
 __all__ = ["Commit"]
@@ -71,9 +69,8 @@ class Commit:
                 raise Conflict(f"max depth exceeded: an image has at most {MAX_LAYERS} layers")
             pause = container.held_still() if self._request.pause else nullcontext()
             async with pause:
-                source = _Packed(pack(container.upper, whiteouts=True))
-                made = await make_layer(
-                    catalog, unpacker, source, directory, lease, what="layer", lower=lower
+                made = await copy_layer(
+                    catalog, unpacker, container.upper, directory, lease, lower=lower
                 )
             # If it was removed meanwhile, there is no saying how much of it was read.
             container.check()
@@ -131,22 +128,3 @@ def _layers_of(catalog: Catalog, image: Image, lease: Lease) -> list[Descriptor]
     if len(layers) != len(image.spec.rootfs.diff_ids):
         raise InternalError(f"image {image.id} is damaged: its layers are not all here")
     return layers
-
-
-class _Packed:
-    """A packed directory as a source for the thread that takes it in."""
-
-    def __init__(self, pieces: Generator[bytes, None, None]) -> None:
-        self._pieces = pieces
-        self._aborted = False
-
-    def __call__(self) -> bytes:
-        """The next bytes."""
-        if self._aborted:
-            self._pieces.close()
-            raise ConnectionAbortedError("the client has gone")
-        return next(self._pieces, b"")
-
-    def abort(self) -> None:
-        """Read no more."""
-        self._aborted = True

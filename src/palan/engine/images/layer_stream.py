@@ -5,16 +5,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from palan.api.errors import InternalError
 from palan.engine.images.catalog import Catalog, Lease
 from palan.engine.images.formats import Descriptor, chain_ids, layer_media_type
 from palan.engine.images.layers import Unpacker, unpacking_failed
 from palan.engine.images.streaming import Incoming, in_thread
 from palan.host.archive.headers import ArchiveError
 from palan.host.archive.inflate import Compression, detect
+from palan.host.archive.layer import LayerCopy
 from palan.host.archive.unpack import Options, Unpacked, unpack_pieces
 
 
-__all__ = ["NewLayer", "make_layer"]
+__all__ = ["NewLayer", "copy_layer", "make_layer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +59,73 @@ async def make_layer(
         InvalidParameter: it is no archive of a layer.
         InternalError: the file system refuses.
     """
-    blob = directory / "layer"
     async with unpacker.staging() as staging:
-        receiver = _Receiver(source, blob)
+        receiver = _Receiver(source, directory / "layer")
         try:
             unpacked = await in_thread(lambda: receiver.unpack(staging / "diff"), source.abort)
         except (ArchiveError, OSError) as error:
             raise unpacking_failed(what, error) from None
         diff_id = unpacked.digest if receiver.compression else receiver.blob_digest
-        chain = chain_ids([*lower, diff_id])
-        lease.blob(receiver.blob_digest)
-        lease.layer(chain[-1])
-        catalog.content.adopt(blob, receiver.blob_digest)
-        async with unpacker.alone(chain[-1]):
-            if chain[-1] not in catalog.layers:
-                await unpacker.place(staging, chain[-1], diff_id, unpacked, chain[:-1])
-    descriptor = Descriptor(
-        media_type=layer_media_type(receiver.compression),
-        digest=receiver.blob_digest,
-        size=receiver.size,
-    )
-    return NewLayer(descriptor, diff_id, empty=not unpacked.entries)
+        descriptor = Descriptor(
+            media_type=layer_media_type(receiver.compression),
+            digest=receiver.blob_digest,
+            size=receiver.size,
+        )
+        made = NewLayer(descriptor, diff_id, empty=not unpacked.entries)
+        await _place(catalog, unpacker, staging, directory / "layer", made, unpacked, lease, lower)
+    return made
+
+
+async def copy_layer(
+    catalog: Catalog,
+    unpacker: Unpacker,
+    upper: Path,
+    directory: Path,
+    lease: Lease,
+    *,
+    lower: Sequence[str],
+) -> NewLayer:
+    """Take the upper directory of an overlay in as a layer; see :func:`make_layer`.
+
+    Raises:
+        InternalError: the file system refuses.
+    """
+    blob = directory / "layer"
+    async with unpacker.staging() as staging:
+        try:
+            copy = LayerCopy(upper, blob, staging / "diff")
+            unpacked = await in_thread(copy.wait, copy.kill)
+        except (ArchiveError, OSError) as error:
+            raise InternalError(f"failed to read the container: {_reason(error)}") from None
+        descriptor = Descriptor(
+            media_type=layer_media_type(""), digest=unpacked.digest, size=copy.length
+        )
+        made = NewLayer(descriptor, unpacked.digest, empty=not unpacked.entries)
+        await _place(catalog, unpacker, staging, blob, made, unpacked, lease, lower)
+    return made
+
+
+def _reason(error: ArchiveError | OSError) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+
+
+async def _place(  # noqa: PLR0917 - all that there is of a layer
+    catalog: Catalog,
+    unpacker: Unpacker,
+    staging: Path,
+    blob: Path,
+    made: NewLayer,
+    unpacked: Unpacked,
+    lease: Lease,
+    lower: Sequence[str],
+) -> None:
+    chain = chain_ids([*lower, made.diff_id])
+    lease.blob(made.descriptor.digest)
+    lease.layer(chain[-1])
+    catalog.content.adopt(blob, made.descriptor.digest)
+    async with unpacker.alone(chain[-1]):
+        if chain[-1] not in catalog.layers:
+            await unpacker.place(staging, chain[-1], made.diff_id, unpacked, chain[:-1])
 
 
 class _Receiver:

@@ -17,13 +17,14 @@ import struct
 import sys
 import threading
 from collections import deque
+from collections.abc import Iterator
 from typing import Any, Final
 
 from palan.host.archive.extract import Extractor, clean
-from palan.host.archive.headers import ArchiveError
+from palan.host.archive.headers import BLOCK, ArchiveError, encode_header
 from palan.host.archive.inflate import Compression, inflated, prepare
 from palan.host.archive.reader import Source, TarReader
-from palan.host.archive.tree import Packer
+from palan.host.archive.tree import END, Packer
 
 
 __all__ = ["main"]
@@ -160,6 +161,62 @@ def _pack(task: dict[str, Any], root: str) -> dict[str, object]:
     return {}
 
 
+def _layer(task: dict[str, Any], root: str) -> dict[str, object]:
+    """Pack what an overlay's upper directory has, and unpack it elsewhere at once.
+
+    The other directory is outside of the root by now, and the working directory: what
+    is made in there is named relative to it.
+    """
+    os.fchdir(task["directory"])
+    packer = Packer(root, whiteouts=True)
+    extractor = Extractor(".", whiteouts="overlay")
+    output = _Hashed()
+    for entry, content in packer.entries():
+        output.write(encode_header(entry))
+        extractor.entries += 1
+        extractor.add(entry, output.passing(content))
+        output.write(bytes(-entry.stored % BLOCK))
+    output.write(END)
+    output.flush()
+    extractor.finish()
+    return {
+        "digest": "sha256:" + output.digest.hexdigest(),
+        "length": output.length,
+        "implicit": sorted(extractor.implicit)[:_MAX_IMPLICIT],
+        "entries": extractor.entries,
+        "size": extractor.size,
+    }
+
+
+class _Hashed:
+    """Standard output, in large pieces, with the digest of all that was written."""
+
+    def __init__(self) -> None:
+        self.digest = hashlib.sha256()
+        self.length = 0
+        self._held: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        self._held.append(data)
+        self._size += len(data)
+        if self._size >= _PIECE:
+            self.flush()
+
+    def passing(self, content: Iterator[bytes]) -> Iterator[memoryview]:
+        for piece in content:
+            self.write(piece)
+            yield memoryview(piece)
+
+    def flush(self) -> None:
+        data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+        self.digest.update(data)
+        self.length += len(data)
+        self._held.clear()
+        self._size = 0
+        _write(data)
+
+
 def _write(data: bytes) -> None:
     view = memoryview(data)
     while view:
@@ -177,13 +234,16 @@ def _inside(root: str, path: str) -> str:
     return full
 
 
+_ACTIONS: Final = {"layer": _layer, "pack": _pack, "unpack": _unpack}
+
+
 def main() -> None:
     """Do what ``argv[1]`` says and report."""
     task = json.loads(sys.argv[1])
     answer: dict[str, object]
     try:
         root = _inside(_confine(task["target"], task["compression"]), task["inside"])
-        answer = (_pack if task["action"] == "pack" else _unpack)(task, root)
+        answer = _ACTIONS[task["action"]](task, root)
     except ArchiveError as error:
         answer = {"error": str(error)}
     except OSError as error:
@@ -194,5 +254,5 @@ def main() -> None:
     except MemoryError:
         answer = {"error": "the archive needs too much memory"}
     # Beside the archive on standard output, what packing has to say goes to standard error.
-    os.write(2 if task["action"] == "pack" else 1, json.dumps(answer).encode())
+    os.write(1 if task["action"] == "unpack" else 2, json.dumps(answer).encode())
     os._exit(0)

@@ -30,6 +30,7 @@ def start(
     stdin: IO[bytes] | int,
     stdout: IO[bytes] | int,
     stderr: IO[bytes] | int,
+    pass_fds: tuple[int, ...] = (),
 ) -> "subprocess.Popen[bytes]":
     """Start the child with ``task``; without site packages, as it needs none."""
     return subprocess.Popen(
@@ -37,6 +38,7 @@ def start(
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
+        pass_fds=pass_fds,
         env={"PATH": os.defpath},
         cwd="/",
     )

@@ -17,11 +17,13 @@ from palan.host.archive.extract import OPAQUE, WHITEOUT
 from palan.host.archive.headers import BLOCK, Entry, Kind, encode_header
 
 
-__all__ = ["Packer"]
+__all__ = ["END", "Packer"]
 
 _PIECE: Final = 256 << 10
-_END: Final = bytes(2 * BLOCK)
-_KEPT_XATTRS: Final = ("security.capability",)
+END: Final = bytes(2 * BLOCK)
+_KEPT_XATTRS: Final = frozenset(
+    ("security.capability", "system.posix_acl_access", "system.posix_acl_default")
+)
 
 
 _KINDS: Final = {
@@ -75,14 +77,22 @@ class Packer:
 
     def pieces(self) -> Iterator[bytes]:
         """The archive."""
+        for entry, content in self.entries():
+            yield encode_header(entry, nanoseconds=self._nanoseconds)
+            yield from content
+            if entry.stored % BLOCK:
+                yield bytes(-entry.stored % BLOCK)
+        yield END
+
+    def entries(self) -> Iterator[tuple[Entry, Iterator[bytes]]]:
+        """What is in the archive, one by one; what an entry contains is to be read at once."""
         info = os.lstat(self._root)
-        if self._own:
+        if self._prefix:
             yield from self._entry(self._root, self._prefix, info)
         if stat.S_ISDIR(info.st_mode):
             yield from self._below()
-        yield _END
 
-    def _below(self) -> Iterator[bytes]:
+    def _below(self) -> Iterator[tuple[Entry, Iterator[bytes]]]:
         pending = self._children("")
         while pending:
             path = pending.pop()
@@ -91,7 +101,8 @@ class Packer:
                 info = os.lstat(full)
             except FileNotFoundError:  # gone since the directory was read
                 continue
-            yield from self._entry(full, self._start + path, info)
+            name = f"{self._prefix}/{path}" if self._prefix else path
+            yield from self._entry(full, name, info)
             if stat.S_ISDIR(info.st_mode):
                 pending += self._children(path)
 
@@ -106,12 +117,14 @@ class Packer:
             return [child for child in children if child not in self._exclude]
         return children
 
-    def _entry(self, full: str, name: str, info: os.stat_result) -> Iterator[bytes]:
+    def _entry(
+        self, full: str, name: str, info: os.stat_result
+    ) -> Iterator[tuple[Entry, Iterator[bytes]]]:
         kind = _KINDS.get(stat.S_IFMT(info.st_mode))
         if kind is None:
             return
         if kind == Kind.CHARACTER and self._whiteouts and info.st_rdev == 0:
-            yield self._whiteout(name, info)
+            yield self._whiteout(name, info), iter(())
             return
         entry = Entry(
             name,
@@ -119,7 +132,7 @@ class Packer:
             mode=stat.S_IMODE(info.st_mode),
             uid=info.st_uid,
             gid=info.st_gid,
-            mtime_ns=info.st_mtime_ns,
+            mtime_ns=self._time(info),
             xattrs=_xattrs(full),
         )
         if kind == Kind.DIRECTORY:
@@ -133,9 +146,13 @@ class Packer:
         elif kind == Kind.FILE:
             yield from self._file(full, entry)
             return
-        yield encode_header(entry, nanoseconds=self._nanoseconds)
+        yield entry, iter(())
         if kind == Kind.DIRECTORY and self._whiteouts and self._is_opaque(full):
-            yield self._whiteout(f"{name}/{OPAQUE[len(WHITEOUT) :]}", info)
+            yield self._whiteout(f"{name}/{OPAQUE[len(WHITEOUT) :]}", info), iter(())
+
+    def _time(self, info: os.stat_result) -> int:
+        nanoseconds = info.st_mtime_ns
+        return nanoseconds if self._nanoseconds else nanoseconds // 10**9 * 10**9
 
     def _link(self, entry: Entry, info: os.stat_result) -> bool:
         """Make ``entry`` a hard link if the file is in the archive already."""
@@ -146,10 +163,10 @@ class Packer:
         entry.linkname = first
         return True
 
-    def _whiteout(self, name: str, info: os.stat_result) -> bytes:
+    def _whiteout(self, name: str, info: os.stat_result) -> Entry:
         directory, _, last = name.rpartition("/")
         hidden = f"{directory}/{WHITEOUT}{last}" if directory else WHITEOUT + last
-        return encode_header(Entry(hidden, mode=0o600, mtime_ns=info.st_mtime_ns))
+        return Entry(hidden, mode=0o600, mtime_ns=self._time(info))
 
     def _is_opaque(self, full: str) -> bool:
         try:
@@ -157,7 +174,7 @@ class Packer:
         except OSError:
             return False
 
-    def _file(self, full: str, entry: Entry) -> Iterator[bytes]:
+    def _file(self, full: str, entry: Entry) -> Iterator[tuple[Entry, Iterator[bytes]]]:
         try:
             handle = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -167,23 +184,18 @@ class Packer:
             if not stat.S_ISREG(info.st_mode):
                 return
             entry.size = entry.stored = info.st_size
-            header = encode_header(entry, nanoseconds=self._nanoseconds)
-            remaining = info.st_size
-            if remaining <= _PIECE:  # one piece for header, data and padding of a small file
-                data = os.read(handle, remaining)
-                yield header + data.ljust(remaining, b"\0") + bytes(-remaining % BLOCK)
-                return
-            yield header
-            while remaining:
-                piece = os.read(handle, min(remaining, _PIECE))
-                if not piece:  # it shrank: what was promised is filled up
-                    piece = bytes(min(remaining, _PIECE))
-                remaining -= len(piece)
-                yield piece
-            if info.st_size % BLOCK:
-                yield bytes(-info.st_size % BLOCK)
+            yield entry, _content(handle, info.st_size)
         finally:
             os.close(handle)
+
+
+def _content(handle: int, remaining: int) -> Iterator[bytes]:
+    while remaining:
+        piece = os.read(handle, min(remaining, _PIECE))
+        if not piece:  # it shrank: what was promised is filled up
+            piece = bytes(min(remaining, _PIECE))
+        remaining -= len(piece)
+        yield piece
 
 
 def _xattrs(full: str) -> dict[str, bytes]:
