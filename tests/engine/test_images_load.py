@@ -10,11 +10,13 @@ import os
 import shutil
 import stat
 import tarfile
+from pathlib import Path
 
 import pytest
 from tests.support.images import (
     ImagesEngine,
     collect,
+    directory,
     docker_archive,
     gnu_tar,
     inspected,
@@ -381,3 +383,38 @@ async def test_all_that_a_layer_can_contain(engine):
             for name in ("security.capability", "user.mine"):
                 assert os.getxattr(layer / "capable", name) == os.getxattr(tree / "capable", name)
     shutil.rmtree(tree)
+
+
+async def test_hard_links_to_files_of_layers_below(engine):
+    lower = make_tar(
+        directory("opt", mode=0o750, uid=7),
+        member("opt/file", b"lower", mode=0o4755, uid=5, gid=6, mtime=1000),
+        member("opt/hidden", b"hidden"),
+        member("opt/link", type=tarfile.SYMTYPE, linkname="file"),
+    )
+    upper = make_tar(
+        member("new/hard", type=tarfile.LNKTYPE, linkname="opt/file"),
+        member("new/harder", type=tarfile.LNKTYPE, linkname="new/hard"),
+        member("new/soft", type=tarfile.LNKTYPE, linkname="opt/link"),
+    )
+    await engine.load_tar(docker_archive(lower, upper, tags=["a:1"]))
+    layer = engine.images.resolve("a:1").layers[1]
+    info = (layer / "new/hard").stat()
+    # Copied up, with what the layer below says about it, and one file under all names.
+    assert (info.st_mode & 0o7777, info.st_uid, info.st_gid, info.st_mtime) == (0o4755, 5, 6, 1000)
+    assert (layer / "opt/file").stat().st_ino == (layer / "new/harder").stat().st_ino == info.st_ino
+    assert (layer / "new/hard").read_bytes() == b"lower"
+    assert (layer / "new/soft").readlink() == Path("file")
+    assert ((layer / "opt").stat().st_mode & 0o7777, (layer / "opt").stat().st_uid) == (0o750, 7)
+
+
+@pytest.mark.parametrize("linkname", ["opt/hidden", "opt/absent", "opt", "other/file"])
+async def test_hard_links_to_what_is_not_seen_any_more(engine, linkname):
+    layers = (
+        make_tar(directory("opt"), member("opt/hidden", b"1"), member("other/file", b"2")),
+        make_tar(member("opt/.wh.hidden"), member("other/.wh..wh..opq")),
+        make_tar(member("hard", type=tarfile.LNKTYPE, linkname=linkname)),
+    )
+    messages = await engine.load_tar(docker_archive(*layers, tags=["a:1"]))
+    assert "hard link" in texts(messages)[-1]
+    assert await listed(engine) == []

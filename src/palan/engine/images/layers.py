@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from palan.api.errors import InternalError, InvalidParameter, PalanError
 from palan.engine.images.catalog import Catalog, Lease
 from palan.engine.images.streaming import in_thread
+from palan.host.archive.distant import link_distant
 from palan.host.archive.headers import ArchiveError
 from palan.host.archive.inflate import Compression
 from palan.host.archive.unpack import Options, Unpacked, adopt_attributes, unpack
@@ -206,6 +207,13 @@ class Unpacker:
     ) -> LayerRecord:
         """Give an unpacked layer its place; the caller is :meth:`alone` with it."""
         directories = [self._catalog.layer_directory(each) for each in reversed(lower)]
+        if unpacked.distant:
+            try:
+                await in_thread(
+                    lambda: link_distant(staging / "diff", unpacked.distant, directories)
+                )
+            except (ArchiveError, OSError) as error:
+                raise unpacking_failed(f"layer {diff_id}", error) from None
         if directories and unpacked.implicit:
             await in_thread(
                 lambda: adopt_attributes(staging / "diff", unpacked.implicit, directories)

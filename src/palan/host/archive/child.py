@@ -134,6 +134,7 @@ def _unpack(task: dict[str, Any], root: str) -> dict[str, object]:
     return {
         "digest": "sha256:" + digest.hexdigest(),
         "implicit": sorted(extractor.implicit)[:_MAX_IMPLICIT],
+        "distant": extractor.distant[:_MAX_IMPLICIT],
         "entries": extractor.entries,
         "size": extractor.size,
     }
@@ -183,6 +184,7 @@ def _layer(task: dict[str, Any], root: str) -> dict[str, object]:
         "digest": "sha256:" + output.digest.hexdigest(),
         "length": output.length,
         "implicit": sorted(extractor.implicit)[:_MAX_IMPLICIT],
+        "distant": extractor.distant[:_MAX_IMPLICIT],
         "entries": extractor.entries,
         "size": extractor.size,
     }

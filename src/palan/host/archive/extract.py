@@ -73,6 +73,7 @@ class Extractor:
         size: bytes of all files, as long as they say they are.
         implicit: directories that were made because something in them was unpacked,
             without an entry of their own: nobody said what owner and mode they have.
+        distant: hard links of a layer, and the files that they are to, which it does not have.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Extractor:
         self.entries = 0
         self.size = 0
         self.implicit: set[str] = {""}
+        self.distant: list[tuple[str, str]] = []
         self._root = root.rstrip("/")
         self._overlay = whiteouts == "overlay"
         self._opaque_xattr = opaque_xattr
@@ -348,7 +350,14 @@ class Extractor:
         try:
             is_directory = stat.S_ISDIR(os.lstat(self._at(source)).st_mode)
         except FileNotFoundError:
-            raise ArchiveError(f"hard link {path!r} to {linkname!r}, which is not there") from None
+            if not self._overlay:
+                raise ArchiveError(
+                    f"hard link {path!r} to {linkname!r}, which is not there"
+                ) from None
+            # A layer below may have it.
+            self._clear(path, directory_wanted=False)
+            self.distant.append((path, source))
+            return
         if is_directory:
             raise ArchiveError(f"hard link {path!r} to a directory")
         self._clear(path, directory_wanted=False)

@@ -21,7 +21,7 @@ from palan.host.archive.process import read_answer, start, widen
 from palan.host.archive.zstd import start_zstd
 
 
-__all__ = ["Options", "Unpacked", "adopt_attributes", "unpack", "unpack_pieces"]
+__all__ = ["Options", "Unpacked", "adopt_attributes", "open_below", "unpack", "unpack_pieces"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +61,17 @@ class Unpacked:
         size: bytes of all files, as long as they say they are.
         entries: how many entries there were.
         implicit: directories without an entry of their own ("" is the root itself).
+        distant: hard links that are still to be made, and the files that they are to.
     """
 
-    __slots__ = ("digest", "entries", "implicit", "size")
+    __slots__ = ("digest", "distant", "entries", "implicit", "size")
 
     def __init__(self, answer: dict[str, Any]) -> None:
         self.digest: str = answer["digest"]
         self.size: int = answer["size"]
         self.entries: int = answer["entries"]
         self.implicit: list[str] = answer["implicit"]
+        self.distant: list[tuple[str, str]] = [(path, to) for path, to in answer["distant"]]
 
 
 class _Child:
@@ -212,7 +214,7 @@ def adopt_attributes(target: Path, paths: Iterable[str], lower: Sequence[Path]) 
     """
     for path in sorted(paths, key=len, reverse=True):
         for layer in lower:
-            found = _open_below(layer, path)
+            found = open_below(layer, path)
             if found is None:
                 continue
             try:
@@ -221,7 +223,7 @@ def adopt_attributes(target: Path, paths: Iterable[str], lower: Sequence[Path]) 
                 os.close(found)
             if not stat.S_ISDIR(info.st_mode):
                 break
-            ours = _open_below(target, path, directory=True)
+            ours = open_below(target, path, directory=True)
             if ours is not None:
                 try:
                     os.fchown(ours, info.st_uid, info.st_gid)
@@ -232,7 +234,7 @@ def adopt_attributes(target: Path, paths: Iterable[str], lower: Sequence[Path]) 
             break
 
 
-def _open_below(root: Path, path: str, *, directory: bool = False) -> int | None:
+def open_below(root: Path, path: str, *, directory: bool = False) -> int | None:
     """Open ``path`` below ``root`` without following any link; None if that cannot be done."""
     flags = os.O_NOFOLLOW | os.O_CLOEXEC
     flags |= os.O_RDONLY | os.O_DIRECTORY if directory else os.O_PATH
