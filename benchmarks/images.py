@@ -138,8 +138,8 @@ def commit_chain(subject: Subject) -> Sample:
 
 
 IMAGES = (
-    Measurement(("image.load", "image.save", "image.export"), load_and_save, 3),
-    Measurement(("image.commit_100m",), commit_large, 3),
-    Measurement(("image.commit_5000", "image.changes"), commit_many, 3),
-    Measurement(("image.commit_chain",), commit_chain, 3),
+    Measurement(("image.load", "image.save", "image.export"), load_and_save, 3, furnished=False),
+    Measurement(("image.commit_100m",), commit_large, 3, furnished=False),
+    Measurement(("image.commit_5000", "image.changes"), commit_many, 3, furnished=False),
+    Measurement(("image.commit_chain",), commit_chain, 3, furnished=False),
 )
