@@ -261,3 +261,22 @@ def test_the_default_driver_of_the_engine():
             engine.wait(engine.run("echo", "hello"))
             assert receiver.wait(1)[0].text == "hello"
             assert engine.api.get("/info").json["LoggingDriver"] == "syslog"
+
+
+def test_a_restart_policy_needs_no_receiver(engine: TestEngine):
+    port = free_port()
+    options = {"fluentd-address": f"127.0.0.1:{port}", "fluentd-retry-wait": "100ms"}
+    host = {
+        "LogConfig": {"Type": "fluentd", "Config": options},
+        "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 3},
+    }
+    with receivers.Fluentd(port=port) as receiver:
+        container = engine.run("sh", "-c", "echo once; exit 1", host=host)
+        receiver.wait(1)
+    eventually(lambda: engine.inspect(container)["RestartCount"] == 3)
+    eventually(lambda: engine.inspect(container)["State"]["Status"] == "exited")
+    with receivers.Fluentd(port=port) as receiver:
+        eventually(lambda: len(receiver.messages) >= 1)
+        assert logged(engine, container) == b"once\n" * 4
+        assert {m[2]["log"] for m in receiver.messages} == {"once"}
+    engine.remove(container)

@@ -20,8 +20,8 @@ from palan.engine.timestamps import go_duration
 S = 10**9
 
 
-def result(code, start=0):
-    return Result(start=start, end=start + 1, exit_code=code, output="")
+def result(code):
+    return Result(start=0, end=1, exit_code=code, output="")
 
 
 def test_it_is_unhealthy_after_so_many_failures_in_a_row():
@@ -38,16 +38,16 @@ def test_it_is_unhealthy_after_so_many_failures_in_a_row():
 
 def test_failures_do_not_count_while_it_starts():
     health, check = HealthRecord(), HealthConfig(retries=1, start_period=10 * S)
-    assert not health.add(result(1, start=100 * S), check, 95 * S)
+    assert not health.add(result(1), check, 5 * S)
     assert (health.status, health.failing_streak) == ("starting", 0)
-    assert health.add(result(1, start=106 * S), check, 95 * S)
+    assert health.add(result(1), check, 11 * S)
     assert health.status == "unhealthy"
 
 
 def test_once_it_was_healthy_its_start_is_over():
     health, check = HealthRecord(), HealthConfig(retries=1, start_period=100 * S)
-    health.add(result(0, start=1 * S), check, 0)
-    assert health.add(result(1, start=2 * S), check, 0)
+    health.add(result(0), check, 1 * S)
+    assert health.add(result(1), check, 2 * S)
     assert health.status == "unhealthy"
 
 

@@ -56,13 +56,13 @@ class HealthRecord(msgspec.Struct, kw_only=True):
         """The container has started; what was found before stays in the log."""
         self.status, self.failing_streak = "starting", 0
 
-    def add(self, result: Result, check: HealthConfig, started: int) -> bool:
+    def add(self, result: Result, check: HealthConfig, elapsed: int) -> bool:
         """Take a result into account.
 
         Args:
             result: what a check gave.
             check: the container's configuration.
-            started: when the container was started, nanoseconds since the epoch.
+            elapsed: nanoseconds from the container's start to the check's.
 
         Returns:
             Whether the status is another now.
@@ -71,7 +71,7 @@ class HealthRecord(msgspec.Struct, kw_only=True):
         self.log = [*self.log[1 - _RESULTS :], result]
         if result.exit_code == 0:
             self.status, self.failing_streak = "healthy", 0
-        elif before != "starting" or result.start - started >= check.start_period:
+        elif before != "starting" or elapsed >= check.start_period:
             self.failing_streak += 1
             if self.failing_streak >= (check.retries or _RETRIES):
                 self.status = "unhealthy"

@@ -110,14 +110,14 @@ async def _check_on(
         if wait is None:
             wait = probe_wait(check, health, time.monotonic_ns() - begun)
         await asyncio.sleep(wait / 1e9)
-        wait, start = None, time.time_ns()
+        wait, start, elapsed = None, time.time_ns(), time.monotonic_ns() - begun
         outcome = await probe(
             engine, container, command, patience=probe_timeout(check), most=OUTPUT_MAX
         )
         result = Result(
             start=start, end=time.time_ns(), exit_code=outcome.code, output=outcome.output
         )
-        if health.add(result, check, started):
+        if health.add(result, check, elapsed):
             engine.events.publish(
                 "container",
                 f"health_status: {health.status}",

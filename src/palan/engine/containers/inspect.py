@@ -50,7 +50,7 @@ async def inspect(
         hostname_path=f"{files}/hostname" if record.started else "",
         hosts_path=f"{files}/hosts" if record.started else "",
         log_path=f"{directory}/container.log"
-        if record.host_config.log_config.type != "none"
+        if record.host_config.log_config.type == "json-file"
         else "",
         name=f"/{record.name}",
         restart_count=record.restart_count,

@@ -80,17 +80,17 @@ async def start(engine: "Engine", container: Container, *, by_policy: bool = Fal
         if not by_policy:
             record.stopped_by_user = False
             record.restart_count = 0
-        await _start(engine, container)
+        await _start(engine, container, by_policy=by_policy)
 
 
-async def _start(engine: "Engine", container: Container) -> None:
+async def _start(engine: "Engine", container: Container, *, by_policy: bool) -> None:
     record = container.record
     bundle = engine.paths.bundle(container.id)
     sandbox: SandboxRecord | None = None
     try:
         runtime = engine.runtimes.get(record.runtime)
         check_links(engine, container)
-        await engine.shipping.connect(container)
+        await engine.shipping.connect(container, by_policy=by_policy)
         await hold_volumes(engine, record.mounts, container.id)
         engine.runtimes.expect_moves()
         plugged = asyncio.create_task(plug(engine, container, published_ports(record)))

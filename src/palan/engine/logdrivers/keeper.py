@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from palan.engine.containers.container import Container
 from palan.engine.logdrivers.settings import LogSettings, log_settings
 from palan.engine.streams.segments import claim, compress, numbered, settle, trim
-from palan.host.inotify import MODIFY, MOVED_TO, ONESHOT, ONLYDIR, Inotify
+from palan.host.inotify import MODIFY, MOVED_TO, ONESHOT, ONLYDIR, OVERFLOW, Inotify
 
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class _Kept:
         self.inode = 0
         self.busy: asyncio.Task[None] | None = None
         self.again = False
+        self.compressing = False
 
     @property
     def is_over(self) -> bool:
@@ -120,12 +121,23 @@ class LogKeeper:
             try:
                 await asyncio.to_thread(_tidy, kept)
                 self._engine.shipping.rotated(kept.container.id)
-                if kept.settings.compress:
-                    await self._engine.slowly(_compress, kept)
             except OSError as error:  # such as a full disk
                 self._not_rotated(kept, error)
+            if kept.settings.compress and not kept.compressing:
+                self._engine.spawn(self._compress(kept))
             if not kept.again:
                 return
+
+    async def _compress(self, kept: _Kept) -> None:
+        """Compress what is full: by itself, as nobody is to wait for that."""
+        kept.compressing = True
+        try:
+            while await self._engine.slowly(_compress, kept):
+                pass  # what has become full meanwhile
+        except OSError as error:
+            self._not_rotated(kept, error)
+        finally:
+            kept.compressing = False
 
     def _not_rotated(self, kept: _Kept, error: OSError) -> None:
         self._engine.log.warning("log not rotated", container=kept.container.id, reason=str(error))
@@ -157,6 +169,9 @@ class LogKeeper:
         if self._inotify is None:
             return
         for event in self._inotify.read():
+            if event.mask & OVERFLOW:
+                for known in list(self._kept):
+                    self.rotated(known)
             if (bell := self._bells.pop(event.watch, None)) is not None:
                 bell.set()
                 continue
@@ -230,10 +245,13 @@ def _tidy(kept: _Kept) -> None:
     trim(kept.path, size=kept.settings.max_size, files=kept.settings.max_files)
 
 
-def _compress(kept: _Kept) -> None:
+def _compress(kept: _Kept) -> bool:
+    """Compress one file; False if there is none left to do."""
     for segment in numbered(kept.path)[:-1]:
         if not segment.compressed:
             compress(segment)
+            return True
+    return False
 
 
 def _settle(kept: _Kept) -> None:

@@ -39,14 +39,16 @@ class Shipping:
         self.turn = asyncio.Lock()
         """Held by the one that takes lines apart."""
 
-    async def connect(self, container: Container) -> None:
+    async def connect(self, container: Container, *, by_policy: bool) -> None:
         """Before a start: see that the receiver is there.
+
+        A restart policy does not need it: nobody is there to be told, and lines can wait.
 
         Raises:
             InternalError: it is not, and the driver wants it to be; in dockerd's words.
         """
         driver = SHIPPING.get(container.record.host_config.log_config.type)
-        if driver is None or container.id in self._shippers:
+        if driver is None or by_policy or container.id in self._shippers:
             return
         before = "failed to create task for container: failed to initialize logging driver: "
         sink: Sink | None = None

@@ -13,6 +13,7 @@ All of this blocks, shortly unless it says otherwise.
 """
 
 import contextlib
+import errno
 import gzip
 import os
 import re
@@ -35,6 +36,9 @@ __all__ = [
 
 COMPRESSED: Final = ".gz"
 _BLOCK: Final = 1024 * 1024
+_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
+"""What file systems say that have no second names."""
+
 _LEVEL: Final = 1  # a log is compressed to a tenth at any level; higher ones take thrice the time
 
 
@@ -83,8 +87,14 @@ def claim(path: Path) -> int:
     last = segments[-1].number if segments else 0
     if segments and os.path.samestat(segments[-1].path.stat(), newest):
         return last
-    with contextlib.suppress(FileExistsError):  # another thread was faster
+    try:
         path.with_name(f"{path.name}.{last + 1}").hardlink_to(path)
+    except FileExistsError:  # another thread was faster
+        pass
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return 0  # then what conmon begins another file after is gone
     return last + 1
 
 
