@@ -87,6 +87,10 @@ def test_limits_of_a_running_container(engine, container):
     assert limits(engine, container)["pids"] == "max"
     assert limits(engine, container)["swap"] == str((32 if V1 else 0) * MB)
     update(engine, container, MemorySwap=-1, PidsLimit=50)
+    other = engine.run("sleep", "1000", host={"CpuQuota": 20_000})
+    assert quota(engine, other) == "20000"
+    update(engine, other, CpuQuota=-1)
+    assert quota(engine, other) == ("-1" if V1 else "max")
     assert engine.inspect(container)["HostConfig"]["MemorySwap"] == -1
 
     answer = engine.api.post(f"/containers/{container}/restart?t=0")
@@ -150,6 +154,20 @@ def test_what_the_kernel_refuses_changes_nothing(engine, container):
         assert answer["message"].startswith(f"Cannot update container {container}: ")
         assert limits(engine, container) == before
         assert engine.inspect(container)["HostConfig"]["Memory"] == 64 * MB
+
+
+@pytest.mark.skipif(not V1, reason="the files are those of cgroup v1")
+def test_what_had_no_limit_has_none_after_a_refusal(engine, container):
+    before = limits(engine, container)
+    shares = limit(engine, container, "cpu", "cpu.shares", "")
+    asked = {"Memory": 64 * MB, "MemorySwap": 64 * MB, "CpuShares": 300, "CpuQuota": 50_000}
+    # Of real-time processor time there is none to be had.
+    update(engine, container, status=400, **asked, CpuRealtimeRuntime=900_000, PidsLimit=10)
+    assert limits(engine, container) == before
+    assert limit(engine, container, "cpu", "cpu.shares", "") == shares
+    assert quota(engine, container) == "-1"
+    told = engine.inspect(container)["HostConfig"]
+    assert (told["Memory"], told["CpuShares"], told["PidsLimit"]) == (0, 0, None)
 
 
 def test_rates_of_devices(engine, container):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from palan.host.cgroup_limits import set_device_limits, set_process_limit
+from palan.host.cgroup_limits import lift_quota, set_device_limits, set_process_limit
 from palan.host.cgroups import detect
 
 
@@ -60,6 +60,16 @@ def test_weights_of_the_second_generation(v2, written, file, least, most):
     (v2.root / "c" / file).write_text("default 100\n9:0 5\n")
     set_device_limits(v2, "/c", "weight", {(8, 0): 10, (8, 16): 1000})
     assert written == [(file, "9:0 default"), (file, f"8:0 {least}"), (file, f"8:16 {most}")]
+
+
+def test_no_quota(v1, v2, written):
+    (v1.root / "cpu").mkdir()
+    (v1.root / "cpu/cgroup.procs").touch()
+    (v1.root / "cgroup.controllers").unlink()
+    lift_quota(detect(v1.root), "/c")
+    (v2.root / "cgroup.controllers").write_text("cpu")
+    lift_quota(detect(v2.root), "/c")
+    assert written == [("cpu.cfs_quota_us", "-1"), ("cpu.max", "max")]
 
 
 def test_processes(v1, written):

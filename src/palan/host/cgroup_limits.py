@@ -17,6 +17,7 @@ from palan.host.cgroups import Cgroups, Layout
 __all__ = [
     "DeviceLimit",
     "lend_realtime",
+    "lift_quota",
     "set_device_limits",
     "set_process_limit",
     "set_tcp_memory",
@@ -61,6 +62,21 @@ def set_device_limits(
     gone = {number: 0 for number in _present(file, key) if number not in limits}
     for number, limit in {**gone, **limits}.items():
         _write(file, f"{number[0]}:{number[1]} {_value(file, key, limit)}")
+
+
+def lift_quota(cgroups: Cgroups, cgroup: str) -> None:
+    """Take away the limit on processor time, which crun 1.8 cannot.  Blocking, short.
+
+    Raises:
+        OSError: it cannot be limited.
+    """
+    tree = cgroups.paths(cgroup).get("cpu")
+    if tree is None:
+        raise OSError(errno.ENOTSUP, "processor time cannot be limited", cgroup)
+    if cgroups.layout is Layout.V2:
+        _write(tree / "cpu.max", "max")
+    else:
+        _write(tree / "cpu.cfs_quota_us", "-1")
 
 
 def set_tcp_memory(cgroups: Cgroups, cgroup: str, limit: int) -> None:

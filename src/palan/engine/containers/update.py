@@ -6,7 +6,7 @@ that runs is changed first, so that a limit that the kernel does not take change
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -26,8 +26,13 @@ from palan.engine.containers.container import Container
 from palan.engine.containers.devices import block_devices
 from palan.engine.containers.spec import cgroup_path
 from palan.engine.containers.validate import validate_update
-from palan.engine.oci.resources import BlockDevices, linux_resources
-from palan.host.cgroup_limits import DeviceLimit, set_device_limits, set_process_limit
+from palan.engine.oci.resources import CPU_PERIOD, BlockDevices, linux_resources
+from palan.host.cgroup_limits import (
+    DeviceLimit,
+    lift_quota,
+    set_device_limits,
+    set_process_limit,
+)
 from palan.host.cgroups import Cgroups
 from palan.host.oci_runtime import RuntimeFailure
 
@@ -67,6 +72,15 @@ _DEVICE_LIMITS: Final[Mapping[str, DeviceLimit]] = {
     "blkio_device_read_iops": "read_iops",
     "blkio_device_write_iops": "write_iops",
 }
+
+_WITHOUT_LIMIT: Final = {
+    "memory": ("memory", "limit", -1),
+    "memory_swap": ("memory", "swap", -1),
+    "memory_reservation": ("memory", "reservation", -1),
+    "cpu_shares": ("cpu", "shares", 1024),
+    "cpu_period": ("cpu", "period", CPU_PERIOD),
+}
+"""In the runtime's words that there is no limit."""
 
 _CONFLICTS: Final = (
     # asked for, already there
@@ -183,37 +197,79 @@ async def _apply(
     except (RuntimeFailure, OSError, TimeoutError) as failure:
         why = f"Cannot update container {container.id}: {failure}"
         with contextlib.suppress(RuntimeFailure, OSError, TimeoutError, PalanError):
-            await _set(engine, container, _limits(body, container.record.host_config))
+            before = _limits(body, container.record.host_config)
+            await _set(engine, container, before, lift=_asked(body))
         if isinstance(failure, TimeoutError):
             raise InternalError(why) from failure
         raise InvalidParameter(why) from None
 
 
-def _limits(body: ContainerUpdateBody, source: HostConfig) -> Resources:
-    """Of the limits in ``source`` those that the request is about."""
+def _asked(body: ContainerUpdateBody) -> set[str]:
     asked = {name for name in UPDATABLE if _is_asked(body, name)}
     if asked & {"memory", "memory_swap"}:
         asked |= {"memory", "memory_swap"}  # in cgroup v2 swap is what is left of both
+    return asked
+
+
+def _limits(body: ContainerUpdateBody, source: HostConfig) -> Resources:
+    """Of the limits in ``source`` those that the request is about."""
+    asked = _asked(body)
     limits = Resources(**{name: getattr(source, name) for name in asked})
-    if "pids_limit" in asked and limits.pids_limit is None:
-        limits.pids_limit = 0
+    if "pids_limit" in asked:
+        limits.pids_limit = limits.pids_limit or 0
+    for name in asked & _DEVICE_LIMITS.keys():
+        setattr(limits, name, getattr(limits, name) or [])
     return limits
 
 
-async def _set(engine: "Engine", container: Container, limits: Resources) -> None:
+async def _set(
+    engine: "Engine", container: Container, limits: Resources, *, lift: Iterable[str] = ()
+) -> None:
+    """Set limits of a running container.
+
+    Args:
+        engine: the engine.
+        container: the container.
+        limits: those that are 0 or None stay as they are.
+        lift: but of these 0 means that there shall be none.
+    """
     numbers = await asyncio.to_thread(block_devices, limits)
     own = (*_DEVICE_LIMITS, "pids_limit")
     others = msgspec.structs.replace(limits, **dict.fromkeys(own))
     unified = engine.runtimes.host.unified
-    if resources := linux_resources(others, unified=unified, update=True):
+    resources = linux_resources(others, unified=unified, update=True)
+    for name in lift:
+        if not getattr(limits, name) and name in _WITHOUT_LIMIT:
+            section, key, value = _WITHOUT_LIMIT[name]
+            if name == "memory_reservation" and unified:
+                value = 0  # it is a promise there, and none was made
+            resources.setdefault(section, {}).setdefault(key, value)
+    if resources:
         runtime = engine.runtimes.get(container.record.runtime)
         await runtime.update(container.id, resources)
     path = cgroup_path(engine, container.record)
-    await asyncio.to_thread(_set_here, engine.runtimes.cgroups, path, limits, numbers)
+    unlimited = limits.cpu_quota < 0 or (
+        bool({"cpu_quota", "nano_cpus"} & set(lift)) and not (limits.cpu_quota or limits.nano_cpus)
+    )
+    await asyncio.to_thread(
+        _set_here, engine.runtimes.cgroups, path, limits, numbers, unlimited=unlimited
+    )
 
 
-def _set_here(cgroups: Cgroups, path: str, limits: Resources, numbers: BlockDevices) -> None:
-    """What is set without a runtime."""
+def _set_here(
+    cgroups: Cgroups, path: str, limits: Resources, numbers: BlockDevices, *, unlimited: bool
+) -> None:
+    """What is set without a runtime.
+
+    Args:
+        cgroups: the machine's.
+        path: the container's cgroup.
+        limits: what to set.
+        numbers: of the block devices in it.
+        unlimited: there shall be no limit on processor time.
+    """
+    if unlimited:
+        lift_quota(cgroups, path)
     if limits.pids_limit is not None:
         set_process_limit(cgroups, path, limits.pids_limit)
     for name, kind in _DEVICE_LIMITS.items():
