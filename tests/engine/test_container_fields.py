@@ -108,7 +108,19 @@ def test_annotations_reach_the_runtime(engine, runtime):
     assert spec["annotations"]["org.example"] == "x"
 
 
+def test_runtimes_go_by_the_names_of_their_shims_too(engine):
+    if "runc" not in engine.api.get("/info").json["Runtimes"]:
+        pytest.skip("runc does not work here")
+    container = engine.run("sleep", "1000", host={"Runtime": "io.containerd.runc.v2"})
+    assert (engine.exec_root / "runtime/runc" / container).is_dir()
+    assert engine.inspect(container)["HostConfig"]["Runtime"] == "io.containerd.runc.v2"
+    bogus = create(engine, 400, host={"Runtime": "io.containerd.bogus.v2"})["message"]
+    assert bogus == "unknown or invalid runtime name: io.containerd.bogus.v2"
+
+
 def test_what_has_no_effect_is_said(engine):
+    (warning,) = create(engine, host={"Init": True, "PidMode": "host"})["Warnings"]
+    assert warning.endswith("Init discarded.")
     warnings = create(engine, host={"Cgroup": "container:x", "CpuCount": 2})["Warnings"]
     assert warnings == [
         "linux does not support CPU count. Count discarded.",

@@ -178,7 +178,7 @@ async def _make(  # noqa: PLR0917 - what a record is made of
         endpoints=_endpoints(engine, host_config, networking),
         layers=layers,
         links=take_links(engine, host_config),
-        runtime=host_config.runtime,
+        runtime=engine.runtimes.resolve(host_config.runtime),
         anonymous_volumes=plan.anonymous,
         path=path,
         args=args,

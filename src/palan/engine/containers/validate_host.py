@@ -58,6 +58,11 @@ def validate_host_config(
             "no init program was found on this machine: install tini or catatonit,"
             " or name one with --init-path"
         )
+    if host_config.init is True and host_config.pid_mode:
+        warnings.append(
+            "An init process needs a PID namespace of its own, which PidMode excludes."
+            " Init discarded."
+        )
     published = host_config.port_bindings or host_config.publish_all_ports
     if config.network_disabled and published:
         warnings.append("Published ports are discarded when networking is disabled")
