@@ -1,6 +1,7 @@
 """What is made of what ps prints."""
 
 import os
+import subprocess
 import sys
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palan.host.ps import PsFailure, list_processes, misleads, parse_table
+from palan.host.ps_table import full_table
 
 
 TABLE = """UID          PID    PPID CMD
@@ -54,6 +56,28 @@ def test_columns_that_mislead():
     assert misleads(" -o comm=PID") == "comm=PID"
     assert not misleads(" -o pid=PID,args")
     assert not misleads(" -ef")
+
+
+def test_what_is_printed_where_there_is_no_ps(monkeypatch):
+    child = subprocess.Popen(["sleep", "100"])
+    try:
+        pids = {os.getpid(), child.pid}
+        titles, real = list_processes(["-ef"], pids)
+        monkeypatch.setattr("palan.host.ps.find_programs", lambda _names: {})
+        assert list_processes(["-ef"], pids | {1 << 23})[0] == titles
+        ours = list_processes(["-ef"], pids)[1]
+        # All but what changes from one moment to the next, and may be rounded otherwise.
+        same = [n for n, title in enumerate(titles) if title not in ("C", "STIME", "TIME", "CMD")]
+        assert [[line[n] for n in same] for line in ours] == [
+            [line[n] for n in same] for line in real
+        ]
+        assert ours[-1][-1] == real[-1][-1] == "sleep 100"
+        assert full_table({2}) == [] or full_table({2})[0][-1].startswith("[")
+        with pytest.raises(FileNotFoundError, match="procps"):
+            list_processes(["aux"], pids)
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_the_real_one():
