@@ -40,7 +40,7 @@ def test_docker_stats(docker: Docker):
     eventually(lambda: "MiB" in lines()["busy"][1])
     found = lines()
     assert set(found) == {"busy", "idle"}
-    assert 5 < float(found["busy"][0].rstrip("%")) < 110
+    assert 1 < float(found["busy"][0].rstrip("%")) < 110
     assert found["busy"][3:5] == ["64MiB", "1"] or found["busy"][2:4] == ["/", "64MiB"]
     assert float(found["idle"][0].rstrip("%")) < 5
     everything = docker("stats", "--no-stream", "-a", "--format", "{{.Name}}").lines
