@@ -59,6 +59,7 @@ def test_columns_that_mislead():
 
 
 def test_what_is_printed_where_there_is_no_ps(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     child = subprocess.Popen(["sleep", "100"])
     try:
         pids = {os.getpid(), child.pid}
@@ -71,7 +72,9 @@ def test_what_is_printed_where_there_is_no_ps(monkeypatch):
         assert [[line[n] for n in same] for line in ours] == [
             [line[n] for n in same] for line in real
         ]
-        assert ours[-1][-1] == real[-1][-1] == "sleep 100"
+        commands = [{line[1]: line[-1] for line in lines} for lines in (ours, real)]
+        assert commands[0] == commands[1]
+        assert commands[0][str(child.pid)] == "sleep 100"
         assert full_table({2}) == [] or full_table({2})[0][-1].startswith("[")
         with pytest.raises(FileNotFoundError, match="procps"):
             list_processes(["aux"], pids)

@@ -1,5 +1,6 @@
 """``ps``, for the processes of a container: run it, and read the table it prints."""
 
+import os
 import re
 from collections.abc import Collection, Sequence
 from typing import Final
@@ -52,10 +53,12 @@ def list_processes(arguments: Sequence[str], pids: Collection[int]) -> Table:
             )
         return list(FULL), full_table(pids)
     chosen = f"-q{','.join(map(str, sorted(pids)))}"
-    done = run([program, *arguments, chosen], timeout=_TIMEOUT)
+    # Lines shall be as long as they are, whatever terminal the engine was started from.
+    env = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    done = run([program, *arguments, chosen], timeout=_TIMEOUT, env=env)
     if done.returncode:
         # Some options, such as f, can't be used together with q.
-        done = run([program, *arguments], timeout=_TIMEOUT)
+        done = run([program, *arguments], timeout=_TIMEOUT, env=env)
     if done.returncode:
         why = done.stderr.decode(errors="replace").strip().partition("\n")[0]
         raise PsFailure(f"ps: {why or f'exit status {done.returncode}'}")
