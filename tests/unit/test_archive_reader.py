@@ -135,6 +135,15 @@ def test_a_huge_extended_header_is_refused_before_it_is_read():
         read_all(header[-512:] + b"x" * 2000)
 
 
+@pytest.mark.parametrize("style", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+@pytest.mark.parametrize("cut", range(97, 103))
+def test_a_long_name_is_no_directory_where_its_header_cuts_it_off(style, cut):
+    info = tarfile.TarInfo("d" * (cut - 1) + "/" + "f" * 20)
+    info.size = 600
+    ((entry, content),) = read_all(written(style, info, data=b"x" * 600))
+    assert (entry.name, entry.kind, content) == (info.name, Kind.FILE, b"x" * 600)
+
+
 def test_a_ustar_prefix_is_part_of_the_name():
     info = tarfile.TarInfo("a" * 90 + "/" + "b" * 90)
     [(entry, _)] = read_all(written(tarfile.USTAR_FORMAT, info))

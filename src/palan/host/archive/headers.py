@@ -217,8 +217,6 @@ def decode_header(block: bytes) -> Entry:
     flag = kind.decode("latin-1")
     if flag in ("\0", "7"):
         flag = Kind.FILE
-    if flag == Kind.FILE and path.endswith(b"/"):
-        flag = Kind.DIRECTORY
     length = 0 if flag in _WITHOUT_DATA else _number(size)
     if length < 0:
         raise ArchiveError("archive/tar: invalid tar header")

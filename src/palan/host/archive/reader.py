@@ -174,6 +174,11 @@ class TarReader:
                 extensions.add(entry.kind, self._extension(entry))
                 continue
             extensions.apply(entry)
+            if entry.kind == Kind.FILE and entry.name.endswith("/"):
+                # As old programs write directories.  Not before the whole name is known:
+                # one that the header has no room for may be cut off after a slash.
+                entry.kind = Kind.DIRECTORY
+                entry.size = entry.stored = 0
             self._remaining = entry.stored
             self._padding = -entry.stored % BLOCK
             if entry.kind == Kind.GNU_SPARSE:
