@@ -23,6 +23,7 @@ from pathlib import Path
 import report
 from engines import Dockerd, Engine, Palan, Podman
 from measurements import MEASUREMENTS, Measurement, Subject
+from registry import RegistryHost
 
 
 ENGINES: tuple[type[Engine], ...] = (Palan, Dockerd, Podman)
@@ -68,9 +69,11 @@ def measure(
                     samples.setdefault(row, {}).setdefault(subject.engine.name, []).append(figure)
 
 
-def run(options: argparse.Namespace, engines: Sequence[Engine]) -> tuple[Samples, dict[str, str]]:
+def run(
+    options: argparse.Namespace, engines: Sequence[Engine], registry: RegistryHost
+) -> tuple[Samples, dict[str, str]]:
     """Start the engines and measure."""
-    subjects = [Subject(engine) for engine in engines]
+    subjects = [Subject(engine, registry) for engine in engines]
     versions = {}
     for engine in engines:
         engine.start()
@@ -117,7 +120,7 @@ def main() -> int:
             stack.callback(made.close)
         # Removing takes a while, and shall not be broken off by who is tired of waiting.
         stack.callback(signal.signal, signal.SIGTERM, signal.SIG_IGN)
-        samples, versions = run(options, engines)
+        samples, versions = run(options, engines, RegistryHost(data / "registry"))
     about["load"] = f"{about['load']} before, {report.load()} after"
     found = report.medians(samples)
     print(report.table(found, list(versions)))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from client import Client
 from image import architecture, archive
+from registry import IMAGE, RegistryHost
 from subject import Measurement, Sample, Subject
 
 
@@ -137,7 +138,24 @@ def commit_chain(subject: Subject) -> Sample:
     return {"image.commit_chain": figure}
 
 
+def pull(subject: Subject) -> Sample:
+    if not RegistryHost.available():
+        return {}
+    repository, _, tag = IMAGE.rpartition(":")
+    target = f"/images/create?fromImage={repository}&tag={tag}"
+    if subject.engine.name == "podman":
+        target += "&tlsVerify=false"
+    with subject.registry.beside(subject.engine):
+        began = time.perf_counter()
+        subject.client.call("POST", target)
+        figure = (time.perf_counter() - began) * 1000
+        subject.client.call("GET", f"/images/{IMAGE}/json")
+        subject.client.call("DELETE", f"/images/{IMAGE}?force=1")
+    return {"image.pull": figure}
+
+
 IMAGES = (
+    Measurement(("image.pull",), pull, 5, furnished=False),
     Measurement(("image.load", "image.save", "image.export"), load_and_save, 3, furnished=False),
     Measurement(("image.commit_100m",), commit_large, 3, furnished=False),
     Measurement(("image.commit_5000", "image.changes"), commit_many, 3, furnished=False),

@@ -80,6 +80,7 @@ ROWS: dict[str, Row] = {
     "image.commit_5000": Row("commit of a container with 5,000 files changed", "ms", NOT_SLOWER),
     "image.changes": Row("the changes of that container", "ms", NOT_SLOWER),
     "image.commit_chain": Row("ten steps of create, run, commit, remove", "ms", NOT_SLOWER),
+    "image.pull": Row("pull of 5,000 files, 150 MiB, from loopback", "ms", _fraction(1.5)),
     "mem.idle": Row("engine with helpers, nothing running (PSS)", "MiB", _own(60)),
     "mem.after": Row("the same after all of the above, 100 containers", "MiB"),
     "mem.per_container": Row("more per running container", "MiB", _own(1)),

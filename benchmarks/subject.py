@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engines import PATH, Engine
+from registry import RegistryHost
 
 
 __all__ = ["LISTED", "SLEEP", "Measurement", "Sample", "Subject"]
@@ -18,8 +19,9 @@ SLEEP = ("sleep", "86400")
 class Subject:
     """An engine and the containers that measurements find there."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, registry: RegistryHost) -> None:
         self.engine = engine
+        self.registry = registry
         self.client = engine.client
         self.running = ""
         self.idle = ""

@@ -20,6 +20,9 @@ from palan.registry.urls import Origin
 
 __all__ = ["Aborter", "connect", "resolve"]
 
+_CONNECTING = 30.0
+"""The most seconds for a connection; for an answer one may have to wait longer."""
+
 
 class Aborter:
     """The sockets of one operation, which may be called off from any thread."""
@@ -105,6 +108,7 @@ def connect(
             _tunnel(sock, origin, proxy)
         if secure:
             sock = _secure(sock, origin, tls, aborter)
+        sock.settimeout(timeout)
     except BaseException:
         sock.close()
         raise
@@ -121,7 +125,7 @@ def _dial(host: str, port: int, timeout: float, aborter: Aborter) -> socket.sock
         sock = socket.socket(family, kind, protocol)
         try:
             aborter.watch(sock)
-            sock.settimeout(timeout)
+            sock.settimeout(min(timeout, _CONNECTING))
             sock.connect(address)
             # Again: shutting a socket down has no effect until it connects.
             aborter.watch(sock)

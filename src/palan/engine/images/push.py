@@ -32,6 +32,9 @@ __all__ = ["Push"]
 
 _PIECE: Final = 256 << 10
 _UNLIMITED: Final = 10_000
+_PATIENCE: Final = 300.0
+"""Seconds; a registry reads a large blob again before it says that it has it."""
+
 _MAX_MOUNTS: Final = 3
 """Repositories that are asked for a blob before it is sent."""
 
@@ -90,7 +93,10 @@ class Push:
         self._reference = reference.with_tag(request.tag) if request.tag else reference
         self._platform = parse_json(request.platform) if request.platform else None
         self._session = open_session(
-            stock.engine.config, self._reference.domain, request.registry_auth
+            stock.engine.config,
+            self._reference.domain,
+            request.registry_auth,
+            timeout=_PATIENCE,
         )
 
     async def messages(self) -> AsyncIterator[JSONMessage]:

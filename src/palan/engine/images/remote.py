@@ -43,7 +43,12 @@ _ACCESS: Final = "repository does not exist or may require authorization"
 
 
 def open_session(
-    config: RegistryConfig, domain: str, header: str, *, mirrors: bool = False
+    config: RegistryConfig,
+    domain: str,
+    header: str,
+    *,
+    mirrors: bool = False,
+    timeout: float = 30.0,
 ) -> Session:
     """Begin to talk to a registry.
 
@@ -52,6 +57,7 @@ def open_session(
         domain: the registry, as names of images have it.
         header: ``X-Registry-Auth``.
         mirrors: whether Docker Hub's mirrors may be asked, too.
+        timeout: seconds to wait for any answer, or the next bytes of one.
 
     Raises:
         InvalidParameter: the name of the registry cannot be one.
@@ -61,6 +67,7 @@ def open_session(
         credentials_for(header, domain),
         insecure=InsecureRegistries(config.insecure_registries, resolve),
         mirrors=config.registry_mirrors if mirrors else (),
+        timeout=timeout,
         proxies=Proxies.configured(
             os.environ, http=config.http_proxy, https=config.https_proxy, no_proxy=config.no_proxy
         ),
