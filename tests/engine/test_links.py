@@ -1,7 +1,8 @@
 """Legacy links on the default bridge, and link aliases elsewhere."""
 
 import pytest
-from tests.support.crash import exec_output
+from tests.support.crash import exec_output, killed, running
+from tests.support.network import connect, listen, netns_of
 from tests.support.user_networks import SLEEP, join, network, networks_of, part, subnet
 
 
@@ -82,3 +83,33 @@ def test_on_other_networks_links_are_aliases(engine, network):
     part(engine, "alpha", "web")
     join(engine, "alpha", "web", Links=["database:other"])
     assert networks_of(engine, web)["alpha"]["Links"] == ["database:other"]
+
+
+def reaches(engine, source, address, port):
+    """Whether a TCP connection from inside of a container comes through."""
+    try:
+        connect(netns_of(engine, source), address, port, timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_where_containers_may_not_talk_a_link_opens_exposed_ports():
+    with running("--icc=false") as engine:
+        database = engine.run(*SLEEP, name="database", ExposedPorts={"80/tcp": {}})
+        web = engine.run(*SLEEP, name="web", host={"Links": ["database:db"]})
+        other = engine.run(*SLEEP, name="other")
+        for _ in range(2):
+            address = address_of(engine, database)
+            with listen(netns_of(engine, database), 80), listen(netns_of(engine, database), 81):
+                assert reaches(engine, web, address, 80)
+                assert not reaches(engine, web, address, 81)
+                assert not reaches(engine, other, address, 80)
+            # With its new address, and after a crash.
+            engine.api.post("/containers/database/restart?t=0")
+            with killed(engine):
+                pass
+        engine.remove(web)
+        later = engine.run(*SLEEP, name="later")
+        with listen(netns_of(engine, database), 80):
+            assert not reaches(engine, later, address_of(engine, database), 80)

@@ -13,9 +13,10 @@ from palan.api.containers import HostConfig
 from palan.api.errors import Conflict, InternalError, InvalidParameter, NotFound
 from palan.engine.containers.container import Container
 from palan.engine.containers.hosts import change_hosts, own_addresses, own_names
-from palan.engine.containers.ports import Port, parse_exposed_ports
+from palan.engine.containers.ports import PROTOCOLS, Port, parse_exposed_ports
 from palan.engine.containers.record import EndpointRecord, SandboxRecord
 from palan.engine.containers.validate_network import is_user_defined, parse_link
+from palan.engine.networks.rules import Link
 
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "check_links",
     "default_endpoint",
     "has_linking",
+    "let_links_through",
     "link_environment",
     "link_hosts",
     "link_names",
@@ -177,19 +179,53 @@ def has_linking(engine: "Engine", child: Container) -> bool:
     return any(child.id in c.record.links.values() for c in engine.containers.registry)
 
 
-def tell_linking(engine: "Engine", child: Container, there: EndpointRecord) -> None:
-    """Have those who are linked to a container that has just started find its address; blocking."""
+async def tell_linking(engine: "Engine", child: Container, there: EndpointRecord) -> None:
+    """Have those who are linked to a container that has just started find its address."""
     for parent in engine.containers.registry:
         if not parent.running or child.id not in parent.record.links.values():
             continue
-        for alias, child_id in parent.record.links.items():
-            if child_id == child.id:
-                change_hosts(
-                    engine,
-                    parent,
-                    add=_lines(alias, child, there),
-                    remove_alias=alias,
-                )
+        await asyncio.to_thread(_tell, engine, parent, child, there)
+        if parent.record.sandbox is not None:
+            await let_links_through(engine, parent, parent.record.sandbox)
+
+
+def _tell(engine: "Engine", parent: Container, child: Container, there: EndpointRecord) -> None:
+    for alias, child_id in parent.record.links.items():
+        if child_id == child.id:
+            change_hosts(engine, parent, add=_lines(alias, child, there), remove_alias=alias)
+
+
+def link_rules(engine: "Engine", container: Container, sandbox: SandboxRecord) -> list[Link]:
+    """What a container may reach of those it is linked to, where containers may not talk."""
+    default, here = engine.networks.default, default_endpoint(sandbox)
+    if here is None or default is None or default.options.icc:
+        return []
+    return [
+        Link(source, address, port.protocol, port.number)
+        for _, child in linked(engine, container)
+        if (there := default_endpoint(child.record.sandbox))
+        for source, address in _pairs(here, there)
+        for port in parse_exposed_ports(child.record.config.exposed_ports)
+        if port.protocol in PROTOCOLS
+    ]
+
+
+def _pairs(here: EndpointRecord, there: EndpointRecord) -> Iterator[tuple[str, str]]:
+    """Addresses of both that can talk to each other."""
+    for source, address in ((here.address, there.address), (here.address6, there.address6)):
+        if source and address:
+            yield source, address
+
+
+async def let_links_through(engine: "Engine", container: Container, sandbox: SandboxRecord) -> None:
+    """Have the rules let a container reach those that it is linked to.
+
+    Raises:
+        InternalError: the rules were refused.
+    """
+    if container.record.links:
+        await engine.networks.firewall.link_no_more(container.id)
+        await engine.networks.firewall.link(container.id, link_rules(engine, container, sandbox))
 
 
 def link_environment(engine: "Engine", container: Container) -> list[str]:

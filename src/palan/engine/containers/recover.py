@@ -14,6 +14,7 @@ from palan.engine.containers.container import Container
 from palan.engine.containers.create import unmake
 from palan.engine.containers.exit import put_down, watch
 from palan.engine.containers.health_monitor import resume_checks
+from palan.engine.containers.links import let_links_through
 from palan.engine.containers.remove import remove_stopped
 from palan.engine.containers.restart import resume_policy
 from palan.engine.containers.sweep import kill_strays, sweep
@@ -124,6 +125,7 @@ async def _adopt(engine: "Engine", container: Container, execs: list[Found]) -> 
     if (sandbox := record.sandbox) is not None:
         await resume(engine, container)
         await engine.networks.dns.attach(container, sandbox, fresh=False)
+        await let_links_through(engine, container, sandbox)
 
 
 async def _settle(engine: "Engine", container: Container) -> None:

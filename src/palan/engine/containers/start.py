@@ -137,7 +137,7 @@ async def _start(engine: "Engine", container: Container, *, by_policy: bool) -> 
         monitored.signal(signal.SIGKILL)
         raise
     if (there := default_endpoint(sandbox)) is not None and has_linking(engine, container):
-        await asyncio.to_thread(tell_linking, engine, container, there)
+        await tell_linking(engine, container, there)
 
 
 def _mount(engine: "Engine", container: Container, bundle: Path) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from palan.api.containers import EndpointSettings
 from palan.api.errors import NotFound, PalanError
 from palan.engine.containers.container import Container
+from palan.engine.containers.links import let_links_through
 from palan.engine.containers.ports import PortMapping
 from palan.engine.containers.record import SandboxRecord
 from palan.engine.networks.attachment import cable_prefix, host_interface, join, leave
@@ -90,6 +91,7 @@ async def _plug_all(
     await asyncio.to_thread(_connect, engine, sandbox)
     await engine.networks.dns.attach(container, sandbox, fresh=True)
     await publish(engine, container, sandbox)
+    await let_links_through(engine, container, sandbox)
 
 
 def _connect(engine: "Engine", sandbox: SandboxRecord) -> None:
@@ -101,6 +103,8 @@ def _connect(engine: "Engine", sandbox: SandboxRecord) -> None:
 async def unplug(engine: "Engine", container: Container, sandbox: SandboxRecord) -> None:
     """Take a sandbox away, whole or half made; idempotent."""
     await unpublish(engine, container.id)
+    if container.record.links:
+        await engine.networks.firewall.link_no_more(container.id)
     engine.networks.dns.detach(container.id)
     shared = any(
         c.running and c.record.host_config.network_mode == f"container:{container.id}"
