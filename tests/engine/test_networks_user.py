@@ -101,6 +101,23 @@ def test_joining_and_leaving_while_it_is_stopped_counts_at_the_next_start(engine
     assert interfaces(engine, made) == {"lo": "127.0.0.1/8", "eth0": "10.232.2.9/24"}
 
 
+def test_a_stopped_container_can_be_taken_off_a_network_that_is_gone(engine, network):
+    made = network("alpha", IPAM=subnet("10.232.1.0/24"))
+    engine.create(*SLEEP, name="web", host={"NetworkMode": "alpha"})
+    network("beta", IPAM=subnet("10.232.2.0/24"))
+    join(engine, "beta", "web")
+    assert engine.api.delete(f"/networks/{made}").status == 204
+    answer = engine.api.post("/containers/web/start")
+    assert answer.status == 404
+    assert answer.json["message"] == (
+        "failed to set up container networking: network alpha not found"
+    )
+    part(engine, "alpha", "web")
+    assert "not found" in part(engine, "alpha", "web", 404)
+    assert engine.api.post("/containers/web/start").status == 204
+    assert list(networks_of(engine, "web")) == ["beta"]
+
+
 def test_addresses_are_refused_where_they_are_taken_or_wrong(engine, network):
     network("alpha", IPAM=subnet("10.232.1.0/24"))
     engine.run(*SLEEP, name="web")

@@ -170,51 +170,72 @@ async def disconnect(engine: "Engine", reference: str, body: NetworkDisconnectRe
     Raises:
         PalanError: in dockerd's words.
     """
-    network = engine.networks.resolve(reference)
-    try:
-        container = engine.containers.registry.get(body.container)
-    except NotFound:
+    network = engine.networks.find(reference)
+    container = engine.containers.registry.find(body.container)
+    if container is None:
+        engine.networks.resolve(reference)
         if body.force:
-            raise NotFound(f"endpoint {body.container} not found") from None
-        raise
+            raise NotFound(f"endpoint {body.container} not found")
+        container = engine.containers.registry.get(body.container)
     async with container.lock:
         record = container.record
         if container.removed or record.status in ("removing", "dead"):
             raise Conflict(f"container {container.id} is marked for removal")
-        key = next((n for n in record.endpoints if engine.networks.find(n) is network), None)
-        if not container.running or record.sandbox is None:
-            if key is None:
-                raise InternalError(
-                    f"container {container.id} is not connected to the network {network.name}"
-                )
-            await _forget(engine, container, key)
-            engine.networks.publish("disconnect", network, container.id)
-            return
-        if network.driver == "host" and record.host_config.network_mode == "host":
-            raise InvalidParameter(
-                "cannot disconnect container from host network - container was created in host"
-                " network mode"
-            )
-        endpoint = network.endpoints.get(container.id)
-        if endpoint is None or endpoint not in record.sandbox.endpoints:
-            if body.force:
-                raise NotFound(f"endpoint {container.name} not found")
-            raise InternalError(
-                f"container {container.id} is not connected to network {network.name}"
-            )
-        endpoint.pending = True
-        await _forget(engine, container, key)
-        await _drop(engine, container, record.sandbox, endpoint)
-        engine.networks.publish("disconnect", network, container.id)
-        await engine.containers.save(container)
+        sandbox = record.sandbox if container.running else None
+        if sandbox is None:
+            await _disconnect_stopped(engine, container, reference, network)
+        else:
+            network = network or engine.networks.resolve(reference)
+            await _disconnect_running(engine, container, sandbox, network, force=body.force)
 
 
-async def _forget(engine: "Engine", container: Container, key: str | None) -> None:
-    """Write down that a container is to be on a network no more."""
-    asked = container.record.endpoints.pop(key, None) if key else None
+async def _disconnect_stopped(
+    engine: "Engine", container: Container, reference: str, network: Network | None
+) -> None:
+    """Have a container not be on a network, which may be gone, at its next start."""
+    endpoints = container.record.endpoints
+    name = network.name if network is not None else reference
+    if name not in endpoints:
+        network = network or engine.networks.resolve(reference)
+        raise InternalError(f"container {container.id} is not connected to the network {name}")
+    asked = endpoints.pop(name)
     try:
         await engine.containers.save(container)
     except BaseException:
-        if key and asked is not None:
-            container.record.endpoints[key] = asked
+        endpoints[name] = asked
         raise
+    if network is not None:
+        engine.networks.publish("disconnect", network, container.id)
+
+
+async def _disconnect_running(
+    engine: "Engine",
+    container: Container,
+    sandbox: SandboxRecord,
+    network: Network,
+    *,
+    force: bool,
+) -> None:
+    record = container.record
+    if network.driver == "host" and record.host_config.network_mode == "host":
+        raise InvalidParameter(
+            "cannot disconnect container from host network - container was created in host"
+            " network mode"
+        )
+    endpoint = network.endpoints.get(container.id)
+    if endpoint is None or endpoint not in sandbox.endpoints:
+        if force:
+            raise NotFound(f"endpoint {container.name} not found")
+        raise InternalError(f"container {container.id} is not connected to network {network.name}")
+    asked = record.endpoints.pop(network.name, None)
+    endpoint.pending = True
+    try:
+        await engine.containers.save(container)
+    except BaseException:
+        endpoint.pending = False
+        if asked is not None:
+            record.endpoints[network.name] = asked
+        raise
+    await _drop(engine, container, sandbox, endpoint)
+    engine.networks.publish("disconnect", network, container.id)
+    await engine.containers.save(container)

@@ -357,6 +357,7 @@ class Networks:
         except BaseException as error:
             record.draft = False
             with contextlib.suppress(InternalError):
+                await self.firewall.network_up(network)
                 await self.save(network)
             if isinstance(error, OSError):
                 raise InternalError(f"error while removing network: {error}") from error
