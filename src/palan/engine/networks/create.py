@@ -9,33 +9,22 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Iterable, Sequence
-from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from palan.api.errors import Conflict, Forbidden, InternalError, InvalidParameter, NotFound
 from palan.api.networks import IPAMConfig, NetworkCreateRequest, NetworkCreateResponse
 from palan.engine.networks.bridge import host_networks
 from palan.engine.networks.drivers import Driver
-from palan.engine.networks.ipam import (
-    DEFAULT_POOLS,
-    AddressPool,
-    Exhausted,
-    IPNetwork,
-    SplitPool,
-    choose_subnet,
-    private_pool,
-)
 from palan.engine.networks.network import PREDEFINED, Network
 from palan.engine.networks.options import (
     ENABLE_IPV4,
     ENABLE_IPV6,
-    bridge_options,
     flag,
     network_options,
 )
-from palan.engine.networks.record import NetworkRecord, PoolRecord
+from palan.engine.networks.record import NetworkRecord
 from palan.engine.networks.remote_ipam import RemoteIpam, is_remote
+from palan.engine.networks.subnets import add_pools, split_pools
 from palan.engine.networks.validate import check_ipam
 from palan.host.netlink import Netlink
 
@@ -44,7 +33,7 @@ if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["add_pools", "bring_up", "create", "split_pools"]
+__all__ = ["bring_up", "create"]
 
 
 async def create(engine: "Engine", body: NetworkCreateRequest) -> NetworkCreateResponse:
@@ -216,113 +205,6 @@ def _take_configuration(engine: "Engine", record: NetworkRecord) -> list[IPAMCon
     record.options = dict(given.options)
     record.ipam_driver, record.ipam_options = given.ipam_driver, given.ipam_options
     return given.ipam
-
-
-# ---- subnets --------------------------------------------------------------------
-
-
-def split_pools(engine: "Engine") -> list[SplitPool]:
-    """Where networks get their subnets: the configured pools, or Docker's and a longer tail."""
-    configured = [
-        (ip_network(pool.base, strict=False), pool.size)
-        for pool in engine.config.default_address_pools
-    ]
-    pools: list[SplitPool] = [*configured]
-    if not any(base.version == 4 for base, _ in pools):
-        pools += DEFAULT_POOLS
-    if not any(base.version == 6 for base, _ in pools):
-        pools.append(private_pool(engine.id))
-    return pools
-
-
-def add_pools(
-    network: Network,
-    driver: Driver,
-    asked: Iterable[IPAMConfig],
-    *,
-    defaults: Sequence[SplitPool],
-    taken: Sequence[IPNetwork],
-    known: Sequence[IPNetwork],
-) -> None:
-    """Give a new network its subnets, those that were asked for or free ones.
-
-    Args:
-        network: the network.
-        driver: its driver.
-        asked: the subnets that were asked for; of those of an IP version that the network
-            does not have, none counts.
-        defaults: where to take others from.
-        taken: subnets of networks.
-        known: subnets that the host has or routes to; they may be asked for all the same.
-
-    Raises:
-        Forbidden: one overlaps with that of another network.
-        InvalidParameter: there is no free subnet.
-        InternalError: the gateway can't have its address.
-    """
-    record = network.record
-    asked = list(asked)
-    for version, enabled in ((4, record.enable_ipv4), (6, record.enable_ipv6)):
-        if not enabled:
-            continue
-        wanted = [c for c in asked if _version(c) == version] or [IPAMConfig()]
-        if len(wanted) > 1 and record.driver == "bridge":
-            raise Forbidden("bridge driver doesn't support multiple subnets")
-        for config in wanted:
-            subnet = ip_network(config.subnet) if config.subnet else None
-            if subnet is None or subnet.network_address.is_unspecified:
-                prefix = subnet.prefixlen if subnet is not None else 0
-                others = [*taken, *network.subnets, *known]
-                subnet = choose_subnet(defaults, others, version=version, prefix=prefix)
-            elif any(subnet.overlaps(o) for o in (*taken, *network.subnets) if _same(o, subnet)):
-                raise Forbidden(
-                    "invalid pool request: Pool overlaps with other one on this address space"
-                )
-            network.pools.append(_pool(record, driver, subnet, config))
-    record.pools = [_pool_record(pool, asked) for pool in network.pools]
-
-
-def _same(one: IPNetwork, other: IPNetwork) -> bool:
-    return one.version == other.version
-
-
-def _version(config: IPAMConfig) -> int:
-    return 6 if ":" in config.subnet else 4
-
-
-def _pool(
-    record: NetworkRecord, driver: Driver, subnet: IPNetwork, config: IPAMConfig
-) -> AddressPool:
-    allowed = ip_network(config.ip_range) if config.ip_range else None
-    pool = AddressPool(subnet, allowed)
-    wants = driver.wants_gateway and not _needs_no_gateway(record, subnet.version)
-    auxiliary = dict(config.auxiliary_addresses or {})
-    try:
-        pool.settle(config.gateway, wants_gateway=wants, auxiliary=auxiliary)
-    except (Forbidden, Exhausted) as error:
-        why = "no available addresses on this pool" if isinstance(error, Exhausted) else error
-        raise InvalidParameter(f"failed to allocate gateway ({config.gateway}): {why}") from None
-    return pool
-
-
-def _needs_no_gateway(record: NetworkRecord, version: int) -> bool:
-    if record.driver != "bridge":
-        return False
-    options = bridge_options(record.options, internal=record.internal)
-    if version == 6:
-        return options.gateway_mode_ipv6 == "isolated"
-    inhibited = options.inhibit_ipv4 and record.internal
-    return options.gateway_mode_ipv4 == "isolated" or inhibited
-
-
-def _pool_record(pool: AddressPool, asked: Iterable[IPAMConfig]) -> PoolRecord:
-    config = next((c for c in asked if c.subnet == str(pool.subnet)), IPAMConfig())
-    return PoolRecord(
-        subnet=str(pool.subnet),
-        range=config.ip_range,
-        gateway=str(pool.gateway.ip) if pool.gateway else "",
-        auxiliary={name: str(address) for name, address in pool.auxiliary.items()},
-    )
 
 
 # ---- the machine ------------------------------------------------------------------

@@ -17,13 +17,13 @@ from palan.api.errors import Forbidden, InvalidParameter, PalanError
 from palan.engine.containers.container import Container
 from palan.engine.networks.attachment import claim_endpoint
 from palan.engine.networks.bridge import bridge_address, host_networks, mark
-from palan.engine.networks.create import split_pools
 from palan.engine.networks.ipam import choose_subnet
 from palan.engine.networks.network import Network
 from palan.engine.networks.options import network_options
 from palan.engine.networks.ports import publications
 from palan.engine.networks.publish import target
 from palan.engine.networks.record import NetworkRecord, PoolRecord
+from palan.engine.networks.subnets import split_pools
 from palan.host import netlink
 from palan.host.netlink import Netlink
 
