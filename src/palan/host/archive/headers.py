@@ -149,6 +149,11 @@ def _text(value: bytes) -> str:
 
 
 def _number(field: bytes) -> int:
+    if field[-1] in (0, 32) and field[:-1].isdigit():  # nearly all are so
+        try:
+            return int(field[:-1], 8)
+        except ValueError:
+            raise ArchiveError("archive/tar: invalid tar header") from None
     if field[0] & 0x80:  # GNU: base 256, two's complement, the top bit being a mark
         value = int.from_bytes(field, "big") & ~(1 << (len(field) * 8 - 1))
         sign = 1 << (len(field) * 8 - 2)
@@ -270,33 +275,31 @@ def encode_pax(records: Mapping[str, bytes]) -> bytes:
     return b"".join(parts)
 
 
-def _octal(value: int, width: int) -> bytes:
-    return f"{value:0{width - 1}o}".encode() + b"\0"
+_USTAR: Final = b"ustar\0" + b"00" + bytes(64)
+_NO_DEVICE: Final = b"0000000\0" * 2 + bytes(167)
 
 
 def _block(entry: Entry, name: bytes, linkname: bytes, seconds: int) -> bytes:
-    block = bytearray(
-        _HEADER.pack(
-            name[:100],
-            _octal(entry.mode & 0o7777, 8),
-            _octal(min(max(entry.uid, 0), _MAX_OCTAL_8), 8),
-            _octal(min(max(entry.gid, 0), _MAX_OCTAL_8), 8),
-            _octal(min(entry.stored, _MAX_OCTAL_12), 12),
-            _octal(min(max(seconds, 0), _MAX_OCTAL_12), 12),
-            b" " * 8,
-            entry.kind.encode("latin-1"),
-            linkname[:100],
-            b"ustar\0",
-            b"00",
-            b"",
-            b"",
-            _octal(entry.device[0], 8),
-            _octal(entry.device[1], 8),
-            b"",
-        )
+    device = _NO_DEVICE
+    if entry.device != (0, 0):
+        device = b"%07o\0%07o\0" % entry.device + bytes(167)
+    # As one text: headers are a good part of the time that packing takes.
+    before = b"%s%07o\0%07o\0%07o\0%011o\0%011o\0" % (
+        name[:100].ljust(100, b"\0"),
+        entry.mode & 0o7777,
+        min(max(entry.uid, 0), _MAX_OCTAL_8),
+        min(max(entry.gid, 0), _MAX_OCTAL_8),
+        min(entry.stored, _MAX_OCTAL_12),
+        min(max(seconds, 0), _MAX_OCTAL_12),
     )
-    block[148:156] = _octal(sum(block), 7) + b" "
-    return bytes(block)
+    after = b"%s%s%s%s" % (
+        entry.kind.encode("latin-1"),
+        linkname[:100].ljust(100, b"\0"),
+        _USTAR,
+        device,
+    )
+    # The checksum counts itself as spaces.
+    return b"%s%06o\0 %s" % (before, sum(before) + 8 * 32 + sum(after), after)
 
 
 def _is_ascii(data: bytes) -> bool:

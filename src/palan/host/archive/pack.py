@@ -123,7 +123,8 @@ def pack(
         opaque_xattr=opaque_xattr,
     )
     try:
-        while piece := packing.output.read1(_PIECE):  # type: ignore[attr-defined] # it is buffered
+        # Whole pieces: each is a turn of several threads.
+        while piece := packing.output.read(_PIECE):
             yield piece
         packing.finish()
     finally:
