@@ -14,7 +14,16 @@ from palan.api.booleans import BOOLEANS
 from palan.api.containers import LogConfig
 from palan.api.errors import InvalidParameter
 from palan.engine.logdrivers.entry import Entry
-from palan.engine.logdrivers.sink import Address, Driver, Origin, Retry, Sink, Stream, split_url
+from palan.engine.logdrivers.sink import (
+    Address,
+    Driver,
+    Origin,
+    Retry,
+    Sink,
+    Stream,
+    made,
+    split_url,
+)
 from palan.engine.sizes import parse_size
 from palan.engine.timestamps import go_duration, parse_duration
 
@@ -156,7 +165,8 @@ class _Sink(Sink):
         if self._renewal and not self.must_connect and now - self._renewed >= self._renewal:
             await self.open()  # so that a name that means another address now is followed
         if not self._acknowledged:
-            await self._connection.write(b"".join(self._message(entry, {}) for entry in entries))
+            messages = await made(entries, lambda entry: self._message(entry, {}))
+            await self._connection.write(b"".join(messages))
             return
         for entry in entries:
             chunk = b64encode(secrets.token_bytes(16)).decode()

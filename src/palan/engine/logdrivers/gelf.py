@@ -18,6 +18,7 @@ from palan.engine.logdrivers.sink import (
     Retry,
     Sink,
     Stream,
+    made,
     split_url,
 )
 
@@ -122,12 +123,11 @@ class _Sink(Sink):
 
     async def send(self, entries: Sequence[Entry]) -> None:
         """Send lines, in order."""
-        messages = [self._message(entry) for entry in entries if entry.line]
+        lines = (entry for entry in entries if entry.line)
         if isinstance(self._connection, Datagrams):
-            for message in messages:
-                for datagram in _chunks(self._pack(message)):
-                    await self._connection.write(datagram)
-        elif messages:
+            packed = await made(lines, lambda entry: self._pack(self._message(entry)))
+            await self._connection.write(part for data in packed for part in _chunks(data))
+        elif messages := await made(lines, self._message):
             await self._connection.write(b"\0".join([*messages, b""]))
 
     def _message(self, entry: Entry) -> bytes:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from palan.engine.logdrivers.entry import Entry
-from palan.engine.logdrivers.sink import TIMEOUT, Driver, Origin, Sink, reason
+from palan.engine.logdrivers.sink import TIMEOUT, Driver, Origin, Sink, made, reason
 from palan.engine.timestamps import go_time
 
 
@@ -91,8 +91,8 @@ class JournalSink(Sink):
         """Send lines, in order."""
         if self._socket is None:
             await self.open()
-        for entry in entries:
-            await self._write(self._message(entry))
+        for message in await made(entries, self._message):
+            await self._write(message)
 
     def _message(self, entry: Entry) -> bytes:
         self._ordinal += 1
@@ -117,6 +117,8 @@ class JournalSink(Sink):
     async def _write(self, data: bytes) -> None:
         assert self._socket is not None  # noqa: S101 - open() made it
         try:
+            self._socket.send(data)
+        except BlockingIOError:
             async with asyncio.timeout(TIMEOUT):
                 await asyncio.get_running_loop().sock_sendall(self._socket, data)
         except OSError as error:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Position", "Shipper"]
 
-SLICE: Final = 32 * 1024
-_PAUSE: Final = 0.002
+SLICE: Final = 16 * 1024
+_PAUSE: Final = 0.02
 _BATCH: Final = 1000
 _NOTE_EVERY: Final = 0.3
 _LOOK_EVERY: Final = 5.0
@@ -122,12 +122,14 @@ class Shipper:
                 position, parser = await self._jump(source, position)
             data = await self._read(source, position)
             if data:
+                begun = time.monotonic()
                 position += len(data)
-                async with self._engine.shipping.turn:
-                    self._pending += parser.feed(data)
-                    if len(data) == SLICE:
-                        await asyncio.sleep(_PAUSE)
+                self._pending += parser.feed(data)
                 await self._deliver(source, parser)
+                if len(data) == SLICE:
+                    # At most half of the time, all of them together.
+                    async with self._engine.shipping.turn:
+                        await asyncio.sleep(min(_PAUSE, time.monotonic() - begun))
             elif moved:
                 await asyncio.to_thread(source.extend, parser.resume[0])
             elif over:

@@ -37,7 +37,7 @@ class Shipping:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._sinks: dict[str, Sink] = {}
         self.turn = asyncio.Lock()
-        """Held by the one that takes lines apart."""
+        """Held by the one that rests, of those that have more to do."""
 
     async def connect(self, container: Container, *, by_policy: bool) -> None:
         """Before a start: see that the receiver is there.

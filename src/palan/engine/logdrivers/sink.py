@@ -5,8 +5,9 @@ import contextlib
 import os
 import socket
 import ssl
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
@@ -16,7 +17,20 @@ from palan.api.errors import InvalidParameter
 from palan.engine.logdrivers.entry import Entry
 
 
-__all__ = ["Address", "Datagrams", "Driver", "Origin", "Retry", "Sink", "Stream", "split_url"]
+__all__ = [
+    "Address",
+    "Datagrams",
+    "Driver",
+    "Origin",
+    "Retry",
+    "Sink",
+    "Stream",
+    "made",
+    "split_url",
+]
+
+_TURN: Final = 0.0005
+"""Seconds that making or sending messages may keep the loop."""
 
 TIMEOUT: Final = 10.0
 """Seconds to connect, and for a receiver that reads nothing."""
@@ -223,6 +237,17 @@ class Stream:
                     await writer.wait_closed()
 
 
+async def made(entries: Iterable[Entry], make: Callable[[Entry], bytes]) -> list[bytes]:
+    """Messages of lines, in turns short enough for all others on the loop."""
+    messages, since = [], time.monotonic()
+    for entry in entries:
+        messages.append(make(entry))
+        if time.monotonic() - since > _TURN:
+            await asyncio.sleep(0)
+            since = time.monotonic()
+    return messages
+
+
 class Datagrams:
     """A socket for datagrams: UDP, or one of the file system."""
 
@@ -255,24 +280,36 @@ class Datagrams:
             raise OSError(f"dial {self._address.scheme} {address}: {reason(error)}") from None
         self._socket = opened
 
-    async def write(self, data: bytes) -> None:
-        """Send a datagram.
+    async def write(self, messages: Iterable[bytes]) -> None:
+        """Send datagrams, in turns short enough for all others on the loop.
 
         Raises:
-            OSError: it can't be sent, or nobody receives.
+            OSError: one can't be sent, or nobody receives.
         """
         if self._socket is None:
             await self.open()
         assert self._socket is not None  # noqa: S101 - it was just opened
+        since = time.monotonic()
+        for message in messages:
+            try:
+                await self._send(self._socket, message)
+            except ConnectionRefusedError:
+                if self._address.path:
+                    raise
+                # What came before was refused; nobody waits for answers to datagrams.
+                with contextlib.suppress(ConnectionRefusedError):
+                    await self._send(self._socket, message)
+            if time.monotonic() - since > _TURN:
+                await asyncio.sleep(0)
+                since = time.monotonic()
+
+    @staticmethod
+    async def _send(opened: socket.socket, message: bytes) -> None:
         try:
+            opened.send(message)
+        except BlockingIOError:
             async with asyncio.timeout(TIMEOUT):
-                await asyncio.get_running_loop().sock_sendall(self._socket, data)
-        except ConnectionRefusedError:
-            if self._address.path:
-                raise
-            # What came before was refused; nobody waits for answers to datagrams.
-            with contextlib.suppress(ConnectionRefusedError):
-                self._socket.send(data)
+                await asyncio.get_running_loop().sock_sendall(opened, message)
 
     async def close(self) -> None:
         """Close the socket."""

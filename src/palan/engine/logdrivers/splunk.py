@@ -18,7 +18,7 @@ import msgspec
 from palan.api.booleans import BOOLEANS
 from palan.api.errors import InvalidParameter
 from palan.engine.logdrivers.entry import Entry
-from palan.engine.logdrivers.sink import Driver, Origin, Sink, split_url
+from palan.engine.logdrivers.sink import Driver, Origin, Sink, made, split_url
 
 
 __all__ = ["Splunk"]
@@ -140,7 +140,7 @@ class _Sink(Sink):
     async def send(self, entries: Sequence[Entry]) -> None:
         """Send lines, in order."""
         for start in range(0, len(entries), _BATCH):
-            messages = [self._message(entry) for entry in entries[start : start + _BATCH]]
+            messages = await made(entries[start : start + _BATCH], self._message)
             if data := b"".join(messages):
                 await asyncio.to_thread(self._call, "POST", data, "send event")
 

@@ -10,7 +10,16 @@ from typing import Final
 
 from palan.api.errors import InvalidParameter
 from palan.engine.logdrivers.entry import Entry
-from palan.engine.logdrivers.sink import Address, Datagrams, Driver, Origin, Sink, Stream, split_url
+from palan.engine.logdrivers.sink import (
+    Address,
+    Datagrams,
+    Driver,
+    Origin,
+    Sink,
+    Stream,
+    made,
+    split_url,
+)
 
 
 __all__ = ["Syslog"]
@@ -161,10 +170,9 @@ class _Sink(Sink):
         if self._connection is None:
             await self.open()
         connection = self._connection
-        messages = [self._message(entry) for entry in entries if entry.line]
+        messages = await made((entry for entry in entries if entry.line), self._message)
         if isinstance(connection, Datagrams):
-            for message in messages:
-                await connection.write(message)
+            await connection.write(messages)
         elif connection is not None and messages:
             await connection.write(b"".join(messages))
 
