@@ -1,12 +1,12 @@
 """What is measured, and how: each measurement takes one sample of one or more rows."""
 
 import time
-from collections.abc import Callable
 
 from client import Client
 from crowds import CROWDS, start_by_clients
 from images import IMAGES
-from subject import LISTED, SLEEP, Measurement, Sample, Subject
+from networks import NETWORKS
+from subject import LISTED, SLEEP, Measurement, Sample, Subject, milliseconds
 
 
 __all__ = ["MEASUREMENTS", "Measurement", "Subject"]
@@ -16,13 +16,6 @@ LOG_MIB = 64
 ATTACH_MIB = 256
 LINE = "0123456789" * 6  # with its end 61 bytes
 LINES = MIB // 61
-
-
-def _milliseconds(action: Callable[[], object], times: int = 1) -> float:
-    began = time.perf_counter()
-    for _ in range(times):
-        action()
-    return (time.perf_counter() - began) * 1000 / times
 
 
 def engine_start(subject: Subject) -> Sample:
@@ -35,23 +28,23 @@ def memory_idle(subject: Subject) -> Sample:
 
 
 def ping(subject: Subject) -> Sample:
-    return {"api.ping": _milliseconds(lambda: subject.client.call("GET", "/_ping"), 300)}
+    return {"api.ping": milliseconds(lambda: subject.client.call("GET", "/_ping"), 300)}
 
 
 def inspect(subject: Subject) -> Sample:
     target = f"/containers/{subject.idle}/json"
-    return {"api.inspect": _milliseconds(lambda: subject.client.call("GET", target), 100)}
+    return {"api.inspect": milliseconds(lambda: subject.client.call("GET", target), 100)}
 
 
 def listing(subject: Subject) -> Sample:
     assert len(subject.client.json("GET", "/containers/json?all=1")) == LISTED
     target = "/containers/json?all=1"
-    return {"api.list100": _milliseconds(lambda: subject.client.call("GET", target), 20)}
+    return {"api.list100": milliseconds(lambda: subject.client.call("GET", target), 20)}
 
 
 def create(subject: Subject) -> Sample:
     made: list[str] = []
-    figure = _milliseconds(lambda: made.append(subject.client.create("true")), 5)
+    figure = milliseconds(lambda: made.append(subject.client.create("true")), 5)
     for container in made:
         subject.client.remove(container)
     return {"run.create": figure}
@@ -59,7 +52,7 @@ def create(subject: Subject) -> Sample:
 
 def start(subject: Subject) -> Sample:
     container = subject.client.create(*SLEEP)
-    figure = _milliseconds(lambda: subject.client.start(container))
+    figure = milliseconds(lambda: subject.client.start(container))
     subject.client.remove(container)
     return {"run.start": figure}
 
@@ -71,7 +64,7 @@ def _cycle(client: Client, network: str) -> float:
         client.wait(container)
         client.call("DELETE", f"/containers/{container}")
 
-    return _milliseconds(once)
+    return milliseconds(once)
 
 
 def cycle_bridge(subject: Subject) -> Sample:
@@ -85,7 +78,7 @@ def cycle_none(subject: Subject) -> Sample:
 def start_20_by_4(subject: Subject) -> Sample:
     containers = [subject.client.create(*SLEEP) for _ in range(20)]
     socket = subject.engine.socket
-    figure = _milliseconds(lambda: start_by_clients(socket, containers, 4))
+    figure = milliseconds(lambda: start_by_clients(socket, containers, 4))
     for container in containers:
         subject.client.remove(container)
     return {"run.start20_by4": figure}
@@ -97,7 +90,7 @@ def stop(subject: Subject) -> Sample:
     container = subject.client.run(*SLEEP, Init=True)
     time.sleep(0.15)  # until init has its handlers
     target = f"/containers/{container}/stop?t=5"
-    figure = _milliseconds(lambda: subject.client.call("POST", target))
+    figure = milliseconds(lambda: subject.client.call("POST", target))
     subject.client.remove(container)
     return {"run.stop": figure}
 
@@ -110,17 +103,17 @@ def exec_api(subject: Subject) -> Sample:
         made = client.json("POST", f"/containers/{subject.running}/exec", body)["Id"]
         client.call("POST", f"/exec/{made}/start", {"Detach": False})
 
-    return {"run.exec": _milliseconds(once)}
+    return {"run.exec": milliseconds(once)}
 
 
 def cli_run(subject: Subject) -> Sample:
     command = ("run", "--rm", "busybox", "true")
-    return {"cli.run_rm": _milliseconds(lambda: subject.docker(*command))}
+    return {"cli.run_rm": milliseconds(lambda: subject.docker(*command))}
 
 
 def cli_exec(subject: Subject) -> Sample:
     command = ("exec", subject.running, "true")
-    return {"cli.exec": _milliseconds(lambda: subject.docker(*command))}
+    return {"cli.exec": milliseconds(lambda: subject.docker(*command))}
 
 
 def logs(subject: Subject) -> Sample:
@@ -138,12 +131,12 @@ def logs(subject: Subject) -> Sample:
         target = f"/containers/{container}/logs?stdout=1&stderr=1&tail={tail}"
         return len(client.call("GET", target))
 
-    writing = _milliseconds(write)
+    writing = milliseconds(write)
     lengths: list[int] = []
-    reading = _milliseconds(lambda: lengths.append(read("all")))
+    reading = milliseconds(lambda: lengths.append(read("all")))
     if lengths[0] < size:
         raise AssertionError(f"only {lengths[0]} bytes of the log came back")
-    tail = _milliseconds(lambda: read("100"))
+    tail = milliseconds(lambda: read("100"))
     client.remove(container)
     return {
         "log.write": LOG_MIB * 1000 / writing,
@@ -157,7 +150,7 @@ def attached(subject: Subject) -> Sample:
         "run", "--rm", "--network", "none", "--log-driver", "none", "busybox",
         "dd", "if=/dev/zero", "bs=64k", f"count={ATTACH_MIB * MIB // 65536}",
     )  # fmt: skip
-    return {"log.attach": ATTACH_MIB * 1000 / _milliseconds(lambda: subject.docker(*command))}
+    return {"log.attach": ATTACH_MIB * 1000 / milliseconds(lambda: subject.docker(*command))}
 
 
 def memory_after(subject: Subject) -> Sample:
@@ -192,6 +185,7 @@ MEASUREMENTS = (
     Measurement(("log.write", "log.read", "log.tail"), logs, 3, warm_up=False),
     Measurement(("log.attach",), attached, 3, warm_up=False),
     *IMAGES,
+    *NETWORKS,
     Measurement(("mem.after",), memory_after, 1, warm_up=False),
     Measurement(("mem.per_container",), memory_per_container, 1, warm_up=False),
     *CROWDS,

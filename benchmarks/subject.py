@@ -1,6 +1,7 @@
 """What is measured: an engine with what measurements find there, and how a sample is taken."""
 
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ from engines import PATH, Engine
 from registry import RegistryHost
 
 
-__all__ = ["LISTED", "SLEEP", "Measurement", "Sample", "Subject"]
+__all__ = ["LISTED", "SLEEP", "Measurement", "Sample", "Subject", "milliseconds"]
 
 Sample = dict[str, float]
 
@@ -54,3 +55,11 @@ class Measurement:
     rounds: int
     furnished: bool = True  # whether the containers must be there
     warm_up: bool = True
+
+
+def milliseconds(action: Callable[[], object], times: int = 1) -> float:
+    """How long it takes, once."""
+    began = time.perf_counter()
+    for _ in range(times):
+        action()
+    return (time.perf_counter() - began) * 1000 / times
