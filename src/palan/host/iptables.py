@@ -5,7 +5,7 @@ They are used where nftables itself can't be.
 
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +13,7 @@ from palan.host import spawn
 from palan.host.namespaces import run_in_netns
 
 
-__all__ = ["Iptables", "IptablesError", "find"]
+__all__ = ["Iptables", "IptablesError", "find", "programs"]
 
 _TIMEOUT: Final = 60.0
 _NAMES: Final = ("", "-nft", "-legacy")
@@ -133,6 +133,13 @@ class Iptables:
 
 def _message(result: spawn.Completed) -> str:
     return "; ".join(os.fsdecode(result.stderr).splitlines()) or f"exit code {result.returncode}"
+
+
+def programs() -> Iterator[Iptables]:
+    """All that there may be, installed or not."""
+    for variant in _NAMES:
+        for version in (4, 6):
+            yield Iptables(version, variant)
 
 
 def find(version: int) -> Iptables | None:

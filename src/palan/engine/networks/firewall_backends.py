@@ -216,14 +216,15 @@ def remove_rules(table: str) -> None:
     """
     if nftables.available():
         nftables.run(rules_nft.delete_table(table))
-    for version in (4, 6):
-        program = iptables.find(version)
-        if program is None:
+    for program in iptables.programs():
+        try:
+            # Only read, which makes nothing where there is nothing.
+            chains = list(_chains(program.save()))
+        except (OSError, IptablesError):
+            continue
+        if not any(chain.startswith(f"{table}-") for _, chain in chains):
             continue
         try:
-            chains = list(_chains(program.save()))
-            if not any(chain.startswith(f"{table}-") for _, chain in chains):
-                continue
             for where, chain, rule in rules_iptables.jumps(table):
                 program.drop(where, chain, rule)
             program.restore(rules_iptables.restore_text(rules_iptables.removal(table, chains)))
