@@ -25,7 +25,7 @@ from palan.engine.networks.publish import target
 from palan.engine.networks.record import NetworkRecord, PoolRecord
 from palan.engine.networks.subnets import split_pools
 from palan.host import netlink
-from palan.host.netlink import Netlink
+from palan.host.netlink import Address, Link, Netlink
 
 
 if TYPE_CHECKING:
@@ -69,12 +69,7 @@ async def load(
             engine.log.warning("network stays", network=network.name, reason=str(error))
         networks.discard(network)
     await asyncio.to_thread(_remove_orphans, engine)
-    for network in networks:
-        try:
-            await _bring_up(engine, network)
-        except (OSError, PalanError, ValueError) as error:
-            network.broken = str(error)
-            engine.log.warning("network is not up", network=network.name, reason=str(error))
+    await asyncio.to_thread(_bring_up, engine)
     for container in containers:
         sandbox = container.record.sandbox
         for endpoint in sandbox.endpoints if sandbox else ():
@@ -195,19 +190,43 @@ def _default_ipv6(engine: "Engine", before: Iterable[PoolRecord]) -> PoolRecord:
     )
 
 
-async def _bring_up(engine: "Engine", network: Network) -> None:
-    record = network.record
-    if record.config_only:
-        return
-    network.options = network_options(record)
-    network.make_pools()
-    driver = engine.networks.driver(record.driver)
+class _Remembered(Netlink):
+    """The host's network stack, looked at once: with many networks, each look takes long."""
 
-    def up() -> None:
-        with Netlink() as host:
-            driver.up(host, network)
+    def __init__(self) -> None:
+        super().__init__()
+        self._links = {link.name: link for link in self.links()}
+        self._addresses: dict[int, list[Address]] = {}
+        for address in super().addresses():
+            self._addresses.setdefault(address.index, []).append(address)
+        self._known = {link.index for link in self._links.values()}
 
-    await asyncio.to_thread(up)
+    def link(self, which: int | str) -> Link | None:
+        """What was there, or what has come since."""
+        found = self._links.get(which) if isinstance(which, str) else None
+        return found or super().link(which)
+
+    def addresses(self, index: int | None = None) -> list[Address]:
+        """What an interface had that was there, or what one has that has come since."""
+        if index in self._known:
+            return self._addresses.get(index, [])
+        return super().addresses(index)
+
+
+def _bring_up(engine: "Engine") -> None:
+    """Bring up all networks; one that makes trouble does not keep the engine from the others."""
+    with _Remembered() as host:
+        for network in engine.networks:
+            record = network.record
+            if record.config_only:
+                continue
+            try:
+                network.options = network_options(record)
+                network.make_pools()
+                engine.networks.driver(record.driver).up(host, network)
+            except (OSError, PalanError, ValueError) as error:
+                network.broken = str(error)
+                engine.log.warning("network is not up", network=network.name, reason=str(error))
 
 
 def _remove_orphans(engine: "Engine") -> None:
