@@ -5,6 +5,7 @@ each.  What follows the head of a hijacked connection is not HTTP and is handed 
 """
 
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -17,6 +18,9 @@ __all__ = ["Answer", "request_head"]
 
 _MAX_HEAD: Final = 256 * 1024
 """Bytes; Go's servers stop at 1 MB, and no engine comes near."""
+
+_LARGE: Final = 1 << 14
+"""Bytes of a piece above which it is handed on by itself."""
 
 _NOT_IN_A_LINE: Final = re.compile(r"[\x00-\x1f\x7f]")
 _NOT_IN_A_TARGET: Final = re.compile(r"[\x00-\x20\x7f-\U0010ffff]")
@@ -68,7 +72,7 @@ class Answer:
         self._until_eof = False
         self._reason: list[bytes] = []
         self._size = 0
-        self._body: list[bytes] = []
+        self._body: deque[bytes] = deque()
         self._parser = httptools.HttpResponseParser(self)
 
     @property
@@ -132,11 +136,14 @@ class Answer:
         return False
 
     def take(self) -> bytes:
-        """The bytes of the body that came in since this was called last."""
+        """Bytes of the body that came in, in order; none if there are no more so far."""
         body = self._body
         if not body:
             return b""
-        data = body[0] if len(body) == 1 else b"".join(body)
+        if len(body) == 1 or len(body[0]) >= _LARGE:
+            # Joining would only copy it.
+            return body.popleft()
+        data = b"".join(body)
         body.clear()
         return data
 

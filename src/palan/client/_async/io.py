@@ -5,6 +5,7 @@
 
 import asyncio
 import socket
+import threading
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
@@ -25,13 +26,26 @@ AsyncBody = bytes | IO[bytes] | Iterable[bytes] | AsyncIterable[bytes]
 _HIGH: Final = 1 << 20
 """Bytes waiting to be read above which the other side is made to wait."""
 
+_READ: Final = 1 << 17
+"""Bytes that are read at once."""
+
 _PIECE: Final = 1 << 18
 """Bytes of a file that are sent at once."""
 
 T = TypeVar("T")
 
 
-class AsyncStream(asyncio.Protocol):
+class _Buffers(threading.local):
+    """What a loop receives into: one for all connections, as each empties it at once."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(_READ))
+
+
+_BUFFERS: Final = _Buffers()
+
+
+class AsyncStream(asyncio.BufferedProtocol):
     """One connection, as bytes in order.
 
     What comes in while something is written is kept, so that neither side waits for the other.
@@ -172,10 +186,15 @@ class AsyncStream(asyncio.Protocol):
         """It stands."""
         self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where to put what comes in."""
+        del sizehint
+        return _BUFFERS.view
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Something came in."""
-        self._buffer.append(data)
-        self._size += len(data)
+        self._buffer.append(bytes(_BUFFERS.view[:nbytes]))
+        self._size += nbytes
         # Who waits to write must be able to read, or both sides would wait for ever.
         if self._size > _HIGH and not self._reading_paused and not self._writing_paused:
             self._reading_paused = True
