@@ -70,7 +70,8 @@ class OutputDecoder:
         while True:
             # Here, the payload of the frame goes from `position` to `after`.
             if after > position:
-                parts.append(data[position:after])
+                if position < end:
+                    parts.append(data[position:after])
                 if after >= end:
                     position = end
                     break

@@ -15,8 +15,9 @@ from palan.client.errors import ClientError, ContainerFailed
 
 __all__ = ["AsyncExec", "AsyncExecSession"]
 
-_LOOK: Final = 0.02
-"""Seconds between looks at a process that has closed its output and not ended."""
+_FIRST_LOOK: Final = 0.001
+_LAST_LOOK: Final = 0.1
+"""Seconds between looks at a process that has closed its output and not ended; they grow."""
 
 
 class AsyncExecSession(AsyncSession):
@@ -47,11 +48,13 @@ class AsyncExecSession(AsyncSession):
         """
         if not self.id:
             raise ClientError("the process was not started")
+        pause = _FIRST_LOOK
         while True:
             found = await self._client.exec.inspect(self.id)
             if not found.running and found.exit_code is not None:
                 return found.exit_code
-            await sleep(_LOOK)
+            await sleep(pause)
+            pause = min(_LAST_LOOK, pause * 2)
 
 
 class AsyncExec(AsyncExecCalls):

@@ -16,8 +16,9 @@ from palan.client.errors import ClientError, ContainerFailed
 
 __all__ = ["Exec", "ExecSession"]
 
-_LOOK: Final = 0.02
-"""Seconds between looks at a process that has closed its output and not ended."""
+_FIRST_LOOK: Final = 0.001
+_LAST_LOOK: Final = 0.1
+"""Seconds between looks at a process that has closed its output and not ended; they grow."""
 
 
 class ExecSession(Session):
@@ -48,11 +49,13 @@ class ExecSession(Session):
         """
         if not self.id:
             raise ClientError("the process was not started")
+        pause = _FIRST_LOOK
         while True:
             found = self._client.exec.inspect(self.id)
             if not found.running and found.exit_code is not None:
                 return found.exit_code
-            sleep(_LOOK)
+            sleep(pause)
+            pause = min(_LAST_LOOK, pause * 2)
 
 
 class Exec(ExecCalls):
