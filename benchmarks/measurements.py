@@ -3,6 +3,7 @@
 import time
 
 from client import Client
+from copies import COPIES
 from crowds import CROWDS, start_by_clients
 from images import IMAGES
 from networks import NETWORKS
@@ -184,6 +185,7 @@ MEASUREMENTS = (
     Measurement(("cli.exec",), cli_exec, 7),
     Measurement(("log.write", "log.read", "log.tail"), logs, 3, warm_up=False),
     Measurement(("log.attach",), attached, 3, warm_up=False),
+    *COPIES,
     *IMAGES,
     *NETWORKS,
     Measurement(("mem.after",), memory_after, 1, warm_up=False),

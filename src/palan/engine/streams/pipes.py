@@ -1,8 +1,6 @@
 """Pipes of child processes, read by the event loop itself."""
 
 import asyncio
-import contextlib
-import fcntl
 import os
 from typing import IO, Final
 
@@ -22,8 +20,6 @@ class PipeReader:
         self._pipe = pipe
         self._fd = pipe.fileno()
         os.set_blocking(self._fd, False)
-        with contextlib.suppress(OSError):  # more than an unprivileged user may have
-            fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, _PIECE)
 
     async def read(self) -> bytes:
         """The next bytes; none at the end."""
