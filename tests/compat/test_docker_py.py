@@ -17,6 +17,7 @@ from docker.errors import APIError, ContainerError, ImageNotFound, NotFound
 from docker.types import LogConfig, Mount, Ulimit
 from tests.support.crash import eventually
 from tests.support.engine import TestEngine
+from tests.support.tar import entry, tarball
 
 from palan.engine.pending import PENDING
 
@@ -372,3 +373,41 @@ def test_many_calls_leave_no_connection_behind(client: Any, engine: TestEngine):
     client.close()  # till then it keeps some
     gc.collect()
     eventually(lambda: connections() <= before)
+
+
+def test_files_in_and_out(any_client: Any):
+    container = any_client.containers.create("busybox", "true")
+    assert container.put_archive("/tmp", tarball(entry("file", b"x" * 5000)))
+    for encode in (False, True):
+        pieces, stat = container.get_archive("/tmp/file", encode_stream=encode)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as tar:
+            found = tar.extractfile("file")
+            assert found is not None
+            assert found.read() == b"x" * 5000
+        assert (stat["name"], stat["size"], stat["linkTarget"]) == ("file", 5000, "")
+    with pytest.raises(NotFound):
+        container.get_archive("/nowhere")
+    with pytest.raises(NotFound):
+        container.put_archive("/nowhere", b"")
+
+
+def test_volumes_of_every_kind(any_client: Any):
+    volumes = any_client.volumes
+    made = volumes.create("py-vol", driver="local", labels={"a": "b"})
+    assert volumes.get("py-vol").attrs["Labels"] == {"a": "b"}
+    options = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}
+    memory = volumes.create("py-mem", driver_opts=options)
+    assert memory.attrs["Options"] == options
+    assert {v.name for v in volumes.list(filters={"name": "py-"})} == {"py-vol", "py-mem"}
+    assert [v.name for v in volumes.list(filters={"label": "a=b"})] == ["py-vol"]
+    run = any_client.containers.run
+    run("busybox", "touch /v/x", remove=True, volumes={"py-vol": {"bind": "/v", "mode": "rw"}})
+    assert run("busybox", "ls /v", remove=True, volumes=["py-vol:/v:ro"]) == b"x\n"
+    out = run("busybox", "grep ' /m ' /proc/mounts", remove=True, volumes=["py-mem:/m"])
+    assert b"size=1024k" in out
+    with pytest.raises(APIError, match="plugin"):
+        volumes.create("py-none", driver="no-such-driver")
+    memory.remove()
+    made.remove()
+    with pytest.raises(NotFound):
+        volumes.get("py-vol")

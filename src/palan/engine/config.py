@@ -164,10 +164,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     ] = ()
     experimental: Annotated[
         bool,
-        Option(
-            "enable experimental features",
-            inert="there are no experimental features; docker info shows it",
-        ),
+        Option("enable experimental features, which are checkpoints"),
     ] = False
     features: Annotated[
         dict[str, bool],

@@ -107,6 +107,7 @@ class ContainerPlan:
         tty: its streams are a terminal; as in its ``config.json``.
         stdin: clients may write to its stdin.
         keep_stdin: its stdin stays open when a client closes.
+        restore: a checkpoint to go on from: it is not to be started any more.
         host_mounts: directories of the host are mounted in it, which may themselves have been
             mounted lately.
     """
@@ -119,6 +120,7 @@ class ContainerPlan:
     tty: bool = False
     stdin: bool = False
     keep_stdin: bool = False
+    restore: Path | None = None
     host_mounts: bool = True
 
 
@@ -220,6 +222,7 @@ class Conmon:
             *self._common(runtime, plan.id, plan.id, plan.bundle, plan.exits),
             *_log_arguments(plan.log, plan.log_max),
             *_stream_arguments(tty=plan.tty, stdin=plan.stdin, keep_stdin=plan.keep_stdin),
+            *([f"--restore={plan.restore}"] if plan.restore else []),
         ]
         async with _pipes(1) as (sync,):
             process = await self._spawn(

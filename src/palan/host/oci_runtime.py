@@ -38,6 +38,7 @@ __all__ = ["Kind", "OCIRuntime", "RuntimeFailure", "find_programs", "kind_of", "
 Kind = Literal["crun", "runc", "other"]
 
 _TIMEOUT: Final = 30.0
+_CHECKPOINT_TIMEOUT: Final = 600.0
 _FIFO_TIMEOUT_MS: Final = 2000
 _DIRECTORIES: Final = (
     "/usr/local/sbin",
@@ -151,11 +152,16 @@ class OCIRuntime:
         """The global options, for every command."""
         return (f"--root={self.root}", *self.options)
 
-    async def _run(self, *command: str, content: bytes | None = None) -> bytes:
+    async def _run(
+        self,
+        *command: str,
+        content: bytes | None = None,
+        timeout: float = _TIMEOUT,  # noqa: ASYNC109 - the program is to be killed then
+    ) -> bytes:
         completed = await self.spawner.run(
             [self.path, *self.arguments, "--log-format=json", *command],
             input=content,
-            timeout=_TIMEOUT,
+            timeout=timeout,
             kept_view=True,
         )
         if completed.returncode:
@@ -220,6 +226,27 @@ class OCIRuntime:
     async def resume(self, container: str) -> None:
         """Let a frozen container go on."""
         await self._run("resume", container)
+
+    async def checkpoint(self, container: str, images: Path, *, bundle: Path, leave: bool) -> None:
+        """Freeze the processes of a container onto disk, by criu.
+
+        Args:
+            container: its id.
+            images: an empty directory for what criu writes.
+            bundle: where criu puts its log.
+            leave: whether the processes go on; else they are killed.
+
+        Raises:
+            RuntimeFailure: it can't be.
+        """
+        options = [f"--image-path={images}", f"--work-path={bundle}"]
+        await self._run(
+            "checkpoint",
+            *options,
+            *(["--leave-running"] if leave else []),
+            container,
+            timeout=_CHECKPOINT_TIMEOUT,
+        )
 
     async def update(self, container: str, resources: Mapping[str, Any]) -> None:
         """Change the limits of a running container.

@@ -11,6 +11,12 @@ from palan.api.results import ByteStream, FrameStream, Late, MessageStream, Path
 from palan.engine.containers.archive import archive_get, archive_info, archive_put
 from palan.engine.containers.attach import attach, resize
 from palan.engine.containers.changes import export, list_changes
+from palan.engine.containers.checkpoints import (
+    checkpoint_create,
+    checkpoint_directory,
+    checkpoint_list,
+    checkpoint_remove,
+)
 from palan.engine.containers.commit import CommittedContainer
 from palan.engine.containers.container import Container
 from palan.engine.containers.create import create
@@ -52,6 +58,10 @@ SCHEMA: Final = (*_TABLE.schema, *HEALTH.schema, *POSITIONS.schema)
 
 # Within the class, ``list`` is an operation.
 _Changes = list[api.FilesystemChange]
+
+
+# Within the class, ``list`` is an operation.
+_Checkpoints = list[api.Checkpoint]
 
 
 class Containers:
@@ -179,9 +189,14 @@ class Containers:
     async def start(self, request: api.ContainerStart) -> None:
         """``POST /containers/{id}/start``."""
         container = self.registry.get(request.id)
+        restore = None
         if request.checkpoint or request.checkpoint_dir:
-            raise InvalidParameter("checkpoint is only supported in experimental mode")
-        await start(self._engine, container)
+            if not self._engine.config.experimental:
+                raise InvalidParameter("checkpoint is only supported in experimental mode")
+            restore = checkpoint_directory(
+                self._engine, container, request.checkpoint, request.checkpoint_dir
+            )
+        await start(self._engine, container, restore=restore)
 
     async def stop(self, request: api.ContainerStop) -> None:
         """``POST /containers/{id}/stop``."""
@@ -243,6 +258,20 @@ class Containers:
     async def logs(self, request: api.ContainerLogs) -> FrameStream:
         """``GET /containers/{id}/logs``."""
         return await logs(self._engine, self.registry.get(request.id), request)
+
+    async def checkpoint_create(self, request: api.CheckpointCreate) -> None:
+        """``POST /containers/{id}/checkpoints``."""
+        container = self.registry.get(request.id)
+        await checkpoint_create(self._engine, container, request.body, request.id)
+
+    async def checkpoint_list(self, request: api.CheckpointList) -> _Checkpoints:
+        """``GET /containers/{id}/checkpoints``."""
+        return await checkpoint_list(self._engine, self.registry.get(request.id), request.dir)
+
+    async def checkpoint_remove(self, request: api.CheckpointRemove) -> None:
+        """``DELETE /containers/{id}/checkpoints/{checkpoint}``."""
+        container = self.registry.get(request.id)
+        await checkpoint_remove(self._engine, container, request.checkpoint, request.dir)
 
     async def archive_info(self, request: api.ContainerArchiveInfo) -> PathStat:
         """``HEAD /containers/{id}/archive``."""

@@ -53,13 +53,20 @@ __all__ = ["image_layers", "make_sources", "publish_mounts", "start"]
 SHM_FLAGS = MS_NOSUID | MS_NODEV | MS_NOEXEC
 
 
-async def start(engine: "Engine", container: Container, *, by_policy: bool = False) -> None:
+async def start(
+    engine: "Engine",
+    container: Container,
+    *,
+    by_policy: bool = False,
+    restore: Path | None = None,
+) -> None:
     """Start a container.
 
     Args:
         engine: the engine.
         container: the container.
         by_policy: whether a restart policy does it, and not a client.
+        restore: a checkpoint to go on from.
 
     Raises:
         NotModified: it runs already.
@@ -80,10 +87,12 @@ async def start(engine: "Engine", container: Container, *, by_policy: bool = Fal
         if not by_policy:
             record.stopped_by_user = False
             record.restart_count = 0
-        await _start(engine, container, by_policy=by_policy)
+        await _start(engine, container, restore, by_policy=by_policy)
 
 
-async def _start(engine: "Engine", container: Container, *, by_policy: bool) -> None:
+async def _start(
+    engine: "Engine", container: Container, restore: Path | None, *, by_policy: bool
+) -> None:
     record = container.record
     bundle = engine.paths.bundle(container.id)
     sandbox: SandboxRecord | None = None
@@ -100,7 +109,7 @@ async def _start(engine: "Engine", container: Container, *, by_policy: bool) -> 
             sandbox = await plugged
         await asyncio.to_thread(_prepare, engine, container, sandbox, bundle)
         monitored = await engine.runtimes.create(
-            runtime, _plan(engine, container, bundle), record.path
+            runtime, _plan(engine, container, bundle, restore), record.path
         )
         if tcp := record.host_config.kernel_memory_tcp:
             cgroup = cgroup_path(engine, record)
@@ -108,7 +117,8 @@ async def _start(engine: "Engine", container: Container, *, by_policy: bool) -> 
         await container.streams.opened(monitored.directory)
         # Before it runs, so that nothing it writes is older than its start.
         started = time.time_ns()
-        await runtime.start(container.id)
+        if restore is None:
+            await runtime.start(container.id)
     except BaseException as error:
         await _failed(engine, container, sandbox, error)
         if isinstance(error, OSError):  # such as a full disk
@@ -262,7 +272,9 @@ def _text_of(path: str) -> str:
         return ""
 
 
-def _plan(engine: "Engine", container: Container, bundle: Path) -> ContainerPlan:
+def _plan(
+    engine: "Engine", container: Container, bundle: Path, restore: Path | None
+) -> ContainerPlan:
     config = container.record.config
     logs = log_settings(container.record.host_config.log_config)
     return ContainerPlan(
@@ -274,6 +286,7 @@ def _plan(engine: "Engine", container: Container, bundle: Path) -> ContainerPlan
         tty=config.tty,
         stdin=config.open_stdin,
         keep_stdin=config.open_stdin and not container.streams.closes_stdin,
+        restore=restore,
         host_mounts=bool(container.record.host_config.device_requests)
         or any(mount.kind != "tmpfs" for mount in container.record.mounts),
     )

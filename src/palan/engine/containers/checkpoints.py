@@ -1,0 +1,172 @@
+"""Checkpoints: the processes of a container frozen onto disk, and thawed again (criu).
+
+As with dockerd they are an experimental feature (``--experimental``).  The runtime has the
+work done by criu, which must be installed and know the kernel; what it says when it can't
+is what the client is told.  A checkpoint is a directory of its own below the container's.
+"""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from palan.api.containers import Checkpoint, CheckpointCreateBody
+from palan.api.errors import (
+    Conflict,
+    InternalError,
+    InvalidParameter,
+    NotFound,
+    NotYetImplemented,
+)
+from palan.engine.containers.container import Container
+from palan.host.filesystem import remove_tree
+from palan.host.oci_runtime import RuntimeFailure, find_programs
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = [
+    "checkpoint_create",
+    "checkpoint_directory",
+    "checkpoint_list",
+    "checkpoint_remove",
+]
+
+_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_LONGEST: Final = 255
+_DISABLED: Final = (
+    "This experimental feature is disabled by default. Start the Docker daemon in experimental"
+    " mode in order to enable it."
+)
+
+
+def _check_enabled(engine: "Engine") -> None:
+    if not engine.config.experimental:
+        raise NotYetImplemented(_DISABLED)
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name) or name.endswith(".") or len(name) > _LONGEST:
+        raise InvalidParameter(
+            f'invalid checkpoint ID "{name}", only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed'
+        )
+
+
+def _root(engine: "Engine", container: Container, directory: str) -> Path:
+    if not directory:
+        return engine.paths.container(container.id) / "checkpoints"
+    if not directory.startswith("/") or "\0" in directory:
+        raise InvalidParameter(f"invalid checkpoint directory {directory!r}: it must be absolute")
+    return Path(directory)
+
+
+def checkpoint_directory(engine: "Engine", container: Container, name: str, directory: str) -> Path:
+    """Where a checkpoint is.
+
+    Args:
+        engine: the engine.
+        container: whose it is.
+        name: its name.
+        directory: what checkpoints are kept in; empty for where the container's are.
+
+    Raises:
+        InvalidParameter: it can't be the name of one.
+        NotFound: there is none.
+    """
+    _check_name(name)
+    path = _root(engine, container, directory) / name
+    if not path.is_dir():
+        raise NotFound(f"checkpoint {name} does not exist for container {container.name}")
+    return path
+
+
+async def checkpoint_create(
+    engine: "Engine", container: Container, body: CheckpointCreateBody, name: str
+) -> None:
+    """Freeze the processes of a container onto disk; they go on unless ``exit`` is given.
+
+    Raises:
+        Conflict: it does not run, or has a checkpoint of that name.
+        NotYetImplemented: the feature is off, or there is no criu.
+        InternalError: criu can't; in its own words.
+    """
+    _check_enabled(engine)
+    _check_name(body.checkpoint_id)
+    prefix = f"Cannot checkpoint container {name}: "
+    if not find_programs(["criu"]):
+        raise NotYetImplemented(f"{prefix}criu is not installed on this machine")
+    async with container.lock:
+        if not container.running or container.ending:
+            raise Conflict(f"container {container.id} is not running")
+        runtime = engine.runtimes.get(container.record.runtime)
+        path = _root(engine, container, body.checkpoint_dir) / body.checkpoint_id
+        try:
+            await asyncio.to_thread(_make, path)
+        except FileExistsError:
+            raise Conflict(
+                f"cannot checkpoint container {name}: checkpoint with name"
+                f" {body.checkpoint_id} already exists for container {name}"
+            ) from None
+        except OSError as error:
+            raise InvalidParameter(f"{prefix}{error.strerror}: {path}".lower()) from None
+        stopped = container.record.stopped_by_user
+        if body.exit:
+            container.record.stopped_by_user = True  # no restart policy has its say
+        try:
+            await runtime.checkpoint(
+                container.id, path, bundle=engine.paths.bundle(container.id), leave=not body.exit
+            )
+        except (RuntimeFailure, OSError, TimeoutError) as failure:
+            container.record.stopped_by_user = stopped
+            await asyncio.to_thread(remove_tree, path)
+            raise InternalError(f"{prefix}{failure}") from None
+    engine.events.publish("container", "checkpoint", container.id, container.attributes)
+
+
+def _make(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.mkdir(mode=0o700)
+
+
+async def checkpoint_list(
+    engine: "Engine", container: Container, directory: str
+) -> list[Checkpoint]:
+    """The checkpoints of a container.
+
+    Raises:
+        NotFound, InvalidParameter: the directory that was named is none.
+    """
+    _check_enabled(engine)
+    root = _root(engine, container, directory)
+    try:
+        names = await asyncio.to_thread(_names, root)
+    except FileNotFoundError:
+        if not directory:
+            return []
+        raise NotFound(
+            f'checkpoint directory "{root}" does not exist for container {container.name}'
+        ) from None
+    except NotADirectoryError:
+        raise InvalidParameter(
+            f'checkpoint directory "{root}" exists but is not a directory'
+        ) from None
+    return [Checkpoint(name=name) for name in names]
+
+
+def _names(root: Path) -> list[str]:
+    return sorted(path.name for path in root.iterdir() if path.is_dir())
+
+
+async def checkpoint_remove(
+    engine: "Engine", container: Container, name: str, directory: str
+) -> None:
+    """Remove a checkpoint.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    _check_enabled(engine)
+    path = checkpoint_directory(engine, container, name, directory)
+    await engine.slowly(remove_tree, path)
