@@ -27,7 +27,7 @@ from palan.engine.containers.links import (
     tell_linking,
 )
 from palan.engine.containers.ports import published_ports
-from palan.engine.containers.record import ProcessRecord, SandboxRecord
+from palan.engine.containers.record import ContainerRecord, ProcessRecord, SandboxRecord
 from palan.engine.containers.remove import remove_stopped
 from palan.engine.containers.resolvers import container_resolv_conf
 from palan.engine.containers.sources import hold_volumes, pin
@@ -111,9 +111,7 @@ async def _start(
         monitored = await engine.runtimes.create(
             runtime, _plan(engine, container, bundle, restore), record.path
         )
-        if tcp := record.host_config.kernel_memory_tcp:
-            cgroup = cgroup_path(engine, record)
-            await asyncio.to_thread(set_tcp_memory, engine.runtimes.cgroups, cgroup, tcp)
+        await _limit_tcp(engine, record)
         await container.streams.opened(monitored.directory)
         # Before it runs, so that nothing it writes is older than its start.
         started = time.time_ns()
@@ -148,6 +146,12 @@ async def _start(
         raise
     if (there := default_endpoint(sandbox)) is not None and has_linking(engine, container):
         await tell_linking(engine, container, there)
+
+
+async def _limit_tcp(engine: "Engine", record: ContainerRecord) -> None:
+    if tcp := record.host_config.kernel_memory_tcp:
+        cgroup = cgroup_path(engine, record)
+        await asyncio.to_thread(set_tcp_memory, engine.runtimes.cgroups, cgroup, tcp)
 
 
 def _mount(engine: "Engine", container: Container, bundle: Path) -> None:
