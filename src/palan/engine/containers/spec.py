@@ -244,8 +244,15 @@ def _plan(mount: MountRecord, source: str, *, recursive_read_only: bool) -> Moun
             # Nothing is mounted below a file, and crun refuses to look there.
             and not (mount.read_only and Path(source).is_file())
         ),
-        flags=mount_flags(source),
+        flags=_flags(source),
     )
+
+
+def _flags(source: str) -> tuple[str, ...]:
+    try:
+        return mount_flags(source)
+    except OSError:
+        return ()  # what is wrong with it the runtime will say
 
 
 def _shared_memory(engine: "Engine", container: Container) -> str:
