@@ -151,6 +151,16 @@ def test_what_a_path_is(files):
     assert (root["name"], root["mode"]) == ("/", 0x800001ED)
 
 
+def test_the_root_comes_with_all_that_is_below(files):
+    assert files.put("/data", tarball(*TREE)).status == 200
+    answer = files.get("/")
+    assert answer.status == 200
+    found = members(answer.body)
+    assert {"/data/up/file.txt", "/bin/busybox", "/bound"} <= set(found)
+    assert not [name for name in found if name.startswith("/proc/")]
+    assert path_stat(answer.headers)["name"] == "/"
+
+
 def test_what_is_not_there(files):
     short = files.container
     for answer in (files.get("/data/missing"), files.put("/data/missing", tarball(*TREE))):

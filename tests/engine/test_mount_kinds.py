@@ -266,6 +266,20 @@ def test_a_missing_source_is_made_only_if_asked(own, tmp_path):
     assert short.is_dir()
 
 
+def test_a_source_that_is_gone_at_the_start_is_the_caller_s_mistake(own, tmp_path):
+    source = tmp_path / "soon-gone"
+    source.mkdir()
+    container = own.create(*SLEEP, host={"Mounts": [mount("bind", source=str(source))]})
+    source.rmdir()
+    answer = own.api.post(f"/containers/{container}/start")
+    assert (answer.status, answer.message) == (
+        400, f'invalid mount config for type "bind": bind source path does not exist: {source}',
+    )  # fmt: skip
+    assert not source.exists()
+    source.mkdir()
+    assert own.api.post(f"/containers/{container}/start").status == 204
+
+
 @pytest.mark.parametrize(
     ("propagation", "optional"),
     [("rprivate", ""), ("private", ""), ("rslave", "master:"), ("rshared", "shared:")],

@@ -102,6 +102,18 @@ def test_a_tree_becomes_an_archive(tree):
     assert found["a"].size == 1000
 
 
+@pytest.mark.parametrize(
+    ("prefix", "first", "file"),
+    [("/", "/", "/file"), (".", "./", "./file"), ("top", "top/", "top/file"), ("", "dir/", "file")],
+)
+def test_names_begin_with_the_prefix(tmp_path, prefix, first, file):
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "file").touch()
+    names = [entry.name for entry, _ in Packer(str(tmp_path), prefix=prefix).entries()]
+    assert names[0] == first
+    assert file in names
+
+
 def test_a_prefix_names_the_tree_itself(tree):
     packer = Packer(str(tree), prefix="top", exclude=("dir",))
     assert set(members(b"".join(packer.pieces()))) == {"top", "top/a", "top/fifo", "top/link"}

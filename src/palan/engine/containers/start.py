@@ -5,6 +5,7 @@ nobody was told about is taken away when the engine starts (``recover``).
 """
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import Sequence
@@ -212,11 +213,18 @@ def make_sources(container: Container) -> None:
     """Make directories of the host that are to be bound, where that was asked for.
 
     Raises:
-        InvalidParameter: one can't be made; in dockerd's words.
+        InvalidParameter: one can't be made, or is gone; in dockerd's words.
     """
     for wanted in container.record.mounts:
-        if wanted.kind == "bind" and wanted.create_source:
+        if wanted.kind != "bind":
+            continue
+        if wanted.create_source:
             _make_source(Path(wanted.source))
+        elif not os.path.lexists(wanted.source):
+            raise InvalidParameter(
+                f'invalid mount config for type "bind": bind source path does not exist:'
+                f" {wanted.source}"
+            )
 
 
 def _prepare(

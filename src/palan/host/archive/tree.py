@@ -6,7 +6,7 @@ which somebody else changes meanwhile cannot lead it elsewhere.
 """
 
 # Thousands of files a second: strings and system calls, no path objects.
-# ruff: noqa: PTH115, PTH208
+# ruff: noqa: PTH115
 
 import os
 import stat
@@ -21,6 +21,7 @@ __all__ = ["END", "Packer"]
 
 _PIECE: Final = 256 << 10
 END: Final = bytes(2 * BLOCK)
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _KEPT_XATTRS: Final = frozenset(
     ("security.capability", "system.posix_acl_access", "system.posix_acl_default")
 )
@@ -87,7 +88,7 @@ class Packer:
     def entries(self) -> Iterator[tuple[Entry, Iterator[bytes]]]:
         """What is in the archive, one by one; what an entry contains is to be read at once."""
         info = os.lstat(self._root)
-        if self._prefix:
+        if self._own:
             yield from self._entry(self._root, self._prefix, info)
         if stat.S_ISDIR(info.st_mode):
             yield from self._below()
@@ -95,26 +96,31 @@ class Packer:
     def _below(self) -> Iterator[tuple[Entry, Iterator[bytes]]]:
         pending = self._children("")
         while pending:
-            path = pending.pop()
-            full = f"{self._root}/{path}"
+            path, regular = pending.pop()
+            full, name = f"{self._root}/{path}", self._start + path
+            if regular:
+                yield from self._regular(full, name)
+                continue
             try:
                 info = os.lstat(full)
             except FileNotFoundError:  # gone since the directory was read
                 continue
-            name = f"{self._prefix}/{path}" if self._prefix else path
             yield from self._entry(full, name, info)
             if stat.S_ISDIR(info.st_mode):
                 pending += self._children(path)
 
-    def _children(self, path: str) -> list[str]:
+    def _children(self, path: str) -> list[tuple[str, bool]]:
+        """What is in a directory, the last first, and whether each is a regular file."""
         try:
-            names = os.listdir(f"{self._root}/{path}")
+            with os.scandir(f"{self._root}/{path}") as found:
+                entries = [(entry.name, entry.is_file(follow_symlinks=False)) for entry in found]
         except (FileNotFoundError, NotADirectoryError):
             return []
-        names.sort(reverse=True)
-        children = [f"{path}/{name}" if path else name for name in names]
+        entries.sort(reverse=True)
+        start = f"{path}/" if path else ""
+        children = [(start + name, regular) for name, regular in entries]
         if self._exclude:
-            return [child for child in children if child not in self._exclude]
+            return [child for child in children if child[0] not in self._exclude]
         return children
 
     def _entry(
@@ -126,15 +132,11 @@ class Packer:
         if kind == Kind.CHARACTER and self._whiteouts and info.st_rdev == 0:
             yield self._whiteout(name, info), iter(())
             return
-        entry = Entry(
-            name,
-            kind,
-            mode=stat.S_IMODE(info.st_mode),
-            uid=info.st_uid,
-            gid=info.st_gid,
-            mtime_ns=self._time(info),
-            xattrs=_xattrs(full),
-        )
+        if kind == Kind.FILE:
+            yield from self._regular(full, name)
+            return
+        entry = self._described(name, kind, info)
+        entry.xattrs = _xattrs(full)
         if kind == Kind.DIRECTORY:
             entry.name += "/"
         elif info.st_nlink > 1 and self._link(entry, info):
@@ -143,12 +145,19 @@ class Packer:
             entry.linkname = os.readlink(full)
         elif kind in (Kind.CHARACTER, Kind.BLOCK):
             entry.device = (os.major(info.st_rdev), os.minor(info.st_rdev))
-        elif kind == Kind.FILE:
-            yield from self._file(full, entry)
-            return
         yield entry, iter(())
         if kind == Kind.DIRECTORY and self._whiteouts and self._is_opaque(full):
             yield self._whiteout(f"{name}/{OPAQUE[len(WHITEOUT) :]}", info), iter(())
+
+    def _described(self, name: str, kind: str, info: os.stat_result) -> Entry:
+        return Entry(
+            name,
+            kind,
+            mode=stat.S_IMODE(info.st_mode),
+            uid=info.st_uid,
+            gid=info.st_gid,
+            mtime_ns=self._time(info),
+        )
 
     def _time(self, info: os.stat_result) -> int:
         nanoseconds = info.st_mtime_ns
@@ -174,14 +183,26 @@ class Packer:
         except OSError:
             return False
 
-    def _file(self, full: str, entry: Entry) -> Iterator[tuple[Entry, Iterator[bytes]]]:
+    def _regular(self, full: str, name: str) -> Iterator[tuple[Entry, Iterator[bytes]]]:
+        """A regular file: opened first, so that it takes no look at it before."""
         try:
-            handle = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError:
+            handle = os.open(full, _READ)
+        except FileNotFoundError:  # gone since the directory was read
+            return
+        except OSError:
+            info = os.lstat(full)
+            if stat.S_ISREG(info.st_mode):
+                raise
+            yield from self._entry(full, name, info)  # it has become something else
             return
         try:
             info = os.fstat(handle)
             if not stat.S_ISREG(info.st_mode):
+                return
+            entry = self._described(name, Kind.FILE, info)
+            entry.xattrs = _xattrs(handle)
+            if info.st_nlink > 1 and self._link(entry, info):
+                yield entry, iter(())
                 return
             entry.size = entry.stored = info.st_size
             yield entry, _content(handle, info.st_size)
@@ -198,9 +219,10 @@ def _content(handle: int, remaining: int) -> Iterator[bytes]:
         yield piece
 
 
-def _xattrs(full: str) -> dict[str, bytes]:
+def _xattrs(file: str | int) -> dict[str, bytes]:
+    follow = isinstance(file, int)  # a descriptor is of what it is
     try:
-        names = os.listxattr(full, follow_symlinks=False)
+        names = os.listxattr(file, follow_symlinks=follow)
     except OSError:
         return {}
     found = {}
@@ -209,7 +231,7 @@ def _xattrs(full: str) -> dict[str, bytes]:
             name.startswith("user.") and not name.startswith("user.overlay.")
         ):
             try:
-                found[name] = os.getxattr(full, name, follow_symlinks=False)
+                found[name] = os.getxattr(file, name, follow_symlinks=follow)
             except OSError:
                 continue
     return found
