@@ -196,14 +196,16 @@ async def test_an_image_without_attestations_has_none(engine):
 # ---- telling ----------------------------------------------------------------------------
 
 
-async def test_layers_are_told_of_unless_quiet(engine):
-    archive = docker_archive(LAYER, tags=["a:1"])
-    request = api.ImageLoad(body=stream(archive))
+async def test_large_layers_are_told_of_unless_quiet(engine):
+    large = make_tar(member("large", bytes(2 << 20)))
+    archive = docker_archive(LAYER, large, tags=["a:1"])
+    request = api.ImageLoad(body=stream(archive, 1 << 20))
     lines = await collect((await engine.images.load(request)).messages)
     told = [line.progress_detail for line in lines if line.status == "Loading layer"]
-    assert [(d.current, d.total) for d in told][-1] == (len(LAYER), len(LAYER))
-    assert {line.id for line in lines if line.status} == {sha256(LAYER)[7:19]}
+    assert [(d.current, d.total) for d in told][-1] == (len(large), len(large))
+    assert {line.id for line in lines if line.status} == {sha256(large)[7:19]}
     assert lines[-1].stream == "Loaded image: a:1\n"
     # What is there already takes no time, and is not told of.
-    again = await collect((await engine.images.load(api.ImageLoad(body=stream(archive)))).messages)
+    request = api.ImageLoad(body=stream(archive, 1 << 20))
+    again = await collect((await engine.images.load(request)).messages)
     assert texts(again) == ["Loaded image: a:1\n"]

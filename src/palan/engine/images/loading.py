@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -21,6 +22,9 @@ from palan.host.archive.unpack import Unpacked
 
 
 __all__ = ["Loading"]
+
+_WORTH_TELLING: Final = 1 << 20
+"""Bytes; what is smaller is there before a client could show it."""
 
 _log = structlog.get_logger("palan.engine.images")
 
@@ -126,7 +130,7 @@ def _keep_only(examined: Examined, platforms: Sequence[Platform]) -> list[str]:
 
 
 class _Telling:
-    """Unpacks layers, and tells of each before and after."""
+    """Unpacks layers, and tells of each that takes a while, before and after."""
 
     def __init__(self, catalog: Catalog, unpacker: Unpacker, progress: Progress) -> None:
         self._content = catalog.content
@@ -135,6 +139,8 @@ class _Telling:
 
     async def unpack(self, source: LayerSource, directory: Path) -> Unpacked:
         size = self._content.size(source.blob)
+        if size < _WORTH_TELLING:
+            return await self._unpacker.unpack(source, directory)
         self._progress.tell(source.diff_id, "Loading layer", 0, size)
         unpacked = await self._unpacker.unpack(source, directory)
         self._progress.tell(source.diff_id, "Loading layer", size, size)
