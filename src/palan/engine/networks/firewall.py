@@ -23,6 +23,7 @@ from palan.engine.networks.flows import forget_flows
 from palan.engine.networks.network import Network
 from palan.engine.networks.rules import BridgeRules, FamilyRules, Link, Publication
 from palan.engine.networks.rules_nft import FAMILY
+from palan.host import spawn
 from palan.host.iptables import IptablesError
 from palan.host.nft_monitor import Batch, TableMonitor
 
@@ -35,6 +36,8 @@ __all__ = ["Firewall", "bridge_rules"]
 
 REPAIR_INTERVAL: Final = 1.0
 """Seconds at least between two repairs: whoever goes on flushing keeps us busy no more."""
+_BRIDGE_NETFILTER: Final = Path("/proc/sys/net/bridge")
+_MODPROBE_TIMEOUT: Final = 10.0
 LOOK_INTERVAL: Final = 20.0
 """Seconds between two looks at the rules of iptables, which tells nobody of changes."""
 
@@ -107,7 +110,7 @@ class Firewall:
         self.state.networks = {n.id: bridge_rules(n, config) for n in bridges}
         self.state.ports = {id_: ports for id_, ports in redirected.items() if ports}
         for network in bridges:
-            await asyncio.to_thread(_filter_bridged, network)
+            await self._filter_bridged(network)
         if not config.iptables and not config.ip6tables:
             return
         self._backend = await asyncio.to_thread(
@@ -128,6 +131,14 @@ class Firewall:
                 raise InternalError(f"unable to make firewall rules: {error}") from error
         self._watch()
 
+    async def _filter_bridged(self, network: Network) -> None:
+        if not await asyncio.to_thread(_filter_bridged, network):
+            self._engine.log.warning(
+                "containers of a network reach each other all the same: icc=false needs the"
+                " kernel's br_netfilter",
+                network=network.name,
+            )
+
     async def network_up(self, network: Network) -> None:
         """A network was made: its rules are wanted.
 
@@ -137,7 +148,7 @@ class Firewall:
         if not network.bridge:
             return
         config = self._engine.config
-        await asyncio.to_thread(_filter_bridged, network)
+        await self._filter_bridged(network)
         rules = bridge_rules(network, config)
         async with self._lock:
             self.state.networks[network.id] = rules
@@ -290,10 +301,18 @@ class Firewall:
             self._engine.log.exception("the rules could not be written anew")
 
 
-def _filter_bridged(network: Network) -> None:
-    """Have the rules apply to what a bridge passes on itself, where containers may not talk."""
+def _filter_bridged(network: Network) -> bool:
+    """Have the rules apply to what a bridge passes on itself, where containers may not talk.
+
+    Returns:
+        Whether they do, or need not.
+    """
     if network.options.icc:
-        return
+        return True
+    if not _BRIDGE_NETFILTER.is_dir():
+        with contextlib.suppress(OSError):
+            spawn.run(["modprobe", "br_netfilter"], timeout=_MODPROBE_TIMEOUT)
     for tables in ("iptables", "ip6tables"):
         with contextlib.suppress(OSError):
             Path(f"/sys/class/net/{network.bridge}/bridge/nf_call_{tables}").write_text("1")
+    return _BRIDGE_NETFILTER.is_dir()
