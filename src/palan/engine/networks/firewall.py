@@ -108,7 +108,11 @@ class Firewall:
         config = self._engine.config
         bridges = [network for network in networks if network.bridge]
         self.state.networks = {n.id: bridge_rules(n, config) for n in bridges}
-        self.state.ports = {id_: ports for id_, ports in redirected.items() if ports}
+        wanted = {
+            container_id: [p for p in ports if self._has_family(p.version)]
+            for container_id, ports in redirected.items()
+        }
+        self.state.ports = {container_id: ports for container_id, ports in wanted.items() if ports}
         for network in bridges:
             await self._filter_bridged(network)
         if not config.iptables and not config.ip6tables:
