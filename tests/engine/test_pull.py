@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import http.client
 import json
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -443,6 +444,28 @@ def test_a_client_that_goes_cancels_and_another_goes_on(puller, registry):
     registry.faults.clear()
     assert pull(puller, f"{registry.address}/app:1")[-1]["status"].startswith("Status: Down")
     assert registry.offsets[digest][-1] > 0
+
+
+def test_a_full_disk_leaves_nothing(registry):
+    first, second = layer("1", 10_000_000), layer("2", 20_000_000)
+    registry.image("app", "1", first, second)
+    engine = TestEngine()
+    engine.data_root.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(engine.data_root)]
+    subprocess.run(mount, check=True)
+    try:
+        engine.start()
+        lines = pull(engine, f"{registry.address}/app:1")
+        assert "no space left on device" in error(lines).lower()
+        assert engine.api.get("/images/json").json == []
+        images = engine.data_root / "images"
+        eventually(lambda: not any(file.is_file() for file in images.rglob("*")))
+        registry.image("small", "1", layer("small"))
+        assert pull(engine, f"{registry.address}/small:1")[-1]["status"].startswith("Status: Down")
+    finally:
+        engine.stop()
+        subprocess.run(["umount", str(engine.data_root)], check=True)
+        engine.close()
 
 
 # ---- the engine is killed ----------------------------------------------------------

@@ -310,6 +310,8 @@ def test_mirrors(engine):
         lines = pull(engine, "app:1", headers=header(username="u", password="hub-password"))
         assert lines[-1] == {"status": "Status: Downloaded newer image for app:1"}
         assert engine.api.get("/images/app:1/json").json["RepoTags"] == ["app:1"]
+        digest = engine.api.get("/distribution/app:1/json").json["Descriptor"]["digest"]
+        assert lines[-2] == {"status": f"Digest: {digest}"}
         for server in (first, second):
             assert server.requests
             assert not any("Authorization" in headers for _, _, headers, _ in server.requests)

@@ -46,7 +46,9 @@ async def distribution_inspect(
     """
     reference = parse(request.name).tagged()
     what = reference.digest or reference.tag or ""
-    with open_session(engine.config, reference.domain, request.registry_auth) as session:
+    with open_session(
+        engine.config, reference.domain, request.registry_auth, mirrors=True
+    ) as session:
 
         def work() -> DistributionInspect:
             answer, _ = first_answer(

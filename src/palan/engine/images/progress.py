@@ -6,7 +6,7 @@ sent yet is replaced by the next about the same layer.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, Final
 
 from palan.api.images import JSONMessage, ProgressDetail
@@ -76,7 +76,7 @@ class Progress:
                     self.say(last)
             self.say(message)
 
-    async def during(self, work: Coroutine[Any, Any, None]) -> AsyncIterator[JSONMessage]:
+    async def during(self, work: Coroutine[Any, Any, None]) -> AsyncGenerator[JSONMessage, None]:
         """Do something; the lines that are told meanwhile.
 
         Closing the iterator cancels the work and waits for its end.

@@ -7,7 +7,8 @@ same time, several at once.  In the end all is taken into the store together: un
 there is nothing but files in :mod:`~palan.engine.images.downloads`.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -93,7 +94,7 @@ class Pull:
             stock.engine.config, self._reference.domain, request.registry_auth, mirrors=True
         )
 
-    async def messages(self) -> AsyncIterator[JSONMessage]:
+    async def messages(self) -> AsyncGenerator[JSONMessage, None]:
         """Do it; the lines to send."""
         with self._session as session:
             servers = await in_thread(session.servers, session.aborter.abort)
@@ -102,8 +103,9 @@ class Pull:
                 names = await self._all_tags(servers)
             for name in names:
                 with self._catalog.lease() as lease:
-                    async for message in self._pull(name, servers, lease):
-                        yield message
+                    async with aclosing(self._pull(name, servers, lease)) as lines:
+                        async for message in lines:
+                            yield message
 
     async def _all_tags(self, servers: Sequence[Server]) -> list[Reference]:
         bare = self._reference
@@ -124,17 +126,17 @@ class Pull:
 
     async def _pull(
         self, name: Reference, servers: Sequence[Server], lease: Lease
-    ) -> AsyncIterator[JSONMessage]:
+    ) -> AsyncGenerator[JSONMessage, None]:
         wanted = await self._resolve(name, servers, lease)
         yield JSONMessage(status=f"Pulling from {name.path}", id=name.tag or name.familiar)
         if not wanted.complete:
             progress = Progress()
             arrival = Arrival(self._stock, self._session, wanted.sources, progress, lease)
             with failure(name, "pull"):
-                async for message in progress.during(
-                    arrival.bring(wanted.manifest, wanted.attestations, self._platform)
-                ):
-                    yield message
+                work = arrival.bring(wanted.manifest, wanted.attestations, self._platform)
+                async with aclosing(progress.during(work)) as lines:
+                    async for message in lines:
+                        yield message
         content = self._catalog.content
         examined = await in_thread(lambda: examine(content, wanted.target))
         await take_in(

@@ -6,7 +6,8 @@ here, and not in the repository either, only the one for this machine goes.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -99,15 +100,16 @@ class Push:
             timeout=_PATIENCE,
         )
 
-    async def messages(self) -> AsyncIterator[JSONMessage]:
+    async def messages(self) -> AsyncGenerator[JSONMessage, None]:
         """Do it; the lines to send."""
         reference = self._reference
         yield JSONMessage(status=f"The push refers to repository [{reference.familiar_repository}]")
         with self._session as session:
             for name in self._names():
                 with self._catalog.lease() as lease:
-                    async for message in self._push(name, session, lease):
-                        yield message
+                    async with aclosing(self._push(name, session, lease)) as lines:
+                        async for message in lines:
+                            yield message
 
     def _names(self) -> list[Reference]:
         reference = self._reference
@@ -125,14 +127,15 @@ class Push:
 
     async def _push(
         self, name: Reference, session: Session, lease: Lease
-    ) -> AsyncIterator[JSONMessage]:
+    ) -> AsyncGenerator[JSONMessage, None]:
         load = self._load(name, lease)
         original = load.top
         progress = Progress()
         departure = Departure(self._stock, session, load, progress)
         with failure(name, "push"):
-            async for message in progress.during(departure.run()):
-                yield message
+            async with aclosing(progress.during(departure.run())) as lines:
+                async for message in lines:
+                    yield message
         top = load.top
         self._stock.engine.events.publish(
             "image",
