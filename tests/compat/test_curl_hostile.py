@@ -55,7 +55,8 @@ WAITS = {
 @pytest.fixture(scope="module")
 def target() -> Iterator[TestEngine]:
     """An engine that is beaten by all tests here; at the end its log has to be quiet."""
-    engine = TestEngine()
+    # Whatever registry odd names and words may mean, it is not asked.
+    engine = TestEngine("--http-proxy=http://127.0.0.1:9", "--https-proxy=http://127.0.0.1:9")
     engine.start()
     try:
         engine.load_image()

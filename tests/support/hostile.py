@@ -30,7 +30,9 @@ DOCUMENTED_500 = {
     "exec.resize": "it does not run",
     "containers.resize": "it does not run",
     "images.create": "no source; an import of what is no archive",
+    "images.distribution_inspect": "no such registry, or none that answers",
     "images.load": "what is no archive",
+    "images.search": "no such registry, or none that answers",
     "system.auth": "the registry's refusal, or no registry",
     "volumes.create": "an unknown driver",
 }

@@ -5,6 +5,7 @@ confined to it (:mod:`palan.host.archive.child`).  Blocking: call it in a thread
 """
 
 import contextlib
+import fcntl
 import os
 import stat
 import subprocess
@@ -22,6 +23,10 @@ from palan.host.archive.zstd import start_zstd
 
 
 __all__ = ["Options", "Unpacked", "adopt_attributes", "open_below", "unpack", "unpack_pieces"]
+
+
+_PIPE: Final = 1 << 20
+"""Bytes between whoever has an archive and the child, as many as anybody may ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +190,9 @@ def unpack_pieces(
     child = _Child(target, subprocess.PIPE, compression, options)
     try:
         assert child.input  # noqa: S101 - for the type checker
+        with contextlib.suppress(OSError):
+            # On a busy machine each time that one side waits for the other is dear.
+            fcntl.fcntl(child.input, fcntl.F_SETPIPE_SZ, _PIPE)
         listening = True
         for piece in pieces:
             if listening:
