@@ -54,8 +54,6 @@ def test_credentials_are_found_and_sent(engine: TestEngine, tmp_path: Path) -> N
             assert docker.images.distribution_inspect(f"{name}:1").descriptor.digest
             answer = docker.system.auth(username=USER, password=PASSWORD, server_address=address)
             assert answer.status == "Login Succeeded"
-            with pytest.raises(
-                errors.ClientError, match="No such image|not found|manifest unknown"
-            ):
+            with pytest.raises(errors.ClientError):
                 docker.containers.run(f"{name}:none", ["true"])
             docker.images.remove(f"{name}:1", force=True)

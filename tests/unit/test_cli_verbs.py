@@ -107,7 +107,7 @@ def test_options_that_cannot_be_read(words: list[str]) -> None:
         ('{{index .Labels "a.b"}}', "c"),
         ('{{join .Words "-"}} {{upper .Name}}', "x-y /WEB"),
         ("{{with .State}}{{.Pid}} {{$.Name}}{{end}}", "7 /web"),
-        ("{{(index .Mounts 1).Source}}", None),
+        ("{{(index .Mounts 1).Source}} {{len (index .Mounts 0).Source}}", "/b 2"),
         ("{{.Words}} {{.Labels}}", "[x y] map[a.b:c]"),
         ("a {{- .Name -}} b", "a/webb"),
         ("{{.Missing}}", None),

@@ -20,6 +20,10 @@ _TOKEN: Final = re.compile(
 )
 
 
+_FIELD: Final = "\0"
+"""Marks a token that is a field of the parentheses before it."""
+
+
 class Template:
     """A template that was read.
 
@@ -144,7 +148,10 @@ class _Expression:
             match = _TOKEN.match(text, position)
             if match is None:
                 raise ValueError(f"template: {text[position:]!r} is not understood")
-            tokens.append(match[0].strip())
+            token = match[0]
+            adjacent = position > 0 and text[position - 1] == ")" and token.startswith(".")
+            # What follows a parenthesis at once is a field of what is in it.
+            tokens.append(_FIELD + token if adjacent else token.strip())
             position = match.end()
         return tokens
 
@@ -159,6 +166,8 @@ class _Expression:
                 if not tokens:
                     raise ValueError("template: a parenthesis is missing")
                 tokens.pop(0)
+                while tokens and tokens[0].startswith(_FIELD):
+                    inner = [[_Field(inner, tokens.pop(0).removeprefix(_FIELD))]]
                 commands[-1].append(inner)
             else:
                 commands[-1].append(token)
@@ -168,6 +177,17 @@ class _Expression:
 
     def value(self, dot: Any, root: Any) -> Any:
         return _run(self._commands, dot, root)
+
+
+class _Field:
+    """A field of what a pipeline gives."""
+
+    def __init__(self, pipeline: list[list[Any]], path: str) -> None:
+        self.pipeline = pipeline
+        self.path = path
+
+    def value(self, dot: Any, root: Any) -> Any:
+        return _operand(self.path, _run(self.pipeline, dot, root), root)
 
 
 def _run(commands: list[list[Any]], dot: Any, root: Any) -> Any:
@@ -184,9 +204,11 @@ def _run(commands: list[list[Any]], dot: Any, root: Any) -> Any:
     return piped[0]
 
 
-def _operand(token: Any, dot: Any, root: Any) -> Any:
+def _operand(token: Any, dot: Any, root: Any) -> Any:  # noqa: C901, PLR0911 - kinds of tokens
     if isinstance(token, list):
         return _run(token, dot, root)
+    if isinstance(token, _Field):
+        return token.value(dot, root)
     if token[0] == '"':
         return json.loads(token)
     if token[0] == "`":
