@@ -345,3 +345,13 @@ def test_nothing_stays_open(path: Path) -> None:
         while descriptors() > before and time.monotonic() < deadline:
             time.sleep(0.01)
         assert descriptors() <= before
+
+
+def test_what_came_before_a_complaint_is_given_first(path: Path) -> None:
+    complaint = struct.pack(">BxxxL", 3, 6) + b"broken"
+    answer = chunked(FRAMES + complaint, kind="application/vnd.docker.multiplexed-stream")
+    with fake_engine(path, answering(answer)) as engine, client(engine.url) as docker:
+        logs = docker.containers.logs("web", stdout=True, stderr=True)
+        assert [next(logs).data for _ in range(3)] == [b"one\n", b"two\n", b"three"]
+        with pytest.raises(errors.OperationFailed, match="broken"):
+            logs.next()

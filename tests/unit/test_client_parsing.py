@@ -52,10 +52,12 @@ def test_a_long_frame_is_not_held_back() -> None:
 
 def test_what_the_engine_complains_of_within_a_stream_is_an_error() -> None:
     wire = frame(1, b"fine") + frame(3, b"the log is broken\n")
-    decoder = OutputDecoder(tty=False)
-    with pytest.raises(errors.OperationFailed, match="the log is broken"):
-        for piece in cut(wire, [5]):
-            decoder.feed(piece)
+    for size in (5, 1000):
+        decoder = OutputDecoder(tty=False)
+        outputs = [output for piece in cut(wire, [size]) for output in decoder.feed(piece)]
+        assert b"".join(output.data for output in outputs) == b"fine"
+        assert decoder.failure is not None
+        assert decoder.failure.message == "the log is broken"
     with pytest.raises(errors.ProtocolError, match="frames"):
         OutputDecoder(tty=False).feed(b"plain text of a terminal")
 

@@ -32,7 +32,11 @@ class Output(NamedTuple):
 
 
 class OutputDecoder:
-    """Makes :class:`Output` of a stream, however it was cut into pieces."""
+    """Makes :class:`Output` of a stream, however it was cut into pieces.
+
+    Attributes:
+        failure: what the engine said within the stream, after which nothing follows.
+    """
 
     def __init__(self, *, tty: bool) -> None:
         """Begin.
@@ -45,6 +49,7 @@ class OutputDecoder:
         self._stream = 1
         self._left = 0
         self._complaint = b""
+        self.failure: OperationFailed | None = None
 
     @property
     def whole(self) -> bool:
@@ -55,7 +60,6 @@ class OutputDecoder:
         """Take bytes, and give what they are; of a long frame what there is of it.
 
         Raises:
-            OperationFailed: the engine says that it cannot go on.
             ProtocolError: these are no frames.
         """
         if self._tty:
@@ -77,9 +81,8 @@ class OutputDecoder:
                     break
                 position = after
             if current == _SYSTEM and parts:
-                raise OperationFailed(
-                    (self._complaint + b"".join(parts)).decode("utf-8", "replace").strip()
-                )
+                self._complain(b"".join(parts))
+                return found
             if position + 8 > end:
                 after = position
                 break
@@ -101,10 +104,14 @@ class OutputDecoder:
         """Remember where we are, and give what there is."""
         self._stream, self._left, self._rest = stream, left, rest
         if parts and stream == _SYSTEM:
-            # A complaint is told when it is whole.
             self._complaint += b"".join(parts)
             if not left or len(self._complaint) > _MAX_COMPLAINT:
-                raise OperationFailed(self._complaint.decode("utf-8", "replace").strip())
+                self._complain(b"")
         elif parts:
             found.append(Output(_NAMES[stream], b"".join(parts)))
         return found
+
+    def _complain(self, rest: bytes) -> None:
+        """A complaint is told when it is whole, after the output that came before it."""
+        text = (self._complaint + rest).decode("utf-8", "replace").strip()
+        self.failure = OperationFailed(text)

@@ -285,6 +285,9 @@ class AsyncOutputStream(AsyncLazy):
             Timeout: nothing came for as long as was given for each.
         """
         while not self._ready:
+            if self._decoder is not None and self._decoder.failure is not None:
+                await self.close()
+                raise self._decoder.failure
             data = await self._bytes()
             decoder = self._decoder or OutputDecoder(tty=True)
             if not data:

@@ -286,6 +286,9 @@ class OutputStream(Lazy):
             Timeout: nothing came for as long as was given for each.
         """
         while not self._ready:
+            if self._decoder is not None and self._decoder.failure is not None:
+                self.close()
+                raise self._decoder.failure
             data = self._bytes()
             decoder = self._decoder or OutputDecoder(tty=True)
             if not data:
