@@ -44,7 +44,7 @@ def formatted(source: str, path: Path) -> str:
     """As ruff would have it."""
     for command in (["check", "--fix-only", "--select", "I"], ["format"]):
         source = subprocess.run(
-            ["ruff", *command, "--quiet", "--stdin-filename", str(path), "-"],
+            [sys.executable, "-m", "ruff", *command, "--quiet", "--stdin-filename", str(path), "-"],
             input=source,
             check=True,
             capture_output=True,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from palan.client import Client
-from palan.client.errors import ClientError
+from palan.client.errors import APIError, ClientError
 
 
 __all__ = ["Arguments", "Failed", "Parser", "Verb", "add_engine_options", "call", "key_values"]
@@ -106,7 +106,9 @@ def call(  # noqa: PLR0911 - a table of errors
     except Failed as failed:
         return failed.status
     except ClientError as error:
-        print(f"Error response from engine: {error.message}", file=sys.stderr)
+        # Told apart: the engine said no, or it said nothing.
+        said = "Error response from engine: " if isinstance(error, APIError) else f"palan {name}: "
+        print(f"{said}{error.message}", file=sys.stderr)
         return 125 if name in ("run", "exec", "create") else 1
     except OSError as error:
         if isinstance(error, BrokenPipeError):
