@@ -145,20 +145,9 @@ def test_login_to_a_registry_that_is_not_there(docker: Docker):
 
 
 COMMANDS = {
-    "containers.stats": "stats --no-stream web",
-    "containers.top": "top web",
-    "containers.archive_get": "cp web:/etc/passwd -",
-    "images.commit": "commit web made",
-    "containers.changes": "diff web",
-    "containers.export": "export web",
-    "containers.update": "update --memory 100m web",
-    "networks.create": "network create mine",
-    "networks.connect": "network connect bridge web",
     "swarm.init": "swarm init",
     "swarm.join": "swarm join 127.0.0.1:1 --token x",
     "plugins.privileges": "plugin install --grant-all-permissions 127.0.0.1:9/p",
-    "images.search": "search busybox",
-    "images.push": "push busybox",
     "build.prune": "builder prune -f",
 }
 
@@ -183,9 +172,3 @@ def test_build_is_pending(docker: Docker, tmp_path: Path, buildkit: str):
     (tmp_path / "Dockerfile").write_text("FROM busybox\n")
     docker.env["DOCKER_BUILDKIT"] = buildkit
     assert docker("build", "-t", "made", str(tmp_path), code=1, timeout=30).err
-
-
-@pytest.mark.skipif("containers.archive_put" not in PENDING, reason="there is docker cp")
-def test_copying_in_is_pending(docker: Docker):
-    docker("create", "--name", "web", "busybox")
-    assert docker("cp", "/etc/hostname", "web:/tmp/", code=1, timeout=15).err

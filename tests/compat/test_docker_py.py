@@ -19,8 +19,6 @@ from tests.support.crash import eventually
 from tests.support.engine import TestEngine
 from tests.support.tar import entry, tarball
 
-from palan.engine.pending import PENDING
-
 
 pytestmark = [
     pytest.mark.root,
@@ -343,18 +341,6 @@ def test_errors_are_typed(any_client: Any):
     with pytest.raises(APIError) as refused:
         any_client.containers.create("busybox", "true", name="bad name")
     assert refused.value.status_code == 400
-
-
-@pytest.mark.skipif("containers.archive_put" not in PENDING, reason="archives are built")
-def test_archives_are_refused_politely(client: Any):
-    container = client.containers.create("busybox", "true")
-    for call in (
-        lambda: container.put_archive("/tmp", b""),
-        lambda: container.get_archive("/etc/passwd"),
-    ):
-        with pytest.raises(APIError) as refused:
-            call()
-        assert refused.value.status_code == 501
 
 
 def test_many_calls_leave_no_connection_behind(client: Any, engine: TestEngine):
