@@ -343,12 +343,29 @@ def test_errors_are_typed(any_client: Any):
     assert refused.value.status_code == 400
 
 
+def test_files_go_in_and_come_out(client: Any):
+    container = client.containers.create("busybox", "true")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        member = tarfile.TarInfo("note")
+        member.size = 5
+        archive.addfile(member, io.BytesIO(b"hello"))
+    assert container.put_archive("/tmp", packed.getvalue())
+    chunks, stat = container.get_archive("/tmp/note")
+    assert (stat["name"], stat["size"]) == ("note", 5)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+        assert archive.extractfile("note").read() == b"hello"  # type: ignore[union-attr]
+    with pytest.raises(NotFound):
+        container.get_archive("/absent")
+
+
 def test_many_calls_leave_no_connection_behind(client: Any, engine: TestEngine):
     assert engine.process is not None
 
     def connections() -> int:
         return int(engine.api.get("/info").json["NFd"])
 
+    client.containers.run("busybox", "true", remove=True)  # opens what it keeps for all
     before = connections()
     container = client.containers.run("busybox", "sleep 60", detach=True)
     for _ in range(20):
