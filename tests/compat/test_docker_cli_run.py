@@ -248,10 +248,17 @@ def test_restart_policy_runs_again(docker: Docker):
     assert docker("run", "--rm", "--restart", "always", "busybox", code=125).err
 
 
-def test_what_has_no_effect_yet_is_said(docker: Docker):
-    docker("create", "--name", "other", "busybox")
-    err = docker("run", "--rm", "--link", "other", "busybox", "true", code=125).err
-    assert "links are not implemented yet" in err
+def test_links(docker: Docker):
+    docker("create", "--name", "other", "busybox", "sleep", "60")
+    linked = ("run", "--rm", "--link", "other:db", "busybox", "sh", "-c", "grep db /etc/hosts; env")
+    assert "Cannot link to a non running container" in docker(*linked, code=125).err
+    docker("start", "other")
+    out = docker(*linked).out
+    assert docker.inspect("other", "{{.NetworkSettings.Networks.bridge.IPAddress}}") in out
+    assert "DB_NAME=" in out
+
+
+def test_a_gpu_without_a_driver_is_refused(docker: Docker):
     err = docker("run", "--rm", "--gpus", "all", "busybox", "true", code=125).err
     assert "could not select device driver" in err
 
