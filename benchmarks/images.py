@@ -4,6 +4,7 @@ import functools
 import hashlib
 import io
 import json
+import os
 import random
 import tarfile
 import time
@@ -68,6 +69,12 @@ def _milliseconds(action: Callable[[], object]) -> float:
     return (time.perf_counter() - began) * 1000
 
 
+def _settle() -> None:
+    """Let engines end what they delete behind one's back, and the disk write what is waiting."""
+    time.sleep(2)
+    os.sync()
+
+
 def _delete(client: Client, name: str) -> None:
     client.call("DELETE", f"/images/{name}?force=1", accept=range(200, 500))
 
@@ -79,6 +86,7 @@ def load_and_save(subject: Subject) -> Sample:
         client.call("POST", "/images/load?quiet=1", _archive(), content_type="application/x-tar")
 
     _delete(client, NAME)
+    _settle()
     loading = _milliseconds(load)
     saved: list[int] = []
     saving = _milliseconds(lambda: saved.append(len(client.call("GET", f"/images/{NAME}/get"))))
@@ -95,6 +103,7 @@ def _commit(client: Client, script: str) -> tuple[float, float]:
     container = client.create("sh", "-c", script, network="none")
     client.start(container)
     client.wait(container)
+    _settle()
     changes = _milliseconds(lambda: client.call("GET", f"/containers/{container}/changes"))
     figure = _milliseconds(
         lambda: client.call("POST", f"/commit?container={container}&repo=bench/made&tag=latest")
@@ -145,6 +154,7 @@ def pull(subject: Subject) -> Sample:
     target = f"/images/create?fromImage={repository}&tag={tag}"
     if subject.engine.name == "podman":
         target += "&tlsVerify=false"
+    _settle()
     with subject.registry.beside(subject.engine):
         began = time.perf_counter()
         subject.client.call("POST", target)
