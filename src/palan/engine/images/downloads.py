@@ -4,12 +4,12 @@ Files are left until a pull takes them into the store, so that the next pull goe
 one ended; what nobody came back for in a day is deleted.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
+
+from palan.engine.images.keyed_lock import KeyedLock
 
 
 __all__ = ["Downloads"]
@@ -24,29 +24,18 @@ class Downloads:
         """Prepare the directory."""
         self._directory = directory
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._locks: dict[str, tuple[asyncio.Lock, list[object]]] = {}
+        self._busy = KeyedLock()
+        self.alone: Final = self._busy.alone
+        """Nobody else downloads the blob with this digest meanwhile."""
 
     def file(self, digest: str) -> Path:
         """Where a blob is, or will be, while it is not in the store."""
         return self._directory / digest.removeprefix("sha256:")
 
-    @asynccontextmanager
-    async def alone(self, digest: str) -> AsyncIterator[None]:
-        """Nobody else downloads this blob meanwhile."""
-        lock, waiting = self._locks.setdefault(digest, (asyncio.Lock(), []))
-        waiting.append(None)
-        try:
-            async with lock:
-                yield
-        finally:
-            waiting.pop()
-            if not waiting:
-                del self._locks[digest]
-
     def drop(self, digests: Iterable[str]) -> None:
         """Delete the files of blobs that nobody downloads now."""
         for digest in digests:
-            if digest not in self._locks:
+            if digest not in self._busy:
                 self.file(digest).unlink(missing_ok=True)
 
     def forget(self, age: float = _DAY) -> int:
@@ -58,7 +47,7 @@ class Downloads:
         freed = 0
         limit = time.time() - age
         for file in list(self._directory.iterdir()):
-            if f"sha256:{file.name}" in self._locks:
+            if f"sha256:{file.name}" in self._busy:
                 continue
             try:
                 info = file.stat()

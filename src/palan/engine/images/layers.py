@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from palan.api.errors import InternalError, InvalidParameter, PalanError
 from palan.engine.images.catalog import Catalog, Lease
+from palan.engine.images.keyed_lock import KeyedLock
 from palan.engine.images.streaming import in_thread
 from palan.host.archive.distant import link_distant
 from palan.host.archive.headers import ArchiveError
@@ -85,7 +86,8 @@ class Unpacker:
         self._tmp = tmp
         self._dispose = dispose
         self._slots = asyncio.Semaphore(_WORKERS)
-        self._locks: dict[str, tuple[asyncio.Lock, list[object]]] = {}
+        self.alone: Final = KeyedLock().alone
+        """Nobody else makes the layer with this chain id meanwhile."""
 
     async def ensure(
         self, sources: Sequence[LayerSource], lease: Lease, supply: Supply | None = None
@@ -163,19 +165,6 @@ class Unpacker:
             raise unpacking_failed(what, error) from None
         check_diff_id(source, unpacked, source.compression)
         return unpacked
-
-    @asynccontextmanager
-    async def alone(self, chain_id: str) -> AsyncIterator[None]:
-        """Nobody else makes this layer meanwhile."""
-        lock, waiting = self._locks.setdefault(chain_id, (asyncio.Lock(), []))
-        waiting.append(None)
-        try:
-            async with lock:
-                yield
-        finally:
-            waiting.pop()
-            if not waiting:
-                del self._locks[chain_id]
 
     @asynccontextmanager
     async def staging(self) -> AsyncIterator[Path]:
