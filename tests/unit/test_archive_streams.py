@@ -6,12 +6,14 @@ import io
 import lzma
 import os
 import tarfile
+import zlib
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from palan.host.archive import inflate
 from palan.host.archive.extract import Extractor
 from palan.host.archive.headers import ArchiveError, Truncated
 from palan.host.archive.inflate import detect, inflated
@@ -33,6 +35,25 @@ def source(data, size=1000):
 
 def read_all(read):
     return b"".join(iter(read, b""))
+
+
+def without_isal(name):
+    raise ImportError(name)
+
+
+@pytest.fixture(params=["fastest", "zlib"], autouse=True, scope="module")
+def gzip_inflater(request):
+    """Everything here with the fastest inflater there is, and with Python's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "zlib":
+            patch.setattr(inflate, "import_module", without_isal)
+        yield request.param
+
+
+def test_isal_is_used_where_it_is_installed(gzip_inflater):
+    pytest.importorskip("isal")
+    _, error = inflate._gzip()
+    assert (error is zlib.error) == (gzip_inflater == "zlib")
 
 
 @pytest.mark.parametrize("name", list(COMPRESS))

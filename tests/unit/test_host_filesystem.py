@@ -1,6 +1,8 @@
 """Whole files and whole trees."""
 
 import os
+import shutil
+import subprocess
 
 import pytest
 
@@ -110,3 +112,17 @@ def test_chown_reaches_links_and_not_their_targets(tmp_path):
     uid, gid = os.getuid(), os.getgid()
     filesystem.chown_no_follow(tmp_path / "tree", uid, gid, recursive=True)
     assert (tmp_path / "tree/link").lstat().st_uid == uid
+
+
+@pytest.mark.skipif(shutil.which("lsattr") is None, reason="needs lsattr")
+def test_subdirectories_are_spread_where_the_file_system_knows_how(tmp_path):
+    (tmp_path / "trees").mkdir()
+    filesystem.spread_subdirectories(tmp_path / "trees")
+    filesystem.spread_subdirectories(tmp_path / "trees")  # no change, no error
+    (tmp_path / "trees/one").mkdir()
+    listing = subprocess.run(
+        ["lsattr", "-d", tmp_path / "trees"], check=False, capture_output=True, text=True
+    )
+    if listing.returncode:
+        pytest.skip("this file system has no such attributes")
+    assert "T" in listing.stdout.split()[0]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from palan.host.filesystem import spread_subdirectories
+
 
 __all__ = ["DEFAULT_DATA_ROOT", "DEFAULT_EXEC_ROOT", "SOCKET_PATH_MAX", "Paths"]
 
@@ -167,3 +169,6 @@ class Paths:
             (self.merged, 0o700),
         ):
             directory.mkdir(mode=mode, exist_ok=True)
+        # Layers and writable layers begin in the one, and keep their inodes when renamed.
+        for directory in (self.tmp, self.volumes):
+            spread_subdirectories(directory)

@@ -19,12 +19,19 @@ from typing import Final
 from palan.host import mounts, syscalls
 
 
-__all__ = ["chown_no_follow", "directory_size", "remove_tree", "write_atomically"]
+__all__ = [
+    "chown_no_follow",
+    "directory_size",
+    "remove_tree",
+    "spread_subdirectories",
+    "write_atomically",
+]
 
 _FS_IOC_GETFLAGS: Final = 0x80086601 if struct.calcsize("l") == 8 else 0x80046601
 _FS_IOC_SETFLAGS: Final = 0x40086602 if struct.calcsize("l") == 8 else 0x40046602
 _FS_IMMUTABLE_FL: Final = 0x10
 _FS_APPEND_FL: Final = 0x20
+_FS_TOPDIR_FL: Final = 0x20000
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEEP: Final = 64
@@ -66,6 +73,23 @@ def write_atomically(
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+def spread_subdirectories(path: str | Path) -> None:
+    """Tell the file system that the directories below have nothing to do with each other.
+
+    Ext4 then gives each a group of blocks of its own (``chattr +T``).  Else all would
+    share one group, and making a file there means to step over every inode that was
+    freed in the last minutes, one by one: where trees come and go, 50 times as slow.
+    Other file systems do not know the flag, nor need it.
+    """
+    fd = os.open(path, _DIRECTORY)
+    try:
+        _change_flags(fd, add=_FS_TOPDIR_FL)
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
 
 
 def chown_no_follow(path: str | Path, uid: int, gid: int, *, recursive: bool = False) -> None:
@@ -235,14 +259,18 @@ def _clear_flags(path: str, parent: int | None = None, *, follow: bool = False) 
     with contextlib.suppress(OSError):
         fd = os.open(path, flags, dir_fd=parent)
         try:
-            # Called a long, but the kernel reads and writes an int.
-            answer = fcntl.ioctl(fd, _FS_IOC_GETFLAGS, struct.pack("ii", 0, 0))
-            have = struct.unpack_from("i", answer)[0]
-            wanted = have & ~(_FS_IMMUTABLE_FL | _FS_APPEND_FL)
-            if wanted != have:
-                fcntl.ioctl(fd, _FS_IOC_SETFLAGS, struct.pack("ii", wanted, 0))
+            _change_flags(fd, take_away=_FS_IMMUTABLE_FL | _FS_APPEND_FL)
         finally:
             os.close(fd)
+
+
+def _change_flags(fd: int, *, add: int = 0, take_away: int = 0) -> None:
+    # Called a long, but the kernel reads and writes an int.
+    answer = fcntl.ioctl(fd, _FS_IOC_GETFLAGS, struct.pack("ii", 0, 0))
+    have = struct.unpack_from("i", answer)[0]
+    wanted = (have | add) & ~take_away
+    if wanted != have:
+        fcntl.ioctl(fd, _FS_IOC_SETFLAGS, struct.pack("ii", wanted, 0))
 
 
 def _open_directory(name: str, parent: int) -> int:

@@ -1,7 +1,8 @@
 """Compressed streams: telling what they are, and inflating them in bounded memory.
 
-gzip, bzip2 and xz come with Python; zstd is inflated by the ``zstd`` program, which
-whoever opens the stream starts (see :mod:`palan.host.archive.unpack`).
+gzip, bzip2 and xz come with Python, but gzip, as which nearly all layers come, is left to
+ISA-L where that is installed: it takes half the time.  zstd is inflated by the ``zstd``
+program, which whoever opens the stream starts (see :mod:`palan.host.archive.unpack`).
 """
 
 import zlib
@@ -47,10 +48,32 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
+class _Gzip(Protocol):
+    """What zlib and ISA-L have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unconsumed_tail(self) -> bytes: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+def _gzip() -> tuple[Callable[[], _Gzip], type[Exception]]:
+    """The fastest decompressor there is, and what it raises."""
+    try:
+        isal_zlib = import_module("isal.isal_zlib")
+    except ImportError:
+        return lambda: zlib.decompressobj(wbits=31), zlib.error
+    return lambda: isal_zlib.decompressobj(wbits=31), isal_zlib.error
+
+
 def _gunzip(source: Source) -> Iterator[bytes]:
+    new, error_of_data = _gzip()
     data = source()
     while data:
-        stream = zlib.decompressobj(wbits=31)
+        stream = new()
         piece = b""
         while not stream.eof:
             if not data and len(piece) < _PIECE:  # else there may be more of what was fed
@@ -59,7 +82,7 @@ def _gunzip(source: Source) -> Iterator[bytes]:
                     raise Truncated
             try:
                 piece = stream.decompress(data, _PIECE)
-            except zlib.error as error:
+            except error_of_data as error:
                 raise ArchiveError(f"invalid gzip data: {error}") from None
             if piece:
                 yield piece
@@ -111,7 +134,9 @@ def prepare(compression: Compression) -> None:
 
     Not done for all when this module is imported: starting to unpack should be quick.
     """
-    if compression in ("bzip2", "xz"):
+    if compression == "gzip":
+        _gzip()
+    elif compression in ("bzip2", "xz"):
         import_module("bz2" if compression == "bzip2" else "lzma")
 
 

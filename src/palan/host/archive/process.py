@@ -2,10 +2,12 @@
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -16,9 +18,16 @@ __all__ = ["read_answer", "start", "widen"]
 
 _PIPE: Final = 1 << 20
 _SOURCE: Final = str(Path(__file__).resolve().parents[3])
-_START: Final = f"""
+
+
+@functools.cache
+def _program() -> str:
+    """What the child runs: ours first, last what may be where ISA-L is installed."""
+    isal = find_spec("isal")
+    path = [str(Path(isal.origin).parents[1])] if isal and isal.origin else []
+    return f"""
 import sys
-sys.path.insert(0, {_SOURCE!r})
+sys.path = [{_SOURCE!r}, *sys.path, *{path!r}]
 from palan.host.archive.child import main
 main()
 """
@@ -32,9 +41,9 @@ def start(
     stderr: IO[bytes] | int,
     pass_fds: tuple[int, ...] = (),
 ) -> "subprocess.Popen[bytes]":
-    """Start the child with ``task``; without site packages, as it needs none."""
+    """Start the child with ``task``; without site packages, of which it needs but one."""
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _START, json.dumps(task)],
+        [sys.executable, "-I", "-S", "-c", _program(), json.dumps(task)],
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
