@@ -11,7 +11,7 @@ import pytest
 from tests.support.images import directory, make_tar, member, small_tar, zstd
 
 from palan.host.archive.headers import ArchiveError
-from palan.host.archive.pack import pack
+from palan.host.archive.pack import Packing
 from palan.host.archive.unpack import Options, unpack, unpack_pieces
 
 
@@ -47,9 +47,9 @@ def test_a_path_within_the_root_cannot_lead_out_of_it(tmp_path):
     assert list(outside.iterdir()) == []
     (outside / "secret").write_text("secret")
     with pytest.raises(FileNotFoundError):
-        list(pack(root, inside="evil/secret", prefix="x"))
-    assert names(b"".join(pack(root, inside="good/file.txt", prefix="f"))) == ["f"]
-    assert names(b"".join(pack(root, inside="evil", prefix="e"))) == ["e"]
+        list(Packing(root, inside="evil/secret", prefix="x").pieces())
+    assert names(b"".join(Packing(root, inside="good/file.txt", prefix="f").pieces())) == ["f"]
+    assert names(b"".join(Packing(root, inside="evil", prefix="e").pieces())) == ["e"]
 
 
 def test_modules_of_the_target_are_not_ours(tmp_path):
@@ -94,11 +94,11 @@ def test_a_child_that_dies_is_noticed(tmp_path, monkeypatch):
     with (tmp_path / "empty").open("wb+") as empty, pytest.raises(ArchiveError, match="status -6"):
         unpack(empty, tmp_path, "")
     with pytest.raises(ArchiveError, match="status -6"):
-        list(pack(tmp_path))
+        list(Packing(tmp_path).pieces())
 
 
 def test_packing_ends_when_nobody_reads_on(tmp_path):
     (tmp_path / "big").write_bytes(bytes(10 << 20))
-    pieces = pack(tmp_path)
+    pieces = Packing(tmp_path).pieces()
     next(pieces)
     pieces.close()

@@ -83,7 +83,7 @@ def test_what_we_write_is_read_by_us_and_by_tarfile(name, linkname, uid, mtime_n
         linkname=linkname,
         xattrs={"user.some": xattr},
     )
-    data = encode_header(entry, nanoseconds=True) + bytes(1024)
+    data = encode_header(entry) + bytes(1024)
     [(ours, _)] = read_all(data)
     assert (ours.name, ours.linkname, ours.uid, ours.mtime_ns) == (name, linkname, uid, mtime_ns)
     assert ours.xattrs == {"user.some": xattr}

@@ -1,6 +1,7 @@
 """``GET /containers/{id}/changes`` and ``/export``: the files of a container."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palan.api.containers import FilesystemChange
@@ -10,7 +11,7 @@ from palan.engine.containers.container import Container
 from palan.engine.containers.merged import merged_root
 from palan.engine.containers.start import image_layers
 from palan.engine.images.streaming import in_thread, iterate
-from palan.host.archive.pack import pack
+from palan.host.archive.pack import Packing
 from palan.host.overlay_changes import changes
 
 
@@ -43,6 +44,10 @@ def export(engine: "Engine", container: Container) -> ByteStream:
 
 async def _export(engine: "Engine", container: Container) -> AsyncIterator[bytes]:
     async with merged_root(engine, container) as root:
-        async for piece in iterate(pack(root)):
+        async for piece in iterate(_archive(root)):
             yield piece
     engine.events.publish("container", "export", container.id, container.attributes)
+
+
+def _archive(root: Path) -> Generator[bytes, None, None]:
+    yield from Packing(root).pieces()

@@ -141,14 +141,7 @@ def _unpack(task: dict[str, Any], root: str) -> dict[str, object]:
 
 
 def _pack(task: dict[str, Any], root: str) -> dict[str, object]:
-    packer = Packer(
-        root,
-        prefix=task["prefix"],
-        whiteouts=task["whiteouts"],
-        nanoseconds=task["nanoseconds"],
-        exclude=tuple(task["exclude"]),
-        opaque_xattr=task["opaque_xattr"],
-    )
+    packer = Packer(root, prefix=task["prefix"])
     held: list[bytes] = []
     size = 0
     for piece in packer.pieces():

@@ -306,14 +306,8 @@ def _is_ascii(data: bytes) -> bool:
     return len(data) <= 100 and data.isascii()
 
 
-def encode_header(entry: Entry, *, nanoseconds: bool = False) -> bytes:
-    """The header of ``entry``, with an extended header before it where ustar is too small.
-
-    Args:
-        entry: what to describe.
-        nanoseconds: keep fractions of seconds of the modification time, at the price
-            of an extended header for nearly every entry.
-    """
+def encode_header(entry: Entry) -> bytes:
+    """The header of ``entry``, with an extended header before it where ustar is too small."""
     name = entry.name.encode("utf-8", "surrogateescape")
     linkname = entry.linkname.encode("utf-8", "surrogateescape")
     seconds, fraction = divmod(entry.mtime_ns, 10**9)
@@ -328,7 +322,7 @@ def encode_header(entry: Entry, *, nanoseconds: bool = False) -> bytes:
         records["uid"] = str(entry.uid).encode()
     if entry.gid > _MAX_OCTAL_8:
         records["gid"] = str(entry.gid).encode()
-    if (nanoseconds and fraction) or not 0 <= seconds <= _MAX_OCTAL_12:
+    if fraction or not 0 <= seconds <= _MAX_OCTAL_12:
         sign, absolute = ("-", -entry.mtime_ns) if entry.mtime_ns < 0 else ("", entry.mtime_ns)
         records["mtime"] = f"{sign}{absolute // 10**9}.{absolute % 10**9:09}".rstrip("0").encode()
         records["mtime"] = records["mtime"].rstrip(b".")

@@ -15,7 +15,7 @@ from typing import Final
 from palan.host.archive.process import read_answer, start, widen
 
 
-__all__ = ["Packing", "pack"]
+__all__ = ["Packing"]
 
 _PIECE: Final = 1 << 20
 
@@ -33,10 +33,6 @@ class Packing:
         *,
         inside: str = "/",
         prefix: str = "",
-        whiteouts: bool = False,
-        nanoseconds: bool = False,
-        exclude: tuple[str, ...] = (),
-        opaque_xattr: str = "trusted.overlay.opaque",
     ) -> None:
         """Start it.
 
@@ -45,11 +41,6 @@ class Packing:
             inside: what to pack, as a path within ``root``; its last component is not followed.
             prefix: the name of ``inside`` in the archive; "" leaves its own entry out, and
                 "/" begins all names with a slash.
-            whiteouts: it is the upper directory of an overlay: write removals as a layer has
-                them.
-            nanoseconds: keep fractions of seconds of modification times.
-            exclude: paths below ``inside`` to leave out.
-            opaque_xattr: the attribute of an opaque directory in an overlay.
 
         Raises:
             OSError: it can't be started.
@@ -60,10 +51,6 @@ class Packing:
             "inside": inside,
             "compression": "",
             "prefix": prefix,
-            "whiteouts": whiteouts,
-            "nanoseconds": nanoseconds,
-            "exclude": exclude,
-            "opaque_xattr": opaque_xattr,
         }
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in kill()
         try:
@@ -76,6 +63,20 @@ class Packing:
         assert self._process.stdout  # noqa: S101 - for the type checker
         self.output = self._process.stdout
         widen(self.output)
+
+    def pieces(self) -> Generator[bytes, None, None]:
+        """The whole archive; the child ends with it, or when this is closed.
+
+        Raises:
+            OSError: something could not be read; nothing or only a part was yielded then.
+        """
+        try:
+            # Whole pieces: each is a turn of several threads.
+            while piece := self.output.read(_PIECE):
+                yield piece
+            self.finish()
+        finally:
+            self.kill()
 
     def finish(self) -> None:
         """Wait for its end, when all of its output has been read.
@@ -94,38 +95,3 @@ class Packing:
             self.output.close()
         self._process.wait()
         self._errors.close()
-
-
-def pack(
-    root: Path,
-    *,
-    inside: str = "/",
-    prefix: str = "",
-    whiteouts: bool = False,
-    nanoseconds: bool = False,
-    exclude: tuple[str, ...] = (),
-    opaque_xattr: str = "trusted.overlay.opaque",
-) -> Generator[bytes, None, None]:
-    """The archive of a directory tree, or of one file, in pieces; see :class:`Packing`.
-
-    Closing the iterator ends the child.
-
-    Raises:
-        OSError: it cannot be read; nothing or only a part was yielded then.
-    """
-    packing = Packing(
-        root,
-        inside=inside,
-        prefix=prefix,
-        whiteouts=whiteouts,
-        nanoseconds=nanoseconds,
-        exclude=exclude,
-        opaque_xattr=opaque_xattr,
-    )
-    try:
-        # Whole pieces: each is a turn of several threads.
-        while piece := packing.output.read(_PIECE):
-            yield piece
-        packing.finish()
-    finally:
-        packing.kill()

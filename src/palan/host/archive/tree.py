@@ -50,8 +50,6 @@ class Packer:
         *,
         prefix: str = "",
         whiteouts: bool = False,
-        nanoseconds: bool = False,
-        exclude: tuple[str, ...] = (),
         opaque_xattr: str = "trusted.overlay.opaque",
     ) -> None:
         """Prepare to pack.
@@ -62,8 +60,6 @@ class Packer:
                 "/" begins all names with a slash.
             whiteouts: ``root`` is the upper directory of an overlay: write what it
                 removes in the form of an image layer.
-            nanoseconds: keep fractions of seconds.
-            exclude: paths below ``root`` to leave out, with all that is in them.
             opaque_xattr: the attribute of an opaque directory in an overlay.
         """
         self._root = root
@@ -71,15 +67,13 @@ class Packer:
         self._prefix = prefix.strip("/")
         self._start = "/" if prefix == "/" else f"{self._prefix}/" if self._prefix else ""
         self._whiteouts = whiteouts
-        self._nanoseconds = nanoseconds
-        self._exclude = frozenset(path.strip("/") for path in exclude)
         self._opaque_xattr = opaque_xattr
         self._links: dict[tuple[int, int], str] = {}
 
     def pieces(self) -> Iterator[bytes]:
         """The archive."""
         for entry, content in self.entries():
-            yield encode_header(entry, nanoseconds=self._nanoseconds)
+            yield encode_header(entry)
             yield from content
             if entry.stored % BLOCK:
                 yield bytes(-entry.stored % BLOCK)
@@ -118,10 +112,7 @@ class Packer:
             return []
         entries.sort(reverse=True)
         start = f"{path}/" if path else ""
-        children = [(start + name, regular) for name, regular in entries]
-        if self._exclude:
-            return [child for child in children if child[0] not in self._exclude]
-        return children
+        return [(start + name, regular) for name, regular in entries]
 
     def _entry(
         self, full: str, name: str, info: os.stat_result
@@ -156,12 +147,8 @@ class Packer:
             mode=stat.S_IMODE(info.st_mode),
             uid=info.st_uid,
             gid=info.st_gid,
-            mtime_ns=self._time(info),
+            mtime_ns=_whole_seconds(info),
         )
-
-    def _time(self, info: os.stat_result) -> int:
-        nanoseconds = info.st_mtime_ns
-        return nanoseconds if self._nanoseconds else nanoseconds // 10**9 * 10**9
 
     def _link(self, entry: Entry, info: os.stat_result) -> bool:
         """Make ``entry`` a hard link if the file is in the archive already."""
@@ -175,7 +162,7 @@ class Packer:
     def _whiteout(self, name: str, info: os.stat_result) -> Entry:
         directory, _, last = name.rpartition("/")
         hidden = f"{directory}/{WHITEOUT}{last}" if directory else WHITEOUT + last
-        return Entry(hidden, mode=0o600, mtime_ns=self._time(info))
+        return Entry(hidden, mode=0o600, mtime_ns=_whole_seconds(info))
 
     def _is_opaque(self, full: str) -> bool:
         try:
@@ -208,6 +195,11 @@ class Packer:
             yield entry, _content(handle, info.st_size)
         finally:
             os.close(handle)
+
+
+def _whole_seconds(info: os.stat_result) -> int:
+    """The modification time: a fraction would cost nearly every file an extended header."""
+    return info.st_mtime_ns // 10**9 * 10**9
 
 
 def _content(handle: int, remaining: int) -> Iterator[bytes]:
