@@ -37,13 +37,14 @@ from tests.support.images import (
 )
 
 from palan.api import images as api
-from palan.api.errors import NotFound
+from palan.api.errors import InvalidParameter, NotFound
 
 
 pytestmark = pytest.mark.root
 
 RISCV = '{"os":"linux","architecture":"riscv64"}'
 AMD = '{"os":"linux","architecture":"amd64"}'
+S390X = '{"os":"linux","architecture":"s390x"}'
 
 
 @pytest.fixture
@@ -226,7 +227,11 @@ async def test_an_index_is_kept_whole(engine):
 async def test_one_platform_of_an_index_can_be_removed(engine):
     data, index = multi_platform()
     await engine.load_tar(data)
-    await removed(engine, "rec/multi:1", platforms=[RISCV])
+    with pytest.raises(InvalidParameter, match="Content will be removed from all images"):
+        await removed(engine, "rec/multi:1", platforms=[RISCV])
+    with pytest.raises(NotFound, match="failed to delete platform linux/s390x for image sha256:"):
+        await removed(engine, "rec/multi:1", platforms=[RISCV, S390X], force=True)
+    await removed(engine, "rec/multi:1", platforms=[RISCV], force=True)
     with pytest.raises(
         NotFound, match=r"does not provide the specified platform \(linux/riscv64\)"
     ):

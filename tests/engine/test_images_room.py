@@ -21,6 +21,7 @@ from tests.support.images import (
 from palan.api import Filters
 from palan.api import images as api
 from palan.api.errors import Conflict, InvalidParameter, NotFound
+from palan.api.results import NoContent
 
 
 pytestmark = pytest.mark.root
@@ -81,7 +82,8 @@ async def test_tagging(engine):
     await tagged(engine, "rec/a:1", "rec/c")
     await tagged(engine, "rec/a:1", "rec/c:two")
     await tagged(engine, "rec/a:1", "rec/c:two", "three")
-    await tagged(engine, "rec/a:1", "")
+    answer = await engine.images.tag(api.ImageTag(name="rec/a:1", tag="x"))
+    assert answer == NoContent(status=200)  # nothing was created
     answer = await inspected(engine, "rec/a:1")
     assert answer.repo_tags == ["rec/a:1", "rec/c:latest", "rec/c:three", "rec/c:two"]
     assert [d.split("@")[0] for d in answer.repo_digests] == ["rec/a", "rec/c"]
@@ -90,7 +92,14 @@ async def test_tagging(engine):
     assert engine.images.resolve("rec/c").id == first
     with pytest.raises(NotFound, match="No such image: rec/absent:1"):
         await tagged(engine, "rec/absent:1", "rec/x")
-    for repo, tag in (("UPPER", ""), ("rec/x", "a b"), (f"rec/x@{sha256(b'x')}", "")):
+    with pytest.raises(NotFound, match="invalid reference format"):
+        await tagged(engine, "rec/a::1", "rec/x")
+    for repo, tag in (
+        ("UPPER", ""),
+        ("rec/x", "a b"),
+        (f"rec/x@{sha256(b'x')}", ""),
+        ("sha256", "x"),
+    ):
         with pytest.raises(InvalidParameter):
             await tagged(engine, "rec/a:1", repo, tag)
 
@@ -158,30 +167,50 @@ async def test_filters(engine):
     assert await tags(before=["rec/new:one"]) == [old_]
     assert sorted(await tags(since=["rec/old:1"])) == [dangling, new]
     assert await tags(until=["24h"]) == [old_]
+    assert await tags(until=["24h", "1h"]) == [old_]
+    assert await tags(until=["24h", "2000-01-01"]) == []
     assert await tags(reference=["rec/new:o*"]) == [["rec/new:one"]]
+    assert await tags(reference=["docker.io/rec/o*"]) == [old_]
+    assert await tags(reference=["docker.io/rec/new:two", "rec/old"]) == [["rec/new:two"], old_]
     assert await tags(reference=["[bad"]) == []
+    assert await tags(reference=["[bad", "rec/old"]) == []
+    assert await tags(reference=["rec/old", "[bad"]) == [old_]
     for filters, error, message in (
         ({"dangling": ["maybe"]}, InvalidParameter, r"invalid filter 'dangling=\[maybe\]'"),
         ({"bogus": ["x"]}, InvalidParameter, "invalid filter 'bogus'"),
         ({"before": ["rec/absent"]}, NotFound, "No such image: rec/absent:latest"),
         ({"until": ["bogus"]}, InvalidParameter, "invalid value for 'until' filter"),
+        ({"until": [""]}, InvalidParameter, "value is empty"),
     ):
         with pytest.raises(error, match=message):
             await tags(**filters)
 
 
+async def test_images_of_the_same_second_have_an_order(engine):
+    for number in (1, 3, 2):
+        config = {"created": f"2020-01-02T03:04:05.{number}Z"}
+        data = docker_archive(small_tar(str(number)), tags=[f"rec/{number}"], image=config)
+        await engine.load_tar(data)
+    newest_first = [line.repo_tags[0] for line in await listed(engine)]
+    assert newest_first == ["rec/3:latest", "rec/2:latest", "rec/1:latest"]
+    for name in ("before", "since"):
+        [line] = await listed(engine, filters={name: ["rec/2"]})
+        assert line.repo_tags == ["rec/1:latest" if name == "before" else "rec/3:latest"]
+
+
 async def test_sizes(engine):
     base = small_tar("x" * 1000)
+    shared = 1000 + len(base)  # unpacked, and as a blob
     await engine.load_tar(docker_archive(base, tags=["rec/a"]))
     await engine.load_tar(docker_archive(base, small_tar("y" * 10), tags=["rec/b"]))
     lines = {line.repo_tags[0]: line for line in await listed(engine, shared_size=True)}
-    assert {line.shared_size for line in lines.values()} == {1000}
+    assert {line.shared_size for line in lines.values()} == {shared}
     assert engine.images.size(lines["rec/b:latest"].id) == 1010
     inspected_size = (await inspected(engine, "rec/b")).size
     assert lines["rec/b:latest"].size == inspected_size + 1010
     images, total = await engine.images.disk_usage()
-    assert [line.shared_size for line in images] == [1000, 1000]
-    assert total == sum(line.size for line in images) - 1000 - len(base)
+    assert [line.shared_size for line in images] == [shared, shared]
+    assert total == sum(line.size for line in images) - shared
     assert engine.images.descendants(["rec/a"]) == {line.id for line in lines.values()}
     assert engine.images.descendants(["rec/b", "absent", "UPPER"]) == {lines["rec/b:latest"].id}
 
@@ -270,6 +299,19 @@ async def test_images_in_use_are_protected(engine):
     )
     assert await removed(engine, "rec/a:1", force=True) == [("untagged", "rec/a:1")]
     assert engine.images.resolve(image_id).id == image_id
+
+
+async def test_force_takes_the_last_name_of_an_image_in_use(engine):
+    image_id = await engine.import_tar(small_tar(), repo="rec/a", tag="1")
+    engine.containers.all.append(FakeContainer("c" * 64, image_id))
+    assert await removed(engine, "rec/a:1", force=True) == [("untagged", "rec/a:1")]
+    [line] = await listed(engine, filters={"dangling": ["true"]})
+    assert line.id == image_id
+    assert (await engine.images.prune(api.ImagePrune())).images_deleted is None
+    engine.containers.all.clear()
+    assert (await engine.images.prune(api.ImagePrune())).images_deleted
+    await engine.settle()
+    assert engine.files() == (set(), set())
 
 
 async def test_a_stopped_container_keeps_the_layers_of_a_forced_removal(engine):

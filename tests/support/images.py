@@ -186,9 +186,10 @@ def docker_archive(
     tags: list[str] | None = None,
     diff_ids: list[str] | None = None,
     config: dict[str, Any] | None = None,
+    image: dict[str, Any] | None = None,
 ) -> bytes:
     """An archive as old versions of ``docker save`` wrote it: ``manifest.json`` last."""
-    image = {
+    spec = {
         "architecture": "amd64",
         "os": "linux",
         "created": "2020-01-02T03:04:05.123456789Z",
@@ -198,8 +199,9 @@ def docker_archive(
             "diff_ids": [*map(sha256, layers)] if diff_ids is None else diff_ids,
         },
         "history": [{"created_by": f"step {n}"} for n in range(len(layers))],
+        **(image or {}),
     }
-    data = json.dumps(image).encode()
+    data = json.dumps(spec).encode()
     name = sha256(data)[7:] + ".json"
     names = [f"layer{number}/layer.tar" for number in range(len(layers))]
     manifest = [{"Config": name, "RepoTags": tags, "Layers": names}]

@@ -10,7 +10,15 @@ from palan.api.errors import InvalidParameter
 from palan.engine.images.describe import created_seconds, rfc3339
 from palan.engine.images.formats import ImageSpec, Index, Manifest, chain_ids, decode, encode
 from palan.engine.images.listing import glob, matches_reference
-from palan.engine.images.platform import Platform, parse_json, parse_specifier
+from palan.engine.images.platform import (
+    Platform,
+    amd64_level,
+    foreign_platform,
+    host_platform,
+    native_platform,
+    parse_json,
+    parse_specifier,
+)
 from palan.store.images import NameRecord
 
 
@@ -69,9 +77,58 @@ def test_the_best_platform_wins():
     wanted = Platform("linux", "arm", "v7")
     ranks = [Platform("linux", "arm", v).rank(wanted) for v in ("v7", "", "v6", "v5", "v8")]
     assert ranks == [0, 0, 1, 2, None]
-    assert Platform("linux", "amd64").rank(Platform("linux", "amd64", "v3")) == 1
     assert Platform("linux", "amd64", "v3").rank(Platform("linux", "amd64")) is None
     assert Platform("windows", "amd64").rank(Platform("linux", "amd64")) is None
+
+
+@pytest.mark.parametrize(
+    ("machine", "best_first"),
+    [
+        ("linux/amd64/v3", ["amd64/v3", "amd64/v2", "amd64", "386"]),
+        ("linux/amd64", ["amd64", "386"]),
+        ("linux/386", ["386"]),
+        ("linux/arm64", ["arm64", "arm/v8", "arm/v7", "arm/v6", "arm/v5"]),
+        ("linux/arm64/v9.1", ["arm64/v9.1", "arm64/v9", "arm64/v8.6", "arm64/v8.5", "arm64"]),
+        ("linux/arm/v6", ["arm/v6", "arm/v5"]),
+        ("linux/arm64/bogus", ["arm64/bogus", "arm/v8"]),
+        ("linux/riscv64", ["riscv64"]),
+    ],
+)
+def test_a_machine_runs_what_was_made_for_less(machine, best_first):
+    wanted = parse_specifier(machine)
+    told = [parse_specifier(f"linux/{each}") for each in best_first]
+    ranks = [platform.rank(wanted) for platform in told]
+    assert None not in ranks
+    assert ranks == sorted(set(ranks))
+    assert [platform.rank(wanted, strict=True) for platform in told] == [0] + [None] * (
+        len(told) - 1
+    )
+    for other in ("amd64/v4", "arm64/v9.2", "arm/v9", "s390x", "riscv64/x"):
+        assert parse_specifier(f"linux/{other}").rank(wanted) is None
+
+
+def test_an_image_for_another_machine_is_warned_about():
+    host = host_platform()
+    [warning] = foreign_platform(Platform("linux", "s390x"))
+    assert warning == (
+        "The requested image's platform (linux/s390x) does not match the detected host"
+        f" platform ({host}) and no specific platform was requested"
+    )
+    for image in (host, native_platform(), Platform("linux", ""), Platform("", "")):
+        assert foreign_platform(image) == []
+
+
+def test_the_level_of_a_processor(tmp_path):
+    flags = {"v2": "cx16 lahf_lm popcnt sse4_1 sse4_2 ssse3"}
+    flags["v3"] = flags["v2"] + " abm avx avx2 bmi1 bmi2 f16c fma movbe xsave"
+    flags["v4"] = flags["v3"] + " avx512bw avx512cd avx512dq avx512f avx512vl"
+    cpuinfo = tmp_path / "cpuinfo"
+    for level, told in flags.items():
+        cpuinfo.write_text(f"processor\t: 0\nflags\t\t: fpu {told} other\nbugs\t: x\n")
+        assert amd64_level(cpuinfo) == level
+    cpuinfo.write_text(f"flags\t\t: {flags['v4'].replace('ssse3', '')}\n")
+    assert amd64_level(cpuinfo) == ""
+    assert amd64_level(tmp_path / "absent") == ""
 
 
 # ---- patterns ----------------------------------------------------------------------
@@ -117,7 +174,8 @@ def test_any_pattern_is_compiled_or_refused(pattern):
 def test_a_reference_matches_with_and_without_its_tag():
     name = NameRecord("docker.io/library/busybox:1", A, 0)
     assert matches_reference(name, ["busybox"])
-    assert matches_reference(name, ["[bad", "busybox:*"])
+    assert matches_reference(name, ["busybox:*", "[bad"])
+    assert not matches_reference(name, ["[bad", "busybox:*"])  # as in dockerd
     assert not matches_reference(name, ["busybox:2", "docker.io/*"])
 
 

@@ -87,13 +87,14 @@ class Filters:
         """
         if name not in self._values:
             return default
-        given = set(self._values[name])
+        given = list(dict.fromkeys(self._values[name]))
+        if not given:
+            raise InvalidParameter(f"invalid filter '{name}'")
         meant = [BOOLEANS.get(value) for value in given]
         for truth in (True, False):
-            if meant and all(each is truth for each in meant):
+            if all(each is truth for each in meant):
                 return truth
-        values = " ".join(sorted(given))
-        raise InvalidParameter(f"invalid filter '{name}=[{values}]'")
+        raise InvalidParameter(f"invalid filter '{name}=[{' '.join(given)}]'")
 
     def exact(self, name: str, value: str) -> bool:
         """Whether ``value`` is among the values of ``name``, or none are given."""

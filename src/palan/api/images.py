@@ -349,7 +349,7 @@ class ImageLoad(Request):
     """Take in images from an archive that was made by get."""
 
     body: ByteSource
-    quiet: bool = False
+    quiet: bool = True
     """Only say what was loaded."""
 
     platform: list[str] = field(default_factory=list)

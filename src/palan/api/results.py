@@ -4,13 +4,13 @@ Two vocabularies live here.  The *declared* results (:class:`Json`, :class:`Byte
 ...) stand in endpoint declarations.  The *live* results (:class:`ByteStream`,
 :class:`MessageStream`, ...) are what an engine method returns where the answer is
 more than one message; for :class:`Json` it returns the message itself, and for
-:data:`NO_CONTENT` nothing.
+:data:`NO_CONTENT` usually nothing.
 
 ==================  =============================================================
 declared            the engine's method returns
 ==================  =============================================================
 ``Json(T)``         a ``T``
-``NO_CONTENT``      None
+``NO_CONTENT``      None, or a ``NoContent`` with another status
 ``Text()``          a str
 ``LateJson(T)``     :class:`Late`: the head goes out now, the ``T`` when it is known
 ``Bytes(type)``     :class:`ByteStream`

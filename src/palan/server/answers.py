@@ -111,13 +111,13 @@ async def _send_json(call: "Call", value: Any) -> None:
     )
 
 
-async def _send_nothing(call: "Call", _value: None) -> None:
+async def _send_nothing(call: "Call", value: NoContent | None) -> None:
     headers = call.header_lines()
     if call.operation == "system.ping_head":
         headers = call.header_lines(
             {"Content-Type": _TEXT_TYPE, "Content-Length": "0", **_PING_HEADERS, **call.headers}
         )
-    await call.exchange.respond(call.endpoint.result.status, headers)
+    await call.exchange.respond((value or call.endpoint.result).status, headers)
 
 
 async def _send_text(call: "Call", text: str) -> None:

@@ -57,10 +57,11 @@ class ManifestRecord(msgspec.Struct):
     media_type: str
     size: int
     kind: str
-    """``image``, ``attestation`` or ``unknown``."""
+    """``image``, ``attestation``, ``unknown``, or ``index`` for an index within the index that
+    is here: its manifests stand beside it."""
 
     platform: tuple[str, str, str] = ("", "", "")
-    """Operating system, architecture, variant."""
+    """Operating system, architecture, variant: as the index says, else the configuration."""
 
     image: str = ""
     """The image that was made of it; empty where its content is not here."""
@@ -70,6 +71,11 @@ class ManifestRecord(msgspec.Struct):
 
     subject: str = ""
     """For an attestation: the digest of the manifest that it is about."""
+
+    @property
+    def here(self) -> bool:
+        """Whether the document itself is here."""
+        return bool(self.blobs) or self.kind == "index"
 
 
 class TargetRecord(msgspec.Struct):

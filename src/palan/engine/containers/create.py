@@ -34,7 +34,7 @@ from palan.engine.containers.naming import check_name, generate_id, generate_nam
 from palan.engine.containers.record import ContainerRecord
 from palan.engine.containers.validate import validate_create
 from palan.engine.images.image import Image
-from palan.engine.images.platform import parse_specifier
+from palan.engine.images.platform import foreign_platform, parse_specifier
 from palan.engine.networks.company import check_company
 from palan.host.filesystem import remove_tree
 
@@ -72,6 +72,8 @@ async def create(engine: "Engine", request: ContainerCreate) -> ContainerCreateR
     image = engine.images.resolve(config.image)
     if request.platform:
         image = _image_for(engine, config.image, request.platform)
+    else:
+        warnings += foreign_platform(image.platform)
     config = merge_config(config, _image_config(image))
     adapt_host_config(host_config, _defaults(engine))
     _check_references(engine, host_config)

@@ -135,14 +135,17 @@ class Catalog:
         """The image that a target means on this machine."""
         return self.choose(target, host_platform()) or next(iter(self.images_of(target)), None)
 
-    def choose(self, target: TargetRecord, platform: Platform) -> Image | None:
-        """The image of a target that serves a platform best."""
+    def choose(
+        self, target: TargetRecord, platform: Platform, *, strict: bool = False
+    ) -> Image | None:
+        """The image of a target that serves a platform best, or is for exactly that."""
         ranked = [
-            (rank, number, image)
-            for number, image in enumerate(self.images_of(target))
-            if (rank := image.platform.rank(platform)) is not None
+            (rank, number, manifest.image)
+            for number, manifest in enumerate(target.manifests)
+            if manifest.image in self.images
+            and (rank := Platform(*manifest.platform).rank(platform, strict=strict)) is not None
         ]
-        return min(ranked, key=lambda item: item[:2])[2] if ranked else None
+        return self.images[min(ranked)[2]] if ranked else None
 
     def images_of(self, target: TargetRecord) -> Iterator[Image]:
         """The images of a target that are here, in its order."""
@@ -497,7 +500,7 @@ def _image_keys(record: ImageRecord) -> list[str]:
 def _target_keys(target: TargetRecord) -> list[str]:
     keys = {target.digest: None}
     for manifest in target.manifests:
-        if manifest.blobs:
+        if manifest.here:
             keys[manifest.digest] = None
             keys.update((blob.digest, None) for blob in manifest.blobs)
     return list(keys)

@@ -1,6 +1,7 @@
 """Images as the API shows them: in lists, one by one, and their history."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
@@ -33,6 +34,7 @@ from palan.store.images import ManifestRecord, NameRecord, TargetRecord
 __all__ = [
     "blobs_of",
     "content_size",
+    "created_nanoseconds",
     "created_seconds",
     "descriptor",
     "everything",
@@ -49,7 +51,7 @@ __all__ = [
 ]
 
 _TIME: Final = re.compile(
-    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)?", re.IGNORECASE
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(Z|[+-]\d\d:\d\d)?", re.IGNORECASE
 )
 
 
@@ -62,15 +64,20 @@ def rfc3339(nanoseconds: int) -> str:
 
 def created_seconds(text: str) -> int:
     """Unix seconds of a time in a document; 0 where there is none."""
+    return created_nanoseconds(text) // 10**9
+
+
+def created_nanoseconds(text: str) -> int:
+    """Nanoseconds since the epoch of a time in a document; 0 where there is none."""
     match = _TIME.fullmatch(text)
     if match is None:
         return 0
-    zone = (match[2] or "Z").upper()
+    zone = (match[3] or "Z").upper()
     try:
         moment = datetime.fromisoformat(match[1] + ("+00:00" if zone == "Z" else zone))
     except ValueError:
         return 0
-    return int(moment.timestamp())
+    return int(moment.timestamp()) * 10**9 + int((match[2] or "").ljust(9, "0"))
 
 
 def familiar(name: NameRecord) -> str:
@@ -87,7 +94,7 @@ def blobs_of(targets: Iterable[TargetRecord]) -> dict[str, int]:
     for target in targets:
         sizes[target.digest] = target.size
         for manifest in target.manifests:
-            if manifest.blobs:
+            if manifest.here:
                 sizes[manifest.digest] = manifest.size
                 sizes.update((blob.digest, blob.size) for blob in manifest.blobs)
     return sizes
@@ -115,13 +122,18 @@ def total_size(catalog: Catalog, image: Image) -> int:
 
 
 def shared_size(catalog: Catalog, image: Image) -> int:
-    """Bytes of its unpacked layers that other images have, too."""
+    """Bytes of its blobs and of its unpacked layers that other images have, too."""
     targets = catalog.represented(image)
-    own = [each for target in targets for each in catalog.images_of(target)]
+    own = {each.id: each for target in targets for each in catalog.images_of(target)}
+    layers = Counter(chain_id for each in own.values() for chain_id in each.record.layers)
+    blobs = Counter(digest for target in targets for digest in blobs_of([target]))
+    blobs.update(own.keys())  # the configurations, which images refer to themselves
     return sum(
         size
         for chain_id, size in layers_of(catalog, targets).items()
-        if catalog.wanted_layer(chain_id) > sum(chain_id in each.record.layers for each in own)
+        if catalog.wanted_layer(chain_id) > layers[chain_id]
+    ) + sum(
+        size for digest, size in blobs_of(targets).items() if catalog.wanted(digest) > blobs[digest]
     )
 
 
@@ -166,6 +178,7 @@ def manifests(
         _manifest(engine, catalog, manifest, identity=identity)
         for target in catalog.represented(image)
         for manifest in target.manifests
+        if manifest.kind != "index"
     ]
 
 

@@ -20,6 +20,8 @@ from palan.engine.images.reference import is_digest
 
 
 __all__ = [
+    "INDEXES",
+    "MAX_DEPTH",
     "MAX_DOCUMENT",
     "MAX_LAYERS",
     "OCI_CONFIG",
@@ -43,6 +45,7 @@ __all__ = [
 MAX_DOCUMENT: Final = 8 << 20
 """How large a document may be: configurations and indexes are a few kilobytes in practice."""
 
+MAX_DEPTH: Final = 8  # of indexes within indexes
 MAX_LAYERS: Final = 498
 """overlayfs stacks 500 lower directories: with a container's own, when it is read while it
 does not run, and with the one below all (see :mod:`palan.engine.containers.stubs`)."""
@@ -53,7 +56,7 @@ OCI_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
 DOCKER_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 
-_INDEXES: Final = frozenset((OCI_INDEX, DOCKER_LIST))
+INDEXES: Final = frozenset((OCI_INDEX, DOCKER_LIST))
 
 T = TypeVar("T")
 
@@ -197,7 +200,7 @@ def digest_of(data: bytes) -> str:
 def is_index(media_type: str, data: bytes) -> bool:
     """Whether a blob is an index rather than a manifest; old ones do not say in themselves."""
     if media_type:
-        return media_type in _INDEXES
+        return media_type in INDEXES
     return b'"manifests"' in data
 
 

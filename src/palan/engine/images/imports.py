@@ -21,7 +21,7 @@ from palan.engine.images.ingest import examine, take_in
 from palan.engine.images.layer_stream import make_layer
 from palan.engine.images.layers import Unpacker
 from palan.engine.images.load import put_blob, put_manifest
-from palan.engine.images.platform import Platform, host_platform, parse_specifier
+from palan.engine.images.platform import Platform, native_platform, parse_specifier
 from palan.engine.images.reference import Reference, repository_and_tag
 from palan.engine.images.streaming import BodyReader, Incoming, in_thread
 
@@ -48,7 +48,7 @@ class Import:
         """
         self.name: Reference | None = repository_and_tag(request.repo, request.tag)
         self.platform: Platform = (
-            parse_specifier(request.platform) if request.platform else host_platform()
+            parse_specifier(request.platform) if request.platform else native_platform()
         )
         self.config = ImageConfig()
         apply_changes(self.config, request.changes)

@@ -10,9 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec.structs import replace
+
 from palan.api.errors import InvalidParameter
 from palan.engine.images.catalog import Catalog, Lease
 from palan.engine.images.formats import (
+    MAX_DEPTH,
     MAX_DOCUMENT,
     MAX_LAYERS,
     OCI_MANIFEST,
@@ -67,7 +70,7 @@ class Examined:
         """All content that belongs to it and is here."""
         yield self.target.digest
         for manifest in self.target.manifests:
-            if manifest.blobs:
+            if manifest.here:
                 yield manifest.digest
                 yield from (blob.digest for blob in manifest.blobs)
 
@@ -111,16 +114,27 @@ def examine(content: Content, descriptor: Descriptor) -> Examined:
     else:
         index = decode(data, Index, "index")
         record.media_type = descriptor.media_type or index.media_type
-        if len(index.manifests) > _MAX_MANIFESTS:
-            raise InvalidParameter(f"index {descriptor.digest} has too many manifests")
-        for part in index.manifests:
-            if is_digest(part.digest) and content.has(part.digest):
-                _examine_manifest(content, part, _document(content, part, "manifest"), examined)
-            else:
-                record.manifests.append(_absent(part))
+        _examine_index(content, index, examined)
     if not examined.layers:
         raise InvalidParameter(f"{descriptor.digest} has no image whose content is here")
     return examined
+
+
+def _examine_index(content: Content, index: Index, examined: Examined, depth: int = 0) -> None:
+    manifests = examined.target.manifests
+    if len(manifests) + len(index.manifests) > _MAX_MANIFESTS or depth > MAX_DEPTH:
+        raise InvalidParameter(f"index {examined.target.digest} has too many manifests")
+    for part in index.manifests:
+        if not is_digest(part.digest) or not content.has(part.digest):
+            manifests.append(_absent(part))
+            continue
+        data = _document(content, part, "manifest")
+        if is_index(part.media_type, data):
+            _examine_index(content, decode(data, Index, "index"), examined, depth + 1)
+            # After its manifests: a registry wants those first.
+            manifests.append(replace(_absent(part), kind="index"))
+        else:
+            _examine_manifest(content, part, data, examined)
 
 
 def _absent(descriptor: Descriptor) -> ManifestRecord:
@@ -141,9 +155,6 @@ def _examine_manifest(
 ) -> None:
     record = _absent(descriptor)
     examined.target.manifests.append(record)
-    if is_index(descriptor.media_type, data):
-        record.kind = "unknown"
-        return
     manifest = decode(data, Manifest, "manifest")
     record.media_type = descriptor.media_type or manifest.media_type
     parts = [manifest.config, *manifest.layers]
@@ -167,7 +178,7 @@ def _examine_manifest(
         )
     if len(diff_ids) > MAX_LAYERS:
         raise InvalidParameter(f"image {manifest.config.digest} has more than {MAX_LAYERS} layers")
-    platform = spec.platform
+    platform = descriptor.as_platform() or spec.platform
     record.image = manifest.config.digest
     record.platform = (platform.os, platform.architecture, platform.variant)
     examined.layers[record.image] = [
@@ -241,8 +252,11 @@ def _merged(catalog: Catalog, target: TargetRecord) -> TargetRecord:
     before = {manifest.digest: manifest for manifest in known.manifests}
     target.manifests = [
         before[manifest.digest]
-        if not manifest.image and manifest.digest in before and before[manifest.digest].blobs
+        if not manifest.image and manifest.digest in before and before[manifest.digest].here
         else manifest
         for manifest in target.manifests
     ]
+    # An index within it may have been here before with its manifests, and be absent this time.
+    seen = {manifest.digest for manifest in target.manifests}
+    target.manifests += [each for each in known.manifests if each.digest not in seen]
     return target

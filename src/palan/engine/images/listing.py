@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 
 from palan.api import Filters
 from palan.engine.images.catalog import Catalog
-from palan.engine.images.describe import created_seconds
+from palan.engine.images.describe import created_nanoseconds
 from palan.engine.images.image import Image
 from palan.engine.images.lookup import find
 from palan.engine.images.reference import parse
-from palan.engine.until import made_before
+from palan.engine.until import parse_until
 from palan.store.images import NameRecord
 
 
@@ -79,29 +79,40 @@ def _class(body: str) -> str:
 
 
 def matches_reference(name: NameRecord, patterns: list[str]) -> bool:
-    """Whether a name, or its repository alone, is of one of the patterns."""
+    """Whether a name, or its repository alone, in short or in full, is of one of the patterns.
+
+    A malformed pattern ends the search, as in dockerd.
+    """
     reference = parse(name.name)
+    texts = (
+        reference.familiar,
+        reference.familiar_repository,
+        str(reference),
+        reference.repository,
+    )
     for pattern in patterns:
         compiled = glob(pattern)
-        if compiled is not None and (
-            compiled.fullmatch(reference.familiar)
-            or compiled.fullmatch(reference.familiar_repository)
-        ):
+        if compiled is None:
+            return False
+        if any(compiled.fullmatch(text) for text in texts):
             return True
     return False
 
 
 def created_before(filters: Filters) -> Test | None:
-    """The filter ``until``.
+    """The filter ``until``: before all times that are given.
 
     Raises:
-        InvalidParameter: it is no time.
+        InvalidParameter: one is no time.
     """
-    limit = made_before(filters, prefix="invalid value for 'until' filter: ")
-    if "until" not in filters:
+    limits = [
+        parse_until(text, prefix="invalid value for 'until' filter: ") or 0
+        for text in filters.get("until")
+    ]
+    if not limits:
         return None
-    seconds = (limit or 0) / 10**9
-    return lambda image: created_seconds(image.spec.created) < seconds
+    limit = min(limits)
+    return lambda image: created_nanoseconds(image.spec.created) < limit
 
 
 def _tests(catalog: Catalog, filters: Filters) -> Iterator[Test]:
@@ -109,11 +120,11 @@ def _tests(catalog: Catalog, filters: Filters) -> Iterator[Test]:
         yield lambda image: filters.labels(image.labels)
     for name in ("before", "since"):
         for text in filters.get(name):
-            than = created_seconds(find(catalog, text).image.spec.created)
+            than = created_nanoseconds(find(catalog, text).image.spec.created)
             if name == "before":
-                yield lambda image, than=than: created_seconds(image.spec.created) < than  # type: ignore[misc] # a default binds the value of this turn
+                yield lambda image, than=than: created_nanoseconds(image.spec.created) < than  # type: ignore[misc] # a default binds the value of this turn
             else:
-                yield lambda image, than=than: created_seconds(image.spec.created) > than  # type: ignore[misc] # as above
+                yield lambda image, than=than: created_nanoseconds(image.spec.created) > than  # type: ignore[misc] # as above
     until = created_before(filters)
     if until is not None:
         yield until
@@ -151,5 +162,5 @@ def select(
             if not names:
                 continue
         selected.append((image, names))
-    selected.sort(key=lambda item: created_seconds(item[0].spec.created), reverse=True)
+    selected.sort(key=lambda item: created_nanoseconds(item[0].spec.created), reverse=True)
     return selected

@@ -116,7 +116,7 @@ def _keep_only(examined: Examined, platforms: Sequence[Platform]) -> list[str]:
         ranked = [
             (rank, number)
             for number, manifest in enumerate(images)
-            if (rank := Platform(*manifest.platform).rank(platform)) is not None
+            if (rank := Platform(*manifest.platform).rank(platform, strict=True)) is not None
         ]
         if ranked:
             kept.add(images[min(ranked)[1]].digest)

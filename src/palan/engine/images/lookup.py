@@ -90,13 +90,22 @@ def _of_target(catalog: Catalog, target: TargetRecord, name: NameRecord | None) 
     return None if image is None else Match(image, target, name)
 
 
-def for_platform(catalog: Catalog, match: Match, text: str, platform: Platform) -> Image:
-    """The image of a match for another platform than this machine's.
+def for_platform(
+    catalog: Catalog, match: Match, text: str, platform: Platform, *, strict: bool = True
+) -> Image:
+    """The image of a match for a platform.
+
+    Args:
+        catalog: all images.
+        match: what ``text`` means.
+        text: as the user wrote it.
+        platform: what is wanted.
+        strict: for exactly that; else what a machine for it runs as well.
 
     Raises:
         NotFound: there is none.
     """
-    image = catalog.choose(match.target, platform)
+    image = catalog.choose(match.target, platform, strict=strict)
     if image is None:
         raise NotFound(
             f"image with reference {text} was found but does not provide the specified"

@@ -2,8 +2,9 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +14,15 @@ from palan.api.errors import InvalidParameter
 from palan.api.images import OCIPlatform
 
 
-__all__ = ["Platform", "host_platform", "parse_json", "parse_specifier"]
+__all__ = [
+    "Platform",
+    "amd64_level",
+    "foreign_platform",
+    "host_platform",
+    "native_platform",
+    "parse_json",
+    "parse_specifier",
+]
 
 _COMPONENT: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _SYSTEMS: Final = frozenset(
@@ -30,9 +39,14 @@ _ARCHITECTURES: Final = {
     "armv6l": ("arm", "v6"),
     "armel": ("arm", "v6"),
 }
-_ARM: Final = {f"v{number}": number for number in range(5, 10)}
-"""Variants of 32-bit ARM; each runs what is for those before it."""
+_AMD64_LEVELS: Final = (
+    ("v2", "cx16 lahf_lm popcnt sse4_1 sse4_2 ssse3"),
+    ("v3", "abm avx avx2 bmi1 bmi2 f16c fma movbe xsave"),
+    ("v4", "avx512bw avx512cd avx512dq avx512f avx512vl"),
+)
+"""Levels of the processor (x86-64 psABI), in the kernel's words for what each adds."""
 
+_ARM64: Final = re.compile(r"v([89])(?:\.([0-9]))?")
 _KNOWN: Final = frozenset(
     ("386", "amd64", "arm", "arm64", "loong64", "mips64le", "ppc64le", "riscv64", "s390x")
 )
@@ -63,17 +77,19 @@ class Platform:
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
-    def rank(self, wanted: "Platform") -> int | None:
-        """How well an image for this platform serves ``wanted``: 0 is best, None not at all."""
-        if (self.os, self.architecture) != (wanted.os, wanted.architecture):
-            return None
-        if self.variant == wanted.variant:
-            return 0
-        if self.architecture == "arm":
-            ours, theirs = _ARM.get(self.variant or "v7"), _ARM.get(wanted.variant or "v7")
-            return None if ours is None or theirs is None or ours > theirs else theirs - ours
-        # A plain image runs on any variant; one for a variant needs that variant.
-        return 1 if not self.variant else None
+    def rank(self, wanted: "Platform", *, strict: bool = False) -> int | None:
+        """How well an image for this platform serves ``wanted``: 0 is best, None not at all.
+
+        Args:
+            wanted: what it should run on.
+            strict: it must be for exactly that; else a machine for ``wanted`` may also run
+                it because it can do more than that needs, as amd64 runs what is for 386.
+        """
+        if strict:
+            return 0 if _variant_told(self) == _variant_told(wanted) else None
+        served = _served(_variant_told(wanted))
+        told = _variant_told(self)
+        return served.index(told) if told in served else None
 
     def message(self) -> OCIPlatform:
         """As the API writes it."""
@@ -82,10 +98,99 @@ class Platform:
         )
 
 
+def _variant_told(platform: Platform) -> Platform:
+    """The platform with the variant that is meant where an image for ARM names none."""
+    if platform.architecture == "arm" and not platform.variant:
+        return replace(platform, variant="v7")
+    return platform
+
+
+@lru_cache(maxsize=64)
+def _served(platform: Platform) -> tuple[Platform, ...]:
+    """What a machine for a platform runs, the best first, as containerd sees it."""
+    found = [(platform.architecture, platform.variant)]
+    match platform.architecture:
+        case "amd64":
+            found += _below("amd64", platform.variant or "v1", 1)
+            found.append(("386", ""))
+        case "arm":
+            found += _below("arm", platform.variant, 5)
+        case "arm64":
+            found += _arm64_below(platform.variant or "v8")
+            found += [("arm", "v8"), *_below("arm", "v8", 5)]
+    return tuple(
+        dict.fromkeys(
+            Platform.of(platform.os, architecture, variant) for architecture, variant in found
+        )
+    )
+
+
+def _below(architecture: str, variant: str, least: int) -> list[tuple[str, str]]:
+    """Variants ``v<number>`` that come before one, the highest first."""
+    if not variant.removeprefix("v").isdigit():
+        return []
+    return [
+        (architecture, f"v{number}")
+        for number in range(int(variant.removeprefix("v")) - 1, least - 1, -1)
+    ]
+
+
+def _arm64_below(variant: str) -> list[tuple[str, str]]:
+    """Versions of the ARM architecture from a variant down: 9.x has all that 8.(x + 5) has."""
+    match = _ARM64.fullmatch(variant)
+    if match is None:
+        return []
+    major, minor = int(match[1]), int(match[2] or 0)
+    versions = [(major, each) for each in range(minor, -1, -1)]
+    if major == 9:
+        versions += [(8, each) for each in range(min(minor + 5, 9), -1, -1)]
+    return [
+        ("arm64", f"v{number}.{below}" if below else f"v{number}") for number, below in versions
+    ]
+
+
+@lru_cache(maxsize=1)
+def native_platform() -> Platform:
+    """What an image that is made here is for: any machine of this architecture."""
+    return Platform.of("linux", os.uname().machine)
+
+
 @lru_cache(maxsize=1)
 def host_platform() -> Platform:
-    """What this machine runs."""
-    return Platform.of("linux", os.uname().machine)
+    """What this machine runs, with the level of its processor where there are such."""
+    platform = native_platform()
+    if platform.architecture == "amd64":
+        return replace(platform, variant=amd64_level(Path("/proc/cpuinfo")))
+    return platform
+
+
+def amd64_level(cpuinfo: Path) -> str:
+    """The level of an amd64 processor; empty for the first, or if that can't be told."""
+    try:
+        text = cpuinfo.read_text(errors="replace")
+    except OSError:
+        return ""
+    line = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
+    flags = set(line[1].split()) if line else set()
+    level = ""
+    for variant, needed in _AMD64_LEVELS:
+        if not flags.issuperset(needed.split()):
+            break
+        level = variant
+    return level
+
+
+def foreign_platform(image: Platform) -> list[str]:
+    """A warning, in dockerd's words, if this machine may not run what is for a platform."""
+    host = host_platform()
+    plain = not image.variant and (image.os, image.architecture) == (host.os, host.architecture)
+    if plain or not image.architecture or image.rank(host) is not None:
+        return []
+    warning = (
+        f"The requested image's platform ({image}) does not match the detected host platform"
+        f" ({host}) and no specific platform was requested"
+    )
+    return [warning]
 
 
 def parse_specifier(text: str) -> Platform:
@@ -104,10 +209,9 @@ def parse_specifier(text: str) -> Platform:
                 f' must match "^[A-Za-z0-9_.-]+$": invalid argument'
             )
     first = parts[0].lower()
-    host = host_platform()
     if len(parts) == 1:
         if first in _SYSTEMS:
-            return Platform.of(first, host.architecture, host.variant)
+            return replace(native_platform(), os=first)
         if first in _ARCHITECTURES or first in _KNOWN:
             return Platform.of("linux", first)
         raise InvalidParameter(

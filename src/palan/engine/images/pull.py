@@ -14,11 +14,13 @@ from typing import Any, Final
 
 import structlog
 
-from palan.api.errors import InternalError, InvalidParameter, NotFound
+from palan.api.errors import Forbidden, InternalError, InvalidParameter, NotFound
 from palan.api.images import ImageCreate, JSONMessage
 from palan.engine.images.arrival import ACCEPT, UNKNOWN_SIZE, Arrival, document
 from palan.engine.images.catalog import Lease
 from palan.engine.images.formats import (
+    INDEXES,
+    MAX_DEPTH,
     OCI_INDEX,
     OCI_MANIFEST,
     Descriptor,
@@ -46,6 +48,7 @@ _log = structlog.get_logger("palan.engine.images")
 
 _SCHEMA1: Final = "application/vnd.docker.distribution.manifest.v1+"
 _ATTESTED: Final = "vnd.docker.reference.digest"
+_RESERVED: Final = "scratch"  # what a Dockerfile calls no image at all
 _UNTOLD: Final = 1000
 """A rank behind all others."""
 
@@ -85,10 +88,13 @@ class Pull:
 
         Raises:
             InvalidParameter: the request makes no sense.
+            Forbidden: no image has that name.
         """
         self._stock = stock
         self._catalog = stock.catalog
         self._reference = _named(request)
+        if self._reference.familiar_repository == _RESERVED:
+            raise Forbidden(f"'{_RESERVED}' is a reserved name")
         self._platform = parse_specifier(request.platform) if request.platform else None
         self._session = open_session(
             stock.engine.config, self._reference.domain, request.registry_auth, mirrors=True
@@ -139,10 +145,9 @@ class Pull:
                         yield message
         content = self._catalog.content
         examined = await in_thread(lambda: examine(content, wanted.target))
-        await take_in(
+        image = await take_in(
             self._catalog, self._stock.unpacker, examined, [name], lease, pulled=name.repository
         )
-        image = self._catalog.images[next(iter(examined.layers))]
         self._stock.engine.events.publish(
             "image",
             "pull",
@@ -171,18 +176,44 @@ class Pull:
         target = Descriptor(
             media_type=_media_type(data, found.media_type), digest=digest, size=len(data)
         )
-        wanted = self._choose(name, target, data, sources)
+        with failure(name, "pull"):
+            parts = await self._parts(target.media_type, data, sources, lease)
+        wanted = self._choose(name, target, parts, sources)
         wanted.complete, wanted.known = self._is_here(wanted)
         return wanted
 
-    def _choose(
-        self, name: Reference, target: Descriptor, data: bytes, sources: Sequence[Repository]
-    ) -> _Wanted:
-        if not is_index(target.media_type, data):
-            return _Wanted(name, target, target, [], sources)
+    async def _parts(
+        self,
+        media_type: str,
+        data: bytes,
+        sources: Sequence[Repository],
+        lease: Lease,
+        depth: int = 0,
+    ) -> list[Descriptor] | None:
+        """The manifests of an index and of the indexes within it; None for a manifest."""
+        if not is_index(media_type, data):
+            return None
         index = decode(data, Index, "index")
+        parts: list[Descriptor] = []
+        for part in index.manifests:
+            within = None
+            if part.media_type in INDEXES and is_digest(part.digest) and depth < MAX_DEPTH:
+                inner = await document(self._stock, self._session, part, sources, lease)
+                within = await self._parts(part.media_type, inner, sources, lease, depth + 1)
+            parts += [part] if within is None else within
+        return parts
+
+    def _choose(
+        self,
+        name: Reference,
+        target: Descriptor,
+        parts: list[Descriptor] | None,
+        sources: Sequence[Repository],
+    ) -> _Wanted:
+        if parts is None:
+            return _Wanted(name, target, target, [], sources)
         platform = self._platform or host_platform()
-        chosen = _best(index, platform)
+        chosen = _best(parts, platform)
         if chosen is None:
             raise NotFound(
                 f"no matching manifest for {platform} in the manifest list entries:"
@@ -190,7 +221,7 @@ class Pull:
             )
         attestations = [
             each
-            for each in index.manifests
+            for each in parts
             if each.annotations.get(_ATTESTED) == chosen.digest and is_digest(each.digest)
         ]
         return _Wanted(name, target, chosen, attestations, sources)
@@ -261,10 +292,10 @@ def _media_type(data: bytes, said: str) -> str:
     return media_type if "json" in media_type and "/" in media_type else OCI_MANIFEST
 
 
-def _best(index: Index, platform: Platform) -> Descriptor | None:
-    """The manifest of an index that serves a platform best."""
+def _best(manifests: Sequence[Descriptor], platform: Platform) -> Descriptor | None:
+    """The manifest that serves a platform best."""
     best: tuple[int, int, Descriptor] | None = None
-    for number, each in enumerate(index.manifests):
+    for number, each in enumerate(manifests):
         if not is_digest(each.digest) or _ATTESTED in each.annotations:
             continue
         there = each.as_platform()

@@ -159,19 +159,19 @@ class Push:
         else:
             for manifest in target.manifests:
                 there = manifest.image in self._catalog.images or (
-                    manifest.kind != "image" and manifest.blobs
+                    manifest.kind != "image" and manifest.here
                 )
                 (load.manifests if there else load.absent).append(manifest)
         lease.blob(target.digest)
         for manifest in target.manifests:
-            if manifest.blobs:
+            if manifest.here:
                 lease.blob(manifest.digest)
                 for blob in manifest.blobs:
                     lease.blob(blob.digest)
         return load
 
     def _one(self, target: TargetRecord, name: Reference, platform: Platform) -> ManifestRecord:
-        image = self._catalog.choose(target, platform)
+        image = self._catalog.choose(target, platform, strict=True)
         for manifest in target.manifests:
             if image is not None and manifest.image == image.id:
                 return manifest

@@ -12,9 +12,17 @@ from typing import Final
 from palan.api.errors import InvalidParameter
 
 
-__all__ = ["DEFAULT_TAG", "Reference", "is_digest", "parse", "repository_and_tag"]
+__all__ = [
+    "DEFAULT_TAG",
+    "DIGEST_ALGORITHM",
+    "Reference",
+    "is_digest",
+    "parse",
+    "repository_and_tag",
+]
 
 DEFAULT_TAG: Final = "latest"
+DIGEST_ALGORITHM: Final = "sha256"
 
 _DOCKER: Final = "docker.io"
 _LEGACY: Final = "index.docker.io"

@@ -1,15 +1,16 @@
 """Removing names and images, and the rules that protect images in use.
 
 The rules are dockerd's: a name goes whenever another one is left; the last one, or the
-image itself, only when no container needs it; ``force`` overrules stopped containers,
-never running ones.  An image that is forced from under stopped containers is gone from
-sight, but its layers stay until the last of them is removed.
+image itself, only when no container needs it.  ``force`` takes the last name even so, and
+leaves the image without one; by its id the image itself can be forced from under stopped
+containers, never from under running ones.  It is gone from sight then, but its layers stay
+until the last of them is removed.
 """
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from palan.api.errors import Conflict
+from palan.api.errors import Conflict, InvalidParameter, NotFound
 from palan.api.images import ImageDeleteResponseItem
 from palan.engine.images.catalog import Catalog
 from palan.engine.images.describe import blobs_of, familiar, layers_of
@@ -52,14 +53,17 @@ class Removal:
         Raises:
             NotFound: there is no such image, or not for a platform.
             Conflict: containers or other names are in the way.
+            InvalidParameter: platforms are given without ``force``.
         """
+        if platforms and not force:
+            raise InvalidParameter(
+                "Content will be removed from all images referencing this variant."
+                " Use \N{EM DASH}-force to force delete."
+            )
         match = find(self._catalog, text)
         image = match.image
         if platforms:
-            chosen = {
-                each.id: each
-                for each in (for_platform(self._catalog, match, text, p) for p in platforms)
-            }
+            chosen = {each.id: each for each in self._for_platforms(match, text, platforms)}
             if len(chosen) < len({each.id for each in self._catalog.images_of(match.target)}):
                 await self._reduce(match.target, list(chosen.values()), force=force)
                 return
@@ -81,6 +85,18 @@ class Removal:
             )
         self._check_users(image, force=force)
         await self.delete(image, prune=prune)
+
+    def _for_platforms(
+        self, match: Match, text: str, platforms: Sequence[Platform]
+    ) -> Iterator[Image]:
+        for platform in platforms:
+            try:
+                yield for_platform(self._catalog, match, text, platform)
+            except NotFound as error:
+                raise NotFound(
+                    f"failed to delete platform {platform} for image {match.image.id}:"
+                    f" {error.message}"
+                ) from None
 
     async def _reduce(self, target: TargetRecord, images: Sequence[Image], *, force: bool) -> None:
         """Remove some of the images of an index; the index itself stays."""
@@ -114,7 +130,8 @@ class Removal:
                 f"conflict: unable to delete {familiar(name)} (must be forced) - container"
                 f" {users[0].id[:12]} is using its referenced image {image.short_id}"
             )
-        if any(user.running for user in users):
+        if users:
+            # The image stays without a name, as long as it is used.
             await self._untag(image, [name])
             return
         await self.delete(image, prune=prune)

@@ -17,7 +17,7 @@ from palan.api import UNSET, Unset
 from palan.api import images as api
 from palan.api.errors import Conflict, InvalidParameter, NotFound
 from palan.api.images import JSONMessage, OCIDescriptor
-from palan.api.results import ByteStream, MessageStream
+from palan.api.results import ByteStream, MessageStream, NoContent
 from palan.engine.images import describe
 from palan.engine.images.attestations import attestations
 from palan.engine.images.catalog import Catalog
@@ -163,6 +163,9 @@ class Images:
         for image in catalog.visible():
             line = describe.summary(self._engine, catalog, image, catalog.names_of(image))
             line.shared_size = describe.shared_size(catalog, image)
+            # As in dockerd's answer to this one question.
+            line.repo_tags = line.repo_tags or None
+            line.repo_digests = line.repo_digests or None
             lines.append(line)
         return lines, describe.everything(catalog)
 
@@ -281,20 +284,26 @@ class Images:
 
     async def history(self, request: api.ImageHistory) -> _History:
         """``GET /images/{name}/history``."""
-        return describe.history(self._catalog, self._chosen(request.name, request.platform))
+        image = self._chosen(request.name, request.platform, strict=False)
+        return describe.history(self._catalog, image)
 
-    def _chosen(self, name: str, platform: str) -> Image:
+    def _chosen(self, name: str, platform: str, *, strict: bool = True) -> Image:
         wanted = parse_json(platform) if platform else None
-        return self.resolve(name) if wanted is None else self.for_platform(name, wanted)
+        match = find(self._catalog, name)
+        if wanted is None:
+            return match.image
+        return for_platform(self._catalog, match, name, wanted, strict=strict)
 
-    async def tag(self, request: api.ImageTag) -> None:
+    async def tag(self, request: api.ImageTag) -> NoContent | None:
         """``POST /images/{name}/tag``."""
         name = repository_and_tag(request.repo, request.tag)
         if name is None:
-            return
+            # As dockerd 29: nothing was created.
+            return NoContent(status=200)
         async with self._catalog.lock:
             image = await tag(self._catalog, request.name, name)
         self._publish("tag", image, name.familiar)
+        return None
 
     async def remove(self, request: api.ImageRemove) -> _Deleted:
         """``DELETE /images/{name}``."""

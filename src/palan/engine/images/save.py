@@ -82,7 +82,7 @@ class Export:
 
     def _add(self, match: Match, name: str, chosen: list[Image] | None) -> None:
         self.images.setdefault(match.image.id, parse(name).familiar if name else match.image.id)
-        records = [m for m in match.target.manifests if m.blobs]
+        records = [m for m in match.target.manifests if m.here]
         if chosen is None:
             self._descriptors.append(_described(_descriptor(match.target), name))
             self._blobs[match.target.digest] = match.target.size

@@ -2,10 +2,11 @@
 
 import time
 
+from palan.api.errors import InvalidParameter, NotFound
 from palan.engine.images.catalog import Catalog
 from palan.engine.images.image import Image
 from palan.engine.images.lookup import find
-from palan.engine.images.reference import Reference
+from palan.engine.images.reference import DIGEST_ALGORITHM, Reference
 from palan.store.images import NameRecord, Rows
 
 
@@ -16,10 +17,15 @@ async def tag(catalog: Catalog, text: str, name: Reference) -> Image:
     """Point ``name`` at what ``text`` means; the caller holds the catalog's lock.
 
     Raises:
-        NotFound: there is no such image.
-        InvalidParameter: the text is no reference.
+        NotFound: there is no such image; as in dockerd also if the text is no reference.
+        InvalidParameter: the name would be read as a digest.
     """
-    match = find(catalog, text)
+    if name.familiar_repository == DIGEST_ALGORITHM:
+        raise InvalidParameter("refusing to create an ambiguous tag using digest algorithm as name")
+    try:
+        match = find(catalog, text)
+    except InvalidParameter as error:
+        raise NotFound(error.message) from None
     record = NameRecord(str(name), match.target.digest, time.time_ns())
     await catalog.add(Rows(names=[record]))
     return match.image

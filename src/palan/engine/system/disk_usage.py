@@ -69,6 +69,7 @@ async def _containers(engine: "Engine") -> list[ContainerSummary]:
     lines = summaries(engine, containers)
     for container, line in zip(containers, lines, strict=True):
         line.size_rw, line.size_root_fs = await sizes(engine, container)
+        line.image_manifest_descriptor = UNSET  # dockerd does not look for it here
     return lines
 
 

@@ -545,7 +545,7 @@ class AsyncImagesCalls:
         self,
         body: AsyncBody,
         *,
-        quiet: bool = False,
+        quiet: bool = True,
         platform: builtins.list[str] | None = None,
         timeout: float | None = None,
     ) -> AsyncProgressStream:

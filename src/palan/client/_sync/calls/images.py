@@ -544,7 +544,7 @@ class ImagesCalls:
         self,
         body: Body,
         *,
-        quiet: bool = False,
+        quiet: bool = True,
         platform: builtins.list[str] | None = None,
         timeout: float | None = None,
     ) -> ProgressStream:

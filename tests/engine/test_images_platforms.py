@@ -1,0 +1,124 @@
+"""Images for several platforms: which one is meant, and that all of them are kept."""
+
+import io
+import tarfile
+
+import pytest
+from tests.support.images import ImagesEngine, inspected, listed, removed, saved, texts
+from tests.support.oci_layout import Layout
+
+from palan.api.errors import InvalidParameter, NotFound
+from palan.engine.images import catalog
+from palan.engine.images.platform import Platform
+
+
+pytestmark = pytest.mark.root
+
+NAME = "docker.io/rec/multi:1"
+ARM = '{"os":"linux","architecture":"arm64"}'
+AMD = '{"os":"linux","architecture":"amd64"}'
+
+
+@pytest.fixture
+async def engine(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog, "host_platform", lambda: Platform("linux", "amd64", "v3"))
+    engine = ImagesEngine(tmp_path)
+    yield engine
+    await engine.close()
+
+
+@pytest.mark.parametrize(
+    ("there", "meant"),
+    [
+        (["arm64", "amd64", "386"], "amd64"),
+        (["arm64", "386"], "386"),
+        (["amd64", "amd64/v2", "amd64/v4"], "amd64/v2"),
+        (["amd64/v2", "amd64/v3"], "amd64/v3"),
+        (["arm64", "s390x"], "arm64"),  # what this machine can't run, if there is nothing else
+    ],
+)
+async def test_the_image_that_a_name_means(engine, there, meant):
+    layout = Layout()
+    layout.name(layout.index(*map(layout.image, there)), NAME)
+    assert texts(await engine.load_tar(layout.archive())) == ["Loaded image: rec/multi:1\n"]
+    answer = await inspected(engine, "rec/multi:1")
+    variant = answer.variant if isinstance(answer.variant, str) else ""
+    assert "/".join(filter(None, (answer.architecture, variant))) == meant
+
+
+async def test_a_platform_that_is_asked_for_is_taken_by_the_word(engine):
+    layout = Layout()
+    layout.name(layout.index(layout.image("386"), layout.image("arm64")), NAME)
+    await engine.load_tar(layout.archive())
+    assert (await inspected(engine, "rec/multi:1")).architecture == "386"
+    with pytest.raises(NotFound, match=r"specified platform \(linux/amd64\)"):
+        await inspected(engine, "rec/multi:1", platform=AMD)
+    with pytest.raises(NotFound, match="no suitable export target found"):
+        await saved(engine, "rec/multi:1", platform=[AMD])
+
+
+async def test_the_index_knows_the_platform_better_than_the_configuration(engine):
+    layout = Layout()
+    v6 = layout.image("arm/v6", configured="arm")
+    layout.name(layout.index(layout.image("amd64"), v6), NAME)
+    await engine.load_tar(layout.archive())
+    asked = '{"os":"linux","architecture":"arm","variant":"v%d"}'
+    assert (await inspected(engine, "rec/multi:1", platform=asked % 6)).architecture == "arm"
+    with pytest.raises(NotFound):
+        await inspected(engine, "rec/multi:1", platform=asked % 7)
+    [line] = await listed(engine, manifests=True)
+    assert [m.image_data.platform.variant for m in line.manifests if m.image_data][1] == "v6"
+
+
+def nested():
+    """An index whose first entry is an index."""
+    layout = Layout()
+    inner = layout.index(layout.image("amd64"))
+    return layout.name(layout.index(inner, layout.image("arm64")), NAME), inner
+
+
+async def test_an_index_within_an_index_is_kept_and_looked_into(engine):
+    layout, inner = nested()
+    await engine.load_tar(layout.archive())
+    assert (await inspected(engine, "rec/multi:1")).architecture == "amd64"
+    assert (await inspected(engine, "rec/multi:1", platform=ARM)).architecture == "arm64"
+    engine = await engine.restart()
+    [line] = await listed(engine, manifests=True)
+    assert [m.image_data.platform.architecture for m in line.manifests] == ["amd64", "arm64"]
+    assert all(m.available for m in line.manifests)
+    data = await saved(engine, "rec/multi:1")
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        names = set(archive.getnames())
+    assert {f"blobs/sha256/{digest[7:]}" for digest in layout.blobs} <= names
+    assert await removed(engine, "rec/multi:1")
+    await engine.settle()
+    assert engine.files() == (set(), set())
+    await engine.load_tar(data)
+    [again] = await listed(engine, manifests=True)
+    assert again.descriptor.digest == line.descriptor.digest
+    assert (again.id, again.manifests) == (line.id, line.manifests)
+    await engine.load_tar(layout.archive(without=(inner["digest"],)))
+    [again] = await listed(engine, manifests=True)
+    assert len(again.manifests) == 2  # what is known of an index stays known
+    await engine.close()
+
+
+async def test_indexes_are_looked_into_so_deep_and_no_deeper(engine):
+    layout = Layout()
+    descriptor = layout.image("amd64")
+    for _ in range(12):
+        descriptor = layout.index(descriptor)
+    [message] = await engine.load_tar(layout.name(descriptor, NAME).archive())
+    assert "too many manifests" in message.error
+    await engine.settle()
+    assert engine.files() == (set(), set())
+
+
+async def test_removing_the_images_for_all_platforms_needs_force(engine):
+    layout, _ = nested()
+    await engine.load_tar(layout.archive())
+    with pytest.raises(InvalidParameter, match="Content will be removed"):
+        await removed(engine, "rec/multi:1", platforms=[AMD, ARM])
+    await removed(engine, "rec/multi:1", platforms=[AMD, ARM], force=True)
+    await engine.settle()
+    assert engine.files() == (set(), set())

@@ -1,0 +1,80 @@
+"""OCI image layouts, built piece by piece: images, attestations, and indexes of them."""
+
+import gzip
+import json
+from typing import Any
+
+from tests.support.images import oci_archive, sha256, small_tar
+
+from palan.engine.images.formats import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST
+
+
+__all__ = ["Layout"]
+
+NAME = "io.containerd.image.name"
+
+
+class Layout:
+    """Blobs, and what the layout's own index says of them.
+
+    Attributes:
+        blobs: all content, by digest.
+    """
+
+    def __init__(self) -> None:
+        self.blobs: dict[str, bytes] = {}
+        self._top: list[dict[str, Any]] = []
+
+    def blob(self, data: bytes, media_type: str, **more: Any) -> dict[str, Any]:
+        """Add content; its descriptor."""
+        self.blobs[sha256(data)] = data
+        return {"mediaType": media_type, "digest": sha256(data), "size": len(data), **more}
+
+    def _document(self, document: dict[str, Any], media_type: str, **more: Any) -> dict[str, Any]:
+        data = json.dumps({"schemaVersion": 2, "mediaType": media_type, **document}).encode()
+        return self.blob(data, media_type, **more)
+
+    def image(
+        self, platform: str, *, configured: str = "", config: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Add an image with one small layer; the descriptor of its manifest.
+
+        Args:
+            platform: ``architecture[/variant]``, as an index tells it.
+            configured: the same in the image's configuration, if that says something else.
+            config: what containers inherit.
+        """
+        layer = small_tar(platform)
+        spec = {
+            **_platform(configured or platform),
+            "config": config or {},
+            "rootfs": {"type": "layers", "diff_ids": [sha256(layer)]},
+        }
+        manifest = {
+            "config": self.blob(json.dumps(spec).encode(), OCI_CONFIG),
+            "layers": [self.blob(gzip.compress(layer, mtime=0), f"{OCI_LAYER}+gzip")],
+        }
+        return self._document(manifest, OCI_MANIFEST, platform=_platform(platform))
+
+    def index(self, *manifests: dict[str, Any]) -> dict[str, Any]:
+        """Add an index; its descriptor."""
+        return self._document({"manifests": list(manifests)}, OCI_INDEX)
+
+    def name(self, descriptor: dict[str, Any], name: str) -> "Layout":
+        """Give a manifest or an index a name, such as ``docker.io/rec/a:1``."""
+        self._top.append({**descriptor, "annotations": {NAME: name}})
+        return self
+
+    def archive(self, *, without: tuple[str, ...] = ()) -> bytes:
+        """The layout as an archive.
+
+        Args:
+            without: digests of blobs that are left out.
+        """
+        kept = [data for digest, data in self.blobs.items() if digest not in without]
+        return oci_archive(kept, self._top)
+
+
+def _platform(text: str) -> dict[str, str]:
+    architecture, _, variant = text.partition("/")
+    return {"os": "linux", "architecture": architecture} | ({"variant": variant} if variant else {})
