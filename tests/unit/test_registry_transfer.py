@@ -14,7 +14,7 @@ from palan.api.errors import InvalidParameter
 from palan.api.images import ImageCreate, ProgressDetail
 from palan.engine.images.download import _begins_at
 from palan.engine.images.downloads import Downloads
-from palan.engine.images.formats import Descriptor, Index, PlatformField
+from palan.engine.images.formats import Descriptor, PlatformField
 from palan.engine.images.platform import Platform
 from palan.engine.images.progress import Board, Progress
 from palan.engine.images.pull import _best, _media_type, _named
@@ -101,12 +101,12 @@ def test_the_best_of_an_index():
         entry("linux", "arm", "v7"),
         entry("linux", "arm", "v6"),
     )
-    index = Index(manifests=[attestation, bad, arm6, untold, amd64, arm7])
+    index = [attestation, bad, arm6, untold, amd64, arm7]
     assert _best(index, Platform.of("linux", "amd64")) is amd64
     assert _best(index, Platform.of("linux", "arm", "v7")) is arm7
     assert _best(index, Platform.of("linux", "arm", "v6")) is arm6
     assert _best(index, Platform.of("linux", "s390x")) is untold
-    assert _best(Index(manifests=[attestation, bad]), Platform.of("linux", "amd64")) is None
+    assert _best([attestation, bad], Platform.of("linux", "amd64")) is None
 
 
 def test_media_types_of_manifests():
