@@ -70,7 +70,6 @@ class Module:
             "from palan.client._limits import CLIENT, Limit",
         ]
         if self.streams:
-            lines.append("from palan.client._request import prepare")
             names = sorted(one for one in self.streams if "WebSocket" not in one)
             lines.append(f"from palan.client._async.streams import {', '.join(names)}")
         lines += ["", "if TYPE_CHECKING:"]
@@ -170,11 +169,15 @@ class Module:
             extra = ", raw=True" if operation in ("build.session", "build.grpc") else ""
             extra = ", tty=tty" if operation == "exec.start" else extra
             timeout = "None" if own_timeout else "timeout"
-            prepared = f'prepare("{operation}", {named})'
+            prepared = f'self._client.calling.prepare("{operation}", {named})'
             first = [_WEBSOCKET, ""] if "WebSocket" in stream else []
             return [*first, f"return {stream}(self._client, {prepared}, {timeout}{extra})"]
         timeout = "CLIENT" if own_timeout else "timeout"
-        call = f'await self._client.call("{operation}", {named}, {timeout})'
+        if made.endpoint.path == "/_ping":
+            method = "" if kind == "str" else f'"{made.endpoint.method}", '
+            ping = f"await self._client.ping({method}timeout=timeout)"
+            return [f"return {ping}" if kind == "str" else ping]
+        call = f'await self._client.calling.call("{operation}", {named}, {timeout})'
         if kind == "None":
             return [call]
         return [f"answer: {kind} = {call}", "return answer"]

@@ -5,11 +5,21 @@ things the groups share: errors, filters, raw-stream frames, versions and what
 changed between them.
 """
 
-from palan.api._base import UNSET, Message, Request, Unset
-from palan.api.endpoint import Endpoint, Group, Header
-from palan.api.filters import Filters
-from palan.api.version import MAX_VERSION, MIN_VERSION, Version
+from typing import TYPE_CHECKING, Any
 
+
+if TYPE_CHECKING:
+    from palan.api._base import UNSET as UNSET
+    from palan.api._base import Message as Message
+    from palan.api._base import Request as Request
+    from palan.api._base import Unset as Unset
+    from palan.api.endpoint import Endpoint as Endpoint
+    from palan.api.endpoint import Group as Group
+    from palan.api.endpoint import Header as Header
+    from palan.api.filters import Filters as Filters
+    from palan.api.version import MAX_VERSION as MAX_VERSION
+    from palan.api.version import MIN_VERSION as MIN_VERSION
+    from palan.api.version import Version as Version
 
 __all__ = [
     "MAX_VERSION",
@@ -24,3 +34,26 @@ __all__ = [
     "Unset",
     "Version",
 ]
+
+_HOME = {
+    "Endpoint": "palan.api.endpoint",
+    "Filters": "palan.api.filters",
+    "Group": "palan.api.endpoint",
+    "Header": "palan.api.endpoint",
+    "MAX_VERSION": "palan.api.version",
+    "MIN_VERSION": "palan.api.version",
+    "Message": "palan.api._base",
+    "Request": "palan.api._base",
+    "UNSET": "palan.api._base",
+    "Unset": "palan.api._base",
+    "Version": "palan.api.version",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # A program that pings an engine needs a version and no message.
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - see above
+
+    return getattr(import_module(_HOME[name]), name)

@@ -1,6 +1,5 @@
 """API versions: ordered pairs, and the range that Palan speaks."""
 
-import re
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -22,9 +21,10 @@ class Version(NamedTuple):
         Raises:
             ValueError: the text is no version.
         """
-        if not re.fullmatch(r"[0-9]+(\.[0-9]+)*", text):
+        parts = text.split(".")
+        if not all(part.isascii() and part.isdigit() for part in parts):
             raise ValueError(text)
-        major, minor, *_ = (*(int(part) for part in text.split(".")), 0)
+        major, minor, *_ = (*map(int, parts), 0)
         return cls(major, minor)
 
     def __str__(self) -> str:

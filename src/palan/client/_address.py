@@ -1,8 +1,6 @@
 """An engine's address, and how its parts are read; no I/O."""
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from palan.client.errors import ConfigError
 
@@ -20,8 +18,7 @@ _PORT: Final = 2375
 _TLS_PORT: Final = 2376
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """Where an engine is.
 
     Attributes:
@@ -38,7 +35,7 @@ class Address:
     host: str = ""
     port: int = 0
     user: str = ""
-    tls: "ssl.SSLContext | None" = field(default=None, compare=False)
+    tls: "ssl.SSLContext | None" = None
 
     @property
     def authority(self) -> str:
@@ -79,8 +76,10 @@ def parse_address(text: str, tls: "ssl.SSLContext | None" = None) -> Address:
         return Address("unix", path=rest or DEFAULT_HOST.removeprefix("unix://"))
     if scheme not in ("tcp", "http", "https", "ssh"):
         raise ConfigError(f"{text}: the address of an engine begins with unix, tcp or ssh")
-    parts = urlsplit(f"//{rest}")
+    from urllib.parse import unquote, urlsplit
+
     try:
+        parts = urlsplit(f"//{rest}")
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
         raise ConfigError(f"{text}: {error}") from None

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["read_context"]
 
 
-def read_context(directory: Path, name: str, tls: "ssl.SSLContext | None") -> Address:
+def read_context(directory: str, name: str, tls: "ssl.SSLContext | None") -> Address:
     """The address of a context.
 
     Args:
-        directory: where contexts are.
+        directory: where ``config.json`` is, and contexts.
         name: which.
         tls: what to make connections safe with; None for what the context says.
 
@@ -32,7 +32,8 @@ def read_context(directory: Path, name: str, tls: "ssl.SSLContext | None") -> Ad
         ConfigError: there is none of that name, or it has no docker engine.
     """
     digest = hashlib.sha256(name.encode()).hexdigest()
-    path = directory / "meta" / digest / "meta.json"
+    contexts = Path(directory, "contexts")
+    path = contexts / "meta" / digest / "meta.json"
     try:
         document: Any = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -44,7 +45,7 @@ def read_context(directory: Path, name: str, tls: "ssl.SSLContext | None") -> Ad
         host = str(endpoint["Host"])
     except (KeyError, TypeError):
         raise ConfigError(f'context "{name}" has no docker engine') from None
-    certificates = directory / "tls" / digest / "docker"
+    certificates = contexts / "tls" / digest / "docker"
     if tls is None and certificates.is_dir():
         from palan.client._tls import tls_context
 

@@ -4,12 +4,10 @@ Where the engine is: what the program says, ``DOCKER_HOST``, ``DOCKER_CONTEXT``,
 context of ``config.json``, and else the usual socket.
 """
 
+import os
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from palan.client._address import DEFAULT_HOST, Address, parse_address
 from palan.client.errors import ConfigError
@@ -36,14 +34,14 @@ class Environment:
         self._variables = variables
 
     @cached_property
-    def directory(self) -> Path:
+    def directory(self) -> str:
         """Where the docker CLI keeps ``config.json`` and contexts."""
         given = self._variables.get("DOCKER_CONFIG")
-        return Path(given) if given else Path(self._home, ".docker")
+        return given or os.path.join(self._home, ".docker")  # noqa: PTH118
 
     @property
     def _home(self) -> str:
-        return self._variables.get("HOME") or str(Path.home())
+        return self._variables.get("HOME") or os.path.expanduser("~")  # noqa: PTH111
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -52,14 +50,20 @@ class Environment:
         Raises:
             ConfigError: it cannot be read.
         """
-        path = self.directory / "config.json"
+        # Not by pathlib: it takes longer to import than all that a ping needs.
+        path = os.path.join(self.directory, "config.json")  # noqa: PTH118
         try:
-            document = msgspec.json.decode(path.read_bytes() or b"{}")
-        except FileNotFoundError:
+            with open(path, "rb") as file:  # noqa: PTH123
+                text = file.read()
+        except (FileNotFoundError, NotADirectoryError):
             return {}
-        except NotADirectoryError:
-            return {}
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error}") from None
+        import json
+
+        try:
+            document = json.loads(text or b"{}")
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{path} cannot be read: {error}") from None
         if not isinstance(document, dict):
             raise ConfigError(f"{path} is no JSON object")
@@ -87,7 +91,7 @@ class Environment:
             if name != "default":
                 from palan.client._contexts import read_context
 
-                return read_context(self.directory / "contexts", name, tls)
+                return read_context(self.directory, name, tls)
             host = self._variables.get("DOCKER_HOST") or DEFAULT_HOST
         safe = host.startswith(("unix:", "/", "ssh:", "http:"))
         return parse_address(host, None if safe else tls or self._tls())
@@ -105,10 +109,12 @@ class Environment:
         verify = bool(self._variables.get("DOCKER_TLS_VERIFY"))
         if not verify and not self._variables.get("DOCKER_TLS"):
             return None
+        from pathlib import Path
+
         from palan.client._tls import tls_context
 
         given = self._variables.get("DOCKER_CERT_PATH")
-        return tls_context(Path(given) if given else self.directory, verify=verify)
+        return tls_context(Path(given or self.directory), verify=verify)
 
     def version(self) -> str:
         """The pinned version of the API, empty for none."""

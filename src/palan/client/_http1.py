@@ -4,7 +4,6 @@ A request's head is made here; an answer is parsed by llhttp (``httptools``), on
 each.  What follows the head of a hijacked connection is not HTTP and is handed out as it is.
 """
 
-import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -22,9 +21,6 @@ _MAX_HEAD: Final = 256 * 1024
 _LARGE: Final = 1 << 14
 """Bytes of a piece above which it is handed on by itself."""
 
-_NOT_IN_A_LINE: Final = re.compile(r"[\x00-\x1f\x7f]")
-_NOT_IN_A_TARGET: Final = re.compile(r"[\x00-\x20\x7f-\U0010ffff]")
-
 
 def request_head(method: str, target: str, headers: Iterable[tuple[str, str]]) -> bytes:
     """The head of a request.
@@ -32,14 +28,20 @@ def request_head(method: str, target: str, headers: Iterable[tuple[str, str]]) -
     Raises:
         ValueError: something of it would break out of its line.
     """
-    if _NOT_IN_A_TARGET.search(target) or not method.isalpha():
+    sound = target.isascii() and target.isprintable() and " " not in target
+    if not sound or not (method.isascii() and method.isalpha()):
         raise ValueError(f"{method} {target!r} cannot be requested: quote it")
     lines = [f"{method} {target} HTTP/1.1"]
     for name, value in headers:
-        if _NOT_IN_A_LINE.search(name) or _NOT_IN_A_LINE.search(value):
+        if _breaks_out(name) or _breaks_out(value):
             raise ValueError(f"the header {name!r} has control characters in it")
         lines.append(f"{name}: {value}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
+
+
+def _breaks_out(text: str) -> bool:
+    """Whether there are control characters in a text."""
+    return not text.isprintable() and any(one < " " or one == "\x7f" for one in text)
 
 
 class Answer:

@@ -5,18 +5,12 @@ from collections.abc import Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import urlencode
 
-from palan.api.results import Hijack, LateJson
 from palan.api.version import MAX_VERSION, MIN_VERSION, Version
-from palan.client._async.io import AsyncBody, AsyncStream, in_thread
 from palan.client._async.response import AsyncResponse
 from palan.client._async.transport import AsyncOutgoing, AsyncTransport
-from palan.client._contract import plan
 from palan.client._environment import Environment
 from palan.client._limits import CLIENT, Limit
-from palan.client._request import Prepared, encode_auth, fit, prepare
-from palan.client._results import decode, error_of, path_stat
 from palan.client.errors import ClientError, ConfigError, ProtocolError
 
 
@@ -24,6 +18,7 @@ if TYPE_CHECKING:
     import ssl
 
     from palan.client._async.build import AsyncBuild
+    from palan.client._async.calling import AsyncCalling
     from palan.client._async.calls.configs import AsyncConfigsCalls
     from palan.client._async.calls.networks import AsyncNetworksCalls
     from palan.client._async.calls.nodes import AsyncNodesCalls
@@ -37,13 +32,14 @@ if TYPE_CHECKING:
     from palan.client._async.containers import AsyncContainers
     from palan.client._async.exec import AsyncExec
     from palan.client._async.images import AsyncImages
+    from palan.client._async.io import AsyncBody, AsyncStream
     from palan.client._async.tls import AsyncTLSStream
 
 __all__ = ["AsyncClient"]
 
-_MAX_JSON: Final = 1 << 30
-_MAX_ERROR: Final = 1 << 20
-"""Bytes of an answer that are read."""
+
+_MAX_PING: Final = 1 << 16
+"""Bytes of the answer to a ping that are read."""
 
 
 class AsyncClient:
@@ -207,6 +203,13 @@ class AsyncClient:
 
         return AsyncPluginsCalls(self)
 
+    @cached_property
+    def calling(self) -> "AsyncCalling":
+        """What the methods of the groups send their requests with."""
+        from palan.client._async.calling import AsyncCalling
+
+        return AsyncCalling(self)
+
     # ---- the version ---------------------------------------------------------------
 
     async def negotiate(self) -> Version:
@@ -215,24 +218,27 @@ class AsyncClient:
         Raises:
             ProtocolError: the engine is too old, or is none.
         """
-        if self._version is None:
-            self._version = await self._offered()
+        while self._version is None:
+            await self.ping()
         return self._version
 
-    async def _offered(self) -> Version:
-        async with await self.request("GET", "/_ping", version="") as response:
-            said = response.headers.get("api-version", "")
-            await response.raise_for_status()
-            await response.read()
-        try:
-            offered = Version.parse(said) if said else MIN_VERSION
-        except ValueError:
-            raise ProtocolError(f"the engine says that its API version is {said!r}") from None
-        if offered < MIN_VERSION:
-            raise ProtocolError(
-                f"the engine speaks API version {offered}, the oldest known here is {MIN_VERSION}"
-            )
-        return min(offered, MAX_VERSION)
+    async def ping(self, method: str = "GET", timeout: Limit = CLIENT) -> str:
+        """See whether the engine is there, and what it speaks; it need not be known for this.
+
+        Args:
+            method: ``GET`` or ``HEAD``.
+            timeout: seconds for all of it; None is for ever.
+
+        Returns:
+            What it says, which is ``OK``.
+        """
+        limit = self.timeout if timeout is CLIENT else timeout
+        response = await self.send(AsyncOutgoing(method, "/_ping", total=limit), "/_ping")
+        await response.raise_for_status()
+        text = await response.read_some(_MAX_PING)
+        if self._version is None:
+            self._version = _newest_of_both(response.headers.get("api-version", ""))
+        return text.decode("utf-8", "replace")
 
     @property
     def spoken(self) -> Version:
@@ -253,7 +259,7 @@ class AsyncClient:
         *,
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-        body: AsyncBody | None = None,
+        body: "AsyncBody | None" = None,
         json: Any = None,
         version: str | None = None,
         hijack: bool = False,
@@ -277,22 +283,15 @@ class AsyncClient:
         Raises:
             TransportError: there is no answer.
         """
-        import msgspec
-
         target = path if path.startswith("/") else f"/{path}"
         if query:
-            pairs: list[tuple[str, str]] = []
-            for name, value in query.items():
-                if isinstance(value, Mapping):
-                    pairs.append((name, msgspec.json.encode(value).decode()))
-                elif isinstance(value, list | tuple):
-                    pairs += [(name, str(one)) for one in value]
-                elif value is not None:
-                    pairs.append((name, str(int(value)) if isinstance(value, bool) else str(value)))
+            from urllib.parse import urlencode
+
+            pairs = [pair for name, value in query.items() for pair in _pairs(name, value)]
             target += ("&" if "?" in target else "?") + urlencode(pairs)
         lines = dict(headers or {})
         if json is not None:
-            body = msgspec.json.encode(json)
+            body = _json(json)
             lines.setdefault("Content-Type", "application/json")
         if hijack:
             lines.setdefault("Upgrade", "tcp")
@@ -302,7 +301,7 @@ class AsyncClient:
         if version:
             target = f"/v{version.removeprefix('v')}{target}"
         limit = self.timeout if timeout is CLIENT else timeout
-        return await self._send(
+        return await self.send(
             AsyncOutgoing(method, target, lines.items(), body, each=limit, hijack=hijack),
             path.partition("?")[0],
         )
@@ -314,7 +313,8 @@ class AsyncClient:
         """
         return await self._transport.dial()
 
-    async def _send(self, request: AsyncOutgoing, path: str) -> AsyncResponse:
+    async def send(self, request: AsyncOutgoing, path: str) -> AsyncResponse:
+        """Send a request as it is, and wait for the head of its answer."""
         request.headers = [*self._headers.items(), *request.headers]
         try:
             exchange = await self._transport.send(request)
@@ -322,85 +322,6 @@ class AsyncClient:
             error.method, error.path = error.method or request.method, error.path or path
             raise
         return AsyncResponse(exchange, request.method, path)
-
-    # ---- what the groups are made with ----------------------------------------------
-
-    async def open(self, prepared: Prepared, timeout: float | None) -> AsyncResponse:
-        """Send what is answered piece by piece, and wait for the head of a good answer."""
-        return await self._answer(prepared, each=timeout, total=None)
-
-    async def call(self, operation: str, arguments: Mapping[str, Any], timeout: Limit) -> Any:
-        """Send what is answered in one, and get that, as the endpoint declares it."""
-        made = plan(operation)
-        slow = isinstance(made.endpoint.result, LateJson) or operation in _SLOW
-        limit = (None if slow else self.timeout) if timeout is CLIENT else timeout
-        response = await self._answer(
-            prepare(operation, arguments),
-            each=None,
-            total=limit,
-        )
-        result = made.endpoint.result
-        if type(result).__name__ == "Stat":
-            return path_stat(response.headers.get("x-docker-container-path-stat", ""))
-        data = await response.read()
-        if type(result).__name__ == "Text":
-            return data.decode("utf-8", "replace")
-        kind = getattr(result, "type", None)
-        if kind is None:
-            return None
-        try:
-            return decode(operation, self.spoken, kind, data)
-        except ProtocolError as error:
-            error.method, error.path = made.endpoint.method, made.endpoint.path
-            raise
-
-    async def _answer(
-        self, prepared: Prepared, *, each: float | None, total: float | None
-    ) -> AsyncResponse:
-        version = self._version or await self.negotiate()
-        fit(prepared, version)
-        endpoint = prepared.plan.endpoint
-        headers = prepared.headers
-        if prepared.wants_auth:
-            found = await in_thread(self.environment.credentials_of_image, prepared.wants_auth)
-            if found is not None:
-                headers = [*headers, ("X-Registry-Auth", encode_auth(found))]
-        hijack = isinstance(endpoint.result, Hijack)
-        if hijack and not any(name == "Upgrade" for name, _ in headers):
-            upgrade = "h2c" if endpoint.group == "build" else "tcp"
-            headers = [*headers, ("Connection", "Upgrade"), ("Upgrade", upgrade)]
-        response = await self._send(
-            AsyncOutgoing(
-                endpoint.method,
-                f"/v{version}{prepared.target}",
-                headers,
-                prepared.body,
-                each=each,
-                total=total,
-                hijack=hijack,
-            ),
-            prepared.path,
-        )
-        if response.status >= 400:
-            data = await response.read_some(_MAX_ERROR)
-            raise error_of(response.status, data, endpoint.method, prepared.path, response.reason)
-        return response
-
-    async def has_tty(self, prepared: Prepared) -> bool:
-        """Whether the process that a stream is about has a TTY: older answers do not say."""
-        operation = prepared.plan.operation
-        identity = prepared.path.split("/")[2]
-        if operation.startswith("containers."):
-            found = await self.call("containers.inspect", {"id": identity}, CLIENT)
-            return bool(found.config.tty)
-        if operation == "exec.start":
-            found = await self.call("exec.inspect", {"id": identity}, CLIENT)
-            return bool(found.process_config.tty)
-        if operation == "services.logs":
-            found = await self.call("services.inspect", {"id": identity}, CLIENT)
-            spec = found.spec.task_template.container_spec
-            return bool(spec and spec.tty)
-        return False
 
     # ---- the end -------------------------------------------------------------------
 
@@ -423,31 +344,34 @@ class AsyncClient:
         return f"{type(self).__name__}({str(self.address)!r})"
 
 
-_SLOW: Final = frozenset(
-    {
-        "build.prune",
-        "containers.archive_put",
-        "containers.checkpoint_create",
-        "containers.prune",
-        "containers.remove",
-        "containers.restart",
-        "containers.start",
-        "containers.stop",
-        "images.commit",
-        "images.prune",
-        "images.remove",
-        "networks.prune",
-        "plugins.create",
-        "plugins.enable",
-        "plugins.remove",
-        "swarm.init",
-        "swarm.join",
-        "swarm.leave",
-        "volumes.prune",
-    }
-)
-"""What takes as long as it takes: no time limit unless the caller has one."""
-
-
 def _has_version(target: str) -> bool:
     return target[:2] == "/v" and target[2:3].isdigit()
+
+
+def _pairs(name: str, value: Any) -> list[tuple[str, str]]:
+    """A query parameter in the words of a URL."""
+    if isinstance(value, Mapping):
+        return [(name, _json(value).decode())]
+    if isinstance(value, list | tuple):
+        return [(name, str(one)) for one in value]
+    if value is None:
+        return []
+    return [(name, str(int(value)) if isinstance(value, bool) else str(value))]
+
+
+def _json(value: Any) -> bytes:
+    import msgspec
+
+    return msgspec.json.encode(value)
+
+
+def _newest_of_both(said: str) -> Version:
+    try:
+        offered = Version.parse(said) if said else MIN_VERSION
+    except ValueError:
+        raise ProtocolError(f"the engine says that its API version is {said!r}") from None
+    if offered < MIN_VERSION:
+        raise ProtocolError(
+            f"the engine speaks API version {offered}, the oldest known here is {MIN_VERSION}"
+        )
+    return min(offered, MAX_VERSION)

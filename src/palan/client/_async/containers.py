@@ -8,7 +8,6 @@ from palan.client._async.calls.containers import AsyncContainersCalls
 from palan.client._async.io import consume, in_thread, now, sleep
 from palan.client._async.shielded import shielded
 from palan.client._outcomes import RunResult
-from palan.client._paths import incoming, is_link, outgoing
 from palan.client._run_options import Command, RunOptions, creation
 from palan.client.errors import (
     APIError,
@@ -195,6 +194,9 @@ class AsyncContainers(AsyncContainersCalls):
             FileNotFoundError: there is nothing at ``source``.
             NotFound: there is no such container, or no directory to copy into.
         """
+        # Archives are a lot to import, and most programs copy nothing.
+        from palan.client._paths import incoming
+
         path = Path(source)
         is_directory = await in_thread(path.is_dir)
         await in_thread(os.lstat, path)
@@ -231,6 +233,8 @@ class AsyncContainers(AsyncContainersCalls):
         """
         async with self.archive_get(id, source) as archive:
             kind = await archive.path_stat()
+            from palan.client._paths import outgoing
+
             work = await in_thread(outgoing, source, kind, os.fspath(target), keep_owner)
             await consume(archive.chunk, work)
 
@@ -292,6 +296,8 @@ class AsyncContainers(AsyncContainersCalls):
 
     async def _resolve(self, id: str, target: str) -> "tuple[str, PathStat | None]":
         """A path in a container without a link at its end, and what is there."""
+        from palan.client._paths import is_link
+
         for _ in range(_LINKS):
             try:
                 found = await self.archive_info(id, target)

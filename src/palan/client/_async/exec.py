@@ -33,7 +33,9 @@ class AsyncExecSession(AsyncSession):
         if self.creating is not None and self._response is None:
             container, arguments = self.creating
             self.creating = None
-            made = await self._client.call("exec.create", {"id": container, **arguments}, CLIENT)
+            made = await self._client.calling.call(
+                "exec.create", {"id": container, **arguments}, CLIENT
+            )
             self.id = made.id
             tty = bool(arguments.get("tty"))
             self.tty = tty

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from palan.client._async.calls.images import AsyncImagesCalls
 from palan.client._async.io import AsyncBody, in_thread
-from palan.client._build_options import BuildOptions, build_arguments, build_context
 from palan.client._outcomes import BuiltImage
 from palan.client.errors import OperationFailed
 
 
 if TYPE_CHECKING:
+    from palan.client._build_options import BuildOptions
     from palan.api._progress import JSONMessage
     from palan.api.images import ImageInspectResponse
     from palan.api.system import AuthConfig
@@ -114,7 +114,7 @@ class AsyncImages(AsyncImagesCalls):
         build_args: Mapping[str, str | None] | None = None,
         progress: Progress | None = None,
         timeout: float | None = None,
-        **options: Unpack[BuildOptions],
+        **options: "Unpack[BuildOptions]",
     ) -> BuiltImage:
         """Build an image of a directory, by the engine's classic builder.
 
@@ -139,6 +139,8 @@ class AsyncImages(AsyncImagesCalls):
         Raises:
             OperationFailed: a step failed; ``code`` is what it ended with.
         """
+        from palan.client._build_options import build_arguments, build_context
+
         name, body = os.fspath(dockerfile), archive
         if path is not None:
             name, body = await in_thread(build_context, os.fspath(path), name)

@@ -7,23 +7,21 @@ needs no ``await``; all can be iterated, closed at any time, and used as context
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
-from palan.api._progress import JSONMessage
 from palan.client._async.io import in_thread
 from palan.client._async.response import AsyncResponse
 from palan.client._frames import Output, OutputDecoder
 from palan.client._lines import Lines
-from palan.client._request import Prepared
-from palan.client._results import decode, path_stat
 from palan.client.errors import ClientClosed, ConnectionLost, OperationFailed
 
 
 if TYPE_CHECKING:
+    from palan.api._progress import JSONMessage
     from palan.api.results import PathStat
     from palan.client._async.client import AsyncClient
+    from palan.client._request import Prepared
 
 __all__ = [
     "AsyncByteStream",
@@ -42,7 +40,7 @@ _WRITE: Final = 1 << 20
 class AsyncLazy:
     """Base of the streams: a request that is sent when somebody wants its answer."""
 
-    def __init__(self, client: "AsyncClient", prepared: Prepared, timeout: float | None) -> None:
+    def __init__(self, client: "AsyncClient", prepared: "Prepared", timeout: float | None) -> None:
         self._client = client
         self._prepared = prepared
         self._timeout = timeout
@@ -65,7 +63,7 @@ class AsyncLazy:
         if self._response is None:
             if self._closed:
                 raise ClientClosed("the stream was closed")
-            self._response = await self._client.open(self._prepared, self._timeout)
+            self._response = await self._client.calling.open(self._prepared, self._timeout)
             self._response.limit(self._deadline)
         return self._response
 
@@ -105,8 +103,7 @@ class AsyncByteStream(AsyncLazy):
 
     async def path_stat(self) -> "PathStat":
         """What the path is that this archive is of (``containers.archive_get`` only)."""
-        response = await self.open()
-        return path_stat(response.headers.get("x-docker-container-path-stat", ""))
+        return self._client.calling.path_stat(await self.open())
 
     async def save(self, target: str | os.PathLike[str] | IO[bytes]) -> int:
         """Write all of it to a file; memory stays flat.
@@ -119,6 +116,8 @@ class AsyncByteStream(AsyncLazy):
         """
         if not isinstance(target, str | os.PathLike):
             return await self._copy(target)
+        from pathlib import Path
+
         path = Path(target)
         await self.open()
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -157,7 +156,7 @@ class AsyncByteStream(AsyncLazy):
 class AsyncMessageStream(AsyncLazy, Generic[M]):
     """Messages, one after the other: events, statistics, progress."""
 
-    def __init__(self, client: "AsyncClient", prepared: Prepared, timeout: float | None) -> None:
+    def __init__(self, client: "AsyncClient", prepared: "Prepared", timeout: float | None) -> None:
         super().__init__(client, prepared, timeout)
         self._lines = Lines()
         self._ready: list[bytes] = []
@@ -178,13 +177,7 @@ class AsyncMessageStream(AsyncLazy, Generic[M]):
         return self._message(self._ready.pop())
 
     def _message(self, line: bytes) -> M:
-        endpoint = self._prepared.plan.endpoint
-        message: M = decode(
-            self._prepared.plan.operation,
-            self._client.spoken,
-            endpoint.result.type,  # type: ignore[attr-defined]  # this is for Messages alone
-            line,
-        )
+        message: M = self._client.calling.message(self._prepared, line)
         return message
 
     def __aiter__(self) -> Self:
@@ -197,13 +190,13 @@ class AsyncMessageStream(AsyncLazy, Generic[M]):
         return message
 
 
-class AsyncProgressStream(AsyncMessageStream[JSONMessage]):
+class AsyncProgressStream(AsyncMessageStream["JSONMessage"]):
     """The progress of a pull, push, load, import or build.
 
     An error within it is raised, as :class:`palan.client.errors.OperationFailed`.
     """
 
-    def _message(self, line: bytes) -> JSONMessage:
+    def _message(self, line: bytes) -> "JSONMessage":
         message = super()._message(line)
         if message.error or message.error_detail:
             detail = message.error_detail or None
@@ -215,7 +208,7 @@ class AsyncProgressStream(AsyncMessageStream[JSONMessage]):
             )
         return message
 
-    async def wait(self, progress: Callable[[JSONMessage], Any] | None = None) -> list[Any]:
+    async def wait(self, progress: "Callable[[JSONMessage], Any] | None" = None) -> list[Any]:
         """See it through.
 
         Args:
@@ -242,7 +235,7 @@ class AsyncOutputStream(AsyncLazy):
     def __init__(
         self,
         client: "AsyncClient",
-        prepared: Prepared,
+        prepared: "Prepared",
         timeout: float | None,
         *,
         tty: bool | None = None,
@@ -269,7 +262,7 @@ class AsyncOutputStream(AsyncLazy):
             await self._client.negotiate()
             if not self._client.tells_tty:
                 # Before 1.42 the answer does not say whether there are frames.
-                self.tty = await self._client.has_tty(self._prepared)
+                self.tty = await self._client.calling.has_tty(self._prepared)
         response = await super().open()
         if self._decoder is None:
             kind = response.headers.get("content-type", "")

@@ -6,16 +6,10 @@ from collections.abc import Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import urlencode
 
-from palan.api.results import Hijack, LateJson
 from palan.api.version import MAX_VERSION, MIN_VERSION, Version
-from palan.client._contract import plan
 from palan.client._environment import Environment
 from palan.client._limits import CLIENT, Limit
-from palan.client._request import Prepared, encode_auth, fit, prepare
-from palan.client._results import decode, error_of, path_stat
-from palan.client._sync.io import Body, Stream, in_thread
 from palan.client._sync.response import Response
 from palan.client._sync.transport import Outgoing, Transport
 from palan.client.errors import ClientError, ConfigError, ProtocolError
@@ -25,6 +19,7 @@ if TYPE_CHECKING:
     import ssl
 
     from palan.client._sync.build import Build
+    from palan.client._sync.calling import Calling
     from palan.client._sync.calls.configs import ConfigsCalls
     from palan.client._sync.calls.networks import NetworksCalls
     from palan.client._sync.calls.nodes import NodesCalls
@@ -38,13 +33,14 @@ if TYPE_CHECKING:
     from palan.client._sync.containers import Containers
     from palan.client._sync.exec import Exec
     from palan.client._sync.images import Images
+    from palan.client._sync.io import Body, Stream
     from palan.client._sync.tls import TLSStream
 
 __all__ = ["Client"]
 
-_MAX_JSON: Final = 1 << 30
-_MAX_ERROR: Final = 1 << 20
-"""Bytes of an answer that are read."""
+
+_MAX_PING: Final = 1 << 16
+"""Bytes of the answer to a ping that are read."""
 
 
 class Client:
@@ -208,6 +204,13 @@ class Client:
 
         return PluginsCalls(self)
 
+    @cached_property
+    def calling(self) -> "Calling":
+        """What the methods of the groups send their requests with."""
+        from palan.client._sync.calling import Calling
+
+        return Calling(self)
+
     # ---- the version ---------------------------------------------------------------
 
     def negotiate(self) -> Version:
@@ -216,24 +219,27 @@ class Client:
         Raises:
             ProtocolError: the engine is too old, or is none.
         """
-        if self._version is None:
-            self._version = self._offered()
+        while self._version is None:
+            self.ping()
         return self._version
 
-    def _offered(self) -> Version:
-        with self.request("GET", "/_ping", version="") as response:
-            said = response.headers.get("api-version", "")
-            response.raise_for_status()
-            response.read()
-        try:
-            offered = Version.parse(said) if said else MIN_VERSION
-        except ValueError:
-            raise ProtocolError(f"the engine says that its API version is {said!r}") from None
-        if offered < MIN_VERSION:
-            raise ProtocolError(
-                f"the engine speaks API version {offered}, the oldest known here is {MIN_VERSION}"
-            )
-        return min(offered, MAX_VERSION)
+    def ping(self, method: str = "GET", timeout: Limit = CLIENT) -> str:
+        """See whether the engine is there, and what it speaks; it need not be known for this.
+
+        Args:
+            method: ``GET`` or ``HEAD``.
+            timeout: seconds for all of it; None is for ever.
+
+        Returns:
+            What it says, which is ``OK``.
+        """
+        limit = self.timeout if timeout is CLIENT else timeout
+        response = self.send(Outgoing(method, "/_ping", total=limit), "/_ping")
+        response.raise_for_status()
+        text = response.read_some(_MAX_PING)
+        if self._version is None:
+            self._version = _newest_of_both(response.headers.get("api-version", ""))
+        return text.decode("utf-8", "replace")
 
     @property
     def spoken(self) -> Version:
@@ -254,7 +260,7 @@ class Client:
         *,
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-        body: Body | None = None,
+        body: "Body | None" = None,
         json: Any = None,
         version: str | None = None,
         hijack: bool = False,
@@ -278,22 +284,15 @@ class Client:
         Raises:
             TransportError: there is no answer.
         """
-        import msgspec
-
         target = path if path.startswith("/") else f"/{path}"
         if query:
-            pairs: list[tuple[str, str]] = []
-            for name, value in query.items():
-                if isinstance(value, Mapping):
-                    pairs.append((name, msgspec.json.encode(value).decode()))
-                elif isinstance(value, list | tuple):
-                    pairs += [(name, str(one)) for one in value]
-                elif value is not None:
-                    pairs.append((name, str(int(value)) if isinstance(value, bool) else str(value)))
+            from urllib.parse import urlencode
+
+            pairs = [pair for name, value in query.items() for pair in _pairs(name, value)]
             target += ("&" if "?" in target else "?") + urlencode(pairs)
         lines = dict(headers or {})
         if json is not None:
-            body = msgspec.json.encode(json)
+            body = _json(json)
             lines.setdefault("Content-Type", "application/json")
         if hijack:
             lines.setdefault("Upgrade", "tcp")
@@ -303,7 +302,7 @@ class Client:
         if version:
             target = f"/v{version.removeprefix('v')}{target}"
         limit = self.timeout if timeout is CLIENT else timeout
-        return self._send(
+        return self.send(
             Outgoing(method, target, lines.items(), body, each=limit, hijack=hijack),
             path.partition("?")[0],
         )
@@ -315,7 +314,8 @@ class Client:
         """
         return self._transport.dial()
 
-    def _send(self, request: Outgoing, path: str) -> Response:
+    def send(self, request: Outgoing, path: str) -> Response:
+        """Send a request as it is, and wait for the head of its answer."""
         request.headers = [*self._headers.items(), *request.headers]
         try:
             exchange = self._transport.send(request)
@@ -323,83 +323,6 @@ class Client:
             error.method, error.path = error.method or request.method, error.path or path
             raise
         return Response(exchange, request.method, path)
-
-    # ---- what the groups are made with ----------------------------------------------
-
-    def open(self, prepared: Prepared, timeout: float | None) -> Response:
-        """Send what is answered piece by piece, and wait for the head of a good answer."""
-        return self._answer(prepared, each=timeout, total=None)
-
-    def call(self, operation: str, arguments: Mapping[str, Any], timeout: Limit) -> Any:
-        """Send what is answered in one, and get that, as the endpoint declares it."""
-        made = plan(operation)
-        slow = isinstance(made.endpoint.result, LateJson) or operation in _SLOW
-        limit = (None if slow else self.timeout) if timeout is CLIENT else timeout
-        response = self._answer(
-            prepare(operation, arguments),
-            each=None,
-            total=limit,
-        )
-        result = made.endpoint.result
-        if type(result).__name__ == "Stat":
-            return path_stat(response.headers.get("x-docker-container-path-stat", ""))
-        data = response.read()
-        if type(result).__name__ == "Text":
-            return data.decode("utf-8", "replace")
-        kind = getattr(result, "type", None)
-        if kind is None:
-            return None
-        try:
-            return decode(operation, self.spoken, kind, data)
-        except ProtocolError as error:
-            error.method, error.path = made.endpoint.method, made.endpoint.path
-            raise
-
-    def _answer(self, prepared: Prepared, *, each: float | None, total: float | None) -> Response:
-        version = self._version or self.negotiate()
-        fit(prepared, version)
-        endpoint = prepared.plan.endpoint
-        headers = prepared.headers
-        if prepared.wants_auth:
-            found = in_thread(self.environment.credentials_of_image, prepared.wants_auth)
-            if found is not None:
-                headers = [*headers, ("X-Registry-Auth", encode_auth(found))]
-        hijack = isinstance(endpoint.result, Hijack)
-        if hijack and not any(name == "Upgrade" for name, _ in headers):
-            upgrade = "h2c" if endpoint.group == "build" else "tcp"
-            headers = [*headers, ("Connection", "Upgrade"), ("Upgrade", upgrade)]
-        response = self._send(
-            Outgoing(
-                endpoint.method,
-                f"/v{version}{prepared.target}",
-                headers,
-                prepared.body,
-                each=each,
-                total=total,
-                hijack=hijack,
-            ),
-            prepared.path,
-        )
-        if response.status >= 400:
-            data = response.read_some(_MAX_ERROR)
-            raise error_of(response.status, data, endpoint.method, prepared.path, response.reason)
-        return response
-
-    def has_tty(self, prepared: Prepared) -> bool:
-        """Whether the process that a stream is about has a TTY: older answers do not say."""
-        operation = prepared.plan.operation
-        identity = prepared.path.split("/")[2]
-        if operation.startswith("containers."):
-            found = self.call("containers.inspect", {"id": identity}, CLIENT)
-            return bool(found.config.tty)
-        if operation == "exec.start":
-            found = self.call("exec.inspect", {"id": identity}, CLIENT)
-            return bool(found.process_config.tty)
-        if operation == "services.logs":
-            found = self.call("services.inspect", {"id": identity}, CLIENT)
-            spec = found.spec.task_template.container_spec
-            return bool(spec and spec.tty)
-        return False
 
     # ---- the end -------------------------------------------------------------------
 
@@ -422,31 +345,34 @@ class Client:
         return f"{type(self).__name__}({str(self.address)!r})"
 
 
-_SLOW: Final = frozenset(
-    {
-        "build.prune",
-        "containers.archive_put",
-        "containers.checkpoint_create",
-        "containers.prune",
-        "containers.remove",
-        "containers.restart",
-        "containers.start",
-        "containers.stop",
-        "images.commit",
-        "images.prune",
-        "images.remove",
-        "networks.prune",
-        "plugins.create",
-        "plugins.enable",
-        "plugins.remove",
-        "swarm.init",
-        "swarm.join",
-        "swarm.leave",
-        "volumes.prune",
-    }
-)
-"""What takes as long as it takes: no time limit unless the caller has one."""
-
-
 def _has_version(target: str) -> bool:
     return target[:2] == "/v" and target[2:3].isdigit()
+
+
+def _pairs(name: str, value: Any) -> list[tuple[str, str]]:
+    """A query parameter in the words of a URL."""
+    if isinstance(value, Mapping):
+        return [(name, _json(value).decode())]
+    if isinstance(value, list | tuple):
+        return [(name, str(one)) for one in value]
+    if value is None:
+        return []
+    return [(name, str(int(value)) if isinstance(value, bool) else str(value))]
+
+
+def _json(value: Any) -> bytes:
+    import msgspec
+
+    return msgspec.json.encode(value)
+
+
+def _newest_of_both(said: str) -> Version:
+    try:
+        offered = Version.parse(said) if said else MIN_VERSION
+    except ValueError:
+        raise ProtocolError(f"the engine says that its API version is {said!r}") from None
+    if offered < MIN_VERSION:
+        raise ProtocolError(
+            f"the engine speaks API version {offered}, the oldest known here is {MIN_VERSION}"
+        )
+    return min(offered, MAX_VERSION)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Unpack
 
 from palan.client._outcomes import RunResult
-from palan.client._paths import incoming, is_link, outgoing
 from palan.client._run_options import Command, RunOptions, creation
 from palan.client._sync.calls.containers import ContainersCalls
 from palan.client._sync.io import consume, in_thread, now, sleep
@@ -194,6 +193,9 @@ class Containers(ContainersCalls):
             FileNotFoundError: there is nothing at ``source``.
             NotFound: there is no such container, or no directory to copy into.
         """
+        # Archives are a lot to import, and most programs copy nothing.
+        from palan.client._paths import incoming
+
         path = Path(source)
         is_directory = in_thread(path.is_dir)
         in_thread(os.lstat, path)
@@ -230,6 +232,8 @@ class Containers(ContainersCalls):
         """
         with self.archive_get(id, source) as archive:
             kind = archive.path_stat()
+            from palan.client._paths import outgoing
+
             work = in_thread(outgoing, source, kind, os.fspath(target), keep_owner)
             consume(archive.chunk, work)
 
@@ -291,6 +295,8 @@ class Containers(ContainersCalls):
 
     def _resolve(self, id: str, target: str) -> "tuple[str, PathStat | None]":
         """A path in a container without a link at its end, and what is there."""
+        from palan.client._paths import is_link
+
         for _ in range(_LINKS):
             try:
                 found = self.archive_info(id, target)

@@ -34,7 +34,7 @@ class ExecSession(Session):
         if self.creating is not None and self._response is None:
             container, arguments = self.creating
             self.creating = None
-            made = self._client.call("exec.create", {"id": container, **arguments}, CLIENT)
+            made = self._client.calling.call("exec.create", {"id": container, **arguments}, CLIENT)
             self.id = made.id
             tty = bool(arguments.get("tty"))
             self.tty = tty

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
-from palan.client._build_options import BuildOptions, build_arguments, build_context
 from palan.client._outcomes import BuiltImage
 from palan.client._sync.calls.images import ImagesCalls
 from palan.client._sync.io import Body, in_thread
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from palan.api._progress import JSONMessage
     from palan.api.images import ImageInspectResponse
     from palan.api.system import AuthConfig
+    from palan.client._build_options import BuildOptions
 
 __all__ = ["Images"]
 
@@ -115,7 +115,7 @@ class Images(ImagesCalls):
         build_args: Mapping[str, str | None] | None = None,
         progress: Progress | None = None,
         timeout: float | None = None,
-        **options: Unpack[BuildOptions],
+        **options: "Unpack[BuildOptions]",
     ) -> BuiltImage:
         """Build an image of a directory, by the engine's classic builder.
 
@@ -140,6 +140,8 @@ class Images(ImagesCalls):
         Raises:
             OperationFailed: a step failed; ``code`` is what it ended with.
         """
+        from palan.client._build_options import build_arguments, build_context
+
         name, body = os.fspath(dockerfile), archive
         if path is not None:
             name, body = in_thread(build_context, os.fspath(path), name)

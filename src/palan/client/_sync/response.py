@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
-import msgspec
-
-from palan.client._results import error_of
 from palan.client._sync.transport import Exchange
 from palan.client.errors import ClientError, ProtocolError
 
 
 __all__ = ["Response"]
+
+_MAX_ERROR: Final = 1 << 20
+"""Bytes of an answer that says no which are read."""
 
 _MAX_BODY: Final = 1 << 30
 """Bytes that are read at once; more has to be read piece by piece."""
@@ -79,6 +79,8 @@ class Response:
         Raises:
             ProtocolError: it is none.
         """
+        import msgspec
+
         data = self.read()
         try:
             return msgspec.json.decode(data)
@@ -96,7 +98,11 @@ class Response:
             APIError: of the class of that status.
         """
         if self.status >= 400:
-            raise error_of(self.status, self.read(), self._method, self._path, self.reason)
+            from palan.client._results import error_of
+
+            raise error_of(
+                self.status, self.read_some(_MAX_ERROR), self._method, self._path, self.reason
+            )
 
     def send(self, data: bytes, *, gather: bool = False) -> None:
         """Write to a connection that is a stream now; waits while the other side is behind.

@@ -8,22 +8,20 @@ needs no ``await``; all can be iterated, closed at any time, and used as context
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
-from palan.api._progress import JSONMessage
 from palan.client._frames import Output, OutputDecoder
 from palan.client._lines import Lines
-from palan.client._request import Prepared
-from palan.client._results import decode, path_stat
 from palan.client._sync.io import in_thread
 from palan.client._sync.response import Response
 from palan.client.errors import ClientClosed, ConnectionLost, OperationFailed
 
 
 if TYPE_CHECKING:
+    from palan.api._progress import JSONMessage
     from palan.api.results import PathStat
+    from palan.client._request import Prepared
     from palan.client._sync.client import Client
 
 __all__ = [
@@ -43,7 +41,7 @@ _WRITE: Final = 1 << 20
 class Lazy:
     """Base of the streams: a request that is sent when somebody wants its answer."""
 
-    def __init__(self, client: "Client", prepared: Prepared, timeout: float | None) -> None:
+    def __init__(self, client: "Client", prepared: "Prepared", timeout: float | None) -> None:
         self._client = client
         self._prepared = prepared
         self._timeout = timeout
@@ -66,7 +64,7 @@ class Lazy:
         if self._response is None:
             if self._closed:
                 raise ClientClosed("the stream was closed")
-            self._response = self._client.open(self._prepared, self._timeout)
+            self._response = self._client.calling.open(self._prepared, self._timeout)
             self._response.limit(self._deadline)
         return self._response
 
@@ -106,8 +104,7 @@ class ByteStream(Lazy):
 
     def path_stat(self) -> "PathStat":
         """What the path is that this archive is of (``containers.archive_get`` only)."""
-        response = self.open()
-        return path_stat(response.headers.get("x-docker-container-path-stat", ""))
+        return self._client.calling.path_stat(self.open())
 
     def save(self, target: str | os.PathLike[str] | IO[bytes]) -> int:
         """Write all of it to a file; memory stays flat.
@@ -120,6 +117,8 @@ class ByteStream(Lazy):
         """
         if not isinstance(target, str | os.PathLike):
             return self._copy(target)
+        from pathlib import Path
+
         path = Path(target)
         self.open()
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -158,7 +157,7 @@ class ByteStream(Lazy):
 class MessageStream(Lazy, Generic[M]):
     """Messages, one after the other: events, statistics, progress."""
 
-    def __init__(self, client: "Client", prepared: Prepared, timeout: float | None) -> None:
+    def __init__(self, client: "Client", prepared: "Prepared", timeout: float | None) -> None:
         super().__init__(client, prepared, timeout)
         self._lines = Lines()
         self._ready: list[bytes] = []
@@ -179,13 +178,7 @@ class MessageStream(Lazy, Generic[M]):
         return self._message(self._ready.pop())
 
     def _message(self, line: bytes) -> M:
-        endpoint = self._prepared.plan.endpoint
-        message: M = decode(
-            self._prepared.plan.operation,
-            self._client.spoken,
-            endpoint.result.type,  # type: ignore[attr-defined]  # this is for Messages alone
-            line,
-        )
+        message: M = self._client.calling.message(self._prepared, line)
         return message
 
     def __iter__(self) -> Self:
@@ -198,13 +191,13 @@ class MessageStream(Lazy, Generic[M]):
         return message
 
 
-class ProgressStream(MessageStream[JSONMessage]):
+class ProgressStream(MessageStream["JSONMessage"]):
     """The progress of a pull, push, load, import or build.
 
     An error within it is raised, as :class:`palan.client.errors.OperationFailed`.
     """
 
-    def _message(self, line: bytes) -> JSONMessage:
+    def _message(self, line: bytes) -> "JSONMessage":
         message = super()._message(line)
         if message.error or message.error_detail:
             detail = message.error_detail or None
@@ -216,7 +209,7 @@ class ProgressStream(MessageStream[JSONMessage]):
             )
         return message
 
-    def wait(self, progress: Callable[[JSONMessage], Any] | None = None) -> list[Any]:
+    def wait(self, progress: "Callable[[JSONMessage], Any] | None" = None) -> list[Any]:
         """See it through.
 
         Args:
@@ -243,7 +236,7 @@ class OutputStream(Lazy):
     def __init__(
         self,
         client: "Client",
-        prepared: Prepared,
+        prepared: "Prepared",
         timeout: float | None,
         *,
         tty: bool | None = None,
@@ -270,7 +263,7 @@ class OutputStream(Lazy):
             self._client.negotiate()
             if not self._client.tells_tty:
                 # Before 1.42 the answer does not say whether there are frames.
-                self.tty = self._client.has_tty(self._prepared)
+                self.tty = self._client.calling.has_tty(self._prepared)
         response = super().open()
         if self._decoder is None:
             kind = response.headers.get("content-type", "")

@@ -2,7 +2,6 @@
 """Requests and answers over connections that are kept for the next ones."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Union
 from weakref import WeakSet
 
@@ -135,7 +134,6 @@ class Exchange:
             stream.close()
 
 
-@dataclass(slots=True)
 class Outgoing:
     """A request.
 
@@ -149,13 +147,26 @@ class Outgoing:
         hijack: the connection is to become a stream, with an ``Upgrade`` or without.
     """
 
-    method: str
-    target: str
-    headers: Iterable[tuple[str, str]] = ()
-    body: Body | None = None
-    each: float | None = None
-    total: float | None = None
-    hijack: bool = False
+    __slots__ = ("body", "each", "headers", "hijack", "method", "target", "total")
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        headers: Iterable[tuple[str, str]] = (),
+        body: Body | None = None,
+        *,
+        each: float | None = None,
+        total: float | None = None,
+        hijack: bool = False,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.each = each
+        self.total = total
+        self.hijack = hijack
 
     def head(self, authority: str) -> bytes:
         """The head, as it is sent."""

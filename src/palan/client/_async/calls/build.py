@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from palan.client._async.streams import AsyncProgressStream, AsyncSession
 from palan.client._limits import CLIENT, Limit
-from palan.client._request import prepare
 
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ class AsyncBuildCalls:
         """
         return AsyncProgressStream(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "build.build",
                 {
                     "body": body,
@@ -184,7 +183,7 @@ class AsyncBuildCalls:
         Returns:
             The records of the build cache that were removed.
         """
-        answer: BuildPruneResponse = await self._client.call(
+        answer: BuildPruneResponse = await self._client.calling.call(
             "build.prune",
             {
                 "all": all,
@@ -207,7 +206,7 @@ class AsyncBuildCalls:
             id: what the build was given as ``build_id``.
             timeout: seconds for the whole call; None is for ever.
         """
-        await self._client.call("build.cancel", {"id": id}, timeout)
+        await self._client.calling.call("build.cancel", {"id": id}, timeout)
 
     def session(self, *, timeout: float | None = None) -> AsyncSession:
         """Open a connection on which the client serves files and secrets to builds (h2c).
@@ -220,7 +219,9 @@ class AsyncBuildCalls:
         Returns:
             A connection, made when it is entered or first used.
         """
-        return AsyncSession(self._client, prepare("build.session", {}), timeout, raw=True)
+        return AsyncSession(
+            self._client, self._client.calling.prepare("build.session", {}), timeout, raw=True
+        )
 
     def grpc(self, *, timeout: float | None = None) -> AsyncSession:
         """Open a connection to BuildKit's services (h2c).
@@ -233,4 +234,6 @@ class AsyncBuildCalls:
         Returns:
             A connection, made when it is entered or first used.
         """
-        return AsyncSession(self._client, prepare("build.grpc", {}), timeout, raw=True)
+        return AsyncSession(
+            self._client, self._client.calling.prepare("build.grpc", {}), timeout, raw=True
+        )

@@ -42,7 +42,7 @@ class AsyncConfigsCalls:
         Raises:
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: builtins.list[Config] = await self._client.call(
+        answer: builtins.list[Config] = await self._client.calling.call(
             "configs.list", {"filters": filters}, timeout
         )
         return answer
@@ -74,7 +74,7 @@ class AsyncConfigsCalls:
             Conflict: it is in a state that forbids this.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: ConfigCreateResponse = await self._client.call(
+        answer: ConfigCreateResponse = await self._client.calling.call(
             "configs.create",
             {"name": name, "labels": labels, "data": data, "templating": templating},
             timeout,
@@ -97,7 +97,7 @@ class AsyncConfigsCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: Config = await self._client.call("configs.inspect", {"id": id}, timeout)
+        answer: Config = await self._client.calling.call("configs.inspect", {"id": id}, timeout)
         return answer
 
     async def remove(self, id: str, *, timeout: Limit = CLIENT) -> None:
@@ -113,7 +113,7 @@ class AsyncConfigsCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        await self._client.call("configs.remove", {"id": id}, timeout)
+        await self._client.calling.call("configs.remove", {"id": id}, timeout)
 
     async def update(
         self,
@@ -143,7 +143,7 @@ class AsyncConfigsCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        await self._client.call(
+        await self._client.calling.call(
             "configs.update",
             {
                 "id": id,

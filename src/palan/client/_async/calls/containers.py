@@ -12,7 +12,6 @@ from palan.client._async.streams import (
     AsyncSession,
 )
 from palan.client._limits import CLIENT, Limit
-from palan.client._request import prepare
 
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ class AsyncContainersCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: builtins.list[FilesystemChange] = await self._client.call(
+        answer: builtins.list[FilesystemChange] = await self._client.calling.call(
             "containers.changes", {"id": id}, timeout
         )
         return answer
@@ -90,7 +89,9 @@ class AsyncContainersCalls:
         Raises:
             NotFound: there is no such object.
         """
-        return AsyncByteStream(self._client, prepare("containers.export", {"id": id}), timeout)
+        return AsyncByteStream(
+            self._client, self._client.calling.prepare("containers.export", {"id": id}), timeout
+        )
 
     async def archive_info(self, id: str, path: str, *, timeout: Limit = CLIENT) -> PathStat:
         """Tell what a path in a container is.
@@ -108,7 +109,7 @@ class AsyncContainersCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: PathStat = await self._client.call(
+        answer: PathStat = await self._client.calling.call(
             "containers.archive_info", {"id": id, "path": path}, timeout
         )
         return answer
@@ -133,7 +134,9 @@ class AsyncContainersCalls:
             NotFound: there is no such object.
         """
         return AsyncByteStream(
-            self._client, prepare("containers.archive_get", {"id": id, "path": path}), timeout
+            self._client,
+            self._client.calling.prepare("containers.archive_get", {"id": id, "path": path}),
+            timeout,
         )
 
     async def archive_put(
@@ -164,7 +167,7 @@ class AsyncContainersCalls:
             Forbidden: this is never allowed.
             NotFound: there is no such object.
         """
-        await self._client.call(
+        await self._client.calling.call(
             "containers.archive_put",
             {
                 "id": id,
@@ -194,7 +197,7 @@ class AsyncContainersCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: builtins.list[Checkpoint] = await self._client.call(
+        answer: builtins.list[Checkpoint] = await self._client.calling.call(
             "containers.checkpoint_list", {"id": id, "dir": dir}, timeout
         )
         return answer
@@ -223,7 +226,7 @@ class AsyncContainersCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        await self._client.call(
+        await self._client.calling.call(
             "containers.checkpoint_create",
             {
                 "id": id,
@@ -250,7 +253,7 @@ class AsyncContainersCalls:
         Raises:
             NotFound: there is no such object.
         """
-        await self._client.call(
+        await self._client.calling.call(
             "containers.checkpoint_remove",
             {"id": id, "checkpoint": checkpoint, "dir": dir},
             timeout,
@@ -282,7 +285,7 @@ class AsyncContainersCalls:
         Returns:
             One for each: a container in a list.
         """
-        answer: builtins.list[ContainerSummary] = await self._client.call(
+        answer: builtins.list[ContainerSummary] = await self._client.calling.call(
             "containers.list",
             {"all": all, "limit": limit, "size": size, "filters": filters},
             timeout,
@@ -370,7 +373,7 @@ class AsyncContainersCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        answer: ContainerCreateResponse = await self._client.call(
+        answer: ContainerCreateResponse = await self._client.calling.call(
             "containers.create",
             {
                 "name": name,
@@ -425,7 +428,7 @@ class AsyncContainersCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: ContainerInspectResponse = await self._client.call(
+        answer: ContainerInspectResponse = await self._client.calling.call(
             "containers.inspect", {"id": id, "size": size}, timeout
         )
         return answer
@@ -449,7 +452,7 @@ class AsyncContainersCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        answer: ContainerTopResponse = await self._client.call(
+        answer: ContainerTopResponse = await self._client.calling.call(
             "containers.top", {"id": id, "ps_args": ps_args}, timeout
         )
         return answer
@@ -476,7 +479,9 @@ class AsyncContainersCalls:
         """
         return AsyncMessageStream(
             self._client,
-            prepare("containers.stats", {"id": id, "stream": stream, "one_shot": one_shot}),
+            self._client.calling.prepare(
+                "containers.stats", {"id": id, "stream": stream, "one_shot": one_shot}
+            ),
             timeout,
         )
 
@@ -504,7 +509,7 @@ class AsyncContainersCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        await self._client.call(
+        await self._client.calling.call(
             "containers.start",
             {
                 "id": id,
@@ -531,7 +536,9 @@ class AsyncContainersCalls:
         Raises:
             NotFound: there is no such object.
         """
-        await self._client.call("containers.stop", {"id": id, "signal": signal, "t": t}, timeout)
+        await self._client.calling.call(
+            "containers.stop", {"id": id, "signal": signal, "t": t}, timeout
+        )
 
     async def restart(
         self, id: str, *, signal: str = "", t: int | None = None, timeout: Limit = CLIENT
@@ -549,7 +556,9 @@ class AsyncContainersCalls:
         Raises:
             NotFound: there is no such object.
         """
-        await self._client.call("containers.restart", {"id": id, "signal": signal, "t": t}, timeout)
+        await self._client.calling.call(
+            "containers.restart", {"id": id, "signal": signal, "t": t}, timeout
+        )
 
     async def kill(self, id: str, *, signal: str = "SIGKILL", timeout: Limit = CLIENT) -> None:
         """Send a signal to the first process of a container.
@@ -565,7 +574,7 @@ class AsyncContainersCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        await self._client.call("containers.kill", {"id": id, "signal": signal}, timeout)
+        await self._client.calling.call("containers.kill", {"id": id, "signal": signal}, timeout)
 
     async def update(
         self,
@@ -652,7 +661,7 @@ class AsyncContainersCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        answer: ContainerUpdateResponse = await self._client.call(
+        answer: ContainerUpdateResponse = await self._client.calling.call(
             "containers.update",
             {
                 "id": id,
@@ -707,7 +716,7 @@ class AsyncContainersCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        await self._client.call("containers.rename", {"id": id, "name": name}, timeout)
+        await self._client.calling.call("containers.rename", {"id": id, "name": name}, timeout)
 
     async def pause(self, id: str, *, timeout: Limit = CLIENT) -> None:
         """Freeze all processes of a container.
@@ -722,7 +731,7 @@ class AsyncContainersCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        await self._client.call("containers.pause", {"id": id}, timeout)
+        await self._client.calling.call("containers.pause", {"id": id}, timeout)
 
     async def unpause(self, id: str, *, timeout: Limit = CLIENT) -> None:
         """Let a paused container go on.
@@ -736,7 +745,7 @@ class AsyncContainersCalls:
         Raises:
             NotFound: there is no such object.
         """
-        await self._client.call("containers.unpause", {"id": id}, timeout)
+        await self._client.calling.call("containers.unpause", {"id": id}, timeout)
 
     async def wait(
         self, id: str, *, condition: str = "", timeout: Limit = CLIENT
@@ -756,7 +765,7 @@ class AsyncContainersCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: ContainerWaitResponse = await self._client.call(
+        answer: ContainerWaitResponse = await self._client.calling.call(
             "containers.wait", {"id": id, "condition": condition}, timeout
         )
         return answer
@@ -785,7 +794,7 @@ class AsyncContainersCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        await self._client.call(
+        await self._client.calling.call(
             "containers.remove", {"id": id, "v": v, "force": force, "link": link}, timeout
         )
 
@@ -808,7 +817,7 @@ class AsyncContainersCalls:
         Raises:
             Conflict: it is in a state that forbids this.
         """
-        answer: ContainerPruneResponse = await self._client.call(
+        answer: ContainerPruneResponse = await self._client.calling.call(
             "containers.prune", {"filters": filters}, timeout
         )
         return answer
@@ -852,7 +861,7 @@ class AsyncContainersCalls:
         """
         return AsyncOutputStream(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "containers.logs",
                 {
                     "id": id,
@@ -905,7 +914,7 @@ class AsyncContainersCalls:
         """
         return AsyncSession(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "containers.attach",
                 {
                     "id": id,
@@ -957,7 +966,7 @@ class AsyncContainersCalls:
 
         return AsyncWebSocketSession(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "containers.attach_websocket",
                 {
                     "id": id,
@@ -987,4 +996,4 @@ class AsyncContainersCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        await self._client.call("containers.resize", {"id": id, "h": h, "w": w}, timeout)
+        await self._client.calling.call("containers.resize", {"id": id, "h": h, "w": w}, timeout)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from palan.client._async.streams import AsyncSession
 from palan.client._limits import CLIENT, Limit
-from palan.client._request import prepare
 
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ class AsyncExecCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        answer: IDResponse = await self._client.call(
+        answer: IDResponse = await self._client.calling.call(
             "exec.create",
             {
                 "id": id,
@@ -119,7 +118,7 @@ class AsyncExecCalls:
         """
         return AsyncSession(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "exec.start", {"id": id, "detach": detach, "tty": tty, "console_size": console_size}
             ),
             timeout,
@@ -141,7 +140,7 @@ class AsyncExecCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        await self._client.call("exec.resize", {"id": id, "h": h, "w": w}, timeout)
+        await self._client.calling.call("exec.resize", {"id": id, "h": h, "w": w}, timeout)
 
     async def inspect(self, id: str, *, timeout: Limit = CLIENT) -> ExecInspectResponse:
         """Tell about a process in a container.
@@ -158,5 +157,7 @@ class AsyncExecCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: ExecInspectResponse = await self._client.call("exec.inspect", {"id": id}, timeout)
+        answer: ExecInspectResponse = await self._client.calling.call(
+            "exec.inspect", {"id": id}, timeout
+        )
         return answer

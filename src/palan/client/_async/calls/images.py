@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from palan.client._async.streams import AsyncByteStream, AsyncProgressStream
 from palan.client._limits import CLIENT, Limit
-from palan.client._request import prepare
 
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ class AsyncImagesCalls:
         Returns:
             One for each: an image in a list.
         """
-        answer: builtins.list[ImageSummary] = await self._client.call(
+        answer: builtins.list[ImageSummary] = await self._client.calling.call(
             "images.list",
             {
                 "all": all,
@@ -121,7 +120,7 @@ class AsyncImagesCalls:
         """
         return AsyncProgressStream(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "images.create",
                 {
                     "body": body,
@@ -157,7 +156,7 @@ class AsyncImagesCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: ImageInspectResponse = await self._client.call(
+        answer: ImageInspectResponse = await self._client.calling.call(
             "images.inspect", {"name": name, "manifests": manifests, "platform": platform}, timeout
         )
         return answer
@@ -189,7 +188,7 @@ class AsyncImagesCalls:
             NotFound: there is no such object.
             NotYetImplemented: this engine does not have it.
         """
-        answer: builtins.list[AttestationStatement] = await self._client.call(
+        answer: builtins.list[AttestationStatement] = await self._client.calling.call(
             "images.attestations",
             {"name": name, "platform": platform, "type": type, "statement": statement},
             timeout,
@@ -214,7 +213,7 @@ class AsyncImagesCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: builtins.list[ImageHistoryResponseItem] = await self._client.call(
+        answer: builtins.list[ImageHistoryResponseItem] = await self._client.calling.call(
             "images.history", {"name": name, "platform": platform}, timeout
         )
         return answer
@@ -248,7 +247,7 @@ class AsyncImagesCalls:
         """
         return AsyncProgressStream(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "images.push",
                 {"name": name, "tag": tag, "platform": platform, "registry_auth": registry_auth},
             ),
@@ -272,7 +271,9 @@ class AsyncImagesCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        await self._client.call("images.tag", {"name": name, "repo": repo, "tag": tag}, timeout)
+        await self._client.calling.call(
+            "images.tag", {"name": name, "repo": repo, "tag": tag}, timeout
+        )
 
     async def remove(
         self,
@@ -301,7 +302,7 @@ class AsyncImagesCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        answer: builtins.list[ImageDeleteResponseItem] = await self._client.call(
+        answer: builtins.list[ImageDeleteResponseItem] = await self._client.calling.call(
             "images.remove",
             {"name": name, "force": force, "noprune": noprune, "platforms": platforms},
             timeout,
@@ -334,7 +335,7 @@ class AsyncImagesCalls:
         Returns:
             One for each: a repository that a search found.
         """
-        answer: builtins.list[ImageSearchResult] = await self._client.call(
+        answer: builtins.list[ImageSearchResult] = await self._client.calling.call(
             "images.search",
             {"term": term, "limit": limit, "filters": filters, "registry_auth": registry_auth},
             timeout,
@@ -360,7 +361,7 @@ class AsyncImagesCalls:
         Raises:
             Conflict: it is in a state that forbids this.
         """
-        answer: ImagePruneResponse = await self._client.call(
+        answer: ImagePruneResponse = await self._client.calling.call(
             "images.prune", {"filters": filters}, timeout
         )
         return answer
@@ -451,7 +452,7 @@ class AsyncImagesCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        answer: IDResponse = await self._client.call(
+        answer: IDResponse = await self._client.calling.call(
             "images.commit",
             {
                 "container": container,
@@ -510,7 +511,9 @@ class AsyncImagesCalls:
             NotFound: there is no such object.
         """
         return AsyncByteStream(
-            self._client, prepare("images.get", {"name": name, "platform": platform}), timeout
+            self._client,
+            self._client.calling.prepare("images.get", {"name": name, "platform": platform}),
+            timeout,
         )
 
     def get_many(
@@ -537,7 +540,7 @@ class AsyncImagesCalls:
         """
         return AsyncByteStream(
             self._client,
-            prepare("images.get_many", {"names": names, "platform": platform}),
+            self._client.calling.prepare("images.get_many", {"names": names, "platform": platform}),
             timeout,
         )
 
@@ -564,7 +567,9 @@ class AsyncImagesCalls:
         """
         return AsyncProgressStream(
             self._client,
-            prepare("images.load", {"body": body, "quiet": quiet, "platform": platform}),
+            self._client.calling.prepare(
+                "images.load", {"body": body, "quiet": quiet, "platform": platform}
+            ),
             timeout,
         )
 
@@ -589,7 +594,7 @@ class AsyncImagesCalls:
             Forbidden: this is never allowed.
             NotFound: there is no such object.
         """
-        answer: DistributionInspect = await self._client.call(
+        answer: DistributionInspect = await self._client.calling.call(
             "images.distribution_inspect", {"name": name, "registry_auth": registry_auth}, timeout
         )
         return answer

@@ -47,7 +47,7 @@ class AsyncNetworksCalls:
         Returns:
             One for each: a network in a list.
         """
-        answer: builtins.list[NetworkSummary] = await self._client.call(
+        answer: builtins.list[NetworkSummary] = await self._client.calling.call(
             "networks.list", {"filters": filters}, timeout
         )
         return answer
@@ -71,7 +71,7 @@ class AsyncNetworksCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: NetworkInspectResponse = await self._client.call(
+        answer: NetworkInspectResponse = await self._client.calling.call(
             "networks.inspect", {"id": id, "verbose": verbose, "scope": scope}, timeout
         )
         return answer
@@ -122,7 +122,7 @@ class AsyncNetworksCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        answer: NetworkCreateResponse = await self._client.call(
+        answer: NetworkCreateResponse = await self._client.calling.call(
             "networks.create",
             {
                 "name": name,
@@ -166,7 +166,7 @@ class AsyncNetworksCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        await self._client.call(
+        await self._client.calling.call(
             "networks.connect",
             {"id": id, "container": container, "endpoint_config": endpoint_config},
             timeout,
@@ -189,7 +189,7 @@ class AsyncNetworksCalls:
             Forbidden: this is never allowed.
             NotFound: there is no such object.
         """
-        await self._client.call(
+        await self._client.calling.call(
             "networks.disconnect", {"id": id, "container": container, "force": force}, timeout
         )
 
@@ -207,7 +207,7 @@ class AsyncNetworksCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        await self._client.call("networks.remove", {"id": id}, timeout)
+        await self._client.calling.call("networks.remove", {"id": id}, timeout)
 
     async def prune(
         self, *, filters: Filters | None = None, timeout: Limit = CLIENT
@@ -228,7 +228,7 @@ class AsyncNetworksCalls:
         Raises:
             Conflict: it is in a state that forbids this.
         """
-        answer: NetworkPruneResponse = await self._client.call(
+        answer: NetworkPruneResponse = await self._client.calling.call(
             "networks.prune", {"filters": filters}, timeout
         )
         return answer

@@ -41,7 +41,7 @@ class AsyncNodesCalls:
         Raises:
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: builtins.list[Node] = await self._client.call(
+        answer: builtins.list[Node] = await self._client.calling.call(
             "nodes.list", {"filters": filters}, timeout
         )
         return answer
@@ -62,7 +62,7 @@ class AsyncNodesCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: Node = await self._client.call("nodes.inspect", {"id": id}, timeout)
+        answer: Node = await self._client.calling.call("nodes.inspect", {"id": id}, timeout)
         return answer
 
     async def remove(self, id: str, *, force: bool = False, timeout: Limit = CLIENT) -> None:
@@ -79,7 +79,7 @@ class AsyncNodesCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        await self._client.call("nodes.remove", {"id": id, "force": force}, timeout)
+        await self._client.calling.call("nodes.remove", {"id": id, "force": force}, timeout)
 
     async def update(
         self,
@@ -109,7 +109,7 @@ class AsyncNodesCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        await self._client.call(
+        await self._client.calling.call(
             "nodes.update",
             {
                 "id": id,

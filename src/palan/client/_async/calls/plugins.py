@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from palan.client._async.streams import AsyncProgressStream
 from palan.client._limits import CLIENT, Limit
-from palan.client._request import prepare
 
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class AsyncPluginsCalls:
         Returns:
             One for each: an installed plugin.
         """
-        answer: builtins.list[Plugin] = await self._client.call(
+        answer: builtins.list[Plugin] = await self._client.calling.call(
             "plugins.list", {"filters": filters}, timeout
         )
         return answer
@@ -65,7 +64,7 @@ class AsyncPluginsCalls:
         Returns:
             One for each: something that a plugin must be allowed before it is installed.
         """
-        answer: builtins.list[PluginPrivilege] = await self._client.call(
+        answer: builtins.list[PluginPrivilege] = await self._client.calling.call(
             "plugins.privileges", {"remote": remote, "registry_auth": registry_auth}, timeout
         )
         return answer
@@ -100,7 +99,7 @@ class AsyncPluginsCalls:
         """
         return AsyncProgressStream(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "plugins.pull",
                 {"remote": remote, "name": name, "body": body, "registry_auth": registry_auth},
             ),
@@ -122,7 +121,7 @@ class AsyncPluginsCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: Plugin = await self._client.call("plugins.inspect", {"name": name}, timeout)
+        answer: Plugin = await self._client.calling.call("plugins.inspect", {"name": name}, timeout)
         return answer
 
     async def remove(self, name: str, *, force: bool = False, timeout: Limit = CLIENT) -> None:
@@ -139,7 +138,7 @@ class AsyncPluginsCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        await self._client.call("plugins.remove", {"name": name, "force": force}, timeout)
+        await self._client.calling.call("plugins.remove", {"name": name, "force": force}, timeout)
 
     async def enable(self, name: str, timeout: int) -> None:
         """Start a plugin.
@@ -155,7 +154,9 @@ class AsyncPluginsCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        await self._client.call("plugins.enable", {"name": name, "timeout": timeout}, CLIENT)
+        await self._client.calling.call(
+            "plugins.enable", {"name": name, "timeout": timeout}, CLIENT
+        )
 
     async def disable(self, name: str, *, force: bool = False, timeout: Limit = CLIENT) -> None:
         """Stop a plugin.
@@ -171,7 +172,7 @@ class AsyncPluginsCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        await self._client.call("plugins.disable", {"name": name, "force": force}, timeout)
+        await self._client.calling.call("plugins.disable", {"name": name, "force": force}, timeout)
 
     def upgrade(
         self,
@@ -203,7 +204,7 @@ class AsyncPluginsCalls:
         """
         return AsyncProgressStream(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "plugins.upgrade",
                 {"name": name, "remote": remote, "body": body, "registry_auth": registry_auth},
             ),
@@ -223,7 +224,7 @@ class AsyncPluginsCalls:
         Raises:
             Conflict: it is in a state that forbids this.
         """
-        await self._client.call("plugins.create", {"name": name, "body": body}, timeout)
+        await self._client.calling.call("plugins.create", {"name": name, "body": body}, timeout)
 
     def push(
         self,
@@ -250,7 +251,9 @@ class AsyncPluginsCalls:
         """
         return AsyncProgressStream(
             self._client,
-            prepare("plugins.push", {"name": name, "registry_auth": registry_auth}),
+            self._client.calling.prepare(
+                "plugins.push", {"name": name, "registry_auth": registry_auth}
+            ),
             timeout,
         )
 
@@ -269,4 +272,4 @@ class AsyncPluginsCalls:
         Raises:
             NotFound: there is no such object.
         """
-        await self._client.call("plugins.set", {"name": name, "body": body}, timeout)
+        await self._client.calling.call("plugins.set", {"name": name, "body": body}, timeout)

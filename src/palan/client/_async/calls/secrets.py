@@ -42,7 +42,7 @@ class AsyncSecretsCalls:
         Raises:
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: builtins.list[Secret] = await self._client.call(
+        answer: builtins.list[Secret] = await self._client.calling.call(
             "secrets.list", {"filters": filters}, timeout
         )
         return answer
@@ -76,7 +76,7 @@ class AsyncSecretsCalls:
             Conflict: it is in a state that forbids this.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: SecretCreateResponse = await self._client.call(
+        answer: SecretCreateResponse = await self._client.calling.call(
             "secrets.create",
             {
                 "name": name,
@@ -105,7 +105,7 @@ class AsyncSecretsCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: Secret = await self._client.call("secrets.inspect", {"id": id}, timeout)
+        answer: Secret = await self._client.calling.call("secrets.inspect", {"id": id}, timeout)
         return answer
 
     async def remove(self, id: str, *, timeout: Limit = CLIENT) -> None:
@@ -121,7 +121,7 @@ class AsyncSecretsCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        await self._client.call("secrets.remove", {"id": id}, timeout)
+        await self._client.calling.call("secrets.remove", {"id": id}, timeout)
 
     async def update(
         self,
@@ -153,7 +153,7 @@ class AsyncSecretsCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        await self._client.call(
+        await self._client.calling.call(
             "secrets.update",
             {
                 "id": id,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from palan.client._async.streams import AsyncOutputStream
 from palan.client._limits import CLIENT, Limit
-from palan.client._request import prepare
 
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class AsyncServicesCalls:
         Raises:
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: builtins.list[Service] = await self._client.call(
+        answer: builtins.list[Service] = await self._client.calling.call(
             "services.list", {"filters": filters, "status": status}, timeout
         )
         return answer
@@ -95,7 +94,7 @@ class AsyncServicesCalls:
             Conflict: it is in a state that forbids this.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: ServiceCreateResponse = await self._client.call(
+        answer: ServiceCreateResponse = await self._client.calling.call(
             "services.create",
             {
                 "name": name,
@@ -130,7 +129,7 @@ class AsyncServicesCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: Service = await self._client.call(
+        answer: Service = await self._client.calling.call(
             "services.inspect", {"id": id, "insert_defaults": insert_defaults}, timeout
         )
         return answer
@@ -148,7 +147,7 @@ class AsyncServicesCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        await self._client.call("services.remove", {"id": id}, timeout)
+        await self._client.calling.call("services.remove", {"id": id}, timeout)
 
     async def update(
         self,
@@ -195,7 +194,7 @@ class AsyncServicesCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: ServiceUpdateResponse = await self._client.call(
+        answer: ServiceUpdateResponse = await self._client.calling.call(
             "services.update",
             {
                 "id": id,
@@ -252,7 +251,7 @@ class AsyncServicesCalls:
         """
         return AsyncOutputStream(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "services.logs",
                 {
                     "id": id,

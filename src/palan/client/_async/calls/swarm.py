@@ -46,7 +46,7 @@ class AsyncSwarmCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: Swarm = await self._client.call("swarm.inspect", {}, timeout)
+        answer: Swarm = await self._client.calling.call("swarm.inspect", {}, timeout)
         return answer
 
     async def init(
@@ -93,7 +93,7 @@ class AsyncSwarmCalls:
         Raises:
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: str = await self._client.call(
+        answer: str = await self._client.calling.call(
             "swarm.init",
             {
                 "listen_addr": listen_addr,
@@ -138,7 +138,7 @@ class AsyncSwarmCalls:
         Raises:
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        await self._client.call(
+        await self._client.calling.call(
             "swarm.join",
             {
                 "listen_addr": listen_addr,
@@ -163,7 +163,7 @@ class AsyncSwarmCalls:
         Raises:
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        await self._client.call("swarm.leave", {"force": force}, timeout)
+        await self._client.calling.call("swarm.leave", {"force": force}, timeout)
 
     async def update(
         self,
@@ -204,7 +204,7 @@ class AsyncSwarmCalls:
         Raises:
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        await self._client.call(
+        await self._client.calling.call(
             "swarm.update",
             {
                 "version": version,
@@ -237,7 +237,7 @@ class AsyncSwarmCalls:
         Raises:
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: UnlockKeyResponse = await self._client.call("swarm.unlock_key", {}, timeout)
+        answer: UnlockKeyResponse = await self._client.calling.call("swarm.unlock_key", {}, timeout)
         return answer
 
     async def unlock(self, *, unlock_key: str = "", timeout: Limit = CLIENT) -> None:
@@ -253,4 +253,4 @@ class AsyncSwarmCalls:
             Conflict: it is in a state that forbids this.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        await self._client.call("swarm.unlock", {"unlock_key": unlock_key}, timeout)
+        await self._client.calling.call("swarm.unlock", {"unlock_key": unlock_key}, timeout)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from palan.client._async.streams import AsyncMessageStream
 from palan.client._limits import CLIENT, Limit
-from palan.client._request import prepare
 
 
 if TYPE_CHECKING:
@@ -38,8 +37,7 @@ class AsyncSystemCalls:
         Returns:
             The text.
         """
-        answer: str = await self._client.call("system.ping", {}, timeout)
-        return answer
+        return await self._client.ping(timeout=timeout)
 
     async def ping_head(self, *, timeout: Limit = CLIENT) -> None:
         """Answer the headers of ping alone.
@@ -49,7 +47,7 @@ class AsyncSystemCalls:
         Args:
             timeout: seconds for the whole call; None is for ever.
         """
-        await self._client.call("system.ping_head", {}, timeout)
+        await self._client.ping("HEAD", timeout=timeout)
 
     async def version(self, *, timeout: Limit = CLIENT) -> SystemVersion:
         """Tell the versions of the engine, its API and the machine.
@@ -62,7 +60,7 @@ class AsyncSystemCalls:
         Returns:
             Versions of the engine, its API and the machine.
         """
-        answer: SystemVersion = await self._client.call("system.version", {}, timeout)
+        answer: SystemVersion = await self._client.calling.call("system.version", {}, timeout)
         return answer
 
     async def info(self, *, timeout: Limit = CLIENT) -> SystemInfo:
@@ -76,7 +74,7 @@ class AsyncSystemCalls:
         Returns:
             What the engine and the machine are and can do.
         """
-        answer: SystemInfo = await self._client.call("system.info", {}, timeout)
+        answer: SystemInfo = await self._client.calling.call("system.info", {}, timeout)
         return answer
 
     def events(
@@ -105,7 +103,9 @@ class AsyncSystemCalls:
         """
         return AsyncMessageStream(
             self._client,
-            prepare("system.events", {"since": since, "until": until, "filters": filters}),
+            self._client.calling.prepare(
+                "system.events", {"since": since, "until": until, "filters": filters}
+            ),
             timeout,
         )
 
@@ -124,7 +124,7 @@ class AsyncSystemCalls:
         Returns:
             The disk that all of the engine's objects take; kinds not asked for are left out.
         """
-        answer: SystemDataUsageResponse = await self._client.call(
+        answer: SystemDataUsageResponse = await self._client.calling.call(
             "system.disk_usage", {"type": type, "verbose": verbose}, timeout
         )
         return answer
@@ -159,7 +159,7 @@ class AsyncSystemCalls:
         Raises:
             Unauthorized: the registry wants other credentials.
         """
-        answer: AuthResponse = await self._client.call(
+        answer: AuthResponse = await self._client.calling.call(
             "system.auth",
             {
                 "username": username,
@@ -184,5 +184,5 @@ class AsyncSystemCalls:
         Returns:
             What the engine answers.
         """
-        answer: dict[str, Any] = await self._client.call("system.openapi", {}, timeout)
+        answer: dict[str, Any] = await self._client.calling.call("system.openapi", {}, timeout)
         return answer

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from palan.client._async.streams import AsyncOutputStream
 from palan.client._limits import CLIENT, Limit
-from palan.client._request import prepare
 
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class AsyncTasksCalls:
         Raises:
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: builtins.list[Task] = await self._client.call(
+        answer: builtins.list[Task] = await self._client.calling.call(
             "tasks.list", {"filters": filters}, timeout
         )
         return answer
@@ -65,7 +64,7 @@ class AsyncTasksCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: Task = await self._client.call("tasks.inspect", {"id": id}, timeout)
+        answer: Task = await self._client.calling.call("tasks.inspect", {"id": id}, timeout)
         return answer
 
     def logs(
@@ -105,7 +104,7 @@ class AsyncTasksCalls:
         """
         return AsyncOutputStream(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "tasks.logs",
                 {
                     "id": id,

@@ -39,7 +39,7 @@ class AsyncVolumesCalls:
         Returns:
             The volumes, and the drivers that could not be asked.
         """
-        answer: VolumeListResponse = await self._client.call(
+        answer: VolumeListResponse = await self._client.calling.call(
             "volumes.list", {"filters": filters}, timeout
         )
         return answer
@@ -73,7 +73,7 @@ class AsyncVolumesCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        answer: Volume = await self._client.call(
+        answer: Volume = await self._client.calling.call(
             "volumes.create",
             {
                 "name": name,
@@ -101,7 +101,7 @@ class AsyncVolumesCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: Volume = await self._client.call("volumes.inspect", {"name": name}, timeout)
+        answer: Volume = await self._client.calling.call("volumes.inspect", {"name": name}, timeout)
         return answer
 
     async def update(
@@ -126,7 +126,7 @@ class AsyncVolumesCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        await self._client.call(
+        await self._client.calling.call(
             "volumes.update", {"name": name, "version": version, "spec": spec}, timeout
         )
 
@@ -144,7 +144,7 @@ class AsyncVolumesCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        await self._client.call("volumes.remove", {"name": name, "force": force}, timeout)
+        await self._client.calling.call("volumes.remove", {"name": name, "force": force}, timeout)
 
     async def prune(
         self, *, filters: Filters | None = None, timeout: Limit = CLIENT
@@ -165,7 +165,7 @@ class AsyncVolumesCalls:
         Raises:
             Conflict: it is in a state that forbids this.
         """
-        answer: VolumePruneResponse = await self._client.call(
+        answer: VolumePruneResponse = await self._client.calling.call(
             "volumes.prune", {"filters": filters}, timeout
         )
         return answer

@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from palan.client._limits import CLIENT, Limit
-from palan.client._request import prepare
 from palan.client._sync.streams import ProgressStream, Session
 
 
@@ -114,7 +113,7 @@ class BuildCalls:
         """
         return ProgressStream(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "build.build",
                 {
                     "body": body,
@@ -185,7 +184,7 @@ class BuildCalls:
         Returns:
             The records of the build cache that were removed.
         """
-        answer: BuildPruneResponse = self._client.call(
+        answer: BuildPruneResponse = self._client.calling.call(
             "build.prune",
             {
                 "all": all,
@@ -208,7 +207,7 @@ class BuildCalls:
             id: what the build was given as ``build_id``.
             timeout: seconds for the whole call; None is for ever.
         """
-        self._client.call("build.cancel", {"id": id}, timeout)
+        self._client.calling.call("build.cancel", {"id": id}, timeout)
 
     def session(self, *, timeout: float | None = None) -> Session:
         """Open a connection on which the client serves files and secrets to builds (h2c).
@@ -221,7 +220,9 @@ class BuildCalls:
         Returns:
             A connection, made when it is entered or first used.
         """
-        return Session(self._client, prepare("build.session", {}), timeout, raw=True)
+        return Session(
+            self._client, self._client.calling.prepare("build.session", {}), timeout, raw=True
+        )
 
     def grpc(self, *, timeout: float | None = None) -> Session:
         """Open a connection to BuildKit's services (h2c).
@@ -234,4 +235,6 @@ class BuildCalls:
         Returns:
             A connection, made when it is entered or first used.
         """
-        return Session(self._client, prepare("build.grpc", {}), timeout, raw=True)
+        return Session(
+            self._client, self._client.calling.prepare("build.grpc", {}), timeout, raw=True
+        )

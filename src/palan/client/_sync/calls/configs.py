@@ -43,7 +43,7 @@ class ConfigsCalls:
         Raises:
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: builtins.list[Config] = self._client.call(
+        answer: builtins.list[Config] = self._client.calling.call(
             "configs.list", {"filters": filters}, timeout
         )
         return answer
@@ -75,7 +75,7 @@ class ConfigsCalls:
             Conflict: it is in a state that forbids this.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: ConfigCreateResponse = self._client.call(
+        answer: ConfigCreateResponse = self._client.calling.call(
             "configs.create",
             {"name": name, "labels": labels, "data": data, "templating": templating},
             timeout,
@@ -98,7 +98,7 @@ class ConfigsCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: Config = self._client.call("configs.inspect", {"id": id}, timeout)
+        answer: Config = self._client.calling.call("configs.inspect", {"id": id}, timeout)
         return answer
 
     def remove(self, id: str, *, timeout: Limit = CLIENT) -> None:
@@ -114,7 +114,7 @@ class ConfigsCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        self._client.call("configs.remove", {"id": id}, timeout)
+        self._client.calling.call("configs.remove", {"id": id}, timeout)
 
     def update(
         self,
@@ -144,7 +144,7 @@ class ConfigsCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        self._client.call(
+        self._client.calling.call(
             "configs.update",
             {
                 "id": id,

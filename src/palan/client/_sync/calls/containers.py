@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from palan.client._limits import CLIENT, Limit
-from palan.client._request import prepare
 from palan.client._sync.streams import (
     ByteStream,
     MessageStream,
@@ -71,7 +70,7 @@ class ContainersCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: builtins.list[FilesystemChange] = self._client.call(
+        answer: builtins.list[FilesystemChange] = self._client.calling.call(
             "containers.changes", {"id": id}, timeout
         )
         return answer
@@ -91,7 +90,9 @@ class ContainersCalls:
         Raises:
             NotFound: there is no such object.
         """
-        return ByteStream(self._client, prepare("containers.export", {"id": id}), timeout)
+        return ByteStream(
+            self._client, self._client.calling.prepare("containers.export", {"id": id}), timeout
+        )
 
     def archive_info(self, id: str, path: str, *, timeout: Limit = CLIENT) -> PathStat:
         """Tell what a path in a container is.
@@ -109,7 +110,7 @@ class ContainersCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: PathStat = self._client.call(
+        answer: PathStat = self._client.calling.call(
             "containers.archive_info", {"id": id, "path": path}, timeout
         )
         return answer
@@ -134,7 +135,9 @@ class ContainersCalls:
             NotFound: there is no such object.
         """
         return ByteStream(
-            self._client, prepare("containers.archive_get", {"id": id, "path": path}), timeout
+            self._client,
+            self._client.calling.prepare("containers.archive_get", {"id": id, "path": path}),
+            timeout,
         )
 
     def archive_put(
@@ -165,7 +168,7 @@ class ContainersCalls:
             Forbidden: this is never allowed.
             NotFound: there is no such object.
         """
-        self._client.call(
+        self._client.calling.call(
             "containers.archive_put",
             {
                 "id": id,
@@ -195,7 +198,7 @@ class ContainersCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: builtins.list[Checkpoint] = self._client.call(
+        answer: builtins.list[Checkpoint] = self._client.calling.call(
             "containers.checkpoint_list", {"id": id, "dir": dir}, timeout
         )
         return answer
@@ -224,7 +227,7 @@ class ContainersCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        self._client.call(
+        self._client.calling.call(
             "containers.checkpoint_create",
             {
                 "id": id,
@@ -251,7 +254,7 @@ class ContainersCalls:
         Raises:
             NotFound: there is no such object.
         """
-        self._client.call(
+        self._client.calling.call(
             "containers.checkpoint_remove",
             {"id": id, "checkpoint": checkpoint, "dir": dir},
             timeout,
@@ -283,7 +286,7 @@ class ContainersCalls:
         Returns:
             One for each: a container in a list.
         """
-        answer: builtins.list[ContainerSummary] = self._client.call(
+        answer: builtins.list[ContainerSummary] = self._client.calling.call(
             "containers.list",
             {"all": all, "limit": limit, "size": size, "filters": filters},
             timeout,
@@ -371,7 +374,7 @@ class ContainersCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        answer: ContainerCreateResponse = self._client.call(
+        answer: ContainerCreateResponse = self._client.calling.call(
             "containers.create",
             {
                 "name": name,
@@ -426,7 +429,7 @@ class ContainersCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: ContainerInspectResponse = self._client.call(
+        answer: ContainerInspectResponse = self._client.calling.call(
             "containers.inspect", {"id": id, "size": size}, timeout
         )
         return answer
@@ -450,7 +453,7 @@ class ContainersCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        answer: ContainerTopResponse = self._client.call(
+        answer: ContainerTopResponse = self._client.calling.call(
             "containers.top", {"id": id, "ps_args": ps_args}, timeout
         )
         return answer
@@ -477,7 +480,9 @@ class ContainersCalls:
         """
         return MessageStream(
             self._client,
-            prepare("containers.stats", {"id": id, "stream": stream, "one_shot": one_shot}),
+            self._client.calling.prepare(
+                "containers.stats", {"id": id, "stream": stream, "one_shot": one_shot}
+            ),
             timeout,
         )
 
@@ -505,7 +510,7 @@ class ContainersCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        self._client.call(
+        self._client.calling.call(
             "containers.start",
             {
                 "id": id,
@@ -532,7 +537,7 @@ class ContainersCalls:
         Raises:
             NotFound: there is no such object.
         """
-        self._client.call("containers.stop", {"id": id, "signal": signal, "t": t}, timeout)
+        self._client.calling.call("containers.stop", {"id": id, "signal": signal, "t": t}, timeout)
 
     def restart(
         self, id: str, *, signal: str = "", t: int | None = None, timeout: Limit = CLIENT
@@ -550,7 +555,9 @@ class ContainersCalls:
         Raises:
             NotFound: there is no such object.
         """
-        self._client.call("containers.restart", {"id": id, "signal": signal, "t": t}, timeout)
+        self._client.calling.call(
+            "containers.restart", {"id": id, "signal": signal, "t": t}, timeout
+        )
 
     def kill(self, id: str, *, signal: str = "SIGKILL", timeout: Limit = CLIENT) -> None:
         """Send a signal to the first process of a container.
@@ -566,7 +573,7 @@ class ContainersCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        self._client.call("containers.kill", {"id": id, "signal": signal}, timeout)
+        self._client.calling.call("containers.kill", {"id": id, "signal": signal}, timeout)
 
     def update(
         self,
@@ -653,7 +660,7 @@ class ContainersCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        answer: ContainerUpdateResponse = self._client.call(
+        answer: ContainerUpdateResponse = self._client.calling.call(
             "containers.update",
             {
                 "id": id,
@@ -708,7 +715,7 @@ class ContainersCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        self._client.call("containers.rename", {"id": id, "name": name}, timeout)
+        self._client.calling.call("containers.rename", {"id": id, "name": name}, timeout)
 
     def pause(self, id: str, *, timeout: Limit = CLIENT) -> None:
         """Freeze all processes of a container.
@@ -723,7 +730,7 @@ class ContainersCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        self._client.call("containers.pause", {"id": id}, timeout)
+        self._client.calling.call("containers.pause", {"id": id}, timeout)
 
     def unpause(self, id: str, *, timeout: Limit = CLIENT) -> None:
         """Let a paused container go on.
@@ -737,7 +744,7 @@ class ContainersCalls:
         Raises:
             NotFound: there is no such object.
         """
-        self._client.call("containers.unpause", {"id": id}, timeout)
+        self._client.calling.call("containers.unpause", {"id": id}, timeout)
 
     def wait(
         self, id: str, *, condition: str = "", timeout: Limit = CLIENT
@@ -757,7 +764,7 @@ class ContainersCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: ContainerWaitResponse = self._client.call(
+        answer: ContainerWaitResponse = self._client.calling.call(
             "containers.wait", {"id": id, "condition": condition}, timeout
         )
         return answer
@@ -786,7 +793,7 @@ class ContainersCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        self._client.call(
+        self._client.calling.call(
             "containers.remove", {"id": id, "v": v, "force": force, "link": link}, timeout
         )
 
@@ -809,7 +816,7 @@ class ContainersCalls:
         Raises:
             Conflict: it is in a state that forbids this.
         """
-        answer: ContainerPruneResponse = self._client.call(
+        answer: ContainerPruneResponse = self._client.calling.call(
             "containers.prune", {"filters": filters}, timeout
         )
         return answer
@@ -853,7 +860,7 @@ class ContainersCalls:
         """
         return OutputStream(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "containers.logs",
                 {
                     "id": id,
@@ -906,7 +913,7 @@ class ContainersCalls:
         """
         return Session(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "containers.attach",
                 {
                     "id": id,
@@ -958,7 +965,7 @@ class ContainersCalls:
 
         return WebSocketSession(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "containers.attach_websocket",
                 {
                     "id": id,
@@ -988,4 +995,4 @@ class ContainersCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        self._client.call("containers.resize", {"id": id, "h": h, "w": w}, timeout)
+        self._client.calling.call("containers.resize", {"id": id, "h": h, "w": w}, timeout)

@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from palan.client._limits import CLIENT, Limit
-from palan.client._request import prepare
 from palan.client._sync.streams import Session
 
 
@@ -68,7 +67,7 @@ class ExecCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        answer: IDResponse = self._client.call(
+        answer: IDResponse = self._client.calling.call(
             "exec.create",
             {
                 "id": id,
@@ -120,7 +119,7 @@ class ExecCalls:
         """
         return Session(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "exec.start", {"id": id, "detach": detach, "tty": tty, "console_size": console_size}
             ),
             timeout,
@@ -142,7 +141,7 @@ class ExecCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        self._client.call("exec.resize", {"id": id, "h": h, "w": w}, timeout)
+        self._client.calling.call("exec.resize", {"id": id, "h": h, "w": w}, timeout)
 
     def inspect(self, id: str, *, timeout: Limit = CLIENT) -> ExecInspectResponse:
         """Tell about a process in a container.
@@ -159,5 +158,5 @@ class ExecCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: ExecInspectResponse = self._client.call("exec.inspect", {"id": id}, timeout)
+        answer: ExecInspectResponse = self._client.calling.call("exec.inspect", {"id": id}, timeout)
         return answer

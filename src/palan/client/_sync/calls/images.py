@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from palan.client._limits import CLIENT, Limit
-from palan.client._request import prepare
 from palan.client._sync.streams import ByteStream, ProgressStream
 
 
@@ -69,7 +68,7 @@ class ImagesCalls:
         Returns:
             One for each: an image in a list.
         """
-        answer: builtins.list[ImageSummary] = self._client.call(
+        answer: builtins.list[ImageSummary] = self._client.calling.call(
             "images.list",
             {
                 "all": all,
@@ -122,7 +121,7 @@ class ImagesCalls:
         """
         return ProgressStream(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "images.create",
                 {
                     "body": body,
@@ -158,7 +157,7 @@ class ImagesCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: ImageInspectResponse = self._client.call(
+        answer: ImageInspectResponse = self._client.calling.call(
             "images.inspect", {"name": name, "manifests": manifests, "platform": platform}, timeout
         )
         return answer
@@ -190,7 +189,7 @@ class ImagesCalls:
             NotFound: there is no such object.
             NotYetImplemented: this engine does not have it.
         """
-        answer: builtins.list[AttestationStatement] = self._client.call(
+        answer: builtins.list[AttestationStatement] = self._client.calling.call(
             "images.attestations",
             {"name": name, "platform": platform, "type": type, "statement": statement},
             timeout,
@@ -215,7 +214,7 @@ class ImagesCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: builtins.list[ImageHistoryResponseItem] = self._client.call(
+        answer: builtins.list[ImageHistoryResponseItem] = self._client.calling.call(
             "images.history", {"name": name, "platform": platform}, timeout
         )
         return answer
@@ -249,7 +248,7 @@ class ImagesCalls:
         """
         return ProgressStream(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "images.push",
                 {"name": name, "tag": tag, "platform": platform, "registry_auth": registry_auth},
             ),
@@ -271,7 +270,7 @@ class ImagesCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        self._client.call("images.tag", {"name": name, "repo": repo, "tag": tag}, timeout)
+        self._client.calling.call("images.tag", {"name": name, "repo": repo, "tag": tag}, timeout)
 
     def remove(
         self,
@@ -300,7 +299,7 @@ class ImagesCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        answer: builtins.list[ImageDeleteResponseItem] = self._client.call(
+        answer: builtins.list[ImageDeleteResponseItem] = self._client.calling.call(
             "images.remove",
             {"name": name, "force": force, "noprune": noprune, "platforms": platforms},
             timeout,
@@ -333,7 +332,7 @@ class ImagesCalls:
         Returns:
             One for each: a repository that a search found.
         """
-        answer: builtins.list[ImageSearchResult] = self._client.call(
+        answer: builtins.list[ImageSearchResult] = self._client.calling.call(
             "images.search",
             {"term": term, "limit": limit, "filters": filters, "registry_auth": registry_auth},
             timeout,
@@ -359,7 +358,7 @@ class ImagesCalls:
         Raises:
             Conflict: it is in a state that forbids this.
         """
-        answer: ImagePruneResponse = self._client.call(
+        answer: ImagePruneResponse = self._client.calling.call(
             "images.prune", {"filters": filters}, timeout
         )
         return answer
@@ -450,7 +449,7 @@ class ImagesCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        answer: IDResponse = self._client.call(
+        answer: IDResponse = self._client.calling.call(
             "images.commit",
             {
                 "container": container,
@@ -509,7 +508,9 @@ class ImagesCalls:
             NotFound: there is no such object.
         """
         return ByteStream(
-            self._client, prepare("images.get", {"name": name, "platform": platform}), timeout
+            self._client,
+            self._client.calling.prepare("images.get", {"name": name, "platform": platform}),
+            timeout,
         )
 
     def get_many(
@@ -536,7 +537,7 @@ class ImagesCalls:
         """
         return ByteStream(
             self._client,
-            prepare("images.get_many", {"names": names, "platform": platform}),
+            self._client.calling.prepare("images.get_many", {"names": names, "platform": platform}),
             timeout,
         )
 
@@ -563,7 +564,9 @@ class ImagesCalls:
         """
         return ProgressStream(
             self._client,
-            prepare("images.load", {"body": body, "quiet": quiet, "platform": platform}),
+            self._client.calling.prepare(
+                "images.load", {"body": body, "quiet": quiet, "platform": platform}
+            ),
             timeout,
         )
 
@@ -588,7 +591,7 @@ class ImagesCalls:
             Forbidden: this is never allowed.
             NotFound: there is no such object.
         """
-        answer: DistributionInspect = self._client.call(
+        answer: DistributionInspect = self._client.calling.call(
             "images.distribution_inspect", {"name": name, "registry_auth": registry_auth}, timeout
         )
         return answer

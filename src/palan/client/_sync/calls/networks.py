@@ -48,7 +48,7 @@ class NetworksCalls:
         Returns:
             One for each: a network in a list.
         """
-        answer: builtins.list[NetworkSummary] = self._client.call(
+        answer: builtins.list[NetworkSummary] = self._client.calling.call(
             "networks.list", {"filters": filters}, timeout
         )
         return answer
@@ -72,7 +72,7 @@ class NetworksCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: NetworkInspectResponse = self._client.call(
+        answer: NetworkInspectResponse = self._client.calling.call(
             "networks.inspect", {"id": id, "verbose": verbose, "scope": scope}, timeout
         )
         return answer
@@ -123,7 +123,7 @@ class NetworksCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        answer: NetworkCreateResponse = self._client.call(
+        answer: NetworkCreateResponse = self._client.calling.call(
             "networks.create",
             {
                 "name": name,
@@ -167,7 +167,7 @@ class NetworksCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        self._client.call(
+        self._client.calling.call(
             "networks.connect",
             {"id": id, "container": container, "endpoint_config": endpoint_config},
             timeout,
@@ -190,7 +190,7 @@ class NetworksCalls:
             Forbidden: this is never allowed.
             NotFound: there is no such object.
         """
-        self._client.call(
+        self._client.calling.call(
             "networks.disconnect", {"id": id, "container": container, "force": force}, timeout
         )
 
@@ -208,7 +208,7 @@ class NetworksCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        self._client.call("networks.remove", {"id": id}, timeout)
+        self._client.calling.call("networks.remove", {"id": id}, timeout)
 
     def prune(
         self, *, filters: Filters | None = None, timeout: Limit = CLIENT
@@ -229,7 +229,7 @@ class NetworksCalls:
         Raises:
             Conflict: it is in a state that forbids this.
         """
-        answer: NetworkPruneResponse = self._client.call(
+        answer: NetworkPruneResponse = self._client.calling.call(
             "networks.prune", {"filters": filters}, timeout
         )
         return answer

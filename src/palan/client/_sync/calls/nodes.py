@@ -42,7 +42,9 @@ class NodesCalls:
         Raises:
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: builtins.list[Node] = self._client.call("nodes.list", {"filters": filters}, timeout)
+        answer: builtins.list[Node] = self._client.calling.call(
+            "nodes.list", {"filters": filters}, timeout
+        )
         return answer
 
     def inspect(self, id: str, *, timeout: Limit = CLIENT) -> Node:
@@ -61,7 +63,7 @@ class NodesCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: Node = self._client.call("nodes.inspect", {"id": id}, timeout)
+        answer: Node = self._client.calling.call("nodes.inspect", {"id": id}, timeout)
         return answer
 
     def remove(self, id: str, *, force: bool = False, timeout: Limit = CLIENT) -> None:
@@ -78,7 +80,7 @@ class NodesCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        self._client.call("nodes.remove", {"id": id, "force": force}, timeout)
+        self._client.calling.call("nodes.remove", {"id": id, "force": force}, timeout)
 
     def update(
         self,
@@ -108,7 +110,7 @@ class NodesCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        self._client.call(
+        self._client.calling.call(
             "nodes.update",
             {
                 "id": id,

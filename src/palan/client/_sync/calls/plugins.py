@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from palan.client._limits import CLIENT, Limit
-from palan.client._request import prepare
 from palan.client._sync.streams import ProgressStream
 
 
@@ -45,7 +44,7 @@ class PluginsCalls:
         Returns:
             One for each: an installed plugin.
         """
-        answer: builtins.list[Plugin] = self._client.call(
+        answer: builtins.list[Plugin] = self._client.calling.call(
             "plugins.list", {"filters": filters}, timeout
         )
         return answer
@@ -66,7 +65,7 @@ class PluginsCalls:
         Returns:
             One for each: something that a plugin must be allowed before it is installed.
         """
-        answer: builtins.list[PluginPrivilege] = self._client.call(
+        answer: builtins.list[PluginPrivilege] = self._client.calling.call(
             "plugins.privileges", {"remote": remote, "registry_auth": registry_auth}, timeout
         )
         return answer
@@ -101,7 +100,7 @@ class PluginsCalls:
         """
         return ProgressStream(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "plugins.pull",
                 {"remote": remote, "name": name, "body": body, "registry_auth": registry_auth},
             ),
@@ -123,7 +122,7 @@ class PluginsCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: Plugin = self._client.call("plugins.inspect", {"name": name}, timeout)
+        answer: Plugin = self._client.calling.call("plugins.inspect", {"name": name}, timeout)
         return answer
 
     def remove(self, name: str, *, force: bool = False, timeout: Limit = CLIENT) -> None:
@@ -140,7 +139,7 @@ class PluginsCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        self._client.call("plugins.remove", {"name": name, "force": force}, timeout)
+        self._client.calling.call("plugins.remove", {"name": name, "force": force}, timeout)
 
     def enable(self, name: str, timeout: int) -> None:
         """Start a plugin.
@@ -156,7 +155,7 @@ class PluginsCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        self._client.call("plugins.enable", {"name": name, "timeout": timeout}, CLIENT)
+        self._client.calling.call("plugins.enable", {"name": name, "timeout": timeout}, CLIENT)
 
     def disable(self, name: str, *, force: bool = False, timeout: Limit = CLIENT) -> None:
         """Stop a plugin.
@@ -172,7 +171,7 @@ class PluginsCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        self._client.call("plugins.disable", {"name": name, "force": force}, timeout)
+        self._client.calling.call("plugins.disable", {"name": name, "force": force}, timeout)
 
     def upgrade(
         self,
@@ -204,7 +203,7 @@ class PluginsCalls:
         """
         return ProgressStream(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "plugins.upgrade",
                 {"name": name, "remote": remote, "body": body, "registry_auth": registry_auth},
             ),
@@ -224,7 +223,7 @@ class PluginsCalls:
         Raises:
             Conflict: it is in a state that forbids this.
         """
-        self._client.call("plugins.create", {"name": name, "body": body}, timeout)
+        self._client.calling.call("plugins.create", {"name": name, "body": body}, timeout)
 
     def push(
         self,
@@ -251,7 +250,9 @@ class PluginsCalls:
         """
         return ProgressStream(
             self._client,
-            prepare("plugins.push", {"name": name, "registry_auth": registry_auth}),
+            self._client.calling.prepare(
+                "plugins.push", {"name": name, "registry_auth": registry_auth}
+            ),
             timeout,
         )
 
@@ -270,4 +271,4 @@ class PluginsCalls:
         Raises:
             NotFound: there is no such object.
         """
-        self._client.call("plugins.set", {"name": name, "body": body}, timeout)
+        self._client.calling.call("plugins.set", {"name": name, "body": body}, timeout)

@@ -43,7 +43,7 @@ class SecretsCalls:
         Raises:
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: builtins.list[Secret] = self._client.call(
+        answer: builtins.list[Secret] = self._client.calling.call(
             "secrets.list", {"filters": filters}, timeout
         )
         return answer
@@ -77,7 +77,7 @@ class SecretsCalls:
             Conflict: it is in a state that forbids this.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: SecretCreateResponse = self._client.call(
+        answer: SecretCreateResponse = self._client.calling.call(
             "secrets.create",
             {
                 "name": name,
@@ -106,7 +106,7 @@ class SecretsCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: Secret = self._client.call("secrets.inspect", {"id": id}, timeout)
+        answer: Secret = self._client.calling.call("secrets.inspect", {"id": id}, timeout)
         return answer
 
     def remove(self, id: str, *, timeout: Limit = CLIENT) -> None:
@@ -122,7 +122,7 @@ class SecretsCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        self._client.call("secrets.remove", {"id": id}, timeout)
+        self._client.calling.call("secrets.remove", {"id": id}, timeout)
 
     def update(
         self,
@@ -154,7 +154,7 @@ class SecretsCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        self._client.call(
+        self._client.calling.call(
             "secrets.update",
             {
                 "id": id,

@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from palan.client._limits import CLIENT, Limit
-from palan.client._request import prepare
 from palan.client._sync.streams import OutputStream
 
 
@@ -54,7 +53,7 @@ class ServicesCalls:
         Raises:
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: builtins.list[Service] = self._client.call(
+        answer: builtins.list[Service] = self._client.calling.call(
             "services.list", {"filters": filters, "status": status}, timeout
         )
         return answer
@@ -96,7 +95,7 @@ class ServicesCalls:
             Conflict: it is in a state that forbids this.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: ServiceCreateResponse = self._client.call(
+        answer: ServiceCreateResponse = self._client.calling.call(
             "services.create",
             {
                 "name": name,
@@ -131,7 +130,7 @@ class ServicesCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: Service = self._client.call(
+        answer: Service = self._client.calling.call(
             "services.inspect", {"id": id, "insert_defaults": insert_defaults}, timeout
         )
         return answer
@@ -149,7 +148,7 @@ class ServicesCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        self._client.call("services.remove", {"id": id}, timeout)
+        self._client.calling.call("services.remove", {"id": id}, timeout)
 
     def update(
         self,
@@ -196,7 +195,7 @@ class ServicesCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: ServiceUpdateResponse = self._client.call(
+        answer: ServiceUpdateResponse = self._client.calling.call(
             "services.update",
             {
                 "id": id,
@@ -253,7 +252,7 @@ class ServicesCalls:
         """
         return OutputStream(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "services.logs",
                 {
                     "id": id,

@@ -47,7 +47,7 @@ class SwarmCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: Swarm = self._client.call("swarm.inspect", {}, timeout)
+        answer: Swarm = self._client.calling.call("swarm.inspect", {}, timeout)
         return answer
 
     def init(
@@ -94,7 +94,7 @@ class SwarmCalls:
         Raises:
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: str = self._client.call(
+        answer: str = self._client.calling.call(
             "swarm.init",
             {
                 "listen_addr": listen_addr,
@@ -139,7 +139,7 @@ class SwarmCalls:
         Raises:
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        self._client.call(
+        self._client.calling.call(
             "swarm.join",
             {
                 "listen_addr": listen_addr,
@@ -164,7 +164,7 @@ class SwarmCalls:
         Raises:
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        self._client.call("swarm.leave", {"force": force}, timeout)
+        self._client.calling.call("swarm.leave", {"force": force}, timeout)
 
     def update(
         self,
@@ -205,7 +205,7 @@ class SwarmCalls:
         Raises:
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        self._client.call(
+        self._client.calling.call(
             "swarm.update",
             {
                 "version": version,
@@ -238,7 +238,7 @@ class SwarmCalls:
         Raises:
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: UnlockKeyResponse = self._client.call("swarm.unlock_key", {}, timeout)
+        answer: UnlockKeyResponse = self._client.calling.call("swarm.unlock_key", {}, timeout)
         return answer
 
     def unlock(self, *, unlock_key: str = "", timeout: Limit = CLIENT) -> None:
@@ -254,4 +254,4 @@ class SwarmCalls:
             Conflict: it is in a state that forbids this.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        self._client.call("swarm.unlock", {"unlock_key": unlock_key}, timeout)
+        self._client.calling.call("swarm.unlock", {"unlock_key": unlock_key}, timeout)

@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from palan.client._limits import CLIENT, Limit
-from palan.client._request import prepare
 from palan.client._sync.streams import MessageStream
 
 
@@ -39,8 +38,7 @@ class SystemCalls:
         Returns:
             The text.
         """
-        answer: str = self._client.call("system.ping", {}, timeout)
-        return answer
+        return self._client.ping(timeout=timeout)
 
     def ping_head(self, *, timeout: Limit = CLIENT) -> None:
         """Answer the headers of ping alone.
@@ -50,7 +48,7 @@ class SystemCalls:
         Args:
             timeout: seconds for the whole call; None is for ever.
         """
-        self._client.call("system.ping_head", {}, timeout)
+        self._client.ping("HEAD", timeout=timeout)
 
     def version(self, *, timeout: Limit = CLIENT) -> SystemVersion:
         """Tell the versions of the engine, its API and the machine.
@@ -63,7 +61,7 @@ class SystemCalls:
         Returns:
             Versions of the engine, its API and the machine.
         """
-        answer: SystemVersion = self._client.call("system.version", {}, timeout)
+        answer: SystemVersion = self._client.calling.call("system.version", {}, timeout)
         return answer
 
     def info(self, *, timeout: Limit = CLIENT) -> SystemInfo:
@@ -77,7 +75,7 @@ class SystemCalls:
         Returns:
             What the engine and the machine are and can do.
         """
-        answer: SystemInfo = self._client.call("system.info", {}, timeout)
+        answer: SystemInfo = self._client.calling.call("system.info", {}, timeout)
         return answer
 
     def events(
@@ -106,7 +104,9 @@ class SystemCalls:
         """
         return MessageStream(
             self._client,
-            prepare("system.events", {"since": since, "until": until, "filters": filters}),
+            self._client.calling.prepare(
+                "system.events", {"since": since, "until": until, "filters": filters}
+            ),
             timeout,
         )
 
@@ -125,7 +125,7 @@ class SystemCalls:
         Returns:
             The disk that all of the engine's objects take; kinds not asked for are left out.
         """
-        answer: SystemDataUsageResponse = self._client.call(
+        answer: SystemDataUsageResponse = self._client.calling.call(
             "system.disk_usage", {"type": type, "verbose": verbose}, timeout
         )
         return answer
@@ -160,7 +160,7 @@ class SystemCalls:
         Raises:
             Unauthorized: the registry wants other credentials.
         """
-        answer: AuthResponse = self._client.call(
+        answer: AuthResponse = self._client.calling.call(
             "system.auth",
             {
                 "username": username,
@@ -185,5 +185,5 @@ class SystemCalls:
         Returns:
             What the engine answers.
         """
-        answer: dict[str, Any] = self._client.call("system.openapi", {}, timeout)
+        answer: dict[str, Any] = self._client.calling.call("system.openapi", {}, timeout)
         return answer

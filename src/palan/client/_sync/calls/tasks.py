@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from palan.client._limits import CLIENT, Limit
-from palan.client._request import prepare
 from palan.client._sync.streams import OutputStream
 
 
@@ -45,7 +44,9 @@ class TasksCalls:
         Raises:
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: builtins.list[Task] = self._client.call("tasks.list", {"filters": filters}, timeout)
+        answer: builtins.list[Task] = self._client.calling.call(
+            "tasks.list", {"filters": filters}, timeout
+        )
         return answer
 
     def inspect(self, id: str, *, timeout: Limit = CLIENT) -> Task:
@@ -64,7 +65,7 @@ class TasksCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        answer: Task = self._client.call("tasks.inspect", {"id": id}, timeout)
+        answer: Task = self._client.calling.call("tasks.inspect", {"id": id}, timeout)
         return answer
 
     def logs(
@@ -104,7 +105,7 @@ class TasksCalls:
         """
         return OutputStream(
             self._client,
-            prepare(
+            self._client.calling.prepare(
                 "tasks.logs",
                 {
                     "id": id,

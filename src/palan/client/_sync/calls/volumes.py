@@ -40,7 +40,7 @@ class VolumesCalls:
         Returns:
             The volumes, and the drivers that could not be asked.
         """
-        answer: VolumeListResponse = self._client.call(
+        answer: VolumeListResponse = self._client.calling.call(
             "volumes.list", {"filters": filters}, timeout
         )
         return answer
@@ -74,7 +74,7 @@ class VolumesCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        answer: Volume = self._client.call(
+        answer: Volume = self._client.calling.call(
             "volumes.create",
             {
                 "name": name,
@@ -102,7 +102,7 @@ class VolumesCalls:
         Raises:
             NotFound: there is no such object.
         """
-        answer: Volume = self._client.call("volumes.inspect", {"name": name}, timeout)
+        answer: Volume = self._client.calling.call("volumes.inspect", {"name": name}, timeout)
         return answer
 
     def update(
@@ -127,7 +127,7 @@ class VolumesCalls:
             NotFound: there is no such object.
             Unavailable: the engine is not part of a swarm, or something else is missing.
         """
-        self._client.call(
+        self._client.calling.call(
             "volumes.update", {"name": name, "version": version, "spec": spec}, timeout
         )
 
@@ -145,7 +145,7 @@ class VolumesCalls:
             NotFound: there is no such object.
             Conflict: it is in a state that forbids this.
         """
-        self._client.call("volumes.remove", {"name": name, "force": force}, timeout)
+        self._client.calling.call("volumes.remove", {"name": name, "force": force}, timeout)
 
     def prune(
         self, *, filters: Filters | None = None, timeout: Limit = CLIENT
@@ -166,7 +166,7 @@ class VolumesCalls:
         Raises:
             Conflict: it is in a state that forbids this.
         """
-        answer: VolumePruneResponse = self._client.call(
+        answer: VolumePruneResponse = self._client.calling.call(
             "volumes.prune", {"filters": filters}, timeout
         )
         return answer

@@ -1,0 +1,147 @@
+"""Calls of declared endpoints: what the groups' methods are made with.
+
+Apart from the client itself, because the contract and its messages take longer to import than
+all that a program needs which only looks whether an engine is there.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from palan.api.results import Hijack, LateJson, PathStat
+from palan.client._async.io import in_thread
+from palan.client._async.response import AsyncResponse
+from palan.client._async.transport import AsyncOutgoing
+from palan.client._contract import plan
+from palan.client._limits import CLIENT, Limit
+from palan.client._request import Prepared, encode_auth, fit, prepare
+from palan.client._results import decode, path_stat
+from palan.client.errors import ProtocolError
+
+
+if TYPE_CHECKING:
+    from palan.client._async.client import AsyncClient
+
+__all__ = ["AsyncCalling"]
+
+_SLOW: Final = frozenset(
+    {
+        "build.prune",
+        "containers.archive_put",
+        "containers.checkpoint_create",
+        "containers.prune",
+        "containers.remove",
+        "containers.restart",
+        "containers.start",
+        "containers.stop",
+        "images.commit",
+        "images.prune",
+        "images.remove",
+        "networks.prune",
+        "plugins.create",
+        "plugins.enable",
+        "plugins.remove",
+        "swarm.init",
+        "swarm.join",
+        "swarm.leave",
+        "volumes.prune",
+    }
+)
+"""What takes as long as it takes: no time limit unless the caller has one."""
+
+
+class AsyncCalling:
+    """Makes requests of calls, and of answers what the endpoint declares."""
+
+    def __init__(self, client: "AsyncClient") -> None:
+        self._client = client
+
+    async def open(self, prepared: Prepared, timeout: float | None) -> AsyncResponse:
+        """Send what is answered piece by piece, and wait for the head of a good answer."""
+        return await self._answer(prepared, each=timeout, total=None)
+
+    async def call(self, operation: str, arguments: Mapping[str, Any], timeout: Limit) -> Any:
+        """Send what is answered in one, and get that, as the endpoint declares it."""
+        made = plan(operation)
+        slow = isinstance(made.endpoint.result, LateJson) or operation in _SLOW
+        limit = (None if slow else self._client.timeout) if timeout is CLIENT else timeout
+        response = await self._answer(
+            prepare(operation, arguments),
+            each=None,
+            total=limit,
+        )
+        result = made.endpoint.result
+        if type(result).__name__ == "Stat":
+            return self.path_stat(response)
+        data = await response.read()
+        if type(result).__name__ == "Text":
+            return data.decode("utf-8", "replace")
+        kind = getattr(result, "type", None)
+        if kind is None:
+            return None
+        try:
+            return decode(operation, self._client.spoken, kind, data)
+        except ProtocolError as error:
+            error.method, error.path = made.endpoint.method, made.endpoint.path
+            raise
+
+    async def _answer(
+        self, prepared: Prepared, *, each: float | None, total: float | None
+    ) -> AsyncResponse:
+        version = await self._client.negotiate()
+        fit(prepared, version)
+        endpoint = prepared.plan.endpoint
+        headers = prepared.headers
+        if prepared.wants_auth:
+            found = await in_thread(
+                self._client.environment.credentials_of_image, prepared.wants_auth
+            )
+            if found is not None:
+                headers = [*headers, ("X-Registry-Auth", encode_auth(found))]
+        hijack = isinstance(endpoint.result, Hijack)
+        if hijack and not any(name == "Upgrade" for name, _ in headers):
+            upgrade = "h2c" if endpoint.group == "build" else "tcp"
+            headers = [*headers, ("Connection", "Upgrade"), ("Upgrade", upgrade)]
+        response = await self._client.send(
+            AsyncOutgoing(
+                endpoint.method,
+                f"/v{version}{prepared.target}",
+                headers,
+                prepared.body,
+                each=each,
+                total=total,
+                hijack=hijack,
+            ),
+            prepared.path,
+        )
+        await response.raise_for_status()
+        return response
+
+    # What streams ask for, which are light themselves.
+    prepare = staticmethod(prepare)
+
+    def message(self, prepared: Prepared, line: bytes) -> Any:
+        """One of the messages of a stream."""
+        made = prepared.plan
+        kind = getattr(made.endpoint.result, "type", None)
+        return decode(made.operation, self._client.spoken, kind, line)
+
+    @staticmethod
+    def path_stat(response: AsyncResponse) -> PathStat:
+        """What the headers say of a path."""
+        return path_stat(response.headers.get("x-docker-container-path-stat", ""))
+
+    async def has_tty(self, prepared: Prepared) -> bool:
+        """Whether the process that a stream is about has a TTY: older answers do not say."""
+        operation = prepared.plan.operation
+        identity = prepared.path.split("/")[2]
+        if operation.startswith("containers."):
+            found = await self.call("containers.inspect", {"id": identity}, CLIENT)
+            return bool(found.config.tty)
+        if operation == "exec.start":
+            found = await self.call("exec.inspect", {"id": identity}, CLIENT)
+            return bool(found.process_config.tty)
+        if operation == "services.logs":
+            found = await self.call("services.inspect", {"id": identity}, CLIENT)
+            spec = found.spec.task_template.container_spec
+            return bool(spec and spec.tty)
+        return False

@@ -1,0 +1,144 @@
+# Made of _async/calling.py by scripts/client_sync.py: change that, and run this.
+"""Calls of declared endpoints: what the groups' methods are made with.
+
+Apart from the client itself, because the contract and its messages take longer to import than
+all that a program needs which only looks whether an engine is there.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from palan.api.results import Hijack, LateJson, PathStat
+from palan.client._contract import plan
+from palan.client._limits import CLIENT, Limit
+from palan.client._request import Prepared, encode_auth, fit, prepare
+from palan.client._results import decode, path_stat
+from palan.client._sync.io import in_thread
+from palan.client._sync.response import Response
+from palan.client._sync.transport import Outgoing
+from palan.client.errors import ProtocolError
+
+
+if TYPE_CHECKING:
+    from palan.client._sync.client import Client
+
+__all__ = ["Calling"]
+
+_SLOW: Final = frozenset(
+    {
+        "build.prune",
+        "containers.archive_put",
+        "containers.checkpoint_create",
+        "containers.prune",
+        "containers.remove",
+        "containers.restart",
+        "containers.start",
+        "containers.stop",
+        "images.commit",
+        "images.prune",
+        "images.remove",
+        "networks.prune",
+        "plugins.create",
+        "plugins.enable",
+        "plugins.remove",
+        "swarm.init",
+        "swarm.join",
+        "swarm.leave",
+        "volumes.prune",
+    }
+)
+"""What takes as long as it takes: no time limit unless the caller has one."""
+
+
+class Calling:
+    """Makes requests of calls, and of answers what the endpoint declares."""
+
+    def __init__(self, client: "Client") -> None:
+        self._client = client
+
+    def open(self, prepared: Prepared, timeout: float | None) -> Response:
+        """Send what is answered piece by piece, and wait for the head of a good answer."""
+        return self._answer(prepared, each=timeout, total=None)
+
+    def call(self, operation: str, arguments: Mapping[str, Any], timeout: Limit) -> Any:
+        """Send what is answered in one, and get that, as the endpoint declares it."""
+        made = plan(operation)
+        slow = isinstance(made.endpoint.result, LateJson) or operation in _SLOW
+        limit = (None if slow else self._client.timeout) if timeout is CLIENT else timeout
+        response = self._answer(
+            prepare(operation, arguments),
+            each=None,
+            total=limit,
+        )
+        result = made.endpoint.result
+        if type(result).__name__ == "Stat":
+            return self.path_stat(response)
+        data = response.read()
+        if type(result).__name__ == "Text":
+            return data.decode("utf-8", "replace")
+        kind = getattr(result, "type", None)
+        if kind is None:
+            return None
+        try:
+            return decode(operation, self._client.spoken, kind, data)
+        except ProtocolError as error:
+            error.method, error.path = made.endpoint.method, made.endpoint.path
+            raise
+
+    def _answer(self, prepared: Prepared, *, each: float | None, total: float | None) -> Response:
+        version = self._client.negotiate()
+        fit(prepared, version)
+        endpoint = prepared.plan.endpoint
+        headers = prepared.headers
+        if prepared.wants_auth:
+            found = in_thread(self._client.environment.credentials_of_image, prepared.wants_auth)
+            if found is not None:
+                headers = [*headers, ("X-Registry-Auth", encode_auth(found))]
+        hijack = isinstance(endpoint.result, Hijack)
+        if hijack and not any(name == "Upgrade" for name, _ in headers):
+            upgrade = "h2c" if endpoint.group == "build" else "tcp"
+            headers = [*headers, ("Connection", "Upgrade"), ("Upgrade", upgrade)]
+        response = self._client.send(
+            Outgoing(
+                endpoint.method,
+                f"/v{version}{prepared.target}",
+                headers,
+                prepared.body,
+                each=each,
+                total=total,
+                hijack=hijack,
+            ),
+            prepared.path,
+        )
+        response.raise_for_status()
+        return response
+
+    # What streams ask for, which are light themselves.
+    prepare = staticmethod(prepare)
+
+    def message(self, prepared: Prepared, line: bytes) -> Any:
+        """One of the messages of a stream."""
+        made = prepared.plan
+        kind = getattr(made.endpoint.result, "type", None)
+        return decode(made.operation, self._client.spoken, kind, line)
+
+    @staticmethod
+    def path_stat(response: Response) -> PathStat:
+        """What the headers say of a path."""
+        return path_stat(response.headers.get("x-docker-container-path-stat", ""))
+
+    def has_tty(self, prepared: Prepared) -> bool:
+        """Whether the process that a stream is about has a TTY: older answers do not say."""
+        operation = prepared.plan.operation
+        identity = prepared.path.split("/")[2]
+        if operation.startswith("containers."):
+            found = self.call("containers.inspect", {"id": identity}, CLIENT)
+            return bool(found.config.tty)
+        if operation == "exec.start":
+            found = self.call("exec.inspect", {"id": identity}, CLIENT)
+            return bool(found.process_config.tty)
+        if operation == "services.logs":
+            found = self.call("services.inspect", {"id": identity}, CLIENT)
+            spec = found.spec.task_template.container_spec
+            return bool(spec and spec.tty)
+        return False
