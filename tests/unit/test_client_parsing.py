@@ -81,7 +81,7 @@ def test_answers_are_the_same_however_they_come(wire: bytes, sizes: list[int]) -
     answer = Answer("POST", hijack=raw)
     body = b""
     for piece in cut(wire, sizes):
-        answer.feed(piece)
+        answer.feed(memoryview(piece))
         while data := answer.take():
             body += data
     assert answer.status == int(wire.rsplit(b"HTTP/1.1 ", 1)[1][:3])
@@ -96,7 +96,7 @@ def test_answers_are_the_same_however_they_come(wire: bytes, sizes: list[int]) -
 def test_any_bytes_are_an_answer_or_an_error(data: bytes) -> None:
     answer = Answer("GET")
     try:
-        answer.feed(data)
+        answer.feed(memoryview(data))
     except errors.ProtocolError:
         return
     answer.feed_eof()
@@ -109,7 +109,7 @@ def test_answers_without_a_body() -> None:
         ("POST", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"),
     ):
         answer = Answer(method)
-        answer.feed(head)
+        answer.feed(memoryview(head))
         assert answer.complete
         assert answer.reusable
         assert answer.take() == b""

@@ -5,7 +5,7 @@ each.  What follows the head of a hijacked connection is not HTTP and is handed 
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import httptools
@@ -18,8 +18,8 @@ __all__ = ["Answer", "request_head"]
 _MAX_HEAD: Final = 256 * 1024
 """Bytes; Go's servers stop at 1 MB, and no engine comes near."""
 
-_LARGE: Final = 1 << 14
-"""Bytes of a piece above which it is handed on by itself."""
+_FEW: Final = 8
+"""Pieces of one reading that are handed on as they are: joining would only copy them."""
 
 
 def request_head(method: str, target: str, headers: Iterable[tuple[str, str]]) -> bytes:
@@ -42,6 +42,10 @@ def request_head(method: str, target: str, headers: Iterable[tuple[str, str]]) -
 def _breaks_out(text: str) -> bool:
     """Whether there are control characters in a text."""
     return not text.isprintable() and any(one < " " or one == "\x7f" for one in text)
+
+
+def _ignore(_body: bytes) -> None:
+    """There is no body after HEAD."""
 
 
 class Answer:
@@ -70,11 +74,12 @@ class Answer:
         self._no_body = method == "HEAD"
         self._hijack = hijack
         self._keep_alive = False
-        self._over = False
         self._until_eof = False
         self._reason: list[bytes] = []
         self._size = 0
         self._body: deque[bytes] = deque()
+        # Called for each piece of the body, so not a function of ours.
+        self.on_body: Callable[[bytes], None] = _ignore if self._no_body else self._body.append
         self._parser = httptools.HttpResponseParser(self)
 
     @property
@@ -90,33 +95,33 @@ class Answer:
     @property
     def reusable(self) -> bool:
         """Whether the connection can take another request, once this is complete."""
-        return self.complete and self._keep_alive and not self.raw and not self._over
+        return self.complete and self._keep_alive and not self.raw
 
-    def feed(self, data: bytes) -> None:
-        """Take what came in.
+    def feed(self, data: memoryview) -> None:
+        """Take what came in; what is kept of it is copied.
 
         Raises:
             ProtocolError: it is not HTTP.
         """
         if self.raw:
-            self._body.append(data)
+            self._body.append(bytes(data))
             return
         if self.complete:
             # More than was announced: whatever it is, it must not become the next answer.
             self._keep_alive = False
             return
-        if not self.has_head:
-            self._size += len(data)
-            if self._size > _MAX_HEAD:
-                raise ProtocolError("the head of the answer does not end")
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self.raw, self.complete = True, False
             if rest := data[upgrade.args[0] :]:
-                self._body.append(rest)
+                self._body.append(bytes(rest))
         except httptools.HttpParserError as error:
             self._after_error(error)
+        if not self.has_head:
+            self._size += len(data)
+            if self._size > _MAX_HEAD:
+                raise ProtocolError("the head of the answer does not end")
 
     def _after_error(self, error: Exception) -> None:
         if not self.complete:
@@ -140,11 +145,8 @@ class Answer:
     def take(self) -> bytes:
         """Bytes of the body that came in, in order; none if there are no more so far."""
         body = self._body
-        if not body:
-            return b""
-        if len(body) == 1 or len(body[0]) >= _LARGE:
-            # Joining would only copy it.
-            return body.popleft()
+        if len(body) <= _FEW:
+            return body.popleft() if body else b""
         data = b"".join(body)
         body.clear()
         return data
@@ -154,7 +156,7 @@ class Answer:
     def on_message_begin(self) -> None:
         """An answer begins; one after the answer is none that was asked for."""
         if self.complete:
-            self._over = True
+            raise ProtocolError("more came than the answer")
 
     def on_status(self, status: bytes) -> None:
         """A part of the reason."""
@@ -162,13 +164,10 @@ class Answer:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header, whole."""
-        if not self._over:
-            self.headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
 
     def on_headers_complete(self) -> None:
         """The head is there."""
-        if self._over:
-            return
         status = self._parser.get_status_code()
         if status < 200 and status != 101:
             # "Continue" and the like: the answer is still to come.
@@ -186,11 +185,6 @@ class Answer:
             self.raw = True
         if self._no_body:
             self.complete = True
-
-    def on_body(self, body: bytes) -> None:
-        """A part of the body."""
-        if not self._no_body and not self._over:
-            self._body.append(body)
 
     def on_message_complete(self) -> None:
         """The body has ended, or there is none."""

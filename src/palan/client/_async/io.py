@@ -11,7 +11,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 from palan.client._address import Address
-from palan.client.errors import ClientClosed, ConnectFailed, ConnectionLost, Timeout
+from palan.client.errors import ClientClosed, ClientError, ConnectFailed, ConnectionLost, Timeout
 
 
 if TYPE_CHECKING:
@@ -31,6 +31,12 @@ _READ: Final = 1 << 17
 
 _PIECE: Final = 1 << 18
 """Bytes of a file that are sent at once."""
+
+_PLENTY: Final = 1 << 16
+_LITTLE: Final = 32
+_NAP: Final = 0.0003
+"""After so many reads in a row of less than so many bytes, wait for so many seconds before the
+next: what is written line by line, and faster than that, is then read in bulk."""
 
 T = TypeVar("T")
 
@@ -56,15 +62,16 @@ class AsyncStream(asyncio.BufferedProtocol):
         self._transport: Any = None
         self._tunnel = tunnel
         self._buffer: deque[bytes] = deque()
-        self._size = 0
+        self._feed: Callable[[memoryview], None] | None = None
+        self._size = self._little = 0
         self._eof = False
         self._error: Exception | None = None
         self._lost = False
         self._closed = False
         self._reading_paused = False
         self._writing_paused = False
-        self._reader: asyncio.Future[None] | None = None
-        self._writer: asyncio.Future[None] | None = None
+        self._reader: asyncio.Future[bool] | None = None
+        self._writer: asyncio.Future[bool] | None = None
 
     @property
     def has_input(self) -> bool:
@@ -108,6 +115,46 @@ class AsyncStream(asyncio.BufferedProtocol):
             self._transport.resume_reading()
         return data
 
+    async def read_into(self, feed: Callable[[memoryview], None], timeout: float | None) -> bool:
+        """Hand over what has come in; waits for at least a byte.
+
+        Args:
+            feed: gets it, and copies what it keeps.
+            timeout: seconds; None is for ever.
+
+        Returns:
+            Whether there was something: not at the end.
+
+        Raises:
+            Timeout: nothing came.
+            ConnectionLost: the connection broke.
+        """
+        if self._buffer or self._eof or self._closed:
+            data = await self.read(timeout)
+            if data:
+                feed(memoryview(data))
+            return bool(data)
+        if self._little >= _LITTLE:
+            await self._nap()
+        self._feed = feed
+        self._reader = reader = self._loop.create_future()
+        try:
+            await self._wait(reader, timeout)
+        finally:
+            self._reader = self._feed = None
+        if reader.result():
+            return True
+        return await self.read_into(feed, timeout)
+
+    async def _nap(self) -> None:
+        """Let more come together."""
+        self._transport.pause_reading()
+        try:
+            await asyncio.sleep(_NAP)
+        finally:
+            if not self._closed:
+                self._transport.resume_reading()
+
     async def write(self, data: bytes, timeout: float | None, *, gather: bool = True) -> None:
         """Send bytes; waits while the other side is far behind.
 
@@ -121,6 +168,7 @@ class AsyncStream(asyncio.BufferedProtocol):
             ConnectionLost: it takes no more.
         """
         del gather
+        self._little = 0
         if self._closed:
             raise ClientClosed("the connection was closed")
         if self._lost:
@@ -165,7 +213,7 @@ class AsyncStream(asyncio.BufferedProtocol):
         """What is known about why it ended."""
         return self._tunnel.complaint() if self._tunnel is not None else ""
 
-    async def _wait(self, future: "asyncio.Future[None]", timeout: float | None) -> None:
+    async def _wait(self, future: "asyncio.Future[Any]", timeout: float | None) -> None:
         if timeout is None:
             await future
             return
@@ -178,7 +226,7 @@ class AsyncStream(asyncio.BufferedProtocol):
     def _wake(self) -> None:
         for future in (self._reader, self._writer):
             if future is not None and not future.done():
-                future.set_result(None)
+                future.set_result(False)
 
     # ---- what asyncio calls -------------------------------------------------------
 
@@ -193,6 +241,10 @@ class AsyncStream(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Something came in."""
+        self._little = 0 if nbytes >= _PLENTY else self._little + 1
+        if self._feed is not None:
+            self._hand_over(self._feed, _BUFFERS.view[:nbytes])
+            return
         self._buffer.append(bytes(_BUFFERS.view[:nbytes]))
         self._size += nbytes
         # Who waits to write must be able to read, or both sides would wait for ever.
@@ -200,7 +252,19 @@ class AsyncStream(asyncio.BufferedProtocol):
             self._reading_paused = True
             self._transport.pause_reading()
         if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+            self._reader.set_result(False)
+
+    def _hand_over(self, feed: Callable[[memoryview], None], data: memoryview) -> None:
+        # What comes before the reader runs again is kept.
+        self._feed = None
+        try:
+            feed(data)
+        except ClientError as error:
+            if self._reader is not None and not self._reader.done():
+                self._reader.set_exception(error)
+        else:
+            if self._reader is not None and not self._reader.done():
+                self._reader.set_result(True)
 
     def eof_received(self) -> bool:
         """The other side sends no more, but may read."""
@@ -225,10 +289,10 @@ class AsyncStream(asyncio.BufferedProtocol):
         """It has caught up."""
         self._writing_paused = False
         if self._writer is not None and not self._writer.done():
-            self._writer.set_result(None)
+            self._writer.set_result(True)
 
 
-def _expire(future: "asyncio.Future[None]") -> None:
+def _expire(future: "asyncio.Future[Any]") -> None:
     if not future.done():
         future.set_exception(Timeout("the engine took longer than it was given"))
 

@@ -56,8 +56,12 @@ class AsyncResponse:
 
     async def chunk(self) -> bytes:
         """The next piece of the body, as soon as there is one; ``b""`` at the end."""
-        with self._named():
+        try:
             return await self._exchange.chunk()
+        except ClientError as error:
+            # Not with `_named`, as there are many pieces.
+            error.method, error.path = error.method or self._method, error.path or self._path
+            raise
 
     async def read(self) -> bytes:
         """All that is left of the body."""

@@ -6,6 +6,7 @@ Attach and exec say the end of standard input by ending one direction, also over
 import contextlib
 import ssl
 import threading
+from collections.abc import Callable
 from typing import Final
 
 from palan.client._async.io import AsyncStream
@@ -79,6 +80,13 @@ class AsyncTLSStream:
                     return data
                 self._eof = True
         return b""
+
+    async def read_into(self, feed: Callable[[memoryview], None], timeout: float | None) -> bool:
+        """Hand over what has come in, and tell whether there was something: not at the end."""
+        data = await self.read(timeout)
+        if data:
+            feed(memoryview(data))
+        return bool(data)
 
     async def write(self, data: bytes, timeout: float | None, *, gather: bool = True) -> None:
         """Send bytes; waits while the other side is behind."""

@@ -87,10 +87,8 @@ class AsyncExchange:
     async def _receive(self) -> None:
         if self._closed:
             raise ClientClosed("the stream was closed")
-        data = await self.stream.read(self.left())
-        if data:
-            self.answer.feed(data)
-        elif not self.answer.feed_eof():
+        answer = self.answer
+        if not await self.stream.read_into(answer.feed, self.left()) and not answer.feed_eof():
             raise ConnectionLost("the connection ended in the middle of the answer")
 
     async def read(self, limit: int) -> bytes:
@@ -309,10 +307,8 @@ async def _send_body(exchange: AsyncExchange, body: AsyncBody) -> None:
             continue
         await stream.write(b"%x\r\n%b\r\n" % (len(piece), piece), exchange.left())
         if stream.has_input and not answer.complete:
-            data = await stream.read(exchange.left())
-            if data:
-                answer.feed(data)
-            if not data or answer.status >= 400:
+            more = await stream.read_into(answer.feed, exchange.left())
+            if not more or answer.status >= 400:
                 # It has made up its mind; the rest of the body is of no interest to it.
                 exchange.reusable = False
                 return
@@ -330,17 +326,16 @@ async def _receive_head(exchange: AsyncExchange, lost: ConnectionLost | None) ->
     heard = answer.has_head
     while not answer.has_head:
         try:
-            data = await stream.read(exchange.left())
+            more = await stream.read_into(answer.feed, exchange.left())
         except ConnectionLost as error:
             if heard:
                 raise
             raise _LostUnheard((lost or error).message) from None
-        if not data:
+        if not more:
             if heard:
                 raise ConnectionLost("the connection ended in the middle of the answer's head")
             raise _LostUnheard("the engine closed the connection without an answer")
         heard = True
-        answer.feed(data)
 
 
 class _LostUnheard(ConnectionLost):

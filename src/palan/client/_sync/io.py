@@ -29,6 +29,12 @@ _READ: Final = 1 << 17
 _PIECE: Final = 1 << 18
 """Bytes of a file that are sent at once."""
 
+_PLENTY: Final = 1 << 16
+_LITTLE: Final = 32
+_NAP: Final = 0.0003
+"""After so many reads in a row of less than so many bytes, wait for so many seconds before the
+next: what is written line by line, and faster than that, is then read in bulk."""
+
 _IN: Final = select.POLLIN
 _OUT: Final = select.POLLOUT
 
@@ -47,6 +53,8 @@ class Stream:
         self._socket = sock
         self._tunnel = tunnel
         self._buffer: list[bytes] = []
+        self._view: memoryview | None = None
+        self._last = self._little = 0
         self._eof = False
         self._closed = False
         self._poll = select.poll()
@@ -86,6 +94,44 @@ class Stream:
             raise ClientClosed("the connection was closed")
         return b""
 
+    def read_into(self, feed: Callable[[memoryview], None], timeout: float | None) -> bool:
+        """Hand over what has come in; waits for at least a byte.
+
+        Args:
+            feed: gets it, and copies what it keeps.
+            timeout: seconds; None is for ever.
+
+        Returns:
+            Whether there was something: not at the end.
+
+        Raises:
+            Timeout: nothing came.
+            ConnectionLost: the connection broke.
+        """
+        if self._buffer or self._eof or self._closed:
+            data = self.read(timeout)
+            if data:
+                feed(memoryview(data))
+            return bool(data)
+        if self._little >= _LITTLE:
+            sleep(_NAP)
+        if self._view is None:
+            self._view = memoryview(bytearray(_READ))
+        size = None
+        if self._last >= _PLENTY:
+            # There is probably more, and no need to ask.
+            size = self._receive_into(self._view)
+        while size is None:
+            self._wait(_IN, timeout)
+            size = self._receive_into(self._view)
+        self._last = size
+        self._little = 0 if size >= _PLENTY else self._little + 1
+        if not size and self._closed:
+            raise ClientClosed("the connection was closed")
+        if size:
+            feed(self._view[:size])
+        return size > 0
+
     def write(self, data: bytes, timeout: float | None, *, gather: bool = True) -> None:
         """Send bytes; waits while the other side is behind.
 
@@ -100,6 +146,7 @@ class Stream:
             ConnectionLost: it takes no more.
         """
         view = memoryview(data)
+        self._last = self._little = 0
         while view:
             if self._closed:
                 raise ClientClosed("the connection was closed")
@@ -153,6 +200,18 @@ class Stream:
         if not data:
             self._eof = True
         return data
+
+    def _receive_into(self, view: memoryview) -> int | None:
+        """How many bytes were there; None if there was nothing after all."""
+        try:
+            size = self._socket.recv_into(view)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise self._broken(error) from None
+        if not size:
+            self._eof = True
+        return size
 
     def _broken(self, error: OSError) -> ClientClosed | ConnectionLost:
         if self._closed:

@@ -7,6 +7,7 @@ Attach and exec say the end of standard input by ending one direction, also over
 import contextlib
 import ssl
 import threading
+from collections.abc import Callable
 from typing import Final
 
 from palan.client._sync.io import Stream
@@ -80,6 +81,13 @@ class TLSStream:
                     return data
                 self._eof = True
         return b""
+
+    def read_into(self, feed: Callable[[memoryview], None], timeout: float | None) -> bool:
+        """Hand over what has come in, and tell whether there was something: not at the end."""
+        data = self.read(timeout)
+        if data:
+            feed(memoryview(data))
+        return bool(data)
 
     def write(self, data: bytes, timeout: float | None, *, gather: bool = True) -> None:
         """Send bytes; waits while the other side is behind."""

@@ -88,10 +88,8 @@ class Exchange:
     def _receive(self) -> None:
         if self._closed:
             raise ClientClosed("the stream was closed")
-        data = self.stream.read(self.left())
-        if data:
-            self.answer.feed(data)
-        elif not self.answer.feed_eof():
+        answer = self.answer
+        if not self.stream.read_into(answer.feed, self.left()) and not answer.feed_eof():
             raise ConnectionLost("the connection ended in the middle of the answer")
 
     def read(self, limit: int) -> bytes:
@@ -308,10 +306,8 @@ def _send_body(exchange: Exchange, body: Body) -> None:
             continue
         stream.write(b"%x\r\n%b\r\n" % (len(piece), piece), exchange.left())
         if stream.has_input and not answer.complete:
-            data = stream.read(exchange.left())
-            if data:
-                answer.feed(data)
-            if not data or answer.status >= 400:
+            more = stream.read_into(answer.feed, exchange.left())
+            if not more or answer.status >= 400:
                 # It has made up its mind; the rest of the body is of no interest to it.
                 exchange.reusable = False
                 return
@@ -329,17 +325,16 @@ def _receive_head(exchange: Exchange, lost: ConnectionLost | None) -> None:
     heard = answer.has_head
     while not answer.has_head:
         try:
-            data = stream.read(exchange.left())
+            more = stream.read_into(answer.feed, exchange.left())
         except ConnectionLost as error:
             if heard:
                 raise
             raise _LostUnheard((lost or error).message) from None
-        if not data:
+        if not more:
             if heard:
                 raise ConnectionLost("the connection ended in the middle of the answer's head")
             raise _LostUnheard("the engine closed the connection without an answer")
         heard = True
-        answer.feed(data)
 
 
 class _LostUnheard(ConnectionLost):
