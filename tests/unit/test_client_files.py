@@ -16,8 +16,8 @@ from palan.client import errors
 from palan.client._archive_pack import context, pack
 from palan.client._archive_unpack import unpack
 from palan.client._build_options import build_context
-from palan.client._dockerignore import Ignore
 from palan.client._paths import incoming, outgoing
+from palan.dockerfile import DockerfileError, Ignore
 
 
 DIRECTORY = PathStat(name="d", mode=1 << 31 | 0o755)
@@ -81,7 +81,7 @@ def test_dockerignore_comments_and_mistakes() -> None:
     ignore = Ignore.parse("\ufeffa\n# b\n  # c\nd\r\n")
     assert [name for name in ("a", "b", "# c", "d") if ignore.matches(name)] == ["a", "# c", "d"]
     for wrong in ("!", "[a", "[z-a]"):
-        with pytest.raises(errors.ConfigError):
+        with pytest.raises(DockerfileError):
             Ignore([wrong])
 
 
@@ -91,7 +91,7 @@ def test_dockerignore_comments_and_mistakes() -> None:
 def test_any_dockerignore_decides_or_is_refused(lines: list[str], path: str) -> None:
     try:
         ignore = Ignore(lines)
-    except errors.ConfigError:
+    except DockerfileError:
         return
     assert ignore.matches(path) in (True, False)
 

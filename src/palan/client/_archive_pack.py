@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from palan.client._dockerignore import Ignore, Verdict
 from palan.client.errors import ConfigError
+from palan.dockerfile import DockerfileError, Ignore, Verdict
 
 
 __all__ = ["context", "pack"]
@@ -131,7 +131,7 @@ def _ignore(directory: Path, dockerfile: str) -> Ignore:
             return Ignore.parse((directory / name).read_text("utf-8"))
         except FileNotFoundError:
             continue
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, UnicodeDecodeError, DockerfileError) as error:
             raise ConfigError(f"{directory / name} cannot be read: {error}") from None
     return Ignore(())
 

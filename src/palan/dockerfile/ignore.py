@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from palan.client.errors import ConfigError
+from palan.dockerfile.errors import DockerfileError
 
 
 __all__ = ["Ignore", "Verdict"]
@@ -37,7 +37,7 @@ class Ignore:
         """Read patterns.
 
         Raises:
-            ConfigError: one of them is none.
+            DockerfileError: one of them is none.
         """
         self._patterns = [pattern for line in lines if (pattern := _pattern(line)) is not None]
 
@@ -101,7 +101,7 @@ def _pattern(line: str) -> _Pattern | None:
     if takes_in:
         text = text[1:].strip()
         if not text:
-            raise ConfigError('illegal exclusion pattern: "!"')
+            raise DockerfileError('illegal exclusion pattern: "!"')
     if not text:
         return None
     text = posixpath.normpath(text)
@@ -110,7 +110,7 @@ def _pattern(line: str) -> _Pattern | None:
     try:
         return _Pattern(text, takes_in, re.compile(_expression(text)))
     except re.error as error:
-        raise ConfigError(f"{line!r} is no pattern: {error}") from None
+        raise DockerfileError(f"{line!r} is no pattern: {error}") from None
 
 
 def _expression(text: str) -> str:

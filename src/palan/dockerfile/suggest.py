@@ -1,0 +1,31 @@
+"""What somebody may have meant."""
+
+from collections.abc import Iterable
+
+
+__all__ = ["suggestion"]
+
+_NEAR = 3
+"""So many changes of letters make another word."""
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`` (did you mean X?)`` where one of the known words is near to ``word``, else ""."""
+    best, found = _NEAR, ""
+    for each in known:
+        distance = _distance(word, each)
+        if distance < best:
+            best, found = distance, each
+    return f" (did you mean {found}?)" if found else ""
+
+
+def _distance(one: str, other: str) -> int:
+    """So many letters have to be added, removed or replaced to make one of the other."""
+    above = list(range(len(other) + 1))
+    for row, letter in enumerate(one, 1):
+        here = [row]
+        for column, another in enumerate(other, 1):
+            replaced = above[column - 1] + (letter != another)
+            here.append(min(above[column] + 1, here[-1] + 1, replaced))
+        above = here
+    return above[-1]
