@@ -108,12 +108,11 @@ class Export:
             InternalError: a blob is missing, or has another length.
         """
         for digest, size in self._blobs.items():
-            try:
-                here = self.catalog.content.size(digest)
-            except FileNotFoundError:
-                raise InternalError(f"content digest {digest}: not found") from None
-            if here != size:
-                raise InternalError(f"content digest {digest}: its content is damaged")
+            content = self.catalog.content
+            if not content.path(digest).exists():
+                raise InternalError(f"content digest {digest}: not found")
+            if not content.holds(digest, size):
+                raise content.damaged(digest)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The archive; its blobs are pinned until it is sent."""
@@ -158,7 +157,7 @@ class Export:
         if f"sha256:{found.hexdigest()}" != digest:
             # What was sent already cannot be taken back: the archive breaks off.
             _log.error("an image is damaged", digest=digest)
-            raise InternalError(f"content digest {digest}: its content is damaged")
+            raise self.catalog.content.damaged(digest)
         if size % BLOCK:
             yield bytes(-size % BLOCK)
 
