@@ -36,7 +36,7 @@ def endpoint_settings(
             aliases=None if brief else asked.aliases,
             driver_opts=None if brief else asked.driver_opts,
             gw_priority=asked.gw_priority,
-            network_id=engine.networks.id_of(name) if record.started else "",
+            network_id=(engine.networks.id_of(name) or asked.network_id) if record.started else "",
             mac_address="" if record.started else asked.mac_address,
         )
         if (endpoint := now.get(name)) is not None:

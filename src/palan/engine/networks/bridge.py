@@ -84,8 +84,13 @@ class BridgeDriver:
 
         Raises:
             Forbidden: there is an interface of that name that is no bridge.
+            InvalidParameter: no host can have an address of its subnets.
         """
         record = network.record
+        for pool in network.pools_of(6):
+            if pool.subnet.is_multicast:
+                shown = pool.gateway or pool.subnet
+                raise InvalidParameter(f"multicast subnet '{shown}' is not allowed")
         link = host.link(record.interface)
         if link is None:
             return
