@@ -123,8 +123,10 @@ class BridgeDriver:
             )
             bridge = host.link(name)
             assert bridge is not None  # noqa: S101 - it was just made
-            # No container is to tell the host of routers.
+            # No container is to tell the host of routers; and nobody else has the addresses, so
+            # containers are reached at once, not when the kernel has asked around for seconds.
             _set(f"ipv6/conf/{name}/accept_ra", "0")
+            _set(f"ipv6/conf/{name}/accept_dad", "0")
         if wanted and any(a.version == 6 for a in wanted):
             # Before it is up, or else it would need to be asked for an address again.
             _set(f"ipv6/conf/{name}/disable_ipv6", "0")
