@@ -163,10 +163,12 @@ class Catalog:
 
     def names_of(self, image: Image) -> list[NameRecord]:
         """Names that mean this image on this machine, sorted."""
+        return self.names_to(self.represented(image))
+
+    def names_to(self, targets: Iterable[TargetRecord]) -> list[NameRecord]:
+        """Names that point at these targets, sorted."""
         names = [
-            self.names[name]
-            for target in self.represented(image)
-            for name in self._named.get(target.digest, ())
+            self.names[name] for target in targets for name in self._named.get(target.digest, ())
         ]
         return sorted(names, key=lambda name: name.name)
 
