@@ -115,10 +115,11 @@ def read_all(sock: socket.socket) -> bytes:
 
 def frames(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Take a multiplexed stream apart."""
-    while data:
-        stream, size = struct.unpack_from(">BxxxL", data)
-        yield stream, data[8 : 8 + size]
-        data = data[8 + size :]
+    position = 0
+    while position < len(data):
+        stream, size = struct.unpack_from(">BxxxL", data, position)
+        position += 8 + size
+        yield stream, data[position - size : position]
 
 
 def text_of(data: bytes, stream: int) -> bytes:

@@ -16,6 +16,7 @@ from palan.api.errors import InvalidParameter
 
 
 __all__ = [
+    "ALWAYS_INSECURE",
     "HUB",
     "HUB_ADDRESS",
     "Endpoint",
@@ -38,7 +39,9 @@ _HOST_PORT: Final = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 
-_ALWAYS_INSECURE: Final = ("127.0.0.0/8", "::1/128")
+ALWAYS_INSECURE: Final = ("::1/128", "127.0.0.0/8")
+"""Networks where a registry need not have a good certificate, nor any."""
+
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -132,7 +135,7 @@ class InsecureRegistries:
         self._resolve = resolve or (lambda _name: ())
         self._hosts = {"localhost"}
         self._networks: list[_Network] = []
-        for entry in (*_ALWAYS_INSECURE, *entries):
+        for entry in (*ALWAYS_INSECURE, *entries):
             try:
                 if "/" not in entry:
                     raise ValueError(entry)  # noqa: TRY301 - ip_network takes bare addresses too

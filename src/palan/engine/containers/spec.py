@@ -4,7 +4,6 @@
 user is in *this* root file system, which devices there are, whose namespaces are joined.
 """
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ from palan.engine.containers.links import link_environment
 from palan.engine.containers.record import ContainerRecord, MountRecord, SandboxRecord
 from palan.engine.containers.sources import host_source
 from palan.engine.containers.users import ResolvedUser, resolve_user
-from palan.engine.oci.mounts import MountPlan, bind_mount, tmpfs_mount
+from palan.engine.oci.mounts import SHM, MountPlan, bind_mount, tmpfs_mount
 from palan.engine.oci.process import User
 from palan.engine.oci.spec import Namespaces, SpecInput, runtime_spec
 from palan.host.mounts import mount_flags
@@ -31,9 +30,7 @@ if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["container_spec", "find_user", "hostname", "network_owner"]
-
-SHM = "/dev/shm"  # noqa: S108 - of the container
+__all__ = ["container_spec", "find_user", "network_owner"]
 
 
 def find_user(rootfs: Path, name: str, group_add: list[str] | None) -> ResolvedUser:
@@ -61,14 +58,6 @@ def network_owner(engine: "Engine", container: Container) -> Container:
     return container
 
 
-def hostname(container: Container) -> str:
-    """The host name that the container sees."""
-    mode = container.record.host_config
-    if mode.uts_mode == "host" or mode.network_mode == "host":
-        return container.record.config.hostname or os.uname().nodename
-    return container.record.config.hostname or container.id[:12]
-
-
 def container_spec(
     engine: "Engine", container: Container, sandbox: SandboxRecord | None, rootfs: Path
 ) -> dict[str, Any]:
@@ -88,7 +77,7 @@ def container_spec(
             config=_with_links(engine, container),
             host_config=host_config,
             id=record.id,
-            hostname=hostname(network_owner(engine, container)),
+            hostname=network_owner(engine, container).record.config.hostname,
             rootfs=str(rootfs),
             args=[record.path, *record.args],
             user=User(user.uid, user.gid, user.groups),

@@ -32,7 +32,7 @@ from palan.engine.containers.record import ContainerRecord, ProcessRecord, Sandb
 from palan.engine.containers.remove import remove_stopped
 from palan.engine.containers.resolvers import container_resolv_conf
 from palan.engine.containers.sources import hold_volumes, pin
-from palan.engine.containers.spec import cgroup_path, container_spec, hostname
+from palan.engine.containers.spec import cgroup_path, container_spec
 from palan.engine.containers.takedown import note_end, take_down
 from palan.engine.logdrivers.keeper import prepare_log
 from palan.engine.logdrivers.settings import log_settings
@@ -234,7 +234,7 @@ def _prepare(
     record = container.record
     host_config = record.host_config
     own = host_config.network_mode != "host"
-    name = hostname(container)
+    name = record.config.hostname
     if not host_config.network_mode.startswith("container:"):
         hosts = hosts_file(
             host_config.extra_hosts or (),

@@ -15,6 +15,7 @@ __all__ = [
     "DEFAULT_MASKED_PATHS",
     "DEFAULT_READONLY_PATHS",
     "INIT_PATH",
+    "SHM",
     "MountPlan",
     "bind_mount",
     "default_masked_paths",
@@ -59,7 +60,7 @@ _DEFAULTS: Final = (
     ("/dev/mqueue", "mqueue", "mqueue", _CLOSED),
     ("/dev/shm", "tmpfs", "shm", (*_CLOSED, "mode=1777")),  # noqa: S108 - of the container
 )
-_SHM: Final = "/dev/shm"  # noqa: S108 - of the container
+SHM: Final = "/dev/shm"  # noqa: S108 - of the container
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +153,13 @@ def oci_mounts(
     for destination, kind, source, options in _DEFAULTS:
         if destination in taken or ("/dev" in taken and destination.startswith("/dev/")):
             continue
-        if destination == _SHM:
+        if destination == SHM:
             if ipc_mode == "none":
                 continue
             if ipc_mode == "host":
-                mounts.append(_entry(bind_mount(_SHM, _SHM)))
+                mounts.append(_entry(bind_mount(SHM, SHM)))
                 continue
-        extra = (f"size={shm_size}",) if destination == _SHM else ()
+        extra = (f"size={shm_size}",) if destination == SHM else ()
         writable = (privileged and kind == "sysfs") or (writable_cgroups and kind == "cgroup")
         kept = tuple(option for option in options if option != "ro" or not writable)
         mounts.append(_entry(MountPlan(destination, source, kind, kept + extra)))

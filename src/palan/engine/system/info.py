@@ -118,12 +118,14 @@ def _info(engine: "Engine", tasks: int) -> SystemInfo:
 
 
 def _registries(engine: "Engine") -> RegistryServiceConfig:
+    from palan.registry.names import ALWAYS_INSECURE  # noqa: PLC0415 - as who pulls does
+
     config = engine.config
     mirrors = list(config.registry_mirrors)
     indexes = {
         "docker.io": IndexInfo(name="docker.io", mirrors=mirrors, secure=True, official=True)
     }
-    cidrs = ["::1/128", "127.0.0.0/8"]
+    cidrs = list(ALWAYS_INSECURE)
     for entry in config.insecure_registries:
         if "/" in entry:
             cidrs.append(entry)
