@@ -1,6 +1,7 @@
 """What is not built yet: the list may only shrink, and says nothing about what is built."""
 
 from palan.api.registry import endpoints
+from palan.engine.build import Builds
 from palan.engine.containers import Containers
 from palan.engine.exec import Execs
 from palan.engine.images import Images
@@ -12,6 +13,7 @@ from palan.engine.volumes import Volumes
 
 
 ROOMS = {
+    "build": Builds,
     "containers": Containers,
     "exec": Execs,
     "images": Images,
@@ -21,7 +23,7 @@ ROOMS = {
     "volumes": Volumes,
 }
 
-AT_MOST = 50
+AT_MOST = 41
 """Lower this number with each landing that implements something; never raise it."""
 
 

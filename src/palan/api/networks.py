@@ -77,8 +77,6 @@ class NetworkList(Request):
     """
 
     filters: Filters = field(default_factory=Filters)
-    containers: bool = False
-    """Also tell who is on each, as all lists below 1.28 do."""
 
 
 @group.endpoint(

@@ -344,7 +344,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     ] = ""
     builder: Annotated[
         dict[str, Any],
-        Option("garbage collection of the build cache", inert="there is no build cache yet"),
+        Option("garbage collection of the build cache", inert="what builds know is in images"),
     ] = {}
 
     # ---- networks ---------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import structlog
 
+from palan.engine.build import Builds
 from palan.engine.config import EngineConfig
 from palan.engine.containers import SCHEMA as CONTAINERS
 from palan.engine.containers import Containers
@@ -86,6 +87,7 @@ class Engine:
         self.volumes = Volumes(self)
         self.networks = Networks(self)
         self.containers = Containers(self)
+        self.build = Builds(self)
         self.exec = Execs(self)
         self.logs = LogKeeper(self)
         self.shipping = Shipping(self)

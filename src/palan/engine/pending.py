@@ -9,10 +9,7 @@ __all__ = ["PENDING"]
 
 PENDING = frozenset(
     {
-        "build.build",
-        "build.cancel",
         "build.grpc",
-        "build.prune",
         "build.session",
         "configs.create",
         "configs.inspect",

@@ -15,7 +15,7 @@ from typing import Final
 from palan.host import syscalls
 
 
-__all__ = ["follow_links", "lookup", "open_directory", "read_text"]
+__all__ = ["follow_links", "lookup", "names_in", "open_directory", "read_text"]
 
 LIMIT: Final = 4 * 1024 * 1024
 """A passwd larger than this is no passwd."""
@@ -60,6 +60,24 @@ def open_directory(root: Path, path: str) -> Iterator[int | None]:
     finally:
         if fd is not None:
             os.close(fd)
+
+
+def names_in(root: int, path: str) -> list[str]:
+    """The names in a directory, sorted.
+
+    Args:
+        root: a descriptor of the root directory.
+        path: of the directory, relative and without links; "" is the root.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    directory = os.open(path or ".", flags, dir_fd=root)
+    try:
+        return sorted(os.listdir(directory))  # noqa: PTH208 - of a descriptor
+    finally:
+        os.close(directory)
 
 
 def lookup(root: int, path: str, *, follow: bool) -> int:

@@ -28,6 +28,9 @@ _LONGEST_WAIT: Final = 15.0
 class DamagedBlob(Exception):
     """What was to be sent is not what it should be."""
 
+    def __init__(self, digest: str) -> None:
+        super().__init__(f"content digest {digest} is damaged in the store")
+
 
 class Upload:
     """One blob; blocking."""
@@ -100,7 +103,7 @@ class Upload:
             except (Refused, TransportError) as error:
                 aborter = self._repository.server.aborter
                 if self._damaged:
-                    raise DamagedBlob from None
+                    raise DamagedBlob(self._digest) from None
                 failures += 1
                 too_large = isinstance(error, Refused) and error.status == 413 and not chunked
                 chunked = chunked or too_large

@@ -14,16 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from palan.api.errors import InternalError
 
-
-__all__ = ["Content", "DamagedContent"]
+__all__ = ["Content"]
 
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
-
-
-class DamagedContent(InternalError):
-    """A blob does not have its digest any more."""
 
 
 class Content:
@@ -33,7 +27,6 @@ class Content:
         """Open the directory, making it where it is missing."""
         self._directory = root / "sha256"
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._damaged: set[str] = set()
 
     def path(self, digest: str) -> Path:
         """Where the blob is, or would be.
@@ -47,20 +40,8 @@ class Content:
         return self._directory / encoded
 
     def has(self, digest: str) -> bool:
-        """Whether the blob is here, and not known to be damaged."""
-        return digest not in self._damaged and self.path(digest).exists()
-
-    def holds(self, digest: str, size: int) -> bool:
-        """Whether the blob is here as far as can be seen without reading it."""
-        try:
-            return digest not in self._damaged and self.size(digest) == size
-        except FileNotFoundError:
-            return False
-
-    def damaged(self, digest: str) -> DamagedContent:
-        """Somebody read the blob and found it damaged: it is none until it comes again."""
-        self._damaged.add(digest)
-        return DamagedContent(f"content digest {digest}: its content is damaged")
+        """Whether the blob is here."""
+        return self.path(digest).exists()
 
     def size(self, digest: str) -> int:
         """Its length in bytes.
@@ -75,12 +56,8 @@ class Content:
 
         Raises:
             FileNotFoundError: it is not here.
-            DamagedContent: it is something else.
         """
-        data = self.path(digest).read_bytes()
-        if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
-            raise self.damaged(digest)
-        return data
+        return self.path(digest).read_bytes()
 
     def adopt(self, file: Path, digest: str) -> None:
         """Make a complete file the blob ``digest``; the file is gone afterwards.
@@ -90,19 +67,15 @@ class Content:
         # Also where it is here already: what was damaged since is whole again.
         file.chmod(0o600)
         file.rename(self.path(digest))
-        self._damaged.discard(digest)
 
     def put(self, data: bytes) -> str:
         """Keep a small blob; its digest."""
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
-        with contextlib.suppress(FileNotFoundError, DamagedContent):
-            self.read(digest)
-            return digest
-        handle, name = tempfile.mkstemp(dir=self._directory, prefix=".")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(name).rename(self.path(digest))
-        self._damaged.discard(digest)
+        if not self.has(digest):
+            handle, name = tempfile.mkstemp(dir=self._directory, prefix=".")
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            Path(name).rename(self.path(digest))
         return digest
 
     def delete(self, digest: str) -> None:

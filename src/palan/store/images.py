@@ -72,12 +72,6 @@ class ManifestRecord(msgspec.Struct):
     subject: str = ""
     """For an attestation: the digest of the manifest that it is about."""
 
-    annotations: dict[str, str] = {}
-    """What the index says of it."""
-
-    told: bool = False
-    """The index tells the platform."""
-
     @property
     def here(self) -> bool:
         """Whether the document itself is here."""
@@ -103,6 +97,9 @@ class ImageRecord(msgspec.Struct):
 
     parent: str = ""
     """The image that a build or commit began with."""
+
+    step: str = ""
+    """The build's step that made it of its parent, as a digest: it is not made again."""
 
     pulled: list[str] = []
     """Repositories it was pulled from."""

@@ -46,8 +46,15 @@ if TYPE_CHECKING:
 __all__ = ["create", "unmake"]
 
 
-async def create(engine: "Engine", request: ContainerCreate) -> ContainerCreateResponse:
+async def create(
+    engine: "Engine", request: ContainerCreate, *, step: bool = False
+) -> ContainerCreateResponse:
     """Create a container.
+
+    Args:
+        engine: the engine.
+        request: what it is to be.
+        step: it is for a step of a build, and goes with it.
 
     Raises:
         InvalidParameter: something asked for makes no sense.
@@ -91,7 +98,14 @@ async def create(engine: "Engine", request: ContainerCreate) -> ContainerCreateR
         # Held, or an image that is removed meanwhile would take its layers away.
         with engine.images.hold(image):
             await _make(
-                engine, container_id, name, image, config, host_config, networking=networking
+                engine,
+                container_id,
+                name,
+                image,
+                config,
+                host_config,
+                networking=networking,
+                step=step,
             )
     except BaseException:
         registry.release(name)
@@ -164,6 +178,7 @@ async def _make(  # noqa: PLR0917 - what a record is made of
     host_config: HostConfig,
     *,
     networking: NetworkingConfig | None,
+    step: bool,
 ) -> None:
     """Make a container, and take back what was made if that fails."""
     layers = [str(layer) for layer in image.layers]
@@ -184,6 +199,7 @@ async def _make(  # noqa: PLR0917 - what a record is made of
         anonymous_volumes=plan.anonymous,
         path=path,
         args=args,
+        step=step,
     )
     hold_inherited(engine, container_id, plan)
     held = contextlib.ExitStack()
@@ -229,7 +245,7 @@ async def unmake(engine: "Engine", record: ContainerRecord) -> None:
 def _endpoints(
     engine: "Engine", host_config: HostConfig, networking: NetworkingConfig | None
 ) -> dict[str, EndpointSettings]:
-    """What was asked for on each network; without endpoints, on the one of ``NetworkMode``.
+    """What was asked for on each network; the one of ``NetworkMode`` is always there.
 
     Networks that are there are called by their names, whatever they were called by.
     """
@@ -245,18 +261,12 @@ def _endpoints(
         for name, settings in asked.items()
     }
     name = main.name if main is not None else mode
-    if not found or name in found:
-        # The main network is the first.
-        found = {name: found.pop(name, EndpointSettings()), **found}
-    company = [mode] if mode == "host" else []
-    for other, settings in found.items():
+    endpoints = {name: found.pop(name, EndpointSettings()), **found}
+    for number, other in enumerate(list(endpoints)):
         network = engine.networks.find(other)
-        settings.network_id = ""
-        if network is not None:
-            check_company(engine, mode, company, network)
-            settings.network_id = network.id
-        company.append(other)
-    return found
+        if number and network is not None:
+            check_company(engine, mode, list(endpoints)[:number], network)
+    return endpoints
 
 
 def _network_name(engine: "Engine", reference: str) -> str:

@@ -188,6 +188,8 @@ class ContainerRecord(msgspec.Struct, kw_only=True):
     stopped_by_user: bool = False
     draft: bool = False
     """It is still being created: a start of the engine that finds it so removes it."""
+    step: bool = False
+    """It is a step of a build: a start of the engine that finds it so removes it."""
     remove_volumes: bool = False
     """While it is being removed: its anonymous volumes go with it."""
     process: ProcessRecord | None = None

@@ -45,7 +45,7 @@ async def recover(engine: "Engine") -> None:
                 engine.volumes.use(mount.volume, container.id)
                 if container.running:
                     engine.volumes.adopt(mount.volume, container.id)
-    alive = [c for c in containers if c.running and _lives(engine, c)]
+    alive = [c for c in containers if c.running and not c.record.step and _lives(engine, c)]
     monitors = await asyncio.to_thread(
         find_monitors, engine.paths.bundles, engine.runtimes.conmon.program
     )
@@ -133,6 +133,9 @@ async def _settle(engine: "Engine", container: Container) -> None:
     record = container.record
     if record.draft:
         await unmake(engine, record)
+    elif record.step:
+        await take_down(engine, container, record.sandbox, force=True)
+        await remove_stopped(engine, container, volumes=True)
     elif record.status in ("removing", "dead"):
         await take_down(engine, container, record.sandbox, force=True)
         await remove_stopped(engine, container, volumes=record.remove_volumes)

@@ -25,7 +25,7 @@ from palan.engine.images.reference import Reference, repository_and_tag
 from palan.engine.images.surroundings import CommitSource
 
 
-__all__ = ["Commit"]
+__all__ = ["Commit", "pinned_layers"]
 
 
 class Commit:
@@ -63,7 +63,7 @@ class Commit:
                     f"cannot commit container {container.id}: its image {container.image} is gone"
                 )
             # Pinned before anything is awaited: nobody takes them away any more.
-            layers = _layers_of(catalog, parent, lease)
+            layers = pinned_layers(catalog, parent, lease)
             lower = parent.spec.rootfs.diff_ids
             if len(lower) >= MAX_LAYERS:
                 raise Conflict(f"max depth exceeded: an image has at most {MAX_LAYERS} layers")
@@ -111,8 +111,12 @@ class Commit:
         )
 
 
-def _layers_of(catalog: Catalog, image: Image, lease: Lease) -> list[Descriptor]:
-    """The blobs of an image's layers, pinned with the layers themselves."""
+def pinned_layers(catalog: Catalog, image: Image, lease: Lease) -> list[Descriptor]:
+    """The blobs of an image's layers, pinned with the layers themselves.
+
+    Raises:
+        InternalError: one of them is not here.
+    """
     for chain_id in image.record.layers:
         lease.layer(chain_id)
     lease.blob(image.id)

@@ -224,11 +224,7 @@ class Download:
                 self._changed.wait()
             if self._error or self._abandoned:
                 raise ConnectionAbortedError("the download failed")
-        try:
-            file = self._file.open("rb", buffering=0)
-        except FileNotFoundError:  # it was wrong, and is gone already
-            raise ConnectionAbortedError("the download failed") from None
-        with file:
+        with self._file.open("rb", buffering=0) as file:
             read = 0
             while True:
                 with self._changed:

@@ -1,20 +1,17 @@
 """``POST /images/create`` with ``fromSrc``: a root file system becomes an image."""
 
 import http.client
-import socket
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import IO, Final
 
 from palan.api.errors import InternalError, InvalidParameter
 from palan.api.images import ImageConfig, ImageCreate
 from palan.engine.images.catalog import Catalog
 from palan.engine.images.changes import apply_changes
 from palan.engine.images.describe import rfc3339
+from palan.engine.images.fetch import Download, fetch, why_not
 from palan.engine.images.formats import HistoryEntry, ImageSpec, RootFS, encode
 from palan.engine.images.image import Image
 from palan.engine.images.ingest import examine, take_in
@@ -27,9 +24,6 @@ from palan.engine.images.streaming import BodyReader, Incoming, in_thread
 
 
 __all__ = ["Import", "open_source"]
-
-_PIECE: Final = 256 << 10
-_TIMEOUT: Final = 60.0
 
 
 class Import:
@@ -128,63 +122,10 @@ async def open_source(url: str, body: AsyncIterator[bytes]) -> AsyncIterator[Inc
             yield reader
         return
     try:
-        response = await in_thread(lambda: _fetch(url))
+        response = await in_thread(lambda: fetch(url))
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise InternalError(f'Get "{url}": {_reason(url, error)}') from None
+        raise InternalError(f'Get "{url}": {why_not(url, error)}') from None
     try:
-        yield _Download(response)
+        yield Download(response)
     finally:
         await in_thread(response.close)
-
-
-class _Download:
-    """The body of a response; its time-out is all that ends a read in progress."""
-
-    def __init__(self, response: IO[bytes]) -> None:
-        self._response = response
-        self._aborted = False
-
-    def __call__(self) -> bytes:
-        if self._aborted:
-            raise ConnectionAbortedError("the client has gone")
-        try:
-            return self._response.read(_PIECE)
-        except http.client.HTTPException as error:
-            raise ConnectionError(f"the download broke off: {error}") from None
-
-    def abort(self) -> None:
-        """Read no more."""
-        self._aborted = True
-
-
-def _fetch(url: str) -> IO[bytes]:
-    # Only these two handlers: a redirection must not lead to a file of this machine.
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        urllib.request.HTTPRedirectHandler(),
-    ):
-        opener.add_handler(handler)
-    response: IO[bytes] | None = opener.open(url, timeout=_TIMEOUT)
-    if response is None:
-        raise ValueError("redirected to something that is neither http nor https")
-    return response
-
-
-def _reason(url: str, error: Exception) -> str:
-    if isinstance(error, urllib.error.HTTPError):
-        error.close()
-        return f"unexpected status {error.code} {error.reason}"
-    if isinstance(error, urllib.error.URLError) and isinstance(error.reason, OSError):
-        error = error.reason
-    parts = urllib.parse.urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    if isinstance(error, socket.gaierror):
-        return f"dial tcp: lookup {parts.hostname}: no such host"
-    if isinstance(error, OSError) and error.strerror:
-        return f"dial tcp {parts.hostname}:{port}: connect: {error.strerror.lower()}"
-    return str(error)

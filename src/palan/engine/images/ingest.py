@@ -110,8 +110,7 @@ def examine(content: Content, descriptor: Descriptor) -> Examined:
     examined = Examined(record)
     if not is_index(descriptor.media_type, data):
         record.media_type = descriptor.media_type or OCI_MANIFEST
-        # No index tells what it is for, whatever an archive says of it.
-        _examine_manifest(content, replace(descriptor, platform=None), data, examined)
+        _examine_manifest(content, descriptor, data, examined)
     else:
         index = decode(data, Index, "index")
         record.media_type = descriptor.media_type or index.media_type
@@ -148,8 +147,6 @@ def _absent(descriptor: Descriptor) -> ManifestRecord:
         "attestation" if subject else "image",
         (platform.os, platform.architecture, platform.variant) if platform else ("", "", ""),
         subject=subject,
-        annotations=descriptor.annotations,
-        told=platform is not None,
     )
 
 
@@ -230,6 +227,7 @@ async def take_in(
             known = catalog.images.get(record.id)
             if known is not None:
                 record.parent = record.parent or known.record.parent
+                record.step = known.record.step
                 record.pulled = list(known.record.pulled)
             if pulled and pulled not in record.pulled:
                 record.pulled.append(pulled)

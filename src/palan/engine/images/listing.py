@@ -153,7 +153,7 @@ def select(
         names = catalog.names_of(image)
         if dangling is not None and dangling == bool(names):
             continue
-        if not (names or everything or dangling) and catalog.children(image):
+        if not (names or everything) and catalog.children(image):
             continue
         if not all(test(image) for test in tests):
             continue

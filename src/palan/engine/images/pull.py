@@ -179,7 +179,7 @@ class Pull:
         with failure(name, "pull"):
             parts = await self._parts(target.media_type, data, sources, lease)
         wanted = self._choose(name, target, parts, sources)
-        wanted.complete, wanted.known = await in_thread(lambda: self._is_here(wanted))
+        wanted.complete, wanted.known = self._is_here(wanted)
         return wanted
 
     async def _parts(
@@ -227,10 +227,10 @@ class Pull:
         return _Wanted(name, target, chosen, attestations, sources)
 
     def _is_here(self, wanted: _Wanted) -> tuple[bool, bool]:
-        """Whether the image is here, and whether it is under this name.  Blocking."""
+        """Whether the image is here, and whether it is under this name."""
         known = self._catalog.targets.get(wanted.target.digest)
         if known is None or not any(
-            manifest.digest == wanted.manifest.digest and self._catalog.is_whole(known, manifest)
+            manifest.digest == wanted.manifest.digest and manifest.image in self._catalog.images
             for manifest in known.manifests
         ):
             return False, False

@@ -39,7 +39,6 @@ from palan.engine.images.streaming import in_thread
 from palan.engine.images.surroundings import Surroundings
 from palan.engine.images.tagging import tag
 from palan.host.filesystem import remove_tree
-from palan.store.images import TargetRecord
 
 
 __all__ = ["Images"]
@@ -62,7 +61,8 @@ class Images:
         self._catalog = Catalog(engine.db, engine.paths.images, engine.paths.tmp, self._dispose)
         self._unpacker = Unpacker(self._catalog, engine.paths.tmp, self._dispose)
         self._downloads = Downloads(engine.paths.images / "downloads")
-        self._stock = Stock(engine, self._catalog, self._unpacker, self._downloads, Board())
+        self.stock = Stock(engine, self._catalog, self._unpacker, self._downloads, Board())
+        """What builds work upon, too."""
         self._pruning = False
 
     # ---- for the engine and its other rooms -------------------------------------------
@@ -194,14 +194,14 @@ class Images:
             # Imported on demand: an engine that never pulls need not know how.
             from palan.engine.images.pull import Pull  # noqa: PLC0415
 
-            return MessageStream(Pull(self._stock, request).messages())
+            return MessageStream(Pull(self.stock, request).messages())
         return MessageStream(self._import(Import(request), request.body))
 
     async def push(self, request: api.ImagePush) -> MessageStream:
         """``POST /images/{name}/push``."""
         from palan.engine.images.push import Push  # noqa: PLC0415 - as for pull
 
-        return MessageStream(Push(self._stock, request).messages())
+        return MessageStream(Push(self.stock, request).messages())
 
     async def search(self, request: api.ImageSearch) -> _Found:
         """``GET /images/search``."""
@@ -273,9 +273,8 @@ class Images:
             raise InvalidParameter(
                 "conflicting options: manifests and platform options cannot both be set"
             )
-        image, target = self._chosen(request.name, request.platform)
-        chosen = target if request.platform else None
-        answer = describe.inspect(self._catalog, image, chosen)
+        image = self._chosen(request.name, request.platform)
+        answer = describe.inspect(self._catalog, image)
         if request.manifests:
             answer.manifests = describe.manifests(self._engine, self._catalog, image)
         return answer
@@ -286,18 +285,15 @@ class Images:
 
     async def history(self, request: api.ImageHistory) -> _History:
         """``GET /images/{name}/history``."""
-        image, target = self._chosen(request.name, request.platform, strict=False)
-        return describe.history(self._catalog, image, target)
+        image = self._chosen(request.name, request.platform, strict=False)
+        return describe.history(self._catalog, image)
 
-    def _chosen(
-        self, name: str, platform: str, *, strict: bool = True
-    ) -> tuple[Image, TargetRecord]:
+    def _chosen(self, name: str, platform: str, *, strict: bool = True) -> Image:
         wanted = parse_json(platform) if platform else None
         match = find(self._catalog, name)
-        image = match.image
-        if wanted is not None:
-            image = for_platform(self._catalog, match, name, wanted, strict=strict)
-        return image, match.target
+        if wanted is None:
+            return match.image
+        return for_platform(self._catalog, match, name, wanted, strict=strict)
 
     async def tag(self, request: api.ImageTag) -> NoContent | None:
         """``POST /images/{name}/tag``."""

@@ -1,0 +1,233 @@
+"""``COPY`` and ``ADD``: files become a layer, without a container."""
+
+import contextlib
+import os
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from palan.api.errors import InternalError, InvalidParameter, PalanError
+from palan.dockerfile import Add, Copy
+from palan.engine.build.checksums import Checksums
+from palan.engine.build.context import Context
+from palan.engine.build.heredocs import is_heredoc, keep_text
+from palan.engine.build.placing import Placing
+from palan.engine.build.selection import Picked, known_by, pick
+from palan.engine.build.state import State
+from palan.engine.build.steps import Base
+from palan.engine.images.layer_stream import NewLayer, copy_layer
+from palan.engine.images.streaming import in_thread
+from palan.host.archive.headers import ArchiveError
+from palan.host.layerview import Layers, seen
+from palan.host.namespaces import run_in_thread
+
+
+if TYPE_CHECKING:
+    from palan.engine.build.builder import Builder
+
+
+__all__ = ["Plan", "copied_layer", "plan_copy"]
+
+_NEEDS_BUILDKIT: Final = (
+    "the --{} option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ to learn"
+    " how to build images with BuildKit enabled"
+)
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is to be copied.
+
+    Attributes:
+        told: it, as the history tells it.
+        placing: where to.
+        image: the image to copy from; None for trees that are directories.
+        sources: what; the tree of each, None for that of the image.
+    """
+
+    told: str
+    placing: Placing
+    image: Base | None = None
+    sources: list[tuple[Path | None, Picked]] = field(default_factory=list)
+
+
+# ---- what is meant ------------------------------------------------------------------
+
+
+def _refuse_options(step: Add | Copy) -> None:
+    names: dict[str, object] = {"chmod": step.chmod, "exclude": step.exclude}
+    if isinstance(step, Add):
+        names |= {"checksum": step.checksum, "keep-git-dir": step.keep_git_dir}
+        names |= {"unpack": step.unpack is not None}
+    else:
+        names |= {"parents": step.parents}
+    for name, given in names.items():
+        if given:
+            raise InvalidParameter(_NEEDS_BUILDKIT.format(name))
+
+
+async def plan_copy(builder: "Builder", state: State, step: Add | Copy, scratch: Path) -> Plan:
+    """Find out what an instruction copies.
+
+    Args:
+        builder: the build.
+        state: the stage.
+        step: the instruction.
+        scratch: a directory for what is downloaded.
+
+    Raises:
+        InvalidParameter: it can't be done; in dockerd's words.
+    """
+    _refuse_options(step)
+    expand = state.expander()
+    sources = [each if is_heredoc(each, step.files) else expand(each) for each in step.sources]
+    destination, chown = expand(step.destination), expand(step.chown)
+    name = "ADD" if isinstance(step, Add) else "COPY"
+    image = await _image_of(builder, step) if isinstance(step, Copy) and step.from_ else None
+    try:
+        found = await _find(builder, state, step, sources, image, destination, scratch)
+    except PalanError as error:
+        raise InvalidParameter(f"{name} failed: {error.message}") from None
+    if not found:
+        raise InvalidParameter(f"{name} failed: no source files were specified")
+    if len(found) > 1 and not destination.endswith("/"):
+        raise InvalidParameter(
+            f"When using {name} with more than one source file, the destination must be a"
+            " directory and end with a /"
+        )
+    option = f"--chown={chown} " if chown else ""
+    placing = Placing(
+        _absolute(state.config.working_dir, destination),
+        chown,
+        keep_owners=image is not None and not chown,
+        unpack=isinstance(step, Add),
+    )
+    told = f"{name} {option}{known_by([picked for _, picked in found])} in {destination} "
+    return Plan(told, placing, image, found)
+
+
+def _absolute(directory: str, path: str) -> str:
+    if path.startswith("/"):
+        return path
+    joined = posixpath.normpath(posixpath.join("/", directory, path))
+    return f"{joined.rstrip('/')}/" if path.endswith("/") else joined
+
+
+async def _image_of(builder: "Builder", step: Copy) -> Base:
+    try:
+        return await builder.stage_or_image(step.from_)
+    except PalanError as error:
+        raise InvalidParameter(f"invalid from flag value {step.from_}: {error.message}") from None
+
+
+async def _find(  # noqa: PLR0917 - all that there is to look at
+    builder: "Builder",
+    state: State,
+    step: Add | Copy,
+    sources: Sequence[str],
+    image: Base | None,
+    destination: str,
+    scratch: Path,
+) -> list[tuple[Path | None, Picked]]:
+    found: list[tuple[Path | None, Picked]] = []
+    texts = iter(step.files)
+    for number, source in enumerate(sources):
+        if is_heredoc(source, step.files):
+            place, text = scratch / f"text-{number}", next(texts)
+            found.append((place, await in_thread(partial(keep_text, text, state, place))))
+        elif source.startswith(("http://", "https://")):
+            if isinstance(step, Copy):
+                raise InvalidParameter("source can't be a URL for COPY")
+            from palan.engine.build.downloading import download  # noqa: PLC0415 - rarely needed
+
+            place = scratch / f"download-{number}"
+            picked = await download(source, place, destination, builder.output)
+            found.append((place, picked))
+        elif image is not None:
+            matches = await builder.picked_of_image(image, source)
+            found += ((None, picked) for picked in matches)
+        else:
+            context = builder.context
+            if context is None:
+                raise InvalidParameter("missing build context")
+            matches = await in_thread(partial(_of_context, context, source))
+            found += ((context.root, picked) for picked in matches)
+    return found
+
+
+def _of_context(context: Context, source: str) -> list[Picked]:
+    with context.opened() as root:
+        return pick(root, context.sums(root), source, context=True)
+
+
+def picked_of_layers(place: Path, layers: Layers, source: str) -> list[Picked]:
+    """What a source means in an image.  Blocking."""
+
+    def look() -> list[Picked]:
+        with seen(place, layers) as (tree,):
+            root = os.open(tree, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                return pick(root, Checksums(root), source, context=False)
+            finally:
+                os.close(root)
+
+    return run_in_thread(look)
+
+
+# ---- copying -----------------------------------------------------------------------
+
+
+def lowers_of(base: Base, scratch: Path) -> list[Path]:
+    """The layers of an image, the topmost first; an empty directory where it has none."""
+    if base.image is not None and base.image.layers:
+        return list(reversed(base.image.layers))
+    empty = scratch / "empty"
+    empty.mkdir(exist_ok=True)
+    return [empty]
+
+
+async def copied_layer(builder: "Builder", base: Base, plan: Plan, scratch: Path) -> NewLayer:
+    """Copy, and make a layer of it.
+
+    Args:
+        builder: the build.
+        base: the image that it is copied into.
+        plan: what and where to.
+        scratch: an empty directory.
+
+    Raises:
+        InvalidParameter: it can't be done.
+        InternalError: the file system refuses.
+    """
+    upper, work = scratch / "diff", scratch / "work"
+
+    def copy() -> None:
+        for directory in (upper, work):
+            directory.mkdir()
+            directory.chmod(0o755)
+        trees = [Layers(lowers_of(base, scratch), upper, work)]
+        if plan.image is not None:
+            trees.append(Layers(lowers_of(plan.image, scratch)))
+        run_in_thread(lambda: _copy(builder, plan, trees))
+
+    try:
+        await in_thread(copy)
+    except ArchiveError as error:
+        raise InvalidParameter(f"failed to copy files: {error}") from None
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        reason = str(error.strerror or error).lower()
+        raise InternalError(f"failed to copy files:{where}: {reason}") from None
+    stock = builder.stock
+    return await copy_layer(
+        stock.catalog, stock.unpacker, upper, scratch, builder.lease, lower=base.diff_ids
+    )
+
+
+def _copy(builder: "Builder", plan: Plan, trees: Sequence[Layers]) -> None:
+    with contextlib.ExitStack() as stack:
+        roots = stack.enter_context(seen(builder.place, *trees))
+        plan.placing.run(roots[0], [(tree or roots[-1], picked) for tree, picked in plan.sources])

@@ -1,0 +1,211 @@
+"""Contexts that are elsewhere: a Dockerfile or an archive at a URL, a git repository."""
+
+import http.client
+import os
+import re
+import shutil
+import subprocess
+import urllib.error
+from pathlib import Path
+from typing import Final
+
+from palan.api.errors import InternalError, InvalidParameter, NotFound, PalanError
+from palan.engine.build.context import receive
+from palan.engine.images.fetch import Download, fetch, why_not
+from palan.engine.images.streaming import Incoming
+
+
+__all__ = ["Fetched", "clone", "fetch_context", "is_git", "open_url"]
+
+_MAX_BODY: Final = 4096
+"""Bytes of a server's explanation that are passed on."""
+
+_MAX_DOCKERFILE: Final = 16 << 20
+_PREAMBLE: Final = 100
+"""Bytes that tell text from archives where the server does not."""
+
+_ACCEPTABLE: Final = re.compile(
+    r"application/(?:(?:x-)?tar|octet-stream|(?:x-)?(?:gzip|bzip2?|xz))|text/plain"
+)
+_TEXT: Final = "text/plain"
+_GIT_SUFFIX: Final = re.compile(r"\.git(?:#.+)?$")
+_GIT_TIMEOUT: Final = 600
+
+
+class Fetched:
+    """What came from a URL: either a Dockerfile, or an archive that was unpacked.
+
+    Attributes:
+        dockerfile: the Dockerfile, None where it is in the archive.
+    """
+
+    def __init__(self, dockerfile: bytes | None) -> None:
+        self.dockerfile = dockerfile
+
+
+def is_git(remote: str) -> bool:
+    """Whether a remote context is a git repository."""
+    if remote.startswith(("http://", "https://")):
+        return _GIT_SUFFIX.search(remote) is not None
+    return remote.startswith(("git://", "github.com/", "git@"))
+
+
+def open_url(url: str) -> http.client.HTTPResponse:
+    """Ask for what is at a URL.  Blocking.
+
+    Raises:
+        PalanError: it can't be had; in dockerd's words.
+    """
+    try:
+        return fetch(url)
+    except urllib.error.HTTPError as error:
+        with error:
+            text = error.read(_MAX_BODY).decode("utf-8", "replace").strip()
+        message = f"failed to GET {url} with status {error.code} {error.reason}: {text}"
+        kind: type[PalanError] = {404: NotFound, 400: InvalidParameter}.get(
+            error.code, InternalError
+        )
+        raise kind(message) from None
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise InternalError(f'Get "{url}": {why_not(url, error)}') from None
+
+
+def fetch_context(url: str, root: Path) -> Fetched:
+    """Get a context from a URL.  Blocking.
+
+    Args:
+        url: of a Dockerfile or an archive.
+        root: where an archive is unpacked, a new directory.
+
+    Raises:
+        PalanError: it can't be had, or is neither.
+    """
+    try:
+        response = open_url(url)
+    except PalanError as error:
+        raise type(error)(f"error downloading remote context {url}: {error.message}") from None
+    with response:
+        try:
+            head = response.read(_PREAMBLE)
+            kind = _kind(url, response.headers.get("Content-Type", ""), head)
+            if kind == _TEXT:
+                data = head + response.read(_MAX_DOCKERFILE + 1 - len(head))
+                if len(data) > _MAX_DOCKERFILE:
+                    raise InvalidParameter(f"the Dockerfile at {url} is too large")
+                return Fetched(data)
+            receive(_after(head, Download(response)), root)
+        except (OSError, http.client.HTTPException) as error:
+            raise InternalError(
+                f"error downloading remote context {url}: {why_not(url, error)}"
+            ) from None
+    return Fetched(None)
+
+
+def _after(head: bytes, rest: Incoming) -> Incoming:
+    class _Whole:
+        def __init__(self) -> None:
+            self._head = head
+
+        def __call__(self) -> bytes:
+            first, self._head = self._head, b""
+            return first or rest()
+
+        def abort(self) -> None:
+            rest.abort()
+
+    return _Whole()
+
+
+def _kind(url: str, said: str, head: bytes) -> str:
+    """The type of what came, by what its server says or by how it begins."""
+    problem = f"error detecting content type for remote {url}: "
+    if not head:
+        raise InvalidParameter(f"{problem}empty response")
+    said = said.partition(";")[0].strip()
+    if said in ("", "application/octet-stream"):
+        return "application/octet-stream" if _is_binary(head) else _TEXT
+    match = _ACCEPTABLE.search(said)
+    if match is None:
+        raise InvalidParameter(f'{problem}unsupported Content-Type "{said}"')
+    return match[0]
+
+
+def _is_binary(head: bytes) -> bool:
+    """Whether there are control characters that no text has."""
+    return any(byte < 0x20 and byte not in b"\t\n\f\r\x1b" for byte in head)
+
+
+# ---- git ------------------------------------------------------------------------------
+
+
+def clone(remote: str, root: Path) -> Path:
+    """Get a git repository.  Blocking.
+
+    Args:
+        remote: its address, perhaps with ``#branch:directory``.
+        root: where to, a new directory.
+
+    Returns:
+        the directory in it that is the context.
+
+    Raises:
+        InvalidParameter: the address makes no sense, or there is nothing like it.
+        InternalError: there is no git here.
+    """
+    if shutil.which("git") is None:
+        raise InternalError(
+            "unable to prepare the build context: the engine needs the program git for"
+            f" {remote}, and it is not installed"
+        )
+    if not remote.startswith(("http://", "https://", "git://", "git@")):
+        remote = f"https://{remote}"
+    address, _, fragment = remote.partition("#")
+    branch, _, directory = fragment.partition(":")
+    branch = branch or "master"
+    if branch.startswith("-"):
+        raise InvalidParameter(f"invalid refspec: {branch}")
+    root.mkdir(mode=0o755)
+    _git(root, "init", "--quiet")
+    _git(root, "remote", "add", "origin", address)
+    _git(root, "fetch", "--quiet", "--depth", "1", "origin", "--", branch)
+    try:
+        _git(root, "checkout", "--quiet", branch)
+    except InvalidParameter:
+        _git(root, "checkout", "--quiet", "FETCH_HEAD")
+    _git(root, "submodule", "update", "--init", "--recursive", "--depth=1")
+    inside = Path(os.path.realpath(root / directory.lstrip("/")))
+    if directory and not inside.is_relative_to(os.path.realpath(root)):
+        raise InvalidParameter(f'error setting git context, "{directory}" not within git root')
+    if not inside.is_dir():
+        raise InvalidParameter(f"error setting git context, not a directory: {directory}")
+    return inside
+
+
+def _git(directory: Path, *arguments: str) -> None:
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": "/nonexistent",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        # Neither files of this machine, nor programs that an address names.
+        "GIT_PROTOCOL_FROM_USER": "0",
+        **{name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")},
+    }
+    command = ["git", "-c", "protocol.file.allow=never", *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_GIT_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise InternalError(f"git {arguments[0]} takes longer than {_GIT_TIMEOUT} s") from None
+    if done.returncode:
+        text = done.stdout.decode("utf-8", "replace").strip()
+        doing = "fetching" if arguments[0] == "fetch" else f"with git {arguments[0]}"
+        raise InvalidParameter(f"error {doing}: {text}")

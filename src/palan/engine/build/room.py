@@ -1,0 +1,134 @@
+"""``engine.build``: ``POST /build``, and what there is about builds beside it."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from palan.api import build as api
+from palan.api.build import JSONMessage
+from palan.api.errors import InvalidParameter
+from palan.api.results import MessageStream
+from palan.dockerfile import Dockerfile
+from palan.engine.build.builder import Builder, Work
+from palan.engine.build.context import Context, parsed, receive
+from palan.engine.build.options import Options, read_options
+from palan.engine.build.output import Output
+from palan.engine.build.remote import clone, fetch_context, is_git
+from palan.engine.build.running import CommandFailed
+from palan.engine.build.selection import Picked
+from palan.engine.images.image import Image
+from palan.engine.images.streaming import BodyReader, in_own_thread, in_thread
+from palan.engine.images.tagging import tag
+from palan.engine.until import made_before
+
+
+if TYPE_CHECKING:
+    from palan.engine.engine import Engine
+
+
+__all__ = ["Builds"]
+
+_FILTERS: Final = ("description", "id", "inuse", "parent", "private", "shared", "type", "until")
+_REMEMBERED: Final = 2000
+"""How many sources of images are known by heart."""
+
+
+class Builds:
+    """The builds of one engine."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self._running: dict[str, Output] = {}
+        self._known: dict[tuple[str, str], list[Picked]] = {}
+
+    # ---- operations -----------------------------------------------------------------
+
+    async def build(self, request: api.BuildImage) -> MessageStream:
+        """``POST /build``."""
+        options = read_options(request, experimental=self._engine.config.experimental)
+        return MessageStream(self._messages(options))
+
+    async def cancel(self, request: api.BuildCancel) -> None:
+        """``POST /build/cancel``."""
+        if not request.id:
+            raise InvalidParameter("build ID not provided")
+        if (output := self._running.get(request.id)) is not None:
+            output.cancel()
+
+    async def prune(self, request: api.BuildPrune) -> api.BuildPruneResponse:
+        """``POST /build/prune``: nothing, as what builds know is in images."""
+        try:
+            request.filters.accept(*_FILTERS)
+            made_before(request.filters)
+        except InvalidParameter as error:
+            raise InvalidParameter(f"failed to prune build cache: {error.message}") from None
+        self._engine.events.publish("builder", "prune", "", {"reclaimed": "0"})
+        return api.BuildPruneResponse()
+
+    # ---- inside ---------------------------------------------------------------------
+
+    async def _messages(self, options: Options) -> AsyncIterator[JSONMessage]:
+        output = Output(quiet=options.quiet)
+        if options.id:
+            self._running[options.id] = output
+        try:
+            async with contextlib.aclosing(output.during(self._build(options, output))) as lines:
+                async for line in lines:
+                    yield line
+        except CommandFailed as failure:
+            yield failure.line()
+        finally:
+            if self._running.get(options.id) is output:
+                del self._running[options.id]
+
+    async def _build(self, options: Options, output: Output) -> None:
+        stock = self._engine.images.stock
+        with (
+            stock.catalog.lease() as lease,
+            contextlib.ExitStack() as held,
+            stock.unpacker.scratch() as scratch,
+        ):
+            context, dockerfile = await self._begin(options, scratch)
+            if len(self._known) > _REMEMBERED:
+                self._known.clear()
+            work = Work(self._engine, options, output, context, lease, held, self._known)
+            base = await Builder(work).run(dockerfile)
+            assert base.image is not None  # noqa: S101 - for the type checker
+            await self._conclude(options, output, base.image)
+
+    async def _begin(self, options: Options, scratch: Path) -> tuple[Context | None, Dockerfile]:
+        """Get the context and the Dockerfile."""
+        root = scratch / "context"
+        remote, name = options.remote, options.dockerfile
+        if not remote:
+            async with BodyReader(options.request.body) as body:
+                await in_thread(lambda: receive(body, root), body.abort)
+        elif remote == "client-session":
+            raise InvalidParameter(
+                "experimental session with v1 builder is no longer supported, use builder version"
+                " v2 (BuildKit) instead"
+            )
+        elif is_git(remote):
+            root = await in_own_thread(lambda: clone(remote, root))
+        elif remote.startswith(("http://", "https://")):
+            fetched = await in_own_thread(lambda: fetch_context(remote, root))
+            if fetched.dockerfile is not None:
+                return None, parsed(fetched.dockerfile, remote)
+        else:
+            raise InvalidParameter(f"remoteURL ({remote}) could not be recognized as URL")
+        context = Context(root)
+        return context, await in_thread(lambda: context.take_dockerfile(name))
+
+    async def _conclude(self, options: Options, output: Output, image: Image) -> None:
+        await output.say(f"Successfully built {image.short_id}\n")
+        catalog = self._engine.images.stock.catalog
+        for name in options.names:
+            async with catalog.lock:
+                await tag(catalog, image.id, name)
+            self._engine.events.publish(
+                "image", "tag", image.id, {**image.labels, "name": name.familiar}
+            )
+            await output.say(f"Successfully tagged {name.familiar}\n")
+        if options.quiet:
+            await output.conclude(JSONMessage(stream=f"{image.id}\n"))

@@ -1,0 +1,99 @@
+"""Which files ``COPY`` and ``ADD`` mean, and what they are known by.  Blocking."""
+
+import errno
+import os
+import posixpath
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from palan.api.errors import InternalError, InvalidParameter
+from palan.engine.build.checksums import Checksums, combined
+from palan.engine.build.context import outside
+from palan.engine.images.listing import glob
+from palan.host.rootfs import lookup, names_in
+
+
+__all__ = ["Picked", "known_by", "pick"]
+
+_WILD: Final = frozenset("*?[")
+_ABSENT: Final = (errno.ENOENT, errno.ENOTDIR)
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """Something to copy.
+
+    Attributes:
+        path: where it is in its tree.
+        checksum: what it is known by.
+        fetched: it was downloaded, and is not unpacked whatever it is.
+    """
+
+    path: str
+    checksum: str
+    fetched: bool = False
+
+
+def known_by(picked: list[Picked]) -> str:
+    """What all of it together is known by."""
+    if len(picked) == 1:
+        return picked[0].checksum
+    return combined("multi", (each.checksum for each in picked))
+
+
+def pick(root: int, sums: Checksums, source: str, *, context: bool) -> list[Picked]:
+    """What a source means.
+
+    Args:
+        root: a descriptor of the root of the tree.
+        sums: of that tree.
+        source: a path or a pattern.
+        context: it is the context, and no image.
+
+    Raises:
+        InvalidParameter: there is no such file, or it is not in the tree.
+        InternalError: something can't be read.
+    """
+    path = source.removeprefix("/").removeprefix("./")
+    if context and posixpath.normpath(path).split("/")[0] == "..":
+        raise outside(path)
+    try:
+        if _WILD.isdisjoint(path):
+            return [_one(root, sums, path, context=context)]
+        return [_one(root, sums, match, context=context) for match in _matching(root, path)]
+    except OSError as error:
+        raise InternalError(f"{source}: {str(error.strerror).lower()}") from None
+
+
+def _one(root: int, sums: Checksums, path: str, *, context: bool) -> Picked:
+    try:
+        os.close(lookup(root, path or ".", follow=True))
+    except OSError as error:
+        if error.errno not in _ABSENT:
+            raise
+        where = "file not found in build context or excluded by .dockerignore: " if context else ""
+        raise InvalidParameter(f"{where}stat {path}: file does not exist") from None
+    return Picked(path, sums.of(path))
+
+
+def _matching(root: int, pattern: str) -> Iterator[str]:
+    """Paths that a pattern fits, in the order of their names."""
+    pattern = posixpath.normpath(pattern)
+    compiled = glob(pattern)
+    if compiled is None:
+        return
+    deepest = pattern.count("/")
+    pending = [""]
+    while pending:
+        path = pending.pop()
+        if path and compiled.fullmatch(path):
+            yield path
+        if path and path.count("/") >= deepest:
+            continue
+        info = os.stat(path or ".", dir_fd=root, follow_symlinks=False)
+        if not stat.S_ISDIR(info.st_mode):
+            continue
+        names = reversed(names_in(root, path))
+        pending += (f"{path}/{name}" if path else name for name in names)

@@ -1,0 +1,64 @@
+"""``WORKDIR``: the directory is made, if the image does not have it."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from palan.api.errors import InternalError, InvalidParameter
+from palan.engine.build.copying import lowers_of
+from palan.engine.build.steps import Base
+from palan.engine.images.layer_stream import NewLayer, copy_layer
+from palan.engine.images.streaming import in_thread
+from palan.host.layerview import Layers, seen
+from palan.host.namespaces import run_in_thread
+from palan.host.rootfs import follow_links
+from palan.host.treecopy import make_directories
+
+
+if TYPE_CHECKING:
+    from palan.engine.build.builder import Builder
+
+
+__all__ = ["made_directory"]
+
+
+async def made_directory(builder: "Builder", base: Base, path: str) -> NewLayer | None:
+    """Make a directory in an image; None if it has it already.
+
+    Raises:
+        InvalidParameter: something else is there.
+    """
+    stock = builder.stock
+    with stock.unpacker.scratch() as scratch:
+        upper, work = scratch / "diff", scratch / "work"
+
+        def make() -> bool:
+            for directory in (upper, work):
+                directory.mkdir()
+                directory.chmod(0o755)
+            layers = Layers(lowers_of(base, scratch), upper, work)
+            run_in_thread(lambda: _make(builder.place, layers, path))
+            return any(upper.iterdir())
+
+        try:
+            made = await in_thread(make)
+        except NotADirectoryError as error:
+            raise InvalidParameter(
+                f"cannot mkdir: {error.filename or path}: not a directory"
+            ) from None
+        except OSError as error:
+            raise InternalError(f"mkdir {path}: {str(error.strerror or error).lower()}") from None
+        if not made:
+            return None
+        return await copy_layer(
+            stock.catalog, stock.unpacker, upper, scratch, builder.lease, lower=base.diff_ids
+        )
+
+
+def _make(place: Path, layers: Layers, path: str) -> None:
+    with seen(place, layers) as (tree,):
+        root = os.open(tree, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            make_directories(root, follow_links(root, path).lstrip("/"))
+        finally:
+            os.close(root)
