@@ -204,12 +204,44 @@ def test_an_index(puller, registry, kind):
     assert "no matching manifest for linux/s390x in the manifest list entries" in absent.message
 
 
+def test_an_index_within_an_index(puller, registry):
+    ours = registry.image("app", "", layer("ours"))
+    kind = "application/vnd.oci.image.index.v1+json"
+    part = {**ours, "platform": {"os": "linux", "architecture": "amd64"}}
+    inner = registry.index("app", "", part)
+    size = len(registry.manifests["app", inner][1])
+    other = registry.image("app", "", layer("other"), platform=("linux", "riscv64"))
+    digest = registry.index(
+        "app",
+        "1",
+        {**other, "platform": {"os": "linux", "architecture": "riscv64"}},
+        {"mediaType": kind, "digest": inner, "size": size},
+    )
+    name = f"{registry.address}/app:1"
+    assert pull(puller, name)[-2] == {"status": f"Digest: {digest}"}
+    image = puller.api.get(f"/images/{name}/json?manifests=1").json
+    assert [manifest["Available"] for manifest in image["Manifests"]] == [False, True]
+    assert image["Architecture"] == "amd64"
+    pull(puller, name, platform="linux/riscv64")
+    # A registry wants what an index names before the index.
+    copy = f"{registry.address}/copy"
+    assert puller.api.post(f"/images/{name}/tag?repo={copy}&tag=1").status == 201
+    assert b'"error"' not in puller.api.post(f"/images/{copy}/push?tag=1").body
+    assert ("copy", inner) in registry.manifests
+    assert sha256(registry.manifests["copy", "1"][1]) == digest
+
+
 def test_a_platform_that_a_plain_image_is_not_for(puller, registry):
     registry.image("app", "1", layer(), platform=("linux", "riscv64"))
     name = f"{registry.address}/app:1"
-    assert "no match for platform" in error(pull(puller, name, platform="linux/amd64"))
-    assert puller.api.get("/images/json").json == []
-    assert pull(puller, name, platform="linux/riscv64")[-1]["status"].startswith("Status: Down")
+    lines = [line["status"] for line in pull(puller, name, platform="linux/amd64")]
+    assert lines[-2].startswith("Status: Downloaded newer image")
+    assert lines[-1] == (
+        f"WARNING: image with reference {name} was found but does not match the specified"
+        " platform: wanted linux/amd64, actual: linux/riscv64"
+    )
+    lines = [line["status"] for line in pull(puller, name, platform="linux/riscv64")]
+    assert lines[-1].startswith("Status: Image is up to date")
 
 
 def test_layers_without_compression_and_twice_the_same(puller, registry):

@@ -17,7 +17,7 @@ from typing import Final
 
 import structlog
 
-from palan.api.errors import InternalError, InvalidParameter, NotFound, PalanError
+from palan.api.errors import InternalError, InvalidParameter, PalanError
 from palan.engine.images.catalog import Lease
 from palan.engine.images.download import Damaged, Download
 from palan.engine.images.formats import (
@@ -31,7 +31,6 @@ from palan.engine.images.formats import (
 )
 from palan.engine.images.ingest import compression_of
 from palan.engine.images.layers import LayerSource, check_diff_id, unpacking_failed
-from palan.engine.images.platform import Platform
 from palan.engine.images.progress import Progress
 from palan.engine.images.reference import is_digest
 from palan.engine.images.remote import first_answer
@@ -161,14 +160,12 @@ class Arrival:
         self,
         descriptor: Descriptor,
         attestations: Sequence[Descriptor],
-        platform: Platform | None,
     ) -> None:
         """Have the content of an image in the store, and its layers unpacked.
 
         Args:
             descriptor: the image's manifest.
             attestations: manifests of statements about it.
-            platform: what the image must be for; None for anything.
 
         Raises:
             PalanError: that is not possible.
@@ -179,11 +176,6 @@ class Arrival:
         manifest = await self._manifest(descriptor)
         _check(manifest, descriptor)
         spec = await self._configuration(manifest.config)
-        if platform is not None and spec.platform.rank(platform) is None:
-            raise NotFound(
-                f"no matching manifest for {platform}: the image is for {spec.platform}:"
-                " no match for platform in manifest: not found"
-            )
         if len(spec.rootfs.diff_ids) != len(manifest.layers):
             raise InvalidParameter(
                 f"invalid manifest {descriptor.digest}: it has {len(manifest.layers)} layers,"

@@ -7,7 +7,7 @@ same time, several at once.  In the end all is taken into the store together: un
 there is nothing but files in :mod:`~palan.engine.images.downloads`.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -139,7 +139,7 @@ class Pull:
             progress = Progress()
             arrival = Arrival(self._stock, self._session, wanted.sources, progress, lease)
             with failure(name, "pull"):
-                work = arrival.bring(wanted.manifest, wanted.attestations, self._platform)
+                work = arrival.bring(wanted.manifest, wanted.attestations)
                 async with aclosing(progress.during(work)) as lines:
                     async for message in lines:
                         yield message
@@ -157,6 +157,23 @@ class Pull:
         yield JSONMessage(status=f"Digest: {wanted.target.digest}")
         how = "Image is up to date" if wanted.known else "Downloaded newer image"
         yield JSONMessage(status=f"Status: {how} for {name.familiar}")
+        for warning in self._mismatch(wanted, examined.target):
+            yield JSONMessage(status=warning)
+
+    def _mismatch(self, wanted: _Wanted, target: TargetRecord) -> Iterator[str]:
+        """What to say of an image that no index told to be for the platform, if it is not."""
+        for manifest in target.manifests:
+            actual = Platform(*manifest.platform)
+            if (
+                manifest.digest == wanted.manifest.digest
+                and self._platform is not None
+                and actual.rank(self._platform) is None
+            ):
+                # In the words of dockerd's classic store.
+                yield (
+                    f"WARNING: image with reference {wanted.name.familiar} was found but does not"
+                    f" match the specified platform: wanted {self._platform}, actual: {actual}"
+                )
 
     # ---- what a name means -----------------------------------------------------------
 
