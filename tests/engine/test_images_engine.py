@@ -128,6 +128,22 @@ def test_prune_takes_what_has_no_name(engine):
     assert answer == {"ImagesDeleted": None, "SpaceReclaimed": 0}
 
 
+def test_prune_takes_an_image_and_what_was_made_from_it(engine):
+    bring(engine, "base", changes="LABEL+unused=1")
+    container = engine.create(Image="base", Cmd=["x"])
+    used = engine.api.post(f"/commit?container={container}&repo=made&tag=1").json["Id"]
+    user = engine.create(Image="made:1", Cmd=["x"])
+    engine.api.delete(f"/containers/{container}")
+    query = quote(json.dumps({"dangling": ["false"], "label": ["unused=1"]}))
+    answer = engine.api.post(f"/images/prune?filters={query}").json
+    assert {"Untagged": "base:latest"} in answer["ImagesDeleted"]
+    assert names(engine) == ["busybox:latest", "made:1"]
+    assert engine.api.get(f"/images/{used}/history").status == 200
+    engine.api.delete(f"/containers/{user}")
+    engine.api.post(f"/images/prune?filters={query}")
+    assert names(engine) == ["busybox:latest"]
+
+
 def test_an_archive_that_is_none(engine):
     answer = engine.api.post("/images/load", b"this is no tar" * 100, headers=TAR)
     assert b"error" in answer.body or answer.status >= 400

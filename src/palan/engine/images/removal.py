@@ -200,9 +200,12 @@ class Removal:
             dangling: only if it has no name.
         """
         catalog = self._catalog
-        if not catalog.represented(image) or (dangling and catalog.names_of(image)):
+        names = catalog.names_of(image)
+        if not catalog.represented(image) or (dangling and names) or self._is_used(image):
             return
-        if not self._is_used(image) and not catalog.children(image):
+        # Others that were made from it need only its layers, which they have themselves; but
+        # what was never named goes with the last of them.
+        if names or not catalog.children(image):
             await self.delete(image, prune=True)
 
     async def _prune_parent(self, image_id: str) -> None:
