@@ -238,7 +238,9 @@ def test_a_container_whose_image_was_removed_by_force_can_be_committed(engine):
     container = run(engine, "echo first > /first")
     commit(engine, container, "repo=test/gone")
     user = run(engine, "echo second > /second", Image="test/gone")
-    assert engine.api.delete("/images/test/gone?force=1").status == 200
+    gone = engine.api.get("/images/test/gone/json").json["Id"]
+    assert engine.api.delete(f"/images/{gone}?force=1").status == 200
+    assert engine.api.get(f"/images/{gone}/json").status == 404
     name = commit(engine, user, "repo=test/again")
     engine.remove(user)
     assert engine.output("cat", "/first", "/second", Image=name) == "first\nsecond\n"

@@ -52,7 +52,10 @@ async def test_import(engine):
     image = engine.images.resolve("rec/base:1")
     [layer] = image.layers
     assert (layer / "file.txt").read_text() == "small\n"
-    assert engine.events.seen == [("image", "import", image_id, {"a": "b", "name": "rec/base:1"})]
+    assert engine.events.seen == [
+        ("image", action, image_id, {"a": "b", "name": "rec/base:1"})
+        for action in ("tag", "import")
+    ]
     [step] = await engine.images.history(api.ImageHistory(name="rec/base:1"))
     assert (step.id, step.comment, step.size, step.tags) == (image_id, "hello", 6, ["rec/base:1"])
 

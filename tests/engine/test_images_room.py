@@ -245,6 +245,8 @@ async def test_removing(engine):
     assert await removed(engine, "rec/a:2") == [("untagged", "rec/a:2")]
     assert await removed(engine, "rec/a:1") == [("untagged", "rec/a:1"), ("deleted", image_id)]
     assert engine.events.actions()[-3:] == ["untag", "untag", "delete"]
+    told = [attributes["name"] for *_, attributes in engine.events.seen[-3:]]
+    assert told == ["rec/a:2", "rec/a:1", image_id]
     for text, message in (
         ("rec/a:1", "No such image: rec/a:1"),
         (image_id, f"No such image: {image_id}"),

@@ -164,10 +164,11 @@ class Removal:
 
     def _untagged(self, image: Image, name: NameRecord) -> None:
         self.done.append(ImageDeleteResponseItem(untagged=familiar(name)))
-        self._publish("untag", image)
+        self._publish("untag", image, familiar(name))
 
-    def _publish(self, action: str, image: Image) -> None:
-        self._engine.events.publish("image", action, image.id, {**image.labels, "name": image.id})
+    def _publish(self, action: str, image: Image, name: str = "") -> None:
+        attributes = {**image.labels, "name": name or image.id}
+        self._engine.events.publish("image", action, image.id, attributes)
 
     async def delete(self, image: Image, *, prune: bool) -> None:
         """Remove an image with all its names; nobody is in the way any more."""

@@ -224,8 +224,10 @@ class Images:
             if plan.source != "-":
                 yield JSONMessage(status=f"Downloading from {plan.source}")
             image = await plan.run(self._catalog, self._unpacker, source)
-        name = plan.name.familiar if plan.name else image.id
-        self._publish("import", image, name)
+        name = plan.name.familiar if plan.name else ""
+        if name:
+            self._publish("tag", image, name)
+        self._publish("import", image, name or image.id)
         yield JSONMessage(status=image.id)
 
     async def commit(self, request: api.ImageCommit) -> api.IDResponse:
@@ -234,6 +236,7 @@ class Images:
         commit = Commit(request, container)
         image = await commit.run(self._catalog, self._unpacker)
         name = commit.name.familiar if commit.name else ""
+        self._publish("create", image, image.id)
         if name:
             self._publish("tag", image, name)
         container.committed(request.comment, image.id, name)
