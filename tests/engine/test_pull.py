@@ -18,6 +18,7 @@ from tests.support.registry import serve
 from tests.support.registry_fake import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
+    OCI_INDEX,
     FakeRegistry,
     cutting,
     failing,
@@ -317,6 +318,18 @@ def test_other_things_than_images(puller, registry):
     document["config"]["mediaType"] = "application/vnd.cncf.helm.config.v1+json"
     registry.manifest("chart", "1", kind, document)
     assert "is no image" in error(pull(puller, f"{registry.address}/chart:1"))
+
+
+def test_an_index_of_indexes_is_no_bomb(puller, registry):
+    """Each is looked into once, however often it is there."""
+    app = registry.image("app", "", layer())
+    inner = registry.index("app", "", app)
+    for level in range(6):
+        size = len(registry.manifests["app", inner][1])
+        part = {"mediaType": OCI_INDEX, "digest": inner, "size": size}
+        inner = registry.index("app", f"{level}", *[part] * 300)
+    assert pull(puller, f"{registry.address}/app:0")[-1]["status"].startswith("Status: Downloaded")
+    assert "too many manifests" in error(pull(puller, f"{registry.address}/app:5"))
 
 
 def test_a_layer_that_is_no_archive(puller, registry):

@@ -210,11 +210,11 @@ class Arrival:
 
     async def _manifest(self, descriptor: Descriptor) -> Manifest:
         data = await document(self._stock, self._session, descriptor, self._sources, self._lease)
-        return decode(data, Manifest, "manifest")
+        return await in_thread(lambda: decode(data, Manifest, "manifest"))
 
     async def _configuration(self, descriptor: Descriptor) -> ImageSpec:
         data = await self._small(descriptor, "image configuration")
-        return decode(data, ImageSpec, "image configuration")
+        return await in_thread(lambda: decode(data, ImageSpec, "image configuration"))
 
     async def _small(self, descriptor: Descriptor, what: str) -> bytes:
         """A blob that is read as a whole."""

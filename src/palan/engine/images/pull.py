@@ -10,6 +10,7 @@ there is nothing but files in :mod:`~palan.engine.images.downloads`.
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -20,7 +21,6 @@ from palan.engine.images.arrival import ACCEPT, UNKNOWN_SIZE, Arrival, document
 from palan.engine.images.catalog import Lease
 from palan.engine.images.formats import (
     INDEXES,
-    MAX_DEPTH,
     OCI_INDEX,
     OCI_MANIFEST,
     Descriptor,
@@ -49,6 +49,7 @@ _log = structlog.get_logger("palan.engine.images")
 _SCHEMA1: Final = "application/vnd.docker.distribution.manifest.v1+"
 _ATTESTED: Final = "vnd.docker.reference.digest"
 _RESERVED: Final = "scratch"  # what a Dockerfile calls no image at all
+_MAX_INDEXES: Final = 100
 _UNTOLD: Final = 1000
 """A rank behind all others."""
 
@@ -190,34 +191,33 @@ class Pull:
             raise InternalError(f"manifest verification failed for digest {digest}")
         lease.blob(digest)
         await in_thread(lambda: self._catalog.content.put(data))
-        target = Descriptor(
-            media_type=_media_type(data, found.media_type), digest=digest, size=len(data)
-        )
-        with failure(name, "pull"):
-            parts = await self._parts(target.media_type, data, sources, lease)
+        # Reading a large one takes its time.
+        media_type, index = await in_thread(lambda: _read(data, found.media_type))
+        target = Descriptor(media_type=media_type, digest=digest, size=len(data))
+        parts = None
+        if index is not None:
+            with failure(name, "pull"):
+                parts = await self._parts(index, sources, lease, set())
         wanted = self._choose(name, target, parts, sources)
         wanted.complete, wanted.known = self._is_here(wanted)
         return wanted
 
     async def _parts(
-        self,
-        media_type: str,
-        data: bytes,
-        sources: Sequence[Repository],
-        lease: Lease,
-        depth: int = 0,
-    ) -> list[Descriptor] | None:
-        """The manifests of an index and of the indexes within it; None for a manifest."""
-        if not is_index(media_type, data):
-            return None
-        index = decode(data, Index, "index")
+        self, index: Index, sources: Sequence[Repository], lease: Lease, seen: set[str]
+    ) -> list[Descriptor]:
+        """The manifests of an index, and of the indexes within it that were not seen yet."""
         parts: list[Descriptor] = []
         for part in index.manifests:
-            within = None
-            if part.media_type in INDEXES and is_digest(part.digest) and depth < MAX_DEPTH:
+            if part.media_type not in INDEXES or not is_digest(part.digest):
+                parts.append(part)
+            elif part.digest not in seen:
+                seen.add(part.digest)
+                if len(seen) > _MAX_INDEXES:
+                    raise InvalidParameter(f"{part.digest} is one of too many indexes in an index")
                 inner = await document(self._stock, self._session, part, sources, lease)
-                within = await self._parts(part.media_type, inner, sources, lease, depth + 1)
-            parts += [part] if within is None else within
+                _, within = await in_thread(partial(_read, inner, part.media_type))
+                if within is not None:
+                    parts += await self._parts(within, sources, lease, seen)
         return parts
 
     def _choose(
@@ -288,6 +288,16 @@ def _find(repository: Repository, name: Reference) -> Found:
             raise
         found = repository.fetch(what, ACCEPT)
     return found if found.digest else repository.fetch(what, ACCEPT)
+
+
+def _read(data: bytes, said: str) -> tuple[str, Index | None]:
+    """The media type of a manifest or an index, and what is in an index.
+
+    Raises:
+        InvalidParameter: it is neither, or of a kind that there is no more.
+    """
+    media_type = _media_type(data, said)
+    return media_type, decode(data, Index, "index") if is_index(media_type, data) else None
 
 
 def _media_type(data: bytes, said: str) -> str:
