@@ -136,6 +136,16 @@ def test_hard_links_share_one_file(tmp_path):
     assert (tmp_path / "a").stat().st_ino == (tmp_path / "b").stat().st_ino
 
 
+def test_what_a_hard_link_says_holds_for_the_file(tmp_path):
+    entry = hardlink("b", "a")
+    entry.mode, entry.mtime_ns, entry.xattrs = 0o4711, 5 * 10**9, {"user.note": b"x"}
+    unpack(tmp_path, (file("a"), b"x"), entry, symlink("s", "a"), hardlink("t", "s"))
+    info = (tmp_path / "a").stat()
+    assert (info.st_mode & 0o7777, info.st_mtime) == (0o4711, 5)
+    assert os.getxattr(tmp_path / "a", "user.note") == b"x"
+    assert (tmp_path / "t").is_symlink()
+
+
 def test_links_in_a_circle_are_refused(tmp_path):
     with pytest.raises(ArchiveError, match="too many symbolic links"):
         unpack(tmp_path, symlink("a", "b"), symlink("b", "a"), file("a/x"))

@@ -277,7 +277,7 @@ class Extractor:
                 os.symlink(entry.linkname, self._at(path))
                 self._dress(path, entry)
             elif kind == Kind.HARDLINK:
-                self._link(path, entry.linkname)
+                self._link(path, entry)
             elif kind in (Kind.CHARACTER, Kind.BLOCK, Kind.FIFO):
                 self._clear(path, directory_wanted=False)
                 self._node(path, entry)
@@ -340,7 +340,8 @@ class Extractor:
         if entry.xattrs:
             self._set_xattrs(full, entry)
 
-    def _link(self, path: str, linkname: str) -> None:
+    def _link(self, path: str, entry: Entry) -> None:
+        linkname = entry.linkname
         target = clean(linkname)
         parent, _, name = target.rpartition("/")
         directory = self._directory(parent)
@@ -348,7 +349,7 @@ class Extractor:
         if source == path:
             return
         try:
-            is_directory = stat.S_ISDIR(os.lstat(self._at(source)).st_mode)
+            info = os.lstat(self._at(source))
         except FileNotFoundError:
             if not self._overlay:
                 raise ArchiveError(
@@ -358,10 +359,11 @@ class Extractor:
             self._clear(path, directory_wanted=False)
             self.distant.append((path, source))
             return
-        if is_directory:
+        if stat.S_ISDIR(info.st_mode):
             raise ArchiveError(f"hard link {path!r} to a directory")
         self._clear(path, directory_wanted=False)
         os.link(self._at(source), self._at(path), follow_symlinks=False)
+        self._redress(path, entry, info)
 
     def _node(self, path: str, entry: Entry) -> None:
         full = self._at(path)
@@ -380,6 +382,19 @@ class Extractor:
                 return  # nobody but root can, and a container is given its /dev anyway
         self._dress(path, entry)
         os.chmod(full, entry.mode)
+
+    def _redress(self, path: str, entry: Entry, info: os.stat_result) -> None:
+        """What the entry of a hard link says holds for the file, where it says something else."""
+        full = self._at(path)
+        owner = self._owner or (entry.uid, entry.gid)
+        changed = self._privileged and owner != (info.st_uid, info.st_gid)
+        if changed:
+            os.lchown(full, *owner)
+        if not stat.S_ISLNK(info.st_mode) and (changed or entry.mode != stat.S_IMODE(info.st_mode)):
+            os.chmod(full, entry.mode)
+        if entry.xattrs:
+            self._set_xattrs(full, entry)
+        os.utime(full, ns=(entry.mtime_ns, entry.mtime_ns), follow_symlinks=False)
 
     def _dress(self, path: str, entry: Entry) -> None:
         """Owner, attributes and time of what is neither file nor directory."""
