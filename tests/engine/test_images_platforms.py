@@ -4,10 +4,20 @@ import io
 import tarfile
 
 import pytest
-from tests.support.images import ImagesEngine, inspected, listed, removed, saved, texts
+from tests.support.images import (
+    ImagesEngine,
+    inspected,
+    listed,
+    read_json,
+    removed,
+    saved,
+    texts,
+)
 from tests.support.oci_layout import Layout
 
+from palan.api import images as api
 from palan.api.errors import InvalidParameter, NotFound
+from palan.api.images import OCIPlatform
 from palan.engine.images import catalog
 from palan.engine.images.platform import Platform
 
@@ -17,6 +27,7 @@ pytestmark = pytest.mark.root
 NAME = "docker.io/rec/multi:1"
 ARM = '{"os":"linux","architecture":"arm64"}'
 AMD = '{"os":"linux","architecture":"amd64"}'
+S390X = '{"os":"linux","architecture":"s390x"}'
 
 
 @pytest.fixture
@@ -101,6 +112,81 @@ async def test_an_index_within_an_index_is_kept_and_looked_into(engine):
     [again] = await listed(engine, manifests=True)
     assert len(again.manifests) == 2  # what is known of an index stays known
     await engine.close()
+
+
+async def test_a_platform_of_a_name_has_that_name(engine):
+    layout = Layout()
+    arm = layout.image("arm64")
+    layout.name(layout.index(layout.image("amd64"), arm), NAME)
+    await engine.load_tar(layout.archive())
+    answer = await inspected(engine, "rec/multi:1", platform=ARM)
+    assert answer.repo_tags == ["rec/multi:1"]
+    assert answer.descriptor.digest == arm["digest"]
+    assert answer.descriptor.platform.architecture == "arm64"
+    request = api.ImageHistory(name="rec/multi:1", platform=ARM)
+    assert (await engine.images.history(request))[0].tags == ["rec/multi:1"]
+
+
+async def test_manifests_are_told_as_the_index_has_them(engine):
+    layout = Layout()
+    image = layout.image("amd64")
+    about = layout.attestation(image, sbom="https://spdx.dev/Document")
+    layout.name(layout.index(image, about), NAME)
+    await engine.load_tar(layout.archive())
+    [line] = await listed(engine, manifests=True)
+    told, said = (manifest.descriptor for manifest in line.manifests)
+    assert told.platform.architecture == "amd64"
+    assert said.platform.architecture == "unknown"
+    assert said.annotations == about["annotations"]
+    # An image without an index is told of without a platform.
+    layout = Layout()
+    await engine.load_tar(layout.name(layout.image("s390x"), "docker.io/rec/one:1").archive())
+    [manifest] = (await inspected(engine, "rec/one:1", manifests=True)).manifests
+    assert not isinstance(manifest.descriptor.platform, OCIPlatform)
+
+
+@pytest.mark.parametrize(
+    ("platforms", "has"),
+    [
+        ([], {"amd64", "arm64", "about amd64"}),
+        ([ARM], {"arm64"}),
+        ([AMD, S390X], {"amd64", "about amd64"}),
+        ([AMD, ARM], {"amd64", "arm64", "about amd64"}),
+    ],
+)
+async def test_what_is_saved_for_some_platforms(engine, platforms, has):
+    layout = Layout()
+    amd, arm = layout.image("amd64"), layout.image("arm64")
+    about = layout.attestation(amd, sbom="https://spdx.dev/Document")
+    index = layout.index(arm, amd, about)
+    await engine.load_tar(layout.name(index, NAME).archive())
+    data = await saved(engine, "rec/multi:1", platform=platforms)
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        blobs = set(archive.getnames())
+        [top] = read_json(archive, "index.json")["manifests"]
+        [old] = read_json(archive, "manifest.json")
+        architecture = read_json(archive, old["Config"])["architecture"]
+    named = {"amd64": amd, "arm64": arm, "about amd64": about}
+    assert {
+        name for name, each in named.items() if f"blobs/sha256/{each['digest'][7:]}" in blobs
+    } == has
+    assert top["digest"] == (index if len(platforms) != 1 else arm)["digest"]
+    # What knows no index, such as an old dockerd, gets the one that is meant.
+    assert architecture == ("amd64" if "amd64" in has else "arm64")
+    assert old["RepoTags"] == ["rec/multi:1"]
+
+
+async def test_platforms_of_a_load_of_which_one_is_there(engine):
+    layout = Layout()
+    layout.name(layout.index(layout.image("amd64"), layout.image("arm64")), NAME)
+    loaded = await engine.load_tar(layout.archive(), platform=[S390X, ARM])
+    assert texts(loaded) == ["Loaded image: rec/multi:1\n"]
+    [line] = await listed(engine, manifests=True)
+    assert [m.available for m in line.manifests] == [False, True]
+    [failed] = await engine.load_tar(layout.archive(), platform=[S390X])
+    assert failed.error == (
+        "image rec/multi:1 was loaded, but doesn't provide the requested platform ([linux/s390x])"
+    )
 
 
 async def test_indexes_are_looked_into_so_deep_and_no_deeper(engine):

@@ -174,7 +174,6 @@ def test_interfaces_in_containers_may_be_called_otherwise(engine, network):
     [
         ("host", "bridge", "cannot be connected to any other network"),
         ("bridge", "host", "container must be created in host network mode"),
-        ("none", "bridge", "in private (none) mode"),
     ],
 )
 def test_networks_that_do_not_go_together_are_refused(engine, mode, other, words):

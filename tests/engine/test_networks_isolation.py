@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 from tests.support.crash import eventually
@@ -328,6 +329,56 @@ def test_the_same_with_ipv6(walled, network):
         assert talk(listening, connect(None, gateway, port))
     shown = walled.inspect(server)["NetworkSettings"]["Ports"]["80/tcp"]
     assert [binding["HostIp"] for binding in shown] == ["0.0.0.0", "::"]
+
+
+def test_ipv6_from_outside_at_once_and_with_its_address(walled, network, next_door):
+    network("six", EnableIPv6=True, IPAM={"Config": [{"Subnet": "fd00:231:aa::/64"}]})
+    port = free_port()
+    server = run(walled, "six", port)
+    with listen(netns_of(walled, server), 80, host="::") as listening:
+        # The kernel would ask around for a second or two whether somebody has an address.
+        client = connect(next_door.netns, next_door.host6, port, timeout=SILENT)
+        assert talk(listening, client) == next_door.address6
+        with known_next_door(next_door, "fd00:231:aa::/64"):
+            refuses(next_door.netns, address(walled, server, six=True), 80)
+    bridge = walled.api.get("/networks/six").json["Id"][:12]
+    assert Path(f"/proc/sys/net/ipv6/conf/br-{bridge}/accept_ra").read_text() == "0\n"
+
+
+def test_a_routed_network_with_ipv6(walled, network, next_door):
+    network(
+        "routed6",
+        {"gateway_mode_ipv6": "routed"},
+        EnableIPv6=True,
+        IPAM={"Config": [{"Subnet": "fd00:231:ac::/64"}]},
+    )
+    server = run(walled, "routed6", free_port())
+    where = address(walled, server, six=True)
+    with (
+        listen(netns_of(walled, server), 80, host="::") as listening,
+        listen(netns_of(walled, server), 81, host="::"),
+        known_next_door(next_door, "fd00:231:ac::/64"),
+    ):
+        assert talk(listening, connect(next_door.netns, where, 80)) == next_door.address6
+        refuses(next_door.netns, where, 81)
+
+
+def test_leaving_packets_take_the_address_that_was_chosen(walled, network, next_door):
+    """``host_ipv4`` and ``host_ipv6``, where the host has several."""
+    other4 = next_door.host.removesuffix(".1") + ".77"
+    other6 = next_door.host6 + "77"
+    for chosen in (f"{other4}/24", f"{other6}/64"):
+        command = ["ip", "address", "replace", chosen, "dev", next_door.cable]
+        subprocess.run(command + ["nodad"] * (":" in chosen), check=True)
+    prefix = "com.docker.network.host_ipv"
+    network("snat", EnableIPv6=True, Options={f"{prefix}4": other4, f"{prefix}6": other6})
+    container = run(walled, "snat")
+    for own, there, expected in (
+        ("0.0.0.0", next_door.address, other4),
+        ("::", next_door.address6, other6),
+    ):
+        with listen(next_door.netns, 80, host=own) as outside:
+            assert talk(outside, connect(netns_of(walled, container), there, 80)) == expected
 
 
 def test_udp_on_ipv6(walled, network):

@@ -119,20 +119,82 @@ def test_passthru_is_for_one_network_alone(network, machine):
     assert "in mode passthru" in said
 
 
-def test_ipvlan_says_clearly_where_the_kernel_has_none(engine, machine):
-    answer = engine.api.post(
-        "/networks/create",
-        {
-            "Name": "ip", "Driver": "ipvlan", "IPAM": subnet(wire(machine, 0) + "/24"),
-            "Options": {"parent": machine.cable},
-        },
+def kernel_has(kind, parent):
+    """Whether the kernel has this kind of interface."""
+    command = ["ip", "link", "add", "link", parent, "name", "pt1", "type", kind]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        return False
+    subprocess.run(["ip", "link", "delete", "pt1"], check=True)
+    return True
+
+
+def test_ipvlan_says_clearly_where_the_kernel_has_none(engine, network, machine):
+    if kernel_has("ipvlan", machine.cable):
+        pytest.skip("the kernel has ipvlan")
+    options = {"parent": machine.cable}
+    assert "the kernel has no ipvlan" in network("ip", 501, Driver="ipvlan", Options=options)
+    assert engine.api.get("/networks/ip").status == 404
+
+
+@pytest.mark.parametrize("mode", ["l2", "l3", "l3s"])
+def test_ipvlan_is_reached_from_outside(engine, network, machine, mode):
+    if not kernel_has("ipvlan", machine.cable):
+        pytest.skip("the kernel has no ipvlan")
+    part = wire(machine, 0) + "/24" if mode == "l2" else "10.233.5.0/24"
+    network(
+        "ip", Driver="ipvlan", IPAM=subnet(part, IPRange=part.replace(".0/24", ".32/27")),
+        Options={"parent": machine.cable, "ipvlan_mode": mode},
     )  # fmt: skip
-    if answer.status == 501:
-        assert "the kernel has no ipvlan" in answer.json["message"]
-        return
-    assert answer.status == 201, answer.body
-    made = engine.run(*SLEEP, host={"NetworkMode": "ip"})
-    address = networks_of(engine, made)["ip"]["IPAddress"]
-    assert serve(engine, made, machine.netns, address) == machine.address
+    if mode != "l2":
+        machine.learn_route(part)
+    one, two = (engine.run(*SLEEP, host={"NetworkMode": "ip"}) for _ in range(2))
+    first, second = (networks_of(engine, made)["ip"]["IPAddress"] for made in (one, two))
+    assert serve(engine, one, machine.netns, first) == machine.address
+    assert serve(engine, one, netns_of(engine, two), first) == second
+    macs = {networks_of(engine, made)["ip"]["MacAddress"] for made in (one, two)}
+    assert len(macs) == 1
     engine.remove_all()
-    assert engine.api.delete("/networks/ip").status == 204
+    assert link_exists(machine.cable)
+
+
+@pytest.mark.parametrize(("mode", "meet"), [("bridge", True), ("private", False), ("vepa", False)])
+def test_modes_say_whether_containers_on_a_wire_meet(engine, network, machine, mode, meet):
+    network(
+        "wire", Driver="macvlan", IPAM=subnet("10.233.6.0/24"),
+        Options={"parent": machine.cable, "macvlan_mode": mode},
+    )  # fmt: skip
+    one, two = (engine.run(*SLEEP, host={"NetworkMode": "wire"}) for _ in range(2))
+    with listen(netns_of(engine, one), 80) as server:
+        if meet:
+            talk(server, connect(netns_of(engine, two), "10.233.6.1", 80))
+        else:
+            with pytest.raises(OSError, match=r"timed out|No route"):
+                connect(netns_of(engine, two), "10.233.6.1", 80, timeout=0.5)
+
+
+def test_vlans_on_a_dummy_interface_outlive_the_engine(own_engine):
+    engine = own_engine
+    command = ["ip", "link", "add", "ptdummy0", "type", "dummy"]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("the kernel has no dummy interfaces")
+    try:
+        body = {
+            "Name": "wire", "Driver": "macvlan", "IPAM": subnet("10.233.7.0/24"),
+            "Options": {"parent": "ptdummy0.50"},
+        }  # fmt: skip
+        answer = engine.api.post("/networks/create", body)
+        if answer.status == 501:
+            pytest.skip("the kernel has no VLANs")
+        assert answer.status == 201, answer.body
+        one, two = (engine.run(*SLEEP, host={"NetworkMode": "wire"}) for _ in range(2))
+        assert serve(engine, one, netns_of(engine, two), "10.233.7.1") == "10.233.7.2"
+        engine.kill()
+        engine.start()
+        assert engine.api.delete("/networks/wire").status == 403
+        assert serve(engine, one, netns_of(engine, two), "10.233.7.1") == "10.233.7.2"
+        engine.remove_all()
+        assert engine.api.delete("/networks/wire").status == 204
+        assert not link_exists("ptdummy0.50")
+        assert link_exists("ptdummy0")
+    finally:
+        subprocess.run(["ip", "link", "delete", "ptdummy0"], check=False)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -212,6 +213,39 @@ def test_rules_come_back(engine, next_door, how):
     with listen(netns_of(engine, container), 80) as server:
         # That its address is seen says that the packets were redirected, not carried.
         assert talk(server, connect(next_door.netns, next_door.host, port)) == next_door.address
+
+
+def test_without_nft_rules_are_made_with_iptables_and_come_back(next_door):
+    nft = shutil.which("nft")
+    assert nft is not None
+    engine = TestEngine(without=[nft])
+    engine.start()
+    try:
+        engine.load_image()
+        assert engine.api.get("/info").json["FirewallBackend"]["Driver"] == "iptables"
+        port = free_port()
+        container = engine.run(*SLEEP, host=publish(("", port)))
+
+        def rules():
+            save = [["iptables-save"], ["ip6tables-save"]]
+            lines = [
+                line
+                for command in save
+                for line in subprocess.run(
+                    command, check=True, capture_output=True, text=True
+                ).stdout.splitlines()
+            ]
+            return sorted(line for line in lines if engine.config.table_name in line)
+
+        before = rules()
+        for flushed in (["-F"], ["-t", "nat", "-F"]):
+            subprocess.run(["iptables", *flushed], check=True)
+            eventually(lambda: rules() == before, 8)
+        with listen(netns_of(engine, container), 80) as server:
+            assert talk(server, connect(next_door.netns, next_door.host, port)) == next_door.address
+    finally:
+        engine.close()
+    assert rules() == []
 
 
 def test_the_engine_does_not_disturb_itself(engine):

@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import http.client
 import json
+import shutil
 import subprocess
 import threading
 import time
@@ -409,6 +410,62 @@ def test_wrong_documents(puller, registry):
     registry.lying[sha256(data + b" ")] = image["digest"]
     answer = pull(puller, f"{registry.address}/app@{image['digest']}")
     assert (answer.status, "verification failed" in answer.message) == (500, True)
+
+
+def test_documents_that_break_off_are_asked_for_again(puller, registry):
+    registry.image("app", "1", layer())
+    kind, data = registry.manifests["app", "1"]
+    config = json.loads(data)["config"]["digest"]
+    broken: list[str] = []
+
+    def break_off(request, _registry):
+        what = request.path.rpartition("/")[2]
+        if request.command == "HEAD" or what in broken or what not in (config, sha256(data)):
+            return False
+        broken.append(what)
+        request.close_connection = True
+        request.send_response(200)
+        request.send_header("Content-Type", kind)
+        request.send_header("Content-Length", "400")
+        request.end_headers()
+        request.wfile.write(b"{")
+        return True
+
+    registry.faults.append(break_off)
+    assert pull(puller, f"{registry.address}/app:1")[-1]["status"].startswith("Status: Down")
+    assert broken == [sha256(data), config]
+
+
+@pytest.mark.parametrize("damage", ["flipped", "shortened", "gone"])
+@pytest.mark.parametrize("what", ["manifest", "configuration", "layer", "directory"])
+def test_pulling_again_repairs(puller, registry, what, damage):
+    plain = layer(size=10_000)
+    registry.image("app", "1", plain)
+    name = f"{registry.address}/app:1"
+    pull(puller, name)
+    _, manifest = registry.manifests["app", "1"]
+    saved = puller.api.get(f"/images/{name}/get").body
+    images = puller.data_root / "images"
+    if what == "directory":
+        path = images / "layers" / sha256(plain)[7:]
+        shutil.rmtree(path if damage == "gone" else path / "diff")
+    else:
+        digests = {
+            "manifest": sha256(manifest),
+            "configuration": json.loads(manifest)["config"]["digest"],
+            "layer": sha256(plain),
+        }
+        path = images / "blobs/sha256" / digests[what][7:]
+        data = path.read_bytes()
+        path.unlink()
+        if damage != "gone":
+            path.write_bytes(b"!" + data[1 if damage == "flipped" else 2 :])
+        # That a layer was changed is found out by who reads it.
+        with contextlib.suppress(http.client.IncompleteRead):
+            assert puller.api.get(f"/images/{name}/get").status == 500
+    assert "error" not in pull(puller, name)[-1]
+    assert puller.api.get(f"/images/{name}/get").body == saved
+    assert (images / "layers" / sha256(plain)[7:] / "diff/file.txt").exists()
 
 
 def test_a_busy_server(puller, registry):

@@ -230,6 +230,6 @@ def test_a_damaged_blob_is_found_out(pusher, registry):
     blob = pusher.data_root / "images/blobs/sha256" / sha256(data)[7:]
     blob.write_bytes(data[:-1] + b"!")
     assert error(push(pusher, f"{registry.address}/app:1")) == (
-        f"content digest {sha256(data)} is damaged in the store"
+        f"content digest {sha256(data)}: its content is damaged"
     )
     assert sha256(data) not in registry.blobs

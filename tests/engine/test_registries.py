@@ -317,6 +317,25 @@ def test_mirrors(engine):
         assert engine.api.get("/info").json["RegistryConfig"]["Mirrors"]
 
 
+@pytest.mark.parametrize("what", ["manifest", "configuration", "layer"])
+def test_what_a_mirror_gives_wrongly_is_had_elsewhere(engine, what):
+    lying, good = FakeRegistry(), FakeRegistry()
+    for registry in (lying, good):
+        registry.image("library/app", "1", layer())
+    kind, manifest = good.manifests["library/app", "1"]
+    if what == "manifest":
+        lying.manifests["library/app", sha256(manifest)] = (kind, manifest + b" ")
+    else:
+        wrong = json.loads(manifest)["config"]["digest"] if what == "configuration" else ""
+        wrong = wrong or sha256(layer())
+        lying.blobs[wrong] = b"!" + lying.blobs[wrong][1:]
+    with serve(lying) as first, serve(good) as second:
+        engine.configure(registry_mirrors=[first.url, second.url])
+        lines = pull(engine, "app:1")
+        assert lines[-1] == {"status": "Status: Downloaded newer image for app:1"}
+        assert lines[-2] == {"status": f"Digest: {sha256(manifest)}"}
+
+
 def test_a_proxy():
     registry = FakeRegistry()
     registry.image("app", "1", layer())

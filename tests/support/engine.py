@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,19 @@ class TestEngine:
 
     __test__ = False
 
-    def __init__(self, *flags: str) -> None:
+    def __init__(self, *flags: str, without: Sequence[str] = ()) -> None:
+        """Prepare it.
+
+        Args:
+            flags: of ``palan serve``.
+            without: programs that it does not find, by their paths.
+        """
         self.base = Path(tempfile.mkdtemp(prefix="palan-test-"))
         self.data_root = self.base / "data"
         self.exec_root = Path(tempfile.mkdtemp(prefix="palan-test-", dir="/run"))
         self.socket = self.exec_root / "api.sock"
         self.flags = flags
+        self.without = without
         self.process: subprocess.Popen[bytes] | None = None
         self.log = self.base / "log"
         self.api = API(self.socket)
@@ -49,7 +56,7 @@ class TestEngine:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    sys.executable, "-m", "palan", "serve",
+                    *self._hiding(), sys.executable, "-m", "palan", "serve",
                     "--data-root", self.data_root, "--exec-root", self.exec_root,
                     "--pidfile", self.base / "pid", "-H", self.url, "--debug", *self.flags,
                 ],
@@ -65,6 +72,12 @@ class TestEngine:
                 time.sleep(0.01)
             else:
                 return
+
+    def _hiding(self) -> list[str]:
+        if not self.without:
+            return []
+        hide = "".join(f"mount --bind /dev/null {path} && " for path in self.without)
+        return ["unshare", "--mount", "sh", "-c", f'{hide}exec "$@"', "sh"]
 
     def kill(self) -> None:
         """SIGKILL, as a crash would."""

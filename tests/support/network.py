@@ -20,12 +20,15 @@ class Neighbour:
         netns: its network namespace.
         address: its address.
         host: the host's address at the other end of the cable.
+        address6, host6: the same with IPv6.
         cable: the host's interface of it.
     """
 
     def __init__(self, name: str) -> None:
         subnet = f"100.{random.randrange(64, 128)}.{random.randrange(256)}."
         self.name, self.host, self.address = name, f"{subnet}1", f"{subnet}2"
+        prefix = f"fd64:{random.randrange(0x10000):x}:{random.randrange(0x10000):x}::"
+        self.host6, self.address6 = f"{prefix}1", f"{prefix}2"
         self.netns = Path("/run/netns", name)
         self.cable = f"pt{os.getpid() % 0xFFFF:04x}{random.randrange(0xFFFF):04x}"
 
@@ -34,8 +37,10 @@ class Neighbour:
             f"netns add {self.name}",
             f"link add {self.cable} type veth peer name up0 netns {self.name}",
             f"addr add {self.host}/24 dev {self.cable}",
+            f"addr add {self.host6}/64 dev {self.cable} nodad",
             f"link set {self.cable} up",
             f"-n {self.name} addr add {self.address}/24 dev up0",
+            f"-n {self.name} addr add {self.address6}/64 dev up0 nodad",
             f"-n {self.name} link set up0 up",
             f"-n {self.name} link set lo up",
         ):
@@ -43,7 +48,8 @@ class Neighbour:
 
     def learn_route(self, subnet: str) -> None:
         """Reach a network by way of the host."""
-        command = f"-n {self.name} route add {subnet} via {self.host}"
+        gateway = self.host6 if ":" in subnet else self.host
+        command = f"-n {self.name} route add {subnet} via {gateway}"
         subprocess.run(["ip", *command.split()], check=True)
 
     def unplug(self) -> None:

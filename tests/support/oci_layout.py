@@ -56,6 +56,30 @@ class Layout:
         }
         return self._document(manifest, OCI_MANIFEST, platform=_platform(platform))
 
+    def attestation(self, subject: dict[str, Any], **predicates: str) -> dict[str, Any]:
+        """Add statements about an image, as BuildKit does; the descriptor of their manifest.
+
+        Args:
+            subject: the descriptor of the image's manifest.
+            predicates: types of predicates, by anything.
+        """
+        layers = []
+        for kind in predicates.values():
+            statement = {"_type": "https://in-toto.io/Statement/v0.1", "predicateType": kind}
+            data = json.dumps(statement).encode()
+            said = {"in-toto.io/predicate-type": kind}
+            layers.append(self.blob(data, "application/vnd.in-toto+json", annotations=said))
+        about = {
+            "vnd.docker.reference.type": "attestation-manifest",
+            "vnd.docker.reference.digest": subject["digest"],
+        }
+        return self._document(
+            {"config": self.blob(b"{}", OCI_CONFIG), "layers": layers},
+            OCI_MANIFEST,
+            platform={"os": "unknown", "architecture": "unknown"},
+            annotations=about,
+        )
+
     def index(self, *manifests: dict[str, Any]) -> dict[str, Any]:
         """Add an index; its descriptor."""
         return self._document({"manifests": list(manifests)}, OCI_INDEX)

@@ -40,6 +40,7 @@ UNDESCRIBED_PARAMETERS = {
         *("cgroupparent", "cpusetmems"),
     },
     "build.prune": {"keep-storage"},
+    "networks.list": {"containers"},
 }
 
 # Described as required, but dockerd takes their absence for an empty object or string.

@@ -49,6 +49,8 @@ EXTRA = {
     "Resources": {"KernelMemory", "KernelMemoryTCP"},
     "HostConfig": {"KernelMemory", "KernelMemoryTCP", "Capabilities"},
     "ContainerConfig": {"MacAddress"},
+    # Told to clients of older versions.
+    "NetworkSummary": {"Containers"},
     # Known to dockerd, missing in its description.
     "AuthConfig": {"auth", "identitytoken", "registrytoken"},
     "Mount": {"ClusterOptions"},

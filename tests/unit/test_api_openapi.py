@@ -116,6 +116,7 @@ JUSTIFIED = {
     r"^GET /images/{name}/json: \+result\.Parent$": "of images that were built or committed here",
     r"^GET /info: \+result\.Swarm\.Warnings$": "dockerd",
     r"^GET /networks/{id}: \+result\.Services{}\.": "dockerd, with verbose",
+    r"^GET /networks: \+(query containers|result\[\]\.Containers)": "as below 1.28",
     r"^GET /nodes.*CSIInfo$": "dockerd, of nodes with cluster volumes",
     r"^GET /services.*PreviousSpec$": "dockerd",
     r"^POST /swarm/(init|join): \+body\.(AutoLockManagers|Availability)$": "dockerd",

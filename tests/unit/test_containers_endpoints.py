@@ -8,7 +8,14 @@ from palan.engine.containers.endpoints import endpoint_settings, port_map
 from palan.engine.containers.record import EndpointRecord, PortRecord, SandboxRecord
 
 
-ENGINE: Any = SimpleNamespace(networks=SimpleNamespace(id_of=lambda name: f"id of {name}"))
+def network_by_id(network_id):
+    bridges = {"id of bridge": "docker0", "id of none": ""}
+    return SimpleNamespace(bridge=bridges[network_id])
+
+
+ENGINE: Any = SimpleNamespace(
+    networks=SimpleNamespace(id_of=lambda name: f"id of {name}", by_id=network_by_id)
+)
 
 SANDBOX = SandboxRecord(
     id="s",
@@ -55,14 +62,21 @@ def test_a_shared_namespace_has_no_networks_of_its_own():
 
 def test_ports_are_shown_while_it_runs():
     config = ContainerConfig(exposed_ports={"80/tcp": {}, "53/udp": {}})
-    assert port_map(make_record(config=config)) == {}
+    assert port_map(ENGINE, make_record(config=config)) == {}
     published = [
         PortRecord(host_ip=ip, host_port=8080, container_port=80, protocol="tcp")
         for ip in ("0.0.0.0", "::")
     ]
-    sandbox = SandboxRecord(id="s", path="/run/s", ports=published)
-    shown = port_map(make_record(config=config, sandbox=sandbox))
+    sandbox = SandboxRecord(id="s", path="/run/s", ports=published, endpoints=SANDBOX.endpoints)
+    shown = port_map(ENGINE, make_record(config=config, sandbox=sandbox))
     assert shown["53/udp"] is None
     bindings = shown["80/tcp"]
     assert bindings is not None
     assert [(b.host_ip, b.host_port) for b in bindings] == [("0.0.0.0", "8080"), ("::", "8080")]
+
+
+def test_a_container_without_a_bridge_exposes_nothing():
+    config = ContainerConfig(exposed_ports={"80/tcp": {}})
+    endpoint = EndpointRecord(id="e" * 64, network="id of none", network_name="none")
+    sandbox = SandboxRecord(id="s", path="/run/s", endpoints=[endpoint])
+    assert port_map(ENGINE, make_record(config=config, sandbox=sandbox)) == {}

@@ -11,7 +11,7 @@ from palan.api import UNSET, Filters
 from palan.api.containers import ContainerConfig, EndpointSettings, HostConfig
 from palan.api.errors import InternalError, InvalidParameter, NotFound, PalanError
 from palan.engine.containers.listing import FILTERS, select, summaries
-from palan.engine.containers.record import MountRecord, PortRecord, SandboxRecord
+from palan.engine.containers.record import EndpointRecord, MountRecord, PortRecord, SandboxRecord
 
 
 NETWORK = "8" * 64
@@ -36,6 +36,9 @@ class Networks:
     def id_of(self, name):
         return NETWORK if name == "bridge" else ""
 
+    def by_id(self, _network):
+        return SimpleNamespace(bridge="docker0")
+
     def is_on(self, container, wanted):
         return wanted in container.record.endpoints
 
@@ -49,6 +52,7 @@ def ports(*published, **fields):
         PortRecord(host_ip="0.0.0.0", host_port=host, container_port=inner, protocol=protocol)
         for host, inner, protocol in published
     ]
+    fields.setdefault("endpoints", [EndpointRecord(id="e", network=NETWORK, network_name="bridge")])
     return SandboxRecord(id="s", path="/run/s", ports=records, **fields)
 
 

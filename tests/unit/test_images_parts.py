@@ -68,6 +68,13 @@ def test_platforms_come_as_json_too():
     assert caught.value.message == (
         "failed to parse platform: invalid character 'l' looking for beginning of value"
     )
+    for text, message in (
+        ("{}", "both OS and Architecture must be provided"),
+        ('{"os":"linux"}', "both OS and Architecture must be provided"),
+        ('{"variant":"v7"}', "optional platform fields provided"),
+    ):
+        with pytest.raises(InvalidParameter, match=message):
+            parse_json(text)
     for text in ("", "[]", "1", '{"os":1,"architecture":"x"}', '{"os":"linux"}', "[" * 10000):
         with pytest.raises(InvalidParameter):
             parse_json(text)

@@ -49,6 +49,21 @@ def test_what_is_the_networks_own_is_never_given_back():
     assert [str(pool.allocate()) for _ in range(5)] == [f"10.0.0.{n}" for n in range(2, 7)]
 
 
+@pytest.mark.parametrize(
+    ("gateway", "auxiliary"),
+    [
+        ("", {"a": "10.0.0.1"}),
+        ("10.0.0.9", {"a": "10.0.0.9"}),
+        ("", {"b": "10.0.0.2", "a": "10.0.0.2"}),
+        ("", {"a": "10.0.0.255"}),
+    ],
+)
+def test_an_auxiliary_address_is_nobody_elses(gateway, auxiliary):
+    pool = AddressPool(IPv4Network("10.0.0.0/24"))
+    with pytest.raises(InvalidParameter, match=r"\(a:10.0.0.\d+\): Address already"):
+        pool.settle(gateway, wants_gateway=True, auxiliary=auxiliary)
+
+
 def test_claiming_twice_or_elsewhere_is_refused():
     pool = make_pool("10.0.0.0/24")
     pool.claim(IPv4Address("10.0.0.9"))

@@ -113,8 +113,14 @@ def test_of_a_range_the_first_free_one_is_taken(published):
     published.take("a", [request(first)], TARGET)
     (record,) = published.take("b", [request(first, second, third)], TARGET)
     assert record.host_port == second
-    with pytest.raises(InternalError, match=f"Bind for {LOOPBACK}:{second} failed"):
+    with pytest.raises(InternalError, match="all ports are allocated"):
         published.take("c", [request(first, second)], TARGET)
+
+
+def test_an_ipv4_address_in_an_ipv6_one_is_the_ipv4_address(published):
+    (port,) = free_ports(1)
+    (record,) = published.take("a", [request(port, ip=f"::ffff:{LOOPBACK}")], TARGET)
+    assert record.host_ip == LOOPBACK
 
 
 def test_any_free_port_is_one_after_the_other(published):

@@ -8,6 +8,8 @@ from palan.engine.containers.ports import (
     Port,
     PortMapping,
     fill_empty_bindings,
+    normal_bindings,
+    normal_exposed,
     parse_port,
     parse_port_bindings,
     parse_port_range,
@@ -87,12 +89,26 @@ def test_bindings():
         ),
         ({"80/xyz": None}, 'invalid port specification: "80/xyz"'),
         ({"0/tcp": None}, 'invalid port specification: "0/tcp"'),
+        (
+            {"80/tcp": [PortBinding(host_port="0-8001")]},
+            'invalid port specification: "0-8001"',
+        ),
     ],
 )
 def test_bindings_that_are_none(bindings, message):
     with pytest.raises(InvalidParameter) as caught:
         parse_port_bindings(bindings)
     assert caught.value.message == message
+
+
+def test_ports_in_other_words():
+    assert normal_exposed({"80": 1, "081/TCP": 2, "9/xyz": 3, "82/": 4}) == {
+        "80/tcp": 1, "81/tcp": 2, "9/xyz": 3, "82/tcp": 4,
+    }  # fmt: skip
+    one, other = PortBinding(host_port="1"), PortBinding(host_port="2")
+    assert normal_bindings({"80": [one], "80/TCP": [other], "81": None}) == {
+        "80/tcp": [one, other], "81/tcp": None,
+    }  # fmt: skip
 
 
 def test_all_ports_that_are_exposed():

@@ -68,10 +68,6 @@ class Network(Message):
     peers: list[PeerInfo] | Unset = UNSET
 
 
-class NetworkSummary(Network):
-    """A network in a list."""
-
-
 class EndpointResource(Message):
     """A container on a network."""
 
@@ -121,6 +117,13 @@ class NetworkStatus(Message):
     """What changes about a network by itself."""
 
     ipam: IPAMStatus = field(name="IPAM", default_factory=IPAMStatus)
+
+
+class NetworkSummary(Network):
+    """A network in a list."""
+
+    containers: dict[str, EndpointResource] | Unset = UNSET
+    """By the container's id, if they were asked for; only those that run."""
 
 
 class NetworkInspectResponse(Network):

@@ -80,7 +80,7 @@ def reader(operation: str, name: str, kind: Any) -> Reader:  # noqa: PLR0911 - a
         return _string_reader(operation, name)
     if kind is bool:
         if (operation, name) in _STRICT_BOOLEANS:
-            return _strict_boolean_reader(name)
+            return _strict_boolean_reader(operation, name)
         return lambda given: given[0].strip().lower() not in _FALSE
     if kind is int:
         return _integer_reader(
@@ -125,12 +125,15 @@ def _string_reader(operation: str, name: str) -> Reader:
     return read
 
 
-def _strict_boolean_reader(name: str) -> Reader:
+def _strict_boolean_reader(operation: str, name: str) -> Reader:
     def read(given: list[str]) -> bool:
         if not given[0]:
             return False
         if given[0] not in BOOLEANS:
-            raise InvalidParameter(f"invalid value for {name}: {given[0]}")
+            problem = f"invalid value for {name}: {given[0]}"
+            if operation != "swarm.update":  # where dockerd does not say why
+                problem += f": strconv.ParseBool: parsing {_quoted(given[0])}: invalid syntax"
+            raise InvalidParameter(problem)
         return BOOLEANS[given[0]]
 
     return read

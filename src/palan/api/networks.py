@@ -77,6 +77,8 @@ class NetworkList(Request):
     """
 
     filters: Filters = field(default_factory=Filters)
+    containers: bool = False
+    """Also tell who is on each, as all lists below 1.28 do."""
 
 
 @group.endpoint(

@@ -12,9 +12,9 @@ import weakref
 from collections.abc import Callable
 from http.client import HTTPException, HTTPResponse
 
-from palan.registry.failures import TransportError
+from palan.registry.failures import PlainHTTP, TransportError
 from palan.registry.proxies import Proxy
-from palan.registry.tls import TLSFilesError, tls_failure
+from palan.registry.tls import TLSFilesError, is_plain_http, tls_failure
 from palan.registry.urls import Origin
 
 
@@ -177,5 +177,6 @@ def _secure(
         raise TransportError(f"dial tcp: lookup {origin.host}: no such host") from None
     except OSError as error:
         host = origin.host if origin.port == 443 else origin.address
-        raise TransportError(tls_failure(error, host)) from None
+        kind = PlainHTTP if is_plain_http(error) else TransportError
+        raise kind(tls_failure(error, host)) from None
     return secure

@@ -4,11 +4,19 @@ import http.client
 import ssl
 
 
-__all__ = ["TransportError", "reason_of"]
+__all__ = ["BrokenOff", "PlainHTTP", "TransportError", "reason_of"]
 
 
 class TransportError(Exception):
     """No answer was got; the text says why and holds no credentials."""
+
+
+class BrokenOff(TransportError):
+    """There was a connection, and it ended before the answer did: asking again may help."""
+
+
+class PlainHTTP(TransportError):
+    """TLS was spoken to a server that has none."""
 
 
 def reason_of(error: Exception, doing: str = "awaiting headers") -> str:

@@ -6,13 +6,13 @@ Blocking.  An answer that is not what was asked for is :class:`Refused`.
 import contextlib
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
 from urllib.parse import quote, urlencode, urljoin
 
 import msgspec
 
-from palan.registry.failures import TransportError
+from palan.registry.failures import BrokenOff, TransportError
 from palan.registry.refusals import Refused, refused
 from palan.registry.server import Server
 from palan.registry.transport import Payload, Response
@@ -20,6 +20,8 @@ from palan.registry.urls import shown
 
 
 __all__ = ["Found", "Repository"]
+
+T = TypeVar("T")
 
 _ATTEMPTS: Final = 3
 _LONGEST_WAIT: Final = 10.0
@@ -88,9 +90,8 @@ class Repository:
             Refused: it is not there, or is not shown.
             TransportError: no answer came, or it broke off, or it is too large.
         """
-        with self._ask("GET", f"manifests/{reference}", {"Accept": accept}) as response:
-            found = _found(response)
-            return Found(found.media_type, found.digest, found.size, response.body(_MANIFEST_MAX))
+        response, data = self._read(f"manifests/{reference}", _MANIFEST_MAX, {"Accept": accept})
+        return replace(_found(response), data=data)
 
     def tags(self) -> Iterator[str]:
         """All tags, page by page.
@@ -101,12 +102,12 @@ class Repository:
         """
         url = self._url("tags/list")
         for _ in range(_MAX_PAGES):
-            with self._ask("GET", url) as response:
-                try:
-                    page = msgspec.json.decode(response.body(_TAGS_MAX), type=_Tags)
-                except (msgspec.DecodeError, UnicodeDecodeError):
-                    raise TransportError(f'Get "{shown(url)}": the answer is no list') from None
-                following = _NEXT.search(response.headers.get("Link", ""))
+            response, data = self._read(url, _TAGS_MAX)
+            try:
+                page = msgspec.json.decode(data, type=_Tags)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                raise TransportError(f'Get "{shown(url)}": the answer is no list') from None
+            following = _NEXT.search(response.headers.get("Link", ""))
             yield from page.tags or ()
             if following is None:
                 return
@@ -136,8 +137,7 @@ class Repository:
             Refused: it is not there, or is not shown.
             TransportError: no answer came, it broke off, or it is larger.
         """
-        with self._ask("GET", f"blobs/{digest}") as response:
-            return response.body(limit)
+        return self._read(f"blobs/{digest}", limit)[1]
 
     def has_blob(self, digest: str) -> bool:
         """Whether a blob is there.
@@ -267,17 +267,34 @@ class Repository:
         accepted: tuple[int, ...] = (200,),
     ) -> Response:
         """Ask, several times if the server is busy or the connection breaks."""
+        return self._patiently(lambda: self._once(method, path, headers, body, accepted))
+
+    def _read(
+        self, path: str, limit: int, headers: dict[str, str] | None = None
+    ) -> tuple[Response, bytes]:
+        """The answer to a ``GET`` with all of its body, asked for as :meth:`_ask` does."""
+
+        def whole() -> tuple[Response, bytes]:
+            with self._once("GET", path, headers) as response:
+                return response, response.body(limit)
+
+        return self._patiently(whole)
+
+    def _once(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+        accepted: tuple[int, ...] = (200,),
+    ) -> Response:
         url = path if "://" in path else self._url(path)
+        response = self._open(method, url, headers, body)
+        if response.status not in accepted:
+            raise refused(method, response)
+        return response
 
-        def once() -> Response:
-            response = self._open(method, url, headers, body)
-            if response.status not in accepted:
-                raise refused(method, response)
-            return response
-
-        return self._patiently(once)
-
-    def _patiently(self, once: Callable[[], Response]) -> Response:
+    def _patiently(self, once: Callable[[], T]) -> T:
         for attempt in range(1, _ATTEMPTS):
             wait = 0.25 * 2**attempt
             try:
@@ -285,6 +302,9 @@ class Repository:
             except Refused as refusal:
                 wait = max(wait, refusal.retry_after)
                 if not refusal.temporary or wait > _LONGEST_WAIT:
+                    raise
+            except BrokenOff:
+                if self.server.aborter.aborted:
                     raise
             self.server.aborter.sleep(wait)
         return once()

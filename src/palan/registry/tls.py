@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 
-__all__ = ["CERTIFICATES", "TLSFilesError", "tls_context", "tls_failure"]
+__all__ = ["CERTIFICATES", "TLSFilesError", "is_plain_http", "tls_context", "tls_failure"]
 
 CERTIFICATES: Final = (Path("/etc/docker/certs.d"), Path("/etc/palan/certs.d"))
 """Where each registry may have a directory of its own, named like its ``host[:port]``."""
@@ -81,6 +81,11 @@ def _load(context: ssl.SSLContext, directory: Path) -> None:
             raise TLSFilesError(f"{file} cannot be used: {error.strerror}") from None
 
 
+def is_plain_http(error: OSError) -> bool:
+    """Whether a handshake failed because it was answered in plain HTTP."""
+    return isinstance(error, ssl.SSLError) and error.reason in _PLAIN_HTTP
+
+
 def tls_failure(error: OSError, host: str) -> str:
     """Why a handshake with ``host`` failed, in dockerd's words and what would help."""
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -88,7 +93,7 @@ def tls_failure(error: OSError, host: str) -> str:
     if isinstance(error, TimeoutError):
         return "net/http: TLS handshake timeout"
     if isinstance(error, ssl.SSLError):
-        if error.reason in _PLAIN_HTTP:
+        if is_plain_http(error):
             return "http: server gave HTTP response to HTTPS client"
         if isinstance(error, ssl.SSLEOFError):
             return "EOF"

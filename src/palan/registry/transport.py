@@ -22,7 +22,7 @@ from typing import Final, Self
 
 from palan import __version__
 from palan.registry.dial import Aborter, connect
-from palan.registry.failures import TransportError, reason_of
+from palan.registry.failures import BrokenOff, TransportError, reason_of
 from palan.registry.proxies import Proxies, Proxy
 from palan.registry.urls import Origin, origin_of, redirected, request_target, shown
 
@@ -36,6 +36,7 @@ _DRAIN_MAX: Final = 16 * 1024
 """Bytes of a body nobody wants that are read to keep a connection."""
 
 _REPEATABLE: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_BREAKS: Final = (ConnectionError, http.client.IncompleteRead, ssl.SSLEOFError)
 _SECRET_HEADERS: Final = frozenset({"authorization", "cookie"})
 
 
@@ -94,9 +95,9 @@ class Response:
         try:
             data = self._raw.read(size)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise TransportError(f"{self._request}: {reason_of(error, 'reading body')}") from None
+            raise _failed(error, f"{self._request}: {reason_of(error, 'reading body')}") from None
         if not data and size and self._raw.length:
-            raise TransportError(f"{self._request}: unexpected EOF")
+            raise BrokenOff(f"{self._request}: unexpected EOF")
         return data
 
     def body(self, limit: int) -> bytes:
@@ -197,7 +198,7 @@ class Transport:
             try:
                 response = self._send(method, url, request, sent, body)
             except TransportError as error:
-                raise TransportError(f"{request}: {error}") from None
+                raise type(error)(f"{request}: {error}") from None
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or not location:
                 return response
@@ -266,7 +267,7 @@ class Transport:
                     # The server closed it while nobody was looking.
                     continue
                 reason = "request canceled" if self._aborter.aborted else reason_of(error)
-                raise TransportError(reason) from None
+                raise _failed(error, reason) from None
             return Response(raw, url, request, self._releaser(origin, connection))
 
     def _connection(
@@ -309,6 +310,12 @@ class Transport:
             if self._tls is None:
                 self._tls = self._make_tls()
             return self._tls
+
+
+def _failed(error: Exception, words: str) -> TransportError:
+    """What to raise for an error of a connection that there was."""
+    kind = BrokenOff if isinstance(error, _BREAKS) else TransportError
+    return kind(words)
 
 
 def _exchange(

@@ -28,9 +28,6 @@ _LONGEST_WAIT: Final = 15.0
 class DamagedBlob(Exception):
     """What was to be sent is not what it should be."""
 
-    def __init__(self, digest: str) -> None:
-        super().__init__(f"content digest {digest} is damaged in the store")
-
 
 class Upload:
     """One blob; blocking."""
@@ -103,7 +100,7 @@ class Upload:
             except (Refused, TransportError) as error:
                 aborter = self._repository.server.aborter
                 if self._damaged:
-                    raise DamagedBlob(self._digest) from None
+                    raise DamagedBlob from None
                 failures += 1
                 too_large = isinstance(error, Refused) and error.status == 413 and not chunked
                 chunked = chunked or too_large

@@ -14,10 +14,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from palan.api.errors import InternalError
 
-__all__ = ["Content"]
+
+__all__ = ["Content", "DamagedContent"]
 
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class DamagedContent(InternalError):
+    """A blob does not have its digest any more."""
 
 
 class Content:
@@ -27,6 +33,7 @@ class Content:
         """Open the directory, making it where it is missing."""
         self._directory = root / "sha256"
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._damaged: set[str] = set()
 
     def path(self, digest: str) -> Path:
         """Where the blob is, or would be.
@@ -40,8 +47,20 @@ class Content:
         return self._directory / encoded
 
     def has(self, digest: str) -> bool:
-        """Whether the blob is here."""
-        return self.path(digest).exists()
+        """Whether the blob is here, and not known to be damaged."""
+        return digest not in self._damaged and self.path(digest).exists()
+
+    def holds(self, digest: str, size: int) -> bool:
+        """Whether the blob is here as far as can be seen without reading it."""
+        try:
+            return digest not in self._damaged and self.size(digest) == size
+        except FileNotFoundError:
+            return False
+
+    def damaged(self, digest: str) -> DamagedContent:
+        """Somebody read the blob and found it damaged: it is none until it comes again."""
+        self._damaged.add(digest)
+        return DamagedContent(f"content digest {digest}: its content is damaged")
 
     def size(self, digest: str) -> int:
         """Its length in bytes.
@@ -56,8 +75,12 @@ class Content:
 
         Raises:
             FileNotFoundError: it is not here.
+            DamagedContent: it is something else.
         """
-        return self.path(digest).read_bytes()
+        data = self.path(digest).read_bytes()
+        if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
+            raise self.damaged(digest)
+        return data
 
     def adopt(self, file: Path, digest: str) -> None:
         """Make a complete file the blob ``digest``; the file is gone afterwards.
@@ -67,15 +90,19 @@ class Content:
         # Also where it is here already: what was damaged since is whole again.
         file.chmod(0o600)
         file.rename(self.path(digest))
+        self._damaged.discard(digest)
 
     def put(self, data: bytes) -> str:
         """Keep a small blob; its digest."""
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
-        if not self.has(digest):
-            handle, name = tempfile.mkstemp(dir=self._directory, prefix=".")
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            Path(name).rename(self.path(digest))
+        with contextlib.suppress(FileNotFoundError, DamagedContent):
+            self.read(digest)
+            return digest
+        handle, name = tempfile.mkstemp(dir=self._directory, prefix=".")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(name).rename(self.path(digest))
+        self._damaged.discard(digest)
         return digest
 
     def delete(self, digest: str) -> None:

@@ -72,6 +72,12 @@ class ManifestRecord(msgspec.Struct):
     subject: str = ""
     """For an attestation: the digest of the manifest that it is about."""
 
+    annotations: dict[str, str] = {}
+    """What the index says of it."""
+
+    told: bool = False
+    """The index tells the platform."""
+
     @property
     def here(self) -> bool:
         """Whether the document itself is here."""

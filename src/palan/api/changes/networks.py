@@ -1,19 +1,15 @@
 """Networks: what older versions did not have."""
 
-from typing import Any
-
-from palan.api.changes._change import Call, Change, child, children, drop, without
+from palan.api.changes._change import Call, Change, child, drop, without
 from palan.api.version import Version
 
 
 __all__ = ["CHANGES"]
 
 
-def _containers_in_list(result: Any) -> Any:
+def _containers_in_list(call: Call) -> None:
     """1.28 lists networks without their containers."""
-    for network in children(result):
-        network.setdefault("Containers", {})
-    return result
+    call.query["containers"] = ["1"]
 
 
 def _no_ipv4_choice(call: Call) -> None:
@@ -27,7 +23,7 @@ def _no_mac_address(call: Call) -> None:
 
 
 CHANGES = (
-    Change(Version(1, 28), ("networks.list",), lower=_containers_in_list),
+    Change(Version(1, 28), ("networks.list",), lift=_containers_in_list),
     Change(Version(1, 48), ("networks.create",), lift=_no_ipv4_choice),
     Change(Version(1, 52), ("networks.inspect",), lower=without("Status")),
     Change(Version(1, 54), ("networks.connect",), lift=_no_mac_address),

@@ -245,7 +245,7 @@ async def unmake(engine: "Engine", record: ContainerRecord) -> None:
 def _endpoints(
     engine: "Engine", host_config: HostConfig, networking: NetworkingConfig | None
 ) -> dict[str, EndpointSettings]:
-    """What was asked for on each network; the one of ``NetworkMode`` is always there.
+    """What was asked for on each network; without endpoints, on the one of ``NetworkMode``.
 
     Networks that are there are called by their names, whatever they were called by.
     """
@@ -261,12 +261,18 @@ def _endpoints(
         for name, settings in asked.items()
     }
     name = main.name if main is not None else mode
-    endpoints = {name: found.pop(name, EndpointSettings()), **found}
-    for number, other in enumerate(list(endpoints)):
+    if not found or name in found:
+        # The main network is the first.
+        found = {name: found.pop(name, EndpointSettings()), **found}
+    company = [mode] if mode == "host" else []
+    for other, settings in found.items():
         network = engine.networks.find(other)
-        if number and network is not None:
-            check_company(engine, mode, list(endpoints)[:number], network)
-    return endpoints
+        settings.network_id = ""
+        if network is not None:
+            check_company(engine, mode, company, network)
+            settings.network_id = network.id
+        company.append(other)
+    return found
 
 
 def _network_name(engine: "Engine", reference: str) -> str:

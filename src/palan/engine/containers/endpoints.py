@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from palan.api.containers import EndpointSettings, PortBinding
+from palan.engine.containers.ports import Port, parse_exposed_ports
 from palan.engine.containers.record import ContainerRecord, EndpointRecord
 
 
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["endpoint_settings", "port_map"]
+__all__ = ["endpoint_settings", "exposed_now", "port_map"]
 
 
 def endpoint_settings(
@@ -36,7 +37,7 @@ def endpoint_settings(
             aliases=None if brief else asked.aliases,
             driver_opts=None if brief else asked.driver_opts,
             gw_priority=asked.gw_priority,
-            network_id=engine.networks.id_of(name) if record.started else "",
+            network_id=(engine.networks.id_of(name) or asked.network_id) if record.started else "",
             mac_address="" if record.started else asked.mac_address,
         )
         if (endpoint := now.get(name)) is not None:
@@ -60,11 +61,22 @@ def _add_operational(shown: EndpointSettings, endpoint: EndpointRecord) -> None:
     shown.dns_names = endpoint.dns_names or None
 
 
-def port_map(record: ContainerRecord) -> dict[str, list[PortBinding] | None]:
+def exposed_now(engine: "Engine", record: ContainerRecord) -> list[Port]:
+    """The exposed ports of a container that runs on a bridge; others are shown without."""
+    endpoints = record.sandbox.endpoints if record.sandbox else ()
+    networks = (engine.networks.by_id(endpoint.network) for endpoint in endpoints)
+    if not any(network is not None and network.bridge for network in networks):
+        return []
+    return parse_exposed_ports(record.config.exposed_ports)
+
+
+def port_map(engine: "Engine", record: ContainerRecord) -> dict[str, list[PortBinding] | None]:
     """``NetworkSettings.Ports``: published ports, and exposed ones with null, while it runs."""
     if record.sandbox is None:
         return {}
-    ports: dict[str, list[PortBinding] | None] = dict.fromkeys(record.config.exposed_ports or {})
+    ports: dict[str, list[PortBinding] | None] = {
+        str(port): None for port in exposed_now(engine, record)
+    }
     for port in record.sandbox.ports:
         key = f"{port.container_port}/{port.protocol}"
         bindings = ports.get(key) or []

@@ -118,6 +118,6 @@ def _network_settings(engine: "Engine", record: ContainerRecord) -> NetworkSetti
     return NetworkSettings(
         sandbox_id=sandbox.id if sandbox else "",
         sandbox_key=sandbox.path if sandbox else "",
-        ports=port_map(record),
+        ports=port_map(engine, record),
         networks=endpoint_settings(engine, record),
     )

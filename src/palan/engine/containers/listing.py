@@ -15,7 +15,7 @@ from palan.api.containers import (
 from palan.api.errors import InternalError, InvalidParameter, NotFound
 from palan.api.images import OCIDescriptor
 from palan.engine.containers.container import Container
-from palan.engine.containers.endpoints import endpoint_settings
+from palan.engine.containers.endpoints import endpoint_settings, exposed_now
 from palan.engine.containers.health import HealthRecord, shown_status
 from palan.engine.containers.links import link_names
 from palan.engine.containers.wording import status_text
@@ -104,7 +104,7 @@ def _tests(engine: "Engine", filters: Filters) -> Iterable[Test]:  # noqa: C901,
     for name in ("publish", "expose"):
         if name in filters:
             ports = {p for text in filters.get(name) for p in _ports(name, text)}
-            yield _port_test(name, ports)
+            yield _port_test(engine, name, ports)
     if "isolation" in filters:
         yield lambda c: filters.matches(
             "isolation", lambda v: v in ("", "default", c.record.host_config.isolation)
@@ -156,11 +156,11 @@ def _ports(name: str, text: str) -> Iterable[tuple[int, str]]:
     )
 
 
-def _port_test(name: str, ports: set[tuple[int, str]]) -> Test:
+def _port_test(engine: "Engine", name: str, ports: set[tuple[int, str]]) -> Test:
     """Whether one of the ports that the list shows is among these; so it must be running."""
     if name == "publish":
-        return lambda c: any((p.public_port, p.type) in ports for p in _port_summaries(c))
-    return lambda c: any((p.private_port, p.type) in ports for p in _port_summaries(c))
+        return lambda c: any((p.public_port, p.type) in ports for p in _port_summaries(engine, c))
+    return lambda c: any((p.private_port, p.type) in ports for p in _port_summaries(engine, c))
 
 
 def summaries(engine: "Engine", containers: Iterable[Container]) -> list[ContainerSummary]:
@@ -210,7 +210,7 @@ def _summary(
         image_manifest_descriptor=images.descriptor(record.image),
         command=_command(record.path, record.args),
         created=record.created // 1_000_000_000,
-        ports=_port_summaries(container),
+        ports=_port_summaries(engine, container),
         labels=record.config.labels,
         state=record.status,
         status=status_text(record, health=shown_status(container.health)),
@@ -236,7 +236,7 @@ def _command(path: str, args: list[str]) -> str:
     return " ".join([path, *(f"'{a}'" if " " in a else a for a in args)])
 
 
-def _port_summaries(container: Container) -> list[PortSummary]:
+def _port_summaries(engine: "Engine", container: Container) -> list[PortSummary]:
     sandbox = container.record.sandbox
     published = sandbox.ports if sandbox else []
     ports = [
@@ -249,9 +249,10 @@ def _port_summaries(container: Container) -> list[PortSummary]:
         for port in published
     ]
     taken = {(port.container_port, port.protocol) for port in published}
-    if container.running and sandbox is not None:
-        for key in container.record.config.exposed_ports or {}:
-            number, _, protocol = key.partition("/")
-            if (int(number), protocol or "tcp") not in taken:
-                ports.append(PortSummary(private_port=int(number), type=protocol or "tcp"))
+    if container.running:
+        ports += [
+            PortSummary(private_port=port.number, type=port.protocol)
+            for port in exposed_now(engine, container.record)
+            if port not in taken
+        ]
     return ports

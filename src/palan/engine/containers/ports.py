@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from palan.api import Unset
 from palan.api.containers import PortBinding, PortMap
@@ -17,12 +17,16 @@ __all__ = [
     "PortMapping",
     "check_address",
     "fill_empty_bindings",
+    "normal_bindings",
+    "normal_exposed",
     "parse_exposed_ports",
     "parse_port",
     "parse_port_bindings",
     "parse_port_range",
     "published_ports",
 ]
+
+V = TypeVar("V")
 
 _MAX_DIGITS: Final = 9
 """Of what may still be read as a number; Python refuses thousands of them."""
@@ -98,6 +102,28 @@ def parse_exposed_ports(exposed: Mapping[str, Any] | Unset | None) -> list[Port]
     return list(dict.fromkeys(parse_port(text) for text in exposed))
 
 
+def normal_exposed(exposed: Mapping[str, V]) -> dict[str, V]:
+    """``ExposedPorts`` with each port as :func:`str` writes it: ``80`` is ``80/tcp``.
+
+    Raises:
+        InvalidParameter: a key is no port.
+    """
+    return {str(parse_port(text)): value for text, value in exposed.items()}
+
+
+def normal_bindings(bindings: PortMap) -> PortMap:
+    """``PortBindings`` likewise; what is said of one port in two ways holds together.
+
+    Raises:
+        InvalidParameter: a key is no port.
+    """
+    found: PortMap = {}
+    for text, wanted in bindings.items():
+        port = str(parse_port(text))
+        found[port] = [*(found.get(port) or ()), *wanted] if wanted else found.get(port)
+    return found
+
+
 def parse_port_bindings(bindings: PortMap | None) -> list[PortMapping]:
     """What ``PortBindings`` publishes; a port without bindings goes to any free port.
 
@@ -112,7 +138,9 @@ def parse_port_bindings(bindings: PortMap | None) -> list[PortMapping]:
         for binding in wanted or [PortBinding()]:
             check_address(binding.host_ip)
             ports = parse_port_range(binding.host_port) if binding.host_port else range(0)
-            if ports.start == 0:
+            if ports and ports.start == 0:
+                if len(ports) > 1:
+                    raise InvalidParameter(f'invalid port specification: "{binding.host_port}"')
                 ports = range(0)
             mappings.append(PortMapping(port.number, port.protocol, binding.host_ip, ports))
     return mappings

@@ -17,7 +17,7 @@ from palan.api.containers import (
     RestartPolicy,
 )
 from palan.api.errors import InvalidParameter
-from palan.engine.containers.ports import fill_empty_bindings, parse_port_bindings
+from palan.engine.containers.ports import fill_empty_bindings, normal_bindings, parse_port_bindings
 from palan.engine.containers.unsupported import check_supported
 from palan.engine.containers.validate_config import validate_config
 from palan.engine.containers.validate_facts import CreateFacts
@@ -54,7 +54,7 @@ def validate_create(
     (:func:`~palan.engine.containers.merge.merge_config`).
 
     Args:
-        config: changed in place: a clean working directory.
+        config: changed in place: a clean working directory, ports as they are shown.
         host_config: changed in place: limits that the machine cannot hold are
             discarded, empty lists of port bindings get one.
         networking: the endpoints asked for.
@@ -71,7 +71,7 @@ def validate_create(
     warnings = validate_config(config)
     warnings += validate_host_config(config, host_config, facts)
     warnings += validate_resources(host_config, facts)
-    mappings = host_config.port_bindings or {}
+    mappings = host_config.port_bindings = normal_bindings(host_config.port_bindings or {})
     parse_port_bindings(mappings)
     mount_warnings = validate_mounts(
         config,

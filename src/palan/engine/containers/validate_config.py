@@ -3,10 +3,10 @@
 import posixpath
 from typing import Final
 
-from palan.api import Unset
+from palan.api import UNSET, Unset
 from palan.api.containers import ContainerConfig, HealthConfig
 from palan.api.errors import InvalidParameter
-from palan.engine.containers.ports import parse_exposed_ports
+from palan.engine.containers.ports import normal_exposed
 from palan.engine.containers.signals import parse_signal
 
 
@@ -47,7 +47,7 @@ def validate_config(config: ContainerConfig) -> list[str]:
         if "\0" in entry:
             raise InvalidParameter("invalid environment variable: contains a NUL character")
     _check_names(config)
-    parse_exposed_ports(config.exposed_ports)
+    config.exposed_ports = normal_exposed(config.exposed_ports or {}) or UNSET
     for path in config.volumes or ():
         if posixpath.normpath("/" + path) in ("/", "//"):
             raise InvalidParameter("invalid specification: destination can't be '/'")

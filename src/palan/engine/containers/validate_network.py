@@ -19,8 +19,10 @@ from palan.engine.containers.ports import check_address
 
 
 __all__ = [
+    "IFNAME",
     "SYSCTLS",
     "endpoint_problems",
+    "interface_problem",
     "is_user_defined",
     "parse_link",
     "validate_endpoint",
@@ -28,8 +30,10 @@ __all__ = [
     "validate_networking",
 ]
 
+IFNAME: Final = "com.docker.network.endpoint.ifname"
 SYSCTLS: Final = "com.docker.network.endpoint.sysctls"
 
+_LONGEST_NAME: Final = 15
 _MAC_ADDRESS: Final = re.compile(
     r"[0-9a-f]{2}(:[0-9a-f]{2}){5}|[0-9a-f]{2}(-[0-9a-f]{2}){5}|[0-9a-f]{4}(\.[0-9a-f]{4}){2}",
     re.IGNORECASE | re.ASCII,
@@ -208,8 +212,22 @@ def endpoint_problems(
             for address in (v4, v6)
             if address is not None and not any(address in subnet for subnet in subnets)
         )
-    problems += _sysctl_problems((settings.driver_opts or {}).get(SYSCTLS))
+    options = settings.driver_opts or {}
+    if problem := interface_problem(options.get(IFNAME, "")):
+        problems.append(problem)
+    problems += _sysctl_problems(options.get(SYSCTLS))
     return problems
+
+
+def interface_problem(name: str) -> str:
+    """Why no interface can be called so; empty if one can."""
+    if (
+        len(name.encode()) > _LONGEST_NAME
+        or name in (".", "..")
+        or any(character in "/:\0" or character.isspace() for character in name)
+    ):
+        return f"invalid interface name {name!r}: at most {_LONGEST_NAME} bytes, no /, : or space"
+    return ""
 
 
 def _mac_address(text: str) -> str:

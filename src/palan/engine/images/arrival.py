@@ -9,7 +9,7 @@ of the processors.
 import asyncio
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -44,6 +44,7 @@ from palan.registry.failures import TransportError
 from palan.registry.refusals import NoCredentials, Refused
 from palan.registry.repository import Repository
 from palan.registry.session import Session
+from palan.store.content import DamagedContent
 
 
 __all__ = ["ACCEPT", "UNKNOWN_SIZE", "Arrival", "document"]
@@ -106,20 +107,39 @@ async def document(
     lease.blob(digest)
 
     def work() -> bytes:
-        if content.has(digest):
+        with contextlib.suppress(FileNotFoundError, DamagedContent):
             return content.read(digest)
-        found, _ = first_answer(
-            [source.server for source in sources],
-            sources[0].name,
-            lambda there: there.fetch(digest, ACCEPT),
+        data = _verified(
+            sources, lambda there: there.fetch(digest, ACCEPT).data, descriptor, "manifest"
         )
-        size = len(found.data)
-        if digest_of(found.data) != digest or descriptor.size not in (size, UNKNOWN_SIZE):
-            raise InternalError(f"manifest verification failed for digest {digest}")
-        content.put(found.data)
-        return found.data
+        content.put(data)
+        return data
 
     return await in_thread(work, session.aborter.abort)
+
+
+def _verified(
+    sources: Sequence[Repository],
+    fetch: Callable[[Repository], bytes],
+    descriptor: Descriptor,
+    what: str,
+) -> bytes:
+    """A document from the first source that gives the right one.  Blocking.
+
+    Raises:
+        InternalError: it is another one, twice: once may be an accident on the way.
+    """
+
+    def ask(there: Repository) -> bytes:
+        for _ in range(2):
+            data = fetch(there)
+            whole = descriptor.size in (len(data), UNKNOWN_SIZE)
+            if whole and digest_of(data) == descriptor.digest:
+                return data
+        raise InternalError(f"{what} verification failed for digest {descriptor.digest}")
+
+    servers = [source.server for source in sources]
+    return first_answer(servers, sources[0].name, ask)[0]
 
 
 class Arrival:
@@ -226,16 +246,14 @@ class Arrival:
         self._lease.blob(descriptor.digest)
 
         def work() -> bytes:
-            if content.has(descriptor.digest):
+            with contextlib.suppress(FileNotFoundError, DamagedContent):
                 return content.read(descriptor.digest)
-            servers = [source.server for source in self._sources]
-            data, _ = first_answer(
-                servers,
-                self._sources[0].name,
+            data = _verified(
+                self._sources,
                 lambda there: there.small_blob(descriptor.digest, descriptor.size),
+                descriptor,
+                what,
             )
-            if digest_of(data) != descriptor.digest:
-                raise InternalError(f"{what} verification failed for digest {descriptor.digest}")
             content.put(data)
             return data
 
@@ -248,8 +266,8 @@ class Arrival:
         for layer in layers:
             self._lease.layer(layer.chain_id)
             self._lease.blob(layer.blob)
-            unpacked = layer.chain_id in self._stock.catalog.layers
-            if unpacked and self._content.has(layer.blob):
+            unpacked = self._stock.unpacker.has(layer.chain_id)
+            if unpacked and self._holds(layer.blob):
                 self._here.add(layer.chain_id)
                 self._progress.tell(layer.blob, "Already exists")
                 continue
@@ -279,23 +297,37 @@ class Arrival:
             PalanError: it cannot be had, or it is not as it should be.
         """
         async with self._stock.downloads.alone(source.blob):
-            content = self._content
-            if content.has(source.blob):
-                there = replace(source, compression=compression_of(content, source.blob))
-                return await self._stock.unpacker.unpack(there, directory)
+            if self._holds(source.blob):
+                there = replace(source, compression=compression_of(self._content, source.blob))
+                try:
+                    return await self._stock.unpacker.unpack(there, directory, verify=True)
+                except InvalidParameter as error:
+                    _log.error("a blob is damaged", blob=source.blob, error=str(error))
+                    self._content.damaged(source.blob)
+                    await in_thread(lambda: _make_empty(directory))
             try:
-                return await self._stream(source, directory)
+                return await self._stream(source, directory, self._sources)
             except Damaged:
                 _log.warning("a download was damaged, and begins again", blob=source.blob)
             await in_thread(lambda: _make_empty(directory))
             try:
-                return await self._stream(source, directory)
+                return await self._stream(source, directory, self._others)
             except Damaged as error:
                 raise InternalError(str(error)) from None
 
-    async def _stream(self, source: LayerSource, directory: Path) -> Unpacked:
+    @property
+    def _others(self) -> Sequence[Repository]:
+        """Whom to ask when the first source gave the wrong content."""
+        return self._sources[1:] or self._sources
+
+    def _holds(self, digest: str) -> bool:
+        return self._content.holds(digest, self._sizes[digest])
+
+    async def _stream(
+        self, source: LayerSource, directory: Path, sources: Sequence[Repository]
+    ) -> Unpacked:
         download = self._download(source.blob)
-        fetch = asyncio.ensure_future(self._run(download))
+        fetch = asyncio.ensure_future(self._run(download, sources))
         tick = asyncio.ensure_future(self._tick(source.blob, fetch))
         try:
             async with self._unpacking:
@@ -329,12 +361,12 @@ class Arrival:
 
         return Download(digest, self._sizes[digest], self._stock.downloads.file(digest), report)
 
-    async def _run(self, download: Download) -> None:
+    async def _run(self, download: Download, sources: Sequence[Repository]) -> None:
         async with self._downloading:
             aborter = self._session.aborter
             try:
                 await in_thread(
-                    lambda: download.run(self._sources, self._attempts, aborter), aborter.abort
+                    lambda: download.run(sources, self._attempts, aborter), aborter.abort
                 )
             except OSError as error:
                 raise InternalError(
@@ -347,13 +379,13 @@ class Arrival:
     async def _bring_blob(self, digest: str) -> None:
         """Have a blob as a file that is known to be right."""
         async with self._stock.downloads.alone(digest):
-            if digest in self._verified or self._content.has(digest):
+            if digest in self._verified or self._holds(digest):
                 return
             try:
-                await self._run(self._download(digest))
+                await self._run(self._download(digest), self._sources)
             except Damaged:
                 try:
-                    await self._run(self._download(digest))
+                    await self._run(self._download(digest), self._others)
                 except Damaged as error:
                     raise InternalError(str(error)) from None
 
@@ -361,11 +393,10 @@ class Arrival:
         """Take files into the store, as late as can be: from then on only rows keep them."""
         for digest in digests:
             await self._bring_blob(digest)
-        content = self._content
         for digest in digests:
             async with self._stock.downloads.alone(digest):
-                if not content.has(digest):
-                    content.adopt(self._stock.downloads.file(digest), digest)
+                if not self._holds(digest):
+                    self._content.adopt(self._stock.downloads.file(digest), digest)
 
     def _make_room(self) -> None:
         """On a full disk, leave nothing behind."""
@@ -445,7 +476,7 @@ def _unpack_stream(download: Download, source: LayerSource, directory: Path) -> 
         raise
     except (ArchiveError, OSError) as error:
         raise unpacking_failed(f"layer {source.blob}", error) from None
-    check_diff_id(source, unpacked, compression)
+    check_diff_id(source, unpacked, hashed=bool(compression))
     return unpacked
 
 

@@ -14,20 +14,22 @@ from palan.api import UNSET
 from palan.api.errors import InternalError, InvalidParameter, NotFound
 from palan.api.images import AttestationStatement, ImageAttestations, OCIDescriptor
 from palan.engine.images.catalog import Catalog
-from palan.engine.images.formats import MAX_DOCUMENT, Descriptor, Manifest, decode, digest_of
-from palan.engine.images.lookup import find, for_platform
-from palan.engine.images.platform import parse_json
+from palan.engine.images.formats import INDEXES, MAX_DOCUMENT, Descriptor, Manifest, decode
+from palan.engine.images.lookup import find
+from palan.engine.images.platform import Platform, native_platform, parse_json
 from palan.store.images import ManifestRecord, TargetRecord
 
 
 __all__ = ["attestations"]
 
-_STATEMENT: Final = "application/vnd.in-toto+json"
 _PREDICATE: Final = "in-toto.io/predicate-type"
 
 
 def attestations(catalog: Catalog, request: ImageAttestations) -> list[AttestationStatement]:
     """The statements about one image.  Blocking.
+
+    An image that came without an index has none.  As in dockerd, a platform is served by
+    what a machine for it runs.
 
     Raises:
         NotFound: there is no such image, or not for the platform.
@@ -35,16 +37,16 @@ def attestations(catalog: Catalog, request: ImageAttestations) -> list[Attestati
         InternalError: a statement is damaged or not here.
     """
     if len(request.platform) > 1:
-        raise InvalidParameter("only one platform can be given")
-    match = find(catalog, request.name)
-    image = match.image
-    if request.platform:
-        image = for_platform(catalog, match, request.name, parse_json(request.platform[0]))
+        raise InvalidParameter("only one platform value is currently supported")
+    given = request.platform[0] if request.platform else ""
+    platform = parse_json(given) if given else native_platform()
+    target = find(catalog, request.name).target
+    types = [text for each in request.type if (text := each.strip())]
     found = []
-    for record in _manifests(match.target, image.id):
+    for record in _manifests(target, platform):
         for layer in _statements(catalog, record):
-            predicate = layer.annotations.get(_PREDICATE, "")
-            if request.type and predicate not in request.type:
+            predicate = layer.annotations[_PREDICATE]
+            if types and predicate not in types:
                 continue
             found.append(
                 AttestationStatement(
@@ -61,17 +63,27 @@ def attestations(catalog: Catalog, request: ImageAttestations) -> list[Attestati
     return found
 
 
-def _manifests(target: TargetRecord, image: str) -> Iterator[ManifestRecord]:
-    about = {manifest.digest for manifest in target.manifests if manifest.image == image}
+def _manifests(target: TargetRecord, platform: Platform) -> Iterator[ManifestRecord]:
+    if target.media_type not in INDEXES:
+        return
+    ranked = [
+        (rank, number)
+        for number, manifest in enumerate(target.manifests)
+        if manifest.kind == "image"
+        and (rank := Platform(*manifest.platform).rank(platform)) is not None
+    ]
+    if not ranked:
+        raise NotFound(f"no manifest for platform {platform}: not found")
+    about = target.manifests[min(ranked)[1]].digest
     for manifest in target.manifests:
-        if manifest.kind == "attestation" and manifest.subject in about and manifest.blobs:
+        if manifest.kind == "attestation" and manifest.subject == about and manifest.blobs:
             yield manifest
 
 
 def _statements(catalog: Catalog, record: ManifestRecord) -> Iterator[Descriptor]:
     manifest = decode(_read(catalog, record.digest, record.size), Manifest, "manifest")
     for layer in manifest.layers:
-        if layer.media_type == _STATEMENT:
+        if layer.annotations.get(_PREDICATE):
             yield layer
 
 
@@ -88,9 +100,6 @@ def _read(catalog: Catalog, digest: str, size: int) -> bytes:
     if size > MAX_DOCUMENT:
         raise InternalError(f"{digest} is larger than {MAX_DOCUMENT} bytes")
     try:
-        data = catalog.content.read(digest)
+        return catalog.content.read(digest)
     except FileNotFoundError:
         raise NotFound(f"content digest {digest}: not found") from None
-    if digest_of(data) != digest:
-        raise InternalError(f"content digest {digest}: its content is damaged")
-    return data

@@ -26,10 +26,10 @@ import msgspec
 import structlog
 
 from palan.api.errors import InvalidParameter
-from palan.engine.images.formats import ImageSpec, decode, digest_of
+from palan.engine.images.formats import ImageSpec, decode
 from palan.engine.images.image import Image
 from palan.engine.images.platform import Platform, host_platform
-from palan.store.content import Content
+from palan.store.content import Content, DamagedContent
 from palan.store.database import Database, StoreFailure
 from palan.store.images import (
     ImageRecord,
@@ -163,10 +163,12 @@ class Catalog:
 
     def names_of(self, image: Image) -> list[NameRecord]:
         """Names that mean this image on this machine, sorted."""
+        return self.names_to(self.represented(image))
+
+    def names_to(self, targets: Iterable[TargetRecord]) -> list[NameRecord]:
+        """Names that point at these targets, sorted."""
         names = [
-            self.names[name]
-            for target in self.represented(image)
-            for name in self._named.get(target.digest, ())
+            self.names[name] for target in targets for name in self._named.get(target.digest, ())
         ]
         return sorted(names, key=lambda name: name.name)
 
@@ -188,6 +190,20 @@ class Catalog:
             return image.record.manifest
         found = self.manifest_of(image)
         return found[1] if found else None
+
+    def is_whole(self, target: TargetRecord, manifest: ManifestRecord) -> bool:
+        """Whether all files of an image are here, as far as is quickly seen.  Blocking."""
+        image = self.images.get(manifest.image)
+        blobs = [(target.digest, target.size), (manifest.digest, manifest.size)]
+        blobs += [(blob.digest, blob.size) for blob in manifest.blobs]
+        if image is None or not all(self.content.holds(*blob) for blob in blobs):
+            return False
+        try:
+            for document in (target.digest, manifest.digest, image.id):
+                self.content.read(document)
+        except (FileNotFoundError, DamagedContent):
+            return False
+        return all(directory.is_dir() for directory in image.layers)
 
     def children(self, image: Image) -> bool:
         """Whether another image was made from this one."""
@@ -269,7 +285,7 @@ class Catalog:
     def _load_image(self, record: ImageRecord, lost: Rows) -> None:
         try:
             self._install_image(record)
-        except (OSError, ValueError, KeyError, InvalidParameter) as error:
+        except (OSError, ValueError, KeyError, DamagedContent, InvalidParameter) as error:
             _log.warning("image dropped: its files are damaged", image=record.id, error=str(error))
             lost.images.append(record)
 
@@ -440,10 +456,7 @@ class Catalog:
             known.record = record
             self._wanted.update(_image_keys(record))
             return
-        data = self.content.read(record.id)
-        if digest_of(data) != record.id:
-            raise InvalidParameter("the image configuration is damaged")
-        spec = decode(data, ImageSpec, "image configuration")
+        spec = decode(self.content.read(record.id), ImageSpec, "image configuration")
         image = Image(
             record,
             spec,

@@ -161,12 +161,19 @@ def manifest_descriptor(catalog: Catalog, image: Image) -> OCIDescriptor | None:
     found = catalog.manifest_of(image)
     if found is None:
         return None
-    _, manifest = found
+    answer = _described(found[1])
+    answer.platform = image.platform.message()
+    return answer
+
+
+def _described(manifest: ManifestRecord) -> OCIDescriptor:
+    """A manifest as its index describes it."""
     return OCIDescriptor(
         media_type=manifest.media_type,
         digest=manifest.digest,
         size=manifest.size,
-        platform=image.platform.message(),
+        annotations=manifest.annotations or UNSET,
+        platform=Platform(*manifest.platform).message() if manifest.told else UNSET,
     )
 
 
@@ -190,9 +197,7 @@ def _manifest(
     unpacked = image.unpacked if image else 0
     answer = ImageManifestSummary(
         id=record.digest,
-        descriptor=OCIDescriptor(
-            media_type=record.media_type, digest=record.digest, size=record.size
-        ),
+        descriptor=_described(record),
         available=image is not None or (record.kind != "image" and bool(record.blobs)),
         size=ImageManifestSize(content=content, total=content + unpacked),
         kind=record.kind,
@@ -247,11 +252,20 @@ def summary(
     )
 
 
-def inspect(catalog: Catalog, image: Image) -> ImageInspectResponse:
-    """All that is known about an image."""
-    names = catalog.names_of(image)
+def inspect(
+    catalog: Catalog, image: Image, chosen: TargetRecord | None = None
+) -> ImageInspectResponse:
+    """All that is known about an image.
+
+    Args:
+        catalog: all images.
+        image: which one.
+        chosen: the target in which it was looked for by its platform.
+    """
     spec = image.spec
-    targets = catalog.represented(image) or catalog.targets_of(image)
+    targets = [chosen] if chosen else catalog.represented(image) or catalog.targets_of(image)
+    names = catalog.names_to(targets)
+    found = [(target, m) for target in targets for m in target.manifests if m.image == image.id]
     comment = spec.comment or (spec.history[-1].comment if spec.history else "")
     answer = ImageInspectResponse(
         id=image.id,
@@ -266,18 +280,32 @@ def inspect(catalog: Catalog, image: Image) -> ImageInspectResponse:
         variant=spec.variant or UNSET,
         os=spec.os,
         os_version=spec.os_version or UNSET,
-        size=sum(blobs_of(targets).values()),
+        size=_transferred(*found[0]) if found else 0,
         root_fs=ImageRootFS(layers=spec.rootfs.diff_ids),
         descriptor=descriptor(targets[0]) if targets else UNSET,
         identity=_identity(image) or UNSET,
     )
+    if chosen and found:
+        answer.descriptor = _described(found[0][1])
     if names:
         answer.metadata = ImageMetadata(last_tag_time=rfc3339(max(name.tagged for name in names)))
     return answer
 
 
-def history(catalog: Catalog, image: Image) -> list[ImageHistoryResponseItem]:
-    """The steps that an image was made by, the last first."""
+def _transferred(target: TargetRecord, manifest: ManifestRecord) -> int:
+    """Bytes of what an image consists of in a registry, with the index it is in."""
+    sizes = {blob.digest: blob.size for blob in manifest.blobs}
+    return sum((sizes | {manifest.digest: manifest.size, target.digest: target.size}).values())
+
+
+def history(catalog: Catalog, image: Image, chosen: TargetRecord) -> list[ImageHistoryResponseItem]:
+    """The steps that an image was made by, the last first.
+
+    Args:
+        catalog: all images.
+        image: which one.
+        chosen: the target in which it was looked for.
+    """
     sizes = [catalog.layers[chain_id].size for chain_id in image.record.layers]
     items: list[ImageHistoryResponseItem] = []
     used = 0
@@ -300,6 +328,7 @@ def history(catalog: Catalog, image: Image) -> list[ImageHistoryResponseItem]:
         if not 0 <= position < len(items) or items[position].id != "<missing>":
             break
         items[position].id = step.id
-        items[position].tags = _tags(catalog.names_of(step)) or None
+        names = catalog.names_of(step) or (catalog.names_to([chosen]) if step is image else [])
+        items[position].tags = _tags(names) or None
         step = catalog.images.get(step.record.parent)
     return items

@@ -224,7 +224,11 @@ class Download:
                 self._changed.wait()
             if self._error or self._abandoned:
                 raise ConnectionAbortedError("the download failed")
-        with self._file.open("rb", buffering=0) as file:
+        try:
+            file = self._file.open("rb", buffering=0)
+        except FileNotFoundError:  # it was wrong, and is gone already
+            raise ConnectionAbortedError("the download failed") from None
+        with file:
             read = 0
             while True:
                 with self._changed:

@@ -110,7 +110,8 @@ def examine(content: Content, descriptor: Descriptor) -> Examined:
     examined = Examined(record)
     if not is_index(descriptor.media_type, data):
         record.media_type = descriptor.media_type or OCI_MANIFEST
-        _examine_manifest(content, descriptor, data, examined)
+        # No index tells what it is for, whatever an archive says of it.
+        _examine_manifest(content, replace(descriptor, platform=None), data, examined)
     else:
         index = decode(data, Index, "index")
         record.media_type = descriptor.media_type or index.media_type
@@ -147,6 +148,8 @@ def _absent(descriptor: Descriptor) -> ManifestRecord:
         "attestation" if subject else "image",
         (platform.os, platform.architecture, platform.variant) if platform else ("", "", ""),
         subject=subject,
+        annotations=descriptor.annotations,
+        told=platform is not None,
     )
 
 

@@ -52,14 +52,18 @@ class Supply(Protocol):
         """The layer is there."""
 
 
-def check_diff_id(source: LayerSource, unpacked: Unpacked, compression: Compression) -> None:
+def check_diff_id(source: LayerSource, unpacked: Unpacked, *, hashed: bool) -> None:
     """See that what was unpacked is what the image's configuration says.
+
+    Args:
+        source: the layer.
+        unpacked: what came of it.
+        hashed: the uncompressed archive was; else the blob is that, and known to be right.
 
     Raises:
         InvalidParameter: it is not.
     """
-    # The digest of the blob is known to be right; without compression it is the diff id.
-    found = unpacked.digest if compression else source.blob
+    found = unpacked.digest if hashed else source.blob
     if found != source.diff_id:
         raise _mismatch(f"layer {source.blob}", found, source.diff_id)
 
@@ -117,6 +121,11 @@ class Unpacker:
             raise errors.exceptions[0] from None
         return [task.result() for task in tasks]
 
+    def has(self, chain_id: str) -> bool:
+        """Whether a layer is unpacked, and nobody took it away."""
+        directory = self._catalog.layer_directory(chain_id)
+        return chain_id in self._catalog.layers and directory.is_dir()
+
     async def _layer(
         self,
         source: LayerSource,
@@ -125,8 +134,9 @@ class Unpacker:
         supply: Supply,
     ) -> LayerRecord:
         async with self.alone(source.chain_id):
-            record = self._catalog.layers.get(source.chain_id)
-            if record is None or not self._catalog.layer_directory(source.chain_id).is_dir():
+            if self.has(source.chain_id):
+                record = self._catalog.layers[source.chain_id]
+            else:
                 async with self.staging() as staging:
                     unpacked = await supply.unpack(source, staging / "diff")
                     if before is not None:
@@ -139,31 +149,39 @@ class Unpacker:
         supply.placed(source)
         return record
 
-    async def unpack(self, source: LayerSource, directory: Path) -> Unpacked:
+    async def unpack(
+        self, source: LayerSource, directory: Path, *, verify: bool = False
+    ) -> Unpacked:
         """Unpack a layer from the content store.
+
+        Args:
+            source: the layer.
+            directory: an empty directory.
+            verify: the blob was not just written: something may have happened to it.
 
         Raises:
             InvalidParameter: it is damaged, or is not what it should be.
             InternalError: the file system refuses.
         """
         async with self._slots:
-            return await in_thread(lambda: self._unpack(source, directory))
+            return await in_thread(lambda: self._unpack(source, directory, verify=verify))
 
     def placed(self, source: LayerSource) -> None:
         """Nobody minds."""
 
-    def _unpack(self, source: LayerSource, directory: Path) -> Unpacked:
+    def _unpack(self, source: LayerSource, directory: Path, *, verify: bool) -> Unpacked:
         what = f"layer {source.blob}"
-        # The digest of the blob is known to be right; without compression it is the diff id.
+        # Without compression the digest of the blob is the diff id.
         if not source.compression and source.blob != source.diff_id:
             raise _mismatch(what, source.blob, source.diff_id)
-        options = Options(digest=bool(source.compression), whiteouts="overlay")
+        hashed = verify or bool(source.compression)
+        options = Options(digest=hashed, whiteouts="overlay")
         try:
             with self._catalog.content.path(source.blob).open("rb") as blob:
                 unpacked = unpack(blob, directory, source.compression, options)
         except (ArchiveError, OSError) as error:
             raise unpacking_failed(what, error) from None
-        check_diff_id(source, unpacked, source.compression)
+        check_diff_id(source, unpacked, hashed=hashed)
         return unpacked
 
     @asynccontextmanager

@@ -106,11 +106,10 @@ class Loading:
 
 
 def _keep_only(examined: Examined, platforms: Sequence[Platform]) -> list[str]:
-    """Forget the images for other platforms; the platforms for which there is none."""
+    """Forget the images for other platforms; the platforms, if there is one for none of them."""
     if not platforms:
         return []
     kept: set[str] = set()
-    missing = []
     images = [m for m in examined.target.manifests if m.image]
     for platform in platforms:
         ranked = [
@@ -120,13 +119,11 @@ def _keep_only(examined: Examined, platforms: Sequence[Platform]) -> list[str]:
         ]
         if ranked:
             kept.add(images[min(ranked)[1]].digest)
-        else:
-            missing.append(str(platform))
     for manifest in examined.target.manifests:
         if not {manifest.digest, manifest.subject} & kept:
             examined.layers.pop(manifest.image, None)
             manifest.image, manifest.blobs = "", []
-    return missing
+    return [] if kept else [str(platform) for platform in platforms]
 
 
 class _Telling:

@@ -24,6 +24,10 @@ __all__ = [
     "parse_specifier",
 ]
 
+_SYSTEM: Final = re.compile(r"[A-Za-z0-9_-]+")
+_GO_SYSTEM: Final = r"^([A-Za-z0-9_-]+)(?:\\(([A-Za-z0-9_.%-]*)((?:\\+[A-Za-z0-9_.%-]+)*)\\))?$"
+"""As dockerd's message has it; versions of an operating system are no matter of Linux."""
+
 _COMPONENT: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _SYSTEMS: Final = frozenset(
     ("linux", "windows", "darwin", "freebsd", "openbsd", "netbsd", "solaris", "aix", "plan9")
@@ -46,6 +50,7 @@ _AMD64_LEVELS: Final = (
 )
 """Levels of the processor (x86-64 psABI), in the kernel's words for what each adds."""
 
+_PARTS: Final = ("os", "architecture", "variant", "os.version")
 _ARM64: Final = re.compile(r"v([89])(?:\.([0-9]))?")
 _KNOWN: Final = frozenset(
     ("386", "amd64", "arm", "arm64", "loong64", "mips64le", "ppc64le", "riscv64", "s390x")
@@ -202,7 +207,12 @@ def parse_specifier(text: str) -> Platform:
     parts = text.split("/")
     if len(parts) > 3:
         raise InvalidParameter(f'"{text}": cannot parse platform specifier: invalid argument')
-    for part in parts:
+    if not _SYSTEM.fullmatch(parts[0]):
+        raise InvalidParameter(
+            f'"{parts[0]}" is an invalid OS component of "{text}": OSAndVersion specifier'
+            f' component must match "{_GO_SYSTEM}": invalid argument'
+        )
+    for part in parts[1:]:
         if not _COMPONENT.fullmatch(part):
             raise InvalidParameter(
                 f'"{part}" is an invalid component of "{text}": platform specifier component'
@@ -232,17 +242,20 @@ def parse_json(text: str) -> Platform:
         value: Any = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         raise InvalidParameter(f"failed to parse platform: {_go_complaint(text)}") from None
-    system = value.get("os") if isinstance(value, dict) else None
-    architecture = value.get("architecture") if isinstance(value, dict) else None
-    variant = (value.get("variant") or "") if isinstance(value, dict) else None
-    if not all(isinstance(part, str) for part in (system, architecture, variant)):
+    parts = [value.get(key) or "" for key in _PARTS] if isinstance(value, dict) else [None]
+    if not all(isinstance(part, str) for part in parts):
         raise InvalidParameter(
             "failed to parse platform: it must be an object with os and architecture,"
             ' such as {"os": "linux", "architecture": "amd64"}'
         )
+    system, architecture, *optional = map(str, parts)
+    if not system and not architecture and any(optional):
+        raise InvalidParameter(
+            "optional platform fields provided, but OS and Architecture are missing"
+        )
     if not system or not architecture:
         raise InvalidParameter("both OS and Architecture must be provided")
-    return Platform.of(system, str(architecture), str(variant))
+    return Platform.of(system, architecture, optional[0])
 
 
 def _go_complaint(text: str) -> str:

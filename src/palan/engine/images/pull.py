@@ -199,7 +199,7 @@ class Pull:
             with failure(name, "pull"):
                 parts = await self._parts(index, sources, lease, set())
         wanted = self._choose(name, target, parts, sources)
-        wanted.complete, wanted.known = self._is_here(wanted)
+        wanted.complete, wanted.known = await in_thread(lambda: self._is_here(wanted))
         return wanted
 
     async def _parts(
@@ -244,10 +244,10 @@ class Pull:
         return _Wanted(name, target, chosen, attestations, sources)
 
     def _is_here(self, wanted: _Wanted) -> tuple[bool, bool]:
-        """Whether the image is here, and whether it is under this name."""
+        """Whether the image is here, and whether it is under this name.  Blocking."""
         known = self._catalog.targets.get(wanted.target.digest)
         if known is None or not any(
-            manifest.digest == wanted.manifest.digest and manifest.image in self._catalog.images
+            manifest.digest == wanted.manifest.digest and self._catalog.is_whole(known, manifest)
             for manifest in known.manifests
         ):
             return False, False

@@ -295,8 +295,8 @@ class Departure:
                     lambda: self._send(repository, digest, size, there, relatives),
                     self._session.aborter.abort,
                 )
-            except DamagedBlob as error:
-                raise InternalError(str(error)) from None
+            except DamagedBlob:
+                raise self._content.damaged(digest) from None
             except OSError as error:
                 raise InternalError(
                     f"failed to read {digest}: {(error.strerror or 'failed').lower()}"

@@ -23,7 +23,7 @@ from palan.engine.images.reference import Reference
 from palan.engine.images.surroundings import RegistryConfig
 from palan.registry.credentials import Credentials
 from palan.registry.dial import resolve
-from palan.registry.failures import TransportError
+from palan.registry.failures import PlainHTTP, TransportError
 from palan.registry.names import InsecureRegistries, server_host
 from palan.registry.proxies import Proxies
 from palan.registry.refusals import NoCredentials, Refused
@@ -128,9 +128,9 @@ def first_answer(
         except TransportError as error:
             if repository.server.aborter.aborted:
                 raise
-            # Why plain HTTP does not work either is of no interest.
-            if failed is None or not mirror:
-                failed = failed or error
+            # Why plain HTTP does not work either is of no interest, but where it is spoken.
+            if failed is None or isinstance(failed, PlainHTTP):
+                failed = error
         except (Refused, NoCredentials, PalanError) as error:
             if not mirror:
                 raise

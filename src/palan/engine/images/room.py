@@ -39,6 +39,7 @@ from palan.engine.images.streaming import in_thread
 from palan.engine.images.surroundings import Surroundings
 from palan.engine.images.tagging import tag
 from palan.host.filesystem import remove_tree
+from palan.store.images import TargetRecord
 
 
 __all__ = ["Images"]
@@ -276,8 +277,9 @@ class Images:
             raise InvalidParameter(
                 "conflicting options: manifests and platform options cannot both be set"
             )
-        image = self._chosen(request.name, request.platform)
-        answer = describe.inspect(self._catalog, image)
+        image, target = self._chosen(request.name, request.platform)
+        chosen = target if request.platform else None
+        answer = describe.inspect(self._catalog, image, chosen)
         if request.manifests:
             answer.manifests = describe.manifests(self._engine, self._catalog, image)
         return answer
@@ -288,15 +290,18 @@ class Images:
 
     async def history(self, request: api.ImageHistory) -> _History:
         """``GET /images/{name}/history``."""
-        image = self._chosen(request.name, request.platform, strict=False)
-        return describe.history(self._catalog, image)
+        image, target = self._chosen(request.name, request.platform, strict=False)
+        return describe.history(self._catalog, image, target)
 
-    def _chosen(self, name: str, platform: str, *, strict: bool = True) -> Image:
+    def _chosen(
+        self, name: str, platform: str, *, strict: bool = True
+    ) -> tuple[Image, TargetRecord]:
         wanted = parse_json(platform) if platform else None
         match = find(self._catalog, name)
-        if wanted is None:
-            return match.image
-        return for_platform(self._catalog, match, name, wanted, strict=strict)
+        image = match.image
+        if wanted is not None:
+            image = for_platform(self._catalog, match, name, wanted, strict=strict)
+        return image, match.target
 
     async def tag(self, request: api.ImageTag) -> NoContent | None:
         """``POST /images/{name}/tag``."""

@@ -1,8 +1,8 @@
 """``GET /images/get``: images as one archive.
 
 It is an OCI image layout and what ``docker load`` of every age understands at once:
-``manifest.json`` lists the same blobs.  Blobs go out as they are kept, so what is
-loaded elsewhere has the same digests.
+``manifest.json`` lists the same blobs, of an index those of the image that is meant here.
+Blobs go out as they are kept, so what is loaded elsewhere has the same digests.
 """
 
 import hashlib
@@ -50,18 +50,26 @@ class Export:
         """Save what ``text`` means: an image, or all tags of a repository.
 
         Raises:
-            NotFound: there is no such image, or not for these platforms.
+            NotFound: there is no such image, or for none of these platforms.
             InvalidParameter: the text is no reference.
         """
         for match in self._matches(text):
             name = match.name.name if match.name else ""
-            chosen: list[Image] | None = None
-            if platforms:
-                try:
-                    chosen = [for_platform(self.catalog, match, text, each) for each in platforms]
-                except NotFound as error:
-                    raise NotFound(f"no suitable export target found: {error.message}") from None
-            self._add(match, name, chosen)
+            chosen = self._chosen(match, text, platforms) if platforms else None
+            self._add(match, name, chosen, whole=len(platforms) != 1)
+
+    def _chosen(self, match: Match, text: str, platforms: Sequence[Platform]) -> list[Image]:
+        """The images for some platforms; of several, some may be missing."""
+        chosen: list[Image] = []
+        missing = ""
+        for platform in platforms:
+            try:
+                chosen.append(for_platform(self.catalog, match, text, platform))
+            except NotFound as error:
+                missing = missing or error.message
+        if not chosen:
+            raise NotFound(f"no suitable export target found: {missing}")
+        return chosen
 
     def _matches(self, text: str) -> Iterable[Match]:
         """A name without a tag means all tags of the repository, if it has any."""
@@ -80,21 +88,31 @@ class Export:
                     return [find(self.catalog, name) for name in tags]
         return [find(self.catalog, text)]
 
-    def _add(self, match: Match, name: str, chosen: list[Image] | None) -> None:
-        self.images.setdefault(match.image.id, parse(name).familiar if name else match.image.id)
-        records = [m for m in match.target.manifests if m.here]
-        if chosen is None:
-            self._descriptors.append(_described(_descriptor(match.target), name))
-            self._blobs[match.target.digest] = match.target.size
-        else:
+    def _add(self, match: Match, name: str, chosen: list[Image] | None, *, whole: bool) -> None:
+        target, main = match.target, match.image
+        self.images.setdefault(main.id, parse(name).familiar if name else main.id)
+        records = [manifest for manifest in target.manifests if manifest.here]
+        if chosen is not None:
             wanted = {image.id for image in chosen}
-            records = [record for record in records if record.image in wanted]
-            for record in records:
-                self._descriptors.append(_described(_descriptor(record), name))
+            main = main if main.id in wanted else chosen[0]
+            about = {record.digest for record in records if record.image in wanted}
+            records = [
+                record
+                for record in records
+                if record.image in wanted
+                or (whole and (record.kind == "index" or record.subject in about))
+            ]
+        top: TargetRecord | ManifestRecord = target
+        if not whole:
+            top = next(record for record in records if record.image == main.id)
+            records = [record for record in records if record is top]
+        self._descriptors.append(_described(_descriptor(top), name))
+        self._blobs[top.digest] = top.size
         for record in records:
             self._blobs[record.digest] = record.size
             self._blobs.update((blob.digest, blob.size) for blob in record.blobs)
-            if record.image:
+            # What reads no more than this document takes the last that has a name.
+            if record.image == main.id:
                 _, names = self._manifests.setdefault(record.image, (record, []))
                 if name:
                     names.append(parse(name).familiar)
@@ -108,12 +126,11 @@ class Export:
             InternalError: a blob is missing, or has another length.
         """
         for digest, size in self._blobs.items():
-            try:
-                here = self.catalog.content.size(digest)
-            except FileNotFoundError:
-                raise InternalError(f"content digest {digest}: not found") from None
-            if here != size:
-                raise InternalError(f"content digest {digest}: its content is damaged")
+            content = self.catalog.content
+            if not content.path(digest).exists():
+                raise InternalError(f"content digest {digest}: not found")
+            if not content.holds(digest, size):
+                raise content.damaged(digest)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The archive; its blobs are pinned until it is sent."""
@@ -158,7 +175,7 @@ class Export:
         if f"sha256:{found.hexdigest()}" != digest:
             # What was sent already cannot be taken back: the archive breaks off.
             _log.error("an image is damaged", digest=digest)
-            raise InternalError(f"content digest {digest}: its content is damaged")
+            raise self.catalog.content.damaged(digest)
         if size % BLOCK:
             yield bytes(-size % BLOCK)
 
@@ -189,7 +206,7 @@ class Export:
 
 def _descriptor(record: TargetRecord | ManifestRecord) -> Descriptor:
     descriptor = Descriptor(media_type=record.media_type, digest=record.digest, size=record.size)
-    if isinstance(record, ManifestRecord) and record.platform[0]:
+    if isinstance(record, ManifestRecord) and record.told:
         system, architecture, variant = record.platform
         descriptor.platform = PlatformField(os=system, architecture=architecture, variant=variant)
     return descriptor

@@ -14,7 +14,7 @@ from palan.api.errors import Conflict, InternalError, InvalidParameter
 from palan.engine.containers.container import Container
 from palan.engine.containers.ports import PortMapping, parse_exposed_ports, published_ports
 from palan.engine.containers.record import EndpointRecord, SandboxRecord
-from palan.engine.containers.validate_network import is_user_defined, parse_link
+from palan.engine.containers.validate_network import IFNAME, is_user_defined, parse_link
 from palan.engine.networks.ipam import AddressPool, Exhausted, IPAddress
 from palan.engine.networks.network import Network
 from palan.engine.networks.remote_ipam import is_remote
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["claim_endpoint", "dns_names", "join", "leave"]
 
-IFNAME: Final = "com.docker.network.endpoint.ifname"
 _PROTOCOLS: Final = {"tcp": 6, "udp": 17, "sctp": 132}
 
 
@@ -97,7 +96,7 @@ def _endpoint(
         sandbox_key=sandbox.path,
     )
     if sandbox.path and network.driver != "null":
-        endpoint.interface = _interface(network, endpoint, sandbox)
+        endpoint.interface = _interface(container, network, endpoint, sandbox)
         endpoint.host_interface = host_interface(sandbox, slot)
     if network.remote:
         endpoint.plugin_options = _port_options(container, mappings)
@@ -186,7 +185,9 @@ def _links(
     return found
 
 
-def _interface(network: Network, endpoint: EndpointRecord, sandbox: SandboxRecord) -> str:
+def _interface(
+    container: Container, network: Network, endpoint: EndpointRecord, sandbox: SandboxRecord
+) -> str:
     """What the interface is called in the container: as asked for, or the next number."""
     taken = {e.interface for e in sandbox.endpoints}
     asked = endpoint.options.get(IFNAME)
@@ -194,6 +195,8 @@ def _interface(network: Network, endpoint: EndpointRecord, sandbox: SandboxRecor
         if asked in taken or asked == "lo":
             raise Conflict(f"error renaming interface to {asked}: file exists")
         return asked
+    # What is asked for on others of its networks is theirs, which may come later.
+    taken |= {(s.driver_opts or {}).get(IFNAME, "") for s in container.record.endpoints.values()}
     prefix = network.options.prefix
     number = 0
     while f"{prefix}{number}" in taken:

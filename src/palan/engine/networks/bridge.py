@@ -84,8 +84,13 @@ class BridgeDriver:
 
         Raises:
             Forbidden: there is an interface of that name that is no bridge.
+            InvalidParameter: no host can have an address of its subnets.
         """
         record = network.record
+        for pool in network.pools_of(6):
+            if pool.subnet.is_multicast:
+                shown = pool.gateway or pool.subnet
+                raise InvalidParameter(f"multicast subnet '{shown}' is not allowed")
         link = host.link(record.interface)
         if link is None:
             return
@@ -118,6 +123,10 @@ class BridgeDriver:
             )
             bridge = host.link(name)
             assert bridge is not None  # noqa: S101 - it was just made
+            # No container is to tell the host of routers; and nobody else has the addresses, so
+            # containers are reached at once, not when the kernel has asked around for seconds.
+            _set(f"ipv6/conf/{name}/accept_ra", "0")
+            _set(f"ipv6/conf/{name}/accept_dad", "0")
         if wanted and any(a.version == 6 for a in wanted):
             # Before it is up, or else it would need to be asked for an address again.
             _set(f"ipv6/conf/{name}/disable_ipv6", "0")

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["SHARING", "check_company"]
+__all__ = ["CONFIGURATION_ONLY", "SHARING", "check_company"]
 
+CONFIGURATION_ONLY: Final = "cannot create endpoint on configuration-only network"
 SHARING: Final = (
     "container sharing network namespace with another container or host cannot be connected to"
     " any other network"

@@ -23,7 +23,7 @@ from palan.engine.containers.hosts import add_to_hosts, remove_from_hosts
 from palan.engine.containers.record import EndpointRecord, SandboxRecord
 from palan.engine.containers.validate_network import validate_endpoint
 from palan.engine.networks.attachment import join, leave
-from palan.engine.networks.company import SHARING, check_company
+from palan.engine.networks.company import CONFIGURATION_ONLY, SHARING, check_company
 from palan.engine.networks.network import Network
 from palan.engine.networks.plumbing import plug_in, plug_out, reroute
 
@@ -49,14 +49,12 @@ async def connect(engine: "Engine", reference: str, body: NetworkConnectRequest)
             raise Conflict(f"container {container.id} is marked for removal")
         network = engine.networks.resolve(reference)
         if network.record.config_only:
-            raise Forbidden(
-                f"cannot connect container to network {network.name}: it is configuration-only"
-            )
+            raise Forbidden(CONFIGURATION_ONLY)
         if record.host_config.network_mode.startswith("container:"):
             raise InvalidParameter(SHARING)
         validate_endpoint(network.name, settings, network.subnets)
         check_company(engine, record.host_config.network_mode, record.endpoints, network)
-        asked = _only_asked(settings)
+        asked = _only_asked(network, settings)
         if container.running and record.sandbox is not None:
             if container.id in network.endpoints:
                 raise Forbidden(
@@ -72,9 +70,10 @@ async def connect(engine: "Engine", reference: str, body: NetworkConnectRequest)
                 raise
 
 
-def _only_asked(settings: EndpointSettings) -> EndpointSettings:
+def _only_asked(network: Network, settings: EndpointSettings) -> EndpointSettings:
     """What can be asked for of an endpoint; what it will have is not the client's to say."""
     return EndpointSettings(
+        network_id=network.id,
         ipam_config=settings.ipam_config,
         links=settings.links,
         aliases=settings.aliases,
@@ -181,12 +180,11 @@ async def disconnect(engine: "Engine", reference: str, body: NetworkDisconnectRe
         record = container.record
         if container.removed or record.status in ("removing", "dead"):
             raise Conflict(f"container {container.id} is marked for removal")
-        sandbox = record.sandbox if container.running else None
-        if sandbox is None:
+        if not container.running or (network is None and body.force):
             await _disconnect_stopped(engine, container, reference, network)
         else:
             network = network or engine.networks.resolve(reference)
-            await _disconnect_running(engine, container, sandbox, network, force=body.force)
+            await _disconnect_running(engine, container, network)
 
 
 async def _disconnect_stopped(
@@ -196,7 +194,6 @@ async def _disconnect_stopped(
     endpoints = container.record.endpoints
     name = network.name if network is not None else reference
     if name not in endpoints:
-        network = network or engine.networks.resolve(reference)
         raise InternalError(f"container {container.id} is not connected to the network {name}")
     asked = endpoints.pop(name)
     try:
@@ -208,24 +205,16 @@ async def _disconnect_stopped(
         engine.networks.publish("disconnect", network, container.id)
 
 
-async def _disconnect_running(
-    engine: "Engine",
-    container: Container,
-    sandbox: SandboxRecord,
-    network: Network,
-    *,
-    force: bool,
-) -> None:
+async def _disconnect_running(engine: "Engine", container: Container, network: Network) -> None:
     record = container.record
+    sandbox = record.sandbox
     if network.driver == "host" and record.host_config.network_mode == "host":
         raise InvalidParameter(
             "cannot disconnect container from host network - container was created in host"
             " network mode"
         )
     endpoint = network.endpoints.get(container.id)
-    if endpoint is None or endpoint not in sandbox.endpoints:
-        if force:
-            raise NotFound(f"endpoint {container.name} not found")
+    if sandbox is None or endpoint is None or endpoint not in sandbox.endpoints:
         raise InternalError(f"container {container.id} is not connected to network {network.name}")
     asked = record.endpoints.pop(network.name, None)
     endpoint.pending = True

@@ -97,7 +97,7 @@ async def _create_configuration(
 
 
 def _record(engine: "Engine", body: NetworkCreateRequest) -> NetworkRecord:
-    if body.name in PREDEFINED:
+    if body.name in (*PREDEFINED, "default"):
         raise Forbidden(f"operation is not permitted on predefined {body.name} network ")
     name = body.driver or "bridge"
     if name == "overlay":

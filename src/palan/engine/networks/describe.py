@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["FILTERS", "check_filters", "describe", "describe_fully", "matches"]
+__all__ = ["FILTERS", "check_filters", "company", "describe", "describe_fully", "matches"]
 
 FILTERS = ("dangling", "driver", "id", "label", "name", "scope", "type")
 
@@ -69,19 +69,25 @@ def _subnets(network: Network) -> list[IPAMConfig] | None:
     ] or None
 
 
-def describe_fully(engine: "Engine", network: Network, *, verbose: bool) -> NetworkInspectResponse:
-    """All that inspect tells."""
-    answer = describe(network, NetworkInspectResponse)
-    registry = engine.containers.registry
+def company(engine: "Engine", network: Network) -> dict[str, EndpointResource]:
+    """Who is on a network, by the id of the container."""
+    found = {}
     for container_id, endpoint in network.endpoints.items():
-        container = registry.find(container_id)
-        answer.containers[container_id] = EndpointResource(
+        container = engine.containers.registry.find(container_id)
+        found[container_id] = EndpointResource(
             name=container.name if container else "",
             endpoint_id=endpoint.id,
             mac_address=endpoint.mac_address,
             ipv4_address=f"{endpoint.address}/{endpoint.prefix}" if endpoint.address else "",
             ipv6_address=f"{endpoint.address6}/{endpoint.prefix6}" if endpoint.address6 else "",
         )
+    return found
+
+
+def describe_fully(engine: "Engine", network: Network, *, verbose: bool) -> NetworkInspectResponse:
+    """All that inspect tells."""
+    answer = describe(network, NetworkInspectResponse)
+    answer.containers = company(engine, network)
     answer.status = NetworkStatus()
     if network.pools:
         subnets = {

@@ -14,7 +14,6 @@ from palan.api.errors import InternalError
 from palan.engine.config import EngineConfig
 from palan.engine.networks.firewall_backends import (
     Backend,
-    IptablesBackend,
     RulesRefused,
     State,
     choose,
@@ -22,10 +21,8 @@ from palan.engine.networks.firewall_backends import (
 from palan.engine.networks.flows import forget_flows
 from palan.engine.networks.network import Network
 from palan.engine.networks.rules import BridgeRules, FamilyRules, Link, Publication
-from palan.engine.networks.rules_nft import FAMILY
 from palan.host import spawn
-from palan.host.iptables import IptablesError
-from palan.host.nft_monitor import Batch, TableMonitor
+from palan.host.nft_monitor import TableMonitor
 
 
 if TYPE_CHECKING:
@@ -38,8 +35,6 @@ REPAIR_INTERVAL: Final = 1.0
 """Seconds at least between two repairs: whoever goes on flushing keeps us busy no more."""
 _BRIDGE_NETFILTER: Final = Path("/proc/sys/net/bridge")
 _MODPROBE_TIMEOUT: Final = 10.0
-LOOK_INTERVAL: Final = 20.0
-"""Seconds between two looks at the rules of iptables, which tells nobody of changes."""
 
 
 def bridge_rules(network: Network, config: EngineConfig) -> BridgeRules:
@@ -81,9 +76,9 @@ class Firewall:
         self._backend: Backend | None = None
         self.state = State()
         self._lock = asyncio.Lock()
-        self._monitor: TableMonitor | None = None
+        self._monitors: list[TableMonitor] = []
         self._broken = asyncio.Event()
-        """Somebody has changed our rules."""
+        """Somebody may have changed our rules."""
 
     @property
     def rules(self) -> bool:
@@ -241,59 +236,41 @@ class Firewall:
     def _watch(self) -> None:
         """Have the rules come back if somebody else takes them away."""
         backend = self._backend
-        if isinstance(backend, IptablesBackend):
-            self._engine.spawn(self._look_at_times(backend), endless=True)
-            return
-        try:
-            self._monitor = TableMonitor(FAMILY, self._engine.config.table_name)
-        except OSError as error:
-            self._engine.log.warning("rules that are flushed stay so", reason=str(error))
-            return
-        asyncio.get_running_loop().add_reader(self._monitor.fileno(), self._hear)
-        self._engine.spawn(self._repair_when_told(), endless=True)
+        assert backend is not None  # noqa: S101 - it made the rules
+        loop = asyncio.get_running_loop()
+        for family, table in backend.tables:
+            try:
+                monitor = TableMonitor(family, table)
+            except OSError as error:
+                if backend.look_every is None:
+                    self._engine.log.warning("rules that are flushed stay so", reason=str(error))
+                break
+            self._monitors.append(monitor)
+            loop.add_reader(monitor.fileno(), self._hear, backend, monitor)
+        self._engine.spawn(self._repair_when_broken(backend), endless=True)
 
     def close(self) -> None:
         """Watch no more; the rules stay."""
-        if self._monitor is not None:
-            asyncio.get_running_loop().remove_reader(self._monitor.fileno())
-            self._monitor.close()
-            self._monitor = None
+        for monitor in self._monitors:
+            asyncio.get_running_loop().remove_reader(monitor.fileno())
+            monitor.close()
+        self._monitors.clear()
 
-    def _hear(self) -> None:
-        assert self._monitor is not None  # noqa: S101 - it is what is read
-        if any(self._harms(batch) for batch in self._monitor.read()):
+    def _hear(self, backend: Backend, monitor: TableMonitor) -> None:
+        if any(backend.may_harm(batch) for batch in monitor.read()):
             self._broken.set()
 
-    def _harms(self, batch: Batch) -> bool:
-        """Whether somebody else took something of what is to be there."""
-        if batch.missed:
-            return True
-        if batch.made or batch.own:  # nobody else makes our table
-            return False
-        gone = {chain for chain in batch.chains if not self._is_former(chain)}
-        # A network that goes takes elements along, by way of a program of ours.
-        return batch.deleted or bool(gone) or (bool(batch.sets) and not batch.chains)
-
-    def _is_former(self, chain: str) -> bool:
-        """Whether it is a chain of a network that is no more."""
-        _, underscore, short = chain.partition("_")
-        return bool(underscore) and all(n.short != short for n in self.state.networks.values())
-
-    async def _repair_when_told(self) -> None:
+    async def _repair_when_broken(self, backend: Backend) -> None:
         while True:
-            await self._broken.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(backend.look_every):
+                    await self._broken.wait()
             self._broken.clear()
-            await self._repair()
+            async with self._lock:
+                intact = await asyncio.to_thread(backend.intact)
+            if not intact:
+                await self._repair()
             await asyncio.sleep(REPAIR_INTERVAL)
-
-    async def _look_at_times(self, backend: IptablesBackend) -> None:
-        while True:
-            await asyncio.sleep(LOOK_INTERVAL)
-            with contextlib.suppress(OSError, IptablesError):
-                async with self._lock:
-                    intact = await asyncio.to_thread(backend.intact)
-                if not intact:
-                    await self._repair()
 
     async def _repair(self) -> None:
         assert self._backend is not None  # noqa: S101 - it made the rules

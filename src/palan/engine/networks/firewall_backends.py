@@ -6,12 +6,13 @@ version of IP).
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from palan.engine.networks import rules_iptables, rules_nft
 from palan.engine.networks.rules import BridgeRules, Link, Publication
 from palan.host import iptables, nft_messages, nftables
 from palan.host.iptables import Iptables, IptablesError
+from palan.host.nft_monitor import Batch
 from palan.host.nftables import NftError
 
 
@@ -24,6 +25,10 @@ __all__ = [
     "choose",
     "remove_rules",
 ]
+
+
+LOOK_INTERVAL: Final = 10.0
+"""Seconds between two looks at the rules of iptables, which may tell nobody of changes."""
 
 
 class RulesRefused(Exception):
@@ -56,9 +61,17 @@ class State:
 
 
 class Backend(Protocol):
-    """One way to make rules.  Each method raises :class:`RulesRefused` or ``OSError``."""
+    """One way to make rules; what makes some raises :class:`RulesRefused` or ``OSError``.
+
+    Attributes:
+        name: as users choose it.
+        tables: those of nf_tables that hold the rules, by family and name, as far as any do.
+        look_every: seconds between two looks at the rules, where changes are not told of all.
+    """
 
     name: str
+    tables: Sequence[tuple[str, str]]
+    look_every: float | None
 
     def replace(self) -> None:
         """Put rules in place of whatever there is of ours."""
@@ -72,13 +85,21 @@ class Backend(Protocol):
     def change(self, ports: Sequence[Publication], links: Sequence[Link], *, add: bool) -> None:
         """Add or delete what belongs to a container."""
 
+    def may_harm(self, batch: Batch, /) -> bool:
+        """Whether a change to the tables may have taken something of what is to be there."""
+
+    def intact(self) -> bool:
+        """Whether all is there after a change that may have harmed it; False if in doubt."""
+
 
 class NftBackend:
     """Rules by nftables."""
 
     name = "nftables"
+    look_every: float | None = None
 
     def __init__(self, table: str, state: State) -> None:
+        self.tables: Sequence[tuple[str, str]] = ((rules_nft.FAMILY, table),)
         self._table = table
         self._state = state
 
@@ -115,6 +136,25 @@ class NftBackend:
         except OSError as error:
             raise RulesRefused(error.strerror or str(error)) from error
 
+    def may_harm(self, batch: Batch, /) -> bool:
+        """Whether somebody else took something away."""
+        if batch.missed:
+            return True
+        if batch.made or batch.own:  # nobody else makes our table
+            return False
+        gone = {chain for chain in batch.chains if not self._is_former(chain)}
+        # A network that goes takes elements along, by way of a program of ours.
+        return batch.deleted or bool(gone) or (bool(batch.sets) and not batch.chains)
+
+    def _is_former(self, chain: str) -> bool:
+        """Whether it is a chain of a network that is no more."""
+        _, underscore, short = chain.partition("_")
+        return bool(underscore) and all(n.short != short for n in self._state.networks.values())
+
+    def intact(self) -> bool:
+        """Never, after what may have harmed it, as that is told in all detail."""
+        return False
+
 
 def _nft(script: str) -> None:
     try:
@@ -127,6 +167,10 @@ class IptablesBackend:
     """Rules by iptables, for the versions of IP that it works for."""
 
     name = "iptables"
+    tables: Sequence[tuple[str, str]] = [
+        (family, table) for family in ("ip", "ip6") for table in rules_iptables.CHAINS
+    ]
+    look_every: float | None = LOOK_INTERVAL
 
     def __init__(self, name: str, state: State, programs: Mapping[int, Iptables]) -> None:
         self._name = name
@@ -172,12 +216,20 @@ class IptablesBackend:
                 except IptablesError as error:
                     raise RulesRefused(error.message) from error
 
+    def may_harm(self, batch: Batch, /) -> bool:
+        """Whether chains of the host were changed, which lead to ours; if nf_tables has them."""
+        foreign = any(not chain.startswith(f"{self._name}-") for chain in batch.chains)
+        return batch.missed or batch.deleted or foreign
+
     def intact(self) -> bool:
         """Whether all is there that should be, as far as it can be counted."""
         for version, program in self._programs.items():
             wanted = self._whole(version)
             expected = sum(line.startswith("-A") for lines in wanted.values() for line in lines)
-            saved = program.save().splitlines()
+            try:
+                saved = program.save().splitlines()
+            except (OSError, IptablesError):  # the next look will tell
+                return True
             if sum(line.startswith(f"-A {self._name}-") for line in saved) != expected:
                 return False
             leading = sum(

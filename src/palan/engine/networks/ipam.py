@@ -38,6 +38,7 @@ IPNetwork = IPv4Network | IPv6Network
 SplitPool = tuple[IPNetwork, int]
 """A network and the length of the prefix of the subnets that it is split into."""
 
+_IN_USE: Final = "Address already in use"
 _MOST: Final = 2**64 - 1
 """What fits into the numbers of a status."""
 
@@ -167,7 +168,7 @@ class AddressPool:
         if address not in self.subnet:
             raise InvalidParameter("requested address is out of range")
         if int(address) in self._taken:
-            raise Forbidden("Address already in use")
+            raise Forbidden(_IN_USE)
         self._taken.add(int(address))
 
     def allocate(self) -> IPAddress:
@@ -202,6 +203,7 @@ class AddressPool:
 
         Raises:
             Forbidden: the gateway can't have its address.
+            InvalidParameter: an auxiliary address is taken.
             Exhausted: nothing is left for it.
         """
         kind = self._kind
@@ -215,6 +217,10 @@ class AddressPool:
             self.gateway = ip_interface((address, self.subnet.prefixlen))
         for name, text in auxiliary.items():
             address = kind(text)
+            if int(address) in self._taken:
+                raise InvalidParameter(
+                    f"failed to allocate secondary ip address ({name}:{text}): {_IN_USE}"
+                )
             self.auxiliary[name] = address
             self.fixed.add(int(address))
             self._taken.add(int(address))

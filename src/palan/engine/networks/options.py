@@ -7,6 +7,7 @@ from typing import Final, Literal, cast
 
 from palan.api.booleans import BOOLEANS
 from palan.api.errors import InvalidParameter
+from palan.engine.containers.validate_network import interface_problem
 from palan.engine.networks.record import NetworkRecord
 
 
@@ -36,7 +37,6 @@ ENABLE_IPV6: Final = "com.docker.network.enable_ipv6"
 _MODES: Final = ("nat", "nat-unprotected", "routed", "isolated")
 _LARGEST_MTU: Final = 65535
 _DIGITS: Final = 9
-_LONGEST_NAME: Final = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +85,11 @@ def bridge_options(given: Mapping[str, str], *, internal: bool = False) -> Bridg
         raise InvalidParameter("gateway mode 'isolated' can only be used for an internal network")
     for key in (ENABLE_IPV4, ENABLE_IPV6):
         flag(given, key, default=True)
+    name = given.get(BRIDGE_NAME, "")
+    if problem := interface_problem(name):
+        raise InvalidParameter(problem)
     return BridgeOptions(
-        name=_interface(given, BRIDGE_NAME),
+        name=name,
         mtu=mtu_option(given),
         icc=flag(given, f"{_BRIDGE}enable_icc", default=True),
         masquerade=flag(given, f"{_BRIDGE}enable_ip_masquerade", default=True),
@@ -165,19 +168,6 @@ def _address(given: Mapping[str, str], key: str) -> str:
         return str(ip_address(text))
     except ValueError:
         raise _unreadable(key, text, "nil ip") from None
-
-
-def _interface(given: Mapping[str, str], key: str) -> str:
-    name = given.get(key, "")
-    if name and (
-        len(name.encode()) > _LONGEST_NAME
-        or name in (".", "..")
-        or any(character in "/:" or character.isspace() for character in name)
-    ):
-        raise InvalidParameter(
-            f"invalid interface name {name!r}: at most {_LONGEST_NAME} bytes, no /, : or space"
-        )
-    return name
 
 
 def _unreadable(key: str, value: str, why: str) -> InvalidParameter:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
 
+from palan.api.errors import InvalidParameter
 from palan.engine.containers.record import EndpointRecord, SandboxRecord
 from palan.engine.containers.validate_network import SYSCTLS
 from palan.engine.networks.drivers import Driver
@@ -69,17 +70,31 @@ def plug_in(sandbox: SandboxRecord, wanted: Iterable[Wanted], *, late: bool = Fa
 
 
 def _before_up(namespace: int, endpoints: list[EndpointRecord], *, late: bool) -> None:
-    """Write the kernel parameters of interfaces, before any packet goes through them."""
-    values: dict[str, str] = {}
+    """Write the kernel parameters of interfaces, before any packet goes through them.
+
+    Raises:
+        InvalidParameter: one that was asked for is none, or can't have that value.
+        OSError: the kernel refuses one of ours.
+    """
+    own: dict[str, str] = {}
+    asked: dict[str, str] = {}
     has_ipv6 = Path("/proc/sys/net/ipv6").is_dir()
     mixed = any(_has_ipv6(e) for e in endpoints)
     for endpoint in endpoints:
         if has_ipv6 and (late or mixed):
             disabled = "0" if _has_ipv6(endpoint) else "1"
-            values[f"net/ipv6/conf/{endpoint.interface}/disable_ipv6"] = disabled
-        values.update(_asked_sysctls(endpoint))
-    if values:
-        run_in_netns(namespace, lambda: write_sysctls(values))
+            own[f"net/ipv6/conf/{endpoint.interface}/disable_ipv6"] = disabled
+        asked.update(_asked_sysctls(endpoint))
+    if own:
+        run_in_netns(namespace, lambda: write_sysctls(own))
+    if asked:
+        try:
+            run_in_netns(namespace, lambda: write_sysctls(asked))
+        except FileNotFoundError as error:
+            raise InvalidParameter(f"{error.filename} is not a sysctl file") from None
+        except OSError as error:
+            why = f"unable to write to '{error.filename}': {error.strerror}"
+            raise InvalidParameter(why) from None
 
 
 def _asked_sysctls(endpoint: EndpointRecord) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from palan.api.errors import InternalError
 from palan.engine.containers.record import PortRecord
@@ -117,6 +117,12 @@ class PublishedPorts:
         if not bound:
             return records
         failure: InternalError | None = None
+        if len(request.host_ports) > 1 and all(
+            self._is_taken(host, port, request.protocol)
+            for port in request.host_ports
+            for host in bound
+        ):
+            raise InternalError("all ports are allocated")
         for port in request.host_ports or self._ephemeral():
             try:
                 self._bind_all(owner, bound, port, request.protocol)
@@ -220,7 +226,10 @@ class PublishedPorts:
 
 def _hosts(request: PortRequest, target: Target) -> Iterator[str]:
     """The addresses of the host that a port is published at, as the kernel writes them."""
-    chosen = str(ip_address(request.host_ip or target.default_ip))
+    address = ip_address(request.host_ip or target.default_ip)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    chosen = str(address)
     if request.host_ip or chosen != ANY4:
         yield chosen
         return

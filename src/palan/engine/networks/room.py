@@ -26,7 +26,7 @@ from palan.engine.networks.attachment import dns_names
 from palan.engine.networks.bridge import BridgeDriver
 from palan.engine.networks.connect import connect, disconnect
 from palan.engine.networks.create import create
-from palan.engine.networks.describe import check_filters, describe, describe_fully, matches
+from palan.engine.networks.describe import check_filters, company, describe, describe_fully, matches
 from palan.engine.networks.dns import Dns
 from palan.engine.networks.drivers import Driver
 from palan.engine.networks.firewall import Firewall
@@ -299,11 +299,14 @@ class Networks:
     async def list(self, request: NetworkList) -> list[NetworkSummary]:
         """``GET /networks``."""
         dangling = check_filters(request.filters)
-        return [
-            describe(network, NetworkSummary)
-            for network in self._by_id.values()
-            if not network.record.draft and matches(network, request.filters, dangling=dangling)
-        ]
+        found = []
+        for network in self._by_id.values():
+            if not network.record.draft and matches(network, request.filters, dangling=dangling):
+                summary = describe(network, NetworkSummary)
+                if request.containers:
+                    summary.containers = company(self._engine, network)
+                found.append(summary)
+        return found
 
     async def inspect(self, request: NetworkInspect) -> NetworkInspectResponse:
         """``GET /networks/{id}``."""

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palan.api.containers import EndpointSettings
-from palan.api.errors import NotFound, PalanError
+from palan.api.errors import Forbidden, InternalError, NotFound, PalanError
 from palan.engine.containers.container import Container
 from palan.engine.containers.links import let_links_through
 from palan.engine.containers.ports import PortMapping
 from palan.engine.containers.record import SandboxRecord
 from palan.engine.networks.attachment import cable_prefix, host_interface, join, leave
+from palan.engine.networks.company import CONFIGURATION_ONLY
 from palan.engine.networks.network import Network
 from palan.engine.networks.plumbing import make_namespace, plug_in, plug_out
 from palan.engine.networks.publish import publish, take, unpublish
@@ -65,6 +66,8 @@ async def plug(
         await unplug(engine, container, sandbox)
         if isinstance(error, PalanError) and not error.message.startswith(_FAILED):
             raise type(error)(_FAILED + error.message) from None
+        if isinstance(error, OSError):
+            raise InternalError(f"{_FAILED}{error}") from error
         raise
     return sandbox
 
@@ -74,13 +77,17 @@ def _wanted(engine: "Engine", container: Container) -> Iterable[tuple[Network, E
 
     Raises:
         NotFound: one of them is gone.
+        Forbidden: one of them is none that anybody can be on.
     """
     main = engine.networks.find(container.record.host_config.network_mode)
     asked = container.record.endpoints
     for name in sorted(asked, key=lambda name: main is None or name != main.name):
         network = engine.networks.find(name)
-        if network is None or network.record.config_only:
+        if network is None:
             raise NotFound(f"network {name} not found")
+        if network.record.config_only:
+            raise Forbidden(CONFIGURATION_ONLY)
+        asked[name].network_id = network.id
         yield network, asked[name]
 
 

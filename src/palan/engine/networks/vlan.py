@@ -112,6 +112,8 @@ class _ParentDriver:
             below = host.link(parent)
             if below is None:
                 raise InternalError(f"the parent interface {parent} of {name} is gone")
+            if not below.up:
+                host.perform(netlink.set_link(below.index, up=True))
             try:
                 host.perform(netlink.add_vlan(name, below.index, tag, up=False))
             except OSError as error:

@@ -32,7 +32,7 @@ class AsyncNetworksCalls:
         self._client = client
 
     async def list(
-        self, *, filters: Filters | None = None, timeout: Limit = CLIENT
+        self, *, filters: Filters | None = None, containers: bool = False, timeout: Limit = CLIENT
     ) -> builtins.list[NetworkSummary]:
         """List networks.
 
@@ -42,13 +42,14 @@ class AsyncNetworksCalls:
 
         Args:
             filters: Docker's ``filters``.
+            containers: also tell who is on each, as all lists below 1.28 do.
             timeout: seconds for the whole call; None is for ever.
 
         Returns:
             One for each: a network in a list.
         """
         answer: builtins.list[NetworkSummary] = await self._client.calling.call(
-            "networks.list", {"filters": filters}, timeout
+            "networks.list", {"filters": filters, "containers": containers}, timeout
         )
         return answer
 

@@ -33,7 +33,7 @@ class NetworksCalls:
         self._client = client
 
     def list(
-        self, *, filters: Filters | None = None, timeout: Limit = CLIENT
+        self, *, filters: Filters | None = None, containers: bool = False, timeout: Limit = CLIENT
     ) -> builtins.list[NetworkSummary]:
         """List networks.
 
@@ -43,13 +43,14 @@ class NetworksCalls:
 
         Args:
             filters: Docker's ``filters``.
+            containers: also tell who is on each, as all lists below 1.28 do.
             timeout: seconds for the whole call; None is for ever.
 
         Returns:
             One for each: a network in a list.
         """
         answer: builtins.list[NetworkSummary] = self._client.calling.call(
-            "networks.list", {"filters": filters}, timeout
+            "networks.list", {"filters": filters, "containers": containers}, timeout
         )
         return answer
 

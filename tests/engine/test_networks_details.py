@@ -1,0 +1,127 @@
+"""Networks in detail: what dockerd does with odd requests, and what is refused in its words."""
+
+import pytest
+from tests.support.user_networks import (
+    SLEEP,
+    interfaces,
+    join,
+    network,
+    networks_of,
+    part,
+    subnet,
+)
+
+
+pytestmark = pytest.mark.root
+
+__all__ = ["network"]
+
+
+def test_a_container_is_on_the_networks_of_its_endpoints_only(engine, network):
+    for name, addresses in (("alpha", "10.232.1.0/24"), ("beta", "10.232.2.0/24")):
+        network(name, IPAM=subnet(addresses))
+    for mode in ("default", "bridge", "alpha"):
+        made = engine.run(
+            *SLEEP, host={"NetworkMode": mode},
+            NetworkingConfig={"EndpointsConfig": {"beta": {"Aliases": ["b"]}}},
+        )  # fmt: skip
+        assert list(networks_of(engine, made)) == ["beta"]
+        assert interfaces(engine, made).keys() == {"lo", "eth0"}
+        engine.remove(made)
+
+
+def test_a_stopped_container_remembers_the_id_of_a_network_that_is_gone(engine, network):
+    made = network("alpha", IPAM=subnet("10.232.1.0/24"))
+    container = engine.run(*SLEEP, host={"NetworkMode": "alpha"})
+    assert engine.api.post(f"/containers/{container}/stop?t=0").status == 204
+    assert engine.api.delete(f"/networks/{made}").status == 204
+    assert networks_of(engine, container)["alpha"]["NetworkID"] == made
+
+
+def test_a_running_container_is_taken_off_a_network_that_is_gone_by_force(engine, network):
+    made = network("alpha", IPAM=subnet("10.232.1.0/24"))
+    network("beta", IPAM=subnet("10.232.2.0/24"))
+    engine.run(*SLEEP, name="web", host={"NetworkMode": "alpha"})
+    assert "not found" in part(engine, "gone", "web", 404)
+    for name in ("gone", "beta"):
+        said = part(engine, name, "web", 500, Force=True)
+        assert "is not connected to" in said
+    assert engine.api.delete(f"/networks/{made}").status == 403
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "words"),
+    [
+        ({"ifname": "x" * 16}, 400, "at most 15 bytes"),
+        ({"ifname": "a/b"}, 400, "no /, : or space"),
+        ({"ifname": "lo"}, 409, "file exists"),
+        ({"sysctls": "net.ipv4.conf.IFNAME.nonesuch=1"}, 400, "eth0/nonesuch is not a sysctl file"),
+        ({"sysctls": "net.ipv4.conf.IFNAME.log_martians=x"}, 400, "unable to write to"),
+    ],
+)
+def test_what_no_interface_can_have_is_the_callers_mistake(engine, network, options, status, words):
+    network("alpha", IPAM=subnet("10.232.1.0/24"))
+    engine.run(*SLEEP, name="web")
+    given = {f"com.docker.network.endpoint.{key}": value for key, value in options.items()}
+    given = {key: value.replace("eth0", "eth1") for key, value in given.items()}
+    words = words.replace("eth0", "eth1")
+    assert words in join(engine, "alpha", "web", status, DriverOpts=given)
+    assert list(networks_of(engine, "web")) == ["bridge"]
+    assert interfaces(engine, "web").keys() == {"lo", "eth0"}
+    assert engine.api.get("/networks/alpha").json["Containers"] == {}
+
+
+def test_a_name_that_is_asked_for_is_left_to_who_asks(engine, network):
+    for name, addresses in (("alpha", "10.232.1.0/24"), ("beta", "10.232.2.0/24")):
+        network(name, IPAM=subnet(addresses))
+    options = {"com.docker.network.endpoint.ifname": "eth0"}
+    made = engine.run(
+        *SLEEP, host={"NetworkMode": "alpha"},
+        NetworkingConfig={"EndpointsConfig": {"alpha": {}, "beta": {"DriverOpts": options}}},
+    )  # fmt: skip
+    found = interfaces(engine, made)
+    assert found["eth0"].startswith("10.232.2.")
+    assert found["eth1"].startswith("10.232.1.")
+
+
+def test_lists_below_1_28_say_who_is_on_a_network(engine, network):
+    network("alpha", IPAM=subnet("10.232.1.0/24"))
+    made = engine.run(*SLEEP, name="web", host={"NetworkMode": "alpha"})
+    listed = {n["Name"]: n for n in engine.api.at("1.27").get("/networks").json}
+    assert listed["alpha"]["Containers"][made]["Name"] == "web"
+    assert listed["alpha"]["Containers"][made]["IPv4Address"] == "10.232.1.2/24"
+    assert listed["bridge"]["Containers"] == {}
+    assert all("Containers" not in n for n in engine.api.at("1.28").get("/networks").json)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"Name": "default"}, 403, "operation is not permitted on predefined default network"),
+        (
+            {"Name": "x", "EnableIPv6": True, "IPAM": subnet("ff02::/64")},
+            400,
+            "multicast subnet 'ff02::1/64' is not allowed",
+        ),
+        (
+            {"Name": "x", "IPAM": subnet("10.232.1.0/24", AuxiliaryAddresses={"a": "10.232.1.1"})},
+            400,
+            "failed to allocate secondary ip address (a:10.232.1.1): Address already in use",
+        ),
+    ],
+)
+def test_networks_that_can_not_be_are_refused(engine, body, status, words):
+    answer = engine.api.post("/networks/create", body)
+    assert (answer.status, words in answer.json["message"]) == (status, True), answer.body
+    assert engine.api.get(f"/networks/{body['Name']}").status == 404
+
+
+def test_nobody_can_be_on_a_configuration(engine, network):
+    network("conf", ConfigOnly=True)
+    engine.run(*SLEEP, name="web")
+    said = "cannot create endpoint on configuration-only network"
+    assert join(engine, "conf", "web", 403) == said
+    made = engine.create(*SLEEP, host={"NetworkMode": "conf"})
+    answer = engine.api.post(f"/containers/{made}/start")
+    assert answer.status == 403
+    assert said in answer.json["message"]
