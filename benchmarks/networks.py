@@ -1,6 +1,7 @@
 """Measurements of networks: starts with published ports, throughput, names."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,8 @@ __all__ = ["NETWORKS"]
 
 NETWORK = "benchnet"
 FIRST_PORT = 21000
-SECONDS = 2
+SECONDS = 1  # of each transfer: what disturbs one does not disturb the next
+TEN = 10  # networks, of three containers each
 
 # Sent one after the other, as a program would that looks a name up; then many at once.
 NAMES = """
@@ -99,10 +101,20 @@ def _inside(pid: int, *command: str) -> list[str]:
     return ["nsenter", "-t", str(pid), "-n", *command]
 
 
-def _gigabits(server: int, client: int, address: str, port: int) -> float:
-    """TCP from one network namespace to a server in another, in Gbit/s."""
+def _pinned(last: bool) -> list[str]:
+    """Has a program stay on the last processor, or on the one before."""
+    processors = sorted(os.sched_getaffinity(0))
+    return ["taskset", "-c", str(processors[-1 if last else max(0, len(processors) - 2)])]
+
+
+def _transfer(server: int, client: int, address: str, port: int) -> tuple[float, float]:
+    """TCP from one network namespace to a server in another.
+
+    Returns:
+        Gbit/s, and what both ends take of processors, in milliseconds per GB.
+    """
     listening = subprocess.Popen(
-        _inside(server, "iperf3", "-s", "-1", "--forceflush", "-p", "1"),
+        _inside(server, *_pinned(last=False), "iperf3", "-s", "-1", "--forceflush", "-p", "1"),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
@@ -110,14 +122,16 @@ def _gigabits(server: int, client: int, address: str, port: int) -> float:
         for line in listening.stdout:
             if "listening" in line:
                 break
-        result = subprocess.run(
-            _inside(client, "iperf3", "-J", "-c", address, "-p", str(port), "-t", str(SECONDS)),
-            check=True, capture_output=True,
-        )  # fmt: skip
+        sending = ["iperf3", "-J", "-c", address, "-p", str(port), "-t", str(SECONDS)]
+        command = _inside(client, *_pinned(last=True), *sending)
+        result = subprocess.run(command, check=True, capture_output=True)
     finally:
         listening.kill()
         listening.wait()
-    return float(json.loads(result.stdout)["end"]["sum_received"]["bits_per_second"]) / 1e9
+    end = json.loads(result.stdout)["end"]
+    received, share = end["sum_received"], end["cpu_utilization_percent"]
+    busy = (share["host_total"] + share["remote_total"]) / 100 * received["seconds"]
+    return received["bits_per_second"] / 1e9, busy * 1e3 / (received["bytes"] / 1e9)
 
 
 def throughput(subject: Subject) -> Sample:
@@ -132,14 +146,46 @@ def throughput(subject: Subject) -> Sample:
         assert subject.engine.process is not None
         host = subject.engine.process.pid
         published = FIRST_PORT + 1
-        return {
-            "net.between": _gigabits(pid, _inspect(subject, other)[0], address, 1),
-            "net.published": _gigabits(pid, host, gateway, published),
-            "net.localhost": _gigabits(pid, host, "127.0.0.1", published),
-        }
+        sample = {}
+        for row, (sender, to, port) in {
+            "net.between": (_inspect(subject, other)[0], address, 1),
+            "net.published": (host, gateway, published),
+            "net.localhost": (host, "127.0.0.1", published),
+        }.items():
+            sample[row], sample[f"{row}_cpu"] = _transfer(pid, sender, to, port)
+        # There, a proxy of dockerd's takes more than both ends.
+        del sample["net.localhost_cpu"]
+        return sample
     finally:
         client.remove(server)
         client.remove(other)
+
+
+def ten_networks(subject: Subject) -> Sample:
+    """Networks and their containers: made, used by name, removed."""
+    client = subject.client
+
+    def work() -> None:
+        networks, containers = [], []
+        for number in range(TEN):
+            name = f"ten{number}"
+            networks.append(client.json("POST", "/networks/create", {"Name": name})["Id"])
+            for index in range(3):
+                other = f"ten{number}-{(index + 1) % 3}"
+                body = {
+                    "Image": "busybox:latest",
+                    "Cmd": ["sh", "-c", f"until ping -c1 -W1 {other}; do :; done; exec sleep 999"],
+                    "HostConfig": {"NetworkMode": name},
+                }
+                path = f"/containers/create?name=ten{number}-{index}"
+                containers.append(client.json("POST", path, body)["Id"])
+                client.start(containers[-1])
+        for container in containers:
+            client.remove(container)
+        for network in networks:
+            client.call("DELETE", f"/networks/{network}")
+
+    return {"net.ten": milliseconds(work) / 1000}
 
 
 def names(subject: Subject) -> Sample:
@@ -162,6 +208,11 @@ NETWORKS: Sequence[Measurement] = (
     Measurement(("net.start",), start_plain, 7),
     Measurement(("net.start5",), start_5, 7),
     Measurement(("net.start200",), start_200, 3),
-    Measurement(("net.between", "net.published", "net.localhost"), throughput, 3),
+    Measurement(
+        ("net.between", "net.between_cpu", "net.published", "net.published_cpu", "net.localhost"),
+        throughput,
+        9,
+    ),
+    Measurement(("net.ten",), ten_networks, 2, warm_up=False),
     Measurement(("net.dns", "net.dns_median"), names, 5),
 )
