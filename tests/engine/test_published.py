@@ -95,6 +95,24 @@ def test_udp_over_ipv6_to_a_container_without_it(engine):
         assert talk_udp(server, connect(None, "127.0.0.1", port, kind=DATAGRAM))
 
 
+def test_a_client_of_udp_that_is_early_is_answered_later(engine):
+    """That nobody listens yet is an error of the socket that carries to the container."""
+    port = free_port(DATAGRAM)
+    container = engine.run(*SLEEP, host=publish(("", port), protocol="udp"))
+    with connect(None, "::1", port, kind=DATAGRAM, timeout=0.2) as client:
+        for _ in range(3):
+            client.send(b"early")
+            with pytest.raises(TimeoutError):
+                client.recv(10)
+        with listen(netns_of(engine, container), 80, kind=DATAGRAM) as server:
+            client.settimeout(5)
+            client.send(b"ping")
+            while (found := server.recvfrom(10))[0] != b"ping":
+                pass
+            server.sendto(b"pong", found[1])
+            assert client.recv(10) == b"pong"
+
+
 def test_both_protocols_at_one_port(engine):
     port = free_port()
     host = {"PortBindings": {f"53/{p}": [{"HostPort": str(port)}] for p in ("tcp", "udp")}}
@@ -181,6 +199,44 @@ def test_many_containers_with_many_ports_come_and_go(engine):
         thread.join()
     assert elements(engine) == 0
     assert_same_footprint(engine, before)
+
+
+# ---- networks come and go while it runs -------------------------------------------------
+
+
+def test_ports_are_published_as_soon_as_there_is_a_network_for_that(engine, next_door):
+    inside = engine.api.post("/networks/create", {"Name": "inside", "Internal": True}).json["Id"]
+    one = engine.api.post("/networks/create", {"Name": "one"}).json["Id"]
+    before = settled_footprint(engine)
+    port = free_port()
+    host = {"NetworkMode": "inside", **publish(("", port))}
+    container = engine.run(*SLEEP, host=host, ExposedPorts={"80/tcp": {}})
+    assert bindings(engine, container) is None
+
+    def ask(verb):
+        return engine.api.post(f"/networks/one/{verb}", {"Container": container})
+
+    with listen(None, port):  # the port is in use
+        answer = ask("connect")
+        assert answer.status == 500
+        assert answer.message.startswith("driver failed programming external connectivity on")
+        assert answer.message.endswith("address already in use")
+        assert list(engine.inspect(container)["NetworkSettings"]["Networks"]) == ["inside"]
+    for _ in range(2):
+        assert ask("connect").status == 200
+        assert {b["HostPort"] for b in bindings(engine, container)} == {str(port)}
+        with listen(netns_of(engine, container), 80) as server:
+            with killed(engine):
+                pass
+            assert talk(server, connect(next_door.netns, next_door.host, port)) == next_door.address
+            assert talk(server, connect(None, "::1", port))
+        assert ask("disconnect").status == 200
+        assert bindings(engine, container) is None
+        listen(None, port).close()
+    engine.remove(container)
+    assert_same_footprint(engine, before)
+    for network in (inside, one):
+        assert engine.api.delete(f"/networks/{network}").status == 204
 
 
 # ---- rules that others take away -------------------------------------------------------

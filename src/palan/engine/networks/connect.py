@@ -136,7 +136,12 @@ async def _drop(
     if endpoint in sandbox.endpoints:
         sandbox.endpoints.remove(endpoint)
     network = engine.networks.by_id(endpoint.network)
-    await engine.networks.main_changed(container, sandbox, before)
+    try:
+        await engine.networks.main_changed(container, sandbox, before)
+    except PalanError as error:  # what is to go goes all the same
+        engine.log.warning(
+            "ports are not published any more", container=container.id, reason=error.message
+        )
 
     def plug_away() -> None:
         plug_out(engine.networks.driver_of(endpoint), sandbox, endpoint)

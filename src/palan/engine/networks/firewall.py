@@ -257,8 +257,14 @@ class Firewall:
         self._monitors.clear()
 
     def _hear(self, backend: Backend, monitor: TableMonitor) -> None:
-        if any(backend.may_harm(batch) for batch in monitor.read()):
+        batches = monitor.read()
+        if any(backend.may_harm(batch) for batch in batches):
             self._broken.set()
+        if any(batch.missed for batch in batches):
+            # That was an error of the socket, after which uvloop would never call again.
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(monitor.fileno())
+            loop.add_reader(monitor.fileno(), self._hear, backend, monitor)
 
     async def _repair_when_broken(self, backend: Backend) -> None:
         while True:

@@ -21,7 +21,7 @@ from palan.engine.networks.proxy_udp import DatagramProxy
 from palan.engine.networks.rules import Publication
 
 
-__all__ = ["PortRequest", "PublishedPorts", "Target", "publications"]
+__all__ = ["PortRequest", "PublishedPorts", "Target", "fits", "publications"]
 
 ANY4, ANY6 = "0.0.0.0", "::"  # noqa: S104 - what Docker publishes on by default
 EPHEMERAL = range(32768, 60999)
@@ -238,6 +238,16 @@ def _hosts(request: PortRequest, target: Target) -> Iterator[str]:
         yield ANY4
     if _has_ipv6() and (target.address6 or (target.proxy and 4 not in target.routed)):
         yield ANY6
+
+
+def fits(records: Iterable[PortRecord], requests: Iterable[PortRequest], target: Target) -> bool:
+    """Whether ports that were taken for another container would be taken for this one, too."""
+    wanted = {
+        (request.container_port, request.protocol, host, _version(host) in target.routed)
+        for request in requests
+        for host in _hosts(request, target)
+    }
+    return wanted == {(r.container_port, r.protocol, r.host_ip, not r.host_port) for r in records}
 
 
 def _version(address: str) -> int:

@@ -151,7 +151,12 @@ class _Client:
         for _ in range(AT_ONCE):
             try:
                 data = self._socket.recv(_LARGEST)
+            except BlockingIOError:
+                return
             except OSError:
+                # Nobody listens.  After an error uvloop would never call again.
+                self._loop.remove_reader(self._socket.fileno())
+                self._loop.add_reader(self._socket.fileno(), self._readable)
                 return
             self.used = self._loop.time()
             self._proxy.answer(data, self._client, self._info)

@@ -1,13 +1,14 @@
 """Publishing the ports of a container: sockets, rules and what has to be carried, together."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from palan.api.errors import InternalError
 from palan.engine.containers.container import Container
-from palan.engine.containers.ports import PortMapping
+from palan.engine.containers.ports import PortMapping, published_ports
 from palan.engine.containers.record import EndpointRecord, SandboxRecord
-from palan.engine.networks.ports import ANY4, PortRequest, Target, publications
+from palan.engine.networks.ports import ANY4, PortRequest, Target, fits, publications
 
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ def _is_published(engine: "Engine", sandbox: SandboxRecord) -> EndpointRecord | 
     return None
 
 
+def _requests(mappings: Iterable[PortMapping]) -> list[PortRequest]:
+    return [PortRequest(m.container_port, m.protocol, m.host_ip, m.host_ports) for m in mappings]
+
+
 async def take(
     engine: "Engine", container: Container, sandbox: SandboxRecord, mappings: list[PortMapping]
 ) -> None:
@@ -66,13 +71,10 @@ async def take(
     endpoint = _is_published(engine, sandbox)
     if endpoint is None or not mappings:
         return
-    requests = [
-        PortRequest(m.container_port, m.protocol, m.host_ip, m.host_ports) for m in mappings
-    ]
     ports = engine.networks.ports
     try:
         sandbox.ports = await asyncio.to_thread(
-            ports.take, container.id, requests, target(engine, sandbox)
+            ports.take, container.id, _requests(mappings), target(engine, sandbox)
         )
     except InternalError as error:
         raise _failed(container, endpoint, error) from None
@@ -97,8 +99,8 @@ async def publish(engine: "Engine", container: Container, sandbox: SandboxRecord
 
 def _failed(container: Container, endpoint: EndpointRecord, error: InternalError) -> InternalError:
     return InternalError(
-        "failed to set up container networking: driver failed programming external"
-        f" connectivity on endpoint {container.name} ({endpoint.id}): {error.message}"
+        f"driver failed programming external connectivity on endpoint {container.name}"
+        f" ({endpoint.id}): {error.message}"
     )
 
 
@@ -122,13 +124,22 @@ async def move(
 ) -> None:
     """Have published ports lead to the endpoints that have the default routes now.
 
+    They are given back when there is no such endpoint any more, and taken with the first one.
+
     Raises:
-        InternalError: the rules were refused.
+        InternalError: a port is taken, or the rules were refused.
     """
-    if not sandbox.ports or all(sandbox.main(v) is endpoint for v, endpoint in before.items()):
+    mappings = published_ports(container.record)
+    if not mappings or all(sandbox.main(v) is endpoint for v, endpoint in before.items()):
         return
-    await engine.networks.firewall.redirect_no_more(container.id)
-    engine.networks.ports.serve_no_more(container.id)
+    published = _is_published(engine, sandbox) is not None
+    if published and fits(sandbox.ports, _requests(mappings), target(engine, sandbox)):
+        await engine.networks.firewall.redirect_no_more(container.id)
+        engine.networks.ports.serve_no_more(container.id)
+    else:
+        await unpublish(engine, container.id)
+        sandbox.ports = []
+        await take(engine, container, sandbox, mappings)
     await publish(engine, container, sandbox)
 
 
