@@ -3,7 +3,7 @@ from typing import Any
 
 from tests.support.containers import make_record
 
-from palan.api.containers import ContainerConfig, EndpointSettings, HostConfig
+from palan.api.containers import ContainerConfig, EndpointSettings, HostConfig, PortBinding
 from palan.engine.containers.endpoints import endpoint_settings, port_map
 from palan.engine.containers.record import EndpointRecord, PortRecord, SandboxRecord
 
@@ -73,6 +73,13 @@ def test_ports_are_shown_while_it_runs():
     bindings = shown["80/tcp"]
     assert bindings is not None
     assert [(b.host_ip, b.host_port) for b in bindings] == [("0.0.0.0", "8080"), ("::", "8080")]
+
+
+def test_ports_that_are_to_be_published_are_exposed():
+    host = HostConfig(port_bindings={"80/tcp": [PortBinding(host_port="8080")]})
+    sandbox = SandboxRecord(id="s", path="/run/s", endpoints=SANDBOX.endpoints)
+    # Such as on an internal network.
+    assert port_map(ENGINE, make_record(host_config=host, sandbox=sandbox)) == {"80/tcp": None}
 
 
 def test_a_container_without_a_bridge_exposes_nothing():

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from palan.api.containers import EndpointSettings, PortBinding
-from palan.engine.containers.ports import Port, parse_exposed_ports
+from palan.engine.containers.ports import Port, parse_exposed_ports, parse_port
 from palan.engine.containers.record import ContainerRecord, EndpointRecord
 
 
@@ -62,12 +62,16 @@ def _add_operational(shown: EndpointSettings, endpoint: EndpointRecord) -> None:
 
 
 def exposed_now(engine: "Engine", record: ContainerRecord) -> list[Port]:
-    """The exposed ports of a container that runs on a bridge; others are shown without."""
+    """Exposed ports, also those to be published, of a container that runs on a bridge.
+
+    Others are shown without, as with dockerd.
+    """
     endpoints = record.sandbox.endpoints if record.sandbox else ()
     networks = (engine.networks.by_id(endpoint.network) for endpoint in endpoints)
     if not any(network is not None and network.bridge for network in networks):
         return []
-    return parse_exposed_ports(record.config.exposed_ports)
+    exposed = parse_exposed_ports(record.config.exposed_ports)
+    return list(dict.fromkeys([*exposed, *map(parse_port, record.host_config.port_bindings)]))
 
 
 def port_map(engine: "Engine", record: ContainerRecord) -> dict[str, list[PortBinding] | None]:
