@@ -1,6 +1,7 @@
 """Networks in detail: what dockerd does with odd requests, and what is refused in its words."""
 
 import pytest
+from tests.support.crash import exec_output
 from tests.support.user_networks import (
     SLEEP,
     interfaces,
@@ -114,6 +115,18 @@ def test_networks_that_can_not_be_are_refused(engine, body, status, words):
     answer = engine.api.post("/networks/create", body)
     assert (answer.status, words in answer.json["message"]) == (status, True), answer.body
     assert engine.api.get(f"/networks/{body['Name']}").status == 404
+
+
+def test_the_first_part_of_a_host_name_is_a_name_too(engine):
+    made = engine.run(*SLEEP, Hostname="my.long.host")
+    assert "\tmy.long.host my\n" in exec_output(engine, made, "cat", "/etc/hosts")
+
+
+def test_links_on_own_networks_may_be_for_who_comes_later(engine, network):
+    network("alpha", IPAM=subnet("10.232.1.0/24"))
+    made = engine.run(*SLEEP, host={"NetworkMode": "alpha", "Links": ["later:db"]})
+    engine.run(*SLEEP, name="later", host={"NetworkMode": "alpha"})
+    assert "10.232.1.3" in exec_output(engine, made, "nslookup", "db")
 
 
 def test_nobody_can_be_on_a_configuration(engine, network):

@@ -33,6 +33,12 @@ def question(name, rtype=Rtype.A, number=7, edns=0):
 NAMES = {
     "web": (["10.0.0.2"], ["fd00::2"]),
     "many": ([f"10.0.1.{n}" for n in range(1, 6)], []),
+    "k\u00fcche": (["10.0.0.3"], []),
+}
+NAMES_OF = {
+    "10.0.0.2": ["web.net", "web"],
+    "fd00::2": ["web.net", "web"],
+    "10.0.0.4": ["x" * 64 + ".net", "short..net", "short"],
 }
 
 
@@ -43,7 +49,7 @@ class Known:
         return NAMES.get(name)
 
     def reverse(self, address):
-        return "web.net" if address in ("10.0.0.2", "fd00::2") else None
+        return NAMES_OF.get(address, ())
 
 
 def ask_locally(name, rtype=Rtype.A):
@@ -71,6 +77,14 @@ def test_other_names_are_not_ours():
 
 def test_reverse():
     assert ask_locally("2.0.0.10.in-addr.arpa", Rtype.PTR).endswith(b"\3web\3net\0")
+
+
+def test_what_is_no_name_for_the_dns_is_not_said_in_reverse():
+    assert ask_locally("4.0.0.10.in-addr.arpa", Rtype.PTR).endswith(b"\5short\0")
+
+
+def test_names_may_be_any_text():
+    assert ask_locally("k\u00fcche").endswith(socket.inet_aton("10.0.0.3"))
 
 
 def test_several_containers_take_turns():
@@ -251,6 +265,32 @@ async def test_nobody_knows(monkeypatch, how):
         assert response_code(reply) == Rcode.SERVFAIL
         (reply,) = await tcp(ours.tcp, question("example.com"))
         assert response_code(reply) == Rcode.SERVFAIL
+
+
+async def refuses_twice():
+    """Questions to a port that nobody listens at, by way of one forwarder."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    forwarder = Forwarder("", lambda: [Upstream("127.0.0.1", on_host=True, port=port)])
+    message = question("example.com")
+    try:
+        for _ in range(3):
+            async with asyncio.timeout(dns_forward.TIMEOUT / 4):
+                assert await forwarder.ask(parse_query(message), message, tcp=False) is None
+            await asyncio.sleep(0.01)  # what an ICMP message says has time to come
+    finally:
+        forwarder.close()
+
+
+async def test_who_refuses_is_known_to_each_time():
+    await refuses_twice()
+
+
+def test_who_refuses_is_known_to_each_time_on_uvloop():
+    uvloop = pytest.importorskip("uvloop")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(refuses_twice())
 
 
 async def test_forged_answers_are_passed_over():

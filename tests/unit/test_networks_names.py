@@ -27,9 +27,9 @@ def test_a_name_has_the_addresses_of_all_its_owners():
 def test_an_address_is_called_by_the_first_name():
     names = Names()
     names.add(endpoint(1, "web", "www", six="fd00::1"))
-    assert names.reverse("10.0.0.1") == "web"
-    assert names.reverse("fd00::1") == "web"
-    assert names.reverse("10.0.0.9") is None
+    assert names.reverse("10.0.0.1")[0] == "web"
+    assert names.reverse("fd00::1")[0] == "web"
+    assert not names.reverse("10.0.0.9")
 
 
 def test_the_endpoint_with_the_highest_priority_leads_on():

@@ -19,11 +19,12 @@ __all__ = ["add_to_hosts", "change_hosts", "own_addresses", "own_names", "remove
 
 
 def own_names(container: Container) -> list[str]:
-    """What a container calls itself."""
+    """What a container calls itself: in full, and without a domain."""
     record = container.record
     name = record.config.hostname or container.id[:12]
     domain = record.config.domainname
-    return [f"{name}.{domain}", name] if domain else [name]
+    full = f"{name}.{domain}" if domain else name
+    return list(dict.fromkeys((full, full.partition(".")[0])))
 
 
 def own_addresses(endpoint: EndpointRecord) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from palan.api.containers import HostConfig
 from palan.api.errors import Conflict, InternalError, InvalidParameter, NotFound
 from palan.engine.containers.container import Container
-from palan.engine.containers.hosts import change_hosts, own_addresses, own_names
+from palan.engine.containers.hosts import change_hosts, own_addresses
 from palan.engine.containers.ports import PROTOCOLS, Port, parse_exposed_ports
 from palan.engine.containers.record import EndpointRecord, SandboxRecord
 from palan.engine.containers.validate_network import is_user_defined, parse_link
@@ -46,10 +46,13 @@ def take_links(engine: "Engine", host_config: HostConfig) -> dict[str, str]:
     """The legacy links that a new container asks for: aliases to ids of containers.
 
     They are taken out of ``host_config``: what inspect shows follows from names, which change.
+    On networks that users make, links are names, and who has them may come later.
 
     Raises:
         InvalidParameter: a container that is linked to is absent, or on the host's network.
     """
+    if is_user_defined(host_config.network_mode):
+        return {}
     found = {}
     for link in host_config.links or ():
         name, alias = parse_link(link)
@@ -63,8 +66,6 @@ def take_links(engine: "Engine", host_config: HostConfig) -> dict[str, str]:
                 " result in undefined behavior"
             )
         found[alias] = child.id
-    if is_user_defined(host_config.network_mode):
-        return {}
     if found:
         host_config.links = None
     return found
@@ -168,7 +169,7 @@ def _lines(alias: str, child: Container, there: EndpointRecord) -> list[str]:
 
 
 def _names(alias: str, child: Container) -> str:
-    names = [alias, own_names(child)[-1]]
+    names = [alias, child.record.config.hostname or child.id[:12]]
     if alias != child.name:
         names.append(child.name)
     return " ".join(names)

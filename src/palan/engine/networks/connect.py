@@ -206,8 +206,6 @@ async def _disconnect_stopped(
     except BaseException:
         endpoints[name] = asked
         raise
-    if network is not None:
-        engine.networks.publish("disconnect", network, container.id)
 
 
 async def _disconnect_running(engine: "Engine", container: Container, network: Network) -> None:

@@ -93,6 +93,7 @@ async def _create_configuration(
     except BaseException:
         engine.networks.discard(network)
         raise
+    engine.networks.publish("create", network)
     return NetworkCreateResponse(id=record.id)
 
 

@@ -36,6 +36,11 @@ IDLE: Final = 10.0
 """Seconds that a socket is kept for the next question."""
 _LARGEST: Final = 65535
 _PORT: Final = 53
+_TELL_ERRORS: Final[dict[int, tuple[int, int]]] = {
+    # IP_RECVERR and IPV6_RECVERR (ip(7), ipv6(7)): a route that is missing is told, too.
+    socket.AF_INET: (socket.IPPROTO_IP, 11),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 25),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +177,7 @@ class _UdpSocket:
         self._upstream = upstream
         self._waiting: dict[int, tuple[Query, asyncio.Future[bytes | None]]] = {}
         self._loop = asyncio.get_running_loop()
+        made.setsockopt(*_TELL_ERRORS[upstream.family], 1)
         made.connect((upstream.address, upstream.port))
         self._loop.add_reader(made.fileno(), self._readable)
         self._expiry = self._loop.call_later(IDLE, self._expire)
@@ -205,23 +211,36 @@ class _UdpSocket:
                 self._expiry = self._loop.call_later(IDLE, self._expire)
 
     def _readable(self) -> None:
+        silent = True
         while True:
             try:
                 answer = self._socket.recv(_LARGEST)
             except BlockingIOError:
+                if silent:
+                    self._heed_again()
                 return
             except OSError:
-                # Nobody listens there, as an ICMP message says: true for all that wait.
-                for _, future in self._waiting.values():
-                    if not future.done():
-                        future.set_result(None)
+                # Nobody is there or listens, as an ICMP message says: true for all that wait.
+                self._forwarder.forget(self._upstream)
                 return
+            silent = False
             number = int.from_bytes(answer[:2], "big")
             if (asked := self._waiting.get(number)) is None:
                 continue
             query, future = asked
             if not future.done() and answers_to(query, number, answer):
                 future.set_result(answer)
+
+    def _heed_again(self) -> None:
+        """Take a message about an error, which a send has told, off the socket.
+
+        It would be told for ever, or, with uvloop, nothing else would.
+        """
+        with contextlib.suppress(OSError):
+            while True:
+                self._socket.recv(1, socket.MSG_ERRQUEUE)
+        self._loop.remove_reader(self._socket.fileno())
+        self._loop.add_reader(self._socket.fileno(), self._readable)
 
     def _expire(self) -> None:
         self._forwarder.forget(self._upstream)

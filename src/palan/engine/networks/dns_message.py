@@ -171,7 +171,7 @@ def _name(message: bytes, position: int) -> tuple[str, int]:
         position += length
     if position + 1 - start > _LONGEST_NAME:
         raise ValueError("a name that is too long")
-    return b".".join(labels).decode("latin-1").lower(), position + 1
+    return b".".join(labels).decode(errors="surrogateescape").lower(), position + 1
 
 
 def _edns_limit(message: bytes, position: int, records: int) -> int:

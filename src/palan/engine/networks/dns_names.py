@@ -1,6 +1,6 @@
 """What a container may know of others: the names on the networks that it is on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from palan.engine.containers.record import SandboxRecord
@@ -39,11 +39,16 @@ class SandboxNames:
                 return found
         return None
 
-    def reverse(self, address: str) -> str | None:
-        """The name of who has an address, with that of the network, such as ``db.mynet``."""
+    def reverse(self, address: str) -> Iterator[str]:
+        """The names of who has an address, with that of the network, such as ``db.mynet``.
+
+        What containers and networks are called need not be a name for the DNS, so the last
+        ones are without that of the network.
+        """
         for endpoint in self._sandbox.endpoints:
             network = self._networks.by_id(endpoint.network)
-            name = network.names.reverse(address) if network else None
-            if network is not None and name is not None:
-                return f"{name}.{network.name}"
-        return None
+            names = network.names.reverse(address) if network else ()
+            if network is not None and names:
+                yield from (f"{name}.{network.name}" for name in names)
+                yield from names
+                return

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final, Protocol
@@ -50,8 +50,8 @@ class Names(Protocol):
     def lookup(self, name: str) -> tuple[Sequence[str], Sequence[str]] | None:
         """The IPv4 and IPv6 addresses of a name; None where it is not known."""
 
-    def reverse(self, address: str) -> str | None:
-        """The name that belongs to an address."""
+    def reverse(self, address: str) -> Iterable[str]:
+        """The names that belong to an address, the best first."""
 
 
 def open_sockets(ports: Sequence[int]) -> tuple[socket.socket, socket.socket]:
@@ -96,10 +96,10 @@ def answer_locally(query: Query, names: Names, *, limit: int | None = None) -> b
         return None
     if query.rtype == Rtype.PTR:
         address = address_of_reverse(query.name)
-        name = names.reverse(address) if address else None
-        if not name:
-            return None
-        return answer(query, [Answer(Rtype.PTR, encode_name(name))], ttl=TTL, limit=limit)
+        for name in names.reverse(address) if address else ():
+            with contextlib.suppress(ValueError):  # too long for a name, say
+                return answer(query, [Answer(Rtype.PTR, encode_name(name))], ttl=TTL, limit=limit)
+        return None
     found = names.lookup(query.name)
     if found is None:
         return None

@@ -3,7 +3,7 @@
 A name belongs to as many endpoints as have it: several containers may share an alias.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 
 from palan.engine.containers.record import EndpointRecord
@@ -60,10 +60,10 @@ class Names:
             found = self._found[name] = (found4, found6)
         return found
 
-    def reverse(self, address: str) -> str | None:
-        """The first name of the endpoint with an address; None if nobody has it."""
+    def reverse(self, address: str) -> Sequence[str]:
+        """The names of the endpoint with an address, the best first; none if nobody has it."""
         endpoint = self._by_address.get(address)
-        return endpoint.dns_names[0] if endpoint and endpoint.dns_names else None
+        return endpoint.dns_names if endpoint else ()
 
 
 def _addresses(endpoint: EndpointRecord) -> Iterable[str]:

@@ -262,7 +262,8 @@ class Networks:
 
     def publish(self, action: str, network: Network, container_id: str = "") -> None:
         """Publish an event about a network, or a container on it."""
-        attributes = {"name": network.name, "type": network.driver}
+        kind = "null" if network.record.config_only else network.driver
+        attributes = {"name": network.name, "type": kind}
         if container_id:
             attributes = {"container": container_id, **attributes}
         self._engine.events.publish("network", action, network.id, attributes)
