@@ -68,10 +68,10 @@ networks:
 """
 
 
-def compose_in(directory: Path, engine: TestEngine) -> Callable[..., str]:
-    """Calls docker-compose in a directory."""
+def compose_in(directory: Path, engine: TestEngine, **more: str) -> Callable[..., str]:
+    """Calls docker-compose in a directory, with more in its environment."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("DOCKER_", "COMPOSE_"))}
-    env = {**inherited, "DOCKER_HOST": engine.url, "COMPOSE_PROJECT_NAME": "proj"}
+    env = {**inherited, "DOCKER_HOST": engine.url, "COMPOSE_PROJECT_NAME": "proj", **more}
 
     def compose(*arguments: str, code: int = 0) -> str:
         done = subprocess.run(
@@ -100,6 +100,25 @@ def test_networks_of_a_project(engine: TestEngine, tmp_path: Path):
     finally:
         compose("down", "-v", "-t", "0")
     assert not {n["Name"] for n in engine.api.get("/networks").json} & {"proj_front", "proj_back"}
+
+
+def test_containers_are_made_anew_on_their_networks(engine: TestEngine, tmp_path: Path):
+    (tmp_path / "docker-compose.yml").write_text(NETWORKS)
+    # Since 1.45, images say nothing that this Compose wants to know here.
+    compose = compose_in(tmp_path, engine, COMPOSE_API_VERSION="1.41")
+    compose("up", "-d", "web", "store")
+    try:
+        before = engine.inspect("proj_web_1")["Id"]
+        compose("up", "-d", "--force-recreate", "--scale", "store=2", "-t", "0", "web", "store")
+        web = engine.inspect("proj_web_1")
+        assert web["Id"] != before
+        found = web["NetworkSettings"]["Networks"]
+        assert found["proj_front"]["IPAddress"] == "10.237.1.80"
+        assert found.keys() == {"proj_front", "proj_back"}
+        told = compose("exec", "-T", "web", "nslookup", "store")
+        assert told.count("Address: ") == 2, told
+    finally:
+        compose("down", "-v", "-t", "0")
 
 
 def test_the_life_of_a_project(engine: TestEngine, tmp_path: Path):

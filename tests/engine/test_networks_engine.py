@@ -284,7 +284,7 @@ def test_anothers_network_that_is_not_there(engine):
     guest = engine.create(*SLEEP, host={"NetworkMode": "container:owner"})
     answer = engine.api.post(f"/containers/{guest}/start")
     assert answer.status in (409, 500)
-    assert "cannot join network of a non running container" in answer.message
+    assert "cannot join network namespace of a non running container" in answer.message
 
 
 # ---- directives ----------------------------------------------------------------------

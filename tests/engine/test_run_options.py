@@ -562,8 +562,9 @@ def test_ipc_none_has_no_shared_memory(on):
 
 def test_joining_what_cannot_be_joined(engine):
     stopped = engine.create("sleep", "1000")
+    not_running = f"container {engine.inspect(stopped)['Name'][1:]} is created"
     for kind, message in (
-        ("network", f"cannot join network of a non running container: {stopped}"),
+        ("network", f"cannot join network namespace of a non running container: {not_running}"),
         ("pid", f"failed to join PID namespace: container {stopped} is not running"),
         ("ipc", f"failed to join IPC namespace: container {stopped} is not running"),
     ):

@@ -68,7 +68,7 @@ def test_what_tarfile_writes_is_read(  # noqa: PLR0917 - hypothesis passes them 
 
 
 @given(
-    name=NAMES,
+    name=NAMES.filter(lambda name: name.strip("/")),  # whoever reads "/" calls it as they like
     linkname=NAMES,
     uid=st.integers(0, 2**40),
     mtime_ns=st.integers(-(10**18), 10**19),

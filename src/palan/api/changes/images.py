@@ -82,9 +82,12 @@ def _creation_time(result: Any) -> Any:
 
 
 def _container_of_image(result: Any) -> Any:
-    """1.45 says no more in what container an image was made."""
+    """1.45 says no more in what container an image was made.
+
+    Compose 1 looks for volumes there when it makes a container anew, so it is no null.
+    """
     result["Container"] = ""
-    result["ContainerConfig"] = None
+    result["ContainerConfig"] = {}
     return result
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["container_spec", "find_user", "network_owner"]
+__all__ = ["check_joined", "container_spec", "find_user", "network_owner"]
 
 
 def find_user(rootfs: Path, name: str, group_add: list[str] | None) -> ResolvedUser:
@@ -155,6 +155,15 @@ def _namespaces(
     )
 
 
+def check_joined(engine: "Engine", container: Container) -> None:
+    """See that those whose namespaces a container joins run.
+
+    Raises:
+        PalanError: one does not; in dockerd's words.
+    """
+    _namespaces(engine, container, None)
+
+
 def _joined(engine: "Engine", container: Container, reference: str, kind: str) -> str:
     """Where another container's namespace is.
 
@@ -173,7 +182,10 @@ def _joined(engine: "Engine", container: Container, reference: str, kind: str) -
     process = other.record.process
     if not other.running or process is None:
         if network:
-            raise Conflict(f"cannot join network of a non running container: {reference}")
+            raise Conflict(
+                "cannot join network namespace of a non running container:"
+                f" container {other.name} is {other.record.status}"
+            )
         raise Conflict(f"{what}container {reference} is not running")
     if kind == "ipc" and not _shared_memory(engine, other):
         raise InvalidParameter(

@@ -32,7 +32,7 @@ from palan.engine.containers.record import ContainerRecord, ProcessRecord, Sandb
 from palan.engine.containers.remove import remove_stopped
 from palan.engine.containers.resolvers import container_resolv_conf
 from palan.engine.containers.sources import hold_volumes, pin
-from palan.engine.containers.spec import cgroup_path, container_spec
+from palan.engine.containers.spec import cgroup_path, check_joined, container_spec
 from palan.engine.containers.takedown import note_end, take_down
 from palan.engine.logdrivers.keeper import prepare_log
 from palan.engine.logdrivers.settings import log_settings
@@ -118,10 +118,11 @@ async def _start(
         started = time.time_ns()
         if restore is None:
             await runtime.start(container.id)
-    except BaseException as error:
+    except BaseException as failure:
+        error = _reason(engine, container, failure)
         await _failed(engine, container, sandbox, error)
-        if isinstance(error, OSError):  # such as a full disk
-            raise InternalError(f"unable to start container: {error}") from error
+        if error is not failure:
+            raise error from failure
         raise
     # Before it is called running: who sees that may want to kill it at once.
     container.monitored = monitored
@@ -147,6 +148,19 @@ async def _start(
         raise
     if (there := default_endpoint(sandbox)) is not None and has_linking(engine, container):
         await tell_linking(engine, container, there)
+
+
+def _reason(engine: "Engine", container: Container, failure: BaseException) -> BaseException:
+    """What a client is told of a failed start, which may have a simpler reason."""
+    if isinstance(failure, OSError):  # such as a full disk
+        return InternalError(f"unable to start container: {failure}")
+    # Whose namespace was to be joined may have ended meanwhile.
+    if isinstance(failure, StartFailure):
+        try:
+            check_joined(engine, container)
+        except PalanError as reason:
+            return reason
+    return failure
 
 
 async def _limit_tcp(engine: "Engine", record: ContainerRecord) -> None:
