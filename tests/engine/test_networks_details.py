@@ -1,5 +1,7 @@
 """Networks in detail: what dockerd does with odd requests, and what is refused in its words."""
 
+from ipaddress import ip_network
+
 import pytest
 from tests.support.crash import exec_output
 from tests.support.user_networks import (
@@ -11,6 +13,8 @@ from tests.support.user_networks import (
     part,
     subnet,
 )
+
+from palan.engine.networks.bridge import host_networks
 
 
 pytestmark = pytest.mark.root
@@ -127,6 +131,12 @@ def test_links_on_own_networks_may_be_for_who_comes_later(engine, network):
     made = engine.run(*SLEEP, host={"NetworkMode": "alpha", "Links": ["later:db"]})
     engine.run(*SLEEP, name="later", host={"NetworkMode": "alpha"})
     assert "10.232.1.3" in exec_output(engine, made, "nslookup", "db")
+
+
+def test_new_networks_do_not_hide_the_hosts_name_servers():
+    found = host_networks((), ["172.18.0.53", "127.0.0.53", "fe80::1%eth0", "fd00::53"])
+    assert {ip_network("172.18.0.53/32"), ip_network("fd00::53/128")} <= set(found)
+    assert not any(network.is_loopback or network.is_link_local for network in found)
 
 
 def test_nobody_can_be_on_a_configuration(engine, network):

@@ -4,7 +4,7 @@ import contextlib
 import errno
 import secrets
 from collections.abc import Iterable
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, ip_network
 from pathlib import Path
 from typing import Final
 
@@ -24,8 +24,16 @@ __all__ = ["BridgeDriver", "bridge_address", "host_networks", "mark"]
 _UNICAST: Final = 1
 
 
-def host_networks(ours: Iterable[str]) -> list[IPNetwork]:
-    """The networks that the host has addresses in or routes to, but for our interfaces."""
+def host_networks(ours: Iterable[str], servers: Iterable[str] = ()) -> list[IPNetwork]:
+    """The networks that new ones had better not hide from the host and its containers.
+
+    Args:
+        ours: interfaces of our own networks, which do not count.
+        servers: addresses of the host's name servers, which may be far away.
+
+    Returns:
+        What the host has addresses in or routes to, and the name servers' addresses.
+    """
     with Netlink() as link:
         own = {found.index for found in link.links() if found.name in ours}
         found = [a.address.network for a in link.addresses() if a.index not in own]
@@ -34,7 +42,10 @@ def host_networks(ours: Iterable[str]) -> list[IPNetwork]:
             for r in link.routes()
             if r.destination.prefixlen and r.index not in own and r.kind == _UNICAST
         ]
-    return [n for n in found if not n.is_link_local and not n.is_multicast]
+    for server in servers:
+        with contextlib.suppress(ValueError):  # one with a zone is near
+            found.append(ip_network(server))
+    return [n for n in found if not (n.is_link_local or n.is_multicast or n.is_loopback)]
 
 
 def bridge_address(name: str) -> IPv4Interface | None:

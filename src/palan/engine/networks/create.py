@@ -52,7 +52,9 @@ async def create(engine: "Engine", body: NetworkCreateRequest) -> NetworkCreateR
         return await _create_configuration(engine, record, body)
     driver = await networks.find_driver(record.driver)
     asked = _settle(engine, record, (body.ipam.config if body.ipam else None) or [])
-    known = await asyncio.to_thread(host_networks, networks.interfaces())
+    known = await asyncio.to_thread(
+        host_networks, networks.interfaces(), networks.resolvers.servers()
+    )
     # From here on until it is among the others nothing is awaited: they can't collide.
     if networks.named(record.name) is not None:
         raise Conflict(f"network with name {record.name} already exists")

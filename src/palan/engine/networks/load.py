@@ -154,7 +154,8 @@ async def _default_gateway(engine: "Engine", record: NetworkRecord) -> IPv4Inter
         return IPv4Interface(f"{kept.gateway}/{kept.subnet.partition('/')[2]}")
     if record.gateway:
         return IPv4Interface(record.gateway)
-    known = await asyncio.to_thread(host_networks, {config.bridge_name})
+    servers = engine.networks.resolvers.servers()
+    known = await asyncio.to_thread(host_networks, {config.bridge_name}, servers)
     taken = [ip_network(p.subnet) for n in engine.networks for p in n.record.pools]
     if config.fixed_cidr:
         subnet = IPv4Network(config.fixed_cidr, strict=False)
