@@ -1,5 +1,6 @@
 """A full disk in the middle of a load, an import or a commit leaves the store as it was."""
 
+import contextlib
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -104,5 +105,39 @@ def test_commit(small_disk):
         container = engine.run("sh", "-c", "echo >/small")
         engine.wait(container)
         assert engine.api.post(f"/commit?container={container}&repo=small").status == 201
+    finally:
+        engine.close()
+
+
+def test_what_fills_the_disk_can_be_removed(small_disk):
+    """Where not a byte is left, not even for writing down what is deleted."""
+    engine = TestEngine()
+    engine.data_root = small_disk
+    try:
+        engine.start()
+        engine.load_image()
+        container = engine.create("true")
+        for name in ("large", "small"):
+            image = make_tar(member(name, os.urandom(1 << 20)))
+            answer = engine.api.post(
+                f"/images/create?fromSrc=-&repo={name}",
+                image,
+                headers={"Content-Type": "application/x-tar"},
+            )
+            assert answer.status == 200
+        with (small_disk / "filler").open("wb", buffering=0) as filler:
+            with contextlib.suppress(OSError):
+                while True:
+                    filler.write(bytes(4096))
+            assert engine.api.delete("/images/large:latest").status == 200
+            eventually(lambda: os.statvfs(small_disk).f_bavail > 0)
+        engine.remove(container)
+        for name in ("busybox", "small"):
+            assert engine.api.delete(f"/images/{name}:latest").status == 200
+        eventually(lambda: not list((small_disk / "images/blobs/sha256").iterdir()))
+        (small_disk / "filler").unlink()
+        # There is room, and something is kept back again.
+        assert engine.api.post("/volumes/create", {"Name": "some"}).status == 201
+        assert (small_disk / "palan.db-reserve").exists()
     finally:
         engine.close()

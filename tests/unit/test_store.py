@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import os
 import signal
 import sqlite3
 import subprocess
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from palan.store.database import Database, StoreFailure
 from palan.store.documents import Documents
+from palan.store.reserve import Reserve
 
 
 SCHEMA = ("CREATE TABLE IF NOT EXISTS things (name TEXT PRIMARY KEY, value INTEGER)",)
@@ -246,8 +248,43 @@ def test_only_its_owner_reads_it(tmp_path):
         database = Database(path, SCHEMA)
         database.read(lambda c: c.execute("INSERT INTO things VALUES ('a', 1)"))
         found = {p.name: p.stat().st_mode & 0o777 for p in tmp_path.iterdir()}
-        assert found == {"db": 0o600, "db-wal": 0o600, "db-shm": 0o600}
+        assert found == {"db": 0o600, "db-wal": 0o600, "db-shm": 0o600, "db-reserve": 0o600}
         database.read(lambda c: c.execute("DELETE FROM things"))
         for name in tmp_path.iterdir():
             name.chmod(0o644)
         database.close()
+
+
+def test_a_reserve_is_given_up_once_and_kept_again_where_there_is_room(tmp_path):
+    reserve = Reserve(tmp_path / "reserve")
+    assert (tmp_path / "reserve").stat().st_blocks > 0
+    assert reserve.release()
+    assert not (tmp_path / "reserve").exists()
+    assert not reserve.release()
+    reserve.restore()
+    assert (tmp_path / "reserve").exists()
+    assert Reserve(tmp_path / "reserve").release()
+
+
+def test_a_reserve_takes_nothing_from_others(tmp_path, monkeypatch):
+    full = os.statvfs_result((4096, 4096, 1000, 10, 10, 100, 10, 10, 0, 255))
+    monkeypatch.setattr("os.statvfs", lambda _path: full)
+    assert not Reserve(tmp_path / "reserve").release()
+    assert not (tmp_path / "reserve").exists()
+
+
+async def test_what_was_posted_is_done_once_on_a_full_disk(database):
+    """The first attempt fails, and the space that is kept back is given up for the second."""
+    failed: list[bool] = []
+
+    def fail_once(connection):
+        if not failed:
+            failed.append(True)
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        return put("b", 1)(connection)
+
+    database.post(put("a", 1))
+    await database.run(fail_once)
+    assert sorted(await database.run(everything)) == [("a", 1), ("b", 1)]

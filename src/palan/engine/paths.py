@@ -142,7 +142,7 @@ class Paths:
         names = (
             *("containers", "images", "stubs", "volumes", "seccomp", "tmp"),
             *("runtimes.json", "lock"),
-            *("palan.db-wal", "palan.db-shm", "palan.db"),
+            *("palan.db-reserve", "palan.db-wal", "palan.db-shm", "palan.db"),
         )
         return tuple(self.data_root / name for name in names)
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from palan.api.errors import InternalError
+from palan.store.reserve import Reserve
 
 
 __all__ = ["Change", "Database", "StoreFailure"]
@@ -32,6 +33,9 @@ Change = Callable[[sqlite3.Connection], object]
 _OF_THE_DISK: Final = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 )
+
+
+_OF_FULL_DISKS: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 
 
 class StoreFailure(InternalError):
@@ -54,6 +58,7 @@ class Database:
         self._posted: list[Change] = []
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         _close_to_others(path)
+        self._reserve = Reserve(path.with_name(f"{path.name}-reserve"))
         # Opened by the caller, before there is a loop that could be blocked; used by
         # the store's thread only from here on.
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -82,8 +87,7 @@ class Database:
         try:
             return await asyncio.shield(loop.run_in_executor(self._thread, work))
         except sqlite3.OperationalError as error:
-            # The low byte is the kind, what is above says more about it.
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_DISK:
+            if _kind(error) in _OF_THE_DISK:
                 raise StoreFailure(f"unable to write the state of the engine: {error}") from error
             raise
 
@@ -105,6 +109,18 @@ class Database:
     def _transaction(
         self, function: Callable[[sqlite3.Connection], T], posted: Sequence[Change]
     ) -> T:
+        try:
+            value = self._attempt(function, posted)
+        except BaseException as error:
+            if _kind(error) in _OF_FULL_DISKS and self._reserve.release():
+                return self._transaction(function, posted)
+            if posted and function is not _nothing:  # what was posted is not to blame
+                self._transaction(_nothing, posted)
+            raise
+        self._reserve.restore()
+        return value
+
+    def _attempt(self, function: Callable[[sqlite3.Connection], T], posted: Sequence[Change]) -> T:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             for change in posted:
@@ -115,8 +131,6 @@ class Database:
             # A full disk, for one, has rolled it back already.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            if posted and function is not _nothing:  # what was posted is not to blame
-                self._transaction(_nothing, posted)
             raise
         return value
 
@@ -139,15 +153,20 @@ class Database:
         self._connection.close()
 
 
+def _kind(error: BaseException) -> int:
+    """What is the matter, by SQLite's primary result codes; what is above says more about it."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
 def _close_to_others(path: Path) -> None:
     """Make the file one that only its owner reads: it has the environments of containers.
 
     SQLite gives the files beside it the same permissions.
     """
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    for name in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+    for suffix in ("", "-wal", "-shm", "-reserve"):
         with contextlib.suppress(FileNotFoundError):
-            name.chmod(0o600)
+            path.with_name(path.name + suffix).chmod(0o600)
 
 
 def _nothing(_connection: sqlite3.Connection) -> None:

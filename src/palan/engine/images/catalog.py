@@ -13,6 +13,7 @@ deleted.  The last lease that lets go of something unwanted deletes it.
 
 import asyncio
 import contextlib
+import secrets
 import sqlite3
 import tempfile
 import threading
@@ -427,11 +428,17 @@ class Catalog:
             doomed = [path for path in doomed if path.exists()]
             if not doomed:
                 return
-            trash = Path(tempfile.mkdtemp(dir=self._tmp, prefix="removed-"))
-            for number, path in enumerate(doomed):
+            try:
+                trash = [Path(tempfile.mkdtemp(dir=self._tmp, prefix="removed-"))]
+                places = [trash[0] / str(number) for number in range(len(doomed))]
+            except OSError:  # a full disk, on which there is no room for a directory
+                places = [self._tmp / f"removed-{secrets.token_hex(8)}" for _ in doomed]
+                trash = places
+            for path, place in zip(doomed, places, strict=True):
                 with contextlib.suppress(FileNotFoundError):
-                    path.rename(trash / str(number))
-        self._dispose(trash)
+                    path.rename(place)
+        for place in trash:
+            self._dispose(place)
 
     # ---- memory -------------------------------------------------------------------
 

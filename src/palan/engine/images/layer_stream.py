@@ -96,7 +96,9 @@ async def copy_layer(
             copy = LayerCopy(upper, blob, staging / "diff")
             unpacked = await in_thread(copy.wait, copy.kill)
         except (ArchiveError, OSError) as error:
-            raise InternalError(f"failed to read the container: {_reason(error)}") from None
+            raise InternalError(
+                f"failed to make a layer of the container: {_reason(error)}"
+            ) from None
         descriptor = Descriptor(
             media_type=layer_media_type(""), digest=unpacked.digest, size=copy.length
         )

@@ -74,7 +74,8 @@ class Loading:
         except (PalanError, ArchiveError) as error:
             yield JSONMessage(error_detail=ErrorDetail(message=str(error)), error=str(error))
         except OSError as error:
-            text = error.strerror or str(error) or "the archive could not be read"
+            reason = error.strerror or str(error) or "the archive could not be read"
+            text = f"failed to load images: {reason}"
             _log.warning("loading images failed", error=str(error))
             yield JSONMessage(error_detail=ErrorDetail(message=text), error=text)
 
