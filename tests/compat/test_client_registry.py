@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,36 @@ from palan.client import errors
 
 
 pytestmark = pytest.mark.root
+
+
+@pytest.mark.usefixtures("docker")
+def test_the_command_and_docker_log_in_for_each_other(engine: TestEngine, tmp_path: Path) -> None:
+    registry, config = tmp_path / "registry", tmp_path / "config"
+    registry.mkdir()
+    environ = {**os.environ, "DOCKER_CONFIG": str(config), "DOCKER_HOST": engine.url}
+
+    def run(*words: str, data: str = "") -> tuple[int, str]:
+        done = subprocess.run(
+            words, check=False, capture_output=True, text=True, env=environ, input=data
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    ours = (sys.executable, "-m", "palan")
+    with docker_registry(registry, authenticated=True) as address:
+        login = ("login", "-u", USER, "--password-stdin", address)
+        code, said = run(*ours, *login, data="wrong")
+        assert (code, "401" in said) == (1, True), said
+        assert not (config / "config.json").exists()
+        assert run(*ours, *login, data=PASSWORD)[0] == 0
+        made = json.loads((config / "config.json").read_text())
+        run("docker", "tag", "busybox:latest", f"{address}/box:1")
+        assert run("docker", "push", "-q", f"{address}/box:1")[0] == 0
+        assert run(*ours, "login", address)[0] == 0
+        assert run("docker", *login, data=PASSWORD)[0] == 0
+        assert json.loads((config / "config.json").read_text()) == made
+        assert run(*ours, "logout", address)[0] == 0
+        assert run(*ours, "push", f"{address}/box:1")[0] == 1
+        run("docker", "rmi", f"{address}/box:1")
 
 
 def test_credentials_are_found_and_sent(engine: TestEngine, tmp_path: Path) -> None:

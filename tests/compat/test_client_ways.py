@@ -232,6 +232,45 @@ def test_everyday_verbs(engine: TestEngine, tmp_path: Path) -> None:
     assert "web" not in ok("__complete", "rm", "")
 
 
+def test_what_takes_room_is_told_and_removed(engine: TestEngine) -> None:
+    command(engine, "create", "--name", "old", "busybox", "true")
+    command(engine, "network", "create", "unused")
+    before = json.loads(command(engine, "system", "df", "--format", "json")[1].splitlines()[1])
+    assert (before["Type"], before["TotalCount"], before["Active"]) == ("Containers", "1", "0")
+    code, out, _ = command(engine, "system", "prune", data=b"n\n")
+    assert (code, "all dangling images" in out) == (1, True)
+    code, out, err = command(engine, "system", "prune", "-f", "--volumes")
+    assert (code, err) == (0, "")
+    assert "Deleted Containers:\n" in out
+    assert "Deleted Networks:\nunused\n" in out
+    assert command(engine, "ps", "-aq")[1] == ""
+    assert engine.url in command(engine, "version")[1]
+
+
+@pytest.mark.usefixtures("docker")
+def test_docker_knows_the_contexts_that_palan_makes(engine: TestEngine, tmp_path: Path) -> None:
+    environ = {**os.environ, "DOCKER_CONFIG": str(tmp_path / "shared")}
+    environ.pop("DOCKER_HOST", None)
+
+    def run(*words: str) -> str:
+        done = subprocess.run(words, check=True, capture_output=True, text=True, env=environ)
+        return done.stdout
+
+    palan_ = (sys.executable, "-m", "palan", "context")
+    run(*palan_, "create", "ours", "--docker", f"host={engine.url}", "--description", "made here")
+    run(*palan_, "use", "ours")
+    assert run("docker", "context", "show") == "ours\n"
+    assert run("docker", "version", "-f", "{{.Server.APIVersion}}") != ""
+    theirs, ours = (
+        json.loads(run(*words, "inspect", "ours")) for words in (("docker", "context"), palan_)
+    )
+    assert theirs == ours
+    run("docker", "context", "create", "theirs", "--docker", f"host={engine.url}")
+    run("docker", "context", "use", "theirs")
+    assert run(*palan_, "show") == "theirs\n"
+    assert run(sys.executable, "-m", "palan", "ps", "-q") == ""
+
+
 def test_the_raw_door_of_the_command(engine: TestEngine) -> None:
     assert command(engine, "api", "GET", "/containers/json?all=1") == (0, "[]\n", "")
     code, out, _ = command(engine, "api", "POST", "/volumes/create", "-i", "-d", '{"Name": "raw"}')

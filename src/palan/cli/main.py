@@ -25,10 +25,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from palan.cli.serve import serve  # noqa: PLC0415 - only when asked for
 
         return serve(given[1:])
-    if given[:1] == ["version"]:
-        from palan.cli.version import version  # noqa: PLC0415 - only when asked for
-
-        return version(given[1:])
     if given[:1] == ["__complete"]:
         from palan.cli.verbs.completion import complete  # noqa: PLC0415 - only when asked for
 
@@ -47,7 +43,7 @@ def _of_an_engine(given: list[str]) -> int:
         from palan.cli.verbs.dial import dial_stdio  # noqa: PLC0415 - only when asked for
 
         return dial_stdio(_parser().parse_args(before))
-    if rest[:1] == ["system"]:
+    if rest[:1] == ["system"] and rest[1:2] in ([], ["reset"], ["-h"], ["--help"]):
         from palan.cli.system import system  # noqa: PLC0415 - only when asked for
 
         return system(rest[1:])
@@ -127,7 +123,6 @@ def _commands(verbs: dict[str, tuple[str, str, str]], groups: dict[str, dict[str
     ours = {
         "serve": "run the engine",
         "system": "look after an engine's data: reset; be its connection: dial-stdio",
-        "version": "show the versions of Palan, of its API and of Python",
         "completion": "print a script that completes these words in a shell",
     }
     summaries = {name: summary for name, (_, _, summary) in verbs.items()}

@@ -15,7 +15,7 @@ from palan.api.system import AuthConfig
 from palan.client.errors import ConfigError
 
 
-__all__ = ["Credentials", "registry_of"]
+__all__ = ["Credentials", "ask_helper", "registry_of"]
 
 _HUB: Final = "https://index.docker.io/v1/"
 """The key of Docker Hub, for historical reasons."""
@@ -86,36 +86,57 @@ class Credentials:
         return _dictionary(document, "auths") if isinstance(document, dict) else {}
 
     def _ask(self, helper: str, registry: str) -> AuthConfig | None:
-        program = f"docker-credential-{helper}"
+        answer = ask_helper(helper, "get", registry, self._variables)
+        if answer is None:
+            return None
         try:
-            answer = subprocess.run(
-                [program, "get"],
-                check=False,
-                input=registry.encode(),
-                capture_output=True,
-                timeout=_PATIENCE,
-                env=dict(self._variables),
-            )
-        except OSError as error:
-            raise ConfigError(f"{program} cannot be started: {error.strerror}") from None
-        except subprocess.TimeoutExpired:
-            raise ConfigError(f"{program} does not answer") from None
-        if answer.returncode:
-            words = (answer.stdout.strip() or answer.stderr.strip()).decode("utf-8", "replace")
-            # What helpers say of a registry that they do not know.
-            if "credentials not found" in words:
-                return None
-            raise ConfigError(f"{program} failed: {words}")
-        try:
-            document = json.loads(answer.stdout)
+            document = json.loads(answer)
             user, secret = str(document["Username"]), str(document["Secret"])
         except (ValueError, KeyError, TypeError):
-            raise ConfigError(f"{program} answered what cannot be read") from None
+            raise ConfigError(f"docker-credential-{helper} answered what cannot be read") from None
         if not user and not secret:
             return None
         if user == "<token>":
             return AuthConfig(identity_token=secret, server_address=registry)
         return AuthConfig(username=user, password=secret, server_address=registry)
+
+
+def ask_helper(helper: str, verb: str, text: str, variables: Mapping[str, str]) -> bytes | None:
+    """Ask a program that keeps credentials.
+
+    Args:
+        helper: its name, after ``docker-credential-``.
+        verb: ``get``, ``store`` or ``erase``.
+        text: what it reads.
+        variables: its environment.
+
+    Returns:
+        What it writes; None if it knows nothing of that registry.
+
+    Raises:
+        ConfigError: it failed.
+    """
+    program = f"docker-credential-{helper}"
+    try:
+        answer = subprocess.run(
+            [program, verb],
+            check=False,
+            input=text.encode(),
+            capture_output=True,
+            timeout=_PATIENCE,
+            env=dict(variables),
+        )
+    except OSError as error:
+        raise ConfigError(f"{program} cannot be started: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f"{program} does not answer") from None
+    if answer.returncode:
+        words = (answer.stdout.strip() or answer.stderr.strip()).decode("utf-8", "replace")
+        # What helpers say of a registry that they do not know.
+        if "credentials not found" in words:
+            return None
+        raise ConfigError(f"{program} failed: {words}")
+    return answer.stdout
 
 
 def _dictionary(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:

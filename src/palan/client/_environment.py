@@ -31,17 +31,17 @@ class Environment:
         Args:
             variables: the process's environment, or what stands for it.
         """
-        self._variables = variables
+        self.variables = variables
 
     @cached_property
     def directory(self) -> str:
         """Where the docker CLI keeps ``config.json`` and contexts."""
-        given = self._variables.get("DOCKER_CONFIG")
+        given = self.variables.get("DOCKER_CONFIG")
         return given or os.path.join(self._home, ".docker")  # noqa: PTH118
 
     @property
     def _home(self) -> str:
-        return self._variables.get("HOME") or os.path.expanduser("~")  # noqa: PTH111
+        return self.variables.get("HOME") or os.path.expanduser("~")  # noqa: PTH111
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class Environment:
                 from palan.client._contexts import read_context
 
                 return read_context(self.directory, name, tls)
-            host = self._variables.get("DOCKER_HOST") or DEFAULT_HOST
+            host = self.variables.get("DOCKER_HOST") or DEFAULT_HOST
         safe = host.startswith(("unix:", "/", "ssh:", "http:"))
         return parse_address(host, None if safe else tls or self._tls())
 
@@ -100,25 +100,25 @@ class Environment:
         """The context that counts; ``default`` is none."""
         if context is not None:
             return context
-        if self._variables.get("DOCKER_HOST"):
+        if self.variables.get("DOCKER_HOST"):
             return "default"
-        current = self._variables.get("DOCKER_CONTEXT") or self.config.get("currentContext")
+        current = self.variables.get("DOCKER_CONTEXT") or self.config.get("currentContext")
         return current if isinstance(current, str) and current else "default"
 
     def _tls(self) -> "ssl.SSLContext | None":
-        verify = bool(self._variables.get("DOCKER_TLS_VERIFY"))
-        if not verify and not self._variables.get("DOCKER_TLS"):
+        verify = bool(self.variables.get("DOCKER_TLS_VERIFY"))
+        if not verify and not self.variables.get("DOCKER_TLS"):
             return None
         from pathlib import Path
 
         from palan.client._tls import tls_context
 
-        given = self._variables.get("DOCKER_CERT_PATH")
+        given = self.variables.get("DOCKER_CERT_PATH")
         return tls_context(Path(given or self.directory), verify=verify)
 
     def version(self) -> str:
         """The pinned version of the API, empty for none."""
-        return self._variables.get("DOCKER_API_VERSION", "")
+        return self.variables.get("DOCKER_API_VERSION", "")
 
     def headers(self) -> dict[str, str]:
         """What is to be sent with every request, of the variable or else of ``config.json``.
@@ -126,7 +126,7 @@ class Environment:
         Raises:
             ConfigError: the variable is not of the form ``name=value,name=value``.
         """
-        text = self._variables.get("DOCKER_CUSTOM_HEADERS", "")
+        text = self.variables.get("DOCKER_CUSTOM_HEADERS", "")
         if not text:
             found = self.config.get("HttpHeaders")
             return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
@@ -149,7 +149,7 @@ class Environment:
         """Credentials of registries."""
         from palan.client._credentials import Credentials
 
-        return Credentials(self.config, self._variables)
+        return Credentials(self.config, self.variables)
 
     def credentials_of_image(self, image: str) -> "AuthConfig | None":
         """Credentials for the registry that an image's name begins with; may run a program."""

@@ -41,16 +41,7 @@ complete -c palan -a '(__palan_complete)'
 """,
 }
 
-_OURS: Final = (
-    "serve",
-    "system",
-    "version",
-    "completion",
-    "container",
-    "image",
-    "network",
-    "volume",
-)
+_OURS: Final = ("serve", "completion")
 
 
 def completion(arguments: Sequence[str]) -> int:
@@ -79,17 +70,16 @@ def complete(words: Sequence[str]) -> int:
 def _candidates(before: list[str], last: str) -> list[str]:
     words = _without_engine(before)
     if not words:
-        return [*VERBS, *_OURS, "--host", "--context", "--api-version"]
+        return [*VERBS, *GROUPS, *_OURS, "--host", "--context", "--api-version"]
     name = words[0]
     if name in GROUPS:
         if len(words) == 1:
-            return list(GROUPS[name])
+            ours = ("reset", "dial-stdio") if name == "system" else ()
+            return [*GROUPS[name], *ours]
         name = GROUPS[name].get(words[1], "")
         words = words[1:]
     if name == "completion":
         return list(_SCRIPTS)
-    if name == "system":
-        return ["reset", "dial-stdio"]
     parser = Parser(prog="palan", add_help=False)
     find(name).declare(parser)
     if last.startswith("-"):

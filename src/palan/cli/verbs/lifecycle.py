@@ -4,8 +4,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from palan.cli.verbs.listing import filters_of
-from palan.cli.verbs.table import size
 from palan.cli.verbs.verb import Arguments, Parser, Verb
 from palan.client import Client
 from palan.client.errors import APIError
@@ -13,7 +11,7 @@ from palan.client.errors import APIError
 
 __all__ = [
     "KILL", "PAUSE", "RENAME", "RESTART", "RM", "RMI", "STOP", "TAG", "UNPAUSE", "UPDATE", "WAIT",
-    "prune_verb", "removal",
+    "removal",
 ]  # fmt: skip
 
 
@@ -183,39 +181,6 @@ def removal(what: str, remove: Callable[[Client], Callable[..., Any]], *, force:
         return each(given.names, lambda name: remove(client)(name, **options))
 
     return Verb(f"Remove one or more {what}s", declare, act)
-
-
-def prune_verb(  # noqa: C901 - two small functions
-    what: str, group: str, *, all_filter: str = ""
-) -> Verb:
-    """A verb that removes what nothing uses."""
-
-    def declare(parser: Parser) -> None:
-        parser.add_argument("-f", "--force", action="store_true", help="do not ask")
-        if all_filter:
-            parser.add_argument("-a", "--all", action="store_true", help="not only unnamed ones")
-        parser.add_argument("--filter", action="append", default=[], metavar="NAME=VALUE")
-
-    def act(client: Client, given: Arguments) -> int:
-        if not given.force:
-            print(f"This removes all {what} that nothing uses. Go on? [y/N] ", end="", flush=True)
-            if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-                return 1
-        filters: dict[str, Any] = filters_of(given.filter)
-        if all_filter and given.all:
-            name, _, value = all_filter.partition("=")
-            filters[name] = [value]
-        found = getattr(client, group).prune(filters=filters)
-        for name in ("containers_deleted", "volumes_deleted", "networks_deleted"):
-            for one in getattr(found, name, None) or ():
-                print(one)
-        for item in getattr(found, "images_deleted", None) or ():
-            print(f"untagged: {item.untagged}" if item.untagged else f"deleted: {item.deleted}")
-        if hasattr(found, "space_reclaimed"):
-            print(f"Total reclaimed space: {size(found.space_reclaimed)}")
-        return 0
-
-    return Verb(f"Remove all {what} that nothing uses", declare, act)
 
 
 STOP = Verb("Stop one or more running containers", _declare_stop, _stop)

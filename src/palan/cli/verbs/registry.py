@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Final
 
-from palan.cli.verbs.verb import Verb
+from palan.cli.verbs.verb import LocalVerb, Verb
 
 
 __all__ = ["GROUPS", "VERBS", "find"]
@@ -24,6 +24,8 @@ VERBS: Final[dict[str, tuple[str, str, str]]] = {
     "import": ("images", "IMPORT", "make an image of files"),
     "info": ("objects", "INFO", "show what the engine is"),
     "inspect": ("objects", "INSPECT", "show all about objects"),
+    "login": ("login", "LOGIN", "keep the credentials of a registry"),
+    "logout": ("login", "LOGOUT", "forget the credentials of a registry"),
     "kill": ("lifecycle", "KILL", "send a signal to containers"),
     "load": ("images", "LOAD", "load images from an archive"),
     "logs": ("watching", "LOGS", "show what a container has written"),
@@ -46,11 +48,13 @@ VERBS: Final[dict[str, tuple[str, str, str]]] = {
     "top": ("watching", "TOP", "show the processes of a container"),
     "unpause": ("lifecycle", "UNPAUSE", "let paused containers go on"),
     "update": ("lifecycle", "UPDATE", "change limits of containers"),
+    "version": ("version", "VERSION", "show the versions of Palan and of the engine"),
     "wait": ("lifecycle", "WAIT", "wait for containers to end"),
 }
 """Module, attribute and summary, by name."""
 
 GROUPS: Final[dict[str, dict[str, str]]] = {
+    "builder": {"build": "build", "prune": "builder prune"},
     "container": {
         **{name: name for name in (
             "attach", "commit", "cp", "create", "diff", "exec", "export", "kill", "logs", "pause",
@@ -59,6 +63,10 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         )},
         "ls": "ps", "list": "ps", "ps": "ps", "inspect": "container inspect",
         "prune": "container prune",
+    },
+    "context": {
+        name: f"context {name}"
+        for name in ("create", "inspect", "ls", "list", "rm", "show", "update", "use")
     },
     "image": {
         **{name: name for name in (
@@ -71,6 +79,7 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         name: f"network {name}"
         for name in ("connect", "create", "disconnect", "inspect", "ls", "prune", "rm")
     },
+    "system": {"df": "system df", "events": "events", "info": "info", "prune": "system prune"},
     "volume": {
         name: f"volume {name}" for name in ("create", "inspect", "ls", "prune", "rm")
     },
@@ -78,7 +87,7 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
 """Docker's management commands, and what stands for their verbs."""
 
 
-def find(name: str) -> Verb:
+def find(name: str) -> Verb | LocalVerb:
     """The verb of a name: one of :data:`VERBS`, or ``group verb``.
 
     Raises:
@@ -86,18 +95,27 @@ def find(name: str) -> Verb:
     """
     if name in VERBS:
         module, attribute, _ = VERBS[name]
-        found: Verb = getattr(import_module(f"palan.cli.verbs.{module}"), attribute)
+        found: Verb | LocalVerb = getattr(import_module(f"palan.cli.verbs.{module}"), attribute)
         return found
-    from palan.cli.verbs import lifecycle, objects
-
     group, _, verb = name.partition(" ")
+    if group == "context":
+        from palan.cli.verbs import context
+
+        attribute = {"list": "LS"}.get(verb, verb.upper())
+        local: LocalVerb = getattr(context, attribute)
+        return local
+    from palan.cli.verbs import lifecycle, objects, prune
+
     if verb == "inspect":
         return objects.inspect_verb(group)
     return {
-        "container prune": lifecycle.prune_verb("containers", "containers"),
-        "image prune": lifecycle.prune_verb("images", "images", all_filter="dangling=false"),
-        "network prune": lifecycle.prune_verb("networks", "networks"),
-        "volume prune": lifecycle.prune_verb("volumes", "volumes", all_filter="all=true"),
+        "builder prune": prune.prune_verb("build"),
+        "container prune": prune.prune_verb("containers"),
+        "image prune": prune.prune_verb("images", all_filter="dangling=false"),
+        "network prune": prune.prune_verb("networks"),
+        "volume prune": prune.prune_verb("volumes", all_filter="all=true"),
+        "system df": prune.SYSTEM_DF,
+        "system prune": prune.SYSTEM_PRUNE,
         "network rm": lifecycle.removal("network", lambda c: c.networks.remove, force=False),
         "volume rm": lifecycle.removal("volume", lambda c: c.volumes.remove, force=True),
         "network ls": objects.NETWORK_LS,

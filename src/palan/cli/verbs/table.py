@@ -34,15 +34,15 @@ def short(identity: str) -> str:
     return identity.removeprefix("sha256:")[:12]
 
 
-def size(count: float, base: int = 1000) -> str:
-    """Bytes with a unit and up to three digits, ``1.98MB``; 1024 as base gives ``1.9MiB``."""
+def size(count: float, base: int = 1000, digits: int = 3) -> str:
+    """Bytes with a unit and up to so many digits, ``1.98MB``; 1024 as base gives ``1.9MiB``."""
     units = ("B", "kB", "MB", "GB", "TB") if base == 1000 else ("B", "KiB", "MiB", "GiB", "TiB")
     value = float(count)
     place = 0
     while value >= base and place < len(units) - 1:
         value /= base
         place += 1
-    text = f"{value:.4g}" if base == 1024 else f"{value:.3g}"
+    text = f"{value:.4g}" if base == 1024 else f"{value:.{digits}g}"
     return f"{float(text):g}{units[place]}"
 
 

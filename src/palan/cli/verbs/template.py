@@ -1,9 +1,9 @@
 """``--format``: the part of Go's templates that people use with the docker CLI.
 
 ``{{.Names}}``, ``{{.State.Status}}``, ``{{json .}}``, ``{{len .X}}``, ``{{index .X "key"}}``,
-``{{join .X ","}}``, ``upper lower title println printf``, ``{{range}}``, ``{{if}}``, ``{{else}}``,
-``{{with}}`` and ``{{end}}``, comparisons ``eq ne and or not``, pipes and parentheses. What else
-Go has is refused.
+``{{join .X ","}}``, ``slice upper lower title println printf``, ``{{range}}``, ``{{if}}``,
+``{{else if}}``, ``{{else}}``, ``{{with}}`` and ``{{end}}``, variables (``{{range $key, $value :=
+.X}}``, ``{{$name := .Y}}``), comparisons, pipes and parentheses. What else Go has is refused.
 """
 
 import json
@@ -18,6 +18,10 @@ _ACTION: Final = re.compile(r"\{\{(-?)\s*(.*?)\s*(-?)\}\}", re.DOTALL)
 _TOKEN: Final = re.compile(
     r"""\s*(?:("(?:[^"\\]|\\.)*"|`[^`]*`)|(-?\d+)|(\$?\.?[A-Za-z_][\w.]*|\.[\w.]*|\$)|([()|]))"""
 )
+_ASSIGNED: Final = re.compile(r"(\$\w+)(?:\s*,\s*(\$\w+))?\s*:?=\s*(.*)", re.DOTALL)
+
+Scope = Mapping[str, Any]
+"""Variables by name: ``$`` is what the template was given."""
 
 
 _FIELD: Final = "\0"
@@ -51,19 +55,27 @@ class Template:
     @staticmethod
     def _action(action: str, stack: "list[_Block]") -> None:
         word, _, rest = action.partition(" ")
+        rest = rest.strip()
         if word in ("if", "range", "with"):
-            block = _Block(word, _Expression(rest))
+            block = _Block(word, rest)
             stack[-1].add(block)
             stack.append(block)
         elif word in ("else", "end"):
-            if len(stack) == 1 or (word == "else" and rest.strip()):
+            nested = rest.startswith(("if ", "with ")) and word == "else"
+            if len(stack) == 1 or (rest and not nested):
                 raise ValueError(f"template: {{{{{action}}}}} is not understood here")
-            if word == "else":
-                stack[-1].otherwise()
-            else:
+            if word == "end":
                 stack.pop()
+            elif nested:
+                # Another block in the else, which ends with this one.
+                block = _Block(*rest.split(" ", 1))
+                stack[-1].otherwise()
+                stack[-1].add(block)
+                stack[-1] = block
+            else:
+                stack[-1].otherwise()
         elif not action.startswith("/*"):
-            stack[-1].add(_Expression(action))
+            stack[-1].add(_Assignment.of(action) or _Expression(action))
 
     def render(self, value: Any) -> str:
         """The text for a value: JSON as builtins.
@@ -71,15 +83,17 @@ class Template:
         Raises:
             ValueError: it does not have what the template asks for.
         """
-        return self._root.body(value, value)
+        return self._root.body(value, {"$": value})
 
 
 class _Block:
     """A part between an action and its end."""
 
-    def __init__(self, kind: str = "", expression: "_Expression | None" = None) -> None:
+    def __init__(self, kind: str = "", text: str = "") -> None:
         self.kind = kind
-        self.expression = expression
+        assigned = _ASSIGNED.fullmatch(text)
+        self._names = [name for name in assigned.groups()[:2] if name] if assigned else []
+        self._expression = _Expression(assigned[3] if assigned else text) if kind else None
         self._parts: list[Any] = []
         self._else: list[Any] = []
         self._target = self._parts
@@ -90,31 +104,69 @@ class _Block:
     def otherwise(self) -> None:
         self._target = self._else
 
-    def body(self, dot: Any, root: Any) -> str:
-        return _text(self._parts, dot, root)
+    def body(self, dot: Any, scope: Scope) -> str:
+        return _text(self._parts, dot, scope)
 
-    def render(self, dot: Any, root: Any) -> str:
-        assert self.expression is not None  # noqa: S101 - blocks below the root have one
-        value = self.expression.value(dot, root)
+    def render(self, dot: Any, scope: Scope) -> str:
+        assert self._expression is not None  # noqa: S101 - blocks below the root have one
+        value = self._expression.value(dot, scope)
         if self.kind == "range":
-            items = list(value.values()) if isinstance(value, Mapping) else list(value or ())
+            items = _items(value)
             if items:
-                return "".join(_text(self._parts, item, root) for item in items)
-            return _text(self._else, dot, root)
+                return "".join(
+                    _text(self._parts, item, {**scope, **self._named(key, item)})
+                    for key, item in items
+                )
+            return _text(self._else, dot, scope)
         inner = value if self.kind == "with" else dot
-        return _text(self._parts, inner, root) if value else _text(self._else, dot, root)
+        if not value:
+            return _text(self._else, dot, scope)
+        return _text(self._parts, inner, {**scope, **dict.fromkeys(self._names, value)})
+
+    def _named(self, key: Any, item: Any) -> Scope:
+        values = (key, item) if len(self._names) == 2 else (item,)
+        return dict(zip(self._names, values, strict=False))
 
 
-def _text(parts: Sequence[Any], dot: Any, root: Any) -> str:
+def _items(value: Any) -> list[tuple[Any, Any]]:
+    """What a range goes through: indices or, in order, keys, with what is there."""
+    if isinstance(value, Mapping):
+        return sorted(value.items())
+    if isinstance(value, list | tuple):
+        return list(enumerate(value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return [(number, number) for number in range(value)]
+    if value is None:
+        return []
+    raise ValueError(f"template: range can't iterate over {_shown(value)}")
+
+
+def _text(parts: Sequence[Any], dot: Any, scope: Scope) -> str:
     made = []
+    scope = dict(scope)
     for part in parts:
         if isinstance(part, str):
             made.append(part)
         elif isinstance(part, _Block):
-            made.append(part.render(dot, root))
+            made.append(part.render(dot, scope))
+        elif isinstance(part, _Assignment):
+            scope[part.name] = part.expression.value(dot, scope)
         else:
-            made.append(_shown(part.value(dot, root)))
+            made.append(_shown(part.value(dot, scope)))
     return "".join(made)
+
+
+class _Assignment:
+    """A variable that is known until its block ends."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.expression = _Expression(text)
+
+    @staticmethod
+    def of(action: str) -> "_Assignment | None":
+        match = _ASSIGNED.fullmatch(action)
+        return _Assignment(match[1], match[3]) if match and not match[2] else None
 
 
 def _shown(value: Any) -> str:
@@ -175,8 +227,8 @@ class _Expression:
             raise ValueError(f"template: {self._text!r} is not understood")
         return commands
 
-    def value(self, dot: Any, root: Any) -> Any:
-        return _run(self._commands, dot, root)
+    def value(self, dot: Any, scope: Scope) -> Any:
+        return _run(self._commands, dot, scope)
 
 
 class _Field:
@@ -186,29 +238,29 @@ class _Field:
         self.pipeline = pipeline
         self.path = path
 
-    def value(self, dot: Any, root: Any) -> Any:
-        return _operand(self.path, _run(self.pipeline, dot, root), root)
+    def value(self, dot: Any, scope: Scope) -> Any:
+        return _operand(self.path, _run(self.pipeline, dot, scope), scope)
 
 
-def _run(commands: list[list[Any]], dot: Any, root: Any) -> Any:
+def _run(commands: list[list[Any]], dot: Any, scope: Scope) -> Any:
     piped: list[Any] = []
     for command in commands:
         first, *rest = command
-        arguments = [_operand(one, dot, root) for one in rest] + piped
+        arguments = [_operand(one, dot, scope) for one in rest] + piped
         if isinstance(first, str) and first in _FUNCTIONS:
             piped = [_FUNCTIONS[first](*arguments)]
         elif arguments:
             raise ValueError(f"template: there is no function {first!r} here")
         else:
-            piped = [_operand(first, dot, root)]
+            piped = [_operand(first, dot, scope)]
     return piped[0]
 
 
-def _operand(token: Any, dot: Any, root: Any) -> Any:  # noqa: C901, PLR0911 - kinds of tokens
+def _operand(token: Any, dot: Any, scope: Scope) -> Any:  # noqa: C901, PLR0911 - kinds of tokens
     if isinstance(token, list):
-        return _run(token, dot, root)
+        return _run(token, dot, scope)
     if isinstance(token, _Field):
-        return token.value(dot, root)
+        return token.value(dot, scope)
     if token[0] == '"':
         return json.loads(token)
     if token[0] == "`":
@@ -217,8 +269,12 @@ def _operand(token: Any, dot: Any, root: Any) -> Any:  # noqa: C901, PLR0911 - k
         return int(token)
     if token in ("true", "false", "nil"):
         return {"true": True, "false": False}.get(token)
-    base = root if token.startswith("$") else dot
-    token = token.removeprefix("$")
+    base = dot
+    if token.startswith("$"):
+        variable, _, rest = token.partition(".")
+        if variable not in scope:
+            raise ValueError(f'template: undefined variable "{variable}"')
+        base, token = scope[variable], f".{rest}"
     if token and not token.startswith("."):
         raise ValueError(f"template: there is no function {token!r} here")
     for name in token.split("."):
@@ -241,6 +297,13 @@ def _index(value: Any, *keys: Any) -> Any:
     return value
 
 
+def _slice(value: Any, *bounds: int) -> Any:
+    first, last = (*bounds, *(0, len(value))[len(bounds) :])
+    if not 0 <= first <= last <= len(value):
+        raise ValueError(f"template: there is no {first}:{last} of {_shown(value)}")
+    return value[first:last]
+
+
 def _printf(form: str, *values: Any) -> str:
     shown = [value if isinstance(value, int | float) else _shown(value) for value in values]
     return str(re.sub(r"%([-\d.]*)[vq]", r"%\1s", form) % tuple(shown))
@@ -254,17 +317,20 @@ _FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "json": _json,
     "len": len,
     "index": _index,
-    "join": lambda items, by: by.join(_shown(item) for item in items),
+    "join": lambda items, by: by.join(_shown(item) for item in items or ()),
     "split": lambda text, by: text.split(by),
     "upper": lambda text: text.upper(),
     "lower": lambda text: text.lower(),
     "title": lambda text: text.title(),
+    "slice": _slice,
     "truncate": lambda text, count: text[:count],
     "println": lambda *values: " ".join(_shown(one) for one in values) + "\n",
     "print": lambda *values: "".join(_shown(one) for one in values),
     "printf": _printf,
     "eq": lambda one, *others: one in others,
     "ne": lambda one, other: one != other,
+    "ge": lambda one, other: one >= other,
+    "le": lambda one, other: one <= other,
     "gt": lambda one, other: one > other,
     "lt": lambda one, other: one < other,
     "not": lambda value: not value,

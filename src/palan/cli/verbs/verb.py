@@ -1,16 +1,27 @@
 """What a verb is, and how it is called."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from palan.client import Client
+from palan.client._environment import Environment
 from palan.client.errors import APIError, ClientError
 
 
-__all__ = ["Arguments", "Failed", "Parser", "Verb", "add_engine_options", "call", "key_values"]
+__all__ = [
+    "Arguments",
+    "Failed",
+    "LocalVerb",
+    "Parser",
+    "Verb",
+    "add_engine_options",
+    "call",
+    "key_values",
+]
 
 Arguments = argparse.Namespace
 
@@ -74,6 +85,15 @@ class Verb:
     act: Callable[[Client, Arguments], int | None]
 
 
+@dataclass(frozen=True)
+class LocalVerb:
+    """One verb that asks no engine: ``act`` gets what the environment says."""
+
+    summary: str
+    declare: Callable[[Parser], None]
+    act: Callable[[Environment, Arguments], int | None]
+
+
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """Options about which engine is meant, before the verb."""
     parser.add_argument("-H", "--host", metavar="ADDRESS", help="the engine's address")
@@ -82,7 +102,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
 
 
 def call(  # noqa: PLR0911 - a table of errors
-    verb: Verb, name: str, arguments: Sequence[str], engine: Arguments
+    verb: Verb | LocalVerb, name: str, arguments: Sequence[str], engine: Arguments
 ) -> int:
     """Run a verb.
 
@@ -99,6 +119,8 @@ def call(  # noqa: PLR0911 - a table of errors
     verb.declare(parser)
     given = parser.parse_args(list(arguments))
     try:
+        if isinstance(verb, LocalVerb):
+            return verb.act(Environment(os.environ), given) or 0
         with Client(
             engine.host, context=engine.context, version=engine.api_version, timeout=None
         ) as client:

@@ -1,0 +1,68 @@
+"""``palan version``: which Palan this is, and which engine it talks to."""
+
+import json
+import platform
+from typing import Any
+
+from palan import __version__
+from palan.api.version import MAX_VERSION, MIN_VERSION
+from palan.cli.verbs.template import Template
+from palan.cli.verbs.verb import Arguments, Parser, Verb
+from palan.client import Client
+from palan.client.errors import ConnectFailed
+
+
+__all__ = ["VERSION"]
+
+
+def _declare(parser: Parser) -> None:
+    parser.add_argument("-f", "--format", default="", metavar="TEMPLATE")
+
+
+def _version(client: Client, given: Arguments) -> None:
+    document: dict[str, Any] = {
+        "Client": {
+            "Version": __version__,
+            "ApiVersion": str(MAX_VERSION),
+            "MinAPIVersion": str(MIN_VERSION),
+            "Python": platform.python_version(),
+            "Os": platform.system().lower(),
+            "KernelVersion": platform.release(),
+        },
+        "Server": None,
+    }
+    try:
+        with client.request("GET", "/version") as response:
+            response.raise_for_status()
+            document["Server"] = response.json()
+    except ConnectFailed:
+        # Which Palan this is can be told without an engine, unless one is asked about.
+        if ".Server" in given.format:
+            raise
+    if given.format == "json":
+        print(json.dumps(document, separators=(",", ":")))
+    elif given.format:
+        print(Template(given.format).render(document))
+    else:
+        _print(client, document)
+
+
+def _print(client: Client, document: dict[str, Any]) -> None:
+    ours, server = document["Client"], document["Server"]
+    for name, value in (
+        ("Palan", ours["Version"]),
+        ("API", f"{ours['MinAPIVersion']} to {ours['ApiVersion']}"),
+        ("Python", ours["Python"]),
+        ("Kernel", ours["KernelVersion"]),
+    ):
+        print(f"{name + ':':<8}{value}")
+    if server is None:
+        print(f"Engine: none at {client.address}")
+        return
+    print(f"Engine: {client.address}")
+    print(f" API: {server.get('MinAPIVersion') or '?'} to {server.get('ApiVersion') or '?'}")
+    for part in server.get("Components") or [{"Name": "Engine", **server}]:
+        print(f" {part.get('Name')}: {part.get('Version')}")
+
+
+VERSION = Verb("Show the versions of Palan and of the engine", _declare, _version)

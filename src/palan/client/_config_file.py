@@ -1,0 +1,125 @@
+"""Writing what the docker CLI keeps: ``config.json``, and credentials in it or in helpers.
+
+Everything else that a ``config.json`` says is kept as it is. It is replaced in one step, and
+only its owner can read it.
+"""
+
+import base64
+import contextlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from palan.client._credentials import ask_helper
+from palan.client._environment import Environment
+from palan.client.errors import ConfigError
+
+
+__all__ = ["change_config", "erase_credentials", "store_credentials"]
+
+
+def change_config(environment: Environment, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Change ``config.json``.
+
+    Args:
+        environment: where it is.
+        change: is called with what it says.
+
+    Returns:
+        Its path.
+
+    Raises:
+        ConfigError: it cannot be read or written.
+    """
+    document = dict(environment.config)
+    change(document)
+    # What it links to is what is replaced.
+    path = Path(os.path.realpath(Path(environment.directory, "config.json")))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+        with os.fdopen(
+            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
+        ) as file:
+            json.dump(document, file, indent="\t", ensure_ascii=False)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(mode)
+        temporary.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    environment.config = document
+    return path
+
+
+def store_credentials(
+    environment: Environment, registry: str, user: str, secret: str, *, is_token: bool
+) -> Path | None:
+    """Keep credentials where the docker CLI would: in a helper, or else in ``config.json``.
+
+    Args:
+        environment: where that is.
+        registry: its key.
+        user: who.
+        secret: a password, or an identity token.
+        is_token: which of the two it is.
+
+    Returns:
+        The file that they are in, for everybody to read who can read it; None with a helper.
+
+    Raises:
+        ConfigError: the helper failed, or the file cannot be written.
+    """
+    helper = _helper(environment.config, registry)
+    if helper:
+        who = "<token>" if is_token else user
+        text = json.dumps({"ServerURL": registry, "Username": who, "Secret": secret})
+        ask_helper(helper, "store", text, environment.variables)
+        return None
+    pair = f"{user}:" if is_token else f"{user}:{secret}"
+    entry = {"auth": base64.b64encode(pair.encode()).decode()}
+    if is_token:
+        entry["identitytoken"] = secret
+
+    def change(document: dict[str, Any]) -> None:
+        document["auths"] = {**_dictionary(document, "auths"), registry: entry}
+
+    return change_config(environment, change)
+
+
+def erase_credentials(environment: Environment, registry: str) -> bool:
+    """Forget credentials.
+
+    Returns:
+        Whether there may have been any.
+
+    Raises:
+        ConfigError: the helper failed, or the file cannot be written.
+    """
+    helper = _helper(environment.config, registry)
+    known = registry in _dictionary(environment.config, "auths")
+    if helper:
+        ask_helper(helper, "erase", registry, environment.variables)
+    if known:
+
+        def change(document: dict[str, Any]) -> None:
+            left = {k: v for k, v in _dictionary(document, "auths").items() if k != registry}
+            document["auths"] = left
+
+        change_config(environment, change)
+    return known or bool(helper)
+
+
+def _helper(config: Mapping[str, Any], registry: str) -> str:
+    return str(_dictionary(config, "credHelpers").get(registry) or config.get("credsStore") or "")
+
+
+def _dictionary(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = document.get(name)
+    return found if isinstance(found, dict) else {}
