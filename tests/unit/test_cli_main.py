@@ -20,7 +20,7 @@ def test_version(capsys):
 
 
 def test_an_unknown_command_is_refused(capsys):
-    assert main(["swim"]) == 2
+    assert main(["swim"]) == 1
     assert "swim" in capsys.readouterr().err
 
 

@@ -8,6 +8,7 @@ import pytest
 from palan.cli import main
 from palan.cli.verbs.api import coloured
 from palan.cli.verbs.completion import _candidates
+from palan.cli.verbs.listing import labelled, show
 from palan.cli.verbs.ps import _ports
 from palan.cli.verbs.registry import GROUPS, VERBS, find
 from palan.cli.verbs.run_options import creation_of
@@ -33,7 +34,11 @@ def test_every_verb_can_be_found_and_explains_itself(capsys: pytest.CaptureFixtu
             assert find(name).summary, (group, word)
     with pytest.raises(SystemExit) as ended:
         main(["run"])
-    assert ended.value.code == 125
+    assert ended.value.code == 1
+    for words, status in ((["run", "--nonsense", "x"], 125), (["ps", "extra"], 1)):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == status
     assert "IMAGE" in capsys.readouterr().err
 
 
@@ -122,6 +127,7 @@ def test_options_that_cannot_be_read(words: list[str]) -> None:
         ("{{.Missing}}", None),
         ("{{nonsense .Name}}", None),
         ("{{if .Name}}", None),
+        ("{{.Name", None),
         ("{{end}}", None),
     ],
 )
@@ -135,6 +141,24 @@ def test_templates(text: str, shown: str | None) -> None:
             Template(text).render(value)
     else:
         assert Template(text).render(value) == shown
+
+
+def test_rows_as_docker_shows_them(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"Name": "a<b", "ID": "1", **labelled({"x": "y", "a": "b"})}]
+    columns = {"Name": "NAME", "ID": "ID"}
+    for form in (
+        "",
+        "json",
+        '{{.Label "x"}}-{{.Label "none"}}',
+        'table {{.Name}}\\t{{.Label "x"}}',
+    ):
+        show(columns, rows, form, shown=("Name", "ID"))
+    assert capsys.readouterr().out.splitlines() == [
+        "NAME      ID", "a<b       1",
+        r'{"ID":"1","Labels":"a=b,x=y","Name":"a\u003cb"}',
+        "y-",
+        "NAME      x", "a<b       y",
+    ]  # fmt: skip
 
 
 def test_figures_for_people() -> None:

@@ -63,17 +63,25 @@ def _verb(engine: argparse.Namespace, rest: list[str]) -> int:
     called = name
     if name in GROUPS:
         if not words or words[0] not in GROUPS[name]:
-            shown = ", ".join(GROUPS[name])
-            print(f"palan {name}: one of {shown} must follow", file=sys.stderr)  # noqa: T201 - the command's output
-            return 2
+            return _show_group(name, list(GROUPS[name]), words)
         called = f"{name} {words[0]}"
         name, words = GROUPS[name][words[0]], words[1:]
     elif name not in VERBS:
         print(f"palan: {name!r} is no command. See 'palan --help'.", file=sys.stderr)  # noqa: T201 - the command's output
-        return 2
+        return 1
     if engine.host is None and engine.context is None:
         engine.host = _ours()
     return call(find(name), called, words, engine)
+
+
+def _show_group(name: str, verbs: list[str], words: list[str]) -> int:
+    """What may follow the name of a group."""
+    usage = f"Usage: palan {name} COMMAND\n\nCommands: {', '.join(verbs)}"
+    if not words or words[0] in ("-h", "--help"):
+        print(usage)  # noqa: T201 - the command's output
+        return 0
+    print(f"palan: unknown command: palan {name} {words[0]}\n\n{usage}", file=sys.stderr)  # noqa: T201 - the command's output
+    return 1
 
 
 def _ours() -> str | None:

@@ -60,6 +60,10 @@ def _rows(image: Any, *, full: bool) -> list[dict[str, str]]:
             "CreatedSince": ago(image.created),
             "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(image.created)),
             "Size": size(image.size),
+            "VirtualSize": size(image.size, digits=4),
+            "SharedSize": "N/A",
+            "UniqueSize": "N/A",
+            "Containers": "N/A",
         }
         for repository, tag in names
     ]
@@ -73,12 +77,24 @@ def _declare_pull(parser: Parser) -> None:
 
 
 def _pull(client: Client, given: Arguments) -> None:
+    plain = "@" not in given.image and ":" not in given.image.rpartition("/")[2]
+    if plain and not given.all_tags and not given.quiet:
+        print("Using default tag: latest")
     with Progress(sys.stdout, quiet=given.quiet) as progress:
         if given.all_tags:
             client.images.create(from_image=given.image, platform=given.platform).wait(progress)
         else:
             client.images.pull(given.image, platform=given.platform, progress=progress)
-    print(given.image)
+    print(_in_full(given.image, all_tags=given.all_tags))
+
+
+def _in_full(name: str, *, all_tags: bool) -> str:
+    """A name with all that is left out of it."""
+    first, slash, _ = name.partition("/")
+    if not slash or not ("." in first or ":" in first or first == "localhost"):
+        name = f"docker.io/{name}" if slash else f"docker.io/library/{name}"
+    tagged = "@" in name or ":" in name.rpartition("/")[2]
+    return name if tagged or all_tags else f"{name}:latest"
 
 
 def _declare_push(parser: Parser) -> None:

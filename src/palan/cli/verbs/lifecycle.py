@@ -22,7 +22,7 @@ def each(names: list[str], work: Callable[[str], Any]) -> int:
         try:
             said = work(name)
         except APIError as error:
-            print(f"Error response from engine: {error.message}", file=sys.stderr)
+            print(f"Error response from daemon: {error.message}", file=sys.stderr)
             status = 1
         else:
             print(name if said is None else said)

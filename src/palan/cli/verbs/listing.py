@@ -1,14 +1,14 @@
 """Rows as a table, by a template, or as JSON: what lists have in common."""
 
-import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from palan.cli.verbs.table import print_table
-from palan.cli.verbs.template import Template
+from palan.cli.verbs.template import Row, Template, go_json
 from palan.cli.verbs.verb import Parser
 
 
-__all__ = ["add_list_options", "filters_of", "show"]
+__all__ = ["add_list_options", "filters_of", "labelled", "show"]
 
 
 def add_list_options(parser: Parser, *, filters: bool = True) -> None:
@@ -40,9 +40,26 @@ def filters_of(given: Sequence[str]) -> dict[str, list[str]]:
     return made
 
 
+class Labels(dict[str, str]):
+    """Labels of a row, for ``{{.Label "name"}}``; no column of their own."""
+
+
+class _Itself(Labels):
+    """The heading of such a column."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return key if default in (None, "") else default
+
+
+def labelled(labels: Mapping[str, str] | None) -> dict[str, Any]:
+    """The columns about labels."""
+    text = ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items()))
+    return {"Labels": text, "Label": Labels(labels or {})}
+
+
 def show(
-    columns: Mapping[str, str],
-    rows: Sequence[Mapping[str, str]],
+    columns: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
     form: str,
     *,
     shown: Sequence[str],
@@ -59,13 +76,16 @@ def show(
         print_table([columns[name] for name in shown], [[row[n] for n in shown] for row in rows])
     elif form == "json":
         for row in rows:
-            print(json.dumps(row, separators=(",", ":")))
+            print(go_json(Row(row)))
     elif form.startswith("table"):
         template = Template(form.removeprefix("table").strip().replace("\\t", "\t"))
-        lines = [template.render(columns), *(template.render(row) for row in rows)]
+        lines = [
+            template.render({**columns, "Label": _Itself()}),
+            *(template.render(row) for row in rows),
+        ]
         head, *rest = [line.split("\t") for line in lines]
         print_table(head, rest)
     else:
         template = Template(form.replace("\\t", "\t").replace("\\n", "\n"))
         for row in rows:
-            print(template.render(row))
+            print(template.render(Row(row)))

@@ -28,7 +28,7 @@ def _login(client: Client, given: Arguments) -> int:
     try:
         answer = client.system.auth(username=user, password=password, server_address=registry)
     except ClientError as error:
-        print(f"Error response from engine: {error.message}", file=sys.stderr)
+        print(f"Error response from daemon: {error.message}", file=sys.stderr)
         return 1
     token = answer.identity_token
     path = store_credentials(

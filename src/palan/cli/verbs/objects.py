@@ -1,10 +1,11 @@
 """``palan inspect``, ``cp``, ``info``, and lists of networks and volumes."""
 
 import json
+import re
 import sys
 from typing import Any
 
-from palan.cli.verbs.listing import add_list_options, filters_of, show
+from palan.cli.verbs.listing import add_list_options, filters_of, labelled, show
 from palan.cli.verbs.table import short
 from palan.cli.verbs.template import Template
 from palan.cli.verbs.verb import Arguments, Parser, Verb, key_values
@@ -45,7 +46,9 @@ def inspect_verb(kind: str = "") -> Verb:
         for name in given.names:
             document = _find(client, [wanted] if wanted else list(_KINDS), name, size=given.size)
             if document is None:
-                print(f"Error: No such {wanted or 'object'}: {name}", file=sys.stderr)
+                where = "response from daemon" if wanted else ""
+                no = f"No such {wanted or 'object'}: {name}"
+                print(f"Error {where}: {no}" if where else f"Error: {no}", file=sys.stderr)
                 status = 1
             else:
                 found.append(document)
@@ -136,9 +139,11 @@ def _info(client: Client, given: Arguments) -> None:
 
 
 _NETWORKS = {"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE",
-             "Internal": "INTERNAL", "Labels": "LABELS"}  # fmt: skip
+             "Internal": "INTERNAL", "Labels": "LABELS", "IPv6": "IPV6",
+             "CreatedAt": "CREATED AT"}  # fmt: skip
 _VOLUMES = {"Driver": "DRIVER", "Name": "VOLUME NAME", "Mountpoint": "MOUNTPOINT",
-            "Scope": "SCOPE", "Labels": "LABELS"}  # fmt: skip
+            "Scope": "SCOPE", "Labels": "LABELS", "Links": "LINKS", "Size": "SIZE",
+            "Status": "STATUS", "Availability": "AVAILABILITY", "Group": "GROUP"}  # fmt: skip
 
 
 def _network_ls(client: Client, given: Arguments) -> None:
@@ -146,9 +151,12 @@ def _network_ls(client: Client, given: Arguments) -> None:
         {
             "ID": one.id if given.no_trunc else short(one.id), "Name": one.name,
             "Driver": one.driver, "Scope": one.scope, "Internal": str(one.internal).lower(),
-            "Labels": _labels(one.labels),
+            "IPv6": str(one.enable_ipv6).lower(), "CreatedAt": _moment(one.created),
+            **labelled(one.labels),
         }
-        for one in client.networks.list(filters=filters_of(given.filter))
+        for one in sorted(
+            client.networks.list(filters=filters_of(given.filter)), key=lambda one: one.name
+        )
     ]  # fmt: skip
     _list(rows, _NETWORKS, given, ("ID", "Name", "Driver", "Scope"), "ID")
 
@@ -157,19 +165,24 @@ def _volume_ls(client: Client, given: Arguments) -> None:
     rows = [
         {
             "Driver": one.driver, "Name": one.name, "Mountpoint": one.mountpoint,
-            "Scope": one.scope, "Labels": _labels(one.labels),
+            "Scope": one.scope, "Links": "N/A", "Size": "N/A", "Status": "N/A",
+            "Availability": "N/A", "Group": "N/A", **labelled(one.labels),
         }
-        for one in client.volumes.list(filters=filters_of(given.filter)).volumes or ()
+        for one in sorted(
+            client.volumes.list(filters=filters_of(given.filter)).volumes or (),
+            key=lambda one: one.name,
+        )
     ]  # fmt: skip
     _list(rows, _VOLUMES, given, ("Driver", "Name"), "Name")
 
 
-def _labels(labels: dict[str, str] | None) -> str:
-    return ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items()))
+def _moment(text: str) -> str:
+    """A time in the words of Go."""
+    return re.sub(r"T(.*)Z$", r" \1 +0000 UTC", text)
 
 
 def _list(
-    rows: list[dict[str, str]],
+    rows: list[dict[str, Any]],
     columns: dict[str, str],
     given: Arguments,
     shown: tuple[str, ...],

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from palan.cli.verbs.listing import add_list_options, filters_of, show
+from palan.cli.verbs.listing import add_list_options, filters_of, labelled, show
 from palan.cli.verbs.table import ago, short, size
 from palan.cli.verbs.verb import Arguments, Parser, Verb
 from palan.client import Client
@@ -23,6 +23,7 @@ _COLUMNS = {
     "Names": "NAMES",
     "Size": "SIZE",
     "Labels": "LABELS",
+    "LocalVolumes": "LOCAL VOLUMES",
     "Mounts": "MOUNTS",
     "Networks": "NETWORKS",
 }
@@ -40,7 +41,10 @@ def _declare(parser: Parser) -> None:
 def _act(client: Client, given: Arguments) -> None:
     limit = 1 if given.latest else given.last
     found = client.containers.list(
-        all=given.all, limit=limit, size=given.size, filters=filters_of(given.filter)
+        all=given.all,
+        limit=limit,
+        size=given.size or any(one in given.format for one in (".Size", "json .")),
+        filters=filters_of(given.filter),
     )
     rows = [_row(container, full=given.no_trunc) for container in found]
     if given.quiet:
@@ -50,13 +54,14 @@ def _act(client: Client, given: Arguments) -> None:
     show(_COLUMNS, rows, given.format, shown=(*_SHOWN, *(["Size"] if given.size else [])))
 
 
-def _row(container: Any, *, full: bool) -> dict[str, str]:
+def _row(container: Any, *, full: bool) -> dict[str, Any]:
     command = container.command if full or len(container.command) <= 20 else _cut(container.command)
     names = [name.removeprefix("/") for name in container.names]
     if not full:
         names = [name for name in names if "/" not in name] or names
     image = container.image
     written = container.size_rw or 0
+    virtual = f" (virtual {size(container.size_root_fs)})" if container.size_root_fs else ""
     return {
         "ID": container.id if full else short(container.id),
         "Image": image if full or not image.startswith("sha256:") else short(image),
@@ -67,8 +72,9 @@ def _row(container: Any, *, full: bool) -> dict[str, str]:
         "State": container.state,
         "Ports": _ports(container.ports),
         "Names": ",".join(names),
-        "Size": f"{size(written)} (virtual {size(container.size_root_fs or 0)})",
-        "Labels": ",".join(f"{key}={value}" for key, value in sorted(container.labels.items())),
+        "Size": size(written) + virtual,
+        **labelled(container.labels),
+        "LocalVolumes": str(sum(mount.driver == "local" for mount in container.mounts)),
         "Mounts": ",".join(mount.name or mount.source for mount in container.mounts),
         "Networks": ",".join(sorted(container.network_settings.networks)),
     }

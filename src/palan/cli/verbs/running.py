@@ -100,7 +100,7 @@ def _start(client: Client, identity: str) -> None:
     try:
         client.containers.start(identity)
     except APIError as error:
-        print(f"Error response from engine: {error.message}", file=sys.stderr)
+        print(f"Error response from daemon: {error.message}", file=sys.stderr)
         words = error.message
         # The shell's own statuses for these.
         status = 125
@@ -135,7 +135,7 @@ def _start_verb(client: Client, given: Arguments) -> int:
                 client.containers.start(name)
                 print(name)
             except APIError as error:
-                print(f"Error response from engine: {error.message}", file=sys.stderr)
+                print(f"Error response from daemon: {error.message}", file=sys.stderr)
                 status = 1
         return status
     if len(given.containers) > 1:

@@ -20,10 +20,15 @@ _STEPS: Final = (
 )
 
 
+_NARROWEST: Final = 7
+
+
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print columns three blanks apart."""
+    """Print columns three blanks apart, none narrower than ten with these, as docker does."""
     lines = [list(heads), *(list(row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    widths = [
+        max(_NARROWEST, *(len(line[column]) for line in lines)) for column in range(len(heads))
+    ]
     for line in lines:
         cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
         print("   ".join(cells).rstrip())

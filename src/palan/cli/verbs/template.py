@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 
-__all__ = ["Template"]
+__all__ = ["Row", "Template", "TemplateError", "go_json"]
 
 _ACTION: Final = re.compile(r"\{\{(-?)\s*(.*?)\s*(-?)\}\}", re.DOTALL)
 _TOKEN: Final = re.compile(
@@ -28,6 +28,20 @@ _FIELD: Final = "\0"
 """Marks a token that is a field of the parentheses before it."""
 
 
+class Row(dict[str, Any]):
+    """A row of a list."""
+
+
+class TemplateError(ValueError):
+    """A template that is not understood, or asks for what is not there.
+
+    Attributes:
+        status: what docker ends with then: 64 if it cannot be read, else 1.
+    """
+
+    status = 1
+
+
 class Template:
     """A template that was read.
 
@@ -36,6 +50,13 @@ class Template:
     """
 
     def __init__(self, text: str) -> None:
+        try:
+            self._read(text)
+        except TemplateError as error:
+            error.status = 64
+            raise
+
+    def _read(self, text: str) -> None:
         self._root = _Block()
         stack: list[_Block] = [self._root]
         position = 0
@@ -48,9 +69,11 @@ class Template:
             position, trim = match.end(), bool(match[3])
             self._action(match[2], stack)
         rest = text[position:]
+        if "{{" in rest:
+            raise TemplateError("template: unclosed action")
         stack[-1].add(rest.lstrip() if trim else rest)
         if len(stack) > 1:
-            raise ValueError("template: an {{end}} is missing")
+            raise TemplateError("template: an {{end}} is missing")
 
     @staticmethod
     def _action(action: str, stack: "list[_Block]") -> None:
@@ -63,7 +86,7 @@ class Template:
         elif word in ("else", "end"):
             nested = rest.startswith(("if ", "with ")) and word == "else"
             if len(stack) == 1 or (rest and not nested):
-                raise ValueError(f"template: {{{{{action}}}}} is not understood here")
+                raise TemplateError(f"template: {{{{{action}}}}} is not understood here")
             if word == "end":
                 stack.pop()
             elif nested:
@@ -138,7 +161,7 @@ def _items(value: Any) -> list[tuple[Any, Any]]:
         return [(number, number) for number in range(value)]
     if value is None:
         return []
-    raise ValueError(f"template: range can't iterate over {_shown(value)}")
+    raise TemplateError(f"template: range can't iterate over {_shown(value)}")
 
 
 def _text(parts: Sequence[Any], dot: Any, scope: Scope) -> str:
@@ -190,7 +213,7 @@ class _Expression:
         tokens = self._tokens(text)
         self._commands = self._pipeline(tokens)
         if tokens:
-            raise ValueError(f"template: {text!r} is not understood")
+            raise TemplateError(f"template: {text!r} is not understood")
 
     @staticmethod
     def _tokens(text: str) -> list[str]:
@@ -199,7 +222,7 @@ class _Expression:
         while position < len(text):
             match = _TOKEN.match(text, position)
             if match is None:
-                raise ValueError(f"template: {text[position:]!r} is not understood")
+                raise TemplateError(f"template: {text[position:]!r} is not understood")
             token = match[0]
             adjacent = position > 0 and text[position - 1] == ")" and token.startswith(".")
             # What follows a parenthesis at once is a field of what is in it.
@@ -216,7 +239,7 @@ class _Expression:
             elif token == "(":  # noqa: S105 - no password
                 inner = self._pipeline(tokens)
                 if not tokens:
-                    raise ValueError("template: a parenthesis is missing")
+                    raise TemplateError("template: a parenthesis is missing")
                 tokens.pop(0)
                 while tokens and tokens[0].startswith(_FIELD):
                     inner = [[_Field(inner, tokens.pop(0).removeprefix(_FIELD))]]
@@ -224,7 +247,7 @@ class _Expression:
             else:
                 commands[-1].append(token)
         if not all(commands):
-            raise ValueError(f"template: {self._text!r} is not understood")
+            raise TemplateError(f"template: {self._text!r} is not understood")
         return commands
 
     def value(self, dot: Any, scope: Scope) -> Any:
@@ -249,8 +272,11 @@ def _run(commands: list[list[Any]], dot: Any, scope: Scope) -> Any:
         arguments = [_operand(one, dot, scope) for one in rest] + piped
         if isinstance(first, str) and first in _FUNCTIONS:
             piped = [_FUNCTIONS[first](*arguments)]
+        elif len(arguments) == 1 and isinstance(first, str) and first.endswith(".Label"):
+            # The one method that rows of lists have.
+            piped = [_operand(first, dot, scope).get(arguments[0], "")]
         elif arguments:
-            raise ValueError(f"template: there is no function {first!r} here")
+            raise TemplateError(f"template: there is no function {first!r} here")
         else:
             piped = [_operand(first, dot, scope)]
     return piped[0]
@@ -273,15 +299,17 @@ def _operand(token: Any, dot: Any, scope: Scope) -> Any:  # noqa: C901, PLR0911 
     if token.startswith("$"):
         variable, _, rest = token.partition(".")
         if variable not in scope:
-            raise ValueError(f'template: undefined variable "{variable}"')
+            raise TemplateError(f'template: undefined variable "{variable}"')
         base, token = scope[variable], f".{rest}"
     if token and not token.startswith("."):
-        raise ValueError(f"template: there is no function {token!r} here")
+        raise TemplateError(f"template: there is no function {token!r} here")
     for name in token.split("."):
         if not name:
             continue
         if not isinstance(base, Mapping) or name not in base:
-            raise ValueError(f'template: "{token}" does not exist: there is no {name!r}')
+            raise TemplateError(
+                f'template: executing at <{token}>: map has no entry for key "{name}"'
+            )
         base = base[name]
     return base
 
@@ -293,14 +321,14 @@ def _index(value: Any, *keys: Any) -> Any:
         elif isinstance(value, list) and isinstance(key, int) and key < len(value):
             value = value[key]
         else:
-            raise ValueError(f"template: there is nothing at {key!r}")
+            raise TemplateError(f"template: there is nothing at {key!r}")
     return value
 
 
 def _slice(value: Any, *bounds: int) -> Any:
     first, last = (*bounds, *(0, len(value))[len(bounds) :])
     if not 0 <= first <= last <= len(value):
-        raise ValueError(f"template: there is no {first}:{last} of {_shown(value)}")
+        raise TemplateError(f"template: there is no {first}:{last} of {_shown(value)}")
     return value[first:last]
 
 
@@ -309,12 +337,17 @@ def _printf(form: str, *values: Any) -> str:
     return str(re.sub(r"%([-\d.]*)[vq]", r"%\1s", form) % tuple(shown))
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+def go_json(value: Any) -> str:
+    """JSON as docker writes it; rows of lists have their keys in order, and methods are none."""
+    if not isinstance(value, Row):
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    value = {key: value[key] for key in sorted(value) if key != "Label"}
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 _FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
-    "json": _json,
+    "json": go_json,
     "len": len,
     "index": _index,
     "join": lambda items, by: by.join(_shown(item) for item in items or ()),

@@ -2,11 +2,13 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from palan.cli.verbs.template import TemplateError
 from palan.client import Client
 from palan.client._environment import Environment
 from palan.client.errors import APIError, ClientError
@@ -35,7 +37,7 @@ class Failed(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """Arguments in docker's grammar: ``--flag=false`` turns a flag off, errors end with 125."""
+    """Arguments in docker's grammar: ``--flag=false`` turns a flag off, errors are docker's."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         options.setdefault("allow_abbrev", False)
@@ -66,8 +68,12 @@ class Parser(argparse.ArgumentParser):
         return made
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and where help is."""
-        self.exit(125, f"{self.prog}: {message}\nSee '{self.prog} --help'.\n")
+        """Say what is wrong, and where help is; 1 where only the number of words is wrong."""
+        unknown = re.fullmatch(r"unrecognized arguments: ([^-].*)", message)
+        if unknown:
+            message = f"{unknown[1]!r} is more than it takes"
+        status = 1 if unknown or message.startswith("the following arguments are") else 125
+        self.exit(status, f"{self.prog}: {message}\nSee '{self.prog} --help'.\n")
 
 
 @dataclass(frozen=True)
@@ -129,14 +135,18 @@ def call(  # noqa: PLR0911 - a table of errors
         return failed.status
     except ClientError as error:
         # Told apart: the engine said no, or it said nothing.
-        said = "Error response from engine: " if isinstance(error, APIError) else f"palan {name}: "
+        said = "Error response from daemon: " if isinstance(error, APIError) else f"palan {name}: "
         print(f"{said}{error.message}", file=sys.stderr)
-        return 125 if name in ("run", "exec", "create") else 1
+        return 125 if name.removeprefix("container ") == "run" else 1
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             return 0
-        print(f"palan {name}: {error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"palan {name}: {where}{error.strerror or error}", file=sys.stderr)
         return 1
+    except TemplateError as error:
+        print(f"template parsing error: {error}", file=sys.stderr)
+        return error.status
     except ValueError as error:
         print(f"palan {name}: {error}", file=sys.stderr)
         return 125

@@ -228,7 +228,9 @@ def _port(client: Client, given: Arguments) -> int:
                 line = f"{host}:{binding.host_port}"
                 print(line if wanted else f"{port} -> {line}")
     if wanted and not found:
-        print(f"Error: No public port '{wanted}' published for {given.container}", file=sys.stderr)
+        print(
+            f"Error: No public port '{given.port}' published for {given.container}", file=sys.stderr
+        )
         return 1
     return 0
 

@@ -94,6 +94,11 @@ class Calling:
             found = in_thread(self._client.environment.credentials_of_image, prepared.wants_auth)
             if found is not None:
                 headers = [*headers, ("X-Registry-Auth", encode_auth(found))]
+        if prepared.plan.operation == "images.push":
+            # Without the header, older engines look for credentials in a body that is not there.
+            headers = [one for one in headers if one != ("X-Registry-Auth", "")]
+            if not any(name == "X-Registry-Auth" for name, _ in headers):
+                headers.append(("X-Registry-Auth", encode_auth({})))
         hijack = isinstance(endpoint.result, Hijack)
         if hijack and not any(name == "Upgrade" for name, _ in headers):
             upgrade = "h2c" if endpoint.group == "build" else "tcp"
