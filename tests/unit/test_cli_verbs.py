@@ -35,9 +35,9 @@ def test_every_verb_can_be_found_and_explains_itself(capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit) as ended:
         main(["run"])
     assert ended.value.code == 1
-    for words, status in ((["run", "--nonsense", "x"], 125), (["ps", "extra"], 1)):
+    for given, status in ((["run", "--nonsense", "x"], 125), (["ps", "extra"], 1)):
         with pytest.raises(SystemExit) as ended:
-            main(words)
+            main(given)
         assert ended.value.code == status
     assert "IMAGE" in capsys.readouterr().err
 
