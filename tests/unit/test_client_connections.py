@@ -40,6 +40,14 @@ def async_client(url: str, **options: Any) -> palan.AsyncClient:
     return palan.AsyncClient(url, version="1.55", **options)
 
 
+UPGRADED = (
+    b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.multiplexed-stream\r\n"
+    b"Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+)
+FRAMES = b"\x01\0\0\0\0\0\0\x04one\n\x02\0\0\0\0\0\0\x03two\x01\0\0\0\0\0\0\x01!"
+FRAME_ENDS = (0, 12, 23, 32)
+
+
 @pytest.mark.parametrize(
     "answer", [LIST, chunked(b'[{"Id":"a', b'bc"}]')], ids=["sized", "chunked"]
 )
@@ -140,6 +148,9 @@ def test_a_timeout_is_for_the_whole_call_not_for_each_byte(path: Path) -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"HTTP/1.1 999999 What\r\n\r\n",
+        b"HTTP/1.1 101 Unasked\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n[]",
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 20_000,
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 300_000,
         json_answer(b"[{"),
         json_answer(b'{"message":"an object where a list belongs"}'),
         json_answer(b'[{"Id": 7}]'),
@@ -223,6 +234,45 @@ async def test_a_cancelled_call_frees_its_connection(path: Path) -> None:
                 await call
             assert await asyncio.to_thread(ended.wait, 5)
             assert len(await docker.containers.list()) == 1
+
+
+async def test_what_a_cancelled_run_creates_is_removed(path: Path) -> None:
+    heads: list[str] = []
+
+    def handle(line: Line) -> None:
+        while head := line.head():
+            line.body(head)
+            heads.append(head.split("\r\n")[0])
+            time.sleep(0.2)
+            line.send(json_answer(b'{"Id":"made"}', "201 Created"))
+
+    with fake_engine(path, handle) as engine:
+        async with async_client(engine.url) as docker:
+            call = asyncio.create_task(docker.containers.run("box", ["true"]))
+            await asyncio.sleep(0.1)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+    assert [head.split()[0] for head in heads] == ["POST", "DELETE"]
+    assert "/containers/made?" in heads[1]
+
+
+@pytest.mark.parametrize("size", range(0, len(FRAMES), 3))
+def test_a_session_that_is_cut_within_a_frame_is_a_lost_connection(path: Path, size: int) -> None:
+    def handle(line: Line) -> None:
+        line.body(line.head())
+        line.send(UPGRADED + FRAMES[:size])
+
+    with fake_engine(path, handle) as engine, client(engine.url) as docker:
+        session = docker.exec.start("x")
+        got = b""
+        with session:
+            try:
+                got = session.read()
+            except errors.ConnectionLost:
+                assert size not in FRAME_ENDS
+            else:
+                assert (size in FRAME_ENDS, b"one\ntwo!".startswith(got)) == (True, True)
 
 
 def test_closing_from_another_thread_ends_a_call(path: Path) -> None:

@@ -118,6 +118,8 @@ class Answer:
                 self._body.append(bytes(rest))
         except httptools.HttpParserError as error:
             self._after_error(error)
+        if self.status == 101 and not self._hijack:
+            raise ProtocolError("the engine turned to another protocol, unasked")
         if not self.has_head:
             self._size += len(data)
             if self._size > _MAX_HEAD:

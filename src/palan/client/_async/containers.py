@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Unpack
 
 from palan.client._async.calls.containers import AsyncContainersCalls
 from palan.client._async.io import consume, in_thread, now, sleep
-from palan.client._async.shielded import shielded
+from palan.client._async.shielded import shielded, undone
 from palan.client._outcomes import RunResult
 from palan.client._run_options import Command, RunOptions, creation
 from palan.client.errors import (
@@ -19,7 +19,7 @@ from palan.client.errors import (
 
 
 if TYPE_CHECKING:
-    from palan.api.containers import ContainerInspectResponse
+    from palan.api.containers import ContainerCreateResponse, ContainerInspectResponse
     from palan.api.results import PathStat
 
 __all__ = ["AsyncContainers"]
@@ -262,12 +262,12 @@ class AsyncContainers(AsyncContainersCalls):
         if pull == "always":
             await self._client.images.pull(image, platform=platform)
         try:
-            created = await self.create(**given)
+            created = await undone(self.create, self._discard_created, **given)
         except NotFound as error:
             if pull != "missing" or "image" not in error.message.lower():
                 raise
             await self._client.images.pull(image, platform=platform)
-            created = await self.create(**given)
+            created = await undone(self.create, self._discard_created, **given)
         return created.id
 
     async def _run(self, identity: str, stdin: bytes | None, deadline: float | None) -> RunResult:
@@ -285,6 +285,9 @@ class AsyncContainers(AsyncContainersCalls):
         left = None if deadline is None else max(0.1, deadline - now())
         ended = await self.wait(identity, timeout=left)
         return RunResult(ended.status_code, stdout, stderr, identity)
+
+    async def _discard_created(self, created: "ContainerCreateResponse") -> None:
+        await self._discard(created.id)
 
     async def _discard(self, identity: str) -> None:
         """Remove what may be in any state, or gone."""

@@ -9,7 +9,7 @@ from palan.client._outcomes import RunResult
 from palan.client._run_options import Command, RunOptions, creation
 from palan.client._sync.calls.containers import ContainersCalls
 from palan.client._sync.io import consume, in_thread, now, sleep
-from palan.client._sync.shielded import shielded
+from palan.client._sync.shielded import shielded, undone
 from palan.client.errors import (
     APIError,
     ClientError,
@@ -20,7 +20,7 @@ from palan.client.errors import (
 
 
 if TYPE_CHECKING:
-    from palan.api.containers import ContainerInspectResponse
+    from palan.api.containers import ContainerCreateResponse, ContainerInspectResponse
     from palan.api.results import PathStat
 
 __all__ = ["Containers"]
@@ -261,12 +261,12 @@ class Containers(ContainersCalls):
         if pull == "always":
             self._client.images.pull(image, platform=platform)
         try:
-            created = self.create(**given)
+            created = undone(self.create, self._discard_created, **given)
         except NotFound as error:
             if pull != "missing" or "image" not in error.message.lower():
                 raise
             self._client.images.pull(image, platform=platform)
-            created = self.create(**given)
+            created = undone(self.create, self._discard_created, **given)
         return created.id
 
     def _run(self, identity: str, stdin: bytes | None, deadline: float | None) -> RunResult:
@@ -284,6 +284,9 @@ class Containers(ContainersCalls):
         left = None if deadline is None else max(0.1, deadline - now())
         ended = self.wait(identity, timeout=left)
         return RunResult(ended.status_code, stdout, stderr, identity)
+
+    def _discard_created(self, created: "ContainerCreateResponse") -> None:
+        self._discard(created.id)
 
     def _discard(self, identity: str) -> None:
         """Remove what may be in any state, or gone."""
