@@ -44,8 +44,8 @@ UPGRADED = (
     b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.multiplexed-stream\r\n"
     b"Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
 )
-FRAMES = b"\x01\0\0\0\0\0\0\x04one\n\x02\0\0\0\0\0\0\x03two\x01\0\0\0\0\0\0\x01!"
-FRAME_ENDS = (0, 12, 23, 32)
+CUT = b"\x01\0\0\0\0\0\0\x04one\n\x02\0\0\0\0\0\0\x03two\x01\0\0\0\0\0\0\x01!"
+CUT_ENDS = (0, 12, 23, 32)
 
 
 @pytest.mark.parametrize(
@@ -257,11 +257,11 @@ async def test_what_a_cancelled_run_creates_is_removed(path: Path) -> None:
     assert "/containers/made?" in heads[1]
 
 
-@pytest.mark.parametrize("size", range(0, len(FRAMES), 3))
+@pytest.mark.parametrize("size", range(0, len(CUT), 3))
 def test_a_session_that_is_cut_within_a_frame_is_a_lost_connection(path: Path, size: int) -> None:
     def handle(line: Line) -> None:
         line.body(line.head())
-        line.send(UPGRADED + FRAMES[:size])
+        line.send(UPGRADED + CUT[:size])
 
     with fake_engine(path, handle) as engine, client(engine.url) as docker:
         session = docker.exec.start("x")
@@ -270,9 +270,9 @@ def test_a_session_that_is_cut_within_a_frame_is_a_lost_connection(path: Path, s
             try:
                 got = session.read()
             except errors.ConnectionLost:
-                assert size not in FRAME_ENDS
+                assert size not in CUT_ENDS
             else:
-                assert (size in FRAME_ENDS, b"one\ntwo!".startswith(got)) == (True, True)
+                assert (size in CUT_ENDS, b"one\ntwo!".startswith(got)) == (True, True)
 
 
 def test_closing_from_another_thread_ends_a_call(path: Path) -> None:
