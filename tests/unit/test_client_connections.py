@@ -236,6 +236,15 @@ async def test_a_cancelled_call_frees_its_connection(path: Path) -> None:
             assert len(await docker.containers.list()) == 1
 
 
+def test_an_error_can_be_looked_at_before_it_is_raised(path: Path) -> None:
+    answer = json_answer(b'{"message":"no such thing"}', "404 Not Found")
+    with fake_engine(path, answering(answer)) as engine, client(engine.url) as docker:
+        with docker.request("GET", "/thing") as response:
+            assert response.json() == {"message": "no such thing"}
+            with pytest.raises(errors.NotFound, match="no such thing"):
+                response.raise_for_status()
+
+
 async def test_what_a_cancelled_run_creates_is_removed(path: Path) -> None:
     heads: list[str] = []
 

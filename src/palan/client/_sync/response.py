@@ -30,6 +30,7 @@ class Response:
         self._exchange = exchange
         self._method = method
         self._path = path
+        self._complaint = b""
 
     @property
     def status(self) -> int:
@@ -70,6 +71,9 @@ class Response:
             data = self._exchange.read(_MAX_BODY)
         if len(data) > _MAX_BODY:
             raise ProtocolError("the answer is too long", method=self._method, path=self._path)
+        if self.status >= 400:
+            # For who looks at the answer first, and then raises what it means.
+            self._complaint = data or self._complaint
         return data
 
     def read_some(self, limit: int) -> bytes:
@@ -104,9 +108,8 @@ class Response:
         if self.status >= 400:
             from palan.client._results import error_of
 
-            raise error_of(
-                self.status, self.read_some(_MAX_ERROR), self._method, self._path, self.reason
-            )
+            data = self._complaint or self.read_some(_MAX_ERROR)
+            raise error_of(self.status, data, self._method, self._path, self.reason)
 
     def send(self, data: bytes, *, gather: bool = False) -> None:
         """Write to a connection that is a stream now; waits while the other side is behind.
@@ -160,6 +163,7 @@ class _Named:
     def __init__(self, method: str, path: str) -> None:
         self._method = method
         self._path = path
+        self._complaint = b""
 
     def __enter__(self) -> None:
         return None
