@@ -162,7 +162,6 @@ class _Named:
     def __init__(self, method: str, path: str) -> None:
         self._method = method
         self._path = path
-        self._complaint = b""
 
     def __enter__(self) -> None:
         return None
