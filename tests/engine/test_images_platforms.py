@@ -5,6 +5,7 @@ import tarfile
 
 import pytest
 from tests.support.images import (
+    FakeContainer,
     ImagesEngine,
     inspected,
     listed,
@@ -15,8 +16,9 @@ from tests.support.images import (
 )
 from tests.support.oci_layout import Layout
 
+from palan.api import Filters
 from palan.api import images as api
-from palan.api.errors import InvalidParameter, NotFound
+from palan.api.errors import Conflict, InvalidParameter, NotFound
 from palan.api.images import OCIPlatform
 from palan.engine.images import catalog
 from palan.engine.images.platform import Platform
@@ -196,6 +198,44 @@ async def test_indexes_are_looked_into_so_deep_and_no_deeper(engine):
         descriptor = layout.index(descriptor)
     [message] = await engine.load_tar(layout.name(descriptor, NAME).archive())
     assert "too many manifests" in message.error
+    await engine.settle()
+    assert engine.files() == (set(), set())
+
+
+async def test_a_container_of_another_platform_uses_the_image(engine):
+    layout = Layout()
+    layout.name(layout.index(layout.image("amd64"), layout.image("arm64")), NAME)
+    await engine.load_tar(layout.archive())
+    other = (await inspected(engine, "rec/multi:1", platform=ARM)).id
+    engine.containers.all.append(FakeContainer("c" * 64, other))
+    [line] = await listed(engine)
+    assert line.containers == 1
+    with pytest.raises(Conflict, match=r"must be forced\) - container cccccccccccc is using"):
+        await removed(engine, "rec/multi:1")
+    with pytest.raises(Conflict, match="image is being used by stopped container cccccccccccc"):
+        await removed(engine, line.id)
+    prune = api.ImagePrune(filters=Filters({"dangling": ["false"]}))
+    assert (await engine.images.prune(prune)).images_deleted is None
+    # The image for this machine alone is not used.
+    assert await removed(engine, "rec/multi:1", platforms=[AMD], force=True)
+    engine.containers.all.clear()
+    assert await removed(engine, "rec/multi:1")
+    await engine.settle()
+    assert engine.files() == (set(), set())
+
+
+async def test_one_image_in_two_forms_keeps_only_what_has_a_name(engine):
+    first, second = Layout(), Layout()
+    first.name(first.image("amd64"), "docker.io/rec/plain:1")
+    second.name(second.index(second.image("amd64"), second.image("arm64")), NAME)
+    for layout in (first, second):
+        await engine.load_tar(layout.archive())
+    assert len(await listed(engine)) == 1
+    assert await removed(engine, "rec/multi:1") == [("untagged", "rec/multi:1")]
+    await engine.settle()
+    blobs, _ = engine.files()
+    assert blobs == {digest[7:] for digest in first.blobs}
+    assert (await removed(engine, "rec/plain:1"))[-1][0] == "deleted"
     await engine.settle()
     assert engine.files() == (set(), set())
 

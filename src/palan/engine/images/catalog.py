@@ -177,6 +177,17 @@ class Catalog:
         """The images that lists show, the oldest first: one for each target."""
         return [image for image in self.images.values() if self.represented(image)]
 
+    def family(self, image: Image) -> list[Image]:
+        """An image, and those for other platforms that would go with it."""
+        targets = self.represented(image) or self.targets_of(image)
+        digests = {target.digest for target in targets}
+        found = {image.id: image}
+        for target in targets:
+            for each in self.images_of(target):
+                if digests.issuperset(self._members[each.id]):
+                    found[each.id] = each
+        return list(found.values())
+
     def manifest_of(self, image: Image) -> tuple[TargetRecord, ManifestRecord] | None:
         """The manifest that the image came with first, and its target."""
         for target in self.represented(image) or self.targets_of(image):

@@ -241,7 +241,13 @@ def summary(
     targets = catalog.represented(image)
     return ImageSummary(
         id=image.id,
-        containers=sum(1 for _ in engine.containers.using_image(image.id)),
+        containers=len(
+            {
+                user.id
+                for each in catalog.family(image)
+                for user in engine.containers.using_image(each.id)
+            }
+        ),
         created=created_seconds(image.spec.created),
         labels=dict(image.labels),
         parent_id=image.record.parent,

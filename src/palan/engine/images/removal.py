@@ -83,7 +83,7 @@ class Removal:
                 f"conflict: unable to delete {image.short_id} (must be forced) - image is"
                 " referenced in multiple repositories"
             )
-        self._check_users(image, force=force)
+        self._check_users(image, self._users_of_all(image), force=force)
         await self.delete(image, prune=prune)
 
     def _for_platforms(
@@ -101,7 +101,7 @@ class Removal:
     async def _reduce(self, target: TargetRecord, images: Sequence[Image], *, force: bool) -> None:
         """Remove some of the images of an index; the index itself stays."""
         for image in images:
-            self._check_users(image, force=force)
+            self._check_users(image, self._users(image), force=force)
         unwanted = {image.id for image in images}
         reduced = copy.copy(target)
         reduced.manifests = []
@@ -124,7 +124,7 @@ class Removal:
         if any(other is not name and "@" not in other.name for other in names):
             await self._untag(image, [name])
             return
-        users = self._users(image)
+        users = self._users_of_all(image)
         if users and not force:
             raise Conflict(
                 f"conflict: unable to delete {familiar(name)} (must be forced) - container"
@@ -139,11 +139,17 @@ class Removal:
     def _users(self, image: Image) -> list[User]:
         return list(self._engine.containers.using_image(image.id))
 
+    def _users_of_all(self, image: Image) -> list[User]:
+        """The users of an image and of what would go with it."""
+        users = {
+            user.id: user for each in self._catalog.family(image) for user in self._users(each)
+        }
+        return list(users.values())
+
     def _is_used(self, image: Image) -> bool:
         return image.id in self._catalog.held or bool(self._users(image))
 
-    def _check_users(self, image: Image, *, force: bool) -> None:
-        users = self._users(image)
+    def _check_users(self, image: Image, users: Sequence[User], *, force: bool) -> None:
         running = [user for user in users if user.running]
         if running:
             raise Conflict(
@@ -159,8 +165,20 @@ class Removal:
     async def _untag(self, image: Image, names: Iterable[NameRecord]) -> None:
         names = list(names)
         await self._catalog.remove(names=[name.name for name in names])
+        await self._drop_nameless(image, {name.target for name in names})
         for name in names:
             self._untagged(image, name)
+
+    async def _drop_nameless(self, image: Image, digests: Iterable[str]) -> None:
+        """Remove targets that lost their last name, if the image has others: it is found there."""
+        catalog = self._catalog
+        if not catalog.names_of(image):
+            return
+        targets = [catalog.targets[digest] for digest in digests]
+        nameless = [target for target in targets if not catalog.names_to([target])]
+        members = {each.id for target in nameless for each in catalog.images_of(target)}
+        used = {each for each in members if self._is_used(catalog.images[each])}
+        await catalog.remove(targets=[target.digest for target in nameless], keep=used)
 
     def _untagged(self, image: Image, name: NameRecord) -> None:
         self.done.append(ImageDeleteResponseItem(untagged=familiar(name)))
@@ -202,7 +220,9 @@ class Removal:
         """
         catalog = self._catalog
         names = catalog.names_of(image)
-        if not catalog.represented(image) or (dangling and names) or self._is_used(image):
+        if not catalog.represented(image) or (dangling and names):
+            return
+        if any(self._is_used(each) for each in catalog.family(image)):
             return
         # Others that were made from it need only its layers, which they have themselves; but
         # what was never named goes with the last of them.
