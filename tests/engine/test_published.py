@@ -345,6 +345,46 @@ def test_a_host_firewalls_own_table_is_left_alone():
         subprocess.run(["nft", "delete", "table", "inet", table], check=True)
 
 
+def test_rules_of_another_back_end_go(own_engine):
+    table = own_engine.config.table_name
+    container = own_engine.run(*SLEEP, host=publish(("", free_port())))
+
+    def made():
+        commands = {"nftables": ["nft", "list", "tables"], "iptables": ["iptables-save"]}
+        return [
+            name
+            for name, command in commands.items()
+            if table in subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        ]
+
+    assert made() == ["nftables"]
+    for flags, left in (
+        (["--firewall-backend=iptables"], ["iptables"]),
+        (["--iptables=false", "--ip6tables=false"], []),
+        ([], ["nftables"]),
+        (["--firewall-backend=iptables"], ["iptables"]),
+    ):
+        own_engine.kill()
+        own_engine.flags = tuple(flags)
+        own_engine.start()
+        assert made() == left
+    own_engine.remove(container)
+
+
+def test_a_host_firewall_that_drops_what_is_forwarded_is_told_of(own_engine):
+    table = f"hosts_own_{os.getpid()}"
+    chain = "type filter hook forward priority 10; policy drop; accept;"
+    script = f"table inet {table} {{\nchain mine {{ {chain} }}\n}}\n"
+    subprocess.run(["nft", "-f", "-"], input=script, text=True, check=True)
+    try:
+        own_engine.kill()
+        own_engine.start()
+        warnings = own_engine.api.get("/info").json["Warnings"]
+        assert any(f"policy of inet {table} mine" in warning for warning in warnings)
+    finally:
+        subprocess.run(["nft", "delete", "table", "inet", table], check=True)
+
+
 # ---- without any firewall --------------------------------------------------------------
 
 

@@ -95,6 +95,11 @@ class Paths:
         return self.exec_root / "netns"
 
     @property
+    def firewall(self) -> Path:
+        """Which back ends may have made rules that are there now."""
+        return self.exec_root / "firewall"
+
+    @property
     def bundles(self) -> Path:
         """A directory for each container: OCI bundle, pid files, mount point of its root."""
         return self.exec_root / "containers"

@@ -15,7 +15,7 @@ from palan.host import spawn
 from palan.host.namespaces import run_in_netns
 
 
-__all__ = ["NftError", "available", "list_table", "run", "why_unavailable"]
+__all__ = ["NftError", "available", "dropping_chains", "list_table", "run", "why_unavailable"]
 
 _TIMEOUT: Final = 60.0
 _MISSING: Final = "No such file or directory"
@@ -95,6 +95,30 @@ def list_table(
         raise NftError(message, " ".join(arguments))
     found: list[dict[str, Any]] = json.loads(result.stdout)["nftables"]
     return [entry for entry in found if "metainfo" not in entry]
+
+
+def dropping_chains(hook: str, *, netns: str | Path | int | None = None) -> list[str]:
+    """Chains that drop what no rule of theirs accepts, whatever rules of other tables say.
+
+    Args:
+        hook: such as ``forward``.
+        netns: a path or descriptor of a network namespace; None for ours.
+
+    Returns:
+        such as ``ip filter FORWARD``; none where they can't be listed.
+
+    Raises:
+        OSError: nft could not be started.
+    """
+    result = _nft(["-j", "list", "chains"], None, netns)
+    if result.returncode:
+        return []
+    found = [entry.get("chain", {}) for entry in json.loads(result.stdout)["nftables"]]
+    return [
+        f"{chain['family']} {chain['table']} {chain['name']}"
+        for chain in found
+        if chain.get("hook") == hook and chain.get("policy") == "drop"
+    ]
 
 
 def why_unavailable(*, netns: str | Path | int | None = None) -> str | None:

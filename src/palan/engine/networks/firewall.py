@@ -17,12 +17,15 @@ from palan.engine.networks.firewall_backends import (
     RulesRefused,
     State,
     choose,
+    remove_rules,
 )
 from palan.engine.networks.flows import forget_flows
 from palan.engine.networks.network import Network
 from palan.engine.networks.rules import BridgeRules, FamilyRules, Link, Publication
 from palan.host import spawn
+from palan.host.filesystem import write_atomically
 from palan.host.nft_monitor import TableMonitor
+from palan.host.nftables import dropping_chains
 
 
 if TYPE_CHECKING:
@@ -69,12 +72,14 @@ class Firewall:
 
     Attributes:
         state: what is to be in the rules.
+        warnings: what others' rules do that ours can't mend.
     """
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
         self._backend: Backend | None = None
         self.state = State()
+        self.warnings: list[str] = []
         self._lock = asyncio.Lock()
         self._monitors: list[TableMonitor] = []
         self._broken = asyncio.Event()
@@ -110,8 +115,12 @@ class Firewall:
         self.state.ports = {container_id: ports for container_id, ports in wanted.items() if ports}
         for network in bridges:
             await self._filter_bridged(network)
-        if not config.iptables and not config.ip6tables:
-            return
+        if config.iptables or config.ip6tables:
+            await self._choose()
+        await asyncio.to_thread(_forget_others, self._engine, self._backend)
+
+    async def _choose(self) -> None:
+        config = self._engine.config
         self._backend = await asyncio.to_thread(
             choose, config.firewall_backend, config.table_name, self.state
         )
@@ -123,12 +132,17 @@ class Firewall:
                 missing=missing,
             )
             return
+        _note_backend(self._engine, self._backend.name)
         async with self._lock:
             try:
                 await asyncio.to_thread(self._backend.replace)
             except (RulesRefused, OSError) as error:
                 raise InternalError(f"unable to make firewall rules: {error}") from error
         self._watch()
+        if self._backend.name == "nftables":
+            self.warnings = await asyncio.to_thread(_warnings)
+        for warning in self.warnings:
+            self._engine.log.warning(warning)
 
     async def _filter_bridged(self, network: Network) -> None:
         if not await asyncio.to_thread(_filter_bridged, network):
@@ -286,6 +300,36 @@ class Firewall:
                 await asyncio.to_thread(self._backend.replace)
         except (RulesRefused, OSError):
             self._engine.log.exception("the rules could not be written anew")
+
+
+def _note_backend(engine: "Engine", name: str) -> None:
+    """Note that there will be rules of a back end."""
+    path = engine.paths.firewall
+    noted = path.read_text().split() if path.exists() else []
+    if name not in noted:
+        write_atomically(path, " ".join([*noted, name]))
+
+
+def _forget_others(engine: "Engine", backend: Backend | None) -> None:
+    """Remove rules that were made before with another back end, if there are any."""
+    path = engine.paths.firewall
+    noted = path.read_text().split() if path.exists() else []
+    others = [name for name in noted if backend is None or name != backend.name]
+    if others:
+        try:
+            remove_rules(engine.config.table_name, others)
+        except OSError as error:
+            engine.log.warning("rules of another back end stay", reason=str(error))
+            return
+        write_atomically(path, backend.name if backend else "")
+
+
+def _warnings() -> list[str]:
+    return [
+        f"packets to and from containers are dropped by the policy of {chain}, unless its rules"
+        " accept them; with --firewall-backend=iptables the engine's rules come before"
+        for chain in dropping_chains("forward")
+    ]
 
 
 def _filter_bridged(network: Network) -> bool:

@@ -4,7 +4,7 @@ All of it blocks.  Each change is one transaction (with iptables, one in each ta
 version of IP).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -257,18 +257,22 @@ def choose(wanted: str, table: str, state: State) -> Backend | None:
     return None
 
 
-def remove_rules(table: str) -> None:
-    """Remove all rules of an engine, however they were made.
+def remove_rules(table: str, made_with: Collection[str] = ("nftables", "iptables")) -> None:
+    """Remove all rules of an engine.
 
     Args:
         table: what tables or chains are called.
+        made_with: the back ends that may have made some.
 
     Raises:
         OSError: some of them stay.
     """
-    if nftables.available():
-        nftables.run(rules_nft.delete_table(table))
-    for program in iptables.programs():
+    if "nftables" in made_with and nftables.available():
+        try:
+            nftables.run(rules_nft.delete_table(table))
+        except NftError as error:
+            raise OSError(error.message) from error
+    for program in iptables.programs() if "iptables" in made_with else ():
         try:
             # Only read, which makes nothing where there is nothing.
             chains = list(_chains(program.save()))

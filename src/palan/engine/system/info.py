@@ -45,6 +45,7 @@ def _info(engine: "Engine", tasks: int) -> SystemInfo:
         warnings.append("WARNING: No swap limit support")
     if not engine.networks.firewall.rules and config.bridge != "none":
         warnings.append("WARNING: No firewall rules: ports are published by a userland proxy")
+    warnings += [f"WARNING: {text}" for text in engine.networks.firewall.warnings]
     devices, problems = runtimes.cdi.devices()
     warnings += [f"CDI: Error associated with spec file {problem}" for problem in problems]
     return SystemInfo(
