@@ -138,7 +138,10 @@ class Paths:
     @property
     def volatile(self) -> tuple[Path, ...]:
         """All that an engine makes in its exec root."""
-        names = ("netns", "containers", "runtime", "exits", "view", "merged", "bin", "lock")
+        names = (
+            *("netns", "firewall", "containers", "runtime", "exits", "view", "merged"),
+            *("bin", "lock"),
+        )
         return tuple(self.exec_root / name for name in names)
 
     @property
