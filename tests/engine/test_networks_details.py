@@ -133,6 +133,21 @@ def test_links_on_own_networks_may_be_for_who_comes_later(engine, network):
     assert "10.232.1.3" in exec_output(engine, made, "nslookup", "db")
 
 
+def test_whatever_a_container_writes_into_its_hosts_it_can_join_and_leave(engine, network):
+    network("alpha", IPAM=subnet("10.232.1.0/24"))
+    engine.run(*SLEEP, name="web")
+    script = r"printf 'a\377\r\n\302\205 b\n' > /etc/hosts; printf '\377' > /etc/resolv.conf"
+    exec_output(engine, "web", "sh", "-c", script)
+    join(engine, "alpha", "web")
+    part(engine, "alpha", "web")
+    assert exec_output(engine, "web", "hexdump", "-ve", '1/1 "%02x"', "/etc/hosts") == (
+        b"a\xff\r\n\xc2\x85 b\n".hex()
+    )
+    exec_output(engine, "web", "dd", "if=/dev/zero", "of=/etc/hosts", "bs=1M", "count=5")
+    join(engine, "alpha", "web")
+    assert exec_output(engine, "web", "stat", "-c", "%s", "/etc/hosts") == f"{5 << 20}\n"
+
+
 def test_new_networks_do_not_hide_the_hosts_name_servers():
     found = host_networks((), ["172.18.0.53", "127.0.0.53", "fe80::1%eth0", "fd00::53"])
     assert {ip_network("172.18.0.53/32"), ip_network("fd00::53/128")} <= set(found)

@@ -5,7 +5,7 @@ taken away, and the rest is left as it is.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from palan.engine.containers.container import Container
 from palan.engine.containers.record import EndpointRecord
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 
 __all__ = ["add_to_hosts", "change_hosts", "own_addresses", "own_names", "remove_from_hosts"]
+
+_LARGEST: Final = 4 << 20
+"""Bytes; a file that is larger is none of somebody who looks names up in it."""
 
 
 def own_names(container: Container) -> list[str]:
@@ -66,19 +69,24 @@ def change_hosts(
     """
     path = engine.paths.container(container.id) / "hosts"
     try:
-        text = path.read_text()
+        if path.stat().st_size > _LARGEST:
+            engine.log.warning("hosts stays as it is: it is too large", container=container.id)
+            return
+        # The container may have written anything there.
+        text = path.read_bytes().decode(errors="surrogateescape")
     except FileNotFoundError:
         return
     unwanted = set(remove)
+    given = text.removesuffix("\n").split("\n") if text else []
     lines = [
         line
-        for line in text.splitlines()
+        for line in given
         if line not in unwanted and not (remove_alias and _first_name(line) == remove_alias)
     ]
     lines += (line for line in add if line not in lines)
     changed = "".join(f"{line}\n" for line in lines)
     if changed != text:
-        path.write_text(changed)
+        path.write_bytes(changed.encode(errors="surrogateescape"))
 
 
 def _first_name(line: str) -> str:

@@ -205,7 +205,7 @@ def _interface(
 
 
 def _check_link_local(asked: EndpointIPAMConfig, endpoint: EndpointRecord) -> None:
-    for text in asked.link_local_ips or ():
+    for text in dict.fromkeys(asked.link_local_ips or ()):
         if not ip_address(text).is_link_local:
             raise InvalidParameter(f"invalid link local IP address: {text}")
         endpoint.link_local.append(text)

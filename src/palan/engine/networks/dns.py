@@ -111,7 +111,10 @@ class Dns:
 
     def _write_resolv_conf(self, container: Container) -> None:
         path = self._engine.paths.container(container.id) / "resolv.conf"
-        if path.read_text() == container_resolv_conf(self._engine, container, embedded=False):
+        ours = container_resolv_conf(self._engine, container, embedded=False).encode()
+        with path.open("rb") as file:
+            unchanged = file.read(len(ours) + 1) == ours
+        if unchanged:
             path.write_text(container_resolv_conf(self._engine, container, embedded=True))
 
     def has(self, container_id: str) -> bool:
