@@ -1,6 +1,7 @@
 """Network and IPAM drivers by Docker's plugin protocol, with plugins of the test's own."""
 
 import contextlib
+import json
 import subprocess
 
 import pytest
@@ -11,6 +12,8 @@ from tests.support.user_networks import SLEEP, interfaces, join, networks_of, pa
 
 
 pytestmark = pytest.mark.root
+
+GATEWAY = "com.docker.network.gateway"
 
 
 class PluggedEngine(TestEngine):
@@ -88,6 +91,8 @@ class Cables:
     def delete_endpoint(self, asked):
         if self.endpoints.pop(asked["EndpointID"], None) is None:
             return {"Err": "no such endpoint"}
+        command = ["ip", "link", "delete", f"ppl{asked['EndpointID'][:8]}"]
+        subprocess.run(command, check=False, capture_output=True)
         return {}
 
 
@@ -207,6 +212,85 @@ def test_what_a_plugin_refuses_is_said_and_leaves_nothing(plugged):
     assert "not today" in answer.json["message"]
     assert not plugged.cables.endpoints
     assert plugged.addresses.taken == {1}
+
+
+NONSENSE = {
+    "IpamDriver.GetDefaultAddressSpaces": [{"Err": "no"}, [], {"LocalDefaultAddressSpace": 5}],
+    "IpamDriver.RequestPool": [
+        {"Err": "no"}, [], {}, {"PoolID": "pool-1", "Pool": "here"}, {"PoolID": 7, "Pool": []},
+        {"PoolID": "pool-1", "Pool": "10.235.1.0/24", "Data": {GATEWAY: "x"}},
+    ],
+    "IpamDriver.RequestAddress": [{"Err": "no"}, [], {}, {"Address": "x"}, {"Address": 5}],
+    "NetworkDriver.CreateNetwork": [{"Err": "no"}, []],
+    "NetworkDriver.CreateEndpoint": [
+        {"Err": "no"}, [], {"Interface": 5}, {"Interface": {"Address": "x/y"}},
+        {"Interface": {"Address": "1.2.3.4/99"}}, {"Interface": {"AddressIPv6": "fd00::/x"}},
+        {"Interface": {"MacAddress": "zz"}},
+    ],
+    "NetworkDriver.Join": [
+        {"Err": "no"}, [], {"InterfaceName": 5}, {"InterfaceName": {"SrcName": "absent"}},
+        {"InterfaceName": {"SrcName": "x" * 40}}, {"InterfaceName": {"SrcName": "lo"}},
+        {"InterfaceName": {"SrcName": "CABLE", "DstPrefix": "x" * 40}},
+        {"InterfaceName": {"SrcName": "CABLE"}, "Gateway": "x"},
+        {"InterfaceName": {"SrcName": "CABLE"}, "GatewayIPv6": "x"},
+        {"InterfaceName": {"SrcName": "CABLE"}, "StaticRoutes": "x"},
+        {"InterfaceName": {"SrcName": "CABLE"}, "StaticRoutes": [{"RouteType": 1}]},
+        {"InterfaceName": {"SrcName": "CABLE"}, "StaticRoutes": [{"Destination": "x/y",
+                                                                "RouteType": 1}]},
+    ],
+}  # fmt: skip
+
+
+@contextlib.contextmanager
+def answering(plugin, method, answer):
+    """Has a method of a plugin give an answer, in which CABLE is an interface that there is."""
+    good = plugin.methods[method]
+
+    def bad(asked):
+        if "CABLE" not in str(answer):
+            return answer
+        real = good(asked)["InterfaceName"]["SrcName"]
+        return json.loads(json.dumps(answer).replace("CABLE", real))
+
+    plugin.methods[method] = bad
+    yield
+    plugin.methods[method] = good
+
+
+def refused(answer, case):
+    assert answer.status == 500, case
+    assert answer.message.startswith(("remote: ", "failed to ")), (case, answer.body)
+
+
+def test_nonsense_from_a_plugin_is_an_error_and_leaves_nothing(plugged):
+    body = {"Name": "alpha", "Driver": "cables", "IPAM": {"Driver": "addresses"}}
+    web = plugged.run(*SLEEP, name="web")
+    for method, answers in NONSENSE.items():
+        creating = method.startswith("IpamDriver") or method.endswith("CreateNetwork")
+        plugin = plugged.ipam if method.startswith("IpamDriver") else plugged.driver
+        if not creating:
+            create(plugged, **body)
+        for answer in answers:
+            case = f"{method} {answer}"
+            with answering(plugin, method, answer):
+                if creating:
+                    refused(plugged.api.post("/networks/create", body), case)
+                    assert not plugged.addresses.taken, case
+                else:
+                    given = {"Container": web}
+                    refused(plugged.api.post("/networks/alpha/connect", given), case)
+                    assert plugged.addresses.taken == {1}, case
+                    assert not plugged.cables.endpoints, case
+        if not creating:
+            assert plugged.api.delete("/networks/alpha").status == 204
+    assert list(networks_of(plugged, web)) == ["bridge"]
+    assert interfaces(plugged, web).keys() == {"lo", "eth0"}
+    assert link_is_up("lo")
+
+
+def link_is_up(name):
+    command = ["ip", "-br", "link", "show", name]
+    return "UP" in subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def test_what_a_crash_keeps_from_a_container_goes_back(plugged):

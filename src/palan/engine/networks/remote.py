@@ -7,11 +7,16 @@ told of and nobody needs any more is written down as a claim first, and taken ba
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from ipaddress import ip_address, ip_interface, ip_network
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
 
 from palan.api.errors import InternalError
 from palan.engine.containers.record import EndpointRecord
+from palan.engine.containers.validate_network import interface_problem
 from palan.engine.networks.network import Network
 from palan.engine.networks.record import NetworkRecord
 from palan.host import netlink
@@ -26,8 +31,13 @@ if TYPE_CHECKING:
 __all__ = ["RemoteDriver"]
 
 _NOT_FOUND: Final = 404
+_LOOPBACK: Final = 1
+_MAC_ADDRESS: Final = "[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}"
 _CONNECTED: Final = 1
 """The type of a static route to something that is directly reachable."""
+
+
+T = TypeVar("T")
 
 
 class RemoteDriver:
@@ -108,19 +118,20 @@ class RemoteDriver:
             "MacAddress": endpoint.mac_address,
         }
         options = {**endpoint.options, **endpoint.plugin_options}
-        created = self._ask("CreateEndpoint", {**ids, "Interface": interface, "Options": options})
-        _take_interface(endpoint, created.get("Interface") or {})
-        joined = self._ask(
+        made = self._ask("CreateEndpoint", {**ids, "Interface": interface, "Options": options})
+        _take_interface(endpoint, self._read(made, _Created).interface)
+        answer = self._ask(
             "Join", {**ids, "SandboxKey": endpoint.sandbox_key, "Options": endpoint.plugin_options}
         )
-        endpoint.gateway = str(joined.get("Gateway") or "") or endpoint.gateway
-        endpoint.gateway6 = str(joined.get("GatewayIPv6") or "") or endpoint.gateway6
+        joined = self._read(answer, _Joined)
+        endpoint.gateway = joined.gateway or endpoint.gateway
+        endpoint.gateway6 = joined.gateway6 or endpoint.gateway6
         endpoint.routes = [
-            (str(route["Destination"]), "" if route.get("RouteType") == _CONNECTED else hop)
-            for route in joined.get("StaticRoutes") or ()
-            if (hop := str(route.get("NextHop") or "")) or route.get("RouteType") == _CONNECTED
+            (route.destination, "" if route.kind == _CONNECTED else route.next_hop)
+            for route in joined.static_routes or ()
+            if route.next_hop or route.kind == _CONNECTED
         ]
-        self._move(host, endpoint, joined.get("InterfaceName") or {}, namespace)
+        self._move(host, endpoint, joined.names or _Names(), namespace)
         try:
             self._ask("ProgramExternalConnectivity", {**ids, "Options": endpoint.plugin_options})
         except InternalError as error:
@@ -128,20 +139,26 @@ class RemoteDriver:
             if not (isinstance(cause, PluginFailure) and cause.status == _NOT_FOUND):
                 raise
 
+    def _read(self, answer: Mapping[str, Any], kind: type[T]) -> T:
+        try:
+            return msgspec.convert(answer, kind)
+        except msgspec.ValidationError as error:
+            raise InternalError(f"remote: {self.name} answered nonsense: {error}") from None
+
     def _move(
-        self, host: Netlink, endpoint: EndpointRecord, names: Mapping[str, Any], namespace: int
+        self, host: Netlink, endpoint: EndpointRecord, names: "_Names", namespace: int
     ) -> None:
-        source = str(names.get("SrcName") or "")
-        if not source:
+        if not names.source:
             endpoint.interface = ""  # a plugin may have put everything in place by itself
             return
-        link = host.link(source)
-        if link is None:
-            raise InternalError(f"remote: there is no interface {source}, which {self.name} named")
-        prefix = str(names.get("DstPrefix") or "")
+        link = host.link(names.source)
+        if link is None or link.index == _LOOPBACK:
+            raise InternalError(
+                f"remote: there is no interface {names.source}, which {self.name} named"
+            )
         number = endpoint.interface[len(endpoint.interface.rstrip("0123456789")) :]
-        if prefix and number:
-            endpoint.interface = f"{prefix}{number}"
+        if names.prefix and number:
+            endpoint.interface = f"{names.prefix}{number}"
         host.perform(netlink.set_link(link.index, up=False))
         host.perform(netlink.set_link(link.index, name=endpoint.interface, netns=namespace))
         if endpoint.mac_address and link.mac != endpoint.mac_address:
@@ -167,16 +184,73 @@ def _cidr(address: str, prefix: int) -> str:
     return f"{address}/{prefix}" if address else ""
 
 
-def _take_interface(endpoint: EndpointRecord, given: Mapping[str, Any]) -> None:
+def _take_interface(endpoint: EndpointRecord, given: "_Interface | None") -> None:
     """Note what the plugin has chosen; what was given to it, it leaves empty."""
-    if address := str(given.get("Address") or ""):
-        endpoint.address, _, prefix = address.partition("/")
-        endpoint.prefix = int(prefix or 32)
-    if address := str(given.get("AddressIPv6") or ""):
-        endpoint.address6, _, prefix = address.partition("/")
-        endpoint.prefix6 = int(prefix or 128)
-    if mac := str(given.get("MacAddress") or ""):
-        endpoint.mac_address = mac
+    if given is None:
+        return
+    if given.address:
+        interface = ip_interface(given.address)
+        endpoint.address, endpoint.prefix = str(interface.ip), interface.network.prefixlen
+    if given.address6:
+        interface = ip_interface(given.address6)
+        endpoint.address6, endpoint.prefix6 = str(interface.ip), interface.network.prefixlen
+    endpoint.mac_address = given.mac_address or endpoint.mac_address
+
+
+# ---- answers ------------------------------------------------------------------------
+
+
+class _Interface(msgspec.Struct, rename="pascal"):
+    """What a plugin has chosen for an endpoint; a ValueError in here is one of validation."""
+
+    address: str = ""
+    address6: str = msgspec.field(name="AddressIPv6", default="")
+    mac_address: str = ""
+
+    def __post_init__(self) -> None:
+        for text in filter(None, (self.address, self.address6)):
+            ip_interface(text)
+        if self.mac_address and not re.fullmatch(_MAC_ADDRESS, self.mac_address):
+            raise ValueError(f"{self.mac_address!r} is no MAC address")
+
+
+class _Created(msgspec.Struct):
+    interface: _Interface | None = msgspec.field(name="Interface", default=None)
+
+
+class _Names(msgspec.Struct):
+    source: str = msgspec.field(name="SrcName", default="")
+    prefix: str = msgspec.field(name="DstPrefix", default="")
+
+    def __post_init__(self) -> None:
+        for name in (self.source, f"{self.prefix}00"):
+            if problem := interface_problem(name):
+                raise ValueError(problem)
+
+
+class _Route(msgspec.Struct):
+    destination: str = msgspec.field(name="Destination")
+    kind: int = msgspec.field(name="RouteType", default=0)
+    next_hop: str = msgspec.field(name="NextHop", default="")
+
+    def __post_init__(self) -> None:
+        ip_network(self.destination)
+        if self.next_hop:
+            ip_address(self.next_hop)
+
+
+class _Joined(msgspec.Struct):
+    names: _Names | None = msgspec.field(name="InterfaceName", default=None)
+    gateway: str = msgspec.field(name="Gateway", default="")
+    gateway6: str = msgspec.field(name="GatewayIPv6", default="")
+    static_routes: list[_Route] | None = msgspec.field(name="StaticRoutes", default=None)
+
+    def __post_init__(self) -> None:
+        for text in filter(None, (self.gateway, self.gateway6)):
+            ip_address(text)
+
+
+# ---- questions ----------------------------------------------------------------------
 
 
 def _network_options(record: NetworkRecord) -> dict[str, Any]:

@@ -99,9 +99,13 @@ class RemoteIpam:
         network.pools.append(pool)
         kept = PoolRecord(subnet=str(subnet), range=config.ip_range, identifier=pool.identifier)
         network.record.pools.append(kept)
-        given = str((answer.get("Data") or {}).get(_GATEWAY) or "")
+        data = answer.get("Data")
+        given = str(data.get(_GATEWAY) or "") if isinstance(data, dict) else ""
         if given and not config.gateway:
-            kept.gateway = str(ip_interface(given).ip)
+            try:
+                kept.gateway = str(ip_interface(given).ip)
+            except ValueError:
+                raise InternalError(f"remote: {self.name} gave no gateway: {answer}") from None
             pool.gateway = ip_interface(f"{kept.gateway}/{subnet.prefixlen}")
         return kept
 
