@@ -223,7 +223,13 @@ async def copied_layer(builder: "Builder", base: Base, plan: Plan, scratch: Path
         raise InternalError(f"failed to copy files:{where}: {reason}") from None
     stock = builder.stock
     return await copy_layer(
-        stock.catalog, stock.unpacker, upper, scratch, builder.lease, lower=base.diff_ids
+        stock.catalog,
+        stock.unpacker,
+        upper,
+        scratch,
+        builder.lease,
+        lower=base.diff_ids,
+        still=True,
     )
 
 

@@ -143,6 +143,7 @@ class Containers:
                     scratch,
                     self._builder.lease,
                     lower=lower,
+                    still=True,
                 )
 
     async def settle(self, *, failed: bool, quiet: bool = False) -> None:

@@ -1,5 +1,6 @@
 """A step of a build becomes an image: its parent, perhaps a layer, and a configuration."""
 
+import contextlib
 import time
 from dataclasses import dataclass, field
 
@@ -13,8 +14,10 @@ from palan.engine.images.formats import (
     Descriptor,
     HistoryEntry,
     ImageSpec,
+    Manifest,
     RootFS,
     chain_ids,
+    decode,
     encode,
 )
 from palan.engine.images.image import Image
@@ -79,7 +82,18 @@ def base_of(stock: Stock, image: Image, lease: Lease) -> Base:
     Raises:
         InternalError: it is not all here.
     """
-    return Base(image.platform, image, tuple(pinned_layers(stock.catalog, image, lease)))
+    catalog = stock.catalog
+    record = catalog.content_of(image)
+    if record is not None and image.record.step:
+        # Made by a build: its manifest says all, and is short.
+        for chain_id in image.record.layers:
+            lease.layer(chain_id)
+        for blob in record.blobs:
+            lease.blob(blob.digest)
+        with contextlib.suppress(FileNotFoundError):
+            manifest = decode(catalog.content.read(record.digest), Manifest, "manifest")
+            return Base(image.platform, image, tuple(manifest.layers))
+    return Base(image.platform, image, tuple(pinned_layers(catalog, image, lease)))
 
 
 async def make_image(stock: Stock, base: Base, step: Step, lease: Lease) -> Base:

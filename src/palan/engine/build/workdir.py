@@ -51,7 +51,13 @@ async def made_directory(builder: "Builder", base: Base, path: str) -> NewLayer 
         if not made:
             return None
         return await copy_layer(
-            stock.catalog, stock.unpacker, upper, scratch, builder.lease, lower=base.diff_ids
+            stock.catalog,
+            stock.unpacker,
+            upper,
+            scratch,
+            builder.lease,
+            lower=base.diff_ids,
+            still=True,
         )
 
 

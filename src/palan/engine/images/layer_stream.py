@@ -12,7 +12,7 @@ from palan.engine.images.layers import Unpacker, unpacking_failed
 from palan.engine.images.streaming import Incoming, in_thread
 from palan.host.archive.headers import ArchiveError
 from palan.host.archive.inflate import Compression, detect
-from palan.host.archive.layer import LayerCopy
+from palan.host.archive.layer import LayerCopy, copy_small
 from palan.host.archive.unpack import Options, Unpacked, unpack_pieces
 
 
@@ -84,8 +84,18 @@ async def copy_layer(
     lease: Lease,
     *,
     lower: Sequence[str],
+    still: bool = False,
 ) -> NewLayer:
-    """Take the upper directory of an overlay in as a layer; see :func:`make_layer`.
+    """Take the upper directory of an overlay in as a layer.
+
+    Args:
+        catalog: see :func:`make_layer`, and the others.
+        unpacker: as there.
+        upper: the directory.
+        directory: as there.
+        lease: as there.
+        lower: as there.
+        still: nobody changes it meanwhile.
 
     Raises:
         InternalError: the file system refuses.
@@ -93,14 +103,21 @@ async def copy_layer(
     blob = directory / "layer"
     async with unpacker.staging() as staging:
         try:
-            copy = LayerCopy(upper, blob, staging / "diff")
-            unpacked = await in_thread(copy.wait, copy.kill)
+            small = None
+            if still:
+                small = await in_thread(lambda: copy_small(upper, blob, staging / "diff"))
+            if small is not None:
+                unpacked, length = small
+            else:
+                copy = LayerCopy(upper, blob, staging / "diff")
+                unpacked = await in_thread(copy.wait, copy.kill)
+                length = copy.length
         except (ArchiveError, OSError) as error:
             raise InternalError(
                 f"failed to make a layer of the container: {_reason(error)}"
             ) from None
         descriptor = Descriptor(
-            media_type=layer_media_type(""), digest=unpacked.digest, size=copy.length
+            media_type=layer_media_type(""), digest=unpacked.digest, size=length
         )
         made = NewLayer(descriptor, unpacked.digest, empty=not unpacked.entries)
         await _place(catalog, unpacker, staging, blob, made, unpacked, lease, lower)

@@ -17,14 +17,14 @@ import struct
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
 from typing import Any, Final
 
 from palan.host.archive.extract import Extractor, clean
-from palan.host.archive.headers import BLOCK, ArchiveError, encode_header
+from palan.host.archive.headers import ArchiveError
 from palan.host.archive.inflate import Compression, inflated, prepare
+from palan.host.archive.layer_copy import copy_layer_to
 from palan.host.archive.reader import Source, TarReader
-from palan.host.archive.tree import END, Packer
+from palan.host.archive.tree import Packer
 
 
 __all__ = ["main"]
@@ -156,60 +156,16 @@ def _pack(task: dict[str, Any], root: str) -> dict[str, object]:
 
 
 def _layer(task: dict[str, Any], root: str) -> dict[str, object]:
-    """Pack what an overlay's upper directory has, and unpack it elsewhere at once.
+    """Copy an overlay's upper directory.
 
-    The other directory is outside of the root by now, and the working directory: what
-    is made in there is named relative to it.
+    The directory that it is copied to is outside of the root by now, and the working
+    directory: what is made in there is named relative to it.
     """
     os.fchdir(task["directory"])
-    packer = Packer(root, whiteouts=True)
-    extractor = Extractor(".", whiteouts="overlay")
-    output = _Hashed()
-    for entry, content in packer.entries():
-        output.write(encode_header(entry))
-        extractor.entries += 1
-        extractor.add(entry, output.passing(content))
-        output.write(bytes(-entry.stored % BLOCK))
-    output.write(END)
-    output.flush()
-    extractor.finish()
-    return {
-        "digest": "sha256:" + output.digest.hexdigest(),
-        "length": output.length,
-        "implicit": sorted(extractor.implicit)[:_MAX_IMPLICIT],
-        "distant": extractor.distant[:_MAX_IMPLICIT],
-        "entries": extractor.entries,
-        "size": extractor.size,
-    }
-
-
-class _Hashed:
-    """Standard output, in large pieces, with the digest of all that was written."""
-
-    def __init__(self) -> None:
-        self.digest = hashlib.sha256()
-        self.length = 0
-        self._held: list[bytes] = []
-        self._size = 0
-
-    def write(self, data: bytes) -> None:
-        self._held.append(data)
-        self._size += len(data)
-        if self._size >= _PIECE:
-            self.flush()
-
-    def passing(self, content: Iterator[bytes]) -> Iterator[memoryview]:
-        for piece in content:
-            self.write(piece)
-            yield memoryview(piece)
-
-    def flush(self) -> None:
-        data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
-        self.digest.update(data)
-        self.length += len(data)
-        self._held.clear()
-        self._size = 0
-        _write(data)
+    answer = copy_layer_to(root, 1, ".")
+    for name in ("implicit", "distant"):
+        answer[name] = answer[name][:_MAX_IMPLICIT]
+    return answer
 
 
 def _write(data: bytes) -> None:
