@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from palan.api.errors import InvalidParameter
 from palan.api.images import ImageConfig
 from palan.engine.images.changes import apply_changes
-from palan.engine.images.words import expand, split
 
 
 def changed(*lines, **given_):
@@ -59,31 +58,30 @@ def test_an_instruction(line, result):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("BOGUS x", "BOGUS is not a valid change command"),
+        ("Bogus x", "Bogus is not a valid change command"),
         ("RUN x", "RUN is not a valid change command"),
         ("ENV A", "ENV must have two arguments"),
         ("ENV A=1 B", "can't find = in"),
         ("ENV", "ENV requires at least one argument"),
         ("ENV A='1", "single-quote"),
         ('ENV A="1', "double-quote"),
-        ("ENV A=${B", "unsupported modifier"),
+        ("ENV A=${B", "missing"),
         ("LABEL =x", "LABEL names can not be blank"),
         ("EXPOSE x", "invalid containerPort: x"),
-        ("EXPOSE 0", "invalid containerPort: 0"),
         ("EXPOSE 90-80", "invalid containerPort"),
         ("EXPOSE 80/xyz", "invalid proto: xyz"),
         ("USER", "USER requires exactly one argument"),
         ('VOLUME [""]', "can not be an empty string"),
-        ("CMD [1]", "only string type"),
+        ("CMD [1]", "arrays must be comprised of strings only"),
         ("ONBUILD ONBUILD RUN x", "Chaining ONBUILD"),
         ("ONBUILD FROM x", "isn't allowed as an ONBUILD trigger"),
         ("STOPSIGNAL what?", "invalid signal"),
-        ("HEALTHCHECK what", 'unknown type "WHAT"'),
-        ("HEALTHCHECK CMD", "missing command"),
+        ("HEALTHCHECK what", 'Unknown type "WHAT"'),
+        ("HEALTHCHECK CMD", "Missing command"),
         ("HEALTHCHECK --bogus=1 CMD x", "unknown flag"),
         ("HEALTHCHECK --interval=x CMD x", "invalid duration"),
         ("HEALTHCHECK --interval=1ns CMD x", "cannot be less than 1ms"),
-        ("HEALTHCHECK --retries=0 CMD x", "at least 1"),
+        ("HEALTHCHECK --retries=-1 CMD x", "negative"),
     ],
 )
 def test_what_is_wrong_is_said(line, message):
@@ -111,13 +109,6 @@ def test_several_lines_come_in_one_text():
 
 def test_the_shell_of_the_image_is_used():
     assert changed("CMD x", shell=["bash", "-c"])["Cmd"] == ["bash", "-c", "x"]
-
-
-def test_words_keep_their_quotes_until_they_are_expanded():
-    assert split(r"""a "b c" d\ e 'f " g'""") == ["a", '"b c"', r"d\ e", """'f " g'"""]
-    assert expand(r""""a \$B \"c\" \d" '$B' $B ${B}x""", {"B": "b"}) == 'a $B "c" \\d $B b bx'
-    assert expand("${A-x}${B+y}${C:-${B}}", {"B": ""}) == "xy"
-    assert expand("$ $1x", {"1": "one"}) == "$ onex"
 
 
 @given(st.text(alphabet="aA $\\\"'{}:-+=[],\n", max_size=40))

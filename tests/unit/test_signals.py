@@ -3,7 +3,7 @@ import signal
 import pytest
 
 from palan.api.errors import InvalidParameter
-from palan.engine.containers.signals import parse_signal
+from palan.engine.signals import parse_signal
 
 
 @pytest.mark.parametrize(

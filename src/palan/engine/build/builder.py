@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from palan.api.errors import InvalidParameter
 from palan.dockerfile import (
     Add,
+    Arg,
     Copy,
     Dockerfile,
     DockerfileError,
@@ -22,7 +23,6 @@ from palan.dockerfile import (
 from palan.engine.build.arguments import Arguments
 from palan.engine.build.bases import Bases
 from palan.engine.build.cache import Cache, step_key
-from palan.engine.build.configure import CONFIGURING, GivenLabel, joined_path
 from palan.engine.build.context import Context
 from palan.engine.build.copying import copied_layer, lowers_of, picked_of_layers, plan_copy
 from palan.engine.build.heredocs import command_with
@@ -30,11 +30,12 @@ from palan.engine.build.options import Options
 from palan.engine.build.output import Output
 from palan.engine.build.running import Containers
 from palan.engine.build.selection import Picked
-from palan.engine.build.state import State
+from palan.engine.build.state import GivenLabel, State, begin_stage
 from palan.engine.build.steps import Base, Step, make_image
 from palan.engine.build.workdir import made_directory
 from palan.engine.containers.naming import generate_id
 from palan.engine.images.catalog import Lease
+from palan.engine.images.configure import CONFIGURING
 from palan.engine.images.layer_stream import NewLayer
 from palan.engine.images.platform import Platform, host_platform, parse_specifier
 from palan.engine.images.stock import Stock
@@ -169,7 +170,7 @@ class Builder:
         base = await self._from(stage, escape)
         cache = Cache(self.stock.catalog, self._platform(base), used=not self.options.no_cache)
         self._arguments.begin_stage()
-        state = State.begin(base, self._arguments, cache, escape)
+        state = begin_stage(base, self._arguments, cache, escape)
         await self._triggers(state)
         await self._arrived(state)
         for step in instructions:
@@ -307,7 +308,13 @@ class Builder:
         before = state.config.healthcheck.test if state.config.healthcheck else []
         if isinstance(step, Healthcheck) and before not in ([], ["NONE"]):
             await self.output.say(f"Note: overriding previous HEALTHCHECK: [{' '.join(before)}]\n")
-        told = state.told("#(nop) ", CONFIGURING[type(step)](state, step))
+        if isinstance(step, Arg):
+            change = state.declare(step)
+        elif isinstance(step, GivenLabel):
+            change = state.label(step)
+        else:
+            change = CONFIGURING[type(step)](state, step)
+        told = state.told("#(nop) ", change)
         key = step_key(state.config, told)
         if await self._using_cache(state, key):
             return
@@ -332,11 +339,7 @@ class Builder:
         await self.output.say(f" ---> Removed intermediate container {made_up}\n")
 
     async def _workdir(self, state: State, step: Workdir) -> None:
-        path = state.expander()(step.path)
-        if not path:
-            raise InvalidParameter("cannot normalize nothing")
-        state.config.working_dir = joined_path(state.config.working_dir, path)
-        told = state.told(f"#(nop) WORKDIR {state.config.working_dir}")
+        told = state.told(f"#(nop) {CONFIGURING[Workdir](state, step)}")
         key = step_key(state.config, told)
         if await self._using_cache(state, key):
             return

@@ -1,95 +1,81 @@
 """What a stage of a build has come to: its image, and the configuration for the next one."""
 
 import copy
-import re
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
-from palan.api.errors import InvalidParameter
 from palan.api.images import ImageConfig
-from palan.dockerfile import DockerfileError, expand, expand_words
+from palan.dockerfile import Arg
 from palan.engine.build.arguments import Arguments
 from palan.engine.build.cache import Cache
 from palan.engine.build.steps import Base
+from palan.engine.images.configure import Draft
 
 
-__all__ = ["DEFAULT_SHELL", "State"]
+__all__ = ["GivenLabel", "State", "begin_stage"]
 
-T = TypeVar("T")
-
-DEFAULT_SHELL: Final = ("/bin/sh", "-c")
-_SPECIAL: Final = re.compile(r"\\\$|[\\\"']")
-_LITERAL: Final = {"\\$": r"\\\$", "\\": r"\\", '"': r"\"", "'": r"\'"}
 _PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-@dataclass(slots=True)
-class State:
+@dataclass(frozen=True, slots=True)
+class GivenLabel:
+    """A label that the client gave: a step like ``LABEL``, but for variables."""
+
+    name: str
+    value: str
+
+    @property
+    def source(self) -> str:
+        """As a Dockerfile would have it."""
+        return f"LABEL {self.name}={self.value}"
+
+
+@dataclass(slots=True, kw_only=True)
+class State(Draft):
     """One stage, from its ``FROM`` on.
 
     Attributes:
-        base: the last image.
-        config: its configuration, or already that of the next one.
+        base: the last image, whose configuration :attr:`config` is, or that of the next one.
         arguments: what ``ARG`` has declared.
         cache: where to look for images that were made before.
-        escape: the escape character of the Dockerfile.
-        author: who ``MAINTAINER`` said it is.
-        cmd_given: this stage has a ``CMD``, which an ``ENTRYPOINT`` then leaves alone.
     """
 
     base: Base
-    config: ImageConfig
     arguments: Arguments
     cache: Cache
-    escape: str
-    author: str = ""
-    cmd_given: bool = False
 
-    @classmethod
-    def begin(cls, base: Base, arguments: Arguments, cache: Cache, escape: str) -> "State":
-        """A stage that begins with an image."""
-        config = copy.deepcopy(base.image.config) if base.image else ImageConfig()
-        if not any(entry.startswith("PATH=") for entry in config.env):
-            config.env.append(_PATH)
-        return cls(base, config, arguments, cache, escape)
+    def further_variables(self) -> Iterable[str]:
+        """What ``ARG`` has declared."""
+        return self.arguments.environment(self.config.env)
 
     def config_now(self) -> ImageConfig:
         """The configuration as it is, for an image; what follows does not change it."""
         return copy.deepcopy(self.config)
 
-    @property
-    def shell(self) -> list[str]:
-        """What reads the lines of commands."""
-        return list(self.config.shell or DEFAULT_SHELL)
-
-    def expander(self) -> Callable[[str], str]:
-        """Replaces the variables of a word, as they are now."""
-        variables = self._variables()
-        return lambda word: _refused(lambda: expand(word, variables, self.escape))
-
-    def words_of(self, text: str) -> list[str]:
-        """The words that a text becomes when its variables are replaced."""
-        variables = self._variables()
-        return _refused(lambda: expand_words(text, variables, self.escape))
-
-    def text(self, text: str) -> str:
-        """A text of several lines with its variables replaced; quotes are nothing special."""
-        variables = self._variables()
-        quoted = _SPECIAL.sub(lambda match: _LITERAL[match[0]], text)
-        return _refused(lambda: expand(quoted, variables, "\\"))
-
-    def _variables(self) -> dict[str, str]:
-        environment = [*self.config.env, *self.arguments.environment(self.config.env)]
-        return dict(entry.partition("=")[::2] for entry in environment)
-
     def told(self, *words: str) -> list[str]:
         """A step that runs nothing, as the history tells it."""
         return [*self.shell, *words]
 
+    def declare(self, step: Arg) -> str:
+        """``ARG``; how the history tells it."""
+        expand = self.expander()
+        told = []
+        for name, value in step.pairs:
+            expanded = None if value is None else expand(value)
+            told.append(name if expanded is None else f"{name}={expanded}")
+            self.arguments.declare(name, expanded)
+        return "ARG " + " ".join(told)
 
-def _refused(work: Callable[[], T]) -> T:
-    try:
-        return work()
-    except DockerfileError as error:
-        raise InvalidParameter(str(error)) from None
+    def label(self, step: GivenLabel) -> str:
+        """A label that was given; how the history tells it."""
+        self.config.labels[step.name] = step.value
+        return step.source
+
+
+def begin_stage(base: Base, arguments: Arguments, cache: Cache, escape: str) -> State:
+    """A stage that begins with an image."""
+    config = copy.deepcopy(base.image.config) if base.image else ImageConfig()
+    if not any(entry.startswith("PATH=") for entry in config.env):
+        config.env.append(_PATH)
+    return State(config, escape, base=base, arguments=arguments, cache=cache)

@@ -15,7 +15,7 @@ from palan.api.errors import Conflict, InternalError, InvalidParameter, NotModif
 from palan.engine.containers.container import Container
 from palan.engine.containers.pause import unpause
 from palan.engine.containers.restart import give_up
-from palan.engine.containers.signals import parse_signal
+from palan.engine.signals import parse_signal
 
 
 if TYPE_CHECKING:

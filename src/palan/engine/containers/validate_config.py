@@ -7,7 +7,7 @@ from palan.api import UNSET, Unset
 from palan.api.containers import ContainerConfig, HealthConfig
 from palan.api.errors import InvalidParameter
 from palan.engine.containers.ports import normal_exposed
-from palan.engine.containers.signals import parse_signal
+from palan.engine.signals import parse_signal
 
 
 __all__ = ["HOSTNAME_MAX", "validate_config"]
