@@ -2,10 +2,10 @@
 
 import contextlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from palan.api.errors import InvalidParameter
+from palan.api.errors import InvalidParameter, NotFound
 from palan.dockerfile import (
     Add,
     Arg,
@@ -36,8 +36,7 @@ from palan.engine.build.workdir import made_directory
 from palan.engine.containers.naming import generate_id
 from palan.engine.images.catalog import Lease
 from palan.engine.images.configure import CONFIGURING
-from palan.engine.images.layer_stream import NewLayer
-from palan.engine.images.platform import Platform, host_platform, parse_specifier
+from palan.engine.images.platform import host_platform, parse_specifier
 from palan.engine.images.stock import Stock
 from palan.engine.images.streaming import in_thread
 from palan.host.layerview import Layers
@@ -168,7 +167,7 @@ class Builder:
         self._check_name(stage.name)
         await self._step(stage.source)
         base = await self._from(stage, escape)
-        cache = Cache(self.stock.catalog, self._platform(base), used=not self.options.no_cache)
+        cache = self._cache(base)
         self._arguments.begin_stage()
         state = begin_stage(base, self._arguments, cache, escape)
         await self._triggers(state)
@@ -192,8 +191,19 @@ class Builder:
     async def _arrived(self, state: State) -> None:
         await self.output.say(f" ---> {state.base.id[7:19]}\n")
 
-    def _platform(self, base: Base) -> Platform:
-        return self.options.platform or base.platform
+    def _cache(self, base: Base) -> Cache:
+        """What a stage may take steps from."""
+        sources: list[Base] | None = None
+        if self.options.cache_from:
+            sources = []
+            for name in self.options.cache_from:
+                # An image that is not here is no mistake.
+                with contextlib.suppress(NotFound, InvalidParameter):
+                    sources.append(self._bases.take(self.engine.images.resolve(name)))
+        platform = self.options.platform or base.platform
+        cache = Cache(self.stock, self.lease, self._bases.take, platform, sources)
+        cache.used = not self.options.no_cache
+        return cache
 
     async def _from(self, stage: Stage, escape: str) -> Base:
         values = self._arguments.for_bases()
@@ -286,16 +296,11 @@ class Builder:
             raise
         await self._containers.settle(failed=False)
 
-    def _hit(self, state: State, key: str) -> bool:
-        image = state.cache.find(state.base.id, key)
-        if image is None:
+    async def _using_cache(self, state: State, step: Step) -> bool:
+        found = await state.cache.find(state.base, step)
+        if found is None:
             return False
-        state.base = self._bases.take(image)
-        return True
-
-    async def _using_cache(self, state: State, key: str) -> bool:
-        if not self._hit(state, key):
-            return False
+        state.base = found
         await self.output.say(" ---> Using cache\n")
         return True
 
@@ -315,16 +320,16 @@ class Builder:
         else:
             change = CONFIGURING[type(step)](state, step)
         told = state.told("#(nop) ", change)
-        key = step_key(state.config, told)
-        if await self._using_cache(state, key):
+        done = self._done(state, told)
+        if await self._using_cache(state, done):
             return
         await self._pretend(state, told)
-        await self._commit(state, self._done(state, key, told))
+        await self._commit(state, done)
 
-    def _done(
-        self, state: State, key: str, told: Sequence[str], layer: NewLayer | None = None
-    ) -> Step:
-        return Step(key, " ".join(told), state.config_now(), state.author, layer)
+    def _done(self, state: State, told: Sequence[str], *, runs: bool = False) -> Step:
+        """A step that is to be, or was, done."""
+        config = state.config_now()
+        return Step(step_key(config, told, runs=runs), " ".join(told), config, state.author)
 
     async def _pretend(self, state: State, told: Sequence[str]) -> None:
         """Say what dockerd says about the container that such a step has there.
@@ -340,22 +345,22 @@ class Builder:
 
     async def _workdir(self, state: State, step: Workdir) -> None:
         told = state.told(f"#(nop) {CONFIGURING[Workdir](state, step)}")
-        key = step_key(state.config, told)
-        if await self._using_cache(state, key):
+        done = self._done(state, told)
+        if await self._using_cache(state, done):
             return
         await self._pretend(state, told)
         layer = await made_directory(self, state.base, state.config.working_dir)
-        await self._commit(state, self._done(state, key, told, layer))
+        await self._commit(state, replace(done, layer=layer))
 
     async def _copy(self, state: State, step: Add | Copy) -> None:
         with self.stock.unpacker.scratch() as scratch:
             plan = await plan_copy(self, state, step, scratch)
             told = state.told(f"#(nop) {plan.told}")
-            key = step_key(state.config, told)
-            if await self._using_cache(state, key):
+            done = self._done(state, told)
+            if await self._using_cache(state, done):
                 return
             layer = await copied_layer(self, state.base, plan, scratch)
-            await self._commit(state, self._done(state, key, told, layer))
+            await self._commit(state, replace(done, layer=layer))
 
     async def _run(self, state: State, step: Run) -> None:
         if step.flags:
@@ -372,8 +377,8 @@ class Builder:
         if env:
             minded = sorted(e for e in env if state.arguments.told(e.partition("=")[0]))
             told = [f"|{len(minded)}", *minded, *cmd]
-        key = step_key(state.config, told, runs=True)
-        if await self._using_cache(state, key):
+        done = self._done(state, told, runs=True)
+        if await self._using_cache(state, done):
             return
         if state.base.image is None:
             program = cmd[0] if cmd else ""
@@ -384,7 +389,7 @@ class Builder:
         container = await self._containers.make(state.base.id, state.config, cmd, env)
         await self._containers.run(container)
         layer = await self._containers.layer(container, state.base.diff_ids)
-        await self._commit(state, self._done(state, key, told, layer))
+        await self._commit(state, replace(done, layer=layer))
 
 
 def _expanded(text: str, variables: dict[str, str], escape: str) -> str:

@@ -3,17 +3,23 @@
 An image made by a step remembers that step: a digest of the configuration that dockerd's
 container would have had, with the step itself as its command.  The same step upon the same
 parent gives the same image, so the newest such one is taken.
+
+Where the client names images to take steps from (``cachefrom``), only they count: by their
+history, and by what they were made from here.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from palan.api.images import ImageConfig
-from palan.engine.images.catalog import Catalog
+from palan.engine.build.steps import Base, Step, make_image
+from palan.engine.images.catalog import Lease
 from palan.engine.images.image import Image
+from palan.engine.images.layer_stream import NewLayer
 from palan.engine.images.platform import Platform
+from palan.engine.images.stock import Stock
 
 
 __all__ = ["Cache", "step_key"]
@@ -37,31 +43,97 @@ def step_key(config: ImageConfig, command: Sequence[str], *, runs: bool = False)
 class Cache:
     """The cache, as one stage of a build sees it: after the first miss there is no hit."""
 
-    def __init__(self, catalog: Catalog, platform: Platform, *, used: bool) -> None:
+    def __init__(
+        self,
+        stock: Stock,
+        lease: Lease,
+        take: Callable[[Image], Base],
+        platform: Platform,
+        sources: Sequence[Base] | None,
+    ) -> None:
         """Begin a stage.
 
         Args:
-            catalog: all images.
+            stock: all images.
+            lease: keeps what is made.
+            take: keeps an image, to go on with.
             platform: what images have to be for.
-            used: whether to look at all.
+            sources: the only images to take steps from; None for all.
         """
-        self._catalog = catalog
+        self._stock = stock
+        self._lease = lease
+        self._take = take
         self._platform = platform
-        self._used = used
+        self._sources = sources
+        self.used = True
 
-    def find(self, parent: str, key: str) -> Image | None:
-        """The newest image that was made from ``parent`` by the step ``key``, if any."""
-        if not self._used:
+    async def find(self, base: Base, step: Step) -> Base | None:
+        """The image that a step would make of ``base``, if there is one."""
+        if not self.used:
             return None
+        image = self._known(base.id, step.key)
+        if image is not None and self._sources is not None and not self._counts(image):
+            image = None
+        if image is not None:
+            return self._take(image)
+        found = await self._from_history(base, step)
+        self.used = found is not None
+        return found
+
+    def _known(self, parent: str, key: str) -> Image | None:
+        """The newest image that was made from ``parent`` by the step ``key``."""
         matches = [
             image
-            for image in self._catalog.images.values()
+            for image in self._stock.catalog.images.values()
             if image.record.step == key
             and image.record.parent == parent
             and not image.record.hidden
             and image.platform.rank(self._platform) is not None
         ]
-        if not matches:
-            self._used = False
-            return None
-        return max(matches, key=lambda image: image.spec.created)
+        return max(matches, key=lambda image: image.spec.created, default=None)
+
+    def _counts(self, image: Image) -> bool:
+        """Whether one of the sources was made from an image."""
+        images = self._stock.catalog.images
+        for source in self._sources or ():
+            below = source.image
+            while below is not None:
+                below = images.get(below.record.parent)
+                if below is image:
+                    return True
+        return False
+
+    async def _from_history(self, base: Base, step: Step) -> Base | None:
+        """An image with a history as far as a step, made of a source whose history has more."""
+        for source in self._sources or ():
+            assert source.image is not None  # noqa: S101 - for the type checker
+            history = source.image.spec.history
+            number = len(base.image.spec.history) if base.image else 0
+            if not _begins_with(source.image, base) or history[number].created_by != step.told:
+                continue
+            self._sources = [source]  # one that fits is not left for another
+            if number == len(history) - 1:
+                return source
+            layer = None
+            if not history[number].empty_layer:
+                place = len(base.layers)
+                diff_id = source.diff_ids[place]
+                layer = NewLayer(source.layers[place], diff_id, empty=False)
+            again = Step(
+                step.key, step.told, step.config, source.image.spec.author, layer, history[number]
+            )
+            made = await make_image(self._stock, base, again, self._lease)
+            assert made.image is not None  # noqa: S101 - as above
+            return self._take(made.image)
+        return None
+
+
+def _begins_with(image: Image, base: Base) -> bool:
+    """Whether an image has the history and the layers of another one, and more history."""
+    parent = base.image.spec if base.image else None
+    history = parent.history if parent else []
+    return (
+        len(history) < len(image.spec.history)
+        and image.spec.history[: len(history)] == history
+        and image.spec.rootfs.diff_ids[: len(base.diff_ids)] == base.diff_ids
+    )

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from palan.api.errors import Conflict
 from palan.api.images import ImageConfig
@@ -67,13 +67,15 @@ class Step:
         config: the configuration after it.
         author: who maintains the image.
         layer: what it changed of the files, if anything.
+        entry: its entry of the history, if it was done before.
     """
 
     key: str
     told: str
     config: ImageConfig
     author: str = ""
-    layer: NewLayer | None = field(default=None)
+    layer: NewLayer | None = None
+    entry: HistoryEntry | None = None
 
 
 def base_of(stock: Stock, image: Image, lease: Lease) -> Base:
@@ -147,13 +149,15 @@ def _target(base: Base, manifest: Descriptor, blobs: list[Blob]) -> TargetRecord
 
 
 def _spec(base: Base, step: Step) -> ImageSpec:
-    now = rfc3339(time.time_ns())
     parent = base.image.spec if base.image else None
-    told = HistoryEntry(
-        created=now, created_by=step.told, author=step.author, empty_layer=not _own(step)
+    entry = step.entry or HistoryEntry(
+        created=rfc3339(time.time_ns()),
+        created_by=step.told,
+        author=step.author,
+        empty_layer=not _own(step),
     )
     return ImageSpec(
-        created=now,
+        created=entry.created,
         author=step.author,
         architecture=base.platform.architecture,
         variant=parent.variant if parent else base.platform.variant,
@@ -161,5 +165,5 @@ def _spec(base: Base, step: Step) -> ImageSpec:
         os_version=parent.os_version if parent else "",
         config=step.config,
         rootfs=RootFS(diff_ids=[*base.diff_ids, *_own(step)]),
-        history=[*(parent.history if parent else ()), told],
+        history=[*(parent.history if parent else ()), entry],
     )
