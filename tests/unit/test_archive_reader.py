@@ -118,6 +118,13 @@ def test_an_archive_cut_anywhere_is_truncated(cut):
         read_all(data[:cut])
 
 
+def test_the_padding_of_the_last_file_may_be_missing():
+    info = tarfile.TarInfo("file")
+    info.size = 600
+    data = written(tarfile.PAX_FORMAT, info, data=b"x" * 600)
+    assert [entry.name for entry, _ in read_all(data[:1112])] == ["file"]
+
+
 def test_no_bytes_are_an_empty_archive():
     assert read_all(b"") == []
 

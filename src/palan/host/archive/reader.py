@@ -149,7 +149,8 @@ class TarReader:
         for _ in self.content():
             pass
         if self._padding:
-            self._take(self._padding)
+            # Docker's client ends some archives with the data of the last file.
+            self._take(self._padding, end_allowed=True)
             self._padding = 0
 
     def _extension(self, entry: Entry) -> bytes:
