@@ -220,9 +220,10 @@ def test_texts_in_the_dockerfile_are_files_and_scripts(engine):
     built = build(
         engine,
         "FROM busybox\nENV A=1\nCOPY <<one <<-'two' /t/\na $A \"q\"\none\n\t\tb $A\ntwo\n"
-        "RUN <<EOF\ncat /t/one\ncat /t/two\nEOF\nRUN cat <<EOF | tr a-z A-Z\nxyz $A\nEOF\n",
+        "RUN <<EOF\ncat /t/one\ncat /t/two\nEOF\nRUN cat <<EOF | tr a-z A-Z\nxyz $A\nEOF\n"
+        "RUN <<EOF\n#!/bin/awk -f\nBEGIN { print 6 * 7 }\nEOF\n",
     )
-    assert output(built) == ['a 1 "q"', "b $A", "XYZ 1"]
+    assert output(built) == ['a 1 "q"', "b $A", "XYZ 1", "42"]
 
 
 def test_compressed_contexts_and_other_names_of_the_dockerfile(engine):
@@ -353,6 +354,10 @@ def test_intermediate_images_are_out_of_sight_and_go_with_the_last_name(engine):
     dangling = engine.api.get('/images/json?filters={"dangling":["true"]}').json
     assert not made & {line["Id"] for line in dangling}
     assert inspect(engine, built.image)["Parent"] in made
+    # What others were built upon only loses its name.
+    middle = inspect(engine, built.image)["Parent"]
+    engine.api.post(f"/images/{middle}/tag?repo=built&tag=middle")
+    assert engine.api.delete("/images/built:middle").json == [{"Untagged": "built:middle"}]
     gone = engine.api.delete("/images/built:chain").json
     assert gone[0] == {"Untagged": "built:chain"}
     assert {item["Deleted"] for item in gone[1:]} == made

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -53,7 +54,7 @@ def begun(engine: TestEngine, query: str = "") -> socket.socket:
 
 
 def in_background(
-    engine: TestEngine, text: str, **query: object
+    engine: TestEngine, text: str, **query: Any
 ) -> "tuple[threading.Thread, list[Built]]":
     results: list[Built] = []
     thread = threading.Thread(target=lambda: results.append(build(engine, text, **query)))

@@ -25,7 +25,7 @@ from palan.engine.build.bases import Bases
 from palan.engine.build.cache import Cache, step_key
 from palan.engine.build.context import Context
 from palan.engine.build.copying import copied_layer, lowers_of, picked_of_layers, plan_copy
-from palan.engine.build.heredocs import command_with
+from palan.engine.build.heredocs import SCRIPTS, command_with
 from palan.engine.build.options import Options
 from palan.engine.build.output import Output
 from palan.engine.build.running import Containers
@@ -370,13 +370,15 @@ class Builder:
                 " https://docs.docker.com/go/buildkit/ to learn how to build images with"
                 " BuildKit enabled"
             )
-        words = command_with(step)
-        cmd = [*state.shell, *words] if step.command.shell else list(words)
+        command = command_with(step)
+        cmd = [*state.shell, *command.words] if step.command.shell else list(command.words)
         env = state.arguments.environment(state.config.env)
         told = cmd
         if env:
             minded = sorted(e for e in env if state.arguments.told(e.partition("=")[0]))
             told = [f"|{len(minded)}", *minded, *cmd]
+        if command.script:
+            told = [*told, command.script]
         done = self._done(state, told, runs=True)
         if await self._using_cache(state, done):
             return
@@ -386,8 +388,15 @@ class Builder:
                 f'unable to start container process: exec: "{program}": stat {program}:'
                 " no such file or directory"
             )
-        container = await self._containers.make(state.base.id, state.config, cmd, env)
-        await self._containers.run(container)
+        with self.stock.unpacker.scratch() as scratch:
+            binds = []
+            if command.script:
+                await in_thread(lambda: command.keep_script(scratch / "scripts"))
+                binds = [f"{scratch}/scripts:{SCRIPTS}:ro"]
+            container = await self._containers.make(
+                state.base.id, state.config, cmd, env, binds=binds
+            )
+            await self._containers.run(container)
         layer = await self._containers.layer(container, state.base.diff_ids)
         await self._commit(state, replace(done, layer=layer))
 

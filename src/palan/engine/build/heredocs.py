@@ -6,17 +6,20 @@ dockerd's classic builder ignores them without a word.
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from palan.api.errors import InvalidParameter
 from palan.dockerfile import Heredoc, Run
 from palan.engine.build.checksums import Checksums
 from palan.engine.build.selection import Picked
 from palan.engine.build.state import State
 
 
-__all__ = ["command_with", "is_heredoc", "keep_text"]
+__all__ = ["SCRIPTS", "Command", "command_with", "is_heredoc", "keep_text"]
+
+SCRIPTS: Final = "/dev/pipes"
+"""Where a script that says what runs it is found."""
 
 _WORD: Final = re.compile(r"\d*<<-?([\"']?)[^\s<\"']+\1")
 
@@ -59,22 +62,39 @@ def keep_text(heredoc: Heredoc, state: State, place: Path) -> Picked:
         os.close(root)
 
 
-def command_with(step: Run) -> tuple[str, ...]:
-    """The words of a command, with the texts that its line refers to.
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What ``RUN`` runs.
 
-    Raises:
-        InvalidParameter: the text is a script for another program.
+    Attributes:
+        words: its words, or the one line of them for a shell.
+        script: the text of a file that the line names, in :data:`SCRIPTS`; "" for none.
+        name: what that file is called.
     """
+
+    words: tuple[str, ...]
+    script: str = ""
+    name: str = ""
+
+    def keep_script(self, directory: Path) -> None:
+        """Make the file, in a new directory.  Blocking."""
+        directory.mkdir()
+        directory.chmod(0o755)
+        file = directory / self.name
+        file.write_bytes(self.script.encode("utf-8", "surrogateescape"))
+        file.chmod(0o755)
+
+
+def command_with(step: Run) -> Command:
+    """A command with the texts that its line refers to."""
     if not step.files or not step.command.shell:
-        return step.command.words
+        return Command(step.command.words)
     line = step.command.words[0]
     if _WORD.fullmatch(line.strip()):
         script = _text(step.files[0])
         if script.startswith("#!"):
-            raise InvalidParameter(
-                "a here-document that begins with #! requires BuildKit; name the program before"
-                " it, such as RUN python3 <<EOF"
-            )
-        return (script,)
+            name = step.files[0].name.replace("/", "_")
+            return Command((f"{SCRIPTS}/{name}",), script, name)
+        return Command((script,))
     # The shell reads them as it always does.
-    return ("\n".join([line, *(f"{file.content}{file.name}" for file in step.files)]),)
+    return Command(("\n".join([line, *(f"{file.content}{file.name}" for file in step.files)]),))

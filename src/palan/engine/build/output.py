@@ -13,8 +13,8 @@ __all__ = ["Output"]
 _AHEAD: Final = 256
 """Lines that may wait for a slow client before the build waits as well."""
 
-_KEPT: Final = 10_000
-"""Lines of a quiet build that are kept in case that it fails."""
+_KEPT: Final = 4 << 20
+"""Characters of a quiet build that are kept in case that it fails."""
 
 
 class Output:
@@ -31,13 +31,15 @@ class Output:
         self.held: list[JSONMessage] = []
         self._task: asyncio.Task[None] | None = None
         self._cancelled = False
+        self._size = 0
 
     async def send(self, message: JSONMessage) -> None:
         """Send a line of any kind; waits when the client does not read."""
         if not self._quiet:
             await self._lines.put(message)
-        elif len(self.held) < _KEPT:
+        elif self._size < _KEPT:
             self.held.append(message)
+            self._size += len(message.stream or "")
 
     async def say(self, text: str) -> None:
         """Send output for people."""

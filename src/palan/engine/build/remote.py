@@ -15,7 +15,7 @@ from palan.engine.images.fetch import Download, fetch, why_not
 from palan.engine.images.streaming import Incoming
 
 
-__all__ = ["Fetched", "clone", "fetch_context", "is_git", "open_url"]
+__all__ = ["Clone", "Fetched", "fetch_context", "is_git", "open_url"]
 
 _MAX_BODY: Final = 4096
 """Bytes of a server's explanation that are passed on."""
@@ -29,7 +29,13 @@ _ACCEPTABLE: Final = re.compile(
 )
 _TEXT: Final = "text/plain"
 _GIT_SUFFIX: Final = re.compile(r"\.git(?:#.+)?$")
-_GIT_TIMEOUT: Final = 600
+_GIT_ENVIRONMENT: Final = {
+    "HOME": "/nonexistent",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    # Neither files of this machine, nor programs that an address names.
+    "GIT_PROTOCOL_FROM_USER": "0",
+}
 
 
 class Fetched:
@@ -138,74 +144,77 @@ def _is_binary(head: bytes) -> bool:
 # ---- git ------------------------------------------------------------------------------
 
 
-def clone(remote: str, root: Path) -> Path:
-    """Get a git repository.  Blocking.
+class Clone:
+    """Gets a git repository; what is under way can be aborted."""
 
-    Args:
-        remote: its address, perhaps with ``#branch:directory``.
-        root: where to, a new directory.
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._aborted = False
 
-    Returns:
-        the directory in it that is the context.
+    def abort(self) -> None:
+        """End it, whatever it is doing; from any thread."""
+        self._aborted = True
+        if self._process is not None:
+            self._process.kill()
 
-    Raises:
-        InvalidParameter: the address makes no sense, or there is nothing like it.
-        InternalError: there is no git here.
-    """
-    if shutil.which("git") is None:
-        raise InternalError(
-            "unable to prepare the build context: the engine needs the program git for"
-            f" {remote}, and it is not installed"
-        )
-    if not remote.startswith(("http://", "https://", "git://", "git@")):
-        remote = f"https://{remote}"
-    address, _, fragment = remote.partition("#")
-    branch, _, directory = fragment.partition(":")
-    branch = branch or "master"
-    if branch.startswith("-"):
-        raise InvalidParameter(f"invalid refspec: {branch}")
-    root.mkdir(mode=0o755)
-    _git(root, "init", "--quiet")
-    _git(root, "remote", "add", "origin", address)
-    _git(root, "fetch", "--quiet", "--depth", "1", "origin", "--", branch)
-    try:
-        _git(root, "checkout", "--quiet", branch)
-    except InvalidParameter:
-        _git(root, "checkout", "--quiet", "FETCH_HEAD")
-    _git(root, "submodule", "update", "--init", "--recursive", "--depth=1")
-    inside = Path(os.path.realpath(root / directory.lstrip("/")))
-    if directory and not inside.is_relative_to(os.path.realpath(root)):
-        raise InvalidParameter(f'error setting git context, "{directory}" not within git root')
-    if not inside.is_dir():
-        raise InvalidParameter(f"error setting git context, not a directory: {directory}")
-    return inside
+    def run(self, remote: str, root: Path) -> Path:
+        """Get it.  Blocking.
 
+        Args:
+            remote: its address, perhaps with ``#branch:directory``.
+            root: where to, a new directory.
 
-def _git(directory: Path, *arguments: str) -> None:
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": "/nonexistent",
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-        # Neither files of this machine, nor programs that an address names.
-        "GIT_PROTOCOL_FROM_USER": "0",
-        **{name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")},
-    }
-    command = ["git", "-c", "protocol.file.allow=never", *arguments]
-    try:
-        done = subprocess.run(
-            command,
+        Returns:
+            the directory in it that is the context.
+
+        Raises:
+            InvalidParameter: the address makes no sense, or there is nothing like it.
+            InternalError: there is no git here.
+        """
+        if shutil.which("git") is None:
+            raise InternalError(
+                "unable to prepare the build context: the engine needs the program git for"
+                f" {remote}, and it is not installed"
+            )
+        if not remote.startswith(("http://", "https://", "git://", "git@")):
+            remote = f"https://{remote}"
+        address, _, fragment = remote.partition("#")
+        branch, _, directory = fragment.partition(":")
+        branch = branch or "master"
+        if branch.startswith("-"):
+            raise InvalidParameter(f"invalid refspec: {branch}")
+        root.mkdir(mode=0o755)
+        self._git(root, "init", "--quiet")
+        self._git(root, "remote", "add", "origin", address)
+        self._git(root, "fetch", "--quiet", "--depth", "1", "origin", "--", branch)
+        # A tag or a commit is no branch.
+        self._git(root, "checkout", "--quiet", "FETCH_HEAD")
+        self._git(root, "submodule", "update", "--init", "--recursive", "--depth=1")
+        inside = Path(os.path.realpath(root / directory.lstrip("/")))
+        if not inside.is_relative_to(os.path.realpath(root)):
+            raise InvalidParameter(f'error setting git context, "{directory}" not within git root')
+        if not inside.is_dir():
+            raise InvalidParameter(f"error setting git context, not a directory: {directory}")
+        return inside
+
+    def _git(self, directory: Path, *arguments: str) -> None:
+        proxies = {
+            name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")
+        }
+        environment = {**_GIT_ENVIRONMENT, "PATH": os.environ.get("PATH", os.defpath), **proxies}
+        self._process = subprocess.Popen(
+            ["git", "-c", "protocol.file.allow=never", *arguments],
             cwd=directory,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=_GIT_TIMEOUT,
-            check=False,
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired:
-        raise InternalError(f"git {arguments[0]} takes longer than {_GIT_TIMEOUT} s") from None
-    if done.returncode:
-        text = done.stdout.decode("utf-8", "replace").strip()
-        doing = "fetching" if arguments[0] == "fetch" else f"with git {arguments[0]}"
-        raise InvalidParameter(f"error {doing}: {text}")
+        if self._aborted:
+            self._process.kill()
+        output, _ = self._process.communicate()
+        if self._process.returncode:
+            text = output.decode("utf-8", "replace").strip()
+            doing = "fetching" if arguments[0] == "fetch" else f"with git {arguments[0]}"
+            raise InvalidParameter(f"error {doing}: {text}")

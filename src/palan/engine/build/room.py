@@ -14,11 +14,11 @@ from palan.engine.build.builder import Builder, Work
 from palan.engine.build.context import Context, parsed, receive
 from palan.engine.build.options import Options, read_options
 from palan.engine.build.output import Output
-from palan.engine.build.remote import clone, fetch_context, is_git
+from palan.engine.build.remote import Clone, fetch_context, is_git
 from palan.engine.build.running import CommandFailed
 from palan.engine.build.selection import Picked
 from palan.engine.images.image import Image
-from palan.engine.images.streaming import BodyReader, in_own_thread, in_thread
+from palan.engine.images.streaming import BodyReader, in_thread
 from palan.engine.images.tagging import tag
 from palan.engine.until import made_before
 
@@ -110,9 +110,11 @@ class Builds:
                 " v2 (BuildKit) instead"
             )
         elif is_git(remote):
-            root = await in_own_thread(lambda: clone(remote, root))
+            clone = Clone()
+            root = await in_thread(lambda: clone.run(remote, scratch / "context"), clone.abort)
         elif remote.startswith(("http://", "https://")):
-            fetched = await in_own_thread(lambda: fetch_context(remote, root))
+            # Its time-out ends a download that nobody wants any more.
+            fetched = await in_thread(lambda: fetch_context(remote, root), lambda: None)
             if fetched.dockerfile is not None:
                 return None, parsed(fetched.dockerfile, remote)
         else:

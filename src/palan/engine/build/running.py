@@ -57,7 +57,13 @@ class Containers:
         self._made: list[Container] = []
 
     async def make(
-        self, image: str, config: ImageConfig, cmd: Sequence[str], env: Sequence[str]
+        self,
+        image: str,
+        config: ImageConfig,
+        cmd: Sequence[str],
+        env: Sequence[str],
+        *,
+        binds: Sequence[str] = (),
     ) -> Container:
         """Make a container for a step, and say so.
 
@@ -66,10 +72,13 @@ class Containers:
             config: the stage's configuration.
             cmd: what it runs.
             env: what it finds in its environment beside the image's.
+            binds: directories of the host that it sees.
 
         Raises:
             PalanError: as at ``docker create``.
         """
+        host_config = self._builder.options.host_config()
+        host_config.binds = list(binds) or None
         body = ContainerCreateBody(
             image=image,
             cmd=list(cmd),
@@ -81,7 +90,7 @@ class Containers:
             working_dir=config.working_dir,
             volumes=dict(config.volumes) or None,
             labels=dict(config.labels),
-            host_config=self._builder.options.host_config(),
+            host_config=host_config,
         )
         answer = await create(self._engine, ContainerCreate(body=body), step=True)
         container = self._engine.containers.registry.get(answer.id)

@@ -130,8 +130,8 @@ class Removal:
                 f"conflict: unable to delete {familiar(name)} (must be forced) - container"
                 f" {users[0].id[:12]} is using its referenced image {image.short_id}"
             )
-        if users:
-            # The image stays without a name, as long as it is used.
+        if users or (image.record.step and self._catalog.children(image)):
+            # It stays without a name, as long as it is used, or builds go on from it.
             await self._untag(image, [name])
             return
         await self.delete(image, prune=prune)
