@@ -186,7 +186,11 @@ class Clone:
         root.mkdir(mode=0o755)
         self._git(root, "init", "--quiet")
         self._git(root, "remote", "add", "origin", address)
-        self._git(root, "fetch", "--quiet", "--depth", "1", "origin", "--", branch)
+        try:
+            self._git(root, "fetch", "--quiet", "--depth", "1", "origin", "--", branch)
+        except InvalidParameter:
+            # Some servers have it only whole.
+            self._git(root, "fetch", "--quiet", "origin", "--", branch)
         # A tag or a commit is no branch.
         self._git(root, "checkout", "--quiet", "FETCH_HEAD")
         self._git(root, "submodule", "update", "--init", "--recursive", "--depth=1")
