@@ -293,14 +293,13 @@ def test_the_raw_door_of_the_command(engine: TestEngine) -> None:
     assert out_bytes == b"typed"
 
 
-def test_a_terminal(engine: TestEngine) -> None:
+def in_a_terminal(engine: TestEngine, *words: str, typed: bytes) -> tuple[int, bytes]:
+    """What the command ends with, and what it shows, in a terminal that is typed into."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ["DOCKER_HOST"] = engine.url
-        os.execv(
-            sys.executable, [sys.executable, "-m", "palan", "run", "--rm", "-it", "busybox", "sh"]
-        )
-    os.write(terminal, b"tty; echo $((40 + 2)); exit 7\n")
+        os.execv(sys.executable, [sys.executable, "-m", "palan", *words])
+    os.write(terminal, typed)
     shown = b""
     while True:
         try:
@@ -312,6 +311,23 @@ def test_a_terminal(engine: TestEngine) -> None:
         shown += data
     _, status = os.waitpid(pid, 0)
     os.close(terminal)
-    assert os.waitstatus_to_exitcode(status) == 7
+    return os.waitstatus_to_exitcode(status), shown
+
+
+def test_a_terminal(engine: TestEngine) -> None:
+    status, shown = in_a_terminal(
+        engine, "run", "--rm", "-it", "busybox", "sh", typed=b"tty; echo $((40 + 2)); exit 7\n"
+    )
+    assert status == 7
     assert b"/dev/pts/0" in shown
     assert b"42" in shown
+
+
+def test_the_keys_that_let_go_of_a_terminal(engine: TestEngine) -> None:
+    name = command(engine, "run", "-dit", "busybox", "cat")[1].strip()
+    keys = ("--detach-keys", "ctrl-a,x")  # ctrl-q is taken by a terminal that is not raw yet
+    for words in (("attach", *keys, name), ("exec", *keys, "-it", name, "cat")):
+        ended, shown = in_a_terminal(engine, *words, typed=b"a\x01b\x01x")
+        assert (ended, b"read escape sequence" in shown) == (1, True), shown
+    assert command(engine, "inspect", "-f", "{{.State.Running}}", name)[1] == "true\n"
+    assert command(engine, "rm", "-f", name)[0] == 0

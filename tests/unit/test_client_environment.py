@@ -201,3 +201,14 @@ def test_credentials_of_the_environment_go_first(home: Path) -> None:
     found = made.credentials_of_image("host:1/x")
     assert found is not None
     assert found.username == "e"
+
+
+def test_tls_wants_an_authority_as_docker_does(tmp_path: Path) -> None:
+    variables = {"HOME": str(tmp_path), "DOCKER_HOST": "tcp://127.0.0.1:1"}
+    for more in ({}, {"DOCKER_CERT_PATH": str(tmp_path / "nowhere")}):
+        with pytest.raises(errors.ConfigError, match=r"ca\.pem"):
+            palan.Client(environ={**variables, "DOCKER_TLS_VERIFY": "1", **more})
+    for nothing in ("", None):
+        environ = {**variables, **({} if nothing is None else {"DOCKER_TLS_VERIFY": nothing})}
+        with palan.Client(environ=environ) as client:
+            assert client.address.tls is None

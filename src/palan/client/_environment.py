@@ -114,7 +114,11 @@ class Environment:
         from palan.client._tls import tls_context
 
         given = self.variables.get("DOCKER_CERT_PATH")
-        return tls_context(Path(given or self.directory), verify=verify)
+        directory = Path(given or self.directory)
+        if verify and not (directory / "ca.pem").is_file():
+            # As docker does: who names no authority would trust all that the system trusts.
+            raise ConfigError(f"DOCKER_TLS_VERIFY: there is no {directory / 'ca.pem'}")
+        return tls_context(directory, verify=verify)
 
     def version(self) -> str:
         """The pinned version of the API, empty for none."""

@@ -67,7 +67,8 @@ def _run(client: Client, given: Arguments) -> int:
         config |= {"open_stdin": True, "stdin_once": not given.detach}
     if not given.detach:
         config |= {f"attach_{stream}": True for stream in streams}
-    terminal = Terminal(tty=given.tty and not given.detach, stdin="stdin" in streams)
+    keys = _keys(client, given)
+    terminal = Terminal(tty=given.tty and not given.detach, stdin="stdin" in streams, keys=keys)
     if terminal.tty and client.negotiate() >= _CONSOLE_SIZE:
         config["host_config"].console_size = terminal.size()
     config["host_config"].auto_remove = given.rm
@@ -77,7 +78,7 @@ def _run(client: Client, given: Arguments) -> int:
         print(identity)
         return 0
     session = client.containers.attach(
-        identity, detach_keys=given.detach_keys, stream=True,
+        identity, detach_keys=keys, stream=True,
         **{stream: True for stream in ("stdin", "stdout", "stderr") if stream in streams},
     )  # fmt: skip
     # Asked before the start: who is removed at the end cannot be asked afterwards.
@@ -89,11 +90,12 @@ def _run(client: Client, given: Arguments) -> int:
             if not given.rm:
                 client.containers.remove(identity, force=True)
             raise
-        with terminal.following(lambda h, w: client.containers.resize(identity, h, w)):
-            signals = given.sig_proxy != "false" and not terminal.tty
-            with terminal.passing_signals(client, identity, wanted=signals):
-                talk(session, terminal)
-        return ended()
+        with (
+            terminal.following(lambda h, w: client.containers.resize(identity, h, w)),
+            terminal.passing_signals(client, identity, wanted=given.sig_proxy != "false"),
+        ):
+            talk(session, terminal)
+        return 0 if terminal.keys.pressed else ended()
 
 
 def _start(client: Client, identity: str) -> None:
@@ -159,10 +161,11 @@ def _connect(client: Client, name: str, given: Arguments, *, start: bool) -> int
     if not start and not found.state.running:
         raise ValueError("you cannot attach to a stopped container, start it first")
     stdin = given.interactive and found.config.open_stdin
-    terminal = Terminal(tty=found.config.tty, stdin=stdin)
+    keys = _keys(client, given)
+    terminal = Terminal(tty=found.config.tty, stdin=stdin, keys=keys)
     session = client.containers.attach(
         found.id, stream=True, stdin=stdin, stdout=True, stderr=True,
-        detach_keys=given.detach_keys,
+        detach_keys=keys,
     )  # fmt: skip
     condition = "removed" if found.host_config.auto_remove else "next-exit"
     with session, terminal.waiting(client, found.id, condition if start else "") as ended:
@@ -173,7 +176,19 @@ def _connect(client: Client, name: str, given: Arguments, *, start: bool) -> int
             terminal.passing_signals(client, found.id, wanted=not terminal.tty),
         ):
             talk(session, terminal)
+        if terminal.keys.pressed:
+            return 0 if start else _let_go()
         return ended()
+
+
+def _keys(client: Client, given: Arguments) -> str:
+    """The keys that detach, of the option or of ``config.json``."""
+    return str(given.detach_keys or client.environment.config.get("detachKeys") or "")
+
+
+def _let_go() -> int:
+    print("read escape sequence", file=sys.stderr)
+    return 1
 
 
 def _declare_exec(parser: Parser) -> None:
@@ -204,13 +219,13 @@ def _exec(client: Client, given: Arguments) -> int:
     if given.detach:
         client.exec.launch(given.container, given.command, **options)
         return 0
-    terminal = Terminal(tty=given.tty, stdin=given.interactive)
+    terminal = Terminal(tty=given.tty, stdin=given.interactive, keys=_keys(client, given))
     with client.exec.open(
         given.container, given.command, stdin=given.interactive, **options
     ) as session:
         with terminal.following(lambda h, w: client.exec.resize(session.id, h, w)):
             talk(session, terminal)
-        return session.exit_code()
+        return _let_go() if terminal.keys.pressed else session.exit_code()
 
 
 def _declare_create(parser: Parser) -> None:

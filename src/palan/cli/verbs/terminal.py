@@ -11,9 +11,11 @@ import tty
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from palan.api.detach_keys import DEFAULT_KEYS, DetachKeys, parse_keys
+from palan.api.errors import InvalidParameter
 from palan.client import Client, Response
 from palan.client._sync.streams import Session
-from palan.client.errors import ClientError
+from palan.client.errors import ClientClosed, ClientError
 
 
 __all__ = ["Terminal", "send_typed", "talk"]
@@ -24,18 +26,23 @@ _PASSED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.
 class Terminal:
     """What stands at the other end of a session."""
 
-    def __init__(self, *, tty: bool, stdin: bool) -> None:
+    def __init__(self, *, tty: bool, stdin: bool, keys: str = "") -> None:
         """Look at standard input.
 
         Args:
             tty: whether the process has a terminal.
             stdin: whether it reads what is typed.
+            keys: those that let go of a terminal, in docker's words.
 
         Raises:
             ValueError: it should be typed into from what is no terminal.
         """
         self.tty = tty
         self.stdin = stdin
+        try:
+            self.keys = DetachKeys(parse_keys(keys) if tty else b"")
+        except InvalidParameter:
+            self.keys = DetachKeys(DEFAULT_KEYS)
         if tty and stdin and not sys.stdin.isatty():
             raise ValueError("the input device is not a TTY")
 
@@ -143,20 +150,34 @@ def talk(session: Session, terminal: Terminal) -> None:
     session.open()
     with terminal.raw():
         if terminal.stdin:
-            send_typed(session)
-        for output in session:
-            target = sys.stderr if output.stream == "stderr" else sys.stdout
-            target.buffer.write(output.data)
-            target.buffer.flush()
+            send_typed(session, terminal.keys)
+        try:
+            for output in session:
+                target = sys.stderr if output.stream == "stderr" else sys.stdout
+                target.buffer.write(output.data)
+                target.buffer.flush()
+        except ClientClosed:
+            if not terminal.keys.pressed:
+                raise
 
 
-def send_typed(target: Session | Response) -> None:
-    """Send what is typed or piped in, and its end, while somebody else reads."""
-    threading.Thread(target=_send, args=(target,), daemon=True).start()
+def send_typed(target: Session | Response, keys: DetachKeys | None = None) -> None:
+    """Send what is typed or piped in, and its end, while somebody else reads.
+
+    Args:
+        target: where to.
+        keys: those at which it is closed instead.
+    """
+    threading.Thread(target=_send, args=(target, keys or DetachKeys(b"")), daemon=True).start()
 
 
-def _send(target: Session | Response) -> None:
+def _send(target: Session | Response, keys: DetachKeys) -> None:
     with contextlib.suppress(ClientError, OSError):
         while data := os.read(sys.stdin.fileno(), 1 << 16):
-            target.send(data)
+            wanted = keys.feed(data)
+            if wanted:
+                target.send(wanted)
+            if keys.pressed:
+                target.close()
+                return
         target.close_input()

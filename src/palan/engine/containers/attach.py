@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from palan.api.containers import ContainerAttach, ContainerAttachWebSocket
+from palan.api.detach_keys import parse_keys
 from palan.api.errors import Conflict
 from palan.api.results import Session
 from palan.engine.containers.container import Container
 from palan.engine.logdrivers.settings import log_settings
 from palan.engine.streams.attach import OutputSession
-from palan.engine.streams.detach_keys import parse_keys
 from palan.engine.streams.logfile import LogOptions
 from palan.engine.streams.logs import LogQuery, read_logs
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
+from palan.api.detach_keys import parse_keys
 from palan.api.errors import Conflict, InvalidParameter, NotFound, PalanError
 from palan.api.exec import (
     ExecConfig,
@@ -24,7 +25,6 @@ from palan.engine.exec.leftovers import remove_directory
 from palan.engine.exec.run import run
 from palan.engine.exec.session import ExecInstance, StartingSession
 from palan.engine.streams.attach import OutputSession
-from palan.engine.streams.detach_keys import parse_keys
 from palan.host import processes
 
 

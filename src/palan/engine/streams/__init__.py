@@ -6,8 +6,8 @@ reads and follows.  ``attach`` connects clients with conmon's attach socket, wit
 ``detach_keys`` watching for the keys that let go.
 """
 
+from palan.api.detach_keys import DEFAULT_KEYS, DetachKeys, parse_keys
 from palan.engine.streams.attach import AttachPoint, AttachSession, OutputSession
-from palan.engine.streams.detach_keys import DEFAULT_KEYS, DetachKeys, parse_keys
 from palan.engine.streams.logfile import LogFramer, LogOptions
 from palan.engine.streams.logs import LogQuery, parse_tail, read_logs
 

@@ -27,8 +27,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
+from palan.api.detach_keys import DetachKeys
 from palan.api.frames import STDERR, STDOUT
-from palan.engine.streams.detach_keys import DetachKeys
 from palan.engine.streams.packets import PacketBatch
 
 
