@@ -361,6 +361,9 @@ def test_a_proxy():
         expected = base64.b64encode(b"me:proxy-password").decode()
         assert all(r[2]["Proxy-Authorization"] == f"Basic {expected}" for r in server.requests)
         assert b"proxy-password" not in told(engine)
+        info = engine.api.get("/info").json
+        shown = server.url.replace("://", "://xxxxx:xxxxx@")
+        assert (info["HttpProxy"], info["HttpsProxy"]) == (shown, shown)
 
 
 # ---- search --------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from palan.api.errors import Forbidden, InternalError, InvalidParameter, PalanEr
 from palan.api.system import AuthConfig
 from palan.engine.config import EngineConfig
 from palan.registry.dial import Aborter
-from palan.registry.failures import TransportError
+from palan.registry.failures import BrokenOff, TransportError
 from palan.registry.login import login
 from palan.registry.names import InsecureRegistries
 from palan.registry.proxies import Proxies
@@ -521,6 +521,29 @@ def test_a_body_that_breaks_off():
         pytest.raises(TransportError, match="unexpected EOF"),
     ):
         response.body(100)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1",
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Len",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_head_that_breaks_off(method, head):
+    def answer(handler):
+        handler.wfile.write(head)
+        handler.close_connection = True
+
+    with (
+        serve(answer) as server,
+        Transport() as transport,
+        pytest.raises(BrokenOff, match="unexpected EOF"),
+    ):
+        transport.open(method, f"{server.url}/v2/")
 
 
 def test_what_is_called_off_stays_off():

@@ -13,7 +13,7 @@ from typing import Self
 from urllib.parse import unquote, urlsplit
 
 
-__all__ = ["Proxies", "Proxy"]
+__all__ = ["Proxies", "Proxy", "masked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,13 @@ class Proxies:
             return True
         entries = (entry.strip().lower() for entry in self.no_proxy.split(","))
         return any(_matches(entry, host, port, address) for entry in entries if entry)
+
+
+def masked(url: str) -> str:
+    """A proxy's URL as it may be shown: who asks it, and with what password, is left out."""
+    scheme, colon, rest = url.rpartition("://")
+    credentials, at, address = rest.rpartition("@")
+    return f"{scheme}{colon}xxxxx:xxxxx@{address}" if credentials or at else url
 
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address

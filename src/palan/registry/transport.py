@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from palan import __version__
+from palan.registry.answers import WholeResponse
 from palan.registry.dial import Aborter, connect
 from palan.registry.failures import BrokenOff, TransportError, reason_of
 from palan.registry.proxies import Proxies, Proxy
@@ -278,6 +279,7 @@ class Transport:
             if kept := self._idle.get(origin):
                 return kept.pop(), True
         connection = http.client.HTTPConnection(origin.host, origin.port, timeout=self._timeout)
+        connection.response_class = WholeResponse
         # Without this it would connect by itself, past proxy and TLS.
         connection.auto_open = 0
         connection.sock = connect(

@@ -185,6 +185,8 @@ class Pull:
                 self._session.aborter.abort,
             )
             asked = Descriptor(digest=found.digest, size=UNKNOWN_SIZE)
+            if not found.data and not found.digest:
+                raise InternalError("the registry sent an empty manifest")
             data = found.data or await document(self._stock, self._session, asked, sources, lease)
         digest = found.digest or digest_of(data)
         if digest_of(data) != digest:

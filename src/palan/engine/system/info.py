@@ -1,6 +1,7 @@
 """``GET /info``: only what is true of this engine and this machine."""
 
 import asyncio
+import os
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from palan.api.system import (
     SystemInfo,
 )
 from palan.host import facts
+from palan.registry.proxies import Proxies, masked
 
 
 if TYPE_CHECKING:
@@ -46,6 +48,9 @@ def _info(engine: "Engine", tasks: int) -> SystemInfo:
     if not engine.networks.firewall.rules and config.bridge != "none":
         warnings.append("WARNING: No firewall rules: ports are published by a userland proxy")
     warnings += [f"WARNING: {text}" for text in engine.networks.firewall.warnings]
+    proxies = Proxies.configured(
+        os.environ, http=config.http_proxy, https=config.https_proxy, no_proxy=config.no_proxy
+    )
     devices, problems = runtimes.cdi.devices()
     warnings += [f"CDI: Error associated with spec file {problem}" for problem in problems]
     return SystemInfo(
@@ -96,9 +101,9 @@ def _info(engine: "Engine", tasks: int) -> SystemInfo:
         ncpu=machine.ncpu,
         mem_total=machine.memory_total,
         docker_root_dir=str(engine.paths.data_root),
-        http_proxy=config.http_proxy,
-        https_proxy=config.https_proxy,
-        no_proxy=config.no_proxy,
+        http_proxy=masked(proxies.http),
+        https_proxy=masked(proxies.https),
+        no_proxy=proxies.no_proxy,
         name=machine.hostname,
         labels=list(config.labels),
         experimental_build=config.experimental,
