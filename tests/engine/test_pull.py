@@ -605,3 +605,33 @@ def _quiet_pull(engine, name):
 
 def _size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
+
+
+def test_pulls_removals_and_prunes_at_once(puller, registry):
+    """Each pull has its image in the end, whatever others delete meanwhile."""
+    layers = [layer(size=100_000, seed=seed) for seed in range(4)]
+    for number in range(3):
+        registry.image("app", str(number), *layers[number : number + 2])
+    until = time.monotonic() + 3
+    wrong: list[object] = []
+
+    def pulls(number):
+        while time.monotonic() < until:
+            lines = pull(puller, f"{registry.address}/app:{number}")
+            if not isinstance(lines, list) or "error" in lines[-1]:
+                wrong.append(lines)
+
+    def removes():
+        while time.monotonic() < until:
+            for number in range(3):
+                puller.api.delete(f"/images/{registry.address}/app:{number}")
+            puller.api.post("/images/prune")
+
+    threads = [threading.Thread(target=pulls, args=(number % 3,)) for number in range(5)]
+    threads.append(threading.Thread(target=removes))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert not list((puller.data_root / "images/downloads").iterdir())

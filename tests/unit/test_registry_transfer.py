@@ -162,6 +162,14 @@ async def test_downloads_that_nobody_came_back_for_are_forgotten(tmp_path):
         assert downloads.forget(0) == 5
         downloads.drop([busy])
         assert [file.name for file in (tmp_path / "downloads").iterdir()] == ["c" * 64]
+    # One that a pull has, and will take into the store when it has all others.
+    downloads.keep(busy)
+    downloads.keep(busy)
+    downloads.drop([busy])
+    downloads.release([busy])
+    assert downloads.forget(0) == 0
+    assert downloads.file(busy).exists()
+    downloads.release([busy])
     downloads.drop([busy])
     assert not list((tmp_path / "downloads").iterdir())
 

@@ -210,21 +210,30 @@ class Arrival:
                 strict=True,
             )
         ]
-        self._sizes = {layer.digest: layer.size for layer in manifest.layers}
+        self._want(manifest.layers)
         needed = list(self._sizes)
         for layer in manifest.layers:
             self._stock.board.follow(layer.digest, self._progress)
+        whole = False
         try:
             await self._layers(layers)
             for attestation in attestations:
                 needed += await self._attestation(attestation)
             await self._adopt(needed)
-        except BaseException:
-            self._make_room()
-            raise
+            whole = True
         finally:
             for layer in manifest.layers:
                 self._stock.board.leave(layer.digest, self._progress)
+            self._stock.downloads.release(self._sizes)
+            if not whole:
+                self._make_room()
+
+    def _want(self, layers: Sequence[Descriptor]) -> None:
+        """Their files are not to be deleted until the image is here."""
+        for layer in layers:
+            if layer.digest not in self._sizes:
+                self._stock.downloads.keep(layer.digest)
+            self._sizes[layer.digest] = layer.size
 
     # ---- documents -------------------------------------------------------------------
 
@@ -379,7 +388,8 @@ class Arrival:
     async def _bring_blob(self, digest: str) -> None:
         """Have a blob as a file that is known to be right."""
         async with self._stock.downloads.alone(digest):
-            if digest in self._verified or self._holds(digest):
+            there = digest in self._verified and self._stock.downloads.file(digest).exists()
+            if there or self._holds(digest):
                 return
             try:
                 await self._run(self._download(digest), self._sources)
@@ -395,8 +405,11 @@ class Arrival:
             await self._bring_blob(digest)
         for digest in digests:
             async with self._stock.downloads.alone(digest):
+                file = self._stock.downloads.file(digest)
                 if not self._holds(digest):
-                    self._content.adopt(self._stock.downloads.file(digest), digest)
+                    self._content.adopt(file, digest)
+                else:  # another pull was faster
+                    file.unlink(missing_ok=True)
 
     def _make_room(self) -> None:
         """On a full disk, leave nothing behind."""
@@ -417,9 +430,9 @@ class Arrival:
             manifest = await self._manifest(descriptor)
             _check_digests(manifest, descriptor)
             await self._small(manifest.config, "configuration")
+            self._want(manifest.layers)
             for layer in manifest.layers:
                 self._lease.blob(layer.digest)
-                self._sizes[layer.digest] = layer.size
                 await self._bring_blob(layer.digest)
         except (PalanError, Refused, TransportError, NoCredentials) as error:
             if self._session.aborter.aborted:

@@ -5,6 +5,7 @@ one ended; what nobody came back for in a day is deleted.
 """
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,7 @@ class Downloads:
         """Prepare the directory."""
         self._directory = directory
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._wanted: Counter[str] = Counter()
         self._busy = KeyedLock()
         self.alone: Final = self._busy.alone
         """Nobody else downloads the blob with this digest meanwhile."""
@@ -32,14 +34,26 @@ class Downloads:
         """Where a blob is, or will be, while it is not in the store."""
         return self._directory / digest.removeprefix("sha256:")
 
+    def keep(self, digest: str) -> None:
+        """A pull wants the file; until :meth:`release` it is not deleted."""
+        self._wanted[digest] += 1
+
+    def release(self, digests: Iterable[str]) -> None:
+        """The pull is over."""
+        self._wanted.subtract(digests)
+        self._wanted = +self._wanted
+
     def drop(self, digests: Iterable[str]) -> None:
-        """Delete the files of blobs that nobody downloads now."""
+        """Delete the files of blobs that nobody wants now."""
         for digest in digests:
-            if digest not in self._busy:
+            if not self._in_use(digest):
                 self.file(digest).unlink(missing_ok=True)
 
+    def _in_use(self, digest: str) -> bool:
+        return digest in self._busy or self._wanted[digest] > 0
+
     def forget(self, age: float = _DAY) -> int:
-        """Delete files that nobody downloads and nobody wrote to for ``age`` seconds.
+        """Delete files that nobody wants and nobody wrote to for ``age`` seconds.
 
         Returns:
             How many bytes that freed.
@@ -47,7 +61,7 @@ class Downloads:
         freed = 0
         limit = time.time() - age
         for file in list(self._directory.iterdir()):
-            if f"sha256:{file.name}" in self._busy:
+            if self._in_use(f"sha256:{file.name}"):
                 continue
             try:
                 info = file.stat()

@@ -201,7 +201,7 @@ class Pull:
             with failure(name, "pull"):
                 parts = await self._parts(index, sources, lease, set())
         wanted = self._choose(name, target, parts, sources)
-        wanted.complete, wanted.known = await in_thread(lambda: self._is_here(wanted))
+        await self._look(wanted, lease)
         return wanted
 
     async def _parts(
@@ -245,15 +245,19 @@ class Pull:
         ]
         return _Wanted(name, target, chosen, attestations, sources)
 
-    def _is_here(self, wanted: _Wanted) -> tuple[bool, bool]:
-        """Whether the image is here, and whether it is under this name.  Blocking."""
+    async def _look(self, wanted: _Wanted, lease: Lease) -> None:
+        """See whether the image is here, and whether it is under this name."""
         known = self._catalog.targets.get(wanted.target.digest)
-        if known is None or not any(
-            manifest.digest == wanted.manifest.digest and self._catalog.is_whole(known, manifest)
-            for manifest in known.manifests
-        ):
-            return False, False
-        return True, self._is_named(wanted.name, known)
+        manifests = known.manifests if known else []
+        here = [each for each in manifests if each.digest == wanted.manifest.digest]
+        if known is None or not here:
+            return
+        # Somebody may remove it meanwhile.
+        lease.blob(wanted.manifest.digest)
+        for blob in here[0].blobs:
+            lease.blob(blob.digest)
+        wanted.complete = await in_thread(lambda: self._catalog.is_whole(known, here[0]))
+        wanted.known = wanted.complete and self._is_named(wanted.name, known)
 
     def _is_named(self, name: Reference, target: TargetRecord) -> bool:
         if name.digest is None:
