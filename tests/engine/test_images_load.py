@@ -197,6 +197,30 @@ def multi_platform():
     return oci_archive(blobs, [top]), top["digest"]
 
 
+def layout_of(version):
+    return make_tar(
+        member("oci-layout", version.encode()),
+        member("index.json", b'{"schemaVersion": 2, "manifests": []}'),
+    )
+
+
+async def test_an_image_that_is_twice_in_an_archive(engine):
+    data = docker_archive(small_tar(), tags=["rec/a:1"])
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        items = read_json(archive, "manifest.json")
+        files = []
+        for info in archive:
+            file = archive.extractfile(info)
+            assert file is not None
+            files.append((info, file.read()))
+    items.append({**items[0], "RepoTags": ["rec/b:1"]})
+    twice = make_tar(*files[:-1], member("manifest.json", json.dumps(items).encode()))
+    assert texts(await engine.load_tar(twice)) == [
+        "Loaded image: rec/a:1\n",
+        "Loaded image: rec/b:1\n",
+    ]
+
+
 async def test_an_index_is_kept_whole(engine):
     data, index = multi_platform()
     assert texts(await engine.load_tar(data)) == ["Loaded image: rec/multi:1\n"]
@@ -247,6 +271,8 @@ async def test_one_platform_of_an_index_can_be_removed(engine):
     ("data", "message"),
     [
         (b"", "unrecognized image format"),
+        (layout_of("{}"), "unrecognized image format"),
+        (layout_of('{"imageLayoutVersion": "9.0"}'), "unsupported OCI version 9.0"),
         (b"nonsense", "unexpected EOF"),
         (small_tar(), "unrecognized image format"),
         (docker_archive(small_tar())[:3000], "unexpected EOF"),
@@ -273,7 +299,7 @@ async def test_one_platform_of_an_index_can_be_removed(engine):
         (oci_archive([], [{"digest": "sha512:1", "size": 1}]), "not a sha256 digest"),
         (
             make_tar(
-                member("oci-layout"),
+                member("oci-layout", b'{"imageLayoutVersion": "1.0.0"}'),
                 member("index.json", b"{}"),
                 member("blobs/sha256/" + "0" * 64, b"x"),
             ),

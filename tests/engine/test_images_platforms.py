@@ -191,6 +191,22 @@ async def test_platforms_of_a_load_of_which_one_is_there(engine):
     )
 
 
+async def test_what_is_no_image_is_left_in_the_archive(engine):
+    layout = Layout()
+    image = layout.image("amd64")
+    about = layout.attestation(image, sbom="https://spdx.dev/Document")
+    # As dockerd saves an image for one platform: beside it stands what is said about it.
+    layout.name(image, NAME).name({**about, "annotations": {}}, "")
+    assert texts(await engine.load_tar(layout.archive())) == ["Loaded image: rec/multi:1\n"]
+    [alone] = await engine.load_tar(Layout().archive())
+    assert alone.error == "the archive has no images"
+    other = Layout()
+    other.name(other.attestation(image, sbom="x"), "docker.io/rec/about:1")
+    [alone] = await engine.load_tar(other.archive())
+    assert "has no image whose content is here" in alone.error
+    assert len(await listed(engine)) == 1
+
+
 async def test_indexes_are_looked_into_so_deep_and_no_deeper(engine):
     layout = Layout()
     descriptor = layout.image("amd64")

@@ -43,7 +43,7 @@ from palan.store.images import (
 )
 
 
-__all__ = ["Examined", "compression_of", "examine", "take_in"]
+__all__ = ["Examined", "NoImage", "compression_of", "examine", "take_in"]
 
 _MAX_MANIFESTS: Final = 1000
 _IMAGE_CONFIGS: Final = (
@@ -52,6 +52,8 @@ _IMAGE_CONFIGS: Final = (
     "application/vnd.docker.container.image.v1+json",
     "application/octet-stream",
 )
+_LAYER_MARKS: Final = ("layer", "rootfs", "tar", "octet-stream")
+"""What is in the media types of layers, and in none of statements, charts and the like."""
 
 
 @dataclass(slots=True)
@@ -97,11 +99,16 @@ def compression_of(content: Content, digest: str) -> Compression:
         return detect(blob.read(6))
 
 
+class NoImage(InvalidParameter):
+    """A manifest that is none of an image, such as that of statements about one."""
+
+
 def examine(content: Content, descriptor: Descriptor) -> Examined:
     """Find out what a manifest or an index consists of.
 
     Raises:
         InvalidParameter: it is damaged, or has no image whose content is here.
+        NoImage: nothing of it is an image.
     """
     data = _document(content, descriptor, "manifest")
     record = TargetRecord(
@@ -117,7 +124,9 @@ def examine(content: Content, descriptor: Descriptor) -> Examined:
         record.media_type = descriptor.media_type or index.media_type
         _examine_index(content, index, examined)
     if not examined.layers:
-        raise InvalidParameter(f"{descriptor.digest} has no image whose content is here")
+        absent = any(manifest.kind == "image" for manifest in record.manifests)
+        kind = InvalidParameter if absent else NoImage
+        raise kind(f"{descriptor.digest} has no image whose content is here")
     return examined
 
 
@@ -165,7 +174,7 @@ def _examine_manifest(
         raise InvalidParameter(f"invalid manifest {descriptor.digest}: not all digests are sha256")
     present = [part for part in parts if content.has(part.digest)]
     record.blobs = [Blob(part.digest, content.size(part.digest)) for part in present]
-    if record.kind != "image" or manifest.config.media_type not in _IMAGE_CONFIGS:
+    if record.kind != "image" or not _is_image(manifest):
         record.kind = record.kind if record.subject else "unknown"
         return
     if len(present) < len(parts):
@@ -190,6 +199,15 @@ def _examine_manifest(
             manifest.layers, diff_ids, chain_ids(diff_ids), strict=True
         )
     ]
+
+
+def _is_image(manifest: Manifest) -> bool:
+    """Whether a manifest is one of an image, not of something else that is kept like one."""
+    kinds = [layer.media_type for layer in manifest.layers]
+    unpacks = not kinds or any(
+        not kind or any(mark in kind for mark in _LAYER_MARKS) for kind in kinds
+    )
+    return unpacks and manifest.config.media_type in _IMAGE_CONFIGS
 
 
 async def take_in(

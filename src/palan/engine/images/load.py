@@ -26,7 +26,7 @@ from palan.engine.images.formats import (
     encode,
     layer_media_type,
 )
-from palan.engine.images.ingest import Examined, compression_of, examine
+from palan.engine.images.ingest import Examined, NoImage, compression_of, examine
 from palan.engine.images.receive import Member, Members
 from palan.engine.images.reference import Reference, parse
 from palan.store.content import Content
@@ -37,6 +37,7 @@ __all__ = ["NAME_ANNOTATION", "REF_ANNOTATION", "Found", "find_images", "put_blo
 NAME_ANNOTATION: Final = "io.containerd.image.name"
 REF_ANNOTATION: Final = "org.opencontainers.image.ref.name"
 _MAX_IMAGES: Final = 1000
+_LAYOUT_VERSION: Final = "1.0.0"
 
 
 class _DockerItem(msgspec.Struct, rename="pascal"):
@@ -45,6 +46,12 @@ class _DockerItem(msgspec.Struct, rename="pascal"):
     config: str
     repo_tags: list[str] = []
     layers: list[str] = []
+
+
+class _Layout(msgspec.Struct):
+    """``oci-layout``."""
+
+    version: str = msgspec.field(name="imageLayoutVersion", default="")
 
 
 class Found(msgspec.Struct):
@@ -67,7 +74,8 @@ def find_images(content: Content, members: Members, lease: Lease) -> list[Found]
     """
     docker = _docker_items(members) if "manifest.json" in members else []
     if "oci-layout" in members and "index.json" in members:
-        return list(_layout_images(content, members, docker, lease))
+        _check_layout(members)
+        return _layout_images(content, members, docker, lease)
     if "manifest.json" in members:
         return [_docker_image(content, members, item, lease) for item in docker]
     raise InvalidParameter("unrecognized image format")
@@ -83,9 +91,17 @@ def _docker_items(members: Members) -> list[_DockerItem]:
 # ---- OCI image layout --------------------------------------------------------
 
 
+def _check_layout(members: Members) -> None:
+    layout = decode(members.read("oci-layout"), _Layout, "oci-layout")
+    if not layout.version:
+        raise InvalidParameter("unrecognized image format")
+    if layout.version != _LAYOUT_VERSION:
+        raise InvalidParameter(f"unsupported OCI version {layout.version}")
+
+
 def _layout_images(
     content: Content, members: Members, docker: list[_DockerItem], lease: Lease
-) -> Iterable[Found]:
+) -> list[Found]:
     index = decode(members.read("index.json"), Index, "index.json")
     if len(index.manifests) > _MAX_IMAGES:
         raise InvalidParameter(f"invalid index.json: more than {_MAX_IMAGES} images")
@@ -104,13 +120,23 @@ def _layout_images(
         name = _annotated_name(descriptor)
         if name is not None:
             names.setdefault(descriptor.digest, []).append(name)
+    images = []
+    nothing = InvalidParameter("the archive has no images")
     for digest, descriptor in descriptors.items():
-        examined = examine(content, descriptor)
+        try:
+            examined = examine(content, descriptor)
+        except NoImage as error:
+            # Something beside the images, such as what dockerd saves about one of them.
+            nothing = error
+            continue
         found = names.get(digest)
         if found is None:
             given = [tag for image_id in examined.layers for tag in tags.get(image_id, ())]
             found = _names(given)
-        yield Found(examined, list(dict.fromkeys(found)))
+        images.append(Found(examined, list(dict.fromkeys(found))))
+    if not images:
+        raise nothing
+    return images
 
 
 def _config_digest(item: _DockerItem, members: Members) -> str:
@@ -137,7 +163,10 @@ def _annotated_name(descriptor: Descriptor) -> Reference | None:
 
 def _docker_image(content: Content, members: Members, item: _DockerItem, lease: Lease) -> Found:
     config = members.get(item.config)
-    spec = decode(members.read(item.config), ImageSpec, "image configuration")
+    # It may be that of a second image, too, and is in the store then.
+    here = config.file.exists()
+    data = members.read(item.config) if here else content.read(config.digest)
+    spec = decode(data, ImageSpec, "image configuration")
     if len(spec.rootfs.diff_ids) != len(item.layers):
         raise InvalidParameter(
             f"invalid manifest.json: {item.config} has {len(spec.rootfs.diff_ids)} layers,"
