@@ -381,6 +381,19 @@ def test_leaving_packets_take_the_address_that_was_chosen(walled, network, next_
             assert talk(outside, connect(netns_of(walled, container), there, 80)) == expected
 
 
+def test_who_can_not_be_redirected_is_refused_where_there_is_no_proxy(walled, network):
+    network("six", EnableIPv6=True, IPAM={"Config": [{"Subnet": "fd00:231:aa::/64"}]})
+    port = free_port()
+    run(walled, "six", port)
+
+    def ask():
+        with connect(None, "::1", port) as client:
+            client.recv(1)
+
+    with pytest.raises(ConnectionError):
+        ask()
+
+
 def test_udp_on_ipv6(walled, network):
     network("six", EnableIPv6=True, IPAM={"Config": [{"Subnet": "fd00:231:aa::/64"}]})
     port = free_port(socket.SOCK_DGRAM)

@@ -168,19 +168,20 @@ class PublishedPorts:
         )
 
     def serve(self, owner: str, records: Iterable[PortRecord], target: Target) -> None:
-        """Carry to a container what arrives at its sockets, as no rule redirects it."""
-        if not target.proxy:
-            return
+        """Carry to a container what arrives at its sockets, as no rule redirects it.
+
+        Where nothing is to be carried, clients of TCP are told so by a reset.
+        """
         inner = {(r.host_ip, r.host_port, r.protocol): r.container_port for r in records}
         proxies = self._proxies.setdefault(owner, [])
         for sock in self._sockets.get(owner, []):
             host, port, *_ = sock.getsockname()
             protocol = _protocol(sock)
             where = target.carried(host), inner[host, port, protocol]
-            if protocol == "udp":
+            if protocol != "udp":
+                proxies.append(StreamProxy(sock, where if target.proxy else None))
+            elif target.proxy:
                 proxies.append(DatagramProxy(sock, where))
-            else:
-                proxies.append(StreamProxy(sock, where))
 
     def serve_no_more(self, owner: str) -> None:
         """Carry nothing to a container any more; its ports stay taken."""

@@ -44,9 +44,14 @@ async def connect(family: int, kind: int, proto: int, where: tuple[str, int]) ->
 
 
 class StreamProxy:
-    """Accepts on one socket, of TCP or SCTP, and carries each connection to one place."""
+    """Accepts on one socket, of TCP or SCTP, and carries each connection to one place.
 
-    def __init__(self, listener: socket.socket, where: tuple[str, int]) -> None:
+    Args:
+        listener: the socket.
+        where: the place; None for none, so that clients are refused instead of waiting.
+    """
+
+    def __init__(self, listener: socket.socket, where: tuple[str, int] | None) -> None:
         self._listener = listener
         self._where = where
         self._connections: set[asyncio.Task[None]] = set()
@@ -74,18 +79,21 @@ class StreamProxy:
                 self._loop.remove_reader(self._listener.fileno())
                 self._pause = self._loop.call_later(PAUSE, self._resume)
                 return
-            task = self._loop.create_task(self._carry(accepted))
+            if self._where is None:
+                _reset(accepted)
+                continue
+            task = self._loop.create_task(self._carry(accepted, self._where))
             self._connections.add(task)
             task.add_done_callback(self._connections.discard)
 
     def _resume(self) -> None:
         self._loop.add_reader(self._listener.fileno(), self._accept)
 
-    async def _carry(self, accepted: socket.socket) -> None:
+    async def _carry(self, accepted: socket.socket, where: tuple[str, int]) -> None:
         accepted.setblocking(False)
-        family = socket.AF_INET6 if ":" in self._where[0] else socket.AF_INET
+        family = socket.AF_INET6 if ":" in where[0] else socket.AF_INET
         try:
-            made = await connect(family, socket.SOCK_STREAM, accepted.proto, self._where)
+            made = await connect(family, socket.SOCK_STREAM, accepted.proto, where)
         except OSError:
             _reset(accepted)  # the client sees what it would see of a closed port
             return
