@@ -192,6 +192,20 @@ def test_tls(engine, tmp_path):
             assert pull(engine, name)[-1]["status"].startswith("Status: Downloaded")
 
 
+def test_a_registry_of_loopback_that_wants_a_certificate(engine, tmp_path):
+    """It need not prove who it is, but may want to know who we are."""
+    certificate, key = self_signed(tmp_path)
+    tls = f'tls: {{certificate: "{certificate}", key: "{key}", clientcas: ["{certificate}"]}}'
+    with docker_registry(tmp_path, http=tls, mutual=(certificate, key)) as address:
+        name = f"{address}/app:1"
+        load(engine, layer(), tag=name)
+        assert "error" in push(engine, name)[-1]
+        with certificates(address, me_cert=certificate, me_key=key):
+            assert "aux" in push(engine, name)[-1]
+            remove_images(engine)
+            assert pull(engine, name)[-1]["status"].startswith("Status: Downloaded")
+
+
 def test_insecure_registries(engine, tmp_path):
     host = engine.address
     certificate, key = self_signed(tmp_path, name="DNS:somebody.else")

@@ -1,5 +1,4 @@
 import asyncio
-import sqlite3
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from palan.api.system import EventMessage
 from palan.engine import events
 from palan.engine.events import SCHEMA, EventJournal
-from palan.store.database import Database
+from palan.store.database import DamagedState, Database
 
 
 @pytest.fixture
@@ -206,7 +205,7 @@ async def test_a_disk_that_takes_nothing_loses_events_but_stops_nobody(journal, 
 
 async def test_what_cannot_be_read_is_an_error_and_not_silence(tmp_path):
     (tmp_path / "db").write_text("this is no database, nor was it ever one\n" * 50)
-    with pytest.raises(sqlite3.DatabaseError):
+    with pytest.raises(DamagedState):
         Database(tmp_path / "db", SCHEMA)
 
 

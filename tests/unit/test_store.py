@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from palan.store.database import Database, StoreFailure
+from palan.store.database import DamagedState, Database, StoreFailure
 from palan.store.documents import Documents
 from palan.store.reserve import Reserve
 
@@ -288,3 +288,25 @@ async def test_what_was_posted_is_done_once_on_a_full_disk(database):
     database.post(put("a", 1))
     await database.run(fail_once)
     assert sorted(await database.run(everything)) == [("a", 1), ("b", 1)]
+
+
+class Numbers(msgspec.Struct):
+    a: int
+
+
+@pytest.mark.parametrize("what", ["no database", "a page", "a row"])
+def test_damage_is_told(tmp_path, what):
+    path = tmp_path / "db"
+    documents = Documents("things", Numbers)
+    database = Database(path, documents.schema)
+    database.read(lambda c: c.execute("INSERT INTO things VALUES ('a', ?)", (b'{"a":1}',)))
+    database.close()
+    data = path.read_bytes()
+    if what == "no database":
+        path.write_bytes(b"x" * len(data))
+    elif what == "a page":
+        path.write_bytes(data[:4096] + b"x" * 4096)
+    else:
+        path.write_bytes(data.replace(b'{"a":1}', b'{"a":!}'))
+    with pytest.raises(DamagedState, match="is damaged"):
+        list(documents.load(Database(path, documents.schema)))

@@ -23,6 +23,7 @@ from palan.engine.config_load import ConfigError, load_config, reloaded
 from palan.engine.engine import Engine
 from palan.host.sdnotify import keep_to_ourselves, listen_fds, sd_notify
 from palan.server.app import Server
+from palan.store.database import DamagedState
 
 
 __all__ = ["run_daemon"]
@@ -73,9 +74,12 @@ class _Daemon:
             self.log.warning(warning)
         # Clients that come early wait in the backlog rather than being turned away.
         with listeners(self.config, listen_fds) as sockets:
-            self.engine = Engine(self.config)
             try:
+                self.engine = Engine(self.config)
                 await self.engine.start()
+            except DamagedState as error:
+                self.log.error("the engine could not start", reason=str(error))  # noqa: TRY400
+                return 1
             except Exception:
                 self.log.exception("the engine could not start")
                 return 1

@@ -5,6 +5,7 @@ reads them: ``*.crt`` are certificates of authorities, ``*.cert`` with ``*.key``
 certificates to show.
 """
 
+import contextlib
 import ssl
 from collections.abc import Iterable
 from pathlib import Path
@@ -47,6 +48,10 @@ def tls_context(
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+        # Whoever it is, it may want to know who we are.
+        with contextlib.suppress(TLSFilesError):
+            for directory in certificates:
+                _load(context, directory / host)
         return context
     context = ssl.create_default_context()
     for directory in certificates:

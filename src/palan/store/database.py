@@ -14,17 +14,19 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+import msgspec
+
 from palan.api.errors import InternalError
 from palan.store.reserve import Reserve
 
 
-__all__ = ["Change", "Database", "StoreFailure"]
+__all__ = ["Change", "DamagedState", "Database", "StoreFailure"]
 
 T = TypeVar("T")
 
@@ -42,6 +44,10 @@ class StoreFailure(InternalError):
     """The state can't be written, such as to a full disk; nothing of it has changed."""
 
 
+class DamagedState(Exception):
+    """What is in the file is not what was written there."""
+
+
 class Database:
     """A SQLite file and the thread that owns its connection."""
 
@@ -53,7 +59,7 @@ class Database:
             schema: ``CREATE ... IF NOT EXISTS`` statements of all rooms.
 
         Raises:
-            sqlite3.DatabaseError: the file is damaged or no database.
+            DamagedState: the file is damaged or no database.
         """
         self._posted: list[Change] = []
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
@@ -61,16 +67,35 @@ class Database:
         self._reserve = Reserve(path.with_name(f"{path.name}-reserve"))
         # Opened by the caller, before there is a loop that could be blocked; used by
         # the store's thread only from here on.
+        self._path = path
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.execute("PRAGMA foreign_keys = ON")
-        for statement in schema:
-            self._connection.execute(statement)
+        with self._intact():
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute("PRAGMA foreign_keys = ON")
+            for statement in schema:
+                self._connection.execute(statement)
 
     def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``function`` right here; only while the engine starts, before :meth:`run`."""
-        return function(self._connection)
+        """Run ``function`` right here; only while the engine starts, before :meth:`run`.
+
+        Raises:
+            DamagedState: what it reads is damaged.
+        """
+        with self._intact():
+            return function(self._connection)
+
+    @contextlib.contextmanager
+    def _intact(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.DatabaseError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            if _kind(error) in _OF_THE_DISK:
+                raise
+            raise DamagedState(
+                f"the state in {self._path} is damaged ({error}): put back a copy of the file;"
+                " an engine without it knows none of its containers and images"
+            ) from error
 
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``function`` in one transaction and return its value once it is committed.

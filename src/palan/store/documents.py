@@ -37,9 +37,11 @@ class Documents(Generic[R]):
 
     def load(self, database: Database) -> Iterator[tuple[str, R]]:
         """All records, oldest first (only while the engine starts)."""
-        rows = database.read(lambda connection: connection.execute(self._select).fetchall())
-        for key, data in rows:
-            yield key, self._decoder.decode(data)
+        yield from database.read(
+            lambda connection: [
+                (key, self._decoder.decode(data)) for key, data in connection.execute(self._select)
+            ]
+        )
 
     async def put(self, database: Database, key: str, record: R) -> None:
         """Write the record as it is now; committed on return."""
