@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.support.build import build, context, output
 from tests.support.engine import TestEngine
-from tests.support.tar import entry, tarball
+from tests.support.tar import TAR, entry, tarball
 
 
 pytestmark = pytest.mark.root
@@ -123,6 +123,31 @@ def test_a_build_again_makes_nothing_again(engine):
     # After the first miss nothing is looked for, even if it is there.
     between = build(engine, text.replace("COPY", "LABEL x=y\nCOPY"), {"file": "1"})
     assert between.hits == 2
+
+
+def test_steps_are_taken_from_the_images_that_the_client_names(engine):
+    text = "FROM busybox\nENV A=1\nRUN touch /a\nCOPY f /\n"
+    first = build(engine, text, {"f": "1"}, t="built:from")
+    assert build(engine, text, {"f": "1"}, cachefrom=["built:from"]).hits == 3
+    assert build(engine, text, {"f": "1"}, cachefrom=["built:none"]).hits == 0
+    # From its history, where it was not made here.
+    data = engine.api.get("/images/built:from/get").body
+    engine.api.delete("/images/built:from")
+    engine.api.post("/images/prune")
+    engine.api.post("/images/load", data, headers=TAR)
+    assert build(engine, text, {"f": "1"}).hits == 0
+    again = build(engine, text + "LABEL more=1\n", {"f": "1"}, cachefrom=["built:from"])
+    assert again.hits == 3
+    assert inspect(engine, again.image)["Parent"] == first.image
+
+
+def test_directories_of_volumes_are_like_others(engine):
+    built = build(
+        engine,
+        "FROM busybox\nVOLUME /v /deep/er\nRUN echo lost > /v/f\nRUN stat -c '%n %a' /v /deep"
+        " /deep/er; ls /v\n",
+    )
+    assert output(built) == ["/v 755", "/deep 755", "/deep/er 755"]
 
 
 def test_arguments_count_for_the_cache_but_proxies_do_not(engine):

@@ -170,7 +170,7 @@ def receive(source: Incoming, root: Path) -> None:
     try:
         unpack_pieces(pieces(), root, detect(head), Options(digest=False, keep_root=True))
     except ArchiveError as error:
-        raise InvalidParameter(f"failed to unpack the build context: {error}") from None
+        raise InvalidParameter(str(error)) from None
     except ConnectionError:
         raise
     except OSError as error:

@@ -5,6 +5,7 @@ nobody was told about is taken away when the engine starts (``recover``).
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -28,7 +29,12 @@ from palan.engine.containers.links import (
     tell_linking,
 )
 from palan.engine.containers.ports import published_ports
-from palan.engine.containers.record import ContainerRecord, ProcessRecord, SandboxRecord
+from palan.engine.containers.record import (
+    ContainerRecord,
+    MountRecord,
+    ProcessRecord,
+    SandboxRecord,
+)
 from palan.engine.containers.remove import remove_stopped
 from palan.engine.containers.resolvers import container_resolv_conf
 from palan.engine.containers.sources import hold_volumes, pin
@@ -42,7 +48,9 @@ from palan.host.cgroup_limits import lend_realtime, set_tcp_memory
 from palan.host.conmon import ContainerPlan
 from palan.host.mounts import mount
 from palan.host.overlay import mount_overlay, plain_options
+from palan.host.rootfs import follow_links
 from palan.host.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID
+from palan.host.treecopy import make_directories
 
 
 if TYPE_CHECKING:
@@ -193,11 +201,44 @@ def _mount(engine: "Engine", container: Container, bundle: Path) -> None:
         ) from None
     make_sources(container)
     pin(bundle, container.record.mounts)
+    _make_mount_points(rootfs, container.record.mounts)
     host_config = container.record.host_config
     if host_config.ipc_mode == "shareable":
         shm = bundle / "shm"
         shm.mkdir(exist_ok=True)
         mount("shm", shm, "tmpfs", SHM_FLAGS, f"mode=1777,size={host_config.shm_size}")
+
+
+def _make_mount_points(rootfs: Path, mounts: Sequence[MountRecord]) -> None:
+    """Make directories to mount on as anybody would: the runtime makes them sticky.
+
+    They are in what is committed of the container.
+    """
+    places = [f"{mount.destination}/" for mount in mounts]
+    wanted = [
+        mount.destination
+        for mount in mounts
+        if _is_directory(mount)
+        and not f"{mount.destination}/".startswith(("/dev/", "/proc/", "/sys/"))
+        and not any(mount.destination.startswith(place) for place in places)
+    ]
+    if not wanted:
+        return
+    root = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for destination in wanted:
+            # What is in the way is the runtime's to complain about.
+            with contextlib.suppress(OSError):
+                make_directories(root, follow_links(root, destination).lstrip("/"))
+    finally:
+        os.close(root)
+
+
+def _is_directory(mount: MountRecord) -> bool:
+    """Whether what is mounted surely is a directory."""
+    if mount.kind == "bind":
+        return os.path.isdir(mount.source)  # noqa: PTH112 - a string is at hand
+    return mount.kind in ("volume", "tmpfs") and not mount.subpath
 
 
 def publish_mounts(engine: "Engine", container: Container) -> None:
