@@ -171,17 +171,13 @@ def test_a_crash_in_the_middle_leaves_no_container(own_engine):
 def small_engine() -> Iterator[TestEngine]:
     """An engine on a disk of 40 MB."""
     engine = TestEngine()
-    engine.data_root.mkdir()
-    mount("tmpfs", engine.data_root, "tmpfs", 0, "size=40m")
+    mount("tmpfs", engine.base, "tmpfs", 0, "size=40m")
     engine.start()
     engine.load_image()
     yield engine
-    # A mount point can't be removed, and what is in it goes with it.
-    engine.remove_all()
-    engine.stop()
-    unmount(engine.data_root)
-    engine.start()
     engine.close()
+    unmount(engine.base)
+    engine.base.rmdir()
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(small_engine):
