@@ -29,7 +29,7 @@ _READ: Final = 1 << 17
 _PIECE: Final = 1 << 18
 """Bytes of a file that are sent at once."""
 
-_PLENTY: Final = 1 << 16
+_PLENTY: Final = 1 << 14
 _LITTLE: Final = 32
 _NAP: Final = 0.0003
 """After so many reads in a row of less than so many bytes, wait for so many seconds before the
@@ -118,7 +118,7 @@ class Stream:
         if self._view is None:
             self._view = memoryview(bytearray(_READ))
         size = None
-        if self._last >= _PLENTY:
+        if self._last >= _READ // 2:
             # There is probably more, and no need to ask.
             size = self._receive_into(self._view)
         while size is None:
