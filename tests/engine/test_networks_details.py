@@ -4,6 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 from tests.support.crash import exec_output
+from tests.support.network import connect, listen, netns_of, talk
 from tests.support.user_networks import (
     SLEEP,
     interfaces,
@@ -163,3 +164,53 @@ def test_nobody_can_be_on_a_configuration(engine, network):
     answer = engine.api.post(f"/containers/{made}/start")
     assert answer.status == 403
     assert said in answer.json["message"]
+
+
+def test_a_container_without_network_is_on_none(engine, network):
+    network("alpha", IPAM=subnet("10.232.1.0/24"))
+    made = engine.run(*SLEEP, NetworkDisabled=True)
+    assert networks_of(engine, made) == {}
+    assert interfaces(engine, made).keys() == {"lo"}
+    said = join(engine, "alpha", made, 404)
+    assert said == f"network sandbox for container {made} not found"
+
+
+def test_a_network_that_is_asked_for_twice_is_refused(engine, network):
+    made = network("alpha", IPAM=subnet("10.232.1.0/24"))
+    body = {
+        "Image": "busybox", "HostConfig": {"NetworkMode": "alpha"},
+        "NetworkingConfig": {"EndpointsConfig": {"alpha": {}, made: {}}},
+    }  # fmt: skip
+    answer = engine.api.post("/containers/create", body)
+    assert answer.status == 400
+    assert "alpha is there twice" in answer.message
+
+
+def test_default_is_another_word_for_bridge(engine):
+    config = {"default": {"IPAMConfig": {"IPv4Address": "172.17.0.9"}}}
+    body = {"Image": "busybox", "NetworkingConfig": {"EndpointsConfig": config}}
+    answer = engine.api.post("/containers/create", body)
+    assert answer.status == 400
+    assert answer.message.startswith("invalid config for network bridge:")
+
+
+def test_neighbours_learn_who_has_an_address_now(engine, network):
+    network(
+        "alpha", EnableIPv6=True,
+        IPAM={"Config": [{"Subnet": "10.232.1.0/24"}, {"Subnet": "fd00:232::/64"}]},
+    )  # fmt: skip
+    peer = engine.run(*SLEEP, host={"NetworkMode": "alpha"})
+    fixed = {"IPv4Address": "10.232.1.50", "IPv6Address": "fd00:232::50"}
+    for mac in ("02:00:00:00:00:11", "02:00:00:00:00:22"):
+        made = engine.run(
+            *SLEEP, host={"NetworkMode": "alpha"},
+            NetworkingConfig={
+                "EndpointsConfig": {"alpha": {"IPAMConfig": fixed, "MacAddress": mac}}
+            },
+        )  # fmt: skip
+        for address in fixed.values():
+            for netns in (netns_of(engine, peer), None):
+                with listen(netns_of(engine, made), 80, host="::") as server:
+                    talk(server, connect(netns, address, 80, timeout=2))
+            assert mac in exec_output(engine, peer, "ip", "neigh", "show", address)
+        engine.remove(made)

@@ -192,7 +192,7 @@ async def _make(  # noqa: PLR0917 - what a record is made of
         image=image.id,
         config=config,
         host_config=host_config,
-        endpoints=_endpoints(engine, host_config, networking),
+        endpoints={} if config.network_disabled else _endpoints(engine, host_config, networking),
         layers=layers,
         links=take_links(engine, host_config),
         runtime=engine.runtimes.resolve(host_config.runtime),
@@ -248,6 +248,9 @@ def _endpoints(
     """What was asked for on each network; without endpoints, on the one of ``NetworkMode``.
 
     Networks that are there are called by their names, whatever they were called by.
+
+    Raises:
+        InvalidParameter: one is there twice, or two do not go together.
     """
     mode = host_config.network_mode
     if mode.startswith("container:"):
@@ -256,10 +259,12 @@ def _endpoints(
     if main is not None and mode not in (main.name, main.id):
         host_config.network_mode = main.id
     asked = (networking.endpoints_config if networking else None) or {}
-    found = {
-        _network_name(engine, name): settings or EndpointSettings()
-        for name, settings in asked.items()
-    }
+    found: dict[str, EndpointSettings] = {}
+    for reference, settings in asked.items():
+        name = _network_name(engine, reference)
+        if name in found:
+            raise InvalidParameter(f"invalid config for network {reference}: {name} is there twice")
+        found[name] = settings or EndpointSettings()
     name = main.name if main is not None else mode
     if not found or name in found:
         # The main network is the first.

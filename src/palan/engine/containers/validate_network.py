@@ -144,7 +144,8 @@ def validate_networking(
     """
     endpoints = (networking.endpoints_config if networking else None) or {}
     problems = []
-    for name, settings in endpoints.items():
+    for given, settings in endpoints.items():
+        name = "bridge" if given == "default" else given
         if settings is None:
             problems.append(f"invalid config for network {name}: EndpointsConfig is nil")
             continue

@@ -4,7 +4,7 @@ import contextlib
 import errno
 import secrets
 from collections.abc import Iterable
-from ipaddress import IPv4Interface, ip_network
+from ipaddress import IPv4Interface, ip_address, ip_network
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from palan.engine.networks.network import Network
 from palan.engine.networks.options import bridge_options
 from palan.engine.networks.record import NetworkRecord
 from palan.host import netlink
+from palan.host.announce import Announcer
 from palan.host.netlink import Link, Netlink
 
 
@@ -71,6 +72,7 @@ class BridgeDriver:
 
     def __init__(self, config: EngineConfig) -> None:
         self._config = config
+        self._announcer: Announcer | None = None
 
     def check(self, record: NetworkRecord, others: Iterable[Network]) -> None:
         """Refuse a new network that can't be; without looking at the machine.
@@ -202,6 +204,18 @@ class BridgeDriver:
             # With br_netfilter, a container that asks for its own published port has the
             # packet sent back by the bridge itself, to the port that it came from.
             host.perform(netlink.set_bridge_port(endpoint.host_interface, hairpin=True))
+        with contextlib.suppress(OSError):  # they find out by themselves, some seconds later
+            self._announce(host, bridge, endpoint)
+
+    def _announce(self, host: Netlink, bridge: Link, endpoint: EndpointRecord) -> None:
+        """Have those on the bridge, and the host, forget who had the addresses before."""
+        addresses = [ip_address(a) for a in (endpoint.address, endpoint.address6) if a]
+        for address in addresses:
+            with contextlib.suppress(OSError):  # it knows none
+                host.perform(netlink.delete_neighbor(bridge.index, address))
+        if self._announcer is None:
+            self._announcer = Announcer()
+        self._announcer.announce(bridge.name, addresses, endpoint.mac_address)
 
     def _bridge(self, host: Netlink, network: Network) -> Link:
         bridge = host.link(network.bridge)

@@ -50,6 +50,8 @@ async def connect(engine: "Engine", reference: str, body: NetworkConnectRequest)
         network = engine.networks.resolve(reference)
         if network.record.config_only:
             raise Forbidden(CONFIGURATION_ONLY)
+        if record.config.network_disabled:
+            raise NotFound(f"network sandbox for container {container.id} not found")
         if record.host_config.network_mode.startswith("container:"):
             raise InvalidParameter(SHARING)
         validate_endpoint(network.name, settings, network.subnets)

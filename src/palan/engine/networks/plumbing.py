@@ -6,6 +6,7 @@ Everything blocks, and is to be run in a thread.
 import contextlib
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from palan.engine.containers.validate_network import SYSCTLS
 from palan.engine.networks.drivers import Driver
 from palan.engine.networks.network import Network
 from palan.host import netlink
+from palan.host.announce import Announcer
 from palan.host.namespaces import create_netns, run_in_netns, write_sysctls
 from palan.host.netlink import Netlink
 
@@ -65,8 +67,18 @@ def plug_in(sandbox: SandboxRecord, wanted: Iterable[Wanted], *, late: bool = Fa
                 _set_up(inside, endpoint)
             if not late:
                 _route(inside, sandbox, {})
+        for network, _, endpoint in wanted:
+            if network.driver in ("macvlan", "ipvlan"):
+                run_in_netns(namespace, partial(_announce, endpoint))
     finally:
         os.close(namespace)
+
+
+def _announce(endpoint: EndpointRecord) -> None:
+    """Have those on the wire forget who had the addresses before."""
+    addresses = [ip_address(a) for a in (endpoint.address, endpoint.address6) if a]
+    with contextlib.suppress(OSError), contextlib.closing(Announcer()) as announcer:
+        announcer.announce(endpoint.interface, addresses, endpoint.mac_address)
 
 
 def _before_up(namespace: int, endpoints: list[EndpointRecord], *, late: bool) -> None:
