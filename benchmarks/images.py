@@ -147,6 +147,21 @@ def commit_chain(subject: Subject) -> Sample:
     return {"image.commit_chain": figure}
 
 
+def build(subject: Subject) -> Sample:
+    client = subject.client
+    lines = ["FROM busybox:latest"]
+    for step in range(STEPS // 2):
+        lines += [f"RUN echo {step} >/step{step}", f"COPY file /copied{step}"]
+    context = archive({"Dockerfile": "\n".join(lines).encode(), "file": b"x" * 1000})
+    target = "/build?t=bench/built:latest&nocache=1&version=1"
+    figure = _milliseconds(
+        lambda: client.call("POST", target, context, content_type="application/x-tar")
+    )
+    client.call("GET", "/images/bench/built:latest/json")
+    _delete(client, "bench/built:latest")
+    return {"image.build": figure}
+
+
 def pull(subject: Subject) -> Sample:
     if not RegistryHost.available():
         return {}
@@ -170,4 +185,5 @@ IMAGES = (
     Measurement(("image.commit_100m",), commit_large, 3, furnished=False),
     Measurement(("image.commit_5000", "image.changes"), commit_many, 3, furnished=False),
     Measurement(("image.commit_chain",), commit_chain, 3, furnished=False),
+    Measurement(("image.build",), build, 3, furnished=False),
 )

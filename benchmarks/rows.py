@@ -91,6 +91,7 @@ ROWS: dict[str, Row] = {
     "image.commit_5000": Row("commit of a container with 5,000 files changed", "ms", NOT_SLOWER),
     "image.changes": Row("the changes of that container", "ms", NOT_SLOWER),
     "image.commit_chain": Row("ten steps of create, run, commit, remove", "ms", NOT_SLOWER),
+    "image.build": Row("build of ten steps, RUN and COPY in turn", "ms", NOT_SLOWER),
     "image.pull": Row("pull of 5,000 files, 150 MiB, from loopback", "ms", _fraction(1.5)),
     "net.start": Row("start on a user-defined network", "ms", _fraction(4)),
     "net.start5": Row("the same with 5 published ports", "ms", _fraction(4)),
