@@ -385,6 +385,31 @@ def test_a_host_firewall_that_drops_what_is_forwarded_is_told_of(own_engine):
         subprocess.run(["nft", "delete", "table", "inet", table], check=True)
 
 
+def test_where_iptables_drops_what_is_forwarded_the_engines_rules_come_first(next_door):
+    """As on a machine where dockerd runs, or ufw."""
+    show = ["nft", "list", "table", "ip", "filter"]
+    strange = subprocess.run(show, check=False, capture_output=True).returncode != 0
+    subprocess.run(["iptables", "-P", "FORWARD", "DROP"], check=True)
+    engine = TestEngine()
+    try:
+        engine.start()
+        engine.load_image()
+        info = engine.api.get("/info").json
+        assert info["FirewallBackend"]["Driver"] == "iptables"
+        assert not any("FORWARD" in warning for warning in info["Warnings"] or [])
+        port = free_port()
+        container = engine.run(*SLEEP, host=publish(("", port)))
+        with listen(netns_of(engine, container), 80) as server:
+            assert talk(server, connect(next_door.netns, next_door.host, port)) == next_door.address
+        with listen(next_door.netns, port) as server:
+            assert talk(server, connect(netns_of(engine, container), next_door.address, port))
+    finally:
+        engine.close()
+        subprocess.run(["iptables", "-P", "FORWARD", "ACCEPT"], check=True)
+        if strange:
+            subprocess.run(["nft", "delete", "table", "ip", "filter"], check=True)
+
+
 # ---- without any firewall --------------------------------------------------------------
 
 

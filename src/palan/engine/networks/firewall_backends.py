@@ -30,6 +30,9 @@ __all__ = [
 LOOK_INTERVAL: Final = 10.0
 """Seconds between two looks at the rules of iptables, which may tell nobody of changes."""
 
+_IPTABLES_FORWARD: Final = frozenset(("ip filter FORWARD", "ip6 filter FORWARD"))
+"""What nft calls the chain of iptables that sees forwarded packets."""
+
 
 class RulesRefused(Exception):
     """The firewall did not take a change; nothing was changed."""
@@ -243,18 +246,22 @@ class IptablesBackend:
 def choose(wanted: str, table: str, state: State) -> Backend | None:
     """What works on this machine; None if nothing does.
 
+    nftables first; but where iptables' own chain drops what is forwarded, as dockerd and ufw
+    have it, only rules within that chain let anything through.
+
     Args:
         wanted: ``nftables`` or ``iptables`` where only that will do; else empty.
         table: what tables or chains are called.
         state: what is to be in the rules; it may change from call to call.
     """
-    if wanted in ("", "nftables") and nftables.available():
+    nft = wanted in ("", "nftables") and nftables.available()
+    if nft and (wanted or not _IPTABLES_FORWARD.intersection(nftables.dropping_chains("forward"))):
         return NftBackend(table, state)
     if wanted in ("", "iptables"):
         found = {version: program for version in (4, 6) if (program := iptables.find(version))}
         if 4 in found:
             return IptablesBackend(table, state, found)
-    return None
+    return NftBackend(table, state) if nft else None
 
 
 def remove_rules(table: str, made_with: Collection[str] = ("nftables", "iptables")) -> None:
