@@ -3,7 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 from tests.support.engine import TestEngine
+
+
+# What an example takes says more about the machine than about what is tested.
+settings.register_profile("palan", deadline=None)
+settings.load_profile("palan")
 
 
 @pytest.fixture(scope="session")
