@@ -144,8 +144,6 @@ class Builder:
         for number, stage in enumerate(stages):
             if stage.name and stage.name == target.lower():
                 return stages[: number + 1]
-        if target.isascii() and target.isdecimal() and int(target[:9]) < len(stages):
-            return stages[: int(target) + 1]
         raise InvalidParameter(f'target stage "{target}" could not be found')
 
     async def _step(self, source: str) -> None:
@@ -310,9 +308,10 @@ class Builder:
             self._bases.keep(state.base.image)
 
     async def _configure(self, state: State, step: AnyStep) -> None:
-        before = state.config.healthcheck.test if state.config.healthcheck else []
-        if isinstance(step, Healthcheck) and before not in ([], ["NONE"]):
-            await self.output.say(f"Note: overriding previous HEALTHCHECK: [{' '.join(before)}]\n")
+        before = state.config.healthcheck
+        if isinstance(step, Healthcheck) and before and before.test not in ([], ["NONE"]):
+            words = " ".join(before.test)
+            await self.output.say(f"Note: overriding previous HEALTHCHECK: [{words}]\n")
         if isinstance(step, Arg):
             change = state.declare(step)
         elif isinstance(step, GivenLabel):
@@ -320,6 +319,8 @@ class Builder:
         else:
             change = CONFIGURING[type(step)](state, step)
         told = state.told("#(nop) ", change)
+        if isinstance(step, Healthcheck):
+            state.inherit_check(before)
         done = self._done(state, told)
         if await self._using_cache(state, done):
             return

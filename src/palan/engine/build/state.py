@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from palan.api.containers import HealthConfig
 from palan.api.images import ImageConfig
 from palan.dockerfile import Arg
 from palan.engine.build.arguments import Arguments
@@ -66,6 +67,13 @@ class State(Draft):
             told.append(name if expanded is None else f"{name}={expanded}")
             self.arguments.declare(name, expanded)
         return "ARG " + " ".join(told)
+
+    def inherit_check(self, before: HealthConfig | None) -> None:
+        """What ``HEALTHCHECK`` does not say stays as it was before, as with dockerd."""
+        check = self.config.healthcheck
+        if check is not None and before is not None:
+            for name in ("interval", "timeout", "start_period", "start_interval", "retries"):
+                setattr(check, name, getattr(check, name) or getattr(before, name))
 
     def label(self, step: GivenLabel) -> str:
         """A label that was given; how the history tells it."""
