@@ -430,3 +430,21 @@ def test_a_later_process_with_the_same_number_is_no_container(own_engine):
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_without_its_database_an_engine_refuses_to_clear_away_what_it_had(own_engine):
+    container = own_engine.run("sleep", "1000")
+    own_engine.kill()
+    database = own_engine.data_root / "palan.db"
+    kept = {path: path.read_bytes() for path in own_engine.data_root.glob("palan.db*")}
+    for path in kept:
+        path.unlink()
+    for make in (lambda: None, database.touch):
+        make()
+        with pytest.raises(AssertionError, match="is missing or empty"):
+            own_engine.start()
+        assert (own_engine.data_root / "containers" / container).is_dir()
+    for path, data in kept.items():
+        path.write_bytes(data)
+    own_engine.start()
+    assert state(own_engine, container)["Running"]

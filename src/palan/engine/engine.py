@@ -40,7 +40,7 @@ from palan.engine.volumes import Volumes
 from palan.host.filesystem import remove_tree
 from palan.host.mounts import ensure_shared, unmount, unmount_below
 from palan.plugins import PluginPaths, PluginRegistry
-from palan.store.database import Database
+from palan.store.database import DamagedState, Database
 
 
 __all__ = ["Engine"]
@@ -58,9 +58,20 @@ class Engine:
     pending = PENDING
 
     def __init__(self, config: EngineConfig) -> None:
+        """Make the rooms' common ground; :meth:`start` makes the rooms.
+
+        Raises:
+            DamagedState: the database is damaged, or gone while the rest is there.
+        """
         self.config = config
         self.paths = config.paths
         self.log: Any = structlog.get_logger("palan.engine")
+        if self.paths.has_lost_its_rows():
+            raise DamagedState(
+                f"{self.paths.database} is missing or empty, but there are containers, images or"
+                " volumes beside it, which an engine without it would delete: put back a copy of"
+                " the file, or give up all of it with 'palan system reset'"
+            )
         self.paths.prepare()
         self.db = Database(
             self.paths.database, (*IDENTITY, *EVENTS, *CONTAINERS, *IMAGES, *NETWORKS, *VOLUMES)

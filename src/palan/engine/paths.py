@@ -156,6 +156,16 @@ class Paths:
 
     # ---- life -------------------------------------------------------------------
 
+    def has_lost_its_rows(self) -> bool:
+        """Whether containers, images or volumes lie here, and there is no database of them.
+
+        An engine would take all of them for what a crash has left behind.
+        """
+        if self.database.exists() and self.database.stat().st_size:
+            return False
+        places = (self.containers, self.volumes, self.images / "layers")
+        return any(place.is_dir() and any(place.iterdir()) for place in places)
+
     def prepare(self) -> None:
         """Make the directories.
 
