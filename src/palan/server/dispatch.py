@@ -22,6 +22,7 @@ from palan.server import answers
 from palan.server.connection import ClientGone
 from palan.server.exchange import Exchange
 from palan.server.http1 import ProtocolError, RequestHead
+from palan.server.old_clients import as_known_to
 from palan.server.routing import BadTarget, Found, Redirect, Router, split_target
 
 
@@ -164,7 +165,7 @@ class Dispatcher:
             if isinstance(result, WithHeaders):
                 call.headers = {**call.headers, **result.headers}
                 result = result.value
-            await answers.send(call, result)
+            await answers.send(call, as_known_to(call.exchange.head.headers, result))
         except PalanError as error:
             await self._refuse(call, error)
         except ClientGone:

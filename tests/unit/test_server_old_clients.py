@@ -1,0 +1,29 @@
+"""Clients that would speak a version that they do not know."""
+
+import pytest
+
+from palan.api.system import SystemVersion
+from palan.server.old_clients import as_known_to
+
+
+@pytest.mark.parametrize(
+    ("agent", "told"),
+    [
+        ("docker-compose/1.29.2 docker-py/5.0.3 Linux/6.1", "1.41"),
+        ("docker-py/7.1.0", "1.55"),
+        ("docker-compose/2.0", "1.55"),
+        ("not-docker-compose/1.29", "1.55"),
+    ],
+)
+def test_compose_1_is_told_of_the_version_it_was_made_for(agent, told):
+    answer = SystemVersion(api_version="1.55", version="x")
+    assert as_known_to({"user-agent": agent}, answer).api_version == told
+    assert answer.api_version == "1.55"
+
+
+def test_an_older_engine_stays_what_it_is():
+    answer = SystemVersion(api_version="1.40")
+    headers = {"user-agent": "docker-compose/1.29.2"}
+    assert as_known_to(headers, answer) is answer
+    assert as_known_to({}, answer) is answer
+    assert as_known_to(headers, None) is None
