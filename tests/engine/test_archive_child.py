@@ -90,7 +90,7 @@ def test_damaged_zstd_is_told_apart(tmp_path):
 
 
 def test_a_child_that_dies_is_noticed(tmp_path, monkeypatch):
-    monkeypatch.setattr("palan.host.archive.process._START", "import os; os.abort()")
+    monkeypatch.setattr("palan.host.archive.process._program", lambda: "import os; os.abort()")
     with (tmp_path / "empty").open("wb+") as empty, pytest.raises(ArchiveError, match="status -6"):
         unpack(empty, tmp_path, "")
     with pytest.raises(ArchiveError, match="status -6"):

@@ -72,7 +72,9 @@ def open_url(url: str) -> http.client.HTTPResponse:
             error.code, InternalError
         )
         raise kind(message) from None
-    except (OSError, ValueError, http.client.HTTPException) as error:
+    except ValueError as error:
+        raise InvalidParameter(f'Get "{url}": {error}') from None
+    except (OSError, http.client.HTTPException) as error:
         raise InternalError(f'Get "{url}": {why_not(url, error)}') from None
 
 

@@ -238,7 +238,8 @@ def _is_directory(mount: MountRecord) -> bool:
     """Whether what is mounted surely is a directory."""
     if mount.kind == "bind":
         return os.path.isdir(mount.source)  # noqa: PTH112 - a string is at hand
-    return mount.kind in ("volume", "tmpfs") and not mount.subpath
+    # Not a tmpfs: runc gives it the mode of the directory, if there is one, else 1777.
+    return mount.kind == "volume" and not mount.subpath
 
 
 def publish_mounts(engine: "Engine", container: Container) -> None:

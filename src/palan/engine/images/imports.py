@@ -115,7 +115,8 @@ async def open_source(url: str, body: AsyncIterator[bytes]) -> AsyncIterator[Inc
     """The bytes to import, for a thread to read.
 
     Raises:
-        InternalError: a URL cannot be fetched.
+        InvalidParameter: a URL is none.
+        InternalError: it cannot be fetched.
     """
     if url == "-":
         async with BodyReader(body) as reader:
@@ -123,7 +124,9 @@ async def open_source(url: str, body: AsyncIterator[bytes]) -> AsyncIterator[Inc
         return
     try:
         response = await in_thread(lambda: fetch(url))
-    except (OSError, ValueError, http.client.HTTPException) as error:
+    except ValueError as error:
+        raise InvalidParameter(f'Get "{url}": {error}') from None
+    except (OSError, http.client.HTTPException) as error:
         raise InternalError(f'Get "{url}": {why_not(url, error)}') from None
     try:
         yield Download(response)

@@ -20,7 +20,6 @@ from palan.api.system import (
     SystemInfo,
 )
 from palan.host import facts
-from palan.registry.proxies import Proxies, masked
 
 
 if TYPE_CHECKING:
@@ -36,6 +35,8 @@ async def info(engine: "Engine") -> SystemInfo:
 
 
 def _info(engine: "Engine", tasks: int) -> SystemInfo:
+    from palan.registry.proxies import Proxies, masked  # noqa: PLC0415 - as who pulls does
+
     config, runtimes = engine.config, engine.runtimes
     states = [c.record.status for c in engine.containers.registry]
     cgroups, features = runtimes.cgroups, runtimes.features
