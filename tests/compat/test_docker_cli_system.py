@@ -164,11 +164,3 @@ def test_what_is_pending_says_so(docker: Docker, operation: str):
     done = docker(*COMMANDS[operation].split(), code=1, timeout=15)
     assert "is not implemented by this engine yet" in done.err
     assert docker.inspect("web", "{{.State.Running}}") == "true"
-
-
-@pytest.mark.skipif("build.build" not in PENDING, reason="there is a builder")
-@pytest.mark.parametrize("buildkit", ["0", "1"])
-def test_build_is_pending(docker: Docker, tmp_path: Path, buildkit: str):
-    (tmp_path / "Dockerfile").write_text("FROM busybox\n")
-    docker.env["DOCKER_BUILDKIT"] = buildkit
-    assert docker("build", "-t", "made", str(tmp_path), code=1, timeout=30).err
