@@ -15,7 +15,7 @@ from palan.engine.build.cache import step_key
 from palan.engine.build.options import read_options
 from palan.engine.build.placing import find_owner
 from palan.engine.build.remote import is_git
-from palan.engine.images.configure import go_quoted
+from palan.engine.images.configure import quoted_words
 
 
 async def nothing() -> AsyncIterator[bytes]:
@@ -62,7 +62,7 @@ def test_proxies_are_told_only_where_they_are_declared():
     ],
 )
 def test_words_as_go_prints_them(words, text):
-    assert go_quoted(words) == text
+    assert quoted_words(words) == text
 
 
 PASSWD = "root:x:0:0::/:\napp:x:1000:1001::/:\nbad:x:y:z::/:\n"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from palan.dockerfile.errors import DockerfileError
+from palan.dockerfile.quoting import go_quoted
 
 
 __all__ = ["BLANKS", "expand", "expand_words", "split", "unquote"]
@@ -71,12 +72,7 @@ def _expanded(text: str, variables: Mapping[str, str], escape: str) -> tuple[str
     try:
         return _Expander(text, variables.get, escape).run("")
     except DockerfileError as error:
-        raise DockerfileError(f"failed to process {_go_quoted(text)}: {error}") from None
-
-
-def _go_quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + escaped.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r") + '"'
+        raise DockerfileError(f"failed to process {go_quoted(text)}: {error}") from None
 
 
 def unquote(text: str) -> list[str]:

@@ -32,11 +32,12 @@ from palan.dockerfile import (
     expand,
     expand_words,
 )
+from palan.dockerfile.quoting import go_quoted
 from palan.engine.signals import parse_signal
 from palan.engine.timestamps import go_duration
 
 
-__all__ = ["CONFIGURING", "Draft", "go_quoted"]
+__all__ = ["CONFIGURING", "Draft", "quoted_words"]
 
 T = TypeVar("T")
 
@@ -44,17 +45,6 @@ _DEFAULT_SHELL: Final = ("/bin/sh", "-c")
 _SPECIAL: Final = re.compile(r"\\\$|[\\\"']")
 _LITERAL: Final = {"\\$": r"\\\$", "\\": r"\\", '"': r"\"", "'": r"\'"}
 _CONTAINER_PORT: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
-_QUOTED: Final = {
-    '"': '\\"',
-    "\\": "\\\\",
-    "\a": "\\a",
-    "\b": "\\b",
-    "\f": "\\f",
-    "\n": "\\n",
-    "\r": "\\r",
-    "\t": "\\t",
-    "\v": "\\v",
-}
 
 
 @dataclass(slots=True)
@@ -118,22 +108,9 @@ def _refused(work: Callable[[], T]) -> T:
         raise InvalidParameter(str(error)) from None
 
 
-def go_quoted(words: Iterable[str]) -> str:
-    """Words as Go prints them with ``%q``."""
-    return "[" + " ".join(_quoted(word) for word in words) + "]"
-
-
-def _quoted(word: str) -> str:
-    return '"' + "".join(_QUOTED.get(c) or _printable(c) for c in word) + '"'
-
-
-def _printable(character: str) -> str:
-    code = ord(character)
-    if character.isprintable():
-        return character
-    if code < 0x80:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+def quoted_words(words: Iterable[str]) -> str:
+    """Words as Go prints a list of them with ``%q``."""
+    return "[" + " ".join(map(go_quoted, words)) + "]"
 
 
 def _pairs(kind: str, pairs: Iterable[tuple[str, str]]) -> str:
@@ -171,14 +148,14 @@ def _command(draft: Draft, command: Command) -> list[str]:
 def _cmd(draft: Draft, step: Cmd) -> str:
     draft.config.cmd = _command(draft, step.command)
     draft.cmd_given = draft.cmd_given or bool(step.command.words)
-    return f"CMD {go_quoted(draft.config.cmd)}"
+    return f"CMD {quoted_words(draft.config.cmd)}"
 
 
 def _entrypoint(draft: Draft, step: Entrypoint) -> str:
     draft.config.entrypoint = _command(draft, step.command)
     if not draft.cmd_given:
         draft.config.cmd = []
-    return f"ENTRYPOINT {go_quoted(draft.config.entrypoint)}"
+    return f"ENTRYPOINT {quoted_words(draft.config.entrypoint)}"
 
 
 def _expose(draft: Draft, step: Expose) -> str:
