@@ -147,8 +147,7 @@ class _Expander:
             if character == stop:
                 return result, words.all()
             if not character:
-                inside = " in ${}" if stop == "/" else ""
-                raise DockerfileError(f"syntax error: missing '{stop}'{inside}")
+                raise _missing(stop)
             if character in "'\"":
                 part = self._single() if character == "'" else self._double()
                 words.quoted(part)
@@ -262,8 +261,7 @@ class _Expander:
         pattern = ""
         while (character := self._next()) != stop:
             if not character:
-                inside = " in ${}" if stop == "/" else ""
-                raise DockerfileError(f"syntax error: missing '{stop}'{inside}")
+                raise _missing(stop)
             if character in "'\"":
                 pattern += self._single() if character == "'" else self._double()
             elif character == "$" and self._value_of:
@@ -306,6 +304,11 @@ def _expression(pattern: str, *, greedy: bool) -> str:
             made += "." if character == "?" else re.escape(character)
         position += 1
     return made
+
+
+def _missing(stop: str) -> DockerfileError:
+    inside = " in ${}" if stop == "/" else ""
+    return DockerfileError(f"syntax error: missing '{stop}'{inside}")
 
 
 def _unclosed(what: str) -> str:

@@ -29,12 +29,16 @@ if TYPE_CHECKING:
     from palan.engine.build.builder import Builder
 
 
-__all__ = ["Plan", "copied_layer", "plan_copy"]
+__all__ = ["Plan", "copied_layer", "layer_written", "plan_copy", "writable"]
 
 _NEEDS_BUILDKIT: Final = (
     "the --{} option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ to learn"
     " how to build images with BuildKit enabled"
 )
+
+
+_UPPER: Final = "diff"
+"""The directory that takes changes, within the one for files of a step."""
 
 
 @dataclass(slots=True)
@@ -202,13 +206,9 @@ async def copied_layer(builder: "Builder", base: Base, plan: Plan, scratch: Path
         InvalidParameter: it can't be done.
         InternalError: the file system refuses.
     """
-    upper, work = scratch / "diff", scratch / "work"
 
     def copy() -> None:
-        for directory in (upper, work):
-            directory.mkdir()
-            directory.chmod(0o755)
-        trees = [Layers(lowers_of(base, scratch), upper, work)]
+        trees = [writable(base, scratch)]
         if plan.image is not None:
             trees.append(Layers(lowers_of(plan.image, scratch)))
         run_in_thread(lambda: _copy(builder, plan, trees))
@@ -221,11 +221,25 @@ async def copied_layer(builder: "Builder", base: Base, plan: Plan, scratch: Path
         where = f" {error.filename}" if error.filename else ""
         reason = str(error.strerror or error).lower()
         raise InternalError(f"failed to copy files:{where}: {reason}") from None
+    return await layer_written(builder, base, scratch)
+
+
+def writable(base: Base, scratch: Path) -> Layers:
+    """The layers of an image below an empty one, which is made in ``scratch``."""
+    upper, work = scratch / _UPPER, scratch / "work"
+    for directory in (upper, work):
+        directory.mkdir()
+        directory.chmod(0o755)
+    return Layers(lowers_of(base, scratch), upper, work)
+
+
+async def layer_written(builder: "Builder", base: Base, scratch: Path) -> NewLayer:
+    """What was written by way of :func:`writable`, as a layer upon the image."""
     stock = builder.stock
     return await copy_layer(
         stock.catalog,
         stock.unpacker,
-        upper,
+        scratch / _UPPER,
         scratch,
         builder.lease,
         lower=base.diff_ids,

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palan.api.errors import InternalError, InvalidParameter
-from palan.engine.build.copying import lowers_of
+from palan.engine.build.copying import layer_written, writable
 from palan.engine.build.steps import Base
-from palan.engine.images.layer_stream import NewLayer, copy_layer
+from palan.engine.images.layer_stream import NewLayer
 from palan.engine.images.streaming import in_thread
 from palan.host.layerview import Layers, seen
 from palan.host.namespaces import run_in_thread
@@ -28,17 +28,12 @@ async def made_directory(builder: "Builder", base: Base, path: str) -> NewLayer 
     Raises:
         InvalidParameter: something else is there.
     """
-    stock = builder.stock
-    with stock.unpacker.scratch() as scratch:
-        upper, work = scratch / "diff", scratch / "work"
+    with builder.stock.unpacker.scratch() as scratch:
 
         def make() -> bool:
-            for directory in (upper, work):
-                directory.mkdir()
-                directory.chmod(0o755)
-            layers = Layers(lowers_of(base, scratch), upper, work)
+            layers = writable(base, scratch)
             run_in_thread(lambda: _make(builder.place, layers, path))
-            return any(upper.iterdir())
+            return layers.upper is not None and any(layers.upper.iterdir())
 
         try:
             made = await in_thread(make)
@@ -50,15 +45,7 @@ async def made_directory(builder: "Builder", base: Base, path: str) -> NewLayer 
             raise InternalError(f"mkdir {path}: {str(error.strerror or error).lower()}") from None
         if not made:
             return None
-        return await copy_layer(
-            stock.catalog,
-            stock.unpacker,
-            upper,
-            scratch,
-            builder.lease,
-            lower=base.diff_ids,
-            still=True,
-        )
+        return await layer_written(builder, base, scratch)
 
 
 def _make(place: Path, layers: Layers, path: str) -> None:
