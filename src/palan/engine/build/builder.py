@@ -38,7 +38,7 @@ from palan.engine.images.catalog import Lease
 from palan.engine.images.configure import CONFIGURING
 from palan.engine.images.platform import host_platform, parse_specifier
 from palan.engine.images.stock import Stock
-from palan.engine.images.streaming import in_thread
+from palan.engine.threads import in_thread
 from palan.host.layerview import Layers
 
 

@@ -17,7 +17,7 @@ from palan.api.errors import InternalError, InvalidParameter
 from palan.dockerfile import Dockerfile, DockerfileError, Ignore, read
 from palan.engine.build.checksums import Checksums
 from palan.engine.build.options import DEFAULT_DOCKERFILE
-from palan.engine.images.streaming import Incoming
+from palan.engine.threads import Incoming
 from palan.host.archive.headers import ArchiveError
 from palan.host.archive.inflate import detect
 from palan.host.archive.unpack import Options, unpack_pieces

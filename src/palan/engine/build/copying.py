@@ -19,7 +19,7 @@ from palan.engine.build.selection import Picked, known_by, pick
 from palan.engine.build.state import State
 from palan.engine.build.steps import Base
 from palan.engine.images.layer_stream import NewLayer, copy_layer
-from palan.engine.images.streaming import in_thread
+from palan.engine.threads import in_thread
 from palan.host.archive.headers import ArchiveError
 from palan.host.layerview import Layers, seen
 from palan.host.namespaces import run_in_thread

@@ -15,7 +15,7 @@ from palan.engine.build.output import Output
 from palan.engine.build.remote import open_url
 from palan.engine.build.selection import Picked
 from palan.engine.images.fetch import Download
-from palan.engine.images.streaming import in_thread
+from palan.engine.threads import in_thread
 
 
 __all__ = ["download"]

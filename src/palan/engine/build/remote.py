@@ -12,7 +12,7 @@ from typing import Final
 from palan.api.errors import InternalError, InvalidParameter, NotFound, PalanError
 from palan.engine.build.context import receive
 from palan.engine.images.fetch import Download, fetch, why_not
-from palan.engine.images.streaming import Incoming
+from palan.engine.threads import Incoming
 
 
 __all__ = ["Clone", "Fetched", "fetch_context", "is_git", "open_url"]

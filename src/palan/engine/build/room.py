@@ -18,8 +18,8 @@ from palan.engine.build.remote import Clone, fetch_context, is_git
 from palan.engine.build.running import CommandFailed
 from palan.engine.build.selection import Picked
 from palan.engine.images.image import Image
-from palan.engine.images.streaming import BodyReader, in_thread
 from palan.engine.images.tagging import tag
+from palan.engine.threads import BodyReader, in_thread
 from palan.engine.until import made_before
 
 

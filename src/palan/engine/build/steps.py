@@ -25,7 +25,7 @@ from palan.engine.images.layer_stream import NewLayer
 from palan.engine.images.load import put_blob, put_manifest
 from palan.engine.images.platform import Platform
 from palan.engine.images.stock import Stock
-from palan.engine.images.streaming import in_thread
+from palan.engine.threads import in_thread
 from palan.store.images import Blob, ImageRecord, ManifestRecord, Rows, TargetRecord
 
 

@@ -8,7 +8,7 @@ from palan.api.errors import InternalError, InvalidParameter
 from palan.engine.build.copying import layer_written, writable
 from palan.engine.build.steps import Base
 from palan.engine.images.layer_stream import NewLayer
-from palan.engine.images.streaming import in_thread
+from palan.engine.threads import in_thread
 from palan.host.layerview import Layers, seen
 from palan.host.namespaces import run_in_thread
 from palan.host.rootfs import follow_links

@@ -24,8 +24,8 @@ from palan.engine.containers.container import Container, go_time
 from palan.engine.containers.filemode import go_file_mode
 from palan.engine.containers.spec import find_user
 from palan.engine.containers.view import root_view
-from palan.engine.images.streaming import BodyReader, in_thread
 from palan.engine.streams.pipes import PipeReader
+from palan.engine.threads import BodyReader, in_thread
 from palan.host.archive.headers import ArchiveError
 from palan.host.archive.inflate import detect
 from palan.host.archive.pack import Packing

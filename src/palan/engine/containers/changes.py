@@ -10,7 +10,7 @@ from palan.api.results import ByteStream
 from palan.engine.containers.container import Container
 from palan.engine.containers.merged import merged_root
 from palan.engine.containers.start import image_layers
-from palan.engine.images.streaming import in_thread, iterate
+from palan.engine.threads import in_thread, iterate
 from palan.host.archive.pack import Packing
 from palan.host.overlay_changes import changes
 

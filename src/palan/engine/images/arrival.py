@@ -35,7 +35,7 @@ from palan.engine.images.progress import Progress
 from palan.engine.images.reference import is_digest
 from palan.engine.images.remote import first_answer
 from palan.engine.images.stock import Stock
-from palan.engine.images.streaming import in_thread
+from palan.engine.threads import in_thread
 from palan.host.archive.headers import ArchiveError
 from palan.host.archive.inflate import detect
 from palan.host.archive.unpack import Options, Unpacked, unpack_pieces

@@ -21,8 +21,8 @@ from palan.engine.images.formats import (
 )
 from palan.engine.images.reference import parse
 from palan.engine.images.remote import first_answer, open_session
-from palan.engine.images.streaming import in_thread
 from palan.engine.images.surroundings import Surroundings
+from palan.engine.threads import in_thread
 from palan.registry.failures import TransportError
 from palan.registry.refusals import NoCredentials, Refused
 from palan.registry.repository import Found, Repository

@@ -20,7 +20,7 @@ from palan.engine.images.layers import Unpacker
 from palan.engine.images.load import put_blob, put_manifest
 from palan.engine.images.platform import Platform, native_platform, parse_specifier
 from palan.engine.images.reference import Reference, repository_and_tag
-from palan.engine.images.streaming import BodyReader, Incoming, in_thread
+from palan.engine.threads import BodyReader, Incoming, in_thread
 
 
 __all__ = ["Import", "open_source"]

@@ -9,7 +9,7 @@ from palan.api.errors import InternalError
 from palan.engine.images.catalog import Catalog, Lease
 from palan.engine.images.formats import Descriptor, chain_ids, layer_media_type
 from palan.engine.images.layers import Unpacker, unpacking_failed
-from palan.engine.images.streaming import Incoming, in_thread
+from palan.engine.threads import Incoming, in_thread
 from palan.host.archive.headers import ArchiveError
 from palan.host.archive.inflate import Compression, detect
 from palan.host.archive.layer import LayerCopy, copy_small

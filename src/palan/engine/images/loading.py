@@ -16,7 +16,7 @@ from palan.engine.images.load import Found, find_images
 from palan.engine.images.platform import Platform
 from palan.engine.images.progress import Progress
 from palan.engine.images.receive import receive
-from palan.engine.images.streaming import BodyReader, in_thread
+from palan.engine.threads import BodyReader, in_thread
 from palan.host.archive.headers import ArchiveError
 from palan.host.archive.unpack import Unpacked
 

@@ -21,7 +21,7 @@ from palan.engine.images.progress import Progress
 from palan.engine.images.reference import Reference, parse
 from palan.engine.images.remote import failure, first_answer, open_session
 from palan.engine.images.stock import Stock
-from palan.engine.images.streaming import in_thread
+from palan.engine.threads import in_thread
 from palan.registry.refusals import Refused
 from palan.registry.repository import Repository
 from palan.registry.session import Session

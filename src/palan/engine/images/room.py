@@ -35,9 +35,9 @@ from palan.engine.images.reference import repository_and_tag
 from palan.engine.images.removal import Removal
 from palan.engine.images.save import Export
 from palan.engine.images.stock import Stock
-from palan.engine.images.streaming import in_thread
 from palan.engine.images.surroundings import Surroundings
 from palan.engine.images.tagging import tag
+from palan.engine.threads import in_thread
 from palan.host.filesystem import remove_tree
 from palan.store.images import TargetRecord
 

@@ -21,7 +21,7 @@ from palan.engine.images.load import NAME_ANNOTATION, REF_ANNOTATION
 from palan.engine.images.lookup import Match, find, for_platform
 from palan.engine.images.platform import Platform
 from palan.engine.images.reference import is_digest, parse
-from palan.engine.images.streaming import in_thread
+from palan.engine.threads import in_thread
 from palan.host.archive.headers import BLOCK, Entry, Kind, encode_header
 from palan.store.images import ManifestRecord, TargetRecord
 

@@ -10,8 +10,8 @@ from palan.api import Filters
 from palan.api.errors import InternalError, InvalidParameter
 from palan.api.images import ImageSearch, ImageSearchResult
 from palan.engine.images.remote import open_session
-from palan.engine.images.streaming import in_thread
 from palan.engine.images.surroundings import Surroundings
+from palan.engine.threads import in_thread
 from palan.registry.failures import TransportError
 from palan.registry.names import HUB
 from palan.registry.refusals import NoCredentials

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from palan.api.errors import InvalidParameter
-from palan.engine.images.streaming import in_own_thread
+from palan.engine.threads import in_own_thread
 from palan.host.mounts import (
     ensure_shared,
     is_mount_point,

@@ -1,4 +1,4 @@
-"""Between the event loop and the threads that do file work."""
+"""Blocking work in threads, and the streams between those threads and the event loop."""
 
 import asyncio
 import concurrent.futures
@@ -18,25 +18,25 @@ _AHEAD: Final = 4 << 20
 
 
 class Incoming(Protocol):
-    """Bytes from elsewhere, read by one thread."""
+    """A blocking source of bytes, read by one thread."""
 
     def __call__(self) -> bytes:
-        """The next bytes, ``b""`` at the end."""
+        """Return the next bytes, ``b""`` at the end."""
 
     def abort(self) -> None:
-        """Let a thread that waits for more fail instead, soon."""
+        """Make a thread that waits for more bytes fail soon."""
 
 
 async def in_thread(work: Callable[[], T], abort: Callable[[], object] | None = None) -> T:
-    """Run ``work`` in a thread; when cancelled, wait for its end before saying so.
+    """Run ``work`` in a thread; when cancelled, wait until it has ended before raising.
 
-    What ``work`` uses (temporary files, a directory) can thus be removed afterwards.
+    Temporary files and directories that ``work`` uses can therefore be removed afterwards.
 
     Args:
-        work: what to do.
-        abort: makes it end soon, when nobody wants it any more.  Work that waits for
-            somebody else needs this, and gets a thread of its own: those that all
-            share are few, and must not be held up by slow clients.
+        work: the blocking function.
+        abort: makes ``work`` end soon; called when this is cancelled.  Work that waits for
+            a client or a server needs this, and gets a thread of its own: the threads of
+            the shared pool are few, and must not be held up by slow peers.
     """
     if abort is None:
         future = asyncio.get_running_loop().run_in_executor(None, work)
@@ -53,24 +53,24 @@ async def in_thread(work: Callable[[], T], abort: Callable[[], object] | None = 
 
 
 def in_own_thread(work: Callable[[], T]) -> asyncio.Future[T]:
-    """Run ``work``, which may wait for others for long, in a thread made for it."""
+    """Run ``work``, which may wait long for a peer, in a thread made for it."""
     future: concurrent.futures.Future[T] = concurrent.futures.Future()
 
     def run() -> None:
         future.set_running_or_notify_cancel()
         try:
             result = work()
-        except BaseException as error:  # noqa: BLE001 - handed over to who waits
+        except BaseException as error:  # noqa: BLE001 - handed over to the waiting task
             future.set_exception(error)
         else:
             future.set_result(result)
 
-    threading.Thread(target=run, name="images", daemon=True).start()
+    threading.Thread(target=run, name="own", daemon=True).start()
     return asyncio.wrap_future(future)
 
 
 async def iterate(pieces: Generator[bytes, None, None]) -> AsyncIterator[bytes]:
-    """What a blocking generator yields; it runs in a thread, and is closed in the end."""
+    """Yield the pieces of a blocking generator, which runs in a thread and is closed at the end."""
     try:
         while piece := await in_thread(lambda: next(pieces, b"")):
             yield piece
@@ -79,10 +79,10 @@ async def iterate(pieces: Generator[bytes, None, None]) -> AsyncIterator[bytes]:
 
 
 class BodyReader:
-    """A request body, arriving on the event loop, as a blocking source for one thread.
+    """A request body that arrives on the event loop, as a blocking source for one thread.
 
     Use it as an asynchronous context manager around the thread's work: leaving it
-    stops reading the body, and a thread that still wants more gets an error.
+    stops reading the body, and a thread that still reads gets an error.
     """
 
     def __init__(self, body: AsyncIterator[bytes]) -> None:
@@ -108,7 +108,7 @@ class BodyReader:
             await self._task
 
     def abort(self) -> None:
-        """Let a thread that waits for more fail instead."""
+        """Make a thread that waits for more bytes fail."""
         with self._changed:
             self._ended = True
             self._error = self._error or ConnectionAbortedError("the client has gone")
@@ -140,7 +140,7 @@ class BodyReader:
                 self._changed.notify()
 
     def __call__(self) -> bytes:
-        """The next bytes, ``b""`` at the end; called by the thread."""
+        """Return the next bytes, ``b""`` at the end; called by the thread."""
         with self._changed:
             while not self._pieces and not self._ended:
                 self._changed.wait()
@@ -148,7 +148,7 @@ class BodyReader:
                 if self._error is not None:
                     raise self._error
                 return b""
-            # Many small pieces become one: each would cost a turn of the consumer.
+            # Many small pieces are joined: each would cost an iteration of the consumer.
             piece = self._pieces.popleft() if len(self._pieces) == 1 else b"".join(self._pieces)
             self._pieces.clear()
             waiting = self._held >= _AHEAD
