@@ -6,20 +6,17 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.contract import recorded_steps
 
 from palan.api.changes import CHANGES, lift, lower, lowers
 from palan.api.errors import InvalidParameter
 from palan.api.registry import endpoints
 from palan.api.version import MAX_VERSION, MIN_VERSION, Version
-
-
-RECORDING = Path(__file__).parents[3] / "shared" / "recordings" / "dockerd-29.7.2.jsonl"
 
 
 def at(text: str) -> Version:
@@ -566,16 +563,11 @@ ASKED_FOR_LATER = re.compile(
 
 @cache
 def recorded() -> dict[tuple[str, str], dict[str, Any]]:
-    if not RECORDING.exists():
-        return {}
-    found = {}
-    with RECORDING.open() as lines:
-        for line in lines:
-            step = json.loads(line)
-            area = step.get("area") or ""
-            if area.startswith("v1."):
-                found[area[1:], step["step"]] = step["response"]
-    return found
+    return {
+        (step["area"][1:], step["step"]): step["response"]
+        for step in recorded_steps()
+        if step["area"].startswith("v1.")
+    }
 
 
 def keys(value: Any, path: str = "") -> Iterator[str]:
@@ -594,7 +586,6 @@ def messages(response: dict[str, Any]) -> Any:
     return body if response["form"] == "ndjson" else [body]
 
 
-@pytest.mark.skipif(not RECORDING.exists(), reason="no recordings here")
 @pytest.mark.parametrize("version", OLDER)
 @pytest.mark.parametrize("step", RESULTS)
 def test_lowered_results_have_the_keys_that_dockerd_sent(step: str, version: str):

@@ -1,24 +1,17 @@
-"""The endpoints against Docker's description of 1.55 and the list of the mission."""
+"""The endpoints against Docker's description of 1.55 and its list of endpoints."""
 
 import re
-from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import msgspec
 import pytest
-import yaml
+from tests.support.contract import description, listed_endpoints
 
 from palan.api import MIN_VERSION, Filters, Header, Version
 from palan.api.endpoint import Endpoint
 from palan.api.registry import GROUPS, endpoints
 from palan.api.results import ByteSource
 
-
-SPEC = Path(__file__).parents[2].parent / "shared" / "spec"
-DESCRIPTION = SPEC / "docker-engine-v1.55.yaml"
-MISSION = SPEC / "endpoints.txt"
-
-needs_spec = pytest.mark.skipif(not DESCRIPTION.exists(), reason="Docker's description is absent")
 
 GROUPS_HERE = {"containers", "exec", "images", "networks", "volumes", "system", "build"}
 
@@ -49,8 +42,7 @@ OPTIONAL_HERE = {"body", "X-Registry-Auth"}
 
 @pytest.fixture(scope="module")
 def spec() -> Any:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(DESCRIPTION.read_text(), Loader=loader)
+    return description()
 
 
 def shape(path: str) -> str:
@@ -76,27 +68,17 @@ def described_here(spec: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]
     }
 
 
-@needs_spec
 def test_every_described_endpoint_is_declared(spec):
     ours = {key for key, one in declared().items() if one.group in GROUPS_HERE}
     assert ours - UNDESCRIBED_PATHS == set(described_here(spec))
 
 
-@pytest.mark.skipif(not MISSION.exists(), reason="the list of the mission is absent")
-def test_every_endpoint_of_the_mission_is_declared():
-    ours = set(declared())
-    listed = 0
-    for line in MISSION.read_text().splitlines():
-        if line.startswith("#") or not line.strip():
-            continue
-        _, method, path, *_ = re.split(r"\s+", re.sub(r"\(id or name\)", "{}", line), maxsplit=3)
-        path = re.sub(r"\([^)]*\)", "{}", path.partition("?")[0])
-        assert (method, path) in ours, line
-        listed += 1
-    assert listed == 103
+def test_every_listed_endpoint_is_declared():
+    listed = listed_endpoints()
+    assert [one for one in listed if one not in declared()] == []
+    assert len(listed) == 103
 
 
-@needs_spec
 def test_query_parameters_are_those_described(spec):
     ours = declared()
     for key, entry in described_here(spec).items():
@@ -108,7 +90,6 @@ def test_query_parameters_are_those_described(spec):
         assert described <= given, operation
 
 
-@needs_spec
 def test_bodies_and_required_parameters_are_those_described(spec):
     ours = declared()
     for key, entry in described_here(spec).items():
@@ -125,7 +106,6 @@ def test_bodies_and_required_parameters_are_those_described(spec):
                 assert given[name] == required, f"{endpoint}: {name}"
 
 
-@needs_spec
 def test_types_of_query_parameters_are_those_described(spec):
     # Described more narrowly or widely than what dockerd takes.
     otherwise = {
@@ -158,7 +138,6 @@ def test_types_of_query_parameters_are_those_described(spec):
             assert plain is expected, f"{operation}: {one['name']}"
 
 
-@needs_spec
 def test_success_statuses_are_those_described(spec):
     ours = declared()
     for key, entry in described_here(spec).items():

@@ -1,17 +1,13 @@
-"""The messages against Docker's description of 1.55 and against what dockerd really sent.
-
-Both stand outside of the repository, in ``../shared``; without them the tests are skipped.
-"""
+"""The messages against Docker's description of 1.55 and against what dockerd really sent."""
 
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-import yaml
+from tests.support.contract import description, recorded_steps
 
 from palan.api import build, containers, images, networks, system, volumes
 from palan.api import exec as exec_group
@@ -22,13 +18,6 @@ from palan.api.endpoint import Endpoint
 from palan.api.registry import endpoints
 from palan.api.results import Json, Messages
 
-
-SHARED = Path(__file__).parents[2].parent / "shared"
-SPEC = SHARED / "spec" / "docker-engine-v1.55.yaml"
-RECORDING = SHARED / "recordings" / "dockerd-29.7.2.jsonl"
-
-needs_spec = pytest.mark.skipif(not SPEC.exists(), reason="Docker's description is not here")
-needs_recording = pytest.mark.skipif(not RECORDING.exists(), reason="no recordings here")
 
 MODULES = (containers, exec_group, images, networks, volumes, system, build)
 
@@ -102,8 +91,7 @@ MISDESCRIBED = {"Secrets", "AccessibilityRequirements", "CapacityRange", "Availa
 
 @pytest.fixture(scope="module")
 def spec() -> Any:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(SPEC.read_text(), Loader=loader)
+    return description()
 
 
 def properties(schema: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +117,6 @@ def messages() -> dict[str, type[Message]]:
     return named
 
 
-@needs_spec
 def test_messages_have_the_keys_of_the_definitions(spec):
     compared = 0
     for name, kind in messages().items():
@@ -147,7 +134,6 @@ def test_messages_have_the_keys_of_the_definitions(spec):
     assert compared > 90
 
 
-@needs_spec
 @pytest.mark.parametrize("where", INLINE)
 def test_inline_objects_have_the_keys_described(spec, where):
     name, *path = where.split(".")
@@ -158,14 +144,12 @@ def test_inline_objects_have_the_keys_described(spec, where):
     assert set(message_keys(INLINE[where])) == set(properties(schema, spec))
 
 
-@needs_spec
 def test_access_mode_of_cluster_volumes(spec):
     described = properties(spec["definitions"]["ClusterVolumeSpec"], spec)["AccessMode"]
     ours = set(message_keys(volumes.ClusterVolumeAccessMode))
     assert ours == set(properties(described, spec)) - MISDESCRIBED | {"BlockVolume"}
 
 
-@needs_spec
 def test_every_definition_of_these_groups_has_a_message(spec):
     """What is reachable from our endpoints' schemas is there as a message."""
     plain = {
@@ -238,19 +222,17 @@ def recorded() -> Iterator[tuple[str, Endpoint, Any]]:
     ]
     # The most particular path first, as a router has it.
     routes.sort(key=lambda route: (route[0].path.count("..."), route[0].path.count("{")))
-    with RECORDING.open() as lines:
-        for line in lines:
-            entry = json.loads(line)
-            request, response = entry.get("request"), entry.get("response")
-            if not request or response["status"] not in (200, 201):
-                continue
-            target = request["target"].partition("?")[0]
-            if not target.startswith("/v1.55/"):
-                continue
-            for endpoint, pattern in routes:
-                if endpoint.method == request["method"] and pattern.fullmatch(target[6:]):
-                    yield entry["step"], endpoint, response["body"]
-                    break
+    for entry in recorded_steps():
+        request, response = entry["request"], entry["response"]
+        if response["status"] not in (200, 201):
+            continue
+        target = request["target"].partition("?")[0]
+        if not target.startswith("/v1.55/"):
+            continue
+        for endpoint, pattern in routes:
+            if endpoint.method == request["method"] and pattern.fullmatch(target[6:]):
+                yield entry["step"], endpoint, response["body"]
+                break
 
 
 def differences(theirs: Any, ours: Any, path: str = "") -> Iterator[str]:
@@ -270,7 +252,6 @@ def differences(theirs: Any, ours: Any, path: str = "") -> Iterator[str]:
         yield f"{path}: {theirs!r} became {ours!r}"
 
 
-@needs_recording
 def test_what_dockerd_answers_survives():
     """Null, absent, empty and zero are told apart just as dockerd does."""
     wrong: dict[str, str] = {}

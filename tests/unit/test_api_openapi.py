@@ -4,19 +4,16 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-import yaml
+from tests.support.contract import description as dockers
 
 from palan.api.openapi import document
 from palan.api.registry import GROUPS, endpoints
 from palan.api.version import Version
 
-
-DOCKERS = Path(__file__).parents[3] / "shared" / "spec" / "docker-engine-v1.55.yaml"
 
 Schema = dict[str, Any]
 
@@ -32,13 +29,6 @@ def operations(described: Schema) -> dict[str, Schema]:
 @cache
 def ours() -> Schema:
     return document()
-
-
-@cache
-def dockers() -> Schema:
-    with DOCKERS.open() as text:
-        loaded: Schema = yaml.load(text, yaml.CSafeLoader)
-    return loaded
 
 
 # ---- by itself --------------------------------------------------------------
@@ -222,10 +212,6 @@ def shared_operations() -> list[str]:
     return sorted(set(operations(ours())) - OWN_OPERATIONS)
 
 
-needs_dockers = pytest.mark.skipif(not DOCKERS.exists(), reason="no description of Docker's here")
-
-
-@needs_dockers
 def test_operations_are_dockers():
     assert set(operations(ours())) - OWN_OPERATIONS == set(operations(dockers()))
 
@@ -243,7 +229,6 @@ def everything(described: Schema, operation: Schema) -> set[str]:
     }
 
 
-@needs_dockers
 @pytest.mark.parametrize("name", shared_operations())
 def test_operation_is_dockers(name: str):
     own = everything(ours(), operations(ours())[name])
@@ -253,7 +238,6 @@ def test_operation_is_dockers(name: str):
     assert unjustified(name, own, theirs) == []
 
 
-@needs_dockers
 def test_every_justification_is_needed():
     differences = []
     for name in shared_operations():

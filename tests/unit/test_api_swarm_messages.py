@@ -1,23 +1,15 @@
-"""Messages of the swarm and of plugins, against what dockerd really sent and was sent.
-
-The recordings stand outside of the repository, in ``../shared``.
-"""
+"""Messages of the swarm and of plugins, against what dockerd really sent and was sent."""
 
 import json
 import re
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
+from tests.support.contract import recorded_steps
 
 from palan.api import configs, nodes, plugins, secrets, services, swarm, tasks
 
-
-RECORDING = Path(__file__).parents[3] / "shared" / "recordings" / "dockerd-29.7.2.jsonl"
-
-pytestmark = pytest.mark.skipif(not RECORDING.exists(), reason="no recordings here")
 
 ANSWERS: dict[str, Any] = {
     r"GET /swarm": swarm.Swarm,
@@ -50,16 +42,14 @@ def kind_of(request: str) -> Any:
 def recorded() -> list[tuple[str, Any, Any]]:
     """(step, type, body) of every answer of these groups."""
     found = []
-    with RECORDING.open() as lines:
-        for line in lines:
-            step = json.loads(line)
-            if step.get("area") not in ("swarm", "plugins"):
-                continue
-            request, response = step["request"], step.get("response") or {}
-            path = request["target"].split("?")[0].removeprefix("/v1.55")
-            kind = kind_of(f"{request['method']} {path}")
-            if kind and response.get("form") == "json" and response["status"] < 300:
-                found.append((step["step"], kind, response["body"]))
+    for step in recorded_steps():
+        if step["area"] not in ("swarm", "plugins"):
+            continue
+        request, response = step["request"], step["response"]
+        path = request["target"].split("?")[0].removeprefix("/v1.55")
+        kind = kind_of(f"{request['method']} {path}")
+        if kind and response.get("form") == "json" and response["status"] < 300:
+            found.append((step["step"], kind, response["body"]))
     return found
 
 
