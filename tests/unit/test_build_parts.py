@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from palan.api.build import BuildImage
 from palan.api.errors import InvalidParameter
 from palan.api.images import ImageConfig
-from palan.engine.build.arguments import Arguments
-from palan.engine.build.cache import step_key
-from palan.engine.build.options import read_options
-from palan.engine.build.placing import find_owner
-from palan.engine.build.remote import is_git
+from palan.engine.builder.arguments import Arguments
+from palan.engine.builder.cache import step_key
+from palan.engine.builder.options import read_options
+from palan.engine.builder.placing import find_owner
+from palan.engine.builder.remote import is_git
 from palan.engine.images.configure import quoted_words
 
 

@@ -1,7 +1,7 @@
 """What is not built yet: the list may only shrink, and says nothing about what is built."""
 
 from palan.api.registry import endpoints
-from palan.engine.build import Builds
+from palan.engine.builder import Builds
 from palan.engine.containers import Containers
 from palan.engine.exec import Execs
 from palan.engine.images import Images

@@ -1,7 +1,7 @@
 """Dockerfiles, read without any I/O.
 
 :func:`read` makes typed instructions of a file; what their variables are, and what they do,
-is the builder's business (:mod:`palan.engine.build`), with the help of :func:`expand`.
+is the builder's business (:mod:`palan.engine.builder`), with the help of :func:`expand`.
 :class:`Ignore` says what of a directory does not belong to a build.
 Source: Docker's documentation, "Dockerfile reference"; wording of errors: dockerd 29.
 """

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import structlog
 
-from palan.engine.build import Builds
+from palan.engine.builder import Builds
 from palan.engine.config import EngineConfig
 from palan.engine.containers import SCHEMA as CONTAINERS
 from palan.engine.containers import Containers

@@ -10,13 +10,13 @@ from palan.api.build import JSONMessage
 from palan.api.errors import InvalidParameter
 from palan.api.results import MessageStream
 from palan.dockerfile import Dockerfile
-from palan.engine.build.builder import Builder, Work
-from palan.engine.build.context import Context, parsed, receive
-from palan.engine.build.options import Options, read_options
-from palan.engine.build.output import Output
-from palan.engine.build.remote import Clone, fetch_context, is_git
-from palan.engine.build.running import CommandFailed
-from palan.engine.build.selection import Picked
+from palan.engine.builder.builder import Builder, Work
+from palan.engine.builder.context import Context, parsed, receive
+from palan.engine.builder.options import Options, read_options
+from palan.engine.builder.output import Output
+from palan.engine.builder.remote import Clone, fetch_context, is_git
+from palan.engine.builder.running import CommandFailed
+from palan.engine.builder.selection import Picked
 from palan.engine.images.image import Image
 from palan.engine.images.tagging import tag
 from palan.engine.threads import BodyReader, in_thread

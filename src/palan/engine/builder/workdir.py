@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palan.api.errors import InternalError, InvalidParameter
-from palan.engine.build.copying import layer_written, writable
-from palan.engine.build.steps import Base
+from palan.engine.builder.copying import layer_written, writable
+from palan.engine.builder.steps import Base
 from palan.engine.images.layer_stream import NewLayer
 from palan.engine.threads import in_thread
 from palan.host.layerview import Layers, seen
@@ -16,7 +16,7 @@ from palan.host.treecopy import make_directories
 
 
 if TYPE_CHECKING:
-    from palan.engine.build.builder import Builder
+    from palan.engine.builder.builder import Builder
 
 
 __all__ = ["made_directory"]

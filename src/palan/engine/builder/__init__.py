@@ -4,7 +4,7 @@
 which makes an image upon the one before.
 """
 
-from palan.engine.build.room import Builds
+from palan.engine.builder.room import Builds
 
 
 __all__ = ["Builds"]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from palan.api.build import JSONMessage, ProgressDetail
 from palan.api.errors import InternalError, InvalidParameter
-from palan.engine.build.checksums import Checksums
-from palan.engine.build.output import Output
-from palan.engine.build.remote import open_url
-from palan.engine.build.selection import Picked
+from palan.engine.builder.checksums import Checksums
+from palan.engine.builder.output import Output
+from palan.engine.builder.remote import open_url
+from palan.engine.builder.selection import Picked
 from palan.engine.images.fetch import Download
 from palan.engine.threads import in_thread
 

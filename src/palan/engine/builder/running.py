@@ -18,7 +18,7 @@ from palan.engine.images.layer_stream import NewLayer, copy_layer
 
 
 if TYPE_CHECKING:
-    from palan.engine.build.builder import Builder
+    from palan.engine.builder.builder import Builder
 
 
 __all__ = ["CommandFailed", "Containers", "short"]

@@ -8,9 +8,9 @@ from typing import Final
 from palan.api.containers import HealthConfig
 from palan.api.images import ImageConfig
 from palan.dockerfile import Arg
-from palan.engine.build.arguments import Arguments
-from palan.engine.build.cache import Cache
-from palan.engine.build.steps import Base
+from palan.engine.builder.arguments import Arguments
+from palan.engine.builder.cache import Cache
+from palan.engine.builder.steps import Base
 from palan.engine.images.configure import Draft
 
 

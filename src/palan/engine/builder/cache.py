@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from palan.api.images import ImageConfig
-from palan.engine.build.steps import Base, Step, make_image
+from palan.engine.builder.steps import Base, Step, make_image
 from palan.engine.images.catalog import Lease
 from palan.engine.images.image import Image
 from palan.engine.images.layer_stream import NewLayer

@@ -20,19 +20,19 @@ from palan.dockerfile import (
     expand,
     parse_instruction,
 )
-from palan.engine.build.arguments import Arguments
-from palan.engine.build.bases import Bases
-from palan.engine.build.cache import Cache, step_key
-from palan.engine.build.context import Context
-from palan.engine.build.copying import copied_layer, lowers_of, picked_of_layers, plan_copy
-from palan.engine.build.heredocs import SCRIPTS, command_with
-from palan.engine.build.options import Options
-from palan.engine.build.output import Output
-from palan.engine.build.running import Containers
-from palan.engine.build.selection import Picked
-from palan.engine.build.state import GivenLabel, State, begin_stage
-from palan.engine.build.steps import Base, Step, make_image
-from palan.engine.build.workdir import made_directory
+from palan.engine.builder.arguments import Arguments
+from palan.engine.builder.bases import Bases
+from palan.engine.builder.cache import Cache, step_key
+from palan.engine.builder.context import Context
+from palan.engine.builder.copying import copied_layer, lowers_of, picked_of_layers, plan_copy
+from palan.engine.builder.heredocs import SCRIPTS, command_with
+from palan.engine.builder.options import Options
+from palan.engine.builder.output import Output
+from palan.engine.builder.running import Containers
+from palan.engine.builder.selection import Picked
+from palan.engine.builder.state import GivenLabel, State, begin_stage
+from palan.engine.builder.steps import Base, Step, make_image
+from palan.engine.builder.workdir import made_directory
 from palan.engine.containers.naming import generate_id
 from palan.engine.images.catalog import Lease
 from palan.engine.images.configure import CONFIGURING

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from palan.api.errors import InvalidParameter
-from palan.engine.build.selection import Picked
+from palan.engine.builder.selection import Picked
 from palan.host.archive.headers import BLOCK, ArchiveError, decode_header
 from palan.host.archive.inflate import detect, inflated
 from palan.host.archive.unpack import Options, unpack

@@ -15,8 +15,8 @@ from typing import Final
 
 from palan.api.errors import InternalError, InvalidParameter
 from palan.dockerfile import Dockerfile, DockerfileError, Ignore, read
-from palan.engine.build.checksums import Checksums
-from palan.engine.build.options import DEFAULT_DOCKERFILE
+from palan.engine.builder.checksums import Checksums
+from palan.engine.builder.options import DEFAULT_DOCKERFILE
 from palan.engine.threads import Incoming
 from palan.host.archive.headers import ArchiveError
 from palan.host.archive.inflate import detect

@@ -10,9 +10,9 @@ import msgspec
 
 from palan.api.errors import NotFound
 from palan.api.images import ImageCreate
-from palan.engine.build.options import Options
-from palan.engine.build.output import Output
-from palan.engine.build.steps import Base, base_of
+from palan.engine.builder.options import Options
+from palan.engine.builder.output import Output
+from palan.engine.builder.steps import Base, base_of
 from palan.engine.images.catalog import Lease
 from palan.engine.images.image import Image
 from palan.engine.images.platform import Platform

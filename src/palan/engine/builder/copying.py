@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from palan.api.errors import InternalError, InvalidParameter, PalanError
 from palan.dockerfile import Add, Copy
-from palan.engine.build.checksums import Checksums
-from palan.engine.build.context import Context
-from palan.engine.build.heredocs import is_heredoc, keep_text
-from palan.engine.build.placing import Placing
-from palan.engine.build.selection import Picked, known_by, pick
-from palan.engine.build.state import State
-from palan.engine.build.steps import Base
+from palan.engine.builder.checksums import Checksums
+from palan.engine.builder.context import Context
+from palan.engine.builder.heredocs import is_heredoc, keep_text
+from palan.engine.builder.placing import Placing
+from palan.engine.builder.selection import Picked, known_by, pick
+from palan.engine.builder.state import State
+from palan.engine.builder.steps import Base
 from palan.engine.images.layer_stream import NewLayer, copy_layer
 from palan.engine.threads import in_thread
 from palan.host.archive.headers import ArchiveError
@@ -26,7 +26,7 @@ from palan.host.namespaces import run_in_thread
 
 
 if TYPE_CHECKING:
-    from palan.engine.build.builder import Builder
+    from palan.engine.builder.builder import Builder
 
 
 __all__ = ["Plan", "copied_layer", "layer_written", "plan_copy", "writable"]
@@ -145,7 +145,7 @@ async def _find(  # noqa: PLR0917 - all that there is to look at
         elif source.startswith(("http://", "https://")):
             if isinstance(step, Copy):
                 raise InvalidParameter("source can't be a URL for COPY")
-            from palan.engine.build.downloading import download  # noqa: PLC0415 - rarely needed
+            from palan.engine.builder.downloading import download  # noqa: PLC0415 - rarely needed
 
             place = scratch / f"download-{number}"
             picked = await download(source, place, destination, builder.output)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from palan.dockerfile import Heredoc, Run
-from palan.engine.build.checksums import Checksums
-from palan.engine.build.selection import Picked
-from palan.engine.build.state import State
+from palan.engine.builder.checksums import Checksums
+from palan.engine.builder.selection import Picked
+from palan.engine.builder.state import State
 
 
 __all__ = ["SCRIPTS", "Command", "command_with", "is_heredoc", "keep_text"]
