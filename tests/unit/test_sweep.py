@@ -30,7 +30,7 @@ def engine(tmp_path, monkeypatch):
         paths=paths,
         tree=tree,
         config=SimpleNamespace(cgroup_root="/palan", cgroup_parent=""),
-        runtimes=SimpleNamespace(cgroups=Cgroups(Layout.V2, tree, {}, (tree,))),
+        machine=SimpleNamespace(cgroups=Cgroups(Layout.V2, tree, {}, (tree,))),
         log=SimpleNamespace(warning=print),
         containers=SimpleNamespace(
             registry=[

@@ -28,7 +28,7 @@ from palan.engine.containers.adapt import Defaults, adapt_host_config, default_h
 from palan.engine.containers.validate import validate_create, validate_update
 from palan.engine.containers.validate_facts import ALL_FEATURES, CreateFacts
 from palan.engine.containers.validate_network import parse_link
-from palan.engine.containers.validate_resources import parse_cpuset
+from palan.engine.machine.cpusets import parse_cpuset
 from palan.engine.oci.capabilities import KNOWN
 from palan.engine.oci.host import Host, ProcessLimits
 from palan.engine.sizes import parse_size

@@ -28,11 +28,11 @@ from palan.engine.images import SCHEMA as IMAGES
 from palan.engine.images import Images
 from palan.engine.logdrivers.keeper import LogKeeper
 from palan.engine.logdrivers.shipping import Shipping
+from palan.engine.machine import Machine, Runtimes
 from palan.engine.networks import SCHEMA as NETWORKS
 from palan.engine.networks import Networks
 from palan.engine.pending import PENDING
 from palan.engine.plugins import Plugins
-from palan.engine.runtimes import Runtimes
 from palan.engine.swarm import OutsideSwarm
 from palan.engine.system import System
 from palan.engine.volumes import SCHEMA as VOLUMES
@@ -93,7 +93,8 @@ class Engine:
         """Recover, and be ready for requests."""
         self.loop = asyncio.get_running_loop()
         self.events = EventJournal(self.db)
-        self.runtimes = Runtimes(self)
+        self.machine = Machine(self.config)
+        self.runtimes = Runtimes(self.machine, self.config, self.paths, self.spawn)
         self.images = Images(self)
         self.volumes = Volumes(self)
         self.networks = Networks(self)
@@ -154,7 +155,7 @@ class Engine:
     async def reload(self, config: EngineConfig) -> None:
         """Take on a changed configuration, as far as it can change while running."""
         self.config = config
-        self.events.publish("daemon", "reload", self.id, {"name": self.runtimes.facts.hostname})
+        self.events.publish("daemon", "reload", self.id, {"name": self.machine.facts.hostname})
 
     async def stop(self) -> None:
         """Let go of everything; containers go on."""

@@ -26,6 +26,7 @@ from palan.api.containers import (
 from palan.api.errors import InvalidParameter, NotFound
 from palan.engine.containers.adapt import Defaults, adapt_host_config, default_hostname
 from palan.engine.containers.container import Container
+from palan.engine.containers.create_facts import create_facts
 from palan.engine.containers.device_requests import check_device_requests
 from palan.engine.containers.links import take_links
 from palan.engine.containers.merge import command_line, merge_config
@@ -71,10 +72,10 @@ async def create(
     config = _config(body)
     # Since 1.52 an address belongs to an endpoint; older requests were lifted to that.
     config.mac_address = UNSET
-    warnings = validate_create(config, host_config, networking, engine.runtimes.create_facts())
+    warnings = validate_create(config, host_config, networking, create_facts(engine))
     if host_config.device_requests:
         await asyncio.to_thread(
-            check_device_requests, host_config.device_requests, engine.runtimes.cdi
+            check_device_requests, host_config.device_requests, engine.machine.cdi
         )
     image = engine.images.resolve(config.image)
     if request.platform:
@@ -91,7 +92,7 @@ async def create(
         lambda n: not registry.is_free(n), container_id
     )
     config.hostname = default_hostname(
-        config, host_config, container_id, engine.runtimes.facts.hostname
+        config, host_config, container_id, engine.machine.facts.hostname
     )
     registry.reserve(name, container_id)
     try:
@@ -142,7 +143,7 @@ def _defaults(engine: "Engine") -> Defaults:
     config = engine.config
     return Defaults(
         runtime=engine.runtimes.default,
-        unified=engine.runtimes.host.unified,
+        unified=engine.machine.host.unified,
         shm_size=config.default_shm_size,
         ipc_mode=config.default_ipc_mode,
         cgroupns_mode=config.default_cgroupns_mode,

@@ -63,6 +63,6 @@ def _time(name: str, text: str) -> int | None:
 def _details(engine: "Engine", container: Container) -> bytes:
     return details(
         container.record,
-        hostname=engine.runtimes.facts.hostname,
+        hostname=engine.machine.facts.hostname,
         path=str(engine.paths.log(container.id)),
     )

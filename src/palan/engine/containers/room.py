@@ -122,12 +122,12 @@ class Containers:
 
     def frozen(self, container: Container) -> bool:
         """Whether they are frozen, whatever its row says; blocking."""
-        return bool(self._engine.runtimes.cgroups.trees) and cgroups.is_frozen(
+        return bool(self._engine.machine.cgroups.trees) and cgroups.is_frozen(
             self._freezer(container)
         )
 
     def _freezer(self, container: Container) -> Path:
-        known, name = self._engine.runtimes.cgroups, cgroup_path(self._engine, container.record)
+        known, name = self._engine.machine.cgroups, cgroup_path(self._engine, container.record)
         path = known.paths(name).get("freezer") or next(iter(known.directories(name)), None)
         if path is None:
             raise InternalError("no cgroups are mounted, so processes can't be paused")

@@ -85,18 +85,18 @@ def container_spec(
             mounts=_mounts(engine, container),
             namespaces=namespaces,
             cgroups_path=cgroup_path(engine, record),
-            host=engine.runtimes.host,
+            host=engine.machine.host,
             devices=[n for device in host_config.devices or () for n in asked_devices(device)],
             host_devices=all_devices() if privileged else (),
             block_devices=block_devices(host_config),
             init_path=_init_path(engine, record),
-            default_ulimits=engine.runtimes.default_ulimits,
-            default_seccomp=engine.runtimes.default_seccomp,
+            default_ulimits=engine.config.default_ulimits,
+            default_seccomp=engine.machine.default_seccomp,
             no_new_privileges=engine.config.no_new_privileges,
         )
     )
     if host_config.device_requests:
-        edits = check_device_requests(host_config.device_requests, engine.runtimes.cdi)
+        edits = check_device_requests(host_config.device_requests, engine.machine.cdi)
         inject_devices(spec, edits)
     engine.runtimes.compile_filter(record.runtime, spec)
     return spec
@@ -121,12 +121,12 @@ def _init_path(engine: "Engine", record: ContainerRecord) -> str:
     wanted = record.host_config.init
     if not (engine.config.init if wanted is UNSET else wanted):
         return ""
-    if not engine.runtimes.init_path:
+    if not engine.machine.init_path:
         raise InvalidParameter(
             "no init program was found on this machine: install tini or catatonit,"
             " or name one with --init-path"
         )
-    return engine.runtimes.init_path
+    return engine.machine.init_path
 
 
 # ---- namespaces -----------------------------------------------------------------
@@ -145,7 +145,7 @@ def _namespaces(
         return ""
 
     network = of(host.network_mode, "net")
-    cgroup_namespaces = engine.runtimes.facts.cgroup_namespaces
+    cgroup_namespaces = engine.machine.facts.cgroup_namespaces
     return Namespaces(
         network=sandbox.path if sandbox is not None and sandbox.path else network,
         pid=of(host.pid_mode, "pid"),

@@ -42,8 +42,8 @@ from palan.engine.containers.spec import cgroup_path, check_joined, container_sp
 from palan.engine.containers.takedown import note_end, take_down
 from palan.engine.logdrivers.keeper import prepare_log
 from palan.engine.logdrivers.settings import log_settings
+from palan.engine.machine import StartFailure
 from palan.engine.networks.sandbox import plug
-from palan.engine.runtimes import StartFailure
 from palan.host.cgroup_limits import lend_realtime, set_tcp_memory
 from palan.host.conmon import ContainerPlan
 from palan.host.mounts import mount
@@ -174,7 +174,7 @@ def _reason(engine: "Engine", container: Container, failure: BaseException) -> B
 async def _limit_tcp(engine: "Engine", record: ContainerRecord) -> None:
     if tcp := record.host_config.kernel_memory_tcp:
         cgroup = cgroup_path(engine, record)
-        await asyncio.to_thread(set_tcp_memory, engine.runtimes.cgroups, cgroup, tcp)
+        await asyncio.to_thread(set_tcp_memory, engine.machine.cgroups, cgroup, tcp)
 
 
 def _mount(engine: "Engine", container: Container, bundle: Path) -> None:
@@ -312,7 +312,7 @@ def _prepare(
     prepare_log(engine.paths.log(container.id), log_settings(host_config.log_config))
     if host_config.cpu_realtime_runtime and engine.config.cpu_rt_runtime:
         lend_realtime(
-            engine.runtimes.cgroups,
+            engine.machine.cgroups,
             cgroup_path(engine, record),
             engine.config.cpu_rt_period,
             engine.config.cpu_rt_runtime,

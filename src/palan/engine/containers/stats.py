@@ -86,8 +86,8 @@ class _Watched:
     def __init__(self, engine: "Engine", container: Container) -> None:
         self.container = container
         path = cgroup_path(engine, container.record)
-        self._meter = CgroupMeter(engine.runtimes.cgroups, path)
-        self._memory = engine.runtimes.facts.memory_total
+        self._meter = CgroupMeter(engine.machine.cgroups, path)
+        self._memory = engine.machine.facts.memory_total
         self._engine = engine
         self.watchers: set[_Watcher] = set()
 

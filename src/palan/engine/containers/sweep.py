@@ -125,7 +125,7 @@ def sweep(engine: "Engine", suspects: Collection[str]) -> list[Path]:
 def _sweep_cgroups(engine: "Engine", running: set[str], suspects: set[str]) -> None:
     """Remove cgroups of containers that do not run, and what is still in them."""
     stale: set[Path] = set()
-    for tree in engine.runtimes.cgroups.directories(engine.config.cgroup_root):
+    for tree in engine.machine.cgroups.directories(engine.config.cgroup_root):
         if engine.config.cgroup_parent:
             # Others may have theirs in there as well.
             stale |= {tree / name for name in suspects}

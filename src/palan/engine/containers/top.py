@@ -55,7 +55,7 @@ async def top(engine: "Engine", container: Container, arguments: str) -> Contain
 def _list(
     engine: "Engine", container: Container, arguments: str
 ) -> tuple[list[str], list[list[str]]]:
-    known = engine.runtimes.cgroups.directories(cgroup_path(engine, container.record))
+    known = engine.machine.cgroups.directories(cgroup_path(engine, container.record))
     pids = next((found for tree in known if (found := cgroups.processes(tree))), set())
     process = container.record.process
     if not pids and process is not None:  # nothing is mounted that would tell of the others

@@ -23,6 +23,7 @@ from palan.api.containers import (
 )
 from palan.api.errors import Conflict, InternalError, InvalidParameter, PalanError
 from palan.engine.containers.container import Container
+from palan.engine.containers.create_facts import create_facts
 from palan.engine.containers.devices import block_devices
 from palan.engine.containers.spec import cgroup_path
 from palan.engine.containers.validate import validate_update
@@ -104,7 +105,7 @@ async def update(
     warnings = _fixed(body)
     policy = body.restart_policy
     asked = [name for name in _DEVICE_LIMITS if getattr(body, name)]
-    warnings += validate_update(body, policy, engine.runtimes.create_facts())
+    warnings += validate_update(body, policy, create_facts(engine))
     for name in asked:
         # What the machine cannot do is no change; an empty list would take away what is there.
         setattr(body, name, getattr(body, name) or None)
@@ -236,7 +237,7 @@ async def _set(
     numbers = await asyncio.to_thread(block_devices, limits)
     own = (*_DEVICE_LIMITS, "pids_limit")
     others = msgspec.structs.replace(limits, **dict.fromkeys(own))
-    unified = engine.runtimes.host.unified
+    unified = engine.machine.host.unified
     resources = linux_resources(others, unified=unified, update=True)
     for name in lift:
         if not getattr(limits, name) and name in _WITHOUT_LIMIT:
@@ -252,7 +253,7 @@ async def _set(
         bool({"cpu_quota", "nano_cpus"} & set(lift)) and not (limits.cpu_quota or limits.nano_cpus)
     )
     await asyncio.to_thread(
-        _set_here, engine.runtimes.cgroups, path, limits, numbers, unlimited=unlimited
+        _set_here, engine.machine.cgroups, path, limits, numbers, unlimited=unlimited
     )
 
 

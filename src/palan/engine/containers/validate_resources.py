@@ -4,22 +4,20 @@ What its cgroups cannot limit is discarded with a warning, in dockerd's words, r
 than failing; the limits are changed in place for that.
 """
 
-import re
 from typing import Final
 
 from palan.api import UNSET
 from palan.api.containers import Resources
 from palan.api.errors import InvalidParameter
 from palan.engine.containers.validate_facts import CreateFacts
+from palan.engine.machine.cpusets import parse_cpuset
 from palan.engine.oci.resources import block_device_paths
 
 
-__all__ = ["MINIMUM_MEMORY", "parse_cpuset", "validate_resources"]
+__all__ = ["MINIMUM_MEMORY", "validate_resources"]
 
 MINIMUM_MEMORY: Final = 6 * 1024 * 1024
 
-_CPUSET_MAX: Final = 8192
-_CPUSET_PART: Final = re.compile(r"\+?(\d{1,9})(?:-\+?(\d{1,9}))?", re.ASCII)
 _BLOCK_IO: Final = (
     # field, what cgroups must be able to do, what is not supported, what becomes of it
     ("blkio_weight_device", "blkio_weight_device", "Block I/O weight_device", "Weight-device"),
@@ -217,26 +215,6 @@ def _validate_cpuset(limits: Resources, facts: CreateFacts, warnings: list[str])
                 f"Requested {what} are not available - requested {asked},"
                 f" available: {_ranges(available)}"
             )
-
-
-def parse_cpuset(text: str) -> frozenset[int]:
-    """The numbers in a list such as ``0-2,4``.
-
-    Raises:
-        ValueError: it is malformed; in dockerd's words.
-    """
-    numbers: set[int] = set()
-    for part in text.split(",") if text else ():
-        match = _CPUSET_PART.fullmatch(part)
-        if not match:
-            raise ValueError(f"invalid format: {text}")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise ValueError(f"invalid format: {text}")
-        if last > _CPUSET_MAX:
-            raise ValueError(f"value of out range, maximum is {_CPUSET_MAX}")
-        numbers.update(range(first, last + 1))
-    return frozenset(numbers)
 
 
 def _ranges(numbers: frozenset[int]) -> str:

@@ -93,5 +93,5 @@ def _process(
         terminal=config.tty,
         console_size=size,
         privileged=config.privileged,
-        bounding=engine.runtimes.host.bounding,
+        bounding=engine.machine.host.bounding,
     )

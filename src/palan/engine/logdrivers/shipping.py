@@ -144,7 +144,7 @@ class Shipping:
 
     def _origin(self, container: Container, driver: Driver) -> Origin:
         record = container.record
-        hostname = self._engine.runtimes.facts.hostname
+        hostname = self._engine.machine.facts.hostname
         return Origin(
             id=record.id,
             name=record.name,

@@ -19,6 +19,7 @@ from palan.api.system import (
     Runtime,
     SystemInfo,
 )
+from palan.engine.logdrivers.drivers import LOG_DRIVERS
 from palan.host import facts
 
 
@@ -37,12 +38,11 @@ async def info(engine: "Engine") -> SystemInfo:
 def _info(engine: "Engine", tasks: int) -> SystemInfo:
     from palan.registry.proxies import Proxies, masked  # noqa: PLC0415 - as who pulls does
 
-    config, runtimes = engine.config, engine.runtimes
+    config, runtimes, machine = engine.config, engine.runtimes, engine.machine
     states = [c.record.status for c in engine.containers.registry]
-    cgroups, features = runtimes.cgroups, runtimes.features
-    machine = runtimes.facts
+    host, features = machine.facts, runtimes.cgroup_features
     warnings = [*runtimes.warnings]
-    if machine.apparmor:
+    if host.apparmor:
         warnings.append("WARNING: No AppArmor profile: containers run without one by default")
     if not features.swap_limit:
         warnings.append("WARNING: No swap limit support")
@@ -52,7 +52,7 @@ def _info(engine: "Engine", tasks: int) -> SystemInfo:
     proxies = Proxies.configured(
         os.environ, http=config.http_proxy, https=config.https_proxy, no_proxy=config.no_proxy
     )
-    devices, problems = runtimes.cdi.devices()
+    devices, problems = machine.cdi.devices()
     warnings += [f"CDI: Error associated with spec file {problem}" for problem in problems]
     return SystemInfo(
         id=engine.id,
@@ -73,7 +73,7 @@ def _info(engine: "Engine", tasks: int) -> SystemInfo:
             volume=["local"],
             network=engine.networks.driver_names,
             authorization=None,
-            log=list(runtimes.log_drivers),
+            log=sorted(name for name in LOG_DRIVERS if name != "none"),
         ),
         memory_limit=features.memory_limit,
         swap_limit=features.swap_limit,
@@ -90,35 +90,35 @@ def _info(engine: "Engine", tasks: int) -> SystemInfo:
         system_time=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
         logging_driver=config.log_driver,
         cgroup_driver="cgroupfs",
-        cgroup_version=cgroups.version,
+        cgroup_version=machine.cgroups.version,
         n_events_listener=engine.events.followers,
-        kernel_version=machine.kernel_version,
-        operating_system=machine.operating_system,
-        os_version=machine.os_version,
+        kernel_version=host.kernel_version,
+        operating_system=host.operating_system,
+        os_version=host.os_version,
         os_type="linux",
-        architecture=machine.architecture,
+        architecture=host.architecture,
         index_server_address="https://index.docker.io/v1/",
         registry_config=_registries(engine),
-        ncpu=machine.ncpu,
-        mem_total=machine.memory_total,
+        ncpu=host.ncpu,
+        mem_total=host.memory_total,
         docker_root_dir=str(engine.paths.data_root),
         http_proxy=masked(proxies.http),
         https_proxy=masked(proxies.https),
         no_proxy=proxies.no_proxy,
-        name=machine.hostname,
+        name=host.hostname,
         labels=list(config.labels),
         experimental_build=config.experimental,
         server_version=palan.__version__,
         runtimes={name: Runtime(path=str(r.path)) for name, r in runtimes.usable.items()},
         default_runtime=runtimes.default,
         live_restore_enabled=True,
-        init_binary=runtimes.init_binary,
+        init_binary=machine.init_binary,
         containerd_commit=Commit(),
         runc_commit=Commit(id=runtimes.default_version),
         init_commit=Commit(),
         security_options=_security_options(engine),
         firewall_backend=FirewallInfo(driver=engine.networks.firewall.backend),
-        cdi_spec_dirs=list(engine.runtimes.cdi.directories),
+        cdi_spec_dirs=list(machine.cdi.directories),
         discovered_devices=[DeviceInfo(source="cdi", id=name) for name in devices] or UNSET,
         warnings=warnings or None,
     )
@@ -145,7 +145,7 @@ def _registries(engine: "Engine") -> RegistryServiceConfig:
 
 def _security_options(engine: "Engine") -> list[str]:
     options = []
-    if engine.runtimes.facts.seccomp:
+    if engine.machine.facts.seccomp:
         profile = engine.config.seccomp_profile or "builtin"
         options.append(f"name=seccomp,profile={profile}")
     if engine.config.default_cgroupns_mode == "private":

@@ -16,7 +16,7 @@ __all__ = ["version"]
 
 def version(engine: "Engine") -> SystemVersion:
     """Versions of the engine, of the programs it stands on, and of the machine."""
-    machine = engine.runtimes.facts
+    machine = engine.machine.facts
     details = {
         "ApiVersion": str(MAX_VERSION),
         "Arch": machine.go_architecture,
