@@ -268,7 +268,7 @@ async def test_prune_spares_what_a_container_takes_meanwhile(room, monkeypatch):
         room.volumes.use(name, "c" * 64)
         return 1
 
-    monkeypatch.setattr("palan.engine.volumes.room.directory_size", measure)
+    monkeypatch.setattr("palan.engine.volumes.remove.directory_size", measure)
     assert await room.prune() == ([], 0)
     assert await room.names() == [name]
 
@@ -451,7 +451,7 @@ async def test_who_holds_a_volume_is_told_to_its_driver_even_after_a_crash(room,
     assert await room.volumes.mount("theirs", "alive") == "/mnt/theirs"
     again = room.again()
     again.volumes.use("theirs", "alive")
-    await again.volumes.settle({"alive"})
+    await again.volumes.unmount_stale({"alive"})
     assert vols.plugin.called("VolumeDriver.Unmount") == [{"Name": "theirs", "ID": "gone"}]
     assert await again.volumes.unmount("theirs", "alive")
     assert not await again.volumes.unmount("theirs", "gone")

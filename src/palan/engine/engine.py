@@ -126,7 +126,7 @@ class Engine:
         if leftovers := list(self.paths.tmp.iterdir()):
             self.spawn(asyncio.to_thread(_remove_all, leftovers))
 
-    async def slowly(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def slowly(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run something that may take seconds, such as measuring or deleting a tree.
 
         It has threads of its own, few of them: such work must not keep starts waiting.

@@ -13,7 +13,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -21,7 +21,7 @@ from palan.api.system import EventActor, EventMessage
 from palan.store.database import Database
 
 
-__all__ = ["SCHEMA", "EventJournal"]
+__all__ = ["SCHEMA", "EventJournal", "Publisher"]
 
 SCHEMA: Final = (
     (
@@ -38,6 +38,13 @@ IN_MEMORY: Final = 1_024
 PAGE: Final = 512
 
 EventTest = Callable[[EventMessage], bool]
+
+
+class Publisher(Protocol):
+    """The journal, as far as rooms that only publish events need it."""
+
+    def publish(self, kind: str, action: str, actor: str, attributes: Mapping[str, str], /) -> None:
+        """Record an event, see :meth:`EventJournal.publish`."""
 
 
 class EventJournal:

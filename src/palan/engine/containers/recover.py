@@ -65,7 +65,7 @@ async def recover(engine: "Engine") -> None:
         engine.spawn(asyncio.to_thread(remove_tree, trash))
     await asyncio.to_thread(remove_strays, engine, sandboxes)
     # A driver that does not answer must not keep the engine from its start.
-    engine.spawn(engine.volumes.settle({c.id for c in alive}))
+    engine.spawn(engine.volumes.unmount_stale({c.id for c in alive}))
     for container in engine.containers.registry:
         engine.shipping.resume(container)
         await resume_policy(engine, container)

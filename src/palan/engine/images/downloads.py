@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from palan.engine.images.keyed_lock import KeyedLock
+from palan.engine.keyed_lock import KeyedLock
 
 
 __all__ = ["Downloads"]

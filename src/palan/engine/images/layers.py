@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from palan.api.errors import InternalError, InvalidParameter, PalanError
 from palan.engine.images.catalog import Catalog, Lease
-from palan.engine.images.keyed_lock import KeyedLock
+from palan.engine.keyed_lock import KeyedLock
 from palan.engine.threads import in_thread
 from palan.host.archive.distant import link_distant
 from palan.host.archive.headers import ArchiveError

@@ -1,4 +1,4 @@
-"""Volumes: files that outlive containers, kept here or by a driver of somebody else."""
+"""Volumes: files that outlive containers, kept by the engine or by a plugin."""
 
 from palan.engine.volumes.room import SCHEMA, Volumes
 

@@ -1,4 +1,4 @@
-"""What keeps the files of volumes, and how another program does it by Docker's protocol."""
+"""Volume drivers, and those that are plugins: programs that speak Docker's plugin protocol."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ __all__ = ["Driver", "DriverVolume", "PluginDriver", "PluginDrivers"]
 KIND: Final = "VolumeDriver"
 _LONG: Final = 120.0
 _SHORT: Final = 60.0
-"""Seconds that a driver has: the first for what makes or mounts something."""
+"""Timeouts of a driver's answers in seconds: long ones to create or mount a volume."""
 
 _ZERO_TIME: Final = "0001-01-01T00:00:00Z"
 
@@ -22,10 +22,10 @@ class DriverVolume:
     """A volume as its driver describes it.
 
     Attributes:
-        name: its name.
-        mountpoint: where its files are, if they are anywhere now.
+        name: the volume's name.
+        mountpoint: the path of its files; empty while it is not mounted.
         created_at: RFC 3339.
-        status: the driver's own words.
+        status: values that the driver reports, shown by inspect.
     """
 
     name: str
@@ -35,31 +35,31 @@ class DriverVolume:
 
 
 class Driver(Protocol):
-    """Who mounts volumes."""
+    """A program or module that mounts volumes."""
 
     async def mount(self, name: str, holder: str, /) -> str:
-        """Mount a volume for somebody; where it is."""
+        """Mount a volume for a holder; return the path of its files."""
 
     async def unmount(self, name: str, holder: str, /) -> None:
-        """Somebody does not need it any more."""
+        """Unmount a volume for a holder."""
 
 
 class PluginDriver:
-    """A driver in another program."""
+    """A driver that is a plugin."""
 
     def __init__(self, client: PluginClient) -> None:
         self.client = client
         self._scope = ""
 
     async def scope(self) -> str:
-        """``local`` or ``global``: whether all machines see the same volumes."""
+        """Return ``local``, or ``global`` if all machines see the same volumes."""
         if not self._scope:
             try:
                 answer = await self._ask("Capabilities", None, _SHORT)
             except PluginUnreachable:
                 return "local"
             except PluginFailure:
-                answer = {}  # it need not know the question
+                answer = {}  # the method is optional
             capabilities = answer.get("Capabilities") or {}
             said = str(capabilities.get("Scope") or "").lower()
             self._scope = said if said == "global" else "local"
@@ -86,10 +86,10 @@ class PluginDriver:
         await self._ask("Unmount", {"Name": name, "ID": holder}, _SHORT)
 
     async def find(self, name: str) -> DriverVolume | None:
-        """``VolumeDriver.Get``: the volume, or None where the driver says that it has none.
+        """``VolumeDriver.Get``: return the volume, or None where the driver does not have it.
 
         Raises:
-            PluginUnreachable: nobody knows.
+            PluginUnreachable: the driver does not answer.
         """
         try:
             answer = await self._ask("Get", {"Name": name}, _SHORT)
@@ -123,23 +123,23 @@ def _volume(found: Mapping[str, Any]) -> DriverVolume:
 
 
 class PluginDrivers:
-    """The drivers in other programs, by name."""
+    """The drivers that are plugins, by name."""
 
     def __init__(self, registry: PluginRegistry) -> None:
         self._registry = registry
         self._drivers: dict[str, PluginDriver] = {}
 
     async def get(self, name: str) -> PluginDriver:
-        """A driver.
+        """Return the driver of that name.
 
         Raises:
-            PluginNotFound: there is none.
+            PluginNotFound: no such driver.
             PluginFailure: it can't be reached.
         """
         return self._of(await self._registry.get(name, KIND))
 
     async def all(self) -> list[PluginDriver]:
-        """Those that made themselves known and answer."""
+        """Return all drivers that are registered and answer."""
         return [self._of(client) for client in await self._registry.all(KIND)]
 
     def _of(self, client: PluginClient) -> PluginDriver:

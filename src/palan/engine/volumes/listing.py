@@ -1,93 +1,106 @@
-"""``GET /volumes``: ours, and what the drivers of others say that they have."""
+"""Volumes as the API shows them: one, all, and their sizes."""
 
 import asyncio
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Iterable
+from typing import Final
 
 from palan.api import Filters
-from palan.api.errors import InvalidParameter
-from palan.api.volumes import Volume, VolumeListResponse
-from palan.engine.containers.container import go_time
+from palan.api.errors import NotFound
+from palan.api.volumes import Volume, VolumeListResponse, VolumeUsageData
+from palan.engine.timestamps import go_time
+from palan.engine.volumes.context import VolumeContext
 from palan.engine.volumes.drivers import DriverVolume, PluginDriver, PluginDrivers
+from palan.engine.volumes.failures import driver_failures
 from palan.engine.volumes.record import LOCAL, VolumeRecord
+from palan.host.filesystem import directory_size
 from palan.plugins import PluginFailure
 
 
-__all__ = ["Places", "describe", "list_volumes", "wants_all"]
+__all__ = ["describe_volume", "inspect_volume", "list_volumes", "measure_volumes"]
 
-_Found = tuple[str, list[DriverVolume] | PluginFailure, str]
-"""A driver's name, what it has or why it does not say, and its scope."""
+_SECOND: Final = 1_000_000_000
 
-
-class Places(Protocol):
-    """Who knows where volumes of the driver ``local`` are."""
-
-    def path(self, name: str, /) -> Path:
-        """The directory with its files."""
+_Answer = tuple[str, list[DriverVolume] | PluginFailure, str]
+"""A driver's name, its volumes or its failure, and its scope."""
 
 
-def describe(
-    places: Places,
-    record: VolumeRecord,
-    found: DriverVolume | None = None,
-    *,
-    scope: str = "local",
+async def inspect_volume(context: VolumeContext, name: str) -> Volume:
+    """Return one volume, also one that only its driver knows.
+
+    Raises:
+        NotFound: there is no such volume.
+        InternalError: its driver failed.
+    """
+    record = context.records.get(name)
+    if record is None and (driver := await context.find_owner(name)):
+        record = VolumeRecord(name=name, created=0, driver=driver)
+    return await describe_volume(context, record or context.get(name), status=True)
+
+
+async def describe_volume(
+    context: VolumeContext, record: VolumeRecord, *, status: bool = False
 ) -> Volume:
-    """A volume as the API shows it.
+    """Return a volume as the API shows it, with what its driver says now.
 
     Args:
-        places: where those of the local driver are.
-        record: what we know.
-        found: what another driver says.
-        scope: what that driver says about all of its volumes.
+        context: the volumes.
+        record: the volume's row.
+        status: whether to include the status that its driver reports.
+
+    Raises:
+        NotFound: its driver does not have it any more.
+        InternalError: its driver failed.
     """
     if record.driver == LOCAL:
-        mountpoint = str(places.path(record.name))
-    else:
-        mountpoint = found.mountpoint if found else record.mountpoint
-    return Volume(
-        name=record.name,
-        driver=record.driver,
-        mountpoint=mountpoint,
-        created_at=found.created_at
-        if found
-        else go_time(record.created // 1_000_000_000 * 1_000_000_000),
-        labels=record.labels,
-        options=record.options,
-        scope=scope,
-    )
+        return _shown(context, record)
+    with driver_failures("get", record.name, record.driver):
+        plugin: PluginDriver = await context.plugins.get(record.driver)
+        found = await plugin.find(record.name)
+        if found is None:
+            raise NotFound(f"get {record.name}: no such volume")
+        volume = _shown(context, record, found, scope=await plugin.scope())
+        if status and found.status:
+            volume.status = dict(found.status)
+        return volume
 
 
-async def list_volumes(
-    places: Places,
-    filters: Filters,
-    *,
-    records: Iterable[VolumeRecord],
-    plugins: PluginDrivers,
-    is_used: Callable[[str], bool],
-) -> VolumeListResponse:
-    """All volumes that pass the filters; what a driver does not say is a warning."""
+async def measure_volumes(context: VolumeContext) -> list[Volume]:
+    """Return the volumes that are plain directories with their sizes, for ``GET /system/df``."""
+    volumes = []
+    for record in list(context.records.values()):
+        if record.is_plain:
+            path = context.local.path(record.name)
+            volume = _shown(context, record)
+            volume.usage_data = VolumeUsageData(
+                size=await context.surroundings.slowly(directory_size, path),
+                ref_count=len(context.references.get(record.name, ())),
+            )
+            volumes.append(volume)
+    return volumes
+
+
+async def list_volumes(context: VolumeContext, filters: Filters) -> VolumeListResponse:
+    """Return the volumes that pass the filters; a failure of a driver becomes a warning."""
     filters.accept("dangling", "driver", "label", "name")
     dangling = filters.boolean("dangling", default=False)
-    known = {record.name: record for record in records}
-    volumes = [describe(places, record) for record in known.values() if record.driver == LOCAL]
+    known = dict(context.records)
+    volumes = [_shown(context, record) for record in known.values() if record.driver == LOCAL]
     warnings = []
-    for driver, found, scope in await _ask(plugins, filters, known.values()):
+    for driver, found, scope in await _ask_drivers(context.plugins, filters, known.values()):
         if isinstance(found, PluginFailure):
             warnings.append(f"list {driver}: {found.message}")
-            volumes += (describe(places, r) for r in known.values() if r.driver == driver)
+            volumes += (_shown(context, r) for r in known.values() if r.driver == driver)
             continue
         for volume in found:
             record = known.get(volume.name) or VolumeRecord(
                 name=volume.name, created=0, driver=driver
             )
             if record.driver == driver:
-                volumes.append(describe(places, record, volume, scope=scope))
+                volumes.append(_shown(context, record, volume, scope=scope))
     wanted = [
         volume
         for volume in volumes
-        if ("dangling" not in filters or dangling is not is_used(volume.name))
+        if ("dangling" not in filters or dangling is not context.is_referenced(volume.name))
         and filters.exact("driver", volume.driver)
         and filters.labels(volume.labels)
         and _is_named(volume.name, filters)
@@ -96,16 +109,16 @@ async def list_volumes(
     return VolumeListResponse(volumes=wanted, warnings=warnings or None)
 
 
-async def _ask(
+async def _ask_drivers(
     plugins: PluginDrivers, filters: Filters, records: Iterable[VolumeRecord]
-) -> list[_Found]:
-    """Every driver of others that may have volumes the client wants, all at once."""
+) -> list[_Answer]:
+    """Ask all plugins that pass the filters for their volumes, concurrently."""
     drivers: dict[str, PluginDriver | None] = {d.client.name: d for d in await plugins.all()}
     for record in records:
         if record.driver != LOCAL:
             drivers.setdefault(record.driver, None)
 
-    async def one(name: str, driver: PluginDriver | None) -> _Found:
+    async def ask(name: str, driver: PluginDriver | None) -> _Answer:
         try:
             driver = driver or await plugins.get(name)
             return name, await driver.list(), await driver.scope()
@@ -113,7 +126,7 @@ async def _ask(
             return name, failure, ""
 
     return await asyncio.gather(
-        *(one(name, driver) for name, driver in drivers.items() if filters.exact("driver", name))
+        *(ask(name, driver) for name, driver in drivers.items() if filters.exact("driver", name))
     )
 
 
@@ -121,20 +134,31 @@ def _is_named(name: str, filters: Filters) -> bool:
     return filters.matches("name", lambda part: part in name)
 
 
-def wants_all(filters: Filters) -> bool:
-    """Whether a prune is to take volumes with names, too.
+def _shown(
+    context: VolumeContext,
+    record: VolumeRecord,
+    found: DriverVolume | None = None,
+    *,
+    scope: str = "local",
+) -> Volume:
+    """Return the API's description of a volume.
 
-    Raises:
-        InvalidParameter: ``all`` is no boolean; in dockerd's words.
+    Args:
+        context: the volumes.
+        record: the volume's row.
+        found: the volume as its driver describes it; None for the driver ``local``.
+        scope: the scope of all volumes of its driver.
     """
-    if len(values := filters.get("all")) > 1:
-        raise InvalidParameter(
-            f"invalid filter 'all=[{' '.join(values)}]': only one value is expected"
-        )
-    try:
-        return filters.boolean("all", default=False)
-    except InvalidParameter:
-        text = " ".join(filters.get("all"))
-        raise InvalidParameter(
-            f"invalid filter 'all': strconv.ParseBool: parsing \"{text}\": invalid syntax"
-        ) from None
+    if record.driver == LOCAL:
+        mountpoint = str(context.local.path(record.name))
+    else:
+        mountpoint = found.mountpoint if found else record.mountpoint
+    return Volume(
+        name=record.name,
+        driver=record.driver,
+        mountpoint=mountpoint,
+        created_at=found.created_at if found else go_time(record.created // _SECOND * _SECOND),
+        labels=record.labels,
+        options=record.options,
+        scope=scope,
+    )

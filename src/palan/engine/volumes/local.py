@@ -1,8 +1,8 @@
-"""The driver ``local``: directories of the engine, with something mounted there if asked for.
+"""The driver ``local``: directories of the engine, on which options may mount a device.
 
-What is mounted on a volume's directory lies below a mount of that directory on itself
-that is shared: programs which the engine starts in a namespace of their own would else
-keep it mounted for as long as they live (see :mod:`palan.host.spawn`).
+The volume's directory is first bind-mounted on itself as a shared mount, and the device is
+mounted below it.  Otherwise programs that the engine starts in mount namespaces of their own
+would keep the device mounted as long as they run (see :mod:`palan.host.spawn`).
 """
 
 import contextlib
@@ -12,21 +12,18 @@ import socket
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from palan.api.errors import InvalidParameter
 from palan.engine.threads import in_own_thread
+from palan.engine.volumes.surroundings import VolumePaths
 from palan.host.mounts import (
     ensure_shared,
     is_mount_point,
     mount_with_options,
     unmount,
 )
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["LocalDriver"]
@@ -37,38 +34,38 @@ _PASSWORD: Final = re.compile(r"(^|,|: )password=[^,]*")
 
 
 class LocalDriver:
-    """Directories below the data root.  It is told the options each time: it keeps nothing."""
+    """Volumes as directories below the data root; options are passed in, it has no state."""
 
-    def __init__(self, engine: "Engine") -> None:
-        self._engine = engine
+    def __init__(self, paths: VolumePaths) -> None:
+        self._paths = paths
 
     def path(self, name: str) -> Path:
-        """The directory with the volume's files."""
-        return self._engine.paths.volumes / name / "_data"
+        """Return the directory with the volume's files."""
+        return self._paths.volumes / name / "_data"
 
     def create(self, name: str) -> None:
-        """Make the directories; those that are there are well."""
+        """Make the volume's directories, unless they exist."""
         data = self.path(name)
         data.parent.mkdir(mode=0o701, exist_ok=True)
         data.mkdir(mode=0o755, exist_ok=True)
 
-    def set_aside(self, name: str) -> Path:
-        """Take a volume's directory out of the way, to be deleted where it is then."""
+    def move_to_trash(self, name: str) -> Path:
+        """Move a volume's directory to a temporary path, which is returned, to be removed there."""
         self.unmount(name)
-        trash = self._engine.paths.tmp / f"volume-{secrets.token_hex(8)}"
-        with contextlib.suppress(FileNotFoundError):  # somebody else removed it
-            (self._engine.paths.volumes / name).rename(trash)
+        trash = self._paths.tmp / f"volume-{secrets.token_hex(8)}"
+        with contextlib.suppress(FileNotFoundError):  # removed by hand
+            (self._paths.volumes / name).rename(trash)
         return trash
 
     def with_options(self, options: Mapping[str, str]) -> "_Mounting":
-        """The driver for one volume, whose options say what is to be mounted."""
+        """Return the driver for one volume with options that name a device."""
         return _Mounting(self, options)
 
     def mount(self, name: str, options: Mapping[str, str]) -> None:
-        """Mount what the options name, unless it is mounted already; blocking.
+        """Mount the device that the options name, unless it is mounted already; blocking.
 
         Raises:
-            InvalidParameter: it can't be mounted.
+            InvalidParameter: the device can't be mounted.
         """
         self.create(name)
         data = self.path(name)
@@ -89,10 +86,10 @@ class LocalDriver:
             ) from None
 
     def unmount(self, name: str) -> None:
-        """Undo that; blocking.
+        """Undo :meth:`mount`; blocking.
 
         Raises:
-            OSError: somebody still uses it.
+            OSError: a process still uses it.
         """
         data = self.path(name)
         while unmount(data):
@@ -109,18 +106,18 @@ class _Mounting:
         self._options = options
 
     async def mount(self, name: str, _holder: str) -> str:
-        """Mount it for all who need it."""
+        """Mount the device; one mount serves all holders."""
         # In a thread of its own: a server that does not answer takes minutes.
         await in_own_thread(partial(self._local.mount, name, self._options))
         return str(self._local.path(name))
 
     async def unmount(self, name: str, _holder: str) -> None:
-        """Nobody needs it any more."""
+        """Unmount the device, for the last holder."""
         await in_own_thread(partial(self._local.unmount, name))
 
 
 def _resolved(kind: str, device: str, options: str) -> tuple[str, str]:
-    """Device and options with addresses in the place of names: the kernel knows no names."""
+    """Return device and options with host names resolved, which the kernel can't do."""
     found = _ADDRESS.search(options)
     if found:
         address = _address_of(found[1])

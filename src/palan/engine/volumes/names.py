@@ -1,4 +1,4 @@
-"""Names of volumes."""
+"""Validation of volume names."""
 
 import re
 from typing import Final
@@ -10,11 +10,11 @@ __all__ = ["NAME", "check_name"]
 
 NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _LONGEST: Final = 255
-"""Bytes of a file name."""
+"""The longest file name, in bytes."""
 
 
 def check_name(name: str) -> None:
-    """Check the name of a volume of the driver ``local``, which is that of a directory.
+    """Check the name of a volume of the driver ``local``, which is also a directory's name.
 
     Raises:
         InvalidParameter: in dockerd's words.

@@ -1,4 +1,4 @@
-"""Options of the volume driver ``local``: what of them makes no sense."""
+"""Validation of the options of the volume driver ``local``."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -16,11 +16,11 @@ _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "o": ("device", "type"),
     "size": (),
 }
-"""Every option, and those that it makes no sense without."""
+"""Every option, and the options that it requires."""
 
 
 def check_options(name: str, options: Mapping[str, str]) -> None:
-    """Check the options of a volume that is to be made.
+    """Check the options of a volume that is to be created.
 
     Raises:
         InvalidParameter: in dockerd's words.

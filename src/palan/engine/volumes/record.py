@@ -1,4 +1,4 @@
-"""What is remembered of a volume, whoever keeps its files."""
+"""The row of a volume."""
 
 from typing import Final
 
@@ -22,23 +22,23 @@ class VolumeRecord(msgspec.Struct, kw_only=True):
     labels: dict[str, str] | None = None
     options: dict[str, str] | None = None
     mountpoint: str = ""
-    """Where another driver last said that it is; empty when it is not mounted."""
+    """The path that a driver last reported; empty while the volume is not mounted."""
     holders: list[str] = []
-    """Who has it mounted, as drivers are told; written before they are."""
+    """The ids for which its driver mounts it; saved before the driver is asked."""
 
     @property
     def anonymous(self) -> bool:
-        """Whether it was made for one container that did not name it."""
+        """Whether it was created for a container that gave no name."""
         return ANONYMOUS in (self.labels or {})
 
     @property
     def is_mounted_by_driver(self) -> bool:
-        """Whether it must be mounted to be used: it is more than a directory."""
+        """Whether its driver must mount it before use, as it is not just a directory."""
         return self.driver != LOCAL or "type" in (self.options or {})
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is a directory and nothing else, which can be measured and pruned."""
+        """Whether it is just a directory, so that it can be measured and pruned."""
         return self.driver == LOCAL and not self.options
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from palan.engine.images.keyed_lock import KeyedLock
+from palan.engine.keyed_lock import KeyedLock
 
 
 async def test_one_at_a_time_has_a_key() -> None:

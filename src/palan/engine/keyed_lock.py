@@ -1,4 +1,4 @@
-"""A lock for each key, there only as long as somebody has it or waits for it."""
+"""A lock for each key, which exists only while a task holds it or waits for it."""
 
 import asyncio
 from collections import Counter
@@ -10,20 +10,19 @@ __all__ = ["KeyedLock"]
 
 
 class KeyedLock:
-    """Lets one at a time do something with a key; other keys go on meanwhile."""
+    """Locks by key: tasks with the same key run one at a time, other keys are independent."""
 
     def __init__(self) -> None:
-        """Nobody has any key."""
         self._locks: dict[str, asyncio.Lock] = {}
         self._wanted: Counter[str] = Counter()
 
     def __contains__(self, key: str) -> bool:
-        """Whether somebody has the key, or waits for it."""
+        """Whether a task holds the key or waits for it."""
         return key in self._locks
 
     @asynccontextmanager
     async def alone(self, key: str) -> AsyncIterator[None]:
-        """Nobody else has this key meanwhile."""
+        """Hold the lock of one key; tasks get it in the order in which they asked."""
         lock = self._locks.setdefault(key, asyncio.Lock())
         self._wanted[key] += 1
         try:
