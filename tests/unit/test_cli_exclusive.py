@@ -7,16 +7,16 @@ import time
 
 import pytest
 
-from palan.cli.exclusive import InUseError, hold, pid_file
+from palan.cli.exclusive import InUseError, lock_roots, pid_file
 from palan.engine.paths import Paths
 
 
 HOLD = """
 import sys
 from pathlib import Path
-from palan.cli.exclusive import hold
+from palan.cli.exclusive import lock_roots
 from palan.engine.paths import Paths
-with hold(Paths(Path(sys.argv[1]), Path(sys.argv[2]))):
+with lock_roots(Paths(Path(sys.argv[1]), Path(sys.argv[2]))):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -49,7 +49,7 @@ def test_a_held_data_root_is_refused_with_the_holders_id(paths, other):
         pytest.raises(
             InUseError, match=rf"data root {paths.data_root} is in use by process {other.pid}"
         ),
-        hold(paths),
+        lock_roots(paths),
     ):
         pass
 
@@ -57,16 +57,19 @@ def test_a_held_data_root_is_refused_with_the_holders_id(paths, other):
 @pytest.mark.usefixtures("other")
 def test_a_held_exec_root_is_refused(paths, tmp_path):
     elsewhere = Paths(tmp_path, paths.exec_root)
-    with pytest.raises(InUseError, match=r"exec root .* is in use by process"), hold(elsewhere):
+    with (
+        pytest.raises(InUseError, match=r"exec root .* is in use by process"),
+        lock_roots(elsewhere),
+    ):
         pass
 
 
 def test_a_killed_holder_leaves_nothing_in_the_way(paths, other):
     other.kill()
     other.wait()
-    with hold(paths):
+    with lock_roots(paths):
         assert paths.lock.read_text() == f"{os.getpid()}\n"
-    with hold(paths):
+    with lock_roots(paths):
         pass
 
 

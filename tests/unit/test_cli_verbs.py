@@ -8,10 +8,10 @@ import pytest
 from palan.cli import main
 from palan.cli.verbs.api import coloured
 from palan.cli.verbs.completion import _candidates
-from palan.cli.verbs.listing import labelled, show
+from palan.cli.verbs.listing import label_columns, show
 from palan.cli.verbs.ps import _ports
 from palan.cli.verbs.registry import GROUPS, VERBS, find
-from palan.cli.verbs.run_options import creation_of
+from palan.cli.verbs.run_options import create_arguments
 from palan.cli.verbs.table import ago, seconds_of, size
 from palan.cli.verbs.template import Template
 from palan.cli.verbs.verb import Parser
@@ -51,7 +51,7 @@ def test_what_follows_the_image_is_the_command() -> None:
 
 
 def test_run_options_are_what_the_api_wants() -> None:
-    made = creation_of(
+    made = create_arguments(
         options(
             "-p", "127.0.0.1:8080:80", "-p", "53:53/udp", "-p", "9000-9001:90-91", "-p", "7",
             "--expose", "1000-1001", "-v", "/a:/b:ro", "-v", "/anonymous", "-m", "1.5g",
@@ -96,7 +96,7 @@ def test_run_options_are_what_the_api_wants() -> None:
 )  # fmt: skip
 def test_options_that_cannot_be_read(words: list[str]) -> None:
     with pytest.raises(ValueError, match=r"."):
-        creation_of(options(*words, "busybox"))
+        create_arguments(options(*words, "busybox"))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_templates(text: str, shown: str | None) -> None:
 
 
 def test_rows_as_docker_shows_them(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [{"Name": "a<b", "ID": "1", **labelled({"x": "y", "a": "b"})}]
+    rows = [{"Name": "a<b", "ID": "1", **label_columns({"x": "y", "a": "b"})}]
     columns = {"Name": "NAME", "ID": "ID"}
     for form in (
         "",

@@ -1,4 +1,4 @@
-"""The running engine: its event loop, its signals, and the service manager it answers to."""
+"""The engine's process: its event loop, its signals, and its messages to the service manager."""
 
 import asyncio
 import faulthandler
@@ -61,18 +61,20 @@ class _Daemon:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, warnings: Iterable[str]) -> int:
-        """Start, serve, stop."""
+        """Start the engine, serve until a signal arrives, stop; return the exit status."""
         began = time.monotonic()
         loop = asyncio.get_running_loop()
-        # What the engine does in threads mostly waits for the kernel; the default is a few.
+        # The engine's threads mostly wait for the kernel, so more of them than asyncio's default.
         loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="work"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, number)
-        # Until it runs, there is nothing that could take on a changed configuration.
-        loop.add_signal_handler(signal.SIGHUP, self.log.warning, "starting, not reloading")
+        # Before the engine has started, nothing could apply a changed configuration.
+        loop.add_signal_handler(
+            signal.SIGHUP, self.log.warning, "no reload: the engine is still starting"
+        )
         for warning in warnings:
             self.log.warning(warning)
-        # Clients that come early wait in the backlog rather than being turned away.
+        # Clients that connect early wait in the backlog instead of being refused.
         with listeners(self.config, listen_fds) as sockets:
             try:
                 self.engine = Engine(self.config)
@@ -83,23 +85,23 @@ class _Daemon:
             except Exception:
                 self.log.exception("the engine could not start")
                 return 1
-            loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+            loop.add_signal_handler(signal.SIGHUP, self._start_reload)
             try:
                 server = Server(self.engine, min_version=Version.parse(self.config.min_api_version))
                 for listener in sockets:
                     await server.listen(listener.socket, tls=listener.tls)
                     self.log.info("listening", address=listener.name)
-                self._ready(time.monotonic() - began)
+                self._report_ready(time.monotonic() - began)
                 await self.stopping.wait()
                 sd_notify("STOPPING=1")
-                await self._in_time(server.close())
+                await self._within_shutdown_timeout(server.close())
             finally:
-                await self._in_time(self.engine.stop())
-        self.log.info("the engine has stopped; containers go on")
+                await self._within_shutdown_timeout(self.engine.stop())
+        self.log.info("the engine has stopped; containers keep running")
         return 0
 
-    def _ready(self, seconds: float) -> None:
-        # What start-up made stays: the collector, off until now, need not ever look at it.
+    def _report_ready(self, seconds: float) -> None:
+        # The objects of start-up are never freed: the collector, off until now, skips them.
         gc.freeze()
         gc.enable()
         sd_notify("READY=1")
@@ -107,40 +109,40 @@ class _Daemon:
             "the engine is ready", version=__version__, pid=os.getpid(), seconds=round(seconds, 3)
         )
 
-    async def _in_time(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _within_shutdown_timeout(self, work: Coroutine[Any, Any, None]) -> None:
         limit = self.config.shutdown_timeout
         try:
             async with asyncio.timeout(limit if limit >= 0 else None):
                 await work
         except TimeoutError:
-            self.log.warning("work was still going on when the engine stopped", seconds=limit)
+            self.log.warning("work was unfinished when the engine stopped", seconds=limit)
 
     # ---- signals -----------------------------------------------------------------
 
     def _stop(self, number: signal.Signals) -> None:
         if self.stopping.is_set():
-            self.log.warning("a second signal: ending at once", signal=number.name)
+            self.log.warning("second signal: exiting immediately", signal=number.name)
             sys.stderr.flush()
             os._exit(128 + number)
         self.log.info("stopping", signal=number.name)
         self.stopping.set()
 
-    def _hang_up(self) -> None:
+    def _start_reload(self) -> None:
         task = asyncio.create_task(self.reload())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def reload(self) -> None:
-        """Read the configuration again and take on what can be."""
+        """Read the configuration again and apply the directives that can change at run time."""
         async with self._reload:
-            # See sd_notify(3): systemd wants to know since when, so as to see READY=1 as later.
+            # sd_notify(3): the time lets systemd see that the READY=1 below is the later message.
             sd_notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
             try:
                 loaded = await asyncio.to_thread(
                     load_config, self.flags.given, self.flags.config_file
                 )
             except ConfigError as error:
-                self.log.error("the configuration was not reloaded", error=str(error))  # noqa: TRY400 - the message says it all
+                self.log.error("the configuration was not reloaded", error=str(error))  # noqa: TRY400 - a traceback would add nothing
                 sd_notify("READY=1")
                 return
             self.config = reloaded(self.config, loaded.config)

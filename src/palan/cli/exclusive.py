@@ -1,7 +1,7 @@
-"""One engine for one data root: locks and the pid file.
+"""One engine for each data root: locks and the pid file.
 
-The locks are what counts: the kernel drops them with the process, however it ends.
-The pid file is for service managers and people.
+The locks decide: the kernel releases them when the process ends, however it ends.
+The pid file informs service managers and people.
 """
 
 import fcntl
@@ -13,16 +13,16 @@ from pathlib import Path
 from palan.engine.paths import Paths
 
 
-__all__ = ["InUseError", "hold", "pid_file"]
+__all__ = ["InUseError", "lock_roots", "pid_file"]
 
 
 class InUseError(Exception):
-    """Another process has what this one wants."""
+    """Another process uses a directory, socket or pid file that this one needs."""
 
 
 @contextmanager
-def hold(paths: Paths) -> Iterator[None]:
-    """Have the data root and the exec root to oneself.
+def lock_roots(paths: Paths) -> Iterator[None]:
+    """Lock the data root and the exec root against other engines.
 
     Raises:
         InUseError: another engine uses one of them.
@@ -56,7 +56,7 @@ def pid_file(path: Path | None) -> Iterator[None]:
     """Keep this process's id in a file.
 
     Args:
-        path: the file; None keeps none.
+        path: the file; None writes no file.
 
     Raises:
         InUseError: the file names a process that is alive and as old as the file.
@@ -91,12 +91,12 @@ def _holder(path: Path) -> int | None:
     if pid <= 0 or pid == os.getpid():
         return None
     started = _started(pid)
-    # A process that began after the file was written got the number of one that is gone.
+    # A process that began after the file was written only reuses the pid of the one that wrote it.
     return pid if started is not None and started <= written + 1 else None
 
 
 def _started(pid: int) -> float | None:
-    """When a process began, in seconds since the epoch; None if there is none. See proc(5)."""
+    """Return a process's start in seconds since the epoch, or None if absent. See proc(5)."""
     try:
         # The program's name, in parentheses, may contain anything: count from its end.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -15,11 +15,11 @@ __all__ = ["ServeFlags", "parse_flags"]
 
 @dataclass(frozen=True, slots=True)
 class ServeFlags:
-    """What was asked for on the command line.
+    """The flags given on the command line.
 
     Attributes:
-        given: values by the key of their directive, as text, in order.
-        config_file: None when the default file is to be read if it is there.
+        given: values as text, in order, by the key of their directive.
+        config_file: the configuration file; None reads the default file if it exists.
         validate: only check the configuration.
     """
 
@@ -29,27 +29,25 @@ class ServeFlags:
 
 
 def parse_flags(arguments: Sequence[str]) -> ServeFlags:
-    """Read the flags of ``palan serve``; exits with status 2 when they are no such flags."""
+    """Parse the flags of ``palan serve``; exit with status 2 if a flag is unknown or invalid."""
     parser = argparse.ArgumentParser(
         prog="palan serve",
         usage="palan serve [flags]",
-        description="Run the engine until it is told to stop. Containers go on without it.",
+        description="Run the engine until a signal stops it. Containers keep running without it.",
         epilog="Flags that take several values may be given several times. "
-        "The same directives can stand in the configuration file.",
+        "The configuration file takes the same directives.",
         allow_abbrev=False,
     )
     parser.add_argument(
         "--config-file",
         type=Path,
         metavar="FILE",
-        help=f"configuration file in JSON (default: {DEFAULT_CONFIG_FILE}, if it is there)",
+        help=f"configuration file in JSON (default: {DEFAULT_CONFIG_FILE}, if it exists)",
     )
-    parser.add_argument(
-        "--validate", action="store_true", help="check the configuration and do nothing else"
-    )
+    parser.add_argument("--validate", action="store_true", help="check the configuration and exit")
     for directive in directives().values():
         if directive.has_flag:
-            _add(parser, directive)
+            _add_flag(parser, directive)
     values = vars(parser.parse_args(arguments))
     return ServeFlags(
         given={key: values[key] for key in directives() if values.get(key) is not None},
@@ -58,13 +56,13 @@ def parse_flags(arguments: Sequence[str]) -> ServeFlags:
     )
 
 
-def _add(parser: argparse.ArgumentParser, directive: Directive) -> None:
+def _add_flag(parser: argparse.ArgumentParser, directive: Directive) -> None:
     option = directive.option
     names = [f"-{option.short}"] if option.short else []
     names.append(f"--{directive.flag}")
-    help_text = ". ".join(_help(directive)).replace("%", "%%")
+    help_text = ". ".join(_help_sentences(directive)).replace("%", "%%")
     if directive.is_bool:
-        # As in Go, a value is only taken with an equals sign: --debug, --debug=false.
+        # As in Go, a value needs an equals sign: --debug, --debug=false.
         parser.add_argument(
             *names, dest=directive.key, action=_Boolean, nargs="?", metavar="BOOL", help=help_text
         )
@@ -79,7 +77,7 @@ def _add(parser: argparse.ArgumentParser, directive: Directive) -> None:
 
 
 class _Boolean(argparse.Action):
-    """``--flag`` is true, ``--flag=value`` is the value."""
+    """The argparse action of a boolean flag: ``--flag`` is true, ``--flag=value`` that value."""
 
     def __call__(
         self,
@@ -91,7 +89,7 @@ class _Boolean(argparse.Action):
         setattr(namespace, self.dest, ["true" if values is None else str(values)])
 
 
-def _help(directive: Directive) -> Iterator[str]:
+def _help_sentences(directive: Directive) -> Iterator[str]:
     yield directive.option.help
     choices = [choice for choice in get_args(directive.type) if isinstance(choice, str) and choice]
     if choices:

@@ -1,4 +1,4 @@
-"""The sockets that clients connect to: made here, or handed over by systemd."""
+"""The sockets that clients connect to: created here, or passed on by systemd."""
 
 import errno
 import os
@@ -24,7 +24,7 @@ _BACKLOG: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A socket that listens, and the TLS to speak on it."""
+    """A listening socket, with its TLS context (None for plain connections) and its address."""
 
     socket: socket.socket
     tls: ssl.SSLContext | None
@@ -35,15 +35,15 @@ class Listener:
 def listeners(
     config: EngineConfig, inherited: Callable[[], Sequence[tuple[str, int]]]
 ) -> Iterator[list[Listener]]:
-    """Listen at all hosts of a configuration; unix sockets are removed in the end.
+    """Listen on all hosts of a configuration; remove the unix sockets at the end.
 
     Args:
-        config: its hosts, group and TLS directives count.
-        inherited: tells the names and descriptors that systemd passed on; called once.
+        config: supplies the hosts, the socket group and the TLS directives.
+        inherited: returns the names and descriptors that systemd passed on; called once.
 
     Raises:
-        ConfigError: a certificate, key or inherited socket is not there.
-        InUseError: someone else listens there.
+        ConfigError: a certificate, key or inherited socket is missing.
+        InUseError: another process listens on one of the hosts.
         OSError: the kernel refuses.
     """
     tls = tls_context(config) if uses_tls(config) else None
@@ -57,7 +57,7 @@ def listeners(
                 found.append(Listener(made, None, str(host)))
             elif host.kind == "tcp":
                 made = stack.enter_context(_tcp(host))
-                found.append(Listener(made, tls, f"tcp://{_shown(made)}"))
+                found.append(Listener(made, tls, f"tcp://{_bound_address(made)}"))
             else:
                 for made in _inherited(host.path, passed):
                     stack.enter_context(made)
@@ -67,10 +67,10 @@ def listeners(
 
 
 def tls_context(config: EngineConfig) -> ssl.SSLContext:
-    """What TCP is served with under ``--tls``; with ``--tlsverify``, clients need a certificate.
+    """Return the TLS context for TCP; under ``--tlsverify``, it demands client certificates.
 
     Raises:
-        ConfigError: a file is missing or not what it should be.
+        ConfigError: a file is missing or is no certificate or key.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -101,7 +101,7 @@ def _unix(path: Path, group: int) -> Iterator[socket.socket]:
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as made:
-        # Nobody may connect before the group is right.
+        # No other user may connect before the socket has its group.
         umask = os.umask(0o177)
         try:
             made.bind(os.fspath(path))
@@ -120,7 +120,7 @@ def _unix(path: Path, group: int) -> Iterator[socket.socket]:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove the socket of an engine that is gone."""
+    """Remove the socket file that an ended engine left behind."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(os.fspath(path))
@@ -128,7 +128,7 @@ def _remove_stale(path: Path) -> None:
             return
         except ConnectionRefusedError:
             if not path.is_socket():
-                raise InUseError(f"unix://{path}: there is something that is no socket") from None
+                raise InUseError(f"unix://{path}: the file exists and is no socket") from None
             path.unlink()
         else:
             raise InUseError(f"unix://{path}: another process listens there")
@@ -137,7 +137,7 @@ def _remove_stale(path: Path) -> None:
 @contextmanager
 def _tcp(host: Host) -> Iterator[socket.socket]:
     try:
-        made = _bound(host)
+        made = _create_tcp_socket(host)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise InUseError(f"{host}: another process listens there") from None
@@ -146,7 +146,7 @@ def _tcp(host: Host) -> Iterator[socket.socket]:
         yield made
 
 
-def _bound(host: Host) -> socket.socket:
+def _create_tcp_socket(host: Host) -> socket.socket:
     if not host.address and socket.has_dualstack_ipv6():
         return socket.create_server(
             ("", host.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG
@@ -160,13 +160,13 @@ def _bound(host: Host) -> socket.socket:
     return socket.create_server(where[:2], family=family, backlog=_BACKLOG)
 
 
-def _shown(made: socket.socket) -> str:
+def _bound_address(made: socket.socket) -> str:
     address, port = made.getsockname()[:2]
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _inherited(wanted: str, passed: Sequence[tuple[str, int]]) -> list[socket.socket]:
-    """The sockets that systemd passed, or the one with the wanted number or name."""
+    """Return the sockets that systemd passed, or only the one with the wanted number or name."""
     chosen = [fd for name, fd in passed if wanted in ("", name, str(fd))]
     if not chosen:
         what = f"no socket {wanted}" if wanted else "no sockets"

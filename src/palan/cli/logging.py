@@ -1,9 +1,9 @@
 """The engine's own log: to standard error, as text or JSON, with structlog.
 
-Modules log with ``structlog.get_logger(__name__)``; here it is decided what becomes of
-that.  A person at a terminal gets short coloured lines, a journal gets dockerd's
-``time= level= msg=`` lines, a collector JSON with the same three keys.  What libraries
-log with the standard library comes out the same way.
+Modules log with ``structlog.get_logger(__name__)``; this module decides how the lines look.
+A person at a terminal gets short coloured lines, a journal gets dockerd's
+``time= level= msg=`` lines, a collector JSON with the same three keys.  Records that libraries
+log with the standard library come out the same way.
 """
 
 import logging
@@ -27,8 +27,8 @@ _LEVELS: Final = {
 }
 
 
-class _Sturdy:
-    """A stream whose reader may go away: losing the log must not stop the engine."""
+class _UnfailingStream:
+    """A stream that ignores errors: a log whose reader has ended must not stop the engine."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -46,8 +46,8 @@ class _Sturdy:
             return
 
 
-class _ToStructlog(logging.Handler):
-    """Hands records of the standard library's loggers to structlog."""
+class _StructlogHandler(logging.Handler):
+    """Passes records of the standard library's loggers on to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
         logger = structlog.get_logger(record.name)
@@ -55,7 +55,7 @@ class _ToStructlog(logging.Handler):
 
 
 def set_up_logging(config: EngineConfig, stream: TextIO | None = None) -> None:
-    """Send the log where the configuration says; called again when that changes.
+    """Set up the log as the configuration demands; called again after a reload.
 
     Args:
         config: its ``debug``, ``log_level``, ``log_format`` and ``raw_logs`` count.
@@ -66,13 +66,13 @@ def set_up_logging(config: EngineConfig, stream: TextIO | None = None) -> None:
     structlog.configure(
         processors=_processors(config, terminal=stream.isatty()),
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=_Sturdy(stream)),  # type: ignore[arg-type]  # write and flush are all it uses
-        # A reload may change the level, which loggers remembered from before would not notice.
+        logger_factory=structlog.WriteLoggerFactory(file=_UnfailingStream(stream)),  # type: ignore[arg-type]  # write and flush are all it uses
+        # A reload may change the level; cached loggers would keep the old one.
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
-    root.handlers = [_ToStructlog()]
-    # Libraries tell what is interesting to them; of the engine's, only warnings are.
+    root.handlers = [_StructlogHandler()]
+    # Of the records of libraries, only warnings and errors concern the engine's operator.
     root.setLevel(max(level, logging.WARNING))
 
 
@@ -92,28 +92,28 @@ def _processors(config: EngineConfig, *, terminal: bool) -> list[structlog.typin
     common += [
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.processors.format_exc_info,
-        _dockerd_names,
+        _rename_to_dockerd_keys,
     ]
     if config.log_format == "json":
         return [*common, structlog.processors.JSONRenderer(default=str)]
     return [
         *common,
-        _plain_values,
+        _values_as_text,
         structlog.processors.LogfmtRenderer(key_order=["time", "level", "msg"], bool_as_flag=False),
     ]
 
 
-def _dockerd_names(
+def _rename_to_dockerd_keys(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     event["msg"] = event.pop("event", "")
     return event
 
 
-def _plain_values(
+def _values_as_text(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    # logfmt knows text only, and keys without spaces.
+    # logfmt has only text values, and keys without spaces.
     return {
         "_".join(key.split()): value if isinstance(value, str | bool) else str(value)
         for key, value in event.items()

@@ -1,6 +1,6 @@
 """The command line: its subcommands and how they are found.
 
-A subcommand is imported when it is called, so that none pays for the others.
+A subcommand is imported when it is called, so that no other one pays for its import.
 """
 
 import argparse
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
 
     Args:
-        arguments: those after the program's name; None takes them from ``sys.argv``.
+        arguments: the words after the program's name; None takes them from ``sys.argv``.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["serve"]:
@@ -33,12 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from palan.cli.verbs.completion import completion  # noqa: PLC0415 - only when asked for
 
         return completion(given[1:])
-    return _of_an_engine(given)
+    return _run_with_engine_options(given)
 
 
-def _of_an_engine(given: list[str]) -> int:
-    """What may follow options about which engine is meant."""
-    before, rest = _split(given)
+def _run_with_engine_options(given: list[str]) -> int:
+    """Run a command that options such as ``--host`` may precede."""
+    before, rest = _split_at_command(given)
     if rest[:2] == ["system", "dial-stdio"]:
         from palan.cli.verbs.dial import dial_stdio  # noqa: PLC0415 - only when asked for
 
@@ -52,10 +52,10 @@ def _of_an_engine(given: list[str]) -> int:
         parser.parse_args(before)
         parser.print_help(sys.stderr)
         return 2
-    return _verb(_parser().parse_args(before), rest)
+    return _run_verb(_parser().parse_args(before), rest)
 
 
-def _verb(engine: argparse.Namespace, rest: list[str]) -> int:
+def _run_verb(engine: argparse.Namespace, rest: list[str]) -> int:
     from palan.cli.verbs.registry import GROUPS, VERBS, find  # noqa: PLC0415 - only when asked for
     from palan.cli.verbs.verb import call  # noqa: PLC0415 - only when asked for
 
@@ -67,15 +67,15 @@ def _verb(engine: argparse.Namespace, rest: list[str]) -> int:
         called = f"{name} {words[0]}"
         name, words = GROUPS[name][words[0]], words[1:]
     elif name not in VERBS:
-        print(f"palan: {name!r} is no command. See 'palan --help'.", file=sys.stderr)  # noqa: T201 - the command's output
+        print(f"palan: {name!r} is not a palan command. See 'palan --help'.", file=sys.stderr)  # noqa: T201 - the command's output
         return 1
     if engine.host is None and engine.context is None:
-        engine.host = _ours()
+        engine.host = _own_engine_address()
     return call(find(name), called, words, engine)
 
 
 def _show_group(name: str, verbs: list[str], words: list[str]) -> int:
-    """What may follow the name of a group."""
+    """Print the commands of a group; return 1 if the word that followed is none of them."""
     usage = f"Usage: palan {name} COMMAND\n\nCommands: {', '.join(verbs)}"
     if not words or words[0] in ("-h", "--help"):
         print(usage)  # noqa: T201 - the command's output
@@ -84,8 +84,11 @@ def _show_group(name: str, verbs: list[str], words: list[str]) -> int:
     return 1
 
 
-def _ours() -> str | None:
-    """Palan's own engine, where nothing says which, and dockerd is not there."""
+def _own_engine_address() -> str | None:
+    """Return the address of Palan's own engine, or None.
+
+    It is used where the environment names no engine and dockerd's socket does not exist.
+    """
     import os  # noqa: PLC0415 - only when asked for
 
     from palan.client._address import DEFAULT_HOST  # noqa: PLC0415 - only when asked for
@@ -97,12 +100,13 @@ def _ours() -> str | None:
     except ConfigError:
         return None
     socket = Path("/run/palan.sock")
-    there = Path(DEFAULT_HOST.removeprefix("unix://")).exists()
-    return f"unix://{socket}" if address == DEFAULT_HOST and not there and socket.exists() else None
+    if address != DEFAULT_HOST or Path(DEFAULT_HOST.removeprefix("unix://")).exists():
+        return None
+    return f"unix://{socket}" if socket.exists() else None
 
 
-def _split(given: list[str]) -> tuple[list[str], list[str]]:
-    """What stands before the verb, and the rest."""
+def _split_at_command(given: list[str]) -> tuple[list[str], list[str]]:
+    """Split the words into the options before the command, and the command with the rest."""
     place = 0
     while place < len(given) and given[place].startswith("-"):
         takes = given[place] in ("-H", "--host", "-c", "--context", "--api-version")
@@ -118,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="palan",
         usage="palan [-H ADDRESS] [-c CONTEXT] COMMAND ...",
         description="The Docker Engine API, whole, in Python.",
-        epilog=_commands(VERBS, GROUPS),
+        epilog=_list_of_commands(VERBS, GROUPS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -127,17 +131,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _commands(verbs: dict[str, tuple[str, str, str]], groups: dict[str, dict[str, str]]) -> str:
-    ours = {
+def _list_of_commands(
+    verbs: dict[str, tuple[str, str, str]], groups: dict[str, dict[str, str]]
+) -> str:
+    own = {
         "serve": "run the engine",
-        "system": "look after an engine's data: reset; be its connection: dial-stdio",
-        "completion": "print a script that completes these words in a shell",
+        "system": "reset (remove an engine's data) or dial-stdio (proxy stdio to the engine)",
+        "completion": "print a script that completes commands in a shell",
     }
     summaries = {name: summary for name, (_, _, summary) in verbs.items()}
     grouped = {name: ", ".join(words) for name, words in groups.items()}
     parts = []
-    for title, lines in (("the engine", ours), ("what it runs", summaries), ("groups", grouped)):
+    for title, lines in (("the engine", own), ("commands", summaries), ("groups", grouped)):
         parts.append(f"{title}:")
         parts += [f"  {name:<12}{summary}" for name, summary in lines.items()]
         parts.append("")
-    return "\n".join([*parts, "`palan COMMAND --help` tells more about a command."])
+    return "\n".join([*parts, "Run 'palan COMMAND --help' for more information on a command."])

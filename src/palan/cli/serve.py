@@ -1,4 +1,4 @@
-"""``palan serve``: from the command line to an engine that answers, and back."""
+"""``palan serve``: read the command line and the configuration, then run the engine."""
 
 import gc
 import os
@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from palan.cli.exclusive import InUseError, hold, pid_file
+from palan.cli.exclusive import InUseError, lock_roots, pid_file
 from palan.cli.flags import ServeFlags, parse_flags
 from palan.engine.config import EngineConfig
 from palan.engine.config_load import ConfigError, Loaded, load_config
@@ -21,7 +21,7 @@ _OPEN_FILES: Final = 65536
 
 
 def serve(arguments: Sequence[str]) -> int:
-    """Run an engine until it is told to stop.
+    """Run an engine until a signal stops it.
 
     Returns:
         The exit status: 0 after a clean stop, 1 when it could not start.
@@ -30,30 +30,30 @@ def serve(arguments: Sequence[str]) -> int:
     try:
         loaded = load_config(flags.given, flags.config_file)
         if flags.validate:
-            return _validated(loaded)
+            return _report_valid(loaded)
         if os.geteuid() != 0:
-            return _failed("the engine needs to be started as root")
+            return _report_failure("the engine needs to be started as root")
         return _run(loaded, flags)
     except (ConfigError, InUseError) as error:
-        return _failed(str(error))
+        return _report_failure(str(error))
 
 
-def _validated(loaded: Loaded) -> int:
+def _report_valid(loaded: Loaded) -> int:
     for warning in loaded.warnings:
         print(f"palan serve: warning: {warning}", file=sys.stderr)  # noqa: T201 - no log yet
     print("configuration OK")  # noqa: T201 - the command's output
     return 0
 
 
-def _failed(why: str) -> int:
-    print(f"palan serve: {why}", file=sys.stderr)  # noqa: T201 - there may be no log yet
+def _report_failure(reason: str) -> int:
+    print(f"palan serve: {reason}", file=sys.stderr)  # noqa: T201 - there may be no log yet
     return 1
 
 
 def _run(loaded: Loaded, flags: ServeFlags) -> int:
-    # What is imported and built now is there to stay; collecting in between finds nothing.
+    # The modules and objects of start-up are never freed, so collecting now would find nothing.
     gc.disable()
-    # Late, because a refused command line should not wait for half a second of imports.
+    # Imported late: a refused command line should not wait for half a second of imports.
     from palan.cli.logging import set_up_logging  # noqa: PLC0415 - see above
 
     config = loaded.config
@@ -65,7 +65,7 @@ def _run(loaded: Loaded, flags: ServeFlags) -> int:
         except OSError as error:
             raise ConfigError(f"cannot make the directory {root}: {error.strerror}") from None
     with ExitStack() as held:
-        held.enter_context(hold(config.paths))
+        held.enter_context(lock_roots(config.paths))
         held.enter_context(pid_file(Path(config.pidfile) if config.pidfile else None))
         warnings = [*loaded.warnings, *_adjust_process(config)]
 
@@ -75,7 +75,7 @@ def _run(loaded: Loaded, flags: ServeFlags) -> int:
 
 
 def _adjust_process(config: EngineConfig) -> list[str]:
-    """Set what the kernel keeps for each process; what it refuses is a warning."""
+    """Set the limit of open files and the OOM score; return warnings of what the kernel refused."""
     warnings = []
     # A container takes about five descriptors; the usual soft limit is 1024.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,4 +1,4 @@
-"""``palan system reset``: remove an engine with all it has."""
+"""``palan system reset``: remove an engine's containers, images, volumes and networks."""
 
 import argparse
 import os
@@ -9,28 +9,28 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from palan.cli.exclusive import InUseError, hold
+from palan.cli.exclusive import InUseError, lock_roots
 from palan.engine.config_load import ConfigError, load_config
 from palan.engine.paths import Paths
 
 
 __all__ = ["system"]
 
-_STOPPING: Final = 2.0
-"""Seconds in which an engine that has nothing to finish is gone."""
+_SHUTDOWN_SECONDS: Final = 2.0
+"""The time that an engine with no work to finish takes to end after a signal."""
 
 
 def system(arguments: Sequence[str]) -> int:
     """Run ``palan system ...`` and return its exit status."""
     parser = argparse.ArgumentParser(
-        prog="palan system", description="Look after an engine's data.", allow_abbrev=False
+        prog="palan system", description="Manage an engine's data.", allow_abbrev=False
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     reset = commands.add_parser(
         "reset",
-        help="remove an engine with all it has",
-        description="Remove an engine that does not run: its containers (running ones are "
-        "killed), images, volumes, network interfaces and firewall rules.",
+        help="remove an engine with all its objects",
+        description="Remove all objects of an engine that is not running: its containers (running "
+        "ones are killed), images, volumes, network interfaces and firewall rules.",
         allow_abbrev=False,
     )
     reset.add_argument("--data-root", "-g", metavar="DIR", help="the engine's data root")
@@ -38,7 +38,7 @@ def system(arguments: Sequence[str]) -> int:
     reset.add_argument(
         "--config-file", type=Path, metavar="FILE", help="the engine's configuration file"
     )
-    reset.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    reset.add_argument("--yes", "-y", action="store_true", help="do not prompt for confirmation")
     given = parser.parse_args(arguments)
     flags = {
         key: [value]
@@ -53,7 +53,7 @@ def system(arguments: Sequence[str]) -> int:
 
 
 def _reset(flags: dict[str, list[str]], config_file: Path | None, *, ask: bool) -> int:
-    from palan.engine.reset import is_engine, reset  # noqa: PLC0415 - nobody else needs it
+    from palan.engine.reset import is_engine, reset  # noqa: PLC0415 - no other command needs it
 
     config = load_config(flags, config_file).config
     paths = config.paths
@@ -66,19 +66,19 @@ def _reset(flags: dict[str, list[str]], config_file: Path | None, *, ask: bool) 
         root.mkdir(mode=0o711, parents=True, exist_ok=True)
     if ask and not _confirmed(paths.data_root):
         return 1
-    with _hold_soon(paths):
+    with _locked_roots(paths):
         reset(config)
     return 0
 
 
 @contextmanager
-def _hold_soon(paths: Paths) -> Iterator[None]:
-    """Hold the roots, also when an engine that was told to stop is still about to."""
-    deadline = time.monotonic() + _STOPPING
+def _locked_roots(paths: Paths) -> Iterator[None]:
+    """Lock the roots, waiting shortly for an engine that is just stopping."""
+    deadline = time.monotonic() + _SHUTDOWN_SECONDS
     with ExitStack() as held:
         while True:
             try:
-                held.enter_context(hold(paths))
+                held.enter_context(lock_roots(paths))
                 break
             except InUseError:
                 if time.monotonic() > deadline:
@@ -89,8 +89,8 @@ def _hold_soon(paths: Paths) -> Iterator[None]:
 
 def _confirmed(data_root: Path) -> bool:
     question = (
-        f"This kills all containers of the engine at {data_root} and deletes them, its images "
-        "and its volumes. Go on? [y/N] "
+        f"This kills and removes all containers of the engine at {data_root}, and removes its "
+        "images and volumes. Are you sure you want to continue? [y/N] "
     )
     try:
         return input(question).strip().lower() in ("y", "yes")

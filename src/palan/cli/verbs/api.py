@@ -1,4 +1,4 @@
-"""``palan api METHOD PATH``: any request, as with curl, and what comes back as it comes."""
+"""``palan api METHOD PATH``: send any request, as with curl, and print the response."""
 
 import re
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from palan.api.frames import FrameDecoder
-from palan.cli.verbs.terminal import send_typed
+from palan.cli.verbs.terminal import send_stdin
 from palan.cli.verbs.verb import Arguments, Failed, Parser, Verb
 from palan.client import Client, Response
 
@@ -24,20 +24,30 @@ def _declare(parser: Parser) -> None:
     parser.add_argument("method", metavar="METHOD", help="GET, POST, ...")
     parser.add_argument("path", metavar="PATH", help="such as /containers/json?all=1")
     parser.add_argument("--input", metavar="FILE|-", help="the request's body")
-    parser.add_argument("-d", "--data", metavar="JSON", help="the request's body, here and now")
+    parser.add_argument("-d", "--data", metavar="JSON", help="the request's body, as text")
     parser.add_argument(
-        "-q", "--query", action="append", default=[], metavar="NAME=VALUE", help="a parameter"
+        "-q",
+        "--query",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the query",
     )
     parser.add_argument(
         "--header", action="append", default=[], metavar="NAME:VALUE", help="a header"
     )
     parser.add_argument("-i", "--include", action="store_true", help="show status and headers")
     parser.add_argument(
-        "--hijack", action="store_true", help="make the connection a stream: stdin goes there"
+        "--hijack", action="store_true", help="use the connection as a stream, and send stdin to it"
     )
-    parser.add_argument("--raw", action="store_true", help="frames and JSON as they come")
+    parser.add_argument("--raw", action="store_true", help="print the body unchanged")
     parser.add_argument("--no-color", action="store_true", help="no colours on a terminal")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="for each piece")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help="how long to wait for each part of the body",
+    )
 
 
 def _act(client: Client, given: Arguments) -> int:
@@ -68,7 +78,7 @@ def _act(client: Client, given: Arguments) -> int:
         if close is not None:
             close.close()
     if status >= 400:
-        raise Failed(22)  # curl's status for this
+        raise Failed(22)  # curl's exit status for an error response
     return 0
 
 
@@ -98,13 +108,13 @@ def _show_body(response: Response, given: Arguments) -> None:
     kind = response.headers.get("content-type", "")
     colours = sys.stdout.isatty() and not given.no_color
     if response.hijacked and given.hijack:
-        send_typed(response)
+        send_stdin(response)
     if "multiplexed" in kind and not given.raw:
         _show_frames(response)
     elif "json" in kind and colours and not given.raw:
         _show_json(response)
     elif sys.stdout.isatty() and ("tar" in kind or "octet-stream" in kind):
-        raise ValueError("an archive on a terminal? Redirect it")
+        raise ValueError("refusing to write an archive to a terminal: redirect the output")
     else:
         for data in response:
             sys.stdout.buffer.write(data)
@@ -121,7 +131,7 @@ def _show_frames(response: Response) -> None:
 
 
 def _show_json(response: Response) -> None:
-    """Documents as they become complete, a stream of them one after the other."""
+    """Print each JSON document as soon as it is complete."""
     import json
 
     from palan.client._lines import Lines
@@ -140,7 +150,7 @@ def _show_json(response: Response) -> None:
 
 
 def coloured(text: str) -> str:
-    """JSON with colours for a terminal."""
+    """Return JSON text with colours for a terminal."""
 
     def paint(match: re.Match[str]) -> str:
         return f"\x1b[{_COLOURS[str(match.lastgroup)]}m{match[0]}\x1b[0m"

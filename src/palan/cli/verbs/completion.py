@@ -1,6 +1,6 @@
 """``palan completion bash|zsh|fish``: a script for the shell, and the words that it asks for.
 
-The script calls ``palan __complete WORDS``, so that what is completed is what is understood:
+The script calls ``palan __complete WORDS``, so that the words come from the parsers themselves:
 verbs, options, and names of containers, images, networks and volumes.
 """
 
@@ -41,15 +41,15 @@ complete -c palan -a '(__palan_complete)'
 """,
 }
 
-_OURS: Final = ("serve", "completion")
+_COMMANDS_BESIDE_VERBS: Final = ("serve", "completion")
 
 
 def completion(arguments: Sequence[str]) -> int:
     """Print the script for a shell."""
     parser = argparse.ArgumentParser(
         prog="palan completion",
-        description="Print a script that completes palan's words: "
-        "source <(palan completion bash), or put it where your shell looks for such.",
+        description="Print a script that completes the words of palan's command line: "
+        "source <(palan completion bash), or save it where your shell looks for completions.",
     )
     parser.add_argument("shell", choices=sorted(_SCRIPTS))
     print(_SCRIPTS[parser.parse_args(arguments).shell], end="")
@@ -57,10 +57,10 @@ def completion(arguments: Sequence[str]) -> int:
 
 
 def complete(words: Sequence[str]) -> int:
-    """Print what the last word may become."""
+    """Print the words that the last, unfinished word may be completed to."""
     *before, last = words or [""]
     with contextlib.suppress(Exception):
-        # Whatever goes wrong, a shell wants no traceback.
+        # A shell that completes must not print a traceback, whatever goes wrong.
         for word in sorted(set(_candidates(before, last))):
             if word.startswith(last):
                 print(word)
@@ -68,14 +68,14 @@ def complete(words: Sequence[str]) -> int:
 
 
 def _candidates(before: list[str], last: str) -> list[str]:
-    words = _without_engine(before)
+    words = _without_engine_options(before)
     if not words:
-        return [*VERBS, *GROUPS, *_OURS, "--host", "--context", "--api-version"]
+        return [*VERBS, *GROUPS, *_COMMANDS_BESIDE_VERBS, "--host", "--context", "--api-version"]
     name = words[0]
     if name in GROUPS:
         if len(words) == 1:
-            ours = ("reset", "dial-stdio") if name == "system" else ()
-            return [*GROUPS[name], *ours]
+            others = ("reset", "dial-stdio") if name == "system" else ()
+            return [*GROUPS[name], *others]
         name = GROUPS[name].get(words[1], "")
         words = words[1:]
     if name == "completion":
@@ -87,7 +87,7 @@ def _candidates(before: list[str], last: str) -> list[str]:
     return _names(parser, words[1:])
 
 
-def _without_engine(before: list[str]) -> list[str]:
+def _without_engine_options(before: list[str]) -> list[str]:
     words = list(before)
     while words and words[0].startswith("-"):
         takes = words[0] in ("-H", "--host", "-c", "--context", "--api-version")
@@ -96,7 +96,7 @@ def _without_engine(before: list[str]) -> list[str]:
 
 
 def _names(parser: Parser, words: list[str]) -> list[str]:
-    """Names of objects, by what the next positional argument is called."""
+    """Return names of objects of the kind that the next positional argument stands for."""
     takes = {
         option: action.nargs != 0
         for action in parser._actions  # noqa: SLF001 - there is no other way
@@ -118,10 +118,10 @@ def _names(parser: Parser, words: list[str]) -> list[str]:
     place = places[min(count, len(places) - 1)]
     if place.nargs == "..." or (count >= len(places) and place.nargs not in ("+", "*")):
         return []
-    return _existing(str(place.metavar))
+    return _existing_objects(str(place.metavar))
 
 
-def _existing(metavar: str) -> list[str]:
+def _existing_objects(metavar: str) -> list[str]:
     from palan.client import Client
 
     with Client(timeout=2, connect_timeout=1) as client:

@@ -1,4 +1,4 @@
-"""``palan context``: named engines, the same ones that the docker CLI knows."""
+"""``palan context``: named engines, in the same store as the docker CLI's."""
 
 import json
 import sys
@@ -26,7 +26,7 @@ def _store(environment: Environment) -> ContextStore:
 
 
 def _default(environment: Environment) -> dict[str, Any]:
-    """The context that is none: what the environment says."""
+    """Return the context ``default``, which is not stored but follows from the environment."""
     host = environment.variables.get("DOCKER_HOST") or DEFAULT_HOST
     return {
         "Name": "default",
@@ -77,7 +77,7 @@ def _ls(environment: Environment, given: Arguments) -> int:
     return 0
 
 
-def _nothing(_parser: Parser) -> None:
+def _declare_nothing(_parser: Parser) -> None:
     return
 
 
@@ -117,7 +117,7 @@ def _declare_create(parser: Parser) -> None:
     parser.add_argument("--description", default=None, metavar="TEXT")
     parser.add_argument(
         "--docker", default="", metavar="host=ADDRESS,ca=FILE,cert=FILE,key=FILE",
-        help="where the engine is, and its certificates",
+        help="the engine's address and certificates",
     )  # fmt: skip
     parser.add_argument("--from", dest="base", default="", metavar="CONTEXT")
     parser.add_argument("name", metavar="CONTEXT")
@@ -175,10 +175,10 @@ def _write(
 
 
 def _options(text: str) -> dict[str, str]:
-    """``host=...,ca=...`` as a dictionary.
+    """Parse ``host=...,ca=...`` into a dictionary.
 
     Raises:
-        ValueError: it has what is not known.
+        ValueError: a part is not of the form ``name=value``, or its name is unknown.
     """
     made = {}
     for part in filter(None, text.split(",")):
@@ -208,7 +208,9 @@ def _inspect(environment: Environment, given: Arguments) -> int:
 
 
 def _declare_rm(parser: Parser) -> None:
-    parser.add_argument("-f", "--force", action="store_true", help="also the one in use")
+    parser.add_argument(
+        "-f", "--force", action="store_true", help="force the removal of a context in use"
+    )
     parser.add_argument("names", nargs="+", metavar="CONTEXT")
 
 
@@ -237,9 +239,11 @@ def _remove(environment: Environment, name: str, *, force: bool) -> None:
 
 
 LS = LocalVerb("List contexts", _declare_ls, _ls)
-SHOW = LocalVerb("Show the name of the context in use", _nothing, _show)
-USE = LocalVerb("Use a context from now on", _declare_use, _use)
+SHOW = LocalVerb("Print the name of the current context", _declare_nothing, _show)
+USE = LocalVerb("Set the current docker context", _declare_use, _use)
 CREATE = LocalVerb("Create a context", _declare_create, _create)
-UPDATE = LocalVerb("Change a context", _declare_update, _update)
-INSPECT = LocalVerb("Show all about contexts", _declare_inspect, _inspect)
-RM = LocalVerb("Remove contexts", _declare_rm, _rm)
+UPDATE = LocalVerb("Update a context", _declare_update, _update)
+INSPECT = LocalVerb(
+    "Display detailed information on one or more contexts", _declare_inspect, _inspect
+)
+RM = LocalVerb("Remove one or more contexts", _declare_rm, _rm)

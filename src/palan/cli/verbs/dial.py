@@ -1,6 +1,6 @@
-"""``palan system dial-stdio``: stdin and stdout are a connection to the engine.
+"""``palan system dial-stdio``: connect stdin and stdout to the engine's socket.
 
-What clients run through ssh, as they run ``docker system dial-stdio``.
+Clients run it through ssh, as they run ``docker system dial-stdio``.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from palan.client.errors import ClientError
 
 __all__ = ["dial_stdio"]
 
-_PIECE = 1 << 16
+_CHUNK = 1 << 16
 
 
 def dial_stdio(engine: Arguments) -> int:
@@ -25,9 +25,9 @@ def dial_stdio(engine: Arguments) -> int:
     try:
         with Client(engine.host, context=engine.context) as client:
             stream = client.dial()
-            threading.Thread(target=_upward, args=(stream,), daemon=True).start()
+            threading.Thread(target=_send_stdin, args=(stream,), daemon=True).start()
             while data := stream.read(None):
-                _write(data)
+                _write_stdout(data)
     except BrokenPipeError:
         return 0
     except ClientError as error:
@@ -36,14 +36,14 @@ def dial_stdio(engine: Arguments) -> int:
     return 0
 
 
-def _upward(stream: Stream | TLSStream) -> None:
+def _send_stdin(stream: Stream | TLSStream) -> None:
     with contextlib.suppress(ClientError, OSError):
-        while data := os.read(0, _PIECE):
+        while data := os.read(0, _CHUNK):
             stream.write(data, None, gather=False)
         stream.write_eof()
 
 
-def _write(data: bytes) -> None:
+def _write_stdout(data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(1, view) :]

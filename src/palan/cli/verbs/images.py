@@ -23,8 +23,10 @@ _COLUMNS = {
 
 
 def _declare_images(parser: Parser) -> None:
-    parser.add_argument("-a", "--all", action="store_true", help="also intermediate ones")
-    parser.add_argument("--digests", action="store_true", help="also digests")
+    parser.add_argument(
+        "-a", "--all", action="store_true", help="show all images (default hides intermediate ones)"
+    )
+    parser.add_argument("--digests", action="store_true", help="show digests")
     parser.add_argument("repository", nargs="?", metavar="REPOSITORY[:TAG]")
     add_list_options(parser)
 
@@ -70,8 +72,10 @@ def _rows(image: Any, *, full: bool) -> list[dict[str, str]]:
 
 
 def _declare_pull(parser: Parser) -> None:
-    parser.add_argument("-a", "--all-tags", action="store_true", help="all tags of it")
-    parser.add_argument("-q", "--quiet", action="store_true", help="say only what was pulled")
+    parser.add_argument(
+        "-a", "--all-tags", action="store_true", help="download all tagged images of the repository"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="suppress verbose output")
     parser.add_argument("--platform", default="", help="os[/arch[/variant]]")
     parser.add_argument("image", metavar="NAME[:TAG|@DIGEST]")
 
@@ -85,11 +89,11 @@ def _pull(client: Client, given: Arguments) -> None:
             client.images.create(from_image=given.image, platform=given.platform).wait(progress)
         else:
             client.images.pull(given.image, platform=given.platform, progress=progress)
-    print(_in_full(given.image, all_tags=given.all_tags))
+    print(_full_reference(given.image, all_tags=given.all_tags))
 
 
-def _in_full(name: str, *, all_tags: bool) -> str:
-    """A name with all that is left out of it."""
+def _full_reference(name: str, *, all_tags: bool) -> str:
+    """Return a name completed with its registry, ``library`` and tag."""
     first, slash, _ = name.partition("/")
     if not slash or not ("." in first or ":" in first or first == "localhost"):
         name = f"docker.io/{name}" if slash else f"docker.io/library/{name}"
@@ -98,8 +102,10 @@ def _in_full(name: str, *, all_tags: bool) -> str:
 
 
 def _declare_push(parser: Parser) -> None:
-    parser.add_argument("-a", "--all-tags", action="store_true", help="all tags of it")
-    parser.add_argument("-q", "--quiet", action="store_true", help="say only what was pushed")
+    parser.add_argument(
+        "-a", "--all-tags", action="store_true", help="push all tags of the repository"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="suppress verbose output")
     parser.add_argument("--platform", default="", help="an OCI platform as JSON")
     parser.add_argument("image", metavar="NAME[:TAG]")
 
@@ -122,13 +128,20 @@ _BUILD_LISTS = ("add-host", "build-arg", "cache-from", "label", "security-opt", 
 
 def _declare_build(parser: Parser) -> None:
     parser.add_argument("-f", "--file", default="Dockerfile", metavar="FILE")
-    parser.add_argument("-q", "--quiet", action="store_true", help="say only the id")
-    parser.add_argument("--no-cache", action="store_true", help="do every step again")
-    parser.add_argument("--pull", action="store_true", help="ask the registry for the base")
-    parser.add_argument("--rm", action="store_true", default=True, help="(on by default)")
-    parser.add_argument("--force-rm", action="store_true", help="also of steps that failed")
-    parser.add_argument("--squash", action="store_true", help="make one layer of all")
-    parser.add_argument("--iidfile", metavar="FILE", help="write the id there")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print only the image's id")
+    parser.add_argument("--no-cache", action="store_true", help="build without the cache")
+    parser.add_argument(
+        "--pull", action="store_true", help="always try to pull a newer version of the base image"
+    )
+    parser.add_argument(
+        "--rm", action="store_true", default=True,
+        help="remove intermediate containers after a successful build (default true)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--force-rm", action="store_true", help="always remove intermediate containers"
+    )
+    parser.add_argument("--squash", action="store_true", help="squash new layers into one")
+    parser.add_argument("--iidfile", metavar="FILE", help="write the image's id to a file")
     parser.add_argument("-m", "--memory", metavar="SIZE")
     parser.add_argument("--shm-size", metavar="SIZE")
     for name in _BUILD_TEXTS:
@@ -136,7 +149,7 @@ def _declare_build(parser: Parser) -> None:
     for name in _BUILD_LISTS:
         names = ["-t"] if name == "tag" else []
         parser.add_argument(*names, f"--{name}", action="append", default=[])
-    parser.add_argument("path", metavar="PATH", help="a directory, an URL, or - for stdin")
+    parser.add_argument("path", metavar="PATH", help="a directory, a URL, or - for stdin")
 
 
 def _build(client: Client, given: Arguments) -> None:
@@ -148,13 +161,13 @@ def _build(client: Client, given: Arguments) -> None:
         "no_cache": given.no_cache, "pull": given.pull, "force_rm": given.force_rm,
         "squash": given.squash, "quiet": given.quiet, "extra_hosts": given.add_host,
     }  # fmt: skip
-    asked = {
+    optional = {
         "target": given.target, "platform": given.platform, "network_mode": given.network,
         "memory": given.memory, "shm_size": given.shm_size, "labels": key_values(given.label),
         "cache_from": given.cache_from, "security_opt": given.security_opt,
         "ulimits": [ulimit(one) for one in given.ulimit],
     }  # fmt: skip
-    options |= {name: value for name, value in asked.items() if value}
+    options |= {name: value for name, value in optional.items() if value}
     arguments = {
         name: value if equals else os.environ.get(name)
         for name, equals, value in (one.partition("=") for one in given.build_arg)
@@ -167,7 +180,7 @@ def _build(client: Client, given: Arguments) -> None:
         source = {}
         options["remote"] = given.path
     elif given.file != "Dockerfile":
-        # As with docker, a relative one is meant from here, not from the context.
+        # As with docker, a relative path starts at the working directory, not at the context.
         dockerfile = str(Path(given.file).resolve())
     with Progress(sys.stdout, quiet=given.quiet) as progress:
         try:
@@ -187,8 +200,8 @@ def _build(client: Client, given: Arguments) -> None:
 
 
 def _declare_load(parser: Parser) -> None:
-    parser.add_argument("-i", "--input", metavar="FILE", help="instead of stdin")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
+    parser.add_argument("-i", "--input", metavar="FILE", help="read from a file, not from stdin")
+    parser.add_argument("-q", "--quiet", action="store_true", help="suppress the load output")
 
 
 def _load(client: Client, given: Arguments) -> None:
@@ -201,15 +214,15 @@ def _load(client: Client, given: Arguments) -> None:
 
 
 def _declare_save(parser: Parser) -> None:
-    parser.add_argument("-o", "--output", metavar="FILE", help="instead of stdout")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write to a file, not to stdout")
     parser.add_argument("images", nargs="+", metavar="IMAGE")
 
 
 def _save(client: Client, given: Arguments) -> None:
-    client.images.get_many(names=given.images).save(_target(given.output))
+    client.images.get_many(names=given.images).save(_output_target(given.output))
 
 
-def _target(name: str | None) -> Any:
+def _output_target(name: str | None) -> Any:
     if name:
         return name
     if sys.stdout.isatty():
@@ -218,17 +231,17 @@ def _target(name: str | None) -> Any:
 
 
 def _declare_export(parser: Parser) -> None:
-    parser.add_argument("-o", "--output", metavar="FILE", help="instead of stdout")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write to a file, not to stdout")
     parser.add_argument("container", metavar="CONTAINER")
 
 
 def _export(client: Client, given: Arguments) -> None:
-    client.containers.export(given.container).save(_target(given.output))
+    client.containers.export(given.container).save(_output_target(given.output))
 
 
 def _declare_import(parser: Parser) -> None:
     parser.add_argument("-c", "--change", action="append", default=[], metavar="INSTRUCTION")
-    parser.add_argument("-m", "--message", default="", help="the comment")
+    parser.add_argument("-m", "--message", default="", help="the commit message")
     parser.add_argument("--platform", default="")
     parser.add_argument("source", metavar="FILE|-")
     parser.add_argument("repository", nargs="?", default="", metavar="REPOSITORY[:TAG]")
@@ -240,18 +253,20 @@ def _import(client: Client, given: Arguments) -> None:
         repository, _, tag = repository.rpartition(":")
     options = {"changes": given.change, "message": given.message, "platform": given.platform}
     if given.source == "-":
-        said = client.images.import_archive(sys.stdin.buffer, repository, tag=tag, **options)
+        identity = client.images.import_archive(sys.stdin.buffer, repository, tag=tag, **options)
     else:
         with Path(given.source).open("rb") as file:
-            said = client.images.import_archive(file, repository, tag=tag, **options)
-    print(said)
+            identity = client.images.import_archive(file, repository, tag=tag, **options)
+    print(identity)
 
 
 def _declare_commit(parser: Parser) -> None:
     parser.add_argument("-a", "--author", default="")
     parser.add_argument("-c", "--change", action="append", default=[], metavar="INSTRUCTION")
-    parser.add_argument("-m", "--message", default="", help="the comment")
-    parser.add_argument("--no-pause", action="store_true", help="do not freeze it meanwhile")
+    parser.add_argument("-m", "--message", default="", help="the commit message")
+    parser.add_argument(
+        "--no-pause", action="store_true", help="do not pause the container during the commit"
+    )
     parser.add_argument("container", metavar="CONTAINER")
     parser.add_argument("repository", nargs="?", default="", metavar="REPOSITORY[:TAG]")
 
@@ -299,7 +314,7 @@ def _history(client: Client, given: Arguments) -> None:
 
 def _declare_search(parser: Parser) -> None:
     add_list_options(parser)
-    parser.add_argument("--limit", type=int, help="at most so many")
+    parser.add_argument("--limit", type=int, help="the maximum number of results")
     parser.add_argument("term", metavar="TERM")
 
 
@@ -323,10 +338,10 @@ IMAGES = Verb("List images", _declare_images, _images)
 PULL = Verb("Pull an image from a registry", _declare_pull, _pull)
 PUSH = Verb("Push an image to its registry", _declare_push, _push)
 BUILD = Verb("Build an image from a Dockerfile", _declare_build, _build)
-LOAD = Verb("Load images from an archive", _declare_load, _load)
-SAVE = Verb("Save images as an archive", _declare_save, _save)
-EXPORT = Verb("Export the files of a container as an archive", _declare_export, _export)
-IMPORT = Verb("Make an image of the files in an archive", _declare_import, _import)
-COMMIT = Verb("Make an image of a container", _declare_commit, _commit)
-HISTORY = Verb("Show the steps that an image was made by", _declare_history, _history)
+LOAD = Verb("Load images from a tar archive or stdin", _declare_load, _load)
+SAVE = Verb("Save one or more images to a tar archive", _declare_save, _save)
+EXPORT = Verb("Export a container's filesystem as a tar archive", _declare_export, _export)
+IMPORT = Verb("Import a tar archive as the filesystem of a new image", _declare_import, _import)
+COMMIT = Verb("Create a new image from a container's changes", _declare_commit, _commit)
+HISTORY = Verb("Show the history of an image", _declare_history, _history)
 SEARCH = Verb("Search a registry for images", _declare_search, _search)

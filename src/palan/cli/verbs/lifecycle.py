@@ -16,28 +16,33 @@ __all__ = [
 
 
 def each(names: list[str], work: Callable[[str], Any]) -> int:
-    """Do something for each name and print what it gives; errors don't stop the others."""
+    """Call ``work`` for each name and print its result, or the name where the result is None.
+
+    An error is printed and does not keep the work from being done for the other names.
+    """
     status = 0
     for name in names:
         try:
-            said = work(name)
+            result = work(name)
         except APIError as error:
             print(f"Error response from daemon: {error.message}", file=sys.stderr)
             status = 1
         else:
-            print(name if said is None else said)
+            print(name if result is None else result)
     return status
 
 
-def _containers(parser: Parser) -> None:
+def _declare_containers(parser: Parser) -> None:
     parser.add_argument("containers", nargs="+", metavar="CONTAINER")
 
 
 def _declare_stop(parser: Parser) -> None:
     parser.add_argument("-t", "--time", "--timeout", type=int, metavar="SECONDS", dest="time",
-                        help="before it is killed; -1 waits for ever")  # fmt: skip
-    parser.add_argument("-s", "--signal", default="", help="instead of its own")
-    _containers(parser)
+                        help="how long to wait before killing it; -1 waits for ever")  # fmt: skip
+    parser.add_argument(
+        "-s", "--signal", default="", help="the signal to send instead of the container's own"
+    )
+    _declare_containers(parser)
 
 
 def _stop(client: Client, given: Arguments) -> int:
@@ -55,8 +60,8 @@ def _restart(client: Client, given: Arguments) -> int:
 
 
 def _declare_kill(parser: Parser) -> None:
-    parser.add_argument("-s", "--signal", default="KILL", help="which signal")
-    _containers(parser)
+    parser.add_argument("-s", "--signal", default="KILL", help="signal to send to the container")
+    _declare_containers(parser)
 
 
 def _kill(client: Client, given: Arguments) -> int:
@@ -76,10 +81,14 @@ def _wait(client: Client, given: Arguments) -> int:
 
 
 def _declare_rm(parser: Parser) -> None:
-    parser.add_argument("-f", "--force", action="store_true", help="kill what runs")
-    parser.add_argument("-v", "--volumes", action="store_true", help="anonymous volumes too")
-    parser.add_argument("-l", "--link", action="store_true", help="only the link of that name")
-    _containers(parser)
+    parser.add_argument(
+        "-f", "--force", action="store_true", help="force the removal of a running container"
+    )
+    parser.add_argument(
+        "-v", "--volumes", action="store_true", help="remove anonymous volumes of the container"
+    )
+    parser.add_argument("-l", "--link", action="store_true", help="remove the specified link")
+    _declare_containers(parser)
 
 
 def _rm(client: Client, given: Arguments) -> int:
@@ -92,8 +101,8 @@ def _rm(client: Client, given: Arguments) -> int:
 
 
 def _declare_rmi(parser: Parser) -> None:
-    parser.add_argument("-f", "--force", action="store_true", help="all its names")
-    parser.add_argument("--no-prune", action="store_true", help="leave unnamed parents")
+    parser.add_argument("-f", "--force", action="store_true", help="force removal of the image")
+    parser.add_argument("--no-prune", action="store_true", help="do not remove untagged parents")
     parser.add_argument("images", nargs="+", metavar="IMAGE")
 
 
@@ -139,7 +148,7 @@ def _declare_update(parser: Parser) -> None:
     parser.add_argument("--cpuset-cpus")
     parser.add_argument("--cpuset-mems")
     parser.add_argument("--restart", metavar="POLICY")
-    _containers(parser)
+    _declare_containers(parser)
 
 
 def _update(client: Client, given: Arguments) -> int:
@@ -169,11 +178,19 @@ def _updated(client: Client, name: str, limits: dict[str, Any]) -> None:
 
 
 def removal(what: str, remove: Callable[[Client], Callable[..., Any]], *, force: bool) -> Verb:
-    """A verb that removes objects of some kind by name."""
+    """Return a verb that removes objects of one kind by name.
+
+    Args:
+        what: the kind, in lower case.
+        remove: returns a client's method that removes one object.
+        force: whether the verb has the option ``--force``.
+    """
 
     def declare(parser: Parser) -> None:
         if force:
-            parser.add_argument("-f", "--force", action="store_true", help="no error if absent")
+            parser.add_argument(
+                "-f", "--force", action="store_true", help=f"no error for a {what} that is absent"
+            )
         parser.add_argument("names", nargs="+", metavar=what.upper())
 
     def act(client: Client, given: Arguments) -> int:
@@ -186,11 +203,15 @@ def removal(what: str, remove: Callable[[Client], Callable[..., Any]], *, force:
 STOP = Verb("Stop one or more running containers", _declare_stop, _stop)
 RESTART = Verb("Restart one or more containers", _declare_stop, _restart)
 KILL = Verb("Send a signal to one or more running containers", _declare_kill, _kill)
-PAUSE = Verb("Pause all processes within one or more containers", _containers, _pause)
-UNPAUSE = Verb("Let one or more paused containers go on", _containers, _unpause)
-WAIT = Verb("Wait for containers to end, and print their exit codes", _containers, _wait)
+PAUSE = Verb("Pause all processes within one or more containers", _declare_containers, _pause)
+UNPAUSE = Verb("Unpause all processes within one or more containers", _declare_containers, _unpause)
+WAIT = Verb(
+    "Block until one or more containers stop, then print their exit codes",
+    _declare_containers,
+    _wait,
+)
 RM = Verb("Remove one or more containers", _declare_rm, _rm)
 RMI = Verb("Remove one or more images", _declare_rmi, _rmi)
 RENAME = Verb("Rename a container", _declare_rename, _rename)
-TAG = Verb("Give an image one more name", _declare_tag, _tag)
-UPDATE = Verb("Change limits of one or more containers", _declare_update, _update)
+TAG = Verb("Create a tag TARGET that refers to the image SOURCE", _declare_tag, _tag)
+UPDATE = Verb("Update configuration of one or more containers", _declare_update, _update)

@@ -1,4 +1,4 @@
-"""``palan login`` and ``palan logout``: credentials of registries, where docker keeps them."""
+"""``palan login`` and ``palan logout``: credentials of registries, kept where docker keeps them."""
 
 import getpass
 import os
@@ -23,8 +23,8 @@ def _declare_login(parser: Parser) -> None:
 
 
 def _login(client: Client, given: Arguments) -> int:
-    user, password = _who(client, given)
-    registry = _key(given.server)
+    user, password = _get_credentials(client, given)
+    registry = _registry_key(given.server)
     try:
         answer = client.system.auth(username=user, password=password, server_address=registry)
     except ClientError as error:
@@ -40,8 +40,8 @@ def _login(client: Client, given: Arguments) -> int:
     return 0
 
 
-def _who(client: Client, given: Arguments) -> tuple[str, str]:
-    """A name and a password, of the options, of stdin, of what is known, or of a person."""
+def _get_credentials(client: Client, given: Arguments) -> tuple[str, str]:
+    """Return a name and a password, from the options, stdin, the stored credentials or a prompt."""
     if given.password_stdin:
         if given.password:
             raise _failed("--password and --password-stdin are mutually exclusive")
@@ -55,7 +55,7 @@ def _who(client: Client, given: Arguments) -> tuple[str, str]:
         )
     known = None
     if not given.username and not given.password:
-        known = client.environment.credentials.get(_key(given.server))
+        known = client.environment.credentials.get(_registry_key(given.server))
         if known is not None and known.username and known.password:
             return known.username, known.password
     if given.username and given.password:
@@ -65,17 +65,17 @@ def _who(client: Client, given: Arguments) -> tuple[str, str]:
     user = given.username or input("Username: ").strip()
     password = given.password or getpass.getpass("Password: ")
     if not user or not password:
-        raise _failed("a name and a password are needed")
+        raise _failed("a user name and a password are required")
     return user, password
 
 
-def _failed(words: str) -> Failed:
-    print(f"Error: {words}", file=sys.stderr)
+def _failed(message: str) -> Failed:
+    print(f"Error: {message}", file=sys.stderr)
     return Failed(1)
 
 
-def _key(server: str) -> str:
-    """What ``config.json`` knows a registry by."""
+def _registry_key(server: str) -> str:
+    """Return the key of a registry in ``config.json``."""
     plain = server.removeprefix("https://").removeprefix("http://").partition("/")[0]
     return registry_of(f"{plain}/x") if plain in ("", "docker.io", "index.docker.io") else plain
 
@@ -85,7 +85,7 @@ def _declare_logout(parser: Parser) -> None:
 
 
 def _logout(environment: Environment, given: Arguments) -> int:
-    registry = _key(given.server)
+    registry = _registry_key(given.server)
     print(f"Removing login credentials for {registry}")
     found = False
     for key in (registry, f"https://{registry}", f"http://{registry}"):
@@ -95,5 +95,5 @@ def _logout(environment: Environment, given: Arguments) -> int:
     return 0
 
 
-LOGIN: Verb = Verb("Check and keep the credentials of a registry", _declare_login, _login)
-LOGOUT = LocalVerb("Forget the credentials of a registry", _declare_logout, _logout)
+LOGIN: Verb = Verb("Authenticate to a registry", _declare_login, _login)
+LOGOUT = LocalVerb("Log out from a registry", _declare_logout, _logout)

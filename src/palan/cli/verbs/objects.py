@@ -1,11 +1,11 @@
-"""``palan inspect``, ``cp``, ``info``, and lists of networks and volumes."""
+"""``palan inspect``, ``cp``, ``info``, and the verbs of networks and volumes."""
 
 import json
 import re
 import sys
 from typing import Any
 
-from palan.cli.verbs.listing import add_list_options, filters_of, labelled, show
+from palan.cli.verbs.listing import add_list_options, filters_of, label_columns, show
 from palan.cli.verbs.table import short
 from palan.cli.verbs.template import Template
 from palan.cli.verbs.verb import Arguments, Parser, Verb, key_values
@@ -30,11 +30,17 @@ _KINDS = {
 
 
 def inspect_verb(kind: str = "") -> Verb:
-    """A verb that shows all of objects, of one kind or of any."""
+    """Return a verb that prints objects in full.
+
+    Args:
+        kind: one of the keys of ``_KINDS``; empty for objects of any kind.
+    """
 
     def declare(parser: Parser) -> None:
         parser.add_argument("-f", "--format", default="", metavar="TEMPLATE")
-        parser.add_argument("-s", "--size", action="store_true", help="also how big")
+        parser.add_argument(
+            "-s", "--size", action="store_true", help="display total file sizes of a container"
+        )
         if not kind:
             parser.add_argument("--type", default="", choices=sorted(_KINDS))
         parser.add_argument("names", nargs="+", metavar=(kind or "object").upper())
@@ -63,11 +69,11 @@ def inspect_verb(kind: str = "") -> Verb:
             print(json.dumps(found, indent=4, ensure_ascii=False))
         return status
 
-    return Verb(f"Show all about one or more {kind or 'object'}s", declare, act)
+    return Verb(f"Display detailed information on one or more {kind or 'object'}s", declare, act)
 
 
 def _find(client: Client, kinds: list[str], name: str, *, size: bool) -> Any:
-    """What the engine answers, as it is, so that nothing of it is lost."""
+    """Return the engine's document of an object unchanged, with fields that Palan does not know."""
     from urllib.parse import quote
 
     for kind in kinds:
@@ -76,21 +82,21 @@ def _find(client: Client, kinds: list[str], name: str, *, size: bool) -> Any:
         with client.request("GET", path, query=query, timeout=None) as response:
             if response.status == 200:
                 return response.json()
-            # Engines that are in no swarm say 503 to the rest; of no use to anybody here.
+            # An engine outside of a swarm answers 503 for the kinds of swarm objects.
             if response.status not in (404, 503, 501, 400, 406):
                 response.raise_for_status()
     return None
 
 
 def _declare_cp(parser: Parser) -> None:
-    parser.add_argument("-a", "--archive", action="store_true", help="keep owners")
-    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing")
+    parser.add_argument("-a", "--archive", action="store_true", help="copy all uid/gid information")
+    parser.add_argument("-q", "--quiet", action="store_true", help="suppress progress output")
     parser.add_argument("source", metavar="[CONTAINER:]SOURCE")
     parser.add_argument("target", metavar="[CONTAINER:]TARGET")
 
 
-def _place(text: str) -> tuple[str, str]:
-    """A container, or none, and a path."""
+def _split_container(text: str) -> tuple[str, str]:
+    """Split ``CONTAINER:PATH``; the container is empty where the text is a local path."""
     container, colon, path = text.partition(":")
     if not colon or "/" in container or container == ".":
         return "", text
@@ -98,7 +104,10 @@ def _place(text: str) -> tuple[str, str]:
 
 
 def _cp(client: Client, given: Arguments) -> None:
-    (source_container, source), (container, target) = _place(given.source), _place(given.target)
+    (source_container, source), (container, target) = (
+        _split_container(given.source),
+        _split_container(given.target),
+    )
     if source_container and container:
         raise ValueError("copying between containers is not supported")
     if source_container:
@@ -114,7 +123,7 @@ def _cp(client: Client, given: Arguments) -> None:
         else:
             client.containers.copy_in(container, source, target, keep_owner=given.archive)
     else:
-        raise ValueError("one of the two must be a path in a container: CONTAINER:PATH")
+        raise ValueError("must specify at least one container source: CONTAINER:PATH")
 
 
 def _declare_info(parser: Parser) -> None:
@@ -151,8 +160,8 @@ def _network_ls(client: Client, given: Arguments) -> None:
         {
             "ID": one.id if given.no_trunc else short(one.id), "Name": one.name,
             "Driver": one.driver, "Scope": one.scope, "Internal": str(one.internal).lower(),
-            "IPv6": str(one.enable_ipv6).lower(), "CreatedAt": _moment(one.created),
-            **labelled(one.labels),
+            "IPv6": str(one.enable_ipv6).lower(), "CreatedAt": _go_time(one.created),
+            **label_columns(one.labels),
         }
         for one in sorted(
             client.networks.list(filters=filters_of(given.filter)), key=lambda one: one.name
@@ -166,7 +175,7 @@ def _volume_ls(client: Client, given: Arguments) -> None:
         {
             "Driver": one.driver, "Name": one.name, "Mountpoint": one.mountpoint,
             "Scope": one.scope, "Links": "N/A", "Size": "N/A", "Status": "N/A",
-            "Availability": "N/A", "Group": "N/A", **labelled(one.labels),
+            "Availability": "N/A", "Group": "N/A", **label_columns(one.labels),
         }
         for one in sorted(
             client.volumes.list(filters=filters_of(given.filter)).volumes or (),
@@ -176,8 +185,8 @@ def _volume_ls(client: Client, given: Arguments) -> None:
     _list(rows, _VOLUMES, given, ("Driver", "Name"), "Name")
 
 
-def _moment(text: str) -> str:
-    """A time in the words of Go."""
+def _go_time(text: str) -> str:
+    """Return an RFC 3339 time in the form that Go prints times in."""
     return re.sub(r"T(.*)Z$", r" \1 +0000 UTC", text)
 
 
@@ -197,8 +206,10 @@ def _list(
 
 def _declare_network_create(parser: Parser) -> None:
     parser.add_argument("-d", "--driver", default="bridge")
-    parser.add_argument("--internal", action="store_true", help="without a way out")
-    parser.add_argument("--ipv6", action="store_true", help="also IPv6")
+    parser.add_argument(
+        "--internal", action="store_true", help="restrict external access to the network"
+    )
+    parser.add_argument("--ipv6", action="store_true", help="enable IPv6 address assignment")
     parser.add_argument("--attachable", action="store_true")
     for name, metavar in (("subnet", "CIDR"), ("gateway", "ADDRESS"), ("ip-range", "CIDR"),
                           ("label", "KEY=VALUE"), ("opt", "NAME=VALUE")):  # fmt: skip
@@ -274,11 +285,11 @@ def _volume_create(client: Client, given: Arguments) -> None:
 
 
 INSPECT = inspect_verb()
-CP = Verb("Copy files between a container and here", _declare_cp, _cp)
-INFO = Verb("Show what the engine and its machine are", _declare_info, _info)
+CP = Verb("Copy files/folders between a container and the local filesystem", _declare_cp, _cp)
+INFO = Verb("Display system-wide information", _declare_info, _info)
 NETWORK_LS = Verb("List networks", add_list_options, _network_ls)
 NETWORK_CREATE = Verb("Create a network", _declare_network_create, _network_create)
 NETWORK_CONNECT = Verb("Connect a container to a network", _declare_connect, _connect)
-NETWORK_DISCONNECT = Verb("Take a container off a network", _declare_disconnect, _disconnect)
+NETWORK_DISCONNECT = Verb("Disconnect a container from a network", _declare_disconnect, _disconnect)
 VOLUME_LS = Verb("List volumes", add_list_options, _volume_ls)
 VOLUME_CREATE = Verb("Create a volume", _declare_volume_create, _volume_create)

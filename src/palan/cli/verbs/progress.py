@@ -1,6 +1,6 @@
 """The progress of pulls, pushes and builds on a terminal: a line for each layer.
 
-Where there is no terminal, each change of a layer's state is a line, without the bars.
+Where the output is no terminal, each change of a layer's state is a line, without the bars.
 """
 
 import shutil
@@ -13,11 +13,11 @@ from palan.cli.verbs.table import size
 
 __all__ = ["Progress"]
 
-_BAR: Final = 30
+_BAR_WIDTH: Final = 30
 
 
 class Progress:
-    """Shows the messages of an engine; call it with each."""
+    """Prints the progress messages of an engine; called with each of them."""
 
     def __init__(self, stream: TextIO, *, quiet: bool = False) -> None:
         self._stream = stream
@@ -45,13 +45,13 @@ class Progress:
             self._stream.write(message.stream)
             self._stream.flush()
         elif message.status and message.id:
-            self._about(message.id, message.status, self._detail(message))
+            self._show_layer(message.id, message.status, self._bar(message))
         elif message.status:
             self._stream.write(f"{message.status}\n")
             self._lines.clear()
             self._stream.flush()
 
-    def _about(self, identity: str, status: str, detail: str) -> None:
+    def _show_layer(self, identity: str, status: str, bar: str) -> None:
         if not self._terminal:
             if self._last.get(identity) != status:
                 self._last[identity] = status
@@ -61,19 +61,19 @@ class Progress:
             self._lines.append(identity)
             self._stream.write("\n")
         up = len(self._lines) - self._lines.index(identity)
-        text = f"{identity}: {status} {detail}".rstrip()
+        text = f"{identity}: {status} {bar}".rstrip()
         width = shutil.get_terminal_size().columns
         self._stream.write(f"\x1b[{up}A\r\x1b[2K{text[: width - 1]}\x1b[{up}B\r")
         self._stream.flush()
 
     @staticmethod
-    def _detail(message: JSONMessage) -> str:
+    def _bar(message: JSONMessage) -> str:
         detail = message.progress_detail
         if not detail or not detail.current:
             return ""
         if detail.total <= 0:
             return size(detail.current)
         done = min(1.0, detail.current / detail.total)
-        filled = int(done * _BAR)
-        bar = "=" * filled + (">" if filled < _BAR else "")
-        return f"[{bar:<{_BAR}}] {size(detail.current)}/{size(detail.total)}"
+        filled = int(done * _BAR_WIDTH)
+        bar = "=" * filled + (">" if filled < _BAR_WIDTH else "")
+        return f"[{bar:<{_BAR_WIDTH}}] {size(detail.current)}/{size(detail.total)}"

@@ -1,4 +1,4 @@
-"""``palan ... prune`` and ``palan system df``: what takes room, and getting rid of it."""
+"""``palan ... prune`` and ``palan system df``: the use of disk space, and freeing it."""
 
 import contextlib
 import sys
@@ -15,7 +15,7 @@ from palan.client.errors import NotFound, NotYetImplemented
 
 __all__ = ["SYSTEM_DF", "SYSTEM_PRUNE", "prune_verb"]
 
-_WORDS: Final = {
+_DESCRIPTIONS: Final = {
     "build": "build cache",
     "containers": "stopped containers",
     "images": "images",
@@ -23,27 +23,39 @@ _WORDS: Final = {
     "volumes": "volumes not used by at least one container",
 }
 
+_SUMMARIES: Final = {
+    "build": "Remove build cache",
+    "containers": "Remove all stopped containers",
+    "images": "Remove unused images",
+    "networks": "Remove all unused networks",
+    "volumes": "Remove unused local volumes",
+}
 
-_TELLS_NAMED: Final = Version(1, 42)
-"""Before, all unused volumes are pruned, with a name or without."""
+
+_ANONYMOUS_ONLY_SINCE: Final = Version(1, 42)
+"""The version since which a prune spares named volumes, unless the filter ``all`` is given."""
 
 
 def prune_verb(group: str, *, all_filter: str = "") -> Verb:
-    """A verb that removes what nothing uses.
+    """Return a verb that removes unused objects.
 
     Args:
-        group: of what.
-        all_filter: the filter that ``--all`` is, if there is one.
+        group: their kind, a key of ``_DESCRIPTIONS``.
+        all_filter: the filter ``name=value`` that ``--all`` stands for; empty if no filter does.
     """
 
     def declare(parser: Parser) -> None:
-        parser.add_argument("-f", "--force", action="store_true", help="do not ask")
+        parser.add_argument(
+            "-f", "--force", action="store_true", help="do not prompt for confirmation"
+        )
         if all_filter or group == "build":
-            parser.add_argument("-a", "--all", action="store_true", help="not only unnamed ones")
+            parser.add_argument(
+                "-a", "--all", action="store_true", help="remove all unused, not just unnamed ones"
+            )
         parser.add_argument("--filter", action="append", default=[], metavar="NAME=VALUE")
 
     def act(client: Client, given: Arguments) -> int:
-        if not given.force and not _confirmed([_WORDS[group]]):
+        if not given.force and not _confirmed([_DESCRIPTIONS[group]]):
             return 1
         filters: dict[str, Any] = filters_of(given.filter)
         if all_filter and given.all:
@@ -54,7 +66,7 @@ def prune_verb(group: str, *, all_filter: str = "") -> Verb:
             print(f"Total reclaimed space: {size(space, digits=4)}")
         return 0
 
-    return Verb(f"Remove all {_WORDS[group]} that nothing uses", declare, act)
+    return Verb(_SUMMARIES[group], declare, act)
 
 
 def _confirmed(what: list[str]) -> bool:
@@ -66,32 +78,34 @@ def _confirmed(what: list[str]) -> bool:
 
 
 def _prune(client: Client, group: str, filters: dict[str, Any], *, whole: bool = False) -> int:
-    """Remove things, show which, and give the bytes that they took."""
+    """Remove unused objects of a kind, print which, and return the bytes that were freed."""
     if group == "build":
         found: Any = client.build.prune(filters=filters, all=whole)
     else:
-        if group == "volumes" and client.negotiate() < _TELLS_NAMED:
+        if group == "volumes" and client.negotiate() < _ANONYMOUS_ONLY_SINCE:
             filters.setdefault("all", ["true"])
         found = getattr(client, group).prune(filters=filters)
     if group == "images":
-        gone = [
+        removed = [
             f"untagged: {one.untagged}" if one.untagged else f"deleted: {one.deleted}"
             for one in found.images_deleted or ()
         ]
     else:
         attribute = "caches_deleted" if group == "build" else f"{group}_deleted"
-        gone = list(getattr(found, attribute) or ())
-    if gone:
+        removed = list(getattr(found, attribute) or ())
+    if removed:
         title = "build cache objects" if group == "build" else group
         print(f"Deleted {title if group == 'build' else title.capitalize()}:")
-        print("\n".join(gone), end="\n\n")
+        print("\n".join(removed), end="\n\n")
     return int(getattr(found, "space_reclaimed", 0))
 
 
 def _declare_system_prune(parser: Parser) -> None:
-    parser.add_argument("-a", "--all", action="store_true", help="all unused images")
-    parser.add_argument("-f", "--force", action="store_true", help="do not ask")
-    parser.add_argument("--volumes", action="store_true", help="also anonymous volumes")
+    parser.add_argument(
+        "-a", "--all", action="store_true", help="remove all unused images, not just dangling ones"
+    )
+    parser.add_argument("-f", "--force", action="store_true", help="do not prompt for confirmation")
+    parser.add_argument("--volumes", action="store_true", help="prune anonymous volumes")
     parser.add_argument("--filter", action="append", default=[], metavar="NAME=VALUE")
 
 
@@ -100,13 +114,13 @@ def _system_prune(client: Client, given: Arguments) -> int:
     if given.volumes and "until" in filters:
         raise ValueError('the "until" filter is not supported with --volumes')
     groups = ["containers", "networks", *(["volumes"] if given.volumes else []), "images", "build"]
-    words = {
-        **_WORDS,
+    descriptions = {
+        **_DESCRIPTIONS,
         "volumes": "anonymous volumes not used by at least one container",
         "images": "images without at least one container" if given.all else "dangling images",
         "build": "build cache" if given.all else "unused build cache",
     }
-    if not given.force and not _confirmed([words[group] for group in groups]):
+    if not given.force and not _confirmed([descriptions[group] for group in groups]):
         return 1
     space = 0
     for group in groups:
@@ -156,5 +170,5 @@ def _df(client: Client, given: Arguments) -> None:
     show(_COLUMNS, rows, given.format, shown=tuple(_COLUMNS))
 
 
-SYSTEM_DF = Verb("Show what takes how much room", _declare_df, _df)
-SYSTEM_PRUNE = Verb("Remove all that nothing uses", _declare_system_prune, _system_prune)
+SYSTEM_DF = Verb("Show disk usage", _declare_df, _df)
+SYSTEM_PRUNE = Verb("Remove unused data", _declare_system_prune, _system_prune)

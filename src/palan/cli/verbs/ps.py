@@ -1,9 +1,9 @@
-"""``palan ps``: the containers there are."""
+"""``palan ps``: the list of containers."""
 
 import time
 from typing import Any
 
-from palan.cli.verbs.listing import add_list_options, filters_of, labelled, show
+from palan.cli.verbs.listing import add_list_options, filters_of, label_columns, show
 from palan.cli.verbs.table import ago, short, size
 from palan.cli.verbs.verb import Arguments, Parser, Verb
 from palan.client import Client
@@ -29,12 +29,21 @@ _COLUMNS = {
 }
 _SHOWN = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
 
+_UNPUBLISHED = -1_000_000
+"""Stands for the distance between public and private port where no public port exists."""
+
 
 def _declare(parser: Parser) -> None:
-    parser.add_argument("-a", "--all", action="store_true", help="also those that do not run")
-    parser.add_argument("-n", "--last", type=int, default=0, help="the newest so many")
-    parser.add_argument("-l", "--latest", action="store_true", help="the newest")
-    parser.add_argument("-s", "--size", action="store_true", help="also how big they are")
+    parser.add_argument(
+        "-a", "--all", action="store_true", help="show all containers (default shows just running)"
+    )
+    parser.add_argument(
+        "-n", "--last", type=int, default=0, help="show n last created containers (all states)"
+    )
+    parser.add_argument(
+        "-l", "--latest", action="store_true", help="show the latest created container (any state)"
+    )
+    parser.add_argument("-s", "--size", action="store_true", help="display total file sizes")
     add_list_options(parser)
 
 
@@ -55,7 +64,9 @@ def _act(client: Client, given: Arguments) -> None:
 
 
 def _row(container: Any, *, full: bool) -> dict[str, Any]:
-    command = container.command if full or len(container.command) <= 20 else _cut(container.command)
+    command = (
+        container.command if full or len(container.command) <= 20 else _shortened(container.command)
+    )
     names = [name.removeprefix("/") for name in container.names]
     if not full:
         names = [name for name in names if "/" not in name] or names
@@ -73,31 +84,31 @@ def _row(container: Any, *, full: bool) -> dict[str, Any]:
         "Ports": _ports(container.ports),
         "Names": ",".join(names),
         "Size": size(written) + virtual,
-        **labelled(container.labels),
+        **label_columns(container.labels),
         "LocalVolumes": str(sum(mount.driver == "local" for mount in container.mounts)),
         "Mounts": ",".join(mount.name or mount.source for mount in container.mounts),
         "Networks": ",".join(sorted(container.network_settings.networks)),
     }
 
 
-def _cut(text: str) -> str:
+def _shortened(text: str) -> str:
     return f"{text[:19]}…"
 
 
 def _ports(ports: Any) -> str:
-    """Ports with where they are published, ranges as such."""
+    """Return ports with the addresses that publish them; neighbouring ports form ranges."""
     groups: dict[tuple[str, str, int], list[int]] = {}
     for port in ports:
         public = port.public_port or 0
         key = (port.ip if public else "", port.type, public - port.private_port if public else 0)
-        groups.setdefault((*key[:2], key[2] if public else -1_000_000), []).append(
+        groups.setdefault((*key[:2], key[2] if public else _UNPUBLISHED), []).append(
             port.private_port
         )
     texts = []
     for (address, kind, offset), numbers in sorted(groups.items()):
         for first, last in _ranges(sorted(set(numbers))):
             inside = str(first) if first == last else f"{first}-{last}"
-            if offset == -1_000_000:
+            if offset == _UNPUBLISHED:
                 texts.append(f"{inside}/{kind}")
                 continue
             outside = str(first + offset) if first == last else f"{first + offset}-{last + offset}"

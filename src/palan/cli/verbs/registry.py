@@ -1,4 +1,4 @@
-"""Which verbs there are, and where: imported when one is called."""
+"""The table of all verbs; the module of a verb is imported when the verb is called."""
 
 from importlib import import_module
 from typing import Final
@@ -10,27 +10,27 @@ __all__ = ["GROUPS", "VERBS", "find"]
 
 VERBS: Final[dict[str, tuple[str, str, str]]] = {
     "api": ("api", "VERB", "send any request to the engine, as with curl"),
-    "attach": ("running", "ATTACH", "connect to a running container"),
+    "attach": ("running", "ATTACH", "attach stdin and output to a running container"),
     "build": ("images", "BUILD", "build an image from a Dockerfile"),
-    "commit": ("images", "COMMIT", "make an image of a container"),
-    "cp": ("objects", "CP", "copy files between a container and here"),
+    "commit": ("images", "COMMIT", "create a new image from a container's changes"),
+    "cp": ("objects", "CP", "copy files between a container and the local filesystem"),
     "create": ("running", "CREATE", "create a container"),
-    "diff": ("watching", "DIFF", "show what differs from the image"),
-    "events": ("watching", "EVENTS", "show what happens, as it does"),
+    "diff": ("watching", "DIFF", "list changed files of a container"),
+    "events": ("watching", "EVENTS", "get real time events from the engine"),
     "exec": ("running", "EXEC", "run a command in a running container"),
-    "export": ("images", "EXPORT", "export a container's files"),
-    "history": ("images", "HISTORY", "show the steps of an image"),
+    "export": ("images", "EXPORT", "export a container's filesystem as a tar archive"),
+    "history": ("images", "HISTORY", "show the history of an image"),
     "images": ("images", "IMAGES", "list images"),
-    "import": ("images", "IMPORT", "make an image of files"),
-    "info": ("objects", "INFO", "show what the engine is"),
-    "inspect": ("objects", "INSPECT", "show all about objects"),
-    "login": ("login", "LOGIN", "keep the credentials of a registry"),
-    "logout": ("login", "LOGOUT", "forget the credentials of a registry"),
+    "import": ("images", "IMPORT", "import a tar archive as an image"),
+    "info": ("objects", "INFO", "display system-wide information"),
+    "inspect": ("objects", "INSPECT", "display detailed information on objects"),
+    "login": ("login", "LOGIN", "authenticate to a registry"),
+    "logout": ("login", "LOGOUT", "log out from a registry"),
     "kill": ("lifecycle", "KILL", "send a signal to containers"),
-    "load": ("images", "LOAD", "load images from an archive"),
-    "logs": ("watching", "LOGS", "show what a container has written"),
+    "load": ("images", "LOAD", "load images from a tar archive"),
+    "logs": ("watching", "LOGS", "fetch the logs of a container"),
     "pause": ("lifecycle", "PAUSE", "pause containers"),
-    "port": ("watching", "PORT", "show where ports are published"),
+    "port": ("watching", "PORT", "list port mappings of a container"),
     "ps": ("ps", "VERB", "list containers"),
     "pull": ("images", "PULL", "pull an image from a registry"),
     "push": ("images", "PUSH", "push an image to its registry"),
@@ -39,17 +39,17 @@ VERBS: Final[dict[str, tuple[str, str, str]]] = {
     "rm": ("lifecycle", "RM", "remove containers"),
     "rmi": ("lifecycle", "RMI", "remove images"),
     "run": ("running", "RUN", "create and run a container"),
-    "save": ("images", "SAVE", "save images as an archive"),
+    "save": ("images", "SAVE", "save images to a tar archive"),
     "search": ("images", "SEARCH", "search a registry"),
     "start": ("running", "START", "start containers"),
-    "stats": ("watching", "STATS", "show what containers use"),
+    "stats": ("watching", "STATS", "display resource usage of containers"),
     "stop": ("lifecycle", "STOP", "stop containers"),
-    "tag": ("lifecycle", "TAG", "give an image one more name"),
-    "top": ("watching", "TOP", "show the processes of a container"),
-    "unpause": ("lifecycle", "UNPAUSE", "let paused containers go on"),
-    "update": ("lifecycle", "UPDATE", "change limits of containers"),
+    "tag": ("lifecycle", "TAG", "create another tag of an image"),
+    "top": ("watching", "TOP", "display the processes of a container"),
+    "unpause": ("lifecycle", "UNPAUSE", "unpause containers"),
+    "update": ("lifecycle", "UPDATE", "update configuration of containers"),
     "version": ("version", "VERSION", "show the versions of Palan and of the engine"),
-    "wait": ("lifecycle", "WAIT", "wait for containers to end"),
+    "wait": ("lifecycle", "WAIT", "wait until containers stop, print exit codes"),
 }
 """Module, attribute and summary, by name."""
 
@@ -84,14 +84,14 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         name: f"volume {name}" for name in ("create", "inspect", "ls", "prune", "rm")
     },
 }  # fmt: skip
-"""Docker's management commands, and what stands for their verbs."""
+"""The verbs of docker's management commands; each value is a key that :func:`find` takes."""
 
 
 def find(name: str) -> Verb | LocalVerb:
-    """The verb of a name: one of :data:`VERBS`, or ``group verb``.
+    """Return the verb of a name: one of :data:`VERBS`, or ``group verb``.
 
     Raises:
-        KeyError: there is none.
+        KeyError: no verb has that name.
     """
     if name in VERBS:
         module, attribute, _ = VERBS[name]

@@ -1,4 +1,4 @@
-"""The options of ``palan run`` and ``create``, and what they ask for."""
+"""The options of ``palan run`` and ``create``, and their translation to a request."""
 
 import os
 from collections.abc import Sequence
@@ -10,31 +10,31 @@ from palan.cli.verbs.verb import Arguments, Parser, key_values
 from palan.client._run_options import creation, memory
 
 
-__all__ = ["add_run_options", "creation_of", "nanoseconds", "ulimit", "variables"]
+__all__ = ["add_run_options", "create_arguments", "environment", "nanoseconds", "ulimit"]
 
 _LISTS = (
-    ("--add-host", None, "NAME:ADDRESS", "a line of /etc/hosts"),
+    ("--add-host", None, "NAME:ADDRESS", "add a custom host-to-IP mapping"),
     ("--cap-add", None, "CAP", "add a capability"),
     ("--cap-drop", None, "CAP", "drop a capability"),
-    ("--device", None, "DEVICE", "a device of the host"),
-    ("--dns", None, "ADDRESS", "a name server"),
-    ("--dns-search", None, "DOMAIN", "a domain that names are looked up in"),
-    ("--env", "-e", "NAME=VALUE", "set a variable"),
-    ("--env-file", None, "FILE", "variables, one a line"),
-    ("--expose", None, "PORT", "a port that can be published"),
-    ("--group-add", None, "GROUP", "one more group"),
-    ("--label", "-l", "KEY=VALUE", "a label"),
-    ("--link", None, "NAME:ALIAS", "another container by a name"),
-    ("--log-opt", None, "NAME=VALUE", "an option of the log driver"),
+    ("--device", None, "DEVICE", "add a host device"),
+    ("--dns", None, "ADDRESS", "set a DNS server"),
+    ("--dns-search", None, "DOMAIN", "set a DNS search domain"),
+    ("--env", "-e", "NAME=VALUE", "set an environment variable"),
+    ("--env-file", None, "FILE", "read environment variables from a file"),
+    ("--expose", None, "PORT", "expose a port or a range of ports"),
+    ("--group-add", None, "GROUP", "add an additional group to join"),
+    ("--label", "-l", "KEY=VALUE", "set a label"),
+    ("--link", None, "NAME:ALIAS", "add a link to another container"),
+    ("--log-opt", None, "NAME=VALUE", "set an option of the log driver"),
     ("--mount", None, "SPEC", "type=bind,source=...,target=..."),
-    ("--network-alias", None, "NAME", "one more name on the network"),
+    ("--network-alias", None, "NAME", "add a network-scoped alias"),
     ("--publish", "-p", "PORTS", "[[address:]port:]port[/protocol]"),
     ("--security-opt", None, "OPTION", "seccomp=..., no-new-privileges, ..."),
-    ("--sysctl", None, "NAME=VALUE", "a kernel parameter"),
-    ("--tmpfs", None, "PATH[:OPTIONS]", "files in memory"),
-    ("--ulimit", None, "NAME=SOFT[:HARD]", "a limit of each process"),
-    ("--volume", "-v", "SOURCE:TARGET[:OPTIONS]", "a directory of the host, or a volume"),
-    ("--volumes-from", None, "CONTAINER", "all volumes of another container"),
+    ("--sysctl", None, "NAME=VALUE", "set a kernel parameter"),
+    ("--tmpfs", None, "PATH[:OPTIONS]", "mount a tmpfs directory"),
+    ("--ulimit", None, "NAME=SOFT[:HARD]", "set a limit of each process"),
+    ("--volume", "-v", "SOURCE:TARGET[:OPTIONS]", "bind mount a path of the host, or a volume"),
+    ("--volumes-from", None, "CONTAINER", "mount the volumes of another container"),
 )
 
 _TEXTS = (
@@ -50,7 +50,7 @@ _TEXTS = (
     ("--uts", "uts_mode"),
     ("--volume-driver", "volume_driver"),
 )
-"""Options that are a text of ``HostConfig``."""
+"""Options whose value is a text field of ``HostConfig``."""
 
 _NUMBERS = (
     ("--blkio-weight", "blkio_weight"),
@@ -70,67 +70,86 @@ _SIZES = (
 
 
 def add_run_options(parser: Parser) -> None:
-    """Declare them, with image and command."""
-    for name, short, metavar, words in _LISTS:
+    """Declare the options, the image and the command."""
+    for name, short, metavar, help_text in _LISTS:
         names = [one for one in (short, name) if one]
-        parser.add_argument(*names, action="append", default=[], metavar=metavar, help=words)
+        parser.add_argument(*names, action="append", default=[], metavar=metavar, help=help_text)
     for name, field in (*_TEXTS, *_SIZES):
         parser.add_argument(name, metavar="VALUE", help=f"HostConfig.{field}")
     for name, field in _NUMBERS:
         parser.add_argument(name, type=int, metavar="NUMBER", help=f"HostConfig.{field}")
-    parser.add_argument("--name", default="", help="its name")
-    parser.add_argument("-i", "--interactive", action="store_true", help="keep stdin open")
-    parser.add_argument("-t", "--tty", action="store_true", help="give it a terminal")
-    parser.add_argument("-u", "--user", default="", help="name or id, with a group perhaps")
-    parser.add_argument("-w", "--workdir", default="", metavar="DIR", help="where it runs")
-    parser.add_argument("-h", "--hostname", default="", metavar="NAME", help="its host name")
-    parser.add_argument("--domainname", default="", help="its domain")
-    parser.add_argument("--entrypoint", metavar="PROGRAM", help="instead of the image's")
+    parser.add_argument("--name", default="", help="assign a name to the container")
+    parser.add_argument(
+        "-i", "--interactive", action="store_true", help="keep stdin open even if not attached"
+    )
+    parser.add_argument("-t", "--tty", action="store_true", help="allocate a pseudo-TTY")
+    parser.add_argument("-u", "--user", default="", help="user name or uid [:group name or gid]")
+    parser.add_argument(
+        "-w", "--workdir", default="", metavar="DIR",
+        help="working directory inside the container",
+    )  # fmt: skip
+    parser.add_argument(
+        "-h", "--hostname", default="", metavar="NAME", help="the container's host name"
+    )
+    parser.add_argument("--domainname", default="", help="the container's NIS domain name")
+    parser.add_argument(
+        "--entrypoint", metavar="PROGRAM", help="overwrite the entrypoint of the image"
+    )
     parser.add_argument("--network", "--net", default="", help="bridge, host, none or a network")
-    parser.add_argument("--ip", default="", help="its address on the network")
-    parser.add_argument("-m", "--memory", metavar="SIZE", help="how much memory it may use")
-    parser.add_argument("--cpus", type=float, help="how many CPUs it may use")
+    parser.add_argument("--ip", default="", help="IPv4 address on the network")
+    parser.add_argument("-m", "--memory", metavar="SIZE", help="memory limit")
+    parser.add_argument("--cpus", type=float, help="number of CPUs")
     parser.add_argument("--restart", default="", metavar="POLICY", help="no, always, ...")
     parser.add_argument("--platform", default="", help="os[/arch[/variant]] of the image")
     parser.add_argument("--pull", default="missing", choices=("missing", "always", "never"))
-    parser.add_argument("-P", "--publish-all", action="store_true", help="publish all ports")
-    parser.add_argument("--privileged", action="store_true", help="with all that root can do")
-    parser.add_argument("--read-only", action="store_true", help="nothing of it can be changed")
-    parser.add_argument("--init", action="store_true", help="run an init inside")
+    parser.add_argument(
+        "-P", "--publish-all", action="store_true", help="publish all exposed ports to random ports"
+    )
+    parser.add_argument("--privileged", action="store_true", help="give extended privileges")
+    parser.add_argument(
+        "--read-only", action="store_true", help="mount the root filesystem as read only"
+    )
+    parser.add_argument("--init", action="store_true", help="run an init inside the container")
     parser.add_argument("--oom-kill-disable", action="store_true")
-    parser.add_argument("--stop-signal", default="", metavar="SIGNAL", help="instead of SIGTERM")
-    parser.add_argument("--stop-timeout", type=int, metavar="SECONDS", help="before it is killed")
+    parser.add_argument(
+        "--stop-signal", default="", metavar="SIGNAL", help="signal to stop the container"
+    )
+    parser.add_argument(
+        "--stop-timeout", type=int, metavar="SECONDS", help="timeout to stop the container"
+    )
     parser.add_argument("--log-driver", default="", metavar="DRIVER")
-    parser.add_argument("--cidfile", metavar="FILE", help="write its id there")
-    parser.add_argument("--health-cmd", metavar="COMMAND", help="says whether it is healthy")
+    parser.add_argument("--cidfile", metavar="FILE", help="write the container's id to a file")
+    parser.add_argument("--health-cmd", metavar="COMMAND", help="command to run to check health")
     for name in ("interval", "timeout", "start-period", "start-interval"):
         parser.add_argument(f"--health-{name}", metavar="DURATION")
     parser.add_argument("--health-retries", type=int, default=0, metavar="COUNT")
-    parser.add_argument("--no-healthcheck", action="store_true", help="none at all")
+    parser.add_argument(
+        "--no-healthcheck", action="store_true", help="disable the health check of the image"
+    )
     parser.add_argument("image", metavar="IMAGE")
     parser.add_argument("command", nargs="...", metavar="COMMAND")
 
 
-def creation_of(given: Arguments) -> dict[str, Any]:
-    """The arguments of ``containers.create``.
+def create_arguments(given: Arguments) -> dict[str, Any]:
+    """Return the arguments of ``containers.create``.
 
     Raises:
-        ValueError: an option cannot be read.
+        ValueError: the value of an option is malformed.
     """
     options: dict[str, Any] = {
         "name": given.name, "user": given.user, "working_dir": given.workdir,
         "hostname": given.hostname, "tty": given.tty, "platform": given.platform,
-        "env": _environment(given), "labels": key_values(given.label),
+        "env": _whole_environment(given), "labels": key_values(given.label),
         "ports": {}, "network": given.network, "network_aliases": given.network_alias,
         "ip": given.ip, "dns": given.dns, "extra_hosts": given.add_host,
         "cap_add": given.cap_add, "cap_drop": given.cap_drop,
-        "security_opt": [_security(one) for one in given.security_opt],
+        "security_opt": [_security_option(one) for one in given.security_opt],
         "devices": given.device, "sysctls": key_values(given.sysctl),
         "privileged": given.privileged, "read_only": given.read_only,
         "restart": given.restart, "log_driver": given.log_driver,
         "log_options": key_values(given.log_opt), "stop_signal": given.stop_signal or None,
         "host_config": _host_config(given),
-        "volumes": [_volume(one) for one in given.volume if ":" in one],
+        "volumes": [_with_absolute_source(one) for one in given.volume if ":" in one],
         "mounts": [_mount(one) for one in given.mount],
         "tmpfs": {path: rest for path, _, rest in (one.partition(":") for one in given.tmpfs)},
         "ulimits": [ulimit(one) for one in given.ulimit],
@@ -150,8 +169,8 @@ def creation_of(given: Arguments) -> dict[str, Any]:
     anonymous = [one for one in given.volume if ":" not in one]
     if anonymous:
         made["volumes"] = {path: {} for path in anonymous}
-    exposed = {_with_protocol(port) for one in given.expose for port in _each(one)}
-    bindings = _published(given.publish)
+    exposed = {_with_protocol(port) for one in given.expose for port in _port_range(one)}
+    bindings = _port_bindings(given.publish)
     if exposed or bindings:
         made["exposed_ports"] = {port: {} for port in sorted(exposed | set(bindings))}
     made["host_config"].port_bindings = bindings
@@ -181,8 +200,8 @@ def _host_config(given: Arguments) -> HostConfig:
     return made
 
 
-def variables(given: Sequence[str]) -> list[str]:
-    """Variables as the API wants them; a name alone takes the value that it has here."""
+def environment(given: Sequence[str]) -> list[str]:
+    """Return ``NAME=value`` for each variable; a name alone takes its value in this process."""
     made = []
     for one in given:
         if "=" in one:
@@ -192,24 +211,24 @@ def variables(given: Sequence[str]) -> list[str]:
     return made
 
 
-def _environment(given: Arguments) -> list[str]:
+def _whole_environment(given: Arguments) -> list[str]:
     lines: list[str] = []
     for name in given.env_file:
         text = [line.lstrip() for line in Path(name).read_text().splitlines()]
         lines += [line for line in text if line and not line.startswith("#")]
-    return variables([*lines, *given.env])
+    return environment([*lines, *given.env])
 
 
-def _security(option: str) -> str:
-    """A profile that is a file here is sent as what is in it."""
+def _security_option(option: str) -> str:
+    """Return a security option, with the content of a local seccomp file instead of its path."""
     name, equals, value = option.replace(":", "=", 1).partition("=")
     if name == "seccomp" and equals and value not in ("unconfined", "builtin"):
         return f"seccomp={Path(value).read_text()}"
     return option
 
 
-def _volume(text: str) -> str:
-    """A relative path of the host, made absolute."""
+def _with_absolute_source(text: str) -> str:
+    """Return ``SOURCE:TARGET`` with a relative source path made absolute."""
     source, colon, rest = text.partition(":")
     if source.startswith((".", "~")):
         source = str(Path(source).expanduser().resolve())
@@ -217,7 +236,7 @@ def _volume(text: str) -> str:
 
 
 def ulimit(text: str) -> Ulimit:
-    """A limit of ``NAME=SOFT[:HARD]``."""
+    """Parse a limit of the form ``NAME=SOFT[:HARD]``."""
     name, equals, limits = text.partition("=")
     soft, _, hard = limits.partition(":")
     if not equals or not soft.lstrip("-").isdigit() or not (hard or "0").lstrip("-").isdigit():
@@ -231,7 +250,7 @@ def _mount(text: str) -> Mount:  # noqa: C901, PLR0912 - a table of names
     made = Mount(type="volume")
     for part in text.split(","):
         name, equals, value = part.partition("=")
-        truth = not equals or value.lower() in ("1", "true")
+        enabled = not equals or value.lower() in ("1", "true")
         match name.strip().lower():
             case "type":
                 made.type = value
@@ -240,15 +259,15 @@ def _mount(text: str) -> Mount:  # noqa: C901, PLR0912 - a table of names
             case "target" | "dst" | "destination":
                 made.target = value
             case "readonly" | "ro":
-                made.read_only = truth
+                made.read_only = enabled
             case "consistency":
                 made.consistency = value
             case "bind-propagation":
                 made.bind_options = BindOptions(propagation=value)
             case "bind-create-src":
-                made.bind_options = BindOptions(create_mountpoint=truth)
+                made.bind_options = BindOptions(create_mountpoint=enabled)
             case "volume-nocopy":
-                made.volume_options = VolumeOptions(no_copy=truth)
+                made.volume_options = VolumeOptions(no_copy=enabled)
             case "volume-subpath":
                 made.volume_options = VolumeOptions(subpath=value)
             case "tmpfs-size":
@@ -266,8 +285,8 @@ def _with_protocol(port: str) -> str:
     return port if "/" in port else f"{port}/tcp"
 
 
-def _each(text: str) -> list[str]:
-    """The ports of a range, ``8000-8010/udp``."""
+def _port_range(text: str) -> list[str]:
+    """Return the ports of a range such as ``8000-8010/udp``."""
     numbers, slash, protocol = text.partition("/")
     first, dash, last = numbers.partition("-")
     if not first.isdigit() or (dash and not last.isdigit()):
@@ -275,8 +294,8 @@ def _each(text: str) -> list[str]:
     return [f"{port}{slash}{protocol}" for port in range(int(first), int(last or first) + 1)]
 
 
-def _published(given: Sequence[str]) -> dict[str, Any]:
-    """``--publish`` as ``PortBindings``."""
+def _port_bindings(given: Sequence[str]) -> dict[str, Any]:
+    """Return the values of ``--publish`` as ``PortBindings``."""
     from palan.api.containers import PortBinding
 
     made: dict[str, Any] = {}
@@ -285,8 +304,8 @@ def _published(given: Sequence[str]) -> dict[str, Any]:
         address, colon, ports = outside.rpartition(":")
         if not colon:
             address = ""
-        inner = _each(inside)
-        outer = _each(ports) if ports else [""] * len(inner)
+        inner = _port_range(inside)
+        outer = _port_range(ports) if ports else [""] * len(inner)
         if len(outer) > 1 and len(inner) == 1:
             outer = [ports]
         if len(outer) != len(inner):
@@ -312,15 +331,15 @@ def _health(given: Arguments) -> HealthConfig | None:
 
 
 def nanoseconds(text: str) -> int:
-    """A duration of Go's, ``1m30s``.
+    """Parse a duration in Go's form, such as ``1m30s``.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not a duration.
     """
     import re
 
     units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
     parts = re.findall(r"(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s)", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{text!r} is no duration")
+        raise ValueError(f"{text!r} is not a duration")
     return round(sum(float(number) * units[unit] for number, unit in parts) * 1e9)

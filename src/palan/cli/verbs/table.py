@@ -1,4 +1,4 @@
-"""Tables and figures for people, as the docker CLI shows them."""
+"""Tables, sizes and ages for people, as the docker CLI prints them."""
 
 import re
 import time
@@ -20,14 +20,14 @@ _STEPS: Final = (
 )
 
 
-_NARROWEST: Final = 7
+_MIN_WIDTH: Final = 7
 
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print columns three blanks apart, none narrower than ten with these, as docker does."""
+    """Print columns with three blanks between them, each at least ten wide with its blanks."""
     lines = [list(heads), *(list(row) for row in rows)]
     widths = [
-        max(_NARROWEST, *(len(line[column]) for line in lines)) for column in range(len(heads))
+        max(_MIN_WIDTH, *(len(line[column]) for line in lines)) for column in range(len(heads))
     ]
     for line in lines:
         cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
@@ -35,12 +35,18 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def short(identity: str) -> str:
-    """The twelve digits of an id that people use."""
+    """Return the first twelve digits of an id."""
     return identity.removeprefix("sha256:")[:12]
 
 
 def size(count: float, base: int = 1000, digits: int = 3) -> str:
-    """Bytes with a unit and up to so many digits, ``1.98MB``; 1024 as base gives ``1.9MiB``."""
+    """Return a number of bytes with a unit, such as ``1.98MB``.
+
+    Args:
+        count: the bytes.
+        base: 1000 for kB, MB ...; 1024 for KiB, MiB ...
+        digits: the number of significant digits for base 1000; base 1024 has four.
+    """
     units = ("B", "kB", "MB", "GB", "TB") if base == 1000 else ("B", "KiB", "MiB", "GiB", "TiB")
     value = float(count)
     place = 0
@@ -52,7 +58,7 @@ def size(count: float, base: int = 1000, digits: int = 3) -> str:
 
 
 def seconds_of(text: str) -> float:
-    """Unix seconds of an RFC 3339 time, of whose fraction Python reads six digits."""
+    """Return an RFC 3339 time as Unix seconds, exact to the microsecond; 0 if it is malformed."""
     match = _TIME.fullmatch(text)
     if match is None:
         return 0.0
@@ -62,7 +68,7 @@ def seconds_of(text: str) -> float:
 
 
 def ago(moment: float, now: float | None = None) -> str:
-    """How long ago a moment was, in words."""
+    """Return the age of a moment in words, such as ``2 hours ago``."""
     seconds = max(0.0, (time.time() if now is None else now) - moment)
     if seconds < 1:
         return "Less than a second ago"

@@ -3,7 +3,7 @@
 ``{{.Names}}``, ``{{.State.Status}}``, ``{{json .}}``, ``{{len .X}}``, ``{{index .X "key"}}``,
 ``{{join .X ","}}``, ``slice upper lower title println printf``, ``{{range}}``, ``{{if}}``,
 ``{{else if}}``, ``{{else}}``, ``{{with}}`` and ``{{end}}``, variables (``{{range $key, $value :=
-.X}}``, ``{{$name := .Y}}``), comparisons, pipes and parentheses. What else Go has is refused.
+.X}}``, ``{{$name := .Y}}``), comparisons, pipes and parentheses. Other syntax of Go's is refused.
 """
 
 import json
@@ -21,42 +21,42 @@ _TOKEN: Final = re.compile(
 _ASSIGNED: Final = re.compile(r"(\$\w+)(?:\s*,\s*(\$\w+))?\s*:?=\s*(.*)", re.DOTALL)
 
 Scope = Mapping[str, Any]
-"""Variables by name: ``$`` is what the template was given."""
+"""Variables by name; ``$`` is the value that the whole template is rendered for."""
 
 
 _FIELD: Final = "\0"
-"""Marks a token that is a field of the parentheses before it."""
+"""Marks a token that is a field of the expression in parentheses before it."""
 
 
 class Row(dict[str, Any]):
-    """A row of a list."""
+    """A row of a list; :func:`go_json` writes it as docker writes rows."""
 
 
 class TemplateError(ValueError):
-    """A template that is not understood, or asks for what is not there.
+    """A template cannot be parsed, or asks for a key that the value does not have.
 
     Attributes:
-        status: what docker ends with then: 64 if it cannot be read, else 1.
+        status: docker's exit status: 64 if the template cannot be parsed, else 1.
     """
 
     status = 1
 
 
 class Template:
-    """A template that was read.
+    """A parsed template.
 
     Raises:
-        ValueError: it has what is not understood.
+        TemplateError: its text cannot be parsed.
     """
 
     def __init__(self, text: str) -> None:
         try:
-            self._read(text)
+            self._parse(text)
         except TemplateError as error:
             error.status = 64
             raise
 
-    def _read(self, text: str) -> None:
+    def _parse(self, text: str) -> None:
         self._root = _Block()
         stack: list[_Block] = [self._root]
         position = 0
@@ -67,7 +67,7 @@ class Template:
             piece = piece.rstrip() if match[1] else piece
             stack[-1].add(piece)
             position, trim = match.end(), bool(match[3])
-            self._action(match[2], stack)
+            self._parse_action(match[2], stack)
         rest = text[position:]
         if "{{" in rest:
             raise TemplateError("template: unclosed action")
@@ -76,7 +76,7 @@ class Template:
             raise TemplateError("template: an {{end}} is missing")
 
     @staticmethod
-    def _action(action: str, stack: "list[_Block]") -> None:
+    def _parse_action(action: str, stack: "list[_Block]") -> None:
         word, _, rest = action.partition(" ")
         rest = rest.strip()
         if word in ("if", "range", "with"):
@@ -90,27 +90,27 @@ class Template:
             if word == "end":
                 stack.pop()
             elif nested:
-                # Another block in the else, which ends with this one.
+                # "else if": a block inside of the else, which ends with the outer block.
                 block = _Block(*rest.split(" ", 1))
-                stack[-1].otherwise()
+                stack[-1].start_else()
                 stack[-1].add(block)
                 stack[-1] = block
             else:
-                stack[-1].otherwise()
+                stack[-1].start_else()
         elif not action.startswith("/*"):
             stack[-1].add(_Assignment.of(action) or _Expression(action))
 
     def render(self, value: Any) -> str:
-        """The text for a value: JSON as builtins.
+        """Return the text for a value made of dicts, lists, strings and numbers.
 
         Raises:
-            ValueError: it does not have what the template asks for.
+            TemplateError: the value lacks a key that the template asks for.
         """
-        return self._root.body(value, {"$": value})
+        return self._root.render_body(value, {"$": value})
 
 
 class _Block:
-    """A part between an action and its end."""
+    """A template, or its part between ``if``, ``range`` or ``with`` and the matching ``end``."""
 
     def __init__(self, kind: str = "", text: str = "") -> None:
         self.kind = kind
@@ -124,11 +124,11 @@ class _Block:
     def add(self, part: Any) -> None:
         self._target.append(part)
 
-    def otherwise(self) -> None:
+    def start_else(self) -> None:
         self._target = self._else
 
-    def body(self, dot: Any, scope: Scope) -> str:
-        return _text(self._parts, dot, scope)
+    def render_body(self, dot: Any, scope: Scope) -> str:
+        return _render_parts(self._parts, dot, scope)
 
     def render(self, dot: Any, scope: Scope) -> str:
         assert self._expression is not None  # noqa: S101 - blocks below the root have one
@@ -137,22 +137,22 @@ class _Block:
             items = _items(value)
             if items:
                 return "".join(
-                    _text(self._parts, item, {**scope, **self._named(key, item)})
+                    _render_parts(self._parts, item, {**scope, **self._variables(key, item)})
                     for key, item in items
                 )
-            return _text(self._else, dot, scope)
+            return _render_parts(self._else, dot, scope)
         inner = value if self.kind == "with" else dot
         if not value:
-            return _text(self._else, dot, scope)
-        return _text(self._parts, inner, {**scope, **dict.fromkeys(self._names, value)})
+            return _render_parts(self._else, dot, scope)
+        return _render_parts(self._parts, inner, {**scope, **dict.fromkeys(self._names, value)})
 
-    def _named(self, key: Any, item: Any) -> Scope:
+    def _variables(self, key: Any, item: Any) -> Scope:
         values = (key, item) if len(self._names) == 2 else (item,)
         return dict(zip(self._names, values, strict=False))
 
 
 def _items(value: Any) -> list[tuple[Any, Any]]:
-    """What a range goes through: indices or, in order, keys, with what is there."""
+    """Return the pairs that ``range`` iterates over: index or (sorted) key, and value."""
     if isinstance(value, Mapping):
         return sorted(value.items())
     if isinstance(value, list | tuple):
@@ -161,10 +161,10 @@ def _items(value: Any) -> list[tuple[Any, Any]]:
         return [(number, number) for number in range(value)]
     if value is None:
         return []
-    raise TemplateError(f"template: range can't iterate over {_shown(value)}")
+    raise TemplateError(f"template: range can't iterate over {_go_text(value)}")
 
 
-def _text(parts: Sequence[Any], dot: Any, scope: Scope) -> str:
+def _render_parts(parts: Sequence[Any], dot: Any, scope: Scope) -> str:
     made = []
     scope = dict(scope)
     for part in parts:
@@ -175,12 +175,12 @@ def _text(parts: Sequence[Any], dot: Any, scope: Scope) -> str:
         elif isinstance(part, _Assignment):
             scope[part.name] = part.expression.value(dot, scope)
         else:
-            made.append(_shown(part.value(dot, scope)))
+            made.append(_go_text(part.value(dot, scope)))
     return "".join(made)
 
 
 class _Assignment:
-    """A variable that is known until its block ends."""
+    """An action that sets a variable, which is known until its block ends."""
 
     def __init__(self, name: str, text: str) -> None:
         self.name = name
@@ -192,16 +192,16 @@ class _Assignment:
         return _Assignment(match[1], match[3]) if match and not match[2] else None
 
 
-def _shown(value: Any) -> str:
-    """A value as Go prints it."""
+def _go_text(value: Any) -> str:
+    """Return a value as Go prints it."""
     if value is None:
         return "<no value>"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):
-        return "map[" + " ".join(f"{key}:{_shown(value[key])}" for key in sorted(value)) + "]"
+        return "map[" + " ".join(f"{key}:{_go_text(value[key])}" for key in sorted(value)) + "]"
     if isinstance(value, list | tuple):
-        return "[" + " ".join(_shown(one) for one in value) + "]"
+        return "[" + " ".join(_go_text(one) for one in value) + "]"
     return str(value)
 
 
@@ -225,7 +225,7 @@ class _Expression:
                 raise TemplateError(f"template: {text[position:]!r} is not understood")
             token = match[0]
             adjacent = position > 0 and text[position - 1] == ")" and token.startswith(".")
-            # What follows a parenthesis at once is a field of what is in it.
+            # A token directly after ")" is a field of the expression in parentheses.
             tokens.append(_FIELD + token if adjacent else token.strip())
             position = match.end()
         return tokens
@@ -251,21 +251,21 @@ class _Expression:
         return commands
 
     def value(self, dot: Any, scope: Scope) -> Any:
-        return _run(self._commands, dot, scope)
+        return _evaluate(self._commands, dot, scope)
 
 
 class _Field:
-    """A field of what a pipeline gives."""
+    """A field of a pipeline's result."""
 
     def __init__(self, pipeline: list[list[Any]], path: str) -> None:
         self.pipeline = pipeline
         self.path = path
 
     def value(self, dot: Any, scope: Scope) -> Any:
-        return _operand(self.path, _run(self.pipeline, dot, scope), scope)
+        return _operand(self.path, _evaluate(self.pipeline, dot, scope), scope)
 
 
-def _run(commands: list[list[Any]], dot: Any, scope: Scope) -> Any:
+def _evaluate(commands: list[list[Any]], dot: Any, scope: Scope) -> Any:
     piped: list[Any] = []
     for command in commands:
         first, *rest = command
@@ -273,10 +273,10 @@ def _run(commands: list[list[Any]], dot: Any, scope: Scope) -> Any:
         if isinstance(first, str) and first in _FUNCTIONS:
             piped = [_FUNCTIONS[first](*arguments)]
         elif len(arguments) == 1 and isinstance(first, str) and first.endswith(".Label"):
-            # The one method that rows of lists have.
+            # Label is the only method of a list's rows.
             piped = [_operand(first, dot, scope).get(arguments[0], "")]
         elif arguments:
-            raise TemplateError(f"template: there is no function {first!r} here")
+            raise TemplateError(f"template: {first!r} is not a function")
         else:
             piped = [_operand(first, dot, scope)]
     return piped[0]
@@ -284,7 +284,7 @@ def _run(commands: list[list[Any]], dot: Any, scope: Scope) -> Any:
 
 def _operand(token: Any, dot: Any, scope: Scope) -> Any:  # noqa: C901, PLR0911 - kinds of tokens
     if isinstance(token, list):
-        return _run(token, dot, scope)
+        return _evaluate(token, dot, scope)
     if isinstance(token, _Field):
         return token.value(dot, scope)
     if token[0] == '"':
@@ -302,7 +302,7 @@ def _operand(token: Any, dot: Any, scope: Scope) -> Any:  # noqa: C901, PLR0911 
             raise TemplateError(f'template: undefined variable "{variable}"')
         base, token = scope[variable], f".{rest}"
     if token and not token.startswith("."):
-        raise TemplateError(f"template: there is no function {token!r} here")
+        raise TemplateError(f"template: {token!r} is not a function")
     for name in token.split("."):
         if not name:
             continue
@@ -321,24 +321,24 @@ def _index(value: Any, *keys: Any) -> Any:
         elif isinstance(value, list) and isinstance(key, int) and key < len(value):
             value = value[key]
         else:
-            raise TemplateError(f"template: there is nothing at {key!r}")
+            raise TemplateError(f"template: no element at index {key!r}")
     return value
 
 
 def _slice(value: Any, *bounds: int) -> Any:
     first, last = (*bounds, *(0, len(value))[len(bounds) :])
     if not 0 <= first <= last <= len(value):
-        raise TemplateError(f"template: there is no {first}:{last} of {_shown(value)}")
+        raise TemplateError(f"template: slice {first}:{last} out of range of {_go_text(value)}")
     return value[first:last]
 
 
 def _printf(form: str, *values: Any) -> str:
-    shown = [value if isinstance(value, int | float) else _shown(value) for value in values]
+    shown = [value if isinstance(value, int | float) else _go_text(value) for value in values]
     return str(re.sub(r"%([-\d.]*)[vq]", r"%\1s", form) % tuple(shown))
 
 
 def go_json(value: Any) -> str:
-    """JSON as docker writes it; rows of lists have their keys in order, and methods are none."""
+    """Return JSON as docker writes it: rows of lists have sorted keys, and omit their methods."""
     if not isinstance(value, Row):
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     value = {key: value[key] for key in sorted(value) if key != "Label"}
@@ -350,15 +350,15 @@ _FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "json": go_json,
     "len": len,
     "index": _index,
-    "join": lambda items, by: by.join(_shown(item) for item in items or ()),
+    "join": lambda items, by: by.join(_go_text(item) for item in items or ()),
     "split": lambda text, by: text.split(by),
     "upper": lambda text: text.upper(),
     "lower": lambda text: text.lower(),
     "title": lambda text: text.title(),
     "slice": _slice,
     "truncate": lambda text, count: text[:count],
-    "println": lambda *values: " ".join(_shown(one) for one in values) + "\n",
-    "print": lambda *values: "".join(_shown(one) for one in values),
+    "println": lambda *values: " ".join(_go_text(one) for one in values) + "\n",
+    "print": lambda *values: "".join(_go_text(one) for one in values),
     "printf": _printf,
     "eq": lambda one, *others: one in others,
     "ne": lambda one, other: one != other,

@@ -1,4 +1,4 @@
-"""The terminal between a person and a process: raw mode, its size, signals, both directions."""
+"""The local terminal of a session: raw mode, size, signals, and the bytes in both directions."""
 
 import contextlib
 import os
@@ -18,24 +18,24 @@ from palan.client._sync.streams import Session
 from palan.client.errors import ClientClosed, ClientError
 
 
-__all__ = ["Terminal", "send_typed", "talk"]
+__all__ = ["Terminal", "relay", "send_stdin"]
 
-_PASSED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1)
+_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1)
 
 
 class Terminal:
-    """What stands at the other end of a session."""
+    """The local end of a session: standard input, and the terminal if it is one."""
 
     def __init__(self, *, tty: bool, stdin: bool, keys: str = "") -> None:
-        """Look at standard input.
+        """Check that standard input fits the process.
 
         Args:
             tty: whether the process has a terminal.
-            stdin: whether it reads what is typed.
-            keys: those that let go of a terminal, in docker's words.
+            stdin: whether the process reads standard input.
+            keys: the key sequence for detaching, in docker's notation.
 
         Raises:
-            ValueError: it should be typed into from what is no terminal.
+            ValueError: the process has a terminal and reads input, but stdin is no terminal.
         """
         self.tty = tty
         self.stdin = stdin
@@ -48,19 +48,19 @@ class Terminal:
 
     @staticmethod
     def size() -> tuple[int, int]:
-        """Height and width in characters."""
+        """Return the terminal's height and width in characters."""
         found = shutil.get_terminal_size()
         return found.lines, found.columns
 
     @contextlib.contextmanager
     def raw(self) -> Iterator[None]:
-        """Every key goes to the process."""
+        """Switch the terminal to raw mode, in which every key is sent to the process."""
         if not (self.tty and self.stdin):
             yield
             return
         descriptor = sys.stdin.fileno()
         before = termios.tcgetattr(descriptor)
-        # Without discarding what was typed ahead.
+        # TCSADRAIN keeps characters that were typed ahead.
         tty.setraw(descriptor, termios.TCSADRAIN)
         try:
             yield
@@ -68,39 +68,41 @@ class Terminal:
             termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
     @contextlib.contextmanager
-    def following(self, resize: Callable[[int, int], Any]) -> Iterator[None]:
-        """Give the process's terminal the size of ours, now and whenever that changes."""
+    def synchronized_size(self, resize: Callable[[int, int], Any]) -> Iterator[None]:
+        """Give the process's terminal the size of this one, now and whenever that changes."""
         if not self.tty:
             yield
             return
 
-        def tell(*_: Any) -> None:
-            # A process may have ended, or not begun; its size is of no interest then.
+        def send_size(*_: Any) -> None:
+            # The process may have ended, or not have begun; the engine then reports an error.
             with contextlib.suppress(ClientError):
                 resize(*self.size())
 
-        before = signal.signal(signal.SIGWINCH, lambda *_: threading.Thread(target=tell).start())
-        tell()
+        before = signal.signal(
+            signal.SIGWINCH, lambda *_: threading.Thread(target=send_size).start()
+        )
+        send_size()
         try:
             yield
         finally:
             signal.signal(signal.SIGWINCH, before)
 
     @contextlib.contextmanager
-    def passing_signals(self, client: Client, identity: str, *, wanted: bool) -> Iterator[None]:
-        """Give the process the signals that we get."""
+    def forwarded_signals(self, client: Client, identity: str, *, wanted: bool) -> Iterator[None]:
+        """Forward the signals that this process receives to the container's process."""
         if not wanted:
             yield
             return
 
-        def pass_on(number: int, _frame: Any) -> None:
+        def forward(number: int, _frame: Any) -> None:
             def kill() -> None:
                 with contextlib.suppress(ClientError):
                     client.containers.kill(identity, signal=signal.Signals(number).name)
 
             threading.Thread(target=kill).start()
 
-        before = {number: signal.signal(number, pass_on) for number in _PASSED}
+        before = {number: signal.signal(number, forward) for number in _FORWARDED}
         try:
             yield
         finally:
@@ -111,25 +113,26 @@ class Terminal:
     def waiting(self, client: Client, identity: str, condition: str) -> Iterator[Callable[[], int]]:
         """Wait for a container's end from now on, in a thread.
 
-        Gives what tells its exit code; 0 if the session ended before it did (detached).
+        Yields:
+            A function that returns the exit code; 0 if the container is still running.
         """
         outcome: list[int] = []
         failure: list[Exception] = []
-        asked = client.request(
+        response = client.request(
             "POST", f"/containers/{identity}/wait", query={"condition": condition}, timeout=None
         )
 
         def wait() -> None:
             try:
-                asked.raise_for_status()
-                outcome.append(int(asked.json()["StatusCode"]))
-            except Exception as error:  # noqa: BLE001 - told by whoever asks
+                response.raise_for_status()
+                outcome.append(int(response.json()["StatusCode"]))
+            except Exception as error:  # noqa: BLE001 - raised where the exit code is asked for
                 failure.append(error)
 
         thread = threading.Thread(target=wait, daemon=True)
         thread.start()
 
-        def ended() -> int:
+        def exit_code() -> int:
             thread.join(10)
             if outcome:
                 return outcome[0]
@@ -139,18 +142,18 @@ class Terminal:
             return 0 if state.running else state.exit_code
 
         try:
-            yield ended
+            yield exit_code
         finally:
-            asked.close()
+            response.close()
             thread.join(5)
 
 
-def talk(session: Session, terminal: Terminal) -> None:
-    """Carry both directions until the process's output ends."""
+def relay(session: Session, terminal: Terminal) -> None:
+    """Carry bytes in both directions until the process's output ends."""
     session.open()
     with terminal.raw():
         if terminal.stdin:
-            send_typed(session, terminal.keys)
+            send_stdin(session, terminal.keys)
         try:
             for output in session:
                 target = sys.stderr if output.stream == "stderr" else sys.stdout
@@ -161,12 +164,12 @@ def talk(session: Session, terminal: Terminal) -> None:
                 raise
 
 
-def send_typed(target: Session | Response, keys: DetachKeys | None = None) -> None:
-    """Send what is typed or piped in, and its end, while somebody else reads.
+def send_stdin(target: Session | Response, keys: DetachKeys | None = None) -> None:
+    """Send standard input and its end in a thread, while the caller reads the output.
 
     Args:
-        target: where to.
-        keys: those at which it is closed instead.
+        target: the session to send to.
+        keys: the key sequence that closes the session instead of being sent.
     """
     threading.Thread(target=_send, args=(target, keys or DetachKeys(b"")), daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""What a verb is, and how it is called."""
+"""The class of a verb, the parser of its arguments, and the call of it."""
 
 import argparse
 import os
@@ -29,7 +29,7 @@ Arguments = argparse.Namespace
 
 
 class Failed(Exception):
-    """The verb ends with a status of its own; what it had to say is said."""
+    """Ends the verb with an exit status of its own; the message has already been printed."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -37,16 +37,16 @@ class Failed(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """Arguments in docker's grammar: ``--flag=false`` turns a flag off, errors are docker's."""
+    """A parser of docker's grammar: ``--flag=false`` is allowed, and usage errors exit as there."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         options.setdefault("allow_abbrev", False)
-        # -h is a host name in some verbs.
+        # -h is the host name's option in some verbs.
         options.setdefault("conflict_handler", "resolve")
         super().__init__(*arguments, **options)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse, with ``--flag=true`` and ``--flag=false`` understood."""
+        """Parse arguments, among them ``--flag=true`` and ``--flag=false``."""
         return super().parse_known_args(self._without_values(list(args or ())), namespace)
 
     def _without_values(self, given: list[str]) -> list[str]:
@@ -68,22 +68,22 @@ class Parser(argparse.ArgumentParser):
         return made
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and where help is; 1 where only the number of words is wrong."""
+        """Print the error and exit: with 1 if only the number of arguments is wrong, else 125."""
         unknown = re.fullmatch(r"unrecognized arguments: ([^-].*)", message)
         if unknown:
-            message = f"{unknown[1]!r} is more than it takes"
+            message = f"unexpected arguments: {unknown[1]}"
         status = 1 if unknown or message.startswith("the following arguments are") else 125
         self.exit(status, f"{self.prog}: {message}\nSee '{self.prog} --help'.\n")
 
 
 @dataclass(frozen=True)
 class Verb:
-    """One verb.
+    """A verb that needs an engine.
 
     Attributes:
-        summary: one line of what it does.
+        summary: its help in one line.
         declare: adds its arguments to a parser.
-        act: does it, and gives the exit status.
+        act: does the work and returns the exit status; None is 0.
     """
 
     summary: str
@@ -93,7 +93,7 @@ class Verb:
 
 @dataclass(frozen=True)
 class LocalVerb:
-    """One verb that asks no engine: ``act`` gets what the environment says."""
+    """A verb that needs no engine: ``act`` receives the environment instead of a client."""
 
     summary: str
     declare: Callable[[Parser], None]
@@ -101,10 +101,10 @@ class LocalVerb:
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
-    """Options about which engine is meant, before the verb."""
+    """Declare the options that select the engine; they stand before the verb."""
     parser.add_argument("-H", "--host", metavar="ADDRESS", help="the engine's address")
-    parser.add_argument("-c", "--context", metavar="NAME", help="one of docker's contexts")
-    parser.add_argument("--api-version", metavar="VERSION", help="the API version to speak")
+    parser.add_argument("-c", "--context", metavar="NAME", help="the docker context to use")
+    parser.add_argument("--api-version", metavar="VERSION", help="the API version to use")
 
 
 def call(  # noqa: PLR0911 - a table of errors
@@ -113,13 +113,13 @@ def call(  # noqa: PLR0911 - a table of errors
     """Run a verb.
 
     Args:
-        verb: which.
-        name: how it was called.
-        arguments: what followed.
-        engine: what stood before it, about the engine.
+        verb: the verb.
+        name: the words that it was called by.
+        arguments: the words after its name.
+        engine: the parsed options of :func:`add_engine_options`.
 
     Returns:
-        The exit status: 125 where the verb or the engine failed rather than what it ran.
+        The exit status; 125 where the verb or the engine failed, not the process that it ran.
     """
     parser = Parser(prog=f"palan {name}", description=verb.summary)
     verb.declare(parser)
@@ -134,9 +134,10 @@ def call(  # noqa: PLR0911 - a table of errors
     except Failed as failed:
         return failed.status
     except ClientError as error:
-        # Told apart: the engine said no, or it said nothing.
-        said = "Error response from daemon: " if isinstance(error, APIError) else f"palan {name}: "
-        print(f"{said}{error.message}", file=sys.stderr)
+        # An error that the engine answered is marked, unlike failures to reach it.
+        answered = isinstance(error, APIError)
+        prefix = "Error response from daemon" if answered else f"palan {name}"
+        print(f"{prefix}: {error.message}", file=sys.stderr)
         return 125 if name.removeprefix("container ") == "run" else 1
     except OSError as error:
         if isinstance(error, BrokenPipeError):
@@ -155,5 +156,5 @@ def call(  # noqa: PLR0911 - a table of errors
 
 
 def key_values(given: Sequence[str]) -> dict[str, str]:
-    """``NAME=value`` texts as a mapping; a name alone has an empty value."""
+    """Return ``NAME=value`` texts as a mapping; a name alone has an empty value."""
     return {name: value for name, _, value in (one.partition("=") for one in given)}

@@ -1,4 +1,4 @@
-"""``palan version``: which Palan this is, and which engine it talks to."""
+"""``palan version``: the versions of Palan and of the engine."""
 
 import json
 import platform
@@ -36,7 +36,7 @@ def _version(client: Client, given: Arguments) -> None:
             response.raise_for_status()
             document["Server"] = response.json()
     except ConnectFailed:
-        # Which Palan this is can be told without an engine, unless one is asked about.
+        # The client's part needs no engine; a template that uses .Server does.
         if ".Server" in given.format:
             raise
     if given.format == "json":
@@ -44,20 +44,20 @@ def _version(client: Client, given: Arguments) -> None:
     elif given.format:
         print(Template(given.format).render(document))
     else:
-        _print(client, document)
+        _print_versions(client, document)
 
 
-def _print(client: Client, document: dict[str, Any]) -> None:
-    ours, server = document["Client"], document["Server"]
+def _print_versions(client: Client, document: dict[str, Any]) -> None:
+    local, server = document["Client"], document["Server"]
     for name, value in (
-        ("Palan", ours["Version"]),
-        ("API", f"{ours['MinAPIVersion']} to {ours['ApiVersion']}"),
-        ("Python", ours["Python"]),
-        ("Kernel", ours["KernelVersion"]),
+        ("Palan", local["Version"]),
+        ("API", f"{local['MinAPIVersion']} to {local['ApiVersion']}"),
+        ("Python", local["Python"]),
+        ("Kernel", local["KernelVersion"]),
     ):
         print(f"{name + ':':<8}{value}")
     if server is None:
-        print(f"Engine: none at {client.address}")
+        print(f"Engine: no engine at {client.address}")
         return
     print(f"Engine: {client.address}")
     print(f" API: {server.get('MinAPIVersion') or '?'} to {server.get('ApiVersion') or '?'}")
@@ -65,4 +65,4 @@ def _print(client: Client, document: dict[str, Any]) -> None:
         print(f" {part.get('Name')}: {part.get('Version')}")
 
 
-VERSION = Verb("Show the versions of Palan and of the engine", _declare, _version)
+VERSION = Verb("Show the version information of Palan and the engine", _declare, _version)

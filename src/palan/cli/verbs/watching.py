@@ -1,4 +1,4 @@
-"""What goes on: ``palan logs``, ``events``, ``stats``, ``top``, ``port``, ``diff``."""
+"""Verbs that watch containers: ``logs``, ``events``, ``stats``, ``top``, ``port``, ``diff``."""
 
 import json
 import sys
@@ -20,11 +20,11 @@ from palan.client.errors import ClientError
 __all__ = ["DIFF", "EVENTS", "LOGS", "PORT", "STATS", "TOP"]
 
 
-def moment(text: str) -> str:
-    """A time for the API: Unix seconds, RFC 3339, or a duration before now.
+def api_time(text: str) -> str:
+    """Return a time for the API, of Unix seconds, an RFC 3339 time, or a duration before now.
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: the text is none of these.
     """
     if not text or text.replace(".", "", 1).isdigit():
         return text
@@ -34,12 +34,20 @@ def moment(text: str) -> str:
 
 
 def _declare_logs(parser: Parser) -> None:
-    parser.add_argument("-f", "--follow", action="store_true", help="go on until it ends")
-    parser.add_argument("-t", "--timestamps", action="store_true", help="when each line was")
-    parser.add_argument("-n", "--tail", default="all", metavar="LINES", help="the last so many")
-    parser.add_argument("--since", default="", metavar="TIME", help="a time, or 10m for ten ago")
+    parser.add_argument("-f", "--follow", action="store_true", help="follow log output")
+    parser.add_argument("-t", "--timestamps", action="store_true", help="show timestamps")
+    parser.add_argument(
+        "-n", "--tail", default="all", metavar="LINES",
+        help="number of lines to show from the end of the logs",
+    )  # fmt: skip
+    parser.add_argument(
+        "--since", default="", metavar="TIME",
+        help="show logs since a timestamp (2013-01-02T13:23:37Z) or relative (42m for 42 minutes)",
+    )  # fmt: skip
     parser.add_argument("--until", default="", metavar="TIME")
-    parser.add_argument("--details", action="store_true", help="what the log driver adds")
+    parser.add_argument(
+        "--details", action="store_true", help="show extra details provided to logs"
+    )
     parser.add_argument("container", metavar="CONTAINER")
 
 
@@ -49,8 +57,8 @@ def _logs(client: Client, given: Arguments) -> None:
         follow=given.follow,
         stdout=True,
         stderr=True,
-        since=moment(given.since),
-        until=moment(given.until),
+        since=api_time(given.since),
+        until=api_time(given.until),
         timestamps=given.timestamps,
         details=given.details,
         tail=given.tail,
@@ -71,7 +79,7 @@ def _declare_events(parser: Parser) -> None:
 def _events(client: Client, given: Arguments) -> None:
     template = Template(given.format) if given.format not in ("", "json") else None
     with client.system.events(
-        since=moment(given.since), until=moment(given.until), filters=filters_of(given.filter)
+        since=api_time(given.since), until=api_time(given.until), filters=filters_of(given.filter)
     ) as events:
         for event in events:
             if template is not None:
@@ -95,9 +103,13 @@ def _event_line(event: Any) -> str:
 
 
 def _declare_stats(parser: Parser) -> None:
-    parser.add_argument("-a", "--all", action="store_true", help="also those that do not run")
-    parser.add_argument("--no-stream", action="store_true", help="once only")
-    parser.add_argument("--no-trunc", action="store_true", help="show everything in full")
+    parser.add_argument(
+        "-a", "--all", action="store_true", help="show all containers (default shows just running)"
+    )
+    parser.add_argument(
+        "--no-stream", action="store_true", help="disable streaming stats, print the first result"
+    )
+    parser.add_argument("--no-trunc", action="store_true", help="do not truncate output")
     parser.add_argument("--format", default="", metavar="TEMPLATE", help="json, or a Go template")
     parser.add_argument("containers", nargs="*", metavar="CONTAINER")
 
@@ -134,7 +146,7 @@ def _print_stats(rows: list[dict[str, str]], form: str) -> None:
 
 
 def _samples(client: Client, names: list[str], *, full: bool, strict: bool) -> list[dict[str, str]]:
-    """A sample of each, all at the same time, as each takes a second or two."""
+    """Take a sample of each container, all at the same time: each takes a second or two."""
     rows: dict[str, dict[str, str]] = {}
     failures: list[ClientError] = []
 
@@ -166,7 +178,7 @@ def _stats_row(name: str, stats: Any, *, full: bool) -> dict[str, str]:
     share = used / system * cpus * 100 if system > 0 and used > 0 else 0.0
     memory = document.get("memory_stats") or {}
     details = memory.get("stats") or {}
-    # Caches that can be dropped are not counted, as the docker CLI does not.
+    # As in the docker CLI, inactive page cache, which the kernel can drop, is not counted.
     cache = details.get("total_inactive_file", details.get("inactive_file", 0))
     usage = max(0, (memory.get("usage") or 0) - cache)
     limit = memory.get("limit") or 0
@@ -244,9 +256,9 @@ def _diff(client: Client, given: Arguments) -> None:
         print("CAD"[change.kind], change.path)
 
 
-LOGS = Verb("Show what a container has written", _declare_logs, _logs)
-EVENTS = Verb("Show what happens, as it does", _declare_events, _events)
-STATS = Verb("Show what containers use, as they do", _declare_stats, _stats)
-TOP = Verb("Show the processes of a container", _declare_top, _top)
-PORT = Verb("Show where a container's ports are published", _declare_port, _port)
-DIFF = Verb("Show the files of a container that differ from its image's", _declare_diff, _diff)
+LOGS = Verb("Fetch the logs of a container", _declare_logs, _logs)
+EVENTS = Verb("Get real time events from the engine", _declare_events, _events)
+STATS = Verb("Display a live stream of containers' resource usage", _declare_stats, _stats)
+TOP = Verb("Display the running processes of a container", _declare_top, _top)
+PORT = Verb("List port mappings of a container", _declare_port, _port)
+DIFF = Verb("Inspect changes to files or directories of a container", _declare_diff, _diff)
