@@ -1,8 +1,13 @@
-"""Writes the table of directives into ``docs/configuration.md``, from their declarations.
+"""Write the table of directives into ``docs/configuration.md``, from their declarations.
 
-Run it after changing a directive; a test fails while the document is behind.
+    python scripts/configuration_table.py            # write the document
+    python scripts/configuration_table.py --check    # exit with 1 if it is out of date
+
+Run it after changing a directive; a test fails while the document is out of date.
 """
 
+import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
@@ -79,5 +84,20 @@ def _default(value: Any) -> str:
     return f"`{value}`"
 
 
+def main() -> int:
+    """Write or check the document and return the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="only see whether it is up to date")
+    check = parser.parse_args().check
+    there = DOCUMENT.read_text()
+    wanted = rendered(there)
+    if check and there != wanted:
+        sys.stderr.write(f"{DOCUMENT} is out of date: run python scripts/configuration_table.py\n")
+        return 1
+    if not check:
+        DOCUMENT.write_text(wanted)
+    return 0
+
+
 if __name__ == "__main__":
-    DOCUMENT.write_text(rendered(DOCUMENT.read_text()))
+    sys.exit(main())

@@ -1,6 +1,7 @@
 """The document says what the declarations say, and what is declared is used."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,21 @@ DECLARED = {"config.py", "config_check.py", "config_load.py"}
 def test_the_document_is_up_to_date():
     document = DOCUMENT.read_text()
     assert rendered(document) == document, "run python scripts/configuration_table.py"
+
+
+def test_the_check_tells_when_it_is_out_of_date(tmp_path, monkeypatch, capsys):
+    from scripts import configuration_table as script
+
+    stale = tmp_path / "configuration.md"
+    stale.write_text(f"before\n{script.BEGIN}\n{script.END}\nafter\n")
+    monkeypatch.setattr(script, "DOCUMENT", stale)
+    monkeypatch.setattr(sys, "argv", ["configuration_table.py", "--check"])
+    assert script.main() == 1
+    assert "is out of date" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["configuration_table.py"])
+    assert script.main() == 0
+    monkeypatch.setattr(sys, "argv", ["configuration_table.py", "--check"])
+    assert script.main() == 0
 
 
 @pytest.fixture(scope="module")
