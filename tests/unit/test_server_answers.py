@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import pytest
 from tests.support.serving import connected, rooms, served
 
+from palan import __version__
 from palan.api import Filters, Group, Header, Message, Request, Version
 from palan.api.errors import (
     Conflict,
@@ -43,7 +44,7 @@ API_HEADERS = {
     "Api-Version": "1.55",
     "Docker-Experimental": "false",
     "Ostype": "linux",
-    "Server": "Palan/0.1.0 (linux)",
+    "Server": f"Palan/{__version__} (linux)",
 }
 
 
@@ -633,7 +634,7 @@ async def test_very_old_versions_are_refused_in_plain_text(tmp_path, version):
         "Api-Version": "1.55",
         "Content-Type": "text/plain; charset=utf-8",
         "Ostype": "linux",
-        "Server": "Palan/0.1.0 (linux)",
+        "Server": f"Palan/{__version__} (linux)",
         "X-Content-Type-Options": "nosniff",
     }
 

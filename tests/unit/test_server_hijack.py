@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.support.serving import Client, connected, rooms, served
 
+from palan import __version__
 from palan.api import Group, Message, Request
 from palan.api.errors import Conflict, NotFound
 from palan.api.frames import STDOUT, frame
@@ -106,7 +107,7 @@ async def test_heads(tmp_path, *, version, headers, tty, status, kind):
         "Api-Version": "1.55",
         "Docker-Experimental": "false",
         "Ostype": "linux",
-        "Server": "Palan/0.1.0 (linux)",
+        "Server": f"Palan/{__version__} (linux)",
     }
     for target, more in (("/containers/1/attach", {}), ("/exec/1/start", api)):
         session = EchoSession(tty)

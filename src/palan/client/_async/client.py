@@ -6,6 +6,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from palan import __version__
 from palan.api.version import MAX_VERSION, MIN_VERSION, Version
 from palan.client._async.response import AsyncResponse
 from palan.client._async.transport import AsyncOutgoing, AsyncTransport
@@ -88,7 +89,7 @@ class AsyncClient:
         self.address = self.environment.address(host, context, tls)
         self.timeout = timeout
         self._headers = {**self.environment.headers(), **(headers or {})}
-        self._headers.setdefault("User-Agent", "palan")
+        self._headers.setdefault("User-Agent", f"palan/{__version__}")
         self._transport = AsyncTransport(self.address, connect_timeout)
         self._version: Version | None = None
         pinned = version or self.environment.version()

@@ -7,6 +7,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from palan import __version__
 from palan.api.version import MAX_VERSION, MIN_VERSION, Version
 from palan.client._environment import Environment
 from palan.client._limits import CLIENT, Limit
@@ -89,7 +90,7 @@ class Client:
         self.address = self.environment.address(host, context, tls)
         self.timeout = timeout
         self._headers = {**self.environment.headers(), **(headers or {})}
-        self._headers.setdefault("User-Agent", "palan")
+        self._headers.setdefault("User-Agent", f"palan/{__version__}")
         self._transport = Transport(self.address, connect_timeout)
         self._version: Version | None = None
         pinned = version or self.environment.version()
