@@ -86,7 +86,7 @@ def test_importing_is_cheap() -> None:
         "assert 'asyncio' not in sys.modules and 'palan.engine' not in sys.modules; "
         "assert 'palan.api.containers' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    subprocess.run([sys.executable, "-c", program], check=True, env={"HOME": "/"})
 
 
 USER = """
