@@ -1,7 +1,8 @@
 import pytest
 
 from palan.api.errors import InvalidParameter
-from palan.engine.containers.files import hosts_file, resolv_conf
+from palan.engine.containers.files import hosts_file
+from palan.engine.networks.resolv_conf import resolv_conf
 
 
 def test_hosts_has_extra_hosts_and_the_container_itself():

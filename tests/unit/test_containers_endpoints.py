@@ -5,7 +5,7 @@ from tests.support.containers import make_record
 
 from palan.api.containers import ContainerConfig, EndpointSettings, HostConfig, PortBinding
 from palan.engine.containers.endpoints import endpoint_settings, port_map
-from palan.engine.containers.record import EndpointRecord, PortRecord, SandboxRecord
+from palan.engine.networks.endpoint_records import EndpointRecord, PortRecord, SandboxRecord
 
 
 def network_by_id(network_id):

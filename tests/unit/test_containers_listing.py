@@ -11,7 +11,8 @@ from palan.api import UNSET, Filters
 from palan.api.containers import ContainerConfig, EndpointSettings, HostConfig
 from palan.api.errors import InternalError, InvalidParameter, NotFound, PalanError
 from palan.engine.containers.listing import FILTERS, select, summaries
-from palan.engine.containers.record import EndpointRecord, MountRecord, PortRecord, SandboxRecord
+from palan.engine.containers.record import MountRecord
+from palan.engine.networks.endpoint_records import EndpointRecord, PortRecord, SandboxRecord
 
 
 NETWORK = "8" * 64

@@ -1,6 +1,6 @@
 """Names on networks: several owners, aliases, reverse look-up."""
 
-from palan.engine.containers.record import EndpointRecord, SandboxRecord
+from palan.engine.networks.endpoint_records import EndpointRecord, SandboxRecord
 from palan.engine.networks.names import Names
 
 

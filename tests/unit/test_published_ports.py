@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palan.api.errors import InternalError
-from palan.engine.containers.record import PortRecord
-from palan.engine.networks import ports as ports_module
-from palan.engine.networks.ports import PortRequest, PublishedPorts, Target, publications
+from palan.engine.networks import host_ports as ports_module
+from palan.engine.networks.endpoint_records import PortRecord
+from palan.engine.networks.host_ports import PortRequest, PublishedPorts, Target, publications
 from palan.engine.networks.rules import Publication
 
 

@@ -27,8 +27,8 @@ from palan.api.errors import InvalidParameter
 from palan.engine.containers.adapt import Defaults, adapt_host_config, default_hostname
 from palan.engine.containers.validate import validate_create, validate_update
 from palan.engine.containers.validate_facts import ALL_FEATURES, CreateFacts
-from palan.engine.containers.validate_network import parse_link
 from palan.engine.machine.cpusets import parse_cpuset
+from palan.engine.networks.validate_endpoint import parse_link
 from palan.engine.oci.capabilities import KNOWN
 from palan.engine.oci.host import Host, ProcessLimits
 from palan.engine.sizes import parse_size

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palan.api.containers import ContainerConfig, HostConfig, PortBinding
+from palan.api.containers import PortBinding, PortMap
 from palan.api.errors import InvalidParameter
-from palan.engine.containers.ports import (
+from palan.engine.networks.port_parsing import (
     Port,
     PortMapping,
     fill_empty_bindings,
@@ -15,21 +15,6 @@ from palan.engine.containers.ports import (
     parse_port_range,
     published_ports,
 )
-from palan.engine.containers.record import ContainerRecord
-
-
-def record(exposed, **host_config):
-    return ContainerRecord(
-        id="0" * 64,
-        name="box",
-        created=0,
-        image="",
-        config=ContainerConfig(exposed_ports=exposed),
-        host_config=HostConfig(**host_config),
-        endpoints={},
-        layers=[],
-        runtime="runc",
-    )
 
 
 def test_ports():
@@ -113,10 +98,10 @@ def test_ports_in_other_words():
 
 def test_all_ports_that_are_exposed():
     exposed: dict[str, dict[str, str]] = {"80/tcp": {}, "53/udp": {}, "9/xyz": {}}
-    bindings = {"80/tcp": [PortBinding(host_port="1")]}
+    bindings: PortMap = {"80/tcp": [PortBinding(host_port="1")]}
     bound = PortMapping(80, "tcp", "", range(1, 2))
-    assert published_ports(record(exposed, port_bindings=bindings)) == [bound]
-    assert published_ports(record(exposed, port_bindings=bindings, publish_all_ports=True)) == [
+    assert published_ports(bindings, exposed, publish_all=False) == [bound]
+    assert published_ports(bindings, exposed, publish_all=True) == [
         bound,
         PortMapping(53, "udp", "", ()),
     ]

@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 from palan.api.containers import EndpointSettings, PortBinding
-from palan.engine.containers.ports import Port, parse_exposed_ports, parse_port
-from palan.engine.containers.record import ContainerRecord, EndpointRecord
+from palan.engine.containers.record import ContainerRecord
+from palan.engine.networks.endpoint_records import EndpointRecord
+from palan.engine.networks.port_parsing import Port, parse_exposed_ports, parse_port
 
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from palan.engine.containers.container import Container
 from palan.engine.containers.health_monitor import stop_checks
-from palan.engine.containers.record import SandboxRecord
 from palan.engine.containers.remove import remove_stopped
 from palan.engine.containers.restart import schedule_restart
 from palan.engine.containers.takedown import note_end, take_down
+from palan.engine.networks.endpoint_records import SandboxRecord
 from palan.host import processes
 from palan.host.conmon import Exit, Monitored
 

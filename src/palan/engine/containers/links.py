@@ -13,10 +13,10 @@ from palan.api.containers import HostConfig
 from palan.api.errors import Conflict, InternalError, InvalidParameter, NotFound
 from palan.engine.containers.container import Container
 from palan.engine.containers.hosts import change_hosts, own_addresses
-from palan.engine.containers.ports import PROTOCOLS, Port, parse_exposed_ports
-from palan.engine.containers.record import EndpointRecord, SandboxRecord
-from palan.engine.containers.validate_network import is_user_defined, parse_link
-from palan.engine.networks.rules import Link
+from palan.engine.networks.endpoint_records import EndpointRecord, SandboxRecord
+from palan.engine.networks.links import Linked, allow_links, default_endpoint
+from palan.engine.networks.port_parsing import Port, parse_exposed_ports
+from palan.engine.networks.validate_endpoint import is_user_defined, parse_link
 
 
 if TYPE_CHECKING:
@@ -25,13 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_links",
-    "default_endpoint",
     "has_linking",
-    "let_links_through",
     "link_environment",
     "link_hosts",
     "link_names",
     "linked",
+    "linked_endpoints",
     "shown_links",
     "take_links",
     "tell_linking",
@@ -132,12 +131,6 @@ async def unlink(engine: "Engine", reference: str) -> None:
 # ---- at a start -------------------------------------------------------------------
 
 
-def default_endpoint(sandbox: SandboxRecord | None) -> EndpointRecord | None:
-    """The endpoint on the default bridge; None if there is none."""
-    endpoints = sandbox.endpoints if sandbox else ()
-    return next((e for e in endpoints if e.network_name == "bridge"), None)
-
-
 def check_links(engine: "Engine", container: Container) -> None:
     """See that a container can be started with its links.
 
@@ -196,26 +189,13 @@ def _tell(engine: "Engine", parent: Container, child: Container, there: Endpoint
             change_hosts(engine, parent, add=_lines(alias, child, there), remove_alias=alias)
 
 
-def link_rules(engine: "Engine", container: Container, sandbox: SandboxRecord) -> list[Link]:
-    """What a container may reach of those it is linked to, where containers may not talk."""
-    default, here = engine.networks.default, default_endpoint(sandbox)
-    if here is None or default is None or default.options.icc:
-        return []
+def linked_endpoints(engine: "Engine", container: Container) -> list[Linked]:
+    """Return the containers that one is linked to, as far as they are on the default bridge."""
     return [
-        Link(source, address, port.protocol, port.number)
+        Linked(there, parse_exposed_ports(child.record.config.exposed_ports))
         for _, child in linked(engine, container)
         if (there := default_endpoint(child.record.sandbox))
-        for source, address in _pairs(here, there)
-        for port in parse_exposed_ports(child.record.config.exposed_ports)
-        if port.protocol in PROTOCOLS
     ]
-
-
-def _pairs(here: EndpointRecord, there: EndpointRecord) -> Iterator[tuple[str, str]]:
-    """Addresses of both that can talk to each other."""
-    for source, address in ((here.address, there.address), (here.address6, there.address6)):
-        if source and address:
-            yield source, address
 
 
 async def let_links_through(engine: "Engine", container: Container, sandbox: SandboxRecord) -> None:
@@ -225,8 +205,9 @@ async def let_links_through(engine: "Engine", container: Container, sandbox: San
         InternalError: the rules were refused.
     """
     if container.record.links:
-        await engine.networks.firewall.link_no_more(container.id)
-        await engine.networks.firewall.link(container.id, link_rules(engine, container, sandbox))
+        networks = engine.networks
+        others = linked_endpoints(engine, container)
+        await allow_links(networks.firewall, networks.default, container.id, sandbox, others)
 
 
 def link_environment(engine: "Engine", container: Container) -> list[str]:

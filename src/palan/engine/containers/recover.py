@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+from palan.engine.containers.connect import drop_pending
 from palan.engine.containers.container import Container
 from palan.engine.containers.create import unmake
 from palan.engine.containers.exit import put_down, watch
@@ -20,7 +21,6 @@ from palan.engine.containers.restart import resume_policy
 from palan.engine.containers.sweep import kill_strays, sweep
 from palan.engine.containers.takedown import take_down
 from palan.engine.exec.leftovers import adopt_execs
-from palan.engine.networks.connect import drop_pending
 from palan.engine.networks.publish import resume
 from palan.engine.networks.sandbox import remove_strays
 from palan.host import processes

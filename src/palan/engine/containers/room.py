@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from palan.api import containers as api
 from palan.api.errors import InternalError, InvalidParameter, NotFound, NotModified
+from palan.api.networks import NetworkConnectRequest, NetworkDisconnectRequest
 from palan.api.results import ByteStream, FrameStream, Late, MessageStream, PathStat, Session
 from palan.engine.containers.archive import archive_get, archive_info, archive_put
 from palan.engine.containers.attach import attach, resize
@@ -18,6 +19,7 @@ from palan.engine.containers.checkpoints import (
     checkpoint_remove,
 )
 from palan.engine.containers.commit import CommittedContainer
+from palan.engine.containers.connect import connect, disconnect
 from palan.engine.containers.container import Container
 from palan.engine.containers.create import create
 from palan.engine.containers.health_monitor import HEALTH
@@ -111,6 +113,14 @@ class Containers:
         rootfs = self._engine.paths.bundle(container.id) / "rootfs"
         record = container.record
         return find_user(rootfs, name or record.config.user, record.host_config.group_add)
+
+    async def connect_to_network(self, network: str, body: NetworkConnectRequest) -> None:
+        """Connect a container to a network, as ``POST /networks/{id}/connect`` asks for."""
+        await connect(self._engine, network, body)
+
+    async def disconnect_from_network(self, network: str, body: NetworkDisconnectRequest) -> None:
+        """Disconnect a container, as ``POST /networks/{id}/disconnect`` asks for."""
+        await disconnect(self._engine, network, body)
 
     def freeze(self, container: Container) -> None:
         """Freeze all processes of a container; blocking."""

@@ -23,26 +23,23 @@ from palan.engine.containers.health_monitor import begin_checks
 from palan.engine.containers.hosts import own_addresses, own_names
 from palan.engine.containers.links import (
     check_links,
-    default_endpoint,
     has_linking,
     link_hosts,
+    linked_endpoints,
     tell_linking,
 )
-from palan.engine.containers.ports import published_ports
-from palan.engine.containers.record import (
-    ContainerRecord,
-    MountRecord,
-    ProcessRecord,
-    SandboxRecord,
-)
+from palan.engine.containers.record import ContainerRecord, MountRecord, ProcessRecord
 from palan.engine.containers.remove import remove_stopped
-from palan.engine.containers.resolvers import container_resolv_conf
 from palan.engine.containers.sources import hold_volumes, pin
 from palan.engine.containers.spec import cgroup_path, check_joined, container_spec
 from palan.engine.containers.takedown import note_end, take_down
 from palan.engine.logdrivers.keeper import prepare_log
 from palan.engine.logdrivers.settings import log_settings
 from palan.engine.machine import StartFailure
+from palan.engine.networks.endpoint_records import SandboxRecord
+from palan.engine.networks.links import default_endpoint
+from palan.engine.networks.port_parsing import PortMapping, published_ports
+from palan.engine.networks.resolv_conf import container_resolv_conf
 from palan.engine.networks.sandbox import plug
 from palan.host.cgroup_limits import lend_realtime, set_tcp_memory
 from palan.host.conmon import ContainerPlan
@@ -111,7 +108,9 @@ async def _start(
         await engine.shipping.connect(container, by_policy=by_policy)
         await hold_volumes(engine, record.mounts, container.id)
         engine.runtimes.expect_moves()
-        plugged = asyncio.create_task(plug(engine, container, published_ports(record)))
+        plugged = asyncio.create_task(
+            plug(engine, container, _ports(record), linked_endpoints(engine, container))
+        )
         try:
             await asyncio.to_thread(_mount, engine, container, bundle)
         finally:
@@ -169,6 +168,15 @@ def _reason(engine: "Engine", container: Container, failure: BaseException) -> B
         except PalanError as reason:
             return reason
     return failure
+
+
+def _ports(record: ContainerRecord) -> list[PortMapping]:
+    """Return the ports to be published."""
+    return published_ports(
+        record.host_config.port_bindings,
+        record.config.exposed_ports,
+        publish_all=record.host_config.publish_all_ports,
+    )
 
 
 async def _limit_tcp(engine: "Engine", record: ContainerRecord) -> None:
@@ -306,7 +314,10 @@ def _prepare(
             hostname=name,
             hosts=hosts,
             resolv=container_resolv_conf(
-                engine, container, embedded=engine.networks.dns.has(container.id)
+                engine.networks.resolvers.text(),
+                host_config,
+                engine.config,
+                embedded=engine.networks.dns.has(container.id),
             ),
         )
     prepare_log(engine.paths.log(container.id), log_settings(host_config.log_config))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from palan.api.errors import PalanError
 from palan.engine.containers.container import Container
-from palan.engine.containers.record import SandboxRecord
 from palan.engine.containers.sources import let_go_of_volumes, unpin
+from palan.engine.networks.endpoint_records import SandboxRecord
 from palan.engine.networks.sandbox import unplug
 from palan.host.filesystem import remove_tree
 from palan.host.mounts import unmount

@@ -17,18 +17,20 @@ from palan.api.containers import (
     RestartPolicy,
 )
 from palan.api.errors import InvalidParameter
-from palan.engine.containers.ports import fill_empty_bindings, normal_bindings, parse_port_bindings
 from palan.engine.containers.unsupported import check_supported
 from palan.engine.containers.validate_config import validate_config
 from palan.engine.containers.validate_facts import CreateFacts
 from palan.engine.containers.validate_host import validate_host_config, validate_restart_policy
 from palan.engine.containers.validate_log import validate_log
 from palan.engine.containers.validate_mounts import relabel_warnings, validate_mounts
-from palan.engine.containers.validate_network import (
-    validate_network_mode,
-    validate_networking,
-)
+from palan.engine.containers.validate_network import validate_network_mode
 from palan.engine.containers.validate_resources import validate_resources
+from palan.engine.networks.port_parsing import (
+    fill_empty_bindings,
+    normal_bindings,
+    parse_port_bindings,
+)
+from palan.engine.networks.validate_endpoint import validate_networking
 
 
 __all__ = ["validate_create", "validate_update"]

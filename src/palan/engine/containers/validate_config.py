@@ -6,7 +6,7 @@ from typing import Final
 from palan.api import UNSET, Unset
 from palan.api.containers import ContainerConfig, HealthConfig
 from palan.api.errors import InvalidParameter
-from palan.engine.containers.ports import normal_exposed
+from palan.engine.networks.port_parsing import normal_exposed
 from palan.engine.signals import parse_signal
 
 

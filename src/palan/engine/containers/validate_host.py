@@ -7,7 +7,7 @@ from palan.api import Unset
 from palan.api.containers import ContainerConfig, HostConfig, RestartPolicy
 from palan.api.errors import InvalidParameter
 from palan.engine.containers.validate_facts import CreateFacts
-from palan.engine.containers.validate_network import SYSCTLS
+from palan.engine.networks.validate_endpoint import SYSCTLS
 from palan.engine.oci.capabilities import granted, missing_warnings, wanted
 from palan.engine.oci.devices import check_permissions, parse_cgroup_rule
 from palan.engine.oci.rlimits import check_ulimit, merge_ulimits, rlimit_warnings

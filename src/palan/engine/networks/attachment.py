@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from palan.api.containers import EndpointIPAMConfig, EndpointSettings
 from palan.api.errors import Conflict, InternalError, InvalidParameter
-from palan.engine.containers.container import Container
-from palan.engine.containers.ports import PortMapping, parse_exposed_ports, published_ports
-from palan.engine.containers.record import EndpointRecord, SandboxRecord
-from palan.engine.containers.validate_network import IFNAME, is_user_defined, parse_link
+from palan.engine.networks.endpoint_records import EndpointRecord, SandboxRecord
 from palan.engine.networks.ipam import AddressPool, Exhausted, IPAddress
 from palan.engine.networks.network import Network
+from palan.engine.networks.port_parsing import PortMapping, parse_exposed_ports, published_ports
 from palan.engine.networks.remote_ipam import is_remote
+from palan.engine.networks.validate_endpoint import IFNAME, is_user_defined, parse_link
 
 
 if TYPE_CHECKING:
+    from palan.engine.containers.container import Container
     from palan.engine.engine import Engine
 
 
@@ -31,7 +31,7 @@ _PROTOCOLS: Final = {"tcp": 6, "udp": 17, "sctp": 132}
 
 async def join(
     engine: "Engine",
-    container: Container,
+    container: "Container",
     sandbox: SandboxRecord,
     network: Network,
     settings: EndpointSettings,
@@ -73,14 +73,14 @@ async def join(
 
 def _endpoint(
     engine: "Engine",
-    container: Container,
+    container: "Container",
     sandbox: SandboxRecord,
     network: Network,
     settings: EndpointSettings,
 ) -> EndpointRecord:
     slot = min(set(range(len(sandbox.endpoints) + 1)) - {e.slot for e in sandbox.endpoints})
     named = is_user_defined(network.name)
-    mappings = published_ports(container.record)
+    mappings = _mappings(container)
     endpoint = EndpointRecord(
         id=secrets.token_hex(32),
         network=network.id,
@@ -103,7 +103,14 @@ def _endpoint(
     return endpoint
 
 
-def _port_options(container: Container, mappings: Iterable[PortMapping]) -> dict[str, Any]:
+def _mappings(container: "Container") -> list[PortMapping]:
+    config, host_config = container.record.config, container.record.host_config
+    return published_ports(
+        host_config.port_bindings, config.exposed_ports, publish_all=host_config.publish_all_ports
+    )
+
+
+def _port_options(container: "Container", mappings: Iterable[PortMapping]) -> dict[str, Any]:
     """The ports of a container as plugins are told of them: protocols are numbers there."""
     return {
         "com.docker.network.endpoint.exposedports": [
@@ -161,7 +168,7 @@ def cable_prefix(path: str) -> str:
     return f"veth{path.rpartition('/')[2][:9]}"
 
 
-def dns_names(container: Container, aliases: Iterable[str] | None) -> list[str]:
+def dns_names(container: "Container", aliases: Iterable[str] | None) -> list[str]:
     """What others find a container by; the first is what its address is called."""
     record = container.record
     names = (container.name, *(aliases or ()), container.id[:12], record.config.hostname)
@@ -169,7 +176,7 @@ def dns_names(container: Container, aliases: Iterable[str] | None) -> list[str]:
 
 
 def _links(
-    engine: "Engine", container: Container, network: Network, settings: EndpointSettings
+    engine: "Engine", container: "Container", network: Network, settings: EndpointSettings
 ) -> dict[str, str]:
     """Aliases that the container itself uses for others, with a name that those keep."""
     if not is_user_defined(network.name):
@@ -186,7 +193,7 @@ def _links(
 
 
 def _interface(
-    container: Container, network: Network, endpoint: EndpointRecord, sandbox: SandboxRecord
+    container: "Container", network: Network, endpoint: EndpointRecord, sandbox: SandboxRecord
 ) -> str:
     """What the interface is called in the container: as asked for, or the next number."""
     taken = {e.interface for e in sandbox.endpoints}

@@ -10,7 +10,7 @@ from typing import Final
 
 from palan.api.errors import Forbidden, InternalError, InvalidParameter
 from palan.engine.config import EngineConfig
-from palan.engine.containers.record import EndpointRecord
+from palan.engine.networks.endpoint_records import EndpointRecord
 from palan.engine.networks.ipam import IPInterface, IPNetwork
 from palan.engine.networks.network import Network
 from palan.engine.networks.options import bridge_options

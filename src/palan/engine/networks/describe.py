@@ -17,8 +17,8 @@ from palan.api.networks import (
     SubnetStatus,
 )
 from palan.api.networks import Network as Shown
-from palan.engine.containers.container import go_time
 from palan.engine.networks.network import Network
+from palan.engine.timestamps import go_time
 
 
 if TYPE_CHECKING:

@@ -11,18 +11,17 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
-from palan.engine.containers.container import Container
-from palan.engine.containers.files import ndots
-from palan.engine.containers.record import SandboxRecord
-from palan.engine.containers.resolvers import container_resolv_conf
 from palan.engine.networks.dns_forward import Forwarder, Upstream
 from palan.engine.networks.dns_names import SandboxNames
 from palan.engine.networks.dns_server import ADDRESS, DnsServer, open_sockets
+from palan.engine.networks.endpoint_records import SandboxRecord
+from palan.engine.networks.resolv_conf import container_resolv_conf, ndots
 from palan.host import iptables, nft_messages
 from palan.host.namespaces import run_in_netns
 
 
 if TYPE_CHECKING:
+    from palan.engine.containers.container import Container
     from palan.engine.engine import Engine
 
 
@@ -66,7 +65,7 @@ class Dns:
         self._servers: dict[str, DnsServer] = {}
         self._slots = asyncio.Semaphore(MOST_AT_ONCE)
 
-    async def attach(self, container: Container, sandbox: SandboxRecord, *, fresh: bool) -> None:
+    async def attach(self, container: "Container", sandbox: SandboxRecord, *, fresh: bool) -> None:
         """Give a container a name server, if it is on a user-defined network.
 
         Args:
@@ -98,7 +97,7 @@ class Dns:
             slots=self._slots,
         )
 
-    async def joined(self, container: Container, sandbox: SandboxRecord) -> None:
+    async def joined(self, container: "Container", sandbox: SandboxRecord) -> None:
         """Have a running container that has joined a network be told names, if it was not yet.
 
         Its ``resolv.conf`` is written anew unless somebody has changed it there.
@@ -109,13 +108,15 @@ class Dns:
         if self.has(container.id):
             await asyncio.to_thread(self._write_resolv_conf, container)
 
-    def _write_resolv_conf(self, container: Container) -> None:
+    def _write_resolv_conf(self, container: "Container") -> None:
         path = self._engine.paths.container(container.id) / "resolv.conf"
-        ours = container_resolv_conf(self._engine, container, embedded=False).encode()
+        host = self._engine.networks.resolvers.text()
+        given = container.record.host_config, self._engine.config
+        ours = container_resolv_conf(host, *given, embedded=False).encode()
         with path.open("rb") as file:
             unchanged = file.read(len(ours) + 1) == ours
         if unchanged:
-            path.write_text(container_resolv_conf(self._engine, container, embedded=True))
+            path.write_text(container_resolv_conf(host, *given, embedded=True))
 
     def has(self, container_id: str) -> bool:
         """Whether a container has one."""

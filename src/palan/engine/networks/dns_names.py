@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from palan.engine.containers.record import SandboxRecord
+from palan.engine.networks.endpoint_records import SandboxRecord
 
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from palan.engine.containers.record import EndpointRecord
+from palan.engine.networks.endpoint_records import EndpointRecord
 from palan.engine.networks.network import Network
 from palan.engine.networks.record import NetworkRecord
 from palan.host.netlink import Netlink

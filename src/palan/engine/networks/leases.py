@@ -11,7 +11,7 @@ import msgspec
 
 from palan.api.containers import EndpointIPAMConfig
 from palan.api.errors import PalanError
-from palan.engine.containers.record import EndpointRecord
+from palan.engine.networks.endpoint_records import EndpointRecord
 from palan.engine.networks.network import Network
 from palan.engine.networks.remote_ipam import RemoteIpam, is_remote
 from palan.store.documents import Documents

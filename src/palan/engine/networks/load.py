@@ -14,13 +14,12 @@ from ipaddress import IPv4Interface, IPv4Network, ip_interface, ip_network
 from typing import TYPE_CHECKING, Final
 
 from palan.api.errors import Forbidden, InvalidParameter, PalanError
-from palan.engine.containers.container import Container
 from palan.engine.networks.attachment import claim_endpoint
 from palan.engine.networks.bridge import bridge_address, host_networks, mark
+from palan.engine.networks.host_ports import publications
 from palan.engine.networks.ipam import choose_subnet
 from palan.engine.networks.network import Network
 from palan.engine.networks.options import network_options
-from palan.engine.networks.ports import publications
 from palan.engine.networks.publish import target
 from palan.engine.networks.record import NetworkRecord, PoolRecord
 from palan.engine.networks.subnets import split_pools
@@ -29,6 +28,7 @@ from palan.host.netlink import Address, Link, Netlink
 
 
 if TYPE_CHECKING:
+    from palan.engine.containers.container import Container
     from palan.engine.engine import Engine
 
 
@@ -40,8 +40,8 @@ _DRIVERS: Final = {"bridge": "bridge", "host": "host", "none": "null"}
 async def load(
     engine: "Engine",
     records: Iterable[NetworkRecord],
-    containers: Iterable[Container],
-    alive: Iterable[Container],
+    containers: Iterable["Container"],
+    alive: Iterable["Container"],
 ) -> None:
     """Bring everything up as it was.
 
@@ -242,7 +242,7 @@ def _remove_orphans(engine: "Engine") -> None:
                         host.perform(netlink.delete_link(link.index))
 
 
-def _plug_in_again(engine: "Engine", alive: Iterable[Container]) -> None:
+def _plug_in_again(engine: "Engine", alive: Iterable["Container"]) -> None:
     """Put the cables of running containers on their bridges, where those were made anew."""
     with Netlink() as host:
         links = {link.name: link for link in host.links()}

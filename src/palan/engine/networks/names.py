@@ -6,7 +6,7 @@ A name belongs to as many endpoints as have it: several containers may share an 
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 
-from palan.engine.containers.record import EndpointRecord
+from palan.engine.networks.endpoint_records import EndpointRecord
 
 
 __all__ = ["Addresses", "Names"]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from ipaddress import IPv4Interface, IPv6Interface, ip_network
 
-from palan.engine.containers.record import EndpointRecord
+from palan.engine.networks.endpoint_records import EndpointRecord
 from palan.engine.networks.ipam import AddressPool, IPNetwork
 from palan.engine.networks.names import Names
 from palan.engine.networks.options import BridgeOptions

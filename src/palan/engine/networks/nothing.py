@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from palan.engine.containers.record import EndpointRecord
+from palan.engine.networks.endpoint_records import EndpointRecord
 from palan.engine.networks.network import Network
 from palan.engine.networks.record import NetworkRecord
 from palan.host.netlink import Netlink

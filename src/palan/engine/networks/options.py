@@ -7,8 +7,8 @@ from typing import Final, Literal, cast
 
 from palan.api.booleans import BOOLEANS
 from palan.api.errors import InvalidParameter
-from palan.engine.containers.validate_network import interface_problem
 from palan.engine.networks.record import NetworkRecord
+from palan.engine.networks.validate_endpoint import interface_problem
 
 
 __all__ = [

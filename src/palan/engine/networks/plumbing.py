@@ -11,10 +11,10 @@ from ipaddress import ip_address, ip_interface
 from pathlib import Path
 
 from palan.api.errors import InvalidParameter
-from palan.engine.containers.record import EndpointRecord, SandboxRecord
-from palan.engine.containers.validate_network import SYSCTLS
 from palan.engine.networks.drivers import Driver
+from palan.engine.networks.endpoint_records import EndpointRecord, SandboxRecord
 from palan.engine.networks.network import Network
+from palan.engine.networks.validate_endpoint import SYSCTLS
 from palan.host import netlink
 from palan.host.announce import Announcer
 from palan.host.namespaces import create_netns, run_in_netns, write_sysctls

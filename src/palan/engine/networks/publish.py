@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from palan.api.errors import InternalError
-from palan.engine.containers.container import Container
-from palan.engine.containers.ports import PortMapping, published_ports
-from palan.engine.containers.record import EndpointRecord, SandboxRecord
-from palan.engine.networks.ports import ANY4, PortRequest, Target, fits, publications
+from palan.engine.networks.endpoint_records import EndpointRecord, SandboxRecord
+from palan.engine.networks.host_ports import ANY4, PortRequest, Target, fits, publications
+from palan.engine.networks.port_parsing import PortMapping, published_ports
 
 
 if TYPE_CHECKING:
+    from palan.engine.containers.container import Container
     from palan.engine.engine import Engine
 
 
@@ -61,7 +61,7 @@ def _requests(mappings: Iterable[PortMapping]) -> list[PortRequest]:
 
 
 async def take(
-    engine: "Engine", container: Container, sandbox: SandboxRecord, mappings: list[PortMapping]
+    engine: "Engine", container: "Container", sandbox: SandboxRecord, mappings: list[PortMapping]
 ) -> None:
     """Bind the ports of a container that is about to start.
 
@@ -80,7 +80,7 @@ async def take(
         raise _failed(container, endpoint, error) from None
 
 
-async def publish(engine: "Engine", container: Container, sandbox: SandboxRecord) -> None:
+async def publish(engine: "Engine", container: "Container", sandbox: SandboxRecord) -> None:
     """Have what arrives at the ports that were taken go to the container.
 
     Raises:
@@ -97,14 +97,16 @@ async def publish(engine: "Engine", container: Container, sandbox: SandboxRecord
     engine.networks.ports.serve(container.id, sandbox.ports, where)
 
 
-def _failed(container: Container, endpoint: EndpointRecord, error: InternalError) -> InternalError:
+def _failed(
+    container: "Container", endpoint: EndpointRecord, error: InternalError
+) -> InternalError:
     return InternalError(
         f"driver failed programming external connectivity on endpoint {container.name}"
         f" ({endpoint.id}): {error.message}"
     )
 
 
-async def resume(engine: "Engine", container: Container) -> None:
+async def resume(engine: "Engine", container: "Container") -> None:
     """Bind the ports of a container that runs again; the rules have been there all along."""
     sandbox = container.record.sandbox
     if sandbox is None or not sandbox.ports:
@@ -118,7 +120,7 @@ async def resume(engine: "Engine", container: Container) -> None:
 
 async def move(
     engine: "Engine",
-    container: Container,
+    container: "Container",
     sandbox: SandboxRecord,
     before: dict[int, EndpointRecord | None],
 ) -> None:
@@ -129,7 +131,10 @@ async def move(
     Raises:
         InternalError: a port is taken, or the rules were refused.
     """
-    mappings = published_ports(container.record)
+    config, host_config = container.record.config, container.record.host_config
+    mappings = published_ports(
+        host_config.port_bindings, config.exposed_ports, publish_all=host_config.publish_all_ports
+    )
     if not mappings or all(sandbox.main(v) is endpoint for v, endpoint in before.items()):
         return
     published = _is_published(engine, sandbox) is not None

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from palan.api.errors import InternalError
-from palan.engine.containers.record import EndpointRecord
-from palan.engine.containers.validate_network import interface_problem
+from palan.engine.networks.endpoint_records import EndpointRecord
 from palan.engine.networks.network import Network
 from palan.engine.networks.record import NetworkRecord
+from palan.engine.networks.validate_endpoint import interface_problem
 from palan.host import netlink
 from palan.host.netlink import Netlink
 from palan.plugins import PluginFailure

@@ -19,17 +19,16 @@ from palan.api.networks import (
     NetworkRemove,
     NetworkSummary,
 )
-from palan.engine.containers.container import Container
-from palan.engine.containers.record import EndpointRecord, SandboxRecord
-from palan.engine.containers.resolvers import HostResolvers
 from palan.engine.networks.attachment import dns_names
 from palan.engine.networks.bridge import BridgeDriver
-from palan.engine.networks.connect import connect, disconnect
 from palan.engine.networks.create import create
 from palan.engine.networks.describe import check_filters, company, describe, describe_fully, matches
 from palan.engine.networks.dns import Dns
 from palan.engine.networks.drivers import Driver
+from palan.engine.networks.endpoint_records import EndpointRecord, SandboxRecord
 from palan.engine.networks.firewall import Firewall
+from palan.engine.networks.host_ports import PublishedPorts
+from palan.engine.networks.host_resolvers import HostResolvers
 from palan.engine.networks.ipam import IPNetwork
 from palan.engine.networks.leases import SCHEMA as LEASES
 from palan.engine.networks.leases import Leases
@@ -37,7 +36,6 @@ from palan.engine.networks.load import load
 from palan.engine.networks.network import Network
 from palan.engine.networks.nothing import NoDriver
 from palan.engine.networks.plumbing import Wanted
-from palan.engine.networks.ports import PublishedPorts
 from palan.engine.networks.publish import move
 from palan.engine.networks.record import NetworkRecord
 from palan.engine.networks.remote import RemoteDriver
@@ -50,6 +48,7 @@ from palan.store.documents import Documents
 
 
 if TYPE_CHECKING:
+    from palan.engine.containers.container import Container
     from palan.engine.engine import Engine
 
 
@@ -93,7 +92,7 @@ class Networks:
 
     # ---- state -------------------------------------------------------------------
 
-    async def load(self, containers: Iterable[Container], alive: Iterable[Container]) -> None:
+    async def load(self, containers: Iterable["Container"], alive: Iterable["Container"]) -> None:
         """Read the rows, and bring everything up as it was.
 
         Args:
@@ -253,7 +252,7 @@ class Networks:
         """The host's interfaces of networks."""
         return {n.bridge for n in self._by_id.values() if n.bridge}
 
-    def is_on(self, container: Container, wanted: str) -> bool:
+    def is_on(self, container: "Container", wanted: str) -> bool:
         """Whether a container is on the network that is called ``wanted``, by name or id."""
         return bool(wanted) and any(
             name == wanted or self.id_of(name).startswith(wanted)
@@ -275,7 +274,7 @@ class Networks:
             if network is not None:
                 self.publish(action, network, container_id)
 
-    def renamed(self, container: Container) -> None:
+    def renamed(self, container: "Container") -> None:
         """Have a container be found by its new name."""
         sandbox = container.record.sandbox
         for endpoint in sandbox.endpoints if sandbox else ():
@@ -288,7 +287,7 @@ class Networks:
 
     async def main_changed(
         self,
-        container: Container,
+        container: "Container",
         sandbox: SandboxRecord,
         before: dict[int, EndpointRecord | None],
     ) -> None:
@@ -322,11 +321,11 @@ class Networks:
 
     async def connect(self, request: NetworkConnect) -> None:
         """``POST /networks/{id}/connect``."""
-        await connect(self._engine, request.id, request.body)
+        await self._engine.containers.connect_to_network(request.id, request.body)
 
     async def disconnect(self, request: NetworkDisconnect) -> None:
         """``POST /networks/{id}/disconnect``."""
-        await disconnect(self._engine, request.id, request.body)
+        await self._engine.containers.disconnect_from_network(request.id, request.body)
 
     async def remove(self, request: NetworkRemove) -> None:
         """``DELETE /networks/{id}``."""

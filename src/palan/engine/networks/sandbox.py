@@ -8,20 +8,19 @@ found by looking at the namespaces' directory.
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palan.api.containers import EndpointSettings
 from palan.api.errors import Forbidden, InternalError, NotFound, PalanError
-from palan.engine.containers.container import Container
-from palan.engine.containers.links import let_links_through
-from palan.engine.containers.ports import PortMapping
-from palan.engine.containers.record import SandboxRecord
 from palan.engine.networks.attachment import cable_prefix, host_interface, join, leave
 from palan.engine.networks.company import CONFIGURATION_ONLY
+from palan.engine.networks.endpoint_records import SandboxRecord
+from palan.engine.networks.links import Linked, allow_links
 from palan.engine.networks.network import Network
 from palan.engine.networks.plumbing import make_namespace, plug_in, plug_out
+from palan.engine.networks.port_parsing import PortMapping
 from palan.engine.networks.publish import publish, take, unpublish
 from palan.host import netlink
 from palan.host.namespaces import remove_netns
@@ -29,6 +28,7 @@ from palan.host.netlink import Netlink
 
 
 if TYPE_CHECKING:
+    from palan.engine.containers.container import Container
     from palan.engine.engine import Engine
 
 
@@ -38,9 +38,18 @@ _FAILED = "failed to set up container networking: "
 
 
 async def plug(
-    engine: "Engine", container: Container, mappings: list[PortMapping]
+    engine: "Engine",
+    container: "Container",
+    mappings: list[PortMapping],
+    linked: Sequence[Linked],
 ) -> SandboxRecord | None:
     """Give a container that is about to start its network.
+
+    Args:
+        engine: the engine.
+        container: the container; its lock is held.
+        mappings: its published ports.
+        linked: the containers that it is linked to.
 
     Returns:
         Its sandbox, or None where it shares that of another container.
@@ -61,7 +70,7 @@ async def plug(
             for network, settings in _wanted(engine, container):
                 await join(engine, container, sandbox, network, settings)
         if sandbox.path:
-            await _plug_all(engine, container, sandbox, mappings)
+            await _plug_all(engine, container, sandbox, mappings, linked)
     except BaseException as error:
         await unplug(engine, container, sandbox)
         if isinstance(error, PalanError) and not error.message.startswith(_FAILED):
@@ -72,7 +81,7 @@ async def plug(
     return sandbox
 
 
-def _wanted(engine: "Engine", container: Container) -> Iterable[tuple[Network, EndpointSettings]]:
+def _wanted(engine: "Engine", container: "Container") -> Iterable[tuple[Network, EndpointSettings]]:
     """The networks that a container is to be on, its main one first.
 
     Raises:
@@ -92,13 +101,19 @@ def _wanted(engine: "Engine", container: Container) -> Iterable[tuple[Network, E
 
 
 async def _plug_all(
-    engine: "Engine", container: Container, sandbox: SandboxRecord, mappings: list[PortMapping]
+    engine: "Engine",
+    container: "Container",
+    sandbox: SandboxRecord,
+    mappings: list[PortMapping],
+    linked: Sequence[Linked],
 ) -> None:
     await take(engine, container, sandbox, mappings)
     await asyncio.to_thread(_connect, engine, sandbox)
     await engine.networks.dns.attach(container, sandbox, fresh=True)
     await publish(engine, container, sandbox)
-    await let_links_through(engine, container, sandbox)
+    if linked:
+        networks = engine.networks
+        await allow_links(networks.firewall, networks.default, container.id, sandbox, linked)
 
 
 def _connect(engine: "Engine", sandbox: SandboxRecord) -> None:
@@ -107,7 +122,7 @@ def _connect(engine: "Engine", sandbox: SandboxRecord) -> None:
     plug_in(sandbox, engine.networks.wiring(sandbox))
 
 
-async def unplug(engine: "Engine", container: Container, sandbox: SandboxRecord) -> None:
+async def unplug(engine: "Engine", container: "Container", sandbox: SandboxRecord) -> None:
     """Take a sandbox away, whole or half made; idempotent."""
     await unpublish(engine, container.id)
     if container.record.links:

@@ -11,8 +11,8 @@ from typing import Final
 
 from palan.api.errors import Conflict, InternalError, InvalidParameter, NotYetImplemented
 from palan.engine.config import EngineConfig
-from palan.engine.containers.record import EndpointRecord
 from palan.engine.networks.bridge import mark
+from palan.engine.networks.endpoint_records import EndpointRecord
 from palan.engine.networks.network import Network
 from palan.engine.networks.options import mtu_option
 from palan.engine.networks.record import NetworkRecord

@@ -20,12 +20,12 @@ from palan.api.errors import (
 from palan.api.networks import NetworkConnectRequest, NetworkDisconnectRequest
 from palan.engine.containers.container import Container
 from palan.engine.containers.hosts import add_to_hosts, remove_from_hosts
-from palan.engine.containers.record import EndpointRecord, SandboxRecord
-from palan.engine.containers.validate_network import validate_endpoint
 from palan.engine.networks.attachment import join, leave
 from palan.engine.networks.company import CONFIGURATION_ONLY, SHARING, check_company
+from palan.engine.networks.endpoint_records import EndpointRecord, SandboxRecord
 from palan.engine.networks.network import Network
 from palan.engine.networks.plumbing import plug_in, plug_out, reroute
+from palan.engine.networks.validate_endpoint import validate_endpoint
 
 
 if TYPE_CHECKING:

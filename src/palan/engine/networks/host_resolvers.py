@@ -2,17 +2,12 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from palan.engine.containers.container import Container
-from palan.engine.containers.files import Resolvers, parse_resolv_conf, resolv_conf
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
+from palan.engine.networks.resolv_conf import Resolvers, parse_resolv_conf
 
 
-__all__ = ["HostResolvers", "container_resolv_conf"]
+__all__ = ["HostResolvers"]
 
 _FILE: Final = Path("/etc/resolv.conf")
 _BEHIND_STUB: Final = Path("/run/systemd/resolve/resolv.conf")
@@ -62,22 +57,3 @@ def _text_of(path: Path) -> str:
         return path.read_text()
     except OSError:
         return ""
-
-
-def container_resolv_conf(engine: "Engine", container: Container, *, embedded: bool) -> str:
-    """The text of a container's ``resolv.conf``.
-
-    Args:
-        engine: the engine.
-        container: the container.
-        embedded: whether the engine itself is asked.
-    """
-    host_config, config = container.record.host_config, engine.config
-    return resolv_conf(
-        engine.networks.resolvers.text(),
-        servers=host_config.dns or config.dns,
-        search=host_config.dns_search or config.dns_search,
-        options=host_config.dns_options or config.dns_opts,
-        own_namespace=host_config.network_mode != "host",
-        embedded=embedded,
-    )

@@ -15,7 +15,7 @@ from functools import cache
 from ipaddress import IPv6Address, ip_address
 
 from palan.api.errors import InternalError
-from palan.engine.containers.record import PortRecord
+from palan.engine.networks.endpoint_records import PortRecord
 from palan.engine.networks.proxy import Proxy, StreamProxy
 from palan.engine.networks.proxy_udp import DatagramProxy
 from palan.engine.networks.rules import Publication

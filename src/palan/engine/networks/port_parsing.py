@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple, TypeVar
 from palan.api import Unset
 from palan.api.containers import PortBinding, PortMap
 from palan.api.errors import InvalidParameter
-from palan.engine.containers.record import ContainerRecord
 
 
 __all__ = [
@@ -146,18 +145,25 @@ def parse_port_bindings(bindings: PortMap | None) -> list[PortMapping]:
     return mappings
 
 
-def published_ports(record: ContainerRecord) -> list[PortMapping]:
-    """All that a container publishes: its bindings and, with ``PublishAllPorts``, what it exposes.
+def published_ports(
+    bindings: PortMap | None, exposed: Mapping[str, Any] | Unset | None, *, publish_all: bool
+) -> list[PortMapping]:
+    """Return all ports that a container publishes.
+
+    Args:
+        bindings: ``PortBindings``.
+        exposed: ``ExposedPorts``.
+        publish_all: ``PublishAllPorts``: exposed ports without a binding are published as well.
 
     Raises:
         InvalidParameter: a port, range or address is malformed.
     """
-    mappings = parse_port_bindings(record.host_config.port_bindings)
-    if record.host_config.publish_all_ports:
+    mappings = parse_port_bindings(bindings)
+    if publish_all:
         bound = {(mapping.container_port, mapping.protocol) for mapping in mappings}
         mappings += [
             PortMapping(*port)
-            for port in parse_exposed_ports(record.config.exposed_ports)
+            for port in parse_exposed_ports(exposed)
             if port not in bound and port.number and port.protocol in PROTOCOLS
         ]
     return mappings

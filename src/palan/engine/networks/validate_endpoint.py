@@ -1,0 +1,202 @@
+"""Validation of the settings of endpoints: addresses, names of interfaces, sysctls, links."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Final
+
+from palan.api.containers import EndpointIPAMConfig, EndpointSettings, NetworkingConfig
+from palan.api.errors import InvalidParameter
+from palan.engine.networks.port_parsing import check_address
+
+
+__all__ = [
+    "IFNAME",
+    "SYSCTLS",
+    "interface_problem",
+    "is_user_defined",
+    "parse_link",
+    "validate_endpoint",
+    "validate_networking",
+]
+
+IFNAME: Final = "com.docker.network.endpoint.ifname"
+SYSCTLS: Final = "com.docker.network.endpoint.sysctls"
+
+_LONGEST_NAME: Final = 15
+_MAC_ADDRESS: Final = re.compile(
+    r"[0-9a-f]{2}(:[0-9a-f]{2}){5}|[0-9a-f]{2}(-[0-9a-f]{2}){5}|[0-9a-f]{4}(\.[0-9a-f]{4}){2}",
+    re.IGNORECASE | re.ASCII,
+)
+
+Network = IPv4Network | IPv6Network
+
+_PREDEFINED: Final = frozenset({"", "default", "bridge", "host", "none"})
+
+
+def is_user_defined(mode: str) -> bool:
+    """Whether a network mode is the name of a network that somebody made."""
+    return mode not in _PREDEFINED and not mode.startswith("container:")
+
+
+def parse_link(text: str) -> tuple[str, str]:
+    """``container:alias``, or ``container`` alone, as the two.
+
+    Raises:
+        InvalidParameter: it is malformed; in dockerd's words.
+    """
+    if not text:
+        raise InvalidParameter("empty string specified for links")
+    container, colon, alias = text.partition(":")
+    if ":" in alias:
+        raise InvalidParameter(f"bad format for links: {text}")
+    if container.startswith("/"):
+        # As inspect shows it: /container:/self/alias.
+        return container[1:], alias.rpartition("/")[2]
+    return container, alias if colon else container
+
+
+def validate_networking(
+    networking: NetworkingConfig | None,
+    subnets_of: Callable[[str], Sequence[Network] | None],
+) -> None:
+    """Check the endpoints of ``NetworkingConfig``; all that is wrong is told at once.
+
+    Args:
+        networking: what was asked for.
+        subnets_of: the subnets of a network, None where there is no such network (yet).
+
+    Raises:
+        InvalidParameter: in dockerd's words.
+    """
+    endpoints = (networking.endpoints_config if networking else None) or {}
+    problems = []
+    for given, settings in endpoints.items():
+        name = "bridge" if given == "default" else given
+        if settings is None:
+            problems.append(f"invalid config for network {name}: EndpointsConfig is nil")
+            continue
+        found = endpoint_problems(name, settings, subnets_of(name))
+        if found:
+            problems.append(
+                f"invalid config for network {name}: invalid endpoint settings:\n{_join(found)}"
+            )
+    if problems:
+        raise InvalidParameter(_join(problems))
+
+
+def validate_endpoint(
+    network: str, settings: EndpointSettings, subnets: Sequence[Network] | None
+) -> None:
+    """Check the settings of one endpoint, as connecting to a network does.
+
+    Raises:
+        InvalidParameter: in dockerd's words.
+    """
+    problems = endpoint_problems(network, settings, subnets)
+    if problems:
+        raise InvalidParameter(f"invalid endpoint settings:\n{_join(problems)}")
+
+
+def endpoint_problems(
+    network: str, settings: EndpointSettings, subnets: Sequence[Network] | None
+) -> list[str]:
+    """All that is wrong with the settings of an endpoint.
+
+    Args:
+        network: its name.
+        settings: what was asked for; the MAC address is given its usual form.
+        subnets: the subnets of the network, None if there is no such network (yet).
+
+    Raises:
+        InvalidParameter: an address is none at all, which dockerd finds while decoding.
+    """
+    ipam = settings.ipam_config or EndpointIPAMConfig()
+    local = list(ipam.link_local_ips or ())
+    check_address(ipam.ipv4_address, ipam.ipv6_address, *local)
+    if settings.mac_address:
+        settings.mac_address = _mac_address(settings.mac_address)
+    problems = []
+    if not is_user_defined(network):
+        if ipam.ipv4_address or ipam.ipv6_address:
+            problems.append("user-specified IP address is supported on user-defined networks only")
+        if settings.aliases:
+            problems.append("network-scoped aliases are only supported for user-defined networks")
+    v4, v6 = _address(ipam.ipv4_address), _address(ipam.ipv6_address)
+    if v4 is not None and (not isinstance(v4, IPv4Address) or v4.is_unspecified):
+        problems.append(f"invalid IPv4 address: {v4}")
+    if v6 is not None and (
+        not isinstance(v6, IPv6Address) or v6.is_unspecified or v6.scope_id is not None
+    ):
+        problems.append(f"invalid IPv6 address: {v6}")
+    problems += (
+        f"invalid link-local IP address: {text or 'invalid IP'}"
+        for text in local
+        if not text or ipaddress.ip_address(text).is_unspecified
+    )
+    if subnets is not None:
+        problems += (
+            f"no configured subnet contains IP address {address}"
+            for address in (v4, v6)
+            if address is not None and not any(address in subnet for subnet in subnets)
+        )
+    options = settings.driver_opts or {}
+    if problem := interface_problem(options.get(IFNAME, "")):
+        problems.append(problem)
+    problems += _sysctl_problems(options.get(SYSCTLS))
+    return problems
+
+
+def interface_problem(name: str) -> str:
+    """Why no interface can be called so; empty if one can."""
+    if (
+        len(name.encode()) > _LONGEST_NAME
+        or name in (".", "..")
+        or any(character in "/:\0" or character.isspace() for character in name)
+    ):
+        return f"invalid interface name {name!r}: at most {_LONGEST_NAME} bytes, no /, : or space"
+    return ""
+
+
+def _mac_address(text: str) -> str:
+    """An address of an interface in its usual form, whichever of the three it was given in.
+
+    Raises:
+        InvalidParameter: it is none, or one that no single interface can have.
+    """
+    if not _MAC_ADDRESS.fullmatch(text):
+        raise InvalidParameter(f"invalid JSON: address {text}: invalid MAC address")
+    octets = bytes.fromhex(re.sub("[:.-]", "", text))
+    if octets[0] & 1 or not any(octets):
+        raise InvalidParameter(f"invalid MAC address: {text} is not the address of one interface")
+    return octets.hex(":")
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    if not text:
+        return None
+    address = ipaddress.ip_address(text)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _sysctl_problems(text: str | None) -> Iterable[str]:
+    for sysctl in text.split(",") if text is not None else ():
+        parts = sysctl.split(".", 4)
+        if (
+            len(parts) != 5
+            or parts[1] not in ("ipv4", "ipv6", "mpls")
+            or parts[3] not in ("IFNAME", "ifname")
+        ):
+            yield (
+                f"unrecognised network interface sysctl '{sysctl}'; represent"
+                " 'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'"
+            )
+
+
+def _join(problems: Sequence[str]) -> str:
+    if len(problems) == 1:
+        return problems[0].strip()
+    indented = (problem.replace("\n", "\n\t") for problem in problems)
+    return "* " + "\n* ".join(indented)
