@@ -1,4 +1,4 @@
-"""Dockerfiles into instructions. What is wrong, and how that is worded, is what dockerd 29.7 said."""
+"""Parsing of Dockerfiles. The expected errors and their wording are those of dockerd 29.7."""
 
 # ruff: noqa: E501 - messages stand on one line each
 
@@ -119,7 +119,7 @@ WRONG_INSTRUCTIONS = [
 
 
 @pytest.mark.parametrize(("text", "message"), WRONG_FILES)
-def test_what_is_wrong_is_told_as_dockerd_tells_it(text, message):
+def test_errors_have_the_wording_of_dockerd(text, message):
     with pytest.raises(DockerfileError) as caught:
         read(text.encode())
     assert str(caught.value) == message
@@ -127,7 +127,7 @@ def test_what_is_wrong_is_told_as_dockerd_tells_it(text, message):
 
 
 @pytest.mark.parametrize(("text", "message"), WRONG_INSTRUCTIONS)
-def test_what_is_wrong_with_an_instruction(text, message):
+def test_errors_of_a_single_instruction(text, message):
     with pytest.raises(DockerfileError) as caught:
         read(f"FROM scratch\n{text}\n".encode())
     assert str(caught.value) == f"dockerfile parse error on line 2: {message}"
@@ -135,7 +135,7 @@ def test_what_is_wrong_with_an_instruction(text, message):
 
 
 def only(text):
-    """The one instruction of a stage."""
+    """Return the single instruction of a stage."""
     (stage,) = read(f"FROM scratch\n{text}\n".encode()).stages
     (instruction,) = stage.instructions
     return instruction
@@ -187,7 +187,7 @@ def test_instructions(text, made):
     assert found == dataclasses.replace(made, source=text.partition("\n")[0])
 
 
-def test_stages_and_what_is_before_them():
+def test_stages_and_arguments_before_them():
     dockerfile = read(
         b"# syntax=docker/dockerfile:1\n# a comment\nARG V=1\n"
         b"FROM --platform=linux/$A base:$V AS First\nUSER a\n\nfrom first\n"
@@ -226,13 +226,13 @@ def test_another_escape_character():
     assert dockerfile.stages[0].instructions[0].source == "ENV a=C:\\   b=c"
 
 
-def test_empty_continuation_lines_are_warned_of():
+def test_empty_continuation_lines_give_a_warning():
     dockerfile = read(b"FROM scratch\nENV a b\\\n\n c\nUSER x\n")
     assert dockerfile.warnings == ("Empty continuation line found in: ENV a b c",)
     assert len(dockerfile.stages[0].instructions) == 2
 
 
-def test_triggers_are_instructions():
+def test_onbuild_triggers_are_parsed_as_instructions():
     assert parse_instruction("env a=b") == Env(0, "env a=b", (("a", "b"),))
     for wrong in ("FROM x", "BOGUS", "ENV a", ""):
         with pytest.raises(DockerfileError):
@@ -243,7 +243,7 @@ def test_triggers_are_instructions():
     b"FROM a\n", b"RUN x", b"COPY <<E /", b"ENV a=", b'"', b"\\", b"\n", b"[", b"]", b"--", b"$",
     b"{", b" ", b"\t", b"E\n", b"# escape=`\n", b"HEALTHCHECK CMD ", b"ONBUILD ", b"\xff", b"1",
 ))))  # fmt: skip
-def test_anything_is_read_or_refused(parts):
+def test_any_input_is_parsed_or_raises_dockerfile_error(parts):
     data = b"".join(parts)
     try:
         dockerfile = read(data)

@@ -1,4 +1,4 @@
-"""Words of Dockerfiles: quotes and variables, as dockerd 29.7 answered."""
+"""Words of Dockerfiles: quotes and variables, compared with answers of dockerd 29.7."""
 
 import contextlib
 
@@ -114,7 +114,7 @@ def test_variables(text, value, error):
         ("a\\ b", ["a b"]),
     ],
 )
-def test_the_value_of_a_variable_may_be_several_words(text, words):
+def test_a_variable_outside_of_quotes_is_split_into_words(text, words):
     assert expand_words(text, {"L": "x y"}) == words
 
 
@@ -122,13 +122,13 @@ def test_another_escape_character():
     assert expand("C:\\x`$A", VARIABLES, "`") == "C:\\x$A"
 
 
-def test_braces_without_an_end():
+def test_unclosed_braces_raise_dockerfile_error():
     with pytest.raises(DockerfileError, match="missing '}'"):
         expand("${A", VARIABLES)
 
 
 @given(st.text(alphabet="aA$ {}:-+?#%/*\\\"'_1"))
-def test_anything_is_expanded_or_refused(text):
+def test_any_input_is_expanded_or_raises_dockerfile_error(text):
     for function in (expand, expand_words):
         with contextlib.suppress(DockerfileError):
             function(text, VARIABLES)

@@ -152,7 +152,7 @@ def _walk(  # noqa: PLR0917 - it calls itself
         holds_kept = any(kept.startswith(f"{name}/") for kept in keep)
         if not verdict.ignored or name in keep:
             yield from packer.entry(path, name)
-        elif not is_directory or not (ignore.may_take_in_below(name) or holds_kept):
+        elif not is_directory or not (ignore.may_include_below(name) or holds_kept):
             continue
         if is_directory:
             yield from _walk(packer, path, name, ignore, verdict, keep)

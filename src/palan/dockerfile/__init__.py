@@ -1,8 +1,8 @@
-"""Dockerfiles, read without any I/O.
+"""Parser for Dockerfiles; does no I/O.
 
-:func:`read` makes typed instructions of a file; what their variables are, and what they do,
-is the builder's business (:mod:`palan.engine.builder`), with the help of :func:`expand`.
-:class:`Ignore` says what of a directory does not belong to a build.
+:func:`read` parses a file into typed instructions. Variables are not replaced here: the
+builder (:mod:`palan.engine.builder`) does that with :func:`expand`, because their values depend
+on the instructions before. :class:`Ignore` applies the patterns of a ``.dockerignore``.
 Source: Docker's documentation, "Dockerfile reference"; wording of errors: dockerd 29.
 """
 

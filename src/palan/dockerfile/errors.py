@@ -1,15 +1,15 @@
-"""What can be wrong with a Dockerfile."""
+"""The error that all parsers of this package raise."""
 
 __all__ = ["DockerfileError"]
 
 
 class DockerfileError(ValueError):
-    """A Dockerfile, or a part of one, is not as it should be.
+    """A Dockerfile, or a part of one, is invalid.
 
-    Its text is what dockerd says, which clients show as it is.
+    The message has dockerd's wording; clients show it unchanged.
 
     Attributes:
-        line: where the instruction begins, from 1; 0 where that is not known.
+        line: number of the line where the instruction begins, from 1; 0 if unknown.
     """
 
     def __init__(self, message: str, line: int = 0) -> None:

@@ -8,14 +8,14 @@ from palan.dockerfile.suggest import suggestion
 from palan.dockerfile.words import BLANKS
 
 
-__all__ = ["Flags", "take_flags"]
+__all__ = ["Flags", "split_flags"]
 
 _TRUE: Final = ("", "true")
 _FALSE: Final = ("false",)
 
 
-def take_flags(text: str, escape: str) -> tuple[list[str], str]:
-    """The options at the beginning, without their dashes, and what follows them."""
+def split_flags(text: str, escape: str) -> tuple[list[str], str]:
+    """Split the leading options, without their dashes, from the rest of the text."""
     flags: list[str] = []
     position = 0
     while True:
@@ -30,7 +30,7 @@ def take_flags(text: str, escape: str) -> tuple[list[str], str]:
 
 
 def _word(text: str, position: int, escape: str) -> tuple[str, int]:
-    """A word without its quotes, and where it ends."""
+    """Return the word at ``position`` without its quotes, and the position after it."""
     word = ""
     quote = ""
     while position < len(text):
@@ -62,25 +62,25 @@ class Flags:
     def __bool__(self) -> bool:
         return bool(self._given)
 
-    def check(self, known: Iterable[str], *, several: Iterable[str] = ()) -> None:
-        """See that all are known, and none but those of ``several`` stands there twice.
+    def check(self, known: Iterable[str], *, repeatable: Iterable[str] = ()) -> None:
+        """Check that all options are known, and that only ``repeatable`` are given more than once.
 
         Raises:
-            DockerfileError: one is not.
+            DockerfileError: an option is unknown or repeated.
         """
         seen: set[str] = set()
         for name, _, _ in self._given:
             if name not in known:
                 raise DockerfileError(f"unknown flag: --{name}{suggestion(name, known)}")
-            if name in seen and name not in several:
+            if name in seen and name not in repeatable:
                 raise DockerfileError(f"duplicate flag specified: --{name}")
             seen.add(name)
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """All values of an option.
+        """Return all values of an option.
 
         Raises:
-            DockerfileError: it stands there without one.
+            DockerfileError: the option is given without a value.
         """
         found = [(equals, value) for each, equals, value in self._given if each == name]
         if not all(equals for equals, _ in found):
@@ -88,22 +88,22 @@ class Flags:
         return tuple(value for _, value in found)
 
     def text(self, name: str) -> str:
-        """The value of an option, "" without it.
+        """Return the value of an option, "" if it is not given.
 
         Raises:
-            DockerfileError: it has none.
+            DockerfileError: the option is given without a value.
         """
         return next(iter(self.texts(name)), "")
 
     def given(self, name: str) -> bool:
-        """Whether an option is there."""
+        """Whether an option is given."""
         return any(each == name for each, _, _ in self._given)
 
     def switch(self, name: str) -> bool | None:
-        """Whether an option is on; None without it.
+        """Return the value of a boolean option, None if it is not given.
 
         Raises:
-            DockerfileError: it is neither on nor off.
+            DockerfileError: the value is not a boolean.
         """
         for each, _, value in self._given:
             if each == name:
@@ -117,5 +117,5 @@ class Flags:
         return None
 
     def as_written(self) -> tuple[str, ...]:
-        """All of them, without their dashes."""
+        """Return all options without their dashes."""
         return tuple("".join(flag) for flag in self._given)

@@ -1,4 +1,4 @@
-"""``HEALTHCHECK``."""
+"""The parser of ``HEALTHCHECK``."""
 
 import re
 from typing import Final
@@ -27,7 +27,7 @@ _MOST: Final = 2**63 - 1
 
 
 def healthcheck(node: Node) -> Healthcheck:
-    """Read a check.
+    """Parse a ``HEALTHCHECK`` instruction.
 
     Raises:
         DockerfileError: it is malformed.

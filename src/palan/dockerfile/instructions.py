@@ -1,6 +1,6 @@
 """The instructions of a Dockerfile, typed.
 
-Variables in them are not replaced yet: what they are depends on the instructions before.
+Variables are not replaced yet: their values depend on the instructions before.
 Source: Docker's documentation, "Dockerfile reference".
 """
 
@@ -35,14 +35,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Heredoc:
-    """A text that stands in the Dockerfile itself.
+    """A here-document: a text that is part of the Dockerfile.
 
     Attributes:
-        name: the word that ends it.
+        name: the delimiter, the word that ends the text.
         content: the text, with its last newline.
-        expand: variables in it are replaced.
-        chomp: tabs before its lines do not count (``<<-``).
-        descriptor: the file descriptor before ``<<``, 0 if there is none.
+        expand: replace variables in the text.
+        chomp: strip leading tabs from its lines (``<<-``).
+        descriptor: the file descriptor before ``<<``, 0 if absent.
     """
 
     name: str
@@ -54,11 +54,11 @@ class Heredoc:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What a process is started with.
+    """The command line of a process.
 
     Attributes:
-        words: its arguments; the whole line where a shell has to read it.
-        shell: it is a line for a shell.
+        words: its arguments, or one whole line if a shell has to parse it.
+        shell: the command is a line for a shell.
     """
 
     words: tuple[str, ...]
@@ -67,11 +67,11 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """What all instructions have.
+    """The attributes that all instructions have.
 
     Attributes:
-        line: where it begins, from 1.
-        source: as it was written, on one line.
+        line: number of its first line, from 1.
+        source: its text, joined into one line.
     """
 
     line: int
@@ -80,19 +80,19 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Add(Instruction):
-    """``ADD``: files of the context, archives and what URLs lead to.
+    """``ADD``: copy files of the context, archives and downloads.
 
     Attributes:
-        sources: paths and URLs; names of ``files`` are among them.
-        destination: a path, relative to the working directory.
+        sources: paths and URLs; includes the names of ``files``.
+        destination: a path; relative ones start at the working directory.
         chown: ``user:group``, by name or number; "" is root.
-        chmod: an octal mode; "" leaves modes alone.
+        chmod: an octal mode; "" keeps the modes of the sources.
         link: make a layer that does not depend on those below.
-        exclude: patterns of what is left out.
-        files: texts in the Dockerfile that are sources.
-        checksum: what the digest of a URL's content must be.
-        keep_git_dir: keep ``.git`` of a repository.
-        unpack: whether archives are unpacked; None is the default of the kind of source.
+        exclude: patterns of files to leave out.
+        files: here-documents used as sources.
+        checksum: the digest that the content of a URL must have.
+        keep_git_dir: keep ``.git`` of a cloned repository.
+        unpack: unpack archives; None is the default for the kind of source.
     """
 
     sources: tuple[str, ...]
@@ -109,18 +109,18 @@ class Add(Instruction):
 
 @dataclass(frozen=True, slots=True)
 class Copy(Instruction):
-    """``COPY``: files of the context, of another stage or of another image.
+    """``COPY``: copy files of the context, of another stage or of another image.
 
     Attributes:
-        sources: paths; names of ``files`` are among them.
-        destination: a path, relative to the working directory.
+        sources: paths; includes the names of ``files``.
+        destination: a path; relative ones start at the working directory.
         from_: the stage or image to copy from; "" is the context.
         chown: ``user:group``, by name or number; "" is root.
-        chmod: an octal mode; "" leaves modes alone.
+        chmod: an octal mode; "" keeps the modes of the sources.
         link: make a layer that does not depend on those below.
-        parents: keep the directories above sources.
-        exclude: patterns of what is left out.
-        files: texts in the Dockerfile that are sources.
+        parents: keep the parent directories of sources.
+        exclude: patterns of files to leave out.
+        files: here-documents used as sources.
     """
 
     sources: tuple[str, ...]
@@ -136,21 +136,21 @@ class Copy(Instruction):
 
 @dataclass(frozen=True, slots=True)
 class Arg(Instruction):
-    """``ARG``: variables that whoever builds may set; their defaults, None for none."""
+    """``ARG``: build arguments and their defaults, None for an argument without a default."""
 
     pairs: tuple[tuple[str, str | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Cmd(Instruction):
-    """``CMD``: what containers run unless they are told otherwise."""
+    """``CMD``: the default command of containers."""
 
     command: Command
 
 
 @dataclass(frozen=True, slots=True)
 class Entrypoint(Instruction):
-    """``ENTRYPOINT``: what stands before any command of containers."""
+    """``ENTRYPOINT``: the program that receives the command as arguments."""
 
     command: Command
 
@@ -171,15 +171,15 @@ class Expose(Instruction):
 
 @dataclass(frozen=True, slots=True)
 class Healthcheck(Instruction):
-    """``HEALTHCHECK``: how to tell whether containers are well.
+    """``HEALTHCHECK``: the command that tells whether a container is healthy.
 
     Attributes:
         test: as in the API: ``NONE``, or ``CMD`` or ``CMD-SHELL`` and arguments.
         interval: nanoseconds between two checks; 0 is the default, here and below.
-        timeout: nanoseconds that one may take.
-        start_period: nanoseconds at the beginning in which failures do not count.
-        start_interval: nanoseconds between two checks in that time.
-        retries: so many failures in a row are bad health.
+        timeout: nanoseconds after which a check has failed.
+        start_period: nanoseconds after the start in which failures do not count.
+        start_interval: nanoseconds between two checks in the start period.
+        retries: number of consecutive failures that make the container unhealthy.
     """
 
     test: tuple[str, ...]
@@ -199,26 +199,26 @@ class Label(Instruction):
 
 @dataclass(frozen=True, slots=True)
 class Maintainer(Instruction):
-    """``MAINTAINER``: the author; out of use since long."""
+    """``MAINTAINER``: the author of the image; deprecated."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class OnBuild(Instruction):
-    """``ONBUILD``: an instruction for builds that begin with this image."""
+    """``ONBUILD``: an instruction for builds whose base is this image."""
 
     trigger: str
 
 
 @dataclass(frozen=True, slots=True)
 class Run(Instruction):
-    """``RUN``: a process, what it changes becomes a layer.
+    """``RUN``: run a process; the files that it changes become a layer.
 
     Attributes:
-        command: what to run.
-        flags: options as they were written, without the dashes: ``mount=type=cache,...``.
-        files: texts in the Dockerfile that the line refers to.
+        command: the command to run.
+        flags: options as written, without the dashes: ``mount=type=cache,...``.
+        files: here-documents of the command.
     """
 
     command: Command
@@ -228,50 +228,50 @@ class Run(Instruction):
 
 @dataclass(frozen=True, slots=True)
 class Shell(Instruction):
-    """``SHELL``: what reads the lines of commands."""
+    """``SHELL``: the shell that runs command lines."""
 
     words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class StopSignal(Instruction):
-    """``STOPSIGNAL``: the signal that asks containers to end."""
+    """``STOPSIGNAL``: the signal that stops containers."""
 
     signal: str
 
 
 @dataclass(frozen=True, slots=True)
 class User(Instruction):
-    """``USER``: as whom processes run, ``user[:group]``."""
+    """``USER``: the user and group of processes, ``user[:group]``."""
 
     user: str
 
 
 @dataclass(frozen=True, slots=True)
 class Volume(Instruction):
-    """``VOLUME``: directories that are volumes in containers."""
+    """``VOLUME``: directories that become volumes in containers."""
 
     paths: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Workdir(Instruction):
-    """``WORKDIR``: the working directory, relative to the one before."""
+    """``WORKDIR``: the working directory; relative paths start at the previous one."""
 
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What begins with a ``FROM``.
+    """A build stage: a ``FROM`` and the instructions after it.
 
     Attributes:
-        line: of the ``FROM``, from 1.
-        source: the ``FROM`` as it was written.
-        base: an image, ``scratch`` or the name of an earlier stage; with variables.
-        name: what others call it by, in lower case; "" if it has none.
-        platform: of the base, with variables; "" is the builder's decision.
-        instructions: what follows.
+        line: number of the line of the ``FROM``, from 1.
+        source: the text of the ``FROM``.
+        base: an image, ``scratch`` or the name of an earlier stage; may have variables.
+        name: the name of the stage in lower case; "" if it has none.
+        platform: the platform of the base, may have variables; "" leaves it to the builder.
+        instructions: the instructions after the ``FROM``.
     """
 
     line: int
@@ -284,13 +284,13 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Dockerfile:
-    """A whole file.
+    """A parsed Dockerfile.
 
     Attributes:
         stages: at least one.
-        meta_args: variables before the first stage, for the bases of stages.
+        meta_args: the ``ARG`` instructions before the first stage, used by the ``FROM`` lines.
         escape: the escape character.
-        warnings: what is not wrong, but not right either.
+        warnings: messages about deprecated syntax.
     """
 
     stages: tuple[Stage, ...]

@@ -1,7 +1,7 @@
-"""From the bytes of a Dockerfile to its logical lines.
+"""Split the bytes of a Dockerfile into logical lines.
 
-Comments go, lines that end with the escape character are joined with the next ones, and
-texts after ``<<NAME`` are kept with the line that refers to them.
+Comments are removed, lines that end with the escape character are joined with the next one,
+and here-documents (``<<NAME``) are attached to the line that refers to them.
 """
 
 import re
@@ -27,9 +27,9 @@ class Line:
     """A logical line.
 
     Attributes:
-        number: of its first physical line, from 1.
-        text: without continuations, blanks at its ends removed.
-        files: texts that it refers to.
+        number: number of its first physical line, from 1.
+        text: the joined text, stripped.
+        files: the here-documents that it refers to.
     """
 
     number: int
@@ -39,12 +39,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a file consists of.
+    """The content of a file after splitting.
 
     Attributes:
         lines: its logical lines.
         escape: the escape character.
-        warnings: what is out of use.
+        warnings: messages about deprecated syntax.
     """
 
     lines: tuple[Line, ...]
@@ -53,10 +53,10 @@ class Source:
 
 
 def read_lines(data: bytes) -> Source:
-    """The logical lines of a Dockerfile.
+    """Split a Dockerfile into logical lines.
 
     Raises:
-        DockerfileError: a directive is wrong, or a text has no end.
+        DockerfileError: a parser directive is wrong, or a here-document is unterminated.
     """
     text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
     physical = [line for line in re.split(r"(?<=\n)", text) if line]
@@ -69,7 +69,7 @@ def read_lines(data: bytes) -> Source:
 
 
 def _directives(physical: list[str]) -> str:
-    """The escape character, which one of the comments at the top may say."""
+    """Return the escape character, which a parser directive at the top may set."""
     seen = set()
     escape = "\\"
     for number, line in enumerate(physical, 1):
@@ -90,7 +90,7 @@ def _directives(physical: list[str]) -> str:
 
 
 class _Reader:
-    """Goes through the physical lines."""
+    """A reader that joins physical lines."""
 
     def __init__(self, physical: list[str], escape: str) -> None:
         self.warnings: list[str] = []
@@ -124,7 +124,7 @@ class _Reader:
         return joined, joined != text
 
     def _rest(self, text: str) -> str:
-        """``text`` with the lines that continue it."""
+        """Return ``text`` joined with the lines that continue it."""
         more = True
         empty = False
         while more and (physical := self._next()) is not None:
@@ -161,7 +161,7 @@ class _Reader:
 
 
 def _heredoc(word: str) -> Heredoc | None:
-    """What a word announces, if anything."""
+    """Parse a word as the start of a here-document; None if it is not one."""
     found = _HEREDOC.fullmatch(word)
     if found is None or not found[3]:
         return None

@@ -1,7 +1,7 @@
-"""A line taken apart: the instruction's name, options and arguments.
+"""Split a logical line into the instruction's name, options and arguments.
 
-What can be wrong here makes the file no Dockerfile at all, whatever its instructions are;
-it is found out for all lines before the instructions are looked at, as dockerd does.
+Errors found here make the whole file invalid, whatever the instructions are. As in dockerd,
+all lines are split before the first instruction is parsed.
 """
 
 import json
@@ -9,7 +9,7 @@ import re
 from typing import Any, Final
 
 from palan.dockerfile.errors import DockerfileError
-from palan.dockerfile.flags import Flags, take_flags
+from palan.dockerfile.flags import Flags, split_flags
 from palan.dockerfile.instructions import Command, Heredoc
 from palan.dockerfile.lines import Line
 from palan.dockerfile.words import split
@@ -23,33 +23,33 @@ _PAIRS: Final = ("ENV", "LABEL")
 
 
 class Node:
-    """A line taken apart.
+    """A logical line, split.
 
     Attributes:
-        number: of the line.
-        source: all of it.
-        word: the name of the instruction as it was written.
-        name: the same in upper case.
+        number: the number of the line.
+        source: the whole line.
+        word: the name of the instruction as written.
+        name: the name in upper case.
         flags: the options.
-        rest: what comes after them.
-        listed: the arguments, if they are a list of texts as JSON.
-        pairs: names and values, of an instruction that has some.
-        files: texts that the line refers to.
+        rest: the text after the options.
+        listed: the arguments if they are a JSON array of strings, else None.
+        pairs: names and values, for ``ENV`` and ``LABEL``.
+        files: the here-documents that the line refers to.
         escape: the escape character.
     """
 
     def __init__(self, line: Line, escape: str) -> None:
-        """Take a line apart.
+        """Split a line.
 
         Raises:
-            DockerfileError: that cannot be done.
+            DockerfileError: the line is malformed.
         """
         parts = _BLANKS.split(line.text, maxsplit=1)
         self.number, self.source, self.escape = line.number, line.text, escape
         self.word = parts[0]
         self.name = self.word.upper()
         self.files: tuple[Heredoc, ...] = line.files
-        flags, self.rest = take_flags(parts[1] if len(parts) > 1 else "", escape)
+        flags, self.rest = split_flags(parts[1] if len(parts) > 1 else "", escape)
         self.flags = Flags(flags)
         self.listed = json_list(self.rest) if self.name in _MAYBE_LISTS else None
         self.pairs = self._pairs() if self.name in _PAIRS else ()
@@ -59,21 +59,21 @@ class Node:
             Node(Line(line.number, self.rest, line.files), escape)
 
     def words(self) -> list[str]:
-        """The arguments, separated by blanks, whatever is in them."""
+        """Split the arguments at blanks; quotes have no meaning."""
         return _BLANKS.split(self.rest) if self.rest else []
 
-    def one(self) -> str:
-        """The one argument: the rest of the line.
+    def single_argument(self) -> str:
+        """Return the single argument: the rest of the line.
 
         Raises:
-            DockerfileError: there is none.
+            DockerfileError: the argument is missing.
         """
         if not self.rest:
             raise DockerfileError(f"{self.name} requires exactly one argument")
         return self.rest
 
     def command(self) -> Command:
-        """What to run."""
+        """Return the arguments as a command."""
         if self.listed is not None:
             return Command(self.listed, shell=False)
         return Command((self.rest,) if self.rest else (), shell=True)  # noqa: S604 - only says so
@@ -97,10 +97,13 @@ class Node:
 
 
 def json_list(text: str) -> tuple[str, ...] | None:
-    """A list of texts with which a text begins; what comes after it does not count.
+    """Parse the JSON array of strings at the beginning of a text; ignore what follows it.
+
+    Returns:
+        The strings, or None if the text does not begin with an array.
 
     Raises:
-        DockerfileError: the list is of something else.
+        DockerfileError: the array has elements other than strings.
     """
     if not text.startswith("["):
         return None

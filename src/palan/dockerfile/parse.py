@@ -1,4 +1,4 @@
-"""A line taken apart becomes a typed instruction."""
+"""Turn split lines into typed instructions."""
 
 import re
 from collections.abc import Callable
@@ -43,7 +43,7 @@ _SECURITIES: Final = ("sandbox", "insecure")
 
 
 def make_instruction(node: Node) -> Instruction | Stage:
-    """Read one instruction.
+    """Parse one instruction.
 
     Raises:
         DockerfileError: it is unknown, or malformed.
@@ -90,7 +90,7 @@ def _sources(node: Node) -> tuple[tuple[str, ...], str]:
 def _add(node: Node) -> Add:
     sources, destination = _sources(node)
     flags = node.flags
-    flags.check(_ADD_FLAGS, several=("exclude",))
+    flags.check(_ADD_FLAGS, repeatable=("exclude",))
     return Add(
         node.number,
         node.source,
@@ -110,7 +110,7 @@ def _add(node: Node) -> Add:
 def _copy(node: Node) -> Copy:
     sources, destination = _sources(node)
     flags = node.flags
-    flags.check(_COPY_FLAGS, several=("exclude",))
+    flags.check(_COPY_FLAGS, repeatable=("exclude",))
     return Copy(
         node.number,
         node.source,
@@ -167,7 +167,7 @@ def _onbuild(node: Node) -> OnBuild:
 
 def _run(node: Node) -> Run:
     flags = node.flags
-    flags.check(_RUN_FLAGS, several=("mount", "device"))
+    flags.check(_RUN_FLAGS, repeatable=("mount", "device"))
     if flags.given("network") and (network := flags.text("network")) not in _NETWORKS:
         raise DockerfileError(f'invalid network mode "{network}"')
     if flags.given("security") and (security := flags.text("security")) not in _SECURITIES:
@@ -204,12 +204,12 @@ _INSTRUCTIONS: Final[dict[str, Callable[[Node], Instruction | Stage]]] = {
     "FROM": _from,
     "HEALTHCHECK": healthcheck,
     "LABEL": lambda node: Label(node.number, node.source, _pairs(node)),
-    "MAINTAINER": lambda node: Maintainer(node.number, node.source, node.one()),
+    "MAINTAINER": lambda node: Maintainer(node.number, node.source, node.single_argument()),
     "ONBUILD": _onbuild,
     "RUN": _run,
     "SHELL": _shell,
-    "STOPSIGNAL": lambda node: StopSignal(node.number, node.source, node.one()),
-    "USER": lambda node: User(node.number, node.source, node.one()),
+    "STOPSIGNAL": lambda node: StopSignal(node.number, node.source, node.single_argument()),
+    "USER": lambda node: User(node.number, node.source, node.single_argument()),
     "VOLUME": _volume,
-    "WORKDIR": lambda node: Workdir(node.number, node.source, node.one()),
+    "WORKDIR": lambda node: Workdir(node.number, node.source, node.single_argument()),
 }

@@ -1,4 +1,4 @@
-"""Texts as Go prints them with ``%q``."""
+"""Quoting as Go's ``%q`` does it."""
 
 from typing import Final
 
@@ -19,7 +19,7 @@ _QUOTED: Final = {
 
 
 def go_quoted(text: str) -> str:
-    """A text in quotes, with what cannot be printed escaped."""
+    """Put a text in double quotes and escape unprintable characters."""
     return '"' + "".join(_QUOTED.get(c) or _printable(c) for c in text) + '"'
 
 

@@ -1,4 +1,4 @@
-"""A whole Dockerfile, and single instructions."""
+"""Parse a whole Dockerfile or a single instruction."""
 
 from dataclasses import replace
 
@@ -13,13 +13,13 @@ __all__ = ["parse_instruction", "read"]
 
 
 def read(data: bytes) -> Dockerfile:
-    """Read a Dockerfile.
+    """Parse a Dockerfile.
 
     Args:
-        data: its content.
+        data: the content of the file.
 
     Raises:
-        DockerfileError: it is none, in dockerd's words.
+        DockerfileError: the file is invalid; the message has dockerd's wording.
     """
     try:
         source = read_lines(data)
@@ -56,11 +56,11 @@ def read(data: bytes) -> Dockerfile:
 
 
 def parse_instruction(text: str, line: int = 0, escape: str = "\\") -> Instruction:
-    """Read one instruction, as images have them for builds that begin with them.
+    """Parse one instruction, such as an ``ONBUILD`` trigger of an image.
 
     Args:
         text: a logical line.
-        line: its number.
+        line: its line number.
         escape: the escape character.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What somebody may have meant."""
+"""Suggestions for misspelt words."""
 
 from collections.abc import Iterable
 
@@ -6,11 +6,11 @@ from collections.abc import Iterable
 __all__ = ["suggestion"]
 
 _NEAR = 3
-"""So many changes of letters make another word."""
+"""The edit distance from which a word is not suggested."""
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """`` (did you mean X?)`` where one of the known words is near to ``word``, else ""."""
+    """Return `` (did you mean X?)`` for a known word similar to ``word``, else ""."""
     best, found = _NEAR, ""
     for each in known:
         distance = _distance(word, each)
@@ -20,7 +20,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def _distance(one: str, other: str) -> int:
-    """So many letters have to be added, removed or replaced to make one of the other."""
+    """Return the Levenshtein distance of two words."""
     above = list(range(len(other) + 1))
     for row, letter in enumerate(one, 1):
         here = [row]

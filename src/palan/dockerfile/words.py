@@ -1,7 +1,7 @@
 r"""The words of an instruction: splitting, quoting and variables.
 
-Within a word, single quotes keep everything, double quotes keep blanks, an escape
-keeps the next character, and outside of single quotes variables are replaced: ``$NAME``,
+Within a word, single quotes keep everything, double quotes keep blanks, and the escape
+character keeps the next character. Outside of single quotes variables are replaced: ``$NAME``,
 ``${NAME}``, and with a modifier ``:-``, ``:+``, ``:?`` (or without the colon), ``#``,
 ``##``, ``%``, ``%%``, ``/`` and ``//`` as in a POSIX shell and bash.
 """
@@ -17,11 +17,11 @@ from palan.dockerfile.quoting import go_quoted
 __all__ = ["BLANKS", "expand", "expand_words", "split", "unquote"]
 
 BLANKS: Final = " \t\r\n\f\v"
-_SPECIAL: Final = "@*#?-$!"  # parameters of a shell, which has none here
+_SPECIAL: Final = "@*#?-$!"  # special parameters of a shell: never set here
 
 
 def split(text: str, escape: str = "\\") -> list[str]:
-    """The words of ``text``, still with their quotes and escapes."""
+    """Split ``text`` into words that keep their quotes and escapes."""
     words: list[str] = []
     word = ""
     quote = ""
@@ -51,16 +51,16 @@ def split(text: str, escape: str = "\\") -> list[str]:
 
 
 def expand(text: str, variables: Mapping[str, str], escape: str = "\\") -> str:
-    """A word without its quotes, its variables replaced.
+    """Remove the quotes of a word and replace its variables.
 
     Raises:
-        DockerfileError: a quote or a brace is not closed, or a variable that must be is not set.
+        DockerfileError: a quote or brace is not closed, or a required variable is not set.
     """
     return _expanded(text, variables, escape)[0]
 
 
 def expand_words(text: str, variables: Mapping[str, str], escape: str = "\\") -> list[str]:
-    """Words without their quotes; the value of a variable may be several.
+    """Split a text into words without quotes; a variable's value is split as well.
 
     Raises:
         DockerfileError: as :func:`expand`.
@@ -76,7 +76,7 @@ def _expanded(text: str, variables: Mapping[str, str], escape: str) -> tuple[str
 
 
 def unquote(text: str) -> list[str]:
-    """Words without their quotes; variables stay what they are.
+    """Split a text into words without quotes, without replacing variables.
 
     Raises:
         DockerfileError: a quote is not closed.
@@ -85,7 +85,7 @@ def unquote(text: str) -> list[str]:
 
 
 class _Words:
-    """Words in the making: blanks outside of quotes end one."""
+    """Collects words; blanks outside of quotes separate them."""
 
     def __init__(self) -> None:
         self._words: list[str] = []
@@ -105,8 +105,8 @@ class _Words:
             self._words.append(self._word)
         self._word, self._begun = "", False
 
-    def several(self, text: str) -> None:
-        """The value of a variable that stands outside of quotes."""
+    def unquoted_value(self, text: str) -> None:
+        """Add the value of a variable outside of quotes; blanks in it separate words."""
         for character in text:
             if character in BLANKS:
                 self.blank()
@@ -119,7 +119,7 @@ class _Words:
 
 
 class _Expander:
-    """One pass over a text."""
+    """An expander that passes once over a text."""
 
     def __init__(
         self, text: str, value_of: Callable[[str], str | None] | None, escape: str
@@ -139,7 +139,7 @@ class _Expander:
         return self._text[self._position : self._position + 1]
 
     def run(self, stop: str) -> tuple[str, list[str]]:
-        """Up to the character ``stop``, or to the end where that is ""; as one and as words."""
+        """Expand up to the character ``stop`` ("": to the end); return one text and its words."""
         result = ""
         words = _Words()
         while True:
@@ -153,7 +153,7 @@ class _Expander:
                 words.quoted(part)
             elif character == "$" and self._value_of:
                 part = self._variable()
-                words.several(part)
+                words.unquoted_value(part)
             elif character == self._escape:
                 part = self._next()
                 words.quoted(part)
@@ -204,7 +204,7 @@ class _Expander:
         return self._text[start : self._position]
 
     def _variable(self) -> str:
-        assert self._value_of  # noqa: S101 - looked at by who calls
+        assert self._value_of  # noqa: S101 - checked by the callers
         if self._peek() != "{":
             name = self._name()
             return self._value_of(name) or "" if name else "$"
@@ -257,7 +257,7 @@ class _Expander:
         return value
 
     def _pattern(self, stop: str) -> str:
-        """A pattern up to a character: escapes in it are its own."""
+        """Return the pattern up to the character ``stop``, in which escapes are kept."""
         pattern = ""
         while (character := self._next()) != stop:
             if not character:
@@ -285,7 +285,7 @@ class _Expander:
 
 
 def _expression(pattern: str, *, greedy: bool) -> str:
-    """The regular expression of a shell's pattern with ``*``, ``?`` and escapes."""
+    """Translate a shell pattern with ``*``, ``?`` and escapes into a regular expression."""
     made = ""
     position = 0
     while position < len(pattern):
