@@ -1,4 +1,4 @@
-"""Finding plugins and asking them."""
+"""Discovery of plugins, and requests to them."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ def paths(tmp_path: Path) -> PluginPaths:
     return PluginPaths((tmp_path / "run",), (tmp_path / "etc", tmp_path / "usr"))
 
 
-async def test_a_plugin_is_found_activated_once_and_asked(tmp_path: Path):
+async def test_a_plugin_is_found_and_activated_once(tmp_path: Path):
     methods = {"VolumeDriver.Path": lambda asked: {"Mountpoint": f"/mnt/{asked['Name']}"}}
     with TestPlugin(tmp_path / "run/vols.sock", ("VolumeDriver",), methods) as served:
         registry = PluginRegistry(paths(tmp_path))
@@ -41,7 +41,7 @@ async def test_a_plugin_is_found_activated_once_and_asked(tmp_path: Path):
         assert [name for name, _ in served.calls].count("Plugin.Activate") == 1
 
 
-async def test_a_plugin_for_something_else_is_none(tmp_path: Path):
+async def test_a_plugin_with_another_driver_is_not_found(tmp_path: Path):
     with TestPlugin(tmp_path / "run/nets.sock", ("NetworkDriver",), {}):
         registry = PluginRegistry(paths(tmp_path))
         with pytest.raises(PluginNotFound, match="does not implement the requested driver"):
@@ -59,7 +59,7 @@ async def test_an_absent_plugin_is_refused_at_once(tmp_path: Path):
     assert time.monotonic() - started < 1
 
 
-async def test_one_that_comes_later_is_waited_for(tmp_path: Path):
+async def test_get_waits_for_a_plugin_that_starts_later(tmp_path: Path):
     registry = PluginRegistry(paths(tmp_path))
     waiting = asyncio.create_task(registry.get("late", "VolumeDriver", patience=30))
     await asyncio.sleep(0.1)
@@ -67,7 +67,7 @@ async def test_one_that_comes_later_is_waited_for(tmp_path: Path):
         assert (await waiting).name == "late"
 
 
-async def test_files_name_addresses(tmp_path: Path):
+async def test_addresses_are_read_from_spec_and_json_files(tmp_path: Path):
     where = paths(tmp_path)
     for directory in ("etc", "usr/deep"):
         (tmp_path / directory).mkdir(parents=True)
@@ -89,7 +89,7 @@ async def test_files_name_addresses(tmp_path: Path):
 @pytest.mark.parametrize(
     "text", ["", "nowhere", "gopher://x", "tcp://", "http://x:notaport", "{"], ids=repr
 )
-async def test_what_names_no_address_says_so(tmp_path: Path, text: str):
+async def test_files_without_an_address_are_named_in_the_error(tmp_path: Path, text: str):
     (tmp_path / "etc").mkdir()
     for name, content in (("bad.spec", text), ("worse.json", json.dumps({"Addr": text}))):
         (tmp_path / "etc" / name).write_text(content)
@@ -97,7 +97,7 @@ async def test_what_names_no_address_says_so(tmp_path: Path, text: str):
             paths(tmp_path).find(name.split(".", maxsplit=1)[0])
 
 
-async def test_what_the_plugin_says_is_what_the_caller_hears(tmp_path: Path):
+async def test_errors_have_the_words_of_the_plugin(tmp_path: Path):
     methods: dict[str, Any] = {
         "a": lambda _: {"Err": "no such volume"},
         "b": lambda _: (500, b'{"Err": "out of order"}'),
@@ -121,7 +121,7 @@ async def test_what_the_plugin_says_is_what_the_caller_hears(tmp_path: Path):
         assert await plugin.call("f") == {}
 
 
-async def test_one_that_hangs_up_or_never_answers_is_not_waited_for(tmp_path: Path):
+async def test_a_closed_connection_and_a_timeout_are_reported(tmp_path: Path):
     done = threading.Event()
     methods: dict[str, Any] = {"quits": lambda _: None, "sleeps": lambda _: done.wait(20) or {}}
     with TestPlugin(tmp_path / "x.sock", (), methods) as served:
@@ -133,7 +133,7 @@ async def test_one_that_hangs_up_or_never_answers_is_not_waited_for(tmp_path: Pa
         done.set()
 
 
-async def test_nobody_at_the_socket(tmp_path: Path):
+async def test_a_socket_without_a_listener(tmp_path: Path):
     (tmp_path / "run").mkdir()
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(tmp_path / "run/dead.sock"))
@@ -144,8 +144,8 @@ async def test_nobody_at_the_socket(tmp_path: Path):
 
 
 @asynccontextmanager
-async def saying(path: Path, data: bytes) -> AsyncIterator[PluginClient]:
-    """A plugin that says the same whatever it is asked."""
+async def serve_answer(path: Path, data: bytes) -> AsyncIterator[PluginClient]:
+    """Serve a plugin that gives the same answer to every request."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -167,15 +167,15 @@ async def test_answers_without_length_and_in_chunks(tmp_path: Path):
             ),
         )
     ):
-        async with saying(tmp_path / f"{number}.sock", data) as plugin:
+        async with serve_answer(tmp_path / f"{number}.sock", data) as plugin:
             assert await plugin.call("x") == {"a": 1}
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.binary(max_size=200))
-def test_any_answer_is_an_answer_or_a_failure(tmp_path_factory: Any, data: bytes):
+def test_any_answer_is_parsed_or_raises_plugin_failure(tmp_path_factory: Any, data: bytes):
     async def ask() -> None:
-        async with saying(tmp_path_factory.mktemp("p") / "x.sock", data) as plugin:
+        async with serve_answer(tmp_path_factory.mktemp("p") / "x.sock", data) as plugin:
             with suppress(PluginFailure):
                 await plugin.call("x", timeout=5)
 

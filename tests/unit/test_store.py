@@ -44,7 +44,7 @@ def everything(connection: sqlite3.Connection) -> list[tuple[str, int]]:
     return connection.execute("SELECT name, value FROM things ORDER BY rowid").fetchall()
 
 
-async def test_what_raises_is_rolled_back_and_raised(database):
+async def test_an_exception_rolls_back_and_is_raised(database):
     def half(connection):
         put("half", 1)(connection)
         raise KeyError("x")
@@ -63,8 +63,8 @@ async def test_a_failed_statement_leaves_a_connection_that_works(database):
     assert await database.run(everything) == [("a", 1)]
 
 
-async def test_a_full_disk_is_told_as_such_and_passes(database):
-    """SQLite rolls back by itself then, which must not hide what was the matter."""
+async def test_a_full_disk_is_reported_and_may_pass(database):
+    """SQLite rolls back by itself in this case, which must not hide the error."""
     await database.run(lambda c: c.execute("PRAGMA max_page_count = 1"))
     (pages,) = await database.run(lambda c: c.execute("PRAGMA page_count").fetchone())
     await database.run(lambda c: c.execute(f"PRAGMA max_page_count = {pages}"))
@@ -77,7 +77,7 @@ async def test_a_full_disk_is_told_as_such_and_passes(database):
     assert await database.run(everything) == [("a", 1)]
 
 
-async def test_what_was_posted_is_done_in_order_before_what_is_run(database):
+async def test_posted_changes_are_made_in_order_before_run(database):
     for number in range(100):
         database.post(put("n", number))
         database.post(put(f"n{number}", number))
@@ -86,13 +86,13 @@ async def test_what_was_posted_is_done_in_order_before_what_is_run(database):
     assert [name for name, _ in rows if name != "n"] == [f"n{n}" for n in range(100)]
 
 
-async def test_a_posted_change_that_fails_harms_no_other(database):
+async def test_a_failing_posted_change_does_not_affect_others(database):
     database.post(lambda c: c.execute("INSERT INTO nowhere VALUES (1)"))
     database.post(put("a", 1))
     assert await database.run(everything) == [("a", 1)]
 
 
-async def test_a_caller_that_gives_up_does_not_undo_its_change(database):
+async def test_cancelling_the_caller_does_not_undo_the_change(database):
     started = asyncio.get_running_loop().create_future()
     loop = asyncio.get_running_loop()
 
@@ -108,7 +108,7 @@ async def test_a_caller_that_gives_up_does_not_undo_its_change(database):
     assert await database.run(everything) == [("slow", 1)]
 
 
-async def test_concurrent_changes_are_one_after_the_other(database):
+async def test_concurrent_changes_are_serialized(database):
     await database.run(put("n", 0))
 
     def increment(connection):
@@ -120,7 +120,7 @@ async def test_concurrent_changes_are_one_after_the_other(database):
     assert values == list(range(1, 51))
 
 
-async def test_closing_finishes_what_is_queued_and_may_be_repeated(tmp_path):
+async def test_close_writes_queued_changes_and_is_idempotent(tmp_path):
     database = Database(tmp_path / "db", SCHEMA)
     for number in range(50):
         database.post(put(str(number), number))
@@ -131,7 +131,7 @@ async def test_closing_finishes_what_is_queued_and_may_be_repeated(tmp_path):
     again.close()
 
 
-async def test_documents_keep_their_place_when_they_change(database):
+async def test_changed_documents_keep_their_position(database):
     for name in "abc":
         await THINGS.put(database, name, Thing(name))
     await THINGS.put(database, "a", Thing("a", 7))
@@ -141,7 +141,7 @@ async def test_documents_keep_their_place_when_they_change(database):
     assert dict(THINGS.load(database)) == {"a": Thing("a", 7), "c": Thing("c")}
 
 
-async def test_a_document_is_written_as_it_was_when_it_was_put(database):
+async def test_a_document_is_encoded_when_it_is_put(database):
     thing = Thing("a", 1)
     writing = asyncio.ensure_future(THINGS.put(database, "a", thing))
     await asyncio.sleep(0)
@@ -154,7 +154,7 @@ async def test_a_document_is_written_as_it_was_when_it_was_put(database):
 @given(
     st.lists(st.tuples(st.sampled_from("abcd"), st.one_of(st.none(), st.integers())), max_size=20)
 )
-def test_documents_are_a_dictionary_that_outlives_the_process(tmp_path_factory, changes):
+def test_documents_behave_like_a_durable_dictionary(tmp_path_factory, changes):
     async def check() -> None:
         path = tmp_path_factory.mktemp("documents") / "db"
         database = Database(path, THINGS.schema)
@@ -175,7 +175,7 @@ def test_documents_are_a_dictionary_that_outlives_the_process(tmp_path_factory, 
     asyncio.run(check())
 
 
-def test_what_was_posted_and_what_is_run_are_one_transaction(tmp_path):
+def test_posted_and_run_changes_are_one_transaction(tmp_path):
     seen = []
 
     def count():
@@ -215,7 +215,7 @@ WRITER = """
 """
 
 
-def test_what_was_acknowledged_survives_a_sigkill(tmp_path):
+def test_acknowledged_changes_survive_a_sigkill(tmp_path):
     path = tmp_path / "db"
     acknowledged = 0
     for _ in range(3):
@@ -227,7 +227,7 @@ def test_what_was_acknowledged_survives_a_sigkill(tmp_path):
             for _ in range(20):
                 line = writer.stdout.readline()
             writer.send_signal(signal.SIGKILL)
-            # What was still in the pipe was acknowledged too.
+            # Lines that are still in the pipe were acknowledged as well.
             line = (writer.stdout.read().splitlines() or [line])[-1]
             acknowledged += int(line)
         database = Database(path, ())
@@ -241,8 +241,8 @@ def test_what_was_acknowledged_survives_a_sigkill(tmp_path):
         acknowledged = count
 
 
-def test_only_its_owner_reads_it(tmp_path):
-    """It has the environments of containers; one that was open to all is closed."""
+def test_only_the_owner_can_read_the_file(tmp_path):
+    """The file contains environments of containers; a wider mode is corrected."""
     path = tmp_path / "db"
     for _ in range(2):
         database = Database(path, SCHEMA)
@@ -255,7 +255,7 @@ def test_only_its_owner_reads_it(tmp_path):
         database.close()
 
 
-def test_a_reserve_is_given_up_once_and_kept_again_where_there_is_room(tmp_path):
+def test_a_reserve_is_released_once_and_restored(tmp_path):
     reserve = Reserve(tmp_path / "reserve")
     assert (tmp_path / "reserve").stat().st_blocks > 0
     assert reserve.release()
@@ -266,15 +266,15 @@ def test_a_reserve_is_given_up_once_and_kept_again_where_there_is_room(tmp_path)
     assert Reserve(tmp_path / "reserve").release()
 
 
-def test_a_reserve_takes_nothing_from_others(tmp_path, monkeypatch):
+def test_no_reserve_on_a_disk_that_is_nearly_full(tmp_path, monkeypatch):
     full = os.statvfs_result((4096, 4096, 1000, 10, 10, 100, 10, 10, 0, 255))
     monkeypatch.setattr("os.statvfs", lambda _path: full)
     assert not Reserve(tmp_path / "reserve").release()
     assert not (tmp_path / "reserve").exists()
 
 
-async def test_what_was_posted_is_done_once_on_a_full_disk(database):
-    """The first attempt fails, and the space that is kept back is given up for the second."""
+async def test_posted_changes_are_made_once_on_a_full_disk(database):
+    """The first attempt fails; the reserve is released for the second."""
     failed: list[bool] = []
 
     def fail_once(connection):
@@ -295,7 +295,7 @@ class Numbers(msgspec.Struct):
 
 
 @pytest.mark.parametrize("what", ["no database", "a page", "a row"])
-def test_damage_is_told(tmp_path, what):
+def test_a_damaged_file_is_reported(tmp_path, what):
     path = tmp_path / "db"
     documents = Documents("things", Numbers)
     database = Database(path, documents.schema)

@@ -1,9 +1,9 @@
-"""Plugins: programs of other people that provide volumes, networks and addresses.
+"""Client for Docker's plugins: external programs that provide volumes, networks and addresses.
 
-Docker's plugin protocol (version 1): a plugin listens at a socket, says in
-``/Plugin.Activate`` what it implements, and is then asked by ``POST`` with JSON both
-ways, such as ``/VolumeDriver.Mount``.  This room finds plugins and talks to them; what
-is to be said is up to whoever uses them.
+In Docker's plugin protocol (version 1) a plugin listens on a socket, names in its answer to
+``/Plugin.Activate`` the drivers that it implements, and then receives ``POST`` requests such as
+``/VolumeDriver.Mount`` with JSON in both directions. This package finds plugins and sends
+requests; the callers decide what to send.
 
     plugin = await registry.get("name", "VolumeDriver")
     answer = await plugin.call("VolumeDriver.Path", {"Name": "data"})

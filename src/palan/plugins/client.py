@@ -1,7 +1,7 @@
-"""Asking a plugin: one request, one answer, JSON both ways, a connection for each.
+"""Requests to a plugin: JSON in both directions, one connection per request.
 
-Asynchronous, because a plugin may take minutes to mount something, and a thread that
-waits for it is one less for everybody else.
+The client is asynchronous because a plugin may take minutes to mount something, and a thread
+that waits for it would be missing elsewhere.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _BACKOFF: Final = (1.0, 2.0, 4.0, 8.0)
 
 
 class _Answer:
-    """What the parser of an answer tells."""
+    """Collects the parts of an HTTP response that the parser reports."""
 
     def __init__(self) -> None:
         self.body = bytearray()
@@ -46,11 +46,12 @@ class _Answer:
 
 
 class PluginClient:
-    """A plugin that can be asked.
+    """A plugin that accepts requests.
 
     Attributes:
-        name: of the plugin.
-        implements: what it said it is, such as ``VolumeDriver``.
+        name: the plugin's name.
+        address: the address where it listens.
+        implements: the drivers that it implements, such as ``VolumeDriver``.
     """
 
     def __init__(self, name: str, address: Address) -> None:
@@ -63,24 +64,24 @@ class PluginClient:
         method: str,
         arguments: Mapping[str, Any] | None = None,
         *,
-        timeout: float = _LONG,  # noqa: ASYNC109 - the plugin's time, not the caller's patience
+        timeout: float = _LONG,  # noqa: ASYNC109 - a limit for the plugin, not for the caller
         patience: float = 0.0,
     ) -> dict[str, Any]:
-        """Ask.
+        """Send a request and return the answer.
 
         Args:
             method: such as ``VolumeDriver.Create``.
-            arguments: of the request; None for none.
-            timeout: seconds that the plugin has for its answer.
-            patience: seconds to go on trying while nobody listens, as a plugin that is being
-                started or updated may not yet.
+            arguments: the arguments of the request; None for an empty body.
+            timeout: seconds in which the plugin has to answer.
+            patience: seconds in which to retry while the connection is refused, because a plugin
+                that is being started or updated does not listen yet.
 
         Returns:
-            the answer, whose ``Err`` is empty or missing.
+            The answer, whose ``Err`` is empty or missing.
 
         Raises:
-            PluginUnreachable: there was no answer, or not in time.
-            PluginFailure: the answer is an error, or none that can be understood.
+            PluginUnreachable: no answer came, or not in time.
+            PluginFailure: the answer is an error, or malformed.
         """
         body = b"" if arguments is None else msgspec.json.encode(dict(arguments))
         waited = 0.0

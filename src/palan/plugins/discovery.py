@@ -1,7 +1,7 @@
-"""Where plugins are: sockets in one directory, files that name an address in others.
+"""Discovery of plugins: sockets in one directory, files that contain an address in others.
 
-``NAME.sock`` is looked for first, then ``NAME.spec`` (a URL) and ``NAME.json`` (a URL and
-how to speak TLS there); each may also lie in a directory of its own name.
+``NAME.sock`` is tried first, then ``NAME.spec`` (a URL) and ``NAME.json`` (a URL and TLS
+settings); each may also lie in a directory named like the plugin.
 """
 
 import ssl
@@ -22,11 +22,11 @@ __all__ = ["Address", "PluginPaths", "TLSFiles"]
 _SPECS: Final = (".spec", ".json")
 _SCHEMES: Final = frozenset({"unix", "tcp", "http", "https"})
 _LONGEST: Final = 64 << 10
-"""Bytes of a file that names an address."""
+"""Largest size in bytes of a ``.spec`` or ``.json`` file."""
 
 
 class TLSFiles(msgspec.Struct, frozen=True):
-    """``TLSConfig`` of a ``.json`` file; without an authority the plugin is not verified."""
+    """``TLSConfig`` of a ``.json`` file; without a CA file the plugin is not verified."""
 
     insecure_skip_verify: bool = msgspec.field(default=False, name="InsecureSkipVerify")
     ca_file: str = msgspec.field(default="", name="CAFile")
@@ -34,10 +34,10 @@ class TLSFiles(msgspec.Struct, frozen=True):
     key_file: str = msgspec.field(default="", name="KeyFile")
 
     def context(self) -> ssl.SSLContext:
-        """How to speak TLS; reads the files.
+        """Return a context with these files loaded; reads the files.
 
         Raises:
-            OSError: a file can't be used.
+            OSError: a file cannot be used.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if self.insecure_skip_verify or not self.ca_file:
@@ -51,7 +51,7 @@ class TLSFiles(msgspec.Struct, frozen=True):
 
 
 class _Document(msgspec.Struct):
-    """A ``.json`` file."""
+    """The content of a ``.json`` file."""
 
     addr: str = msgspec.field(name="Addr")
     tls: TLSFiles | None = msgspec.field(default=None, name="TLSConfig")
@@ -59,13 +59,13 @@ class _Document(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a plugin listens.
+    """The address where a plugin listens.
 
     Attributes:
-        path: of its unix socket; empty for one that is reached by TCP.
-        host: name or address, else.
-        port: with it.
-        tls: how to speak TLS; None for not at all.
+        path: path of its unix socket; empty if it is reached by TCP.
+        host: host name or IP address, for TCP.
+        port: port, for TCP.
+        tls: TLS settings; None for plain HTTP.
     """
 
     path: str = ""
@@ -75,7 +75,7 @@ class Address:
 
     @classmethod
     def parse(cls, text: str, tls: TLSFiles | None = None) -> "Address":
-        """Read ``unix:///path``, ``tcp://host:port`` or an http or https URL.
+        """Parse ``unix:///path``, ``tcp://host:port`` or an http or https URL.
 
         Raises:
             PluginFailure: it is none of these.
@@ -104,17 +104,17 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class PluginPaths:
-    """The directories where plugins make themselves known, in the order of looking."""
+    """The directories in which plugins are found, in the order of the search."""
 
     sockets: tuple[Path, ...] = (Path("/run/docker/plugins"),)
     specs: tuple[Path, ...] = (Path("/etc/docker/plugins"), Path("/usr/lib/docker/plugins"))
 
     def find(self, name: str) -> Address:
-        """The address of a plugin.  Reads a small file or two.
+        """Return the address of a plugin. Reads a small file or two.
 
         Raises:
-            PluginNotFound: there is none of that name.
-            PluginFailure: its file can't be read, or names no address.
+            PluginNotFound: no such plugin.
+            PluginFailure: its file cannot be read, or contains no address.
         """
         missing = PluginNotFound(f'plugin "{name}" not found')
         if not name or name.startswith(".") or "/" in name or "\0" in name:
@@ -137,7 +137,7 @@ class PluginPaths:
         raise missing
 
     def names(self) -> list[str]:
-        """All plugins that have made themselves known.  Reads directories."""
+        """Return the names of all plugins, sorted. Reads directories."""
         found = {}
         for directories, suffixes in ((self.sockets, (".sock",)), (self.specs, _SPECS)):
             for directory in directories:

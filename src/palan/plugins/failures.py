@@ -1,14 +1,14 @@
-"""What can go wrong with a plugin."""
+"""Errors of plugins."""
 
 __all__ = ["PluginFailure", "PluginNotFound", "PluginUnreachable"]
 
 
 class PluginFailure(Exception):
-    """A plugin said that it can't, or something that makes no sense.
+    """A plugin reported an error, or sent an answer that is malformed.
 
     Attributes:
-        message: why, in the plugin's own words where it had any.
-        status: of its answer; 200 when the answer itself told of the failure, 0 without one.
+        message: the reason, in the plugin's own words if it gave any.
+        status: HTTP status of its answer; 200 if the body reported the error, 0 without an answer.
     """
 
     def __init__(self, message: str, status: int = 0) -> None:
@@ -18,8 +18,8 @@ class PluginFailure(Exception):
 
 
 class PluginNotFound(PluginFailure):
-    """There is no plugin of that name, or it is one for something else."""
+    """No plugin has this name, or it does not implement the requested driver."""
 
 
 class PluginUnreachable(PluginFailure):
-    """Nobody answers at its address, or not in time."""
+    """The plugin does not answer, or not in time."""

@@ -1,4 +1,4 @@
-"""Plugins by name, each activated once."""
+"""The plugins of the machine by name; each is activated once."""
 
 import asyncio
 from typing import Final
@@ -14,7 +14,7 @@ _PAUSE: Final = 0.5
 
 
 class PluginRegistry:
-    """The plugins of a machine, found when they are asked for."""
+    """Finds plugins when they are first requested, and keeps their clients."""
 
     def __init__(self, paths: PluginPaths) -> None:
         self.paths = paths
@@ -22,16 +22,17 @@ class PluginRegistry:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def get(self, name: str, kind: str, *, patience: float = 0.0) -> PluginClient:
-        """A plugin that is ready to be asked.
+        """Return a plugin after it has been activated.
 
         Args:
-            name: its name, which is that of its socket or file.
-            kind: what it shall be, such as ``VolumeDriver``, ``NetworkDriver``, ``IpamDriver``.
-            patience: seconds to wait for one that is not there yet, or does not listen yet.
+            name: the name of its socket or file, without the suffix.
+            kind: the driver that it has to implement: ``VolumeDriver``, ``NetworkDriver`` or
+                ``IpamDriver``.
+            patience: seconds to wait for a plugin that does not exist or listen yet.
 
         Raises:
-            PluginNotFound: there is none of that name, or it is no ``kind``.
-            PluginFailure: it can't be reached, or does not say what it is.
+            PluginNotFound: no such plugin, or it does not implement ``kind``.
+            PluginFailure: it cannot be reached, or does not answer the activation properly.
         """
         plugin = await self._get(name, patience)
         if kind not in plugin.implements:
@@ -44,7 +45,7 @@ class PluginRegistry:
     async def _get(self, name: str, patience: float) -> PluginClient:
         async with self._locks.setdefault(name, asyncio.Lock()):
             try:
-                # Looked up each time: it may have been installed anew at another address.
+                # Find it each time: it may have been reinstalled at another address.
                 address = await self._find(name, patience)
             except PluginNotFound:
                 self._active.pop(name, None)
@@ -71,7 +72,7 @@ class PluginRegistry:
             waited += _PAUSE
 
     async def all(self, kind: str) -> list[PluginClient]:
-        """Every plugin of a kind that made itself known and answers."""
+        """Return every plugin of a kind that answers."""
 
         async def one(name: str) -> PluginClient | None:
             try:

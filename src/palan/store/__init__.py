@@ -1,1 +1,1 @@
-"""Durable state: one SQLite file per engine."""
+"""Durable state: one SQLite file per engine, and a directory of blobs."""

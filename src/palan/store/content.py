@@ -1,8 +1,8 @@
-"""Blobs: immutable files named by the digest of what is in them.
+"""Blobs: immutable files named by the digest of their content.
 
-A blob is written elsewhere on the same file system and renamed to its name once it
-is complete and its digest is known, so that what has a name is whole.  Which blobs are
-wanted is not known here: whoever refers to them deletes what nobody refers to.
+A blob is written elsewhere on the same file system and renamed to its digest once it is
+complete and verified, so a file with a digest as its name is always complete. References are
+not counted here: the image catalog deletes blobs that no row refers to.
 """
 
 import contextlib
@@ -23,23 +23,23 @@ _HEX: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class DamagedContent(InternalError):
-    """A blob does not have its digest any more."""
+    """The content of a blob does not match its digest any more."""
 
 
 class Content:
     """A directory of blobs, ``<root>/sha256/<hex>``."""
 
     def __init__(self, root: Path) -> None:
-        """Open the directory, making it where it is missing."""
+        """Open the directory; create it if it is missing."""
         self._directory = root / "sha256"
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._damaged: set[str] = set()
 
     def path(self, digest: str) -> Path:
-        """Where the blob is, or would be.
+        """Return the path of a blob, whether it exists or not.
 
         Raises:
-            ValueError: it is no sha256 digest.
+            ValueError: not a sha256 digest.
         """
         algorithm, _, encoded = digest.partition(":")
         if algorithm != "sha256" or not _HEX.fullmatch(encoded):
@@ -47,35 +47,38 @@ class Content:
         return self._directory / encoded
 
     def has(self, digest: str) -> bool:
-        """Whether the blob is here, and not known to be damaged."""
+        """Whether the blob exists and has not been found damaged."""
         return digest not in self._damaged and self.path(digest).exists()
 
     def holds(self, digest: str, size: int) -> bool:
-        """Whether the blob is here as far as can be seen without reading it."""
+        """Whether the blob exists with this size, without reading it."""
         try:
             return digest not in self._damaged and self.size(digest) == size
         except FileNotFoundError:
             return False
 
     def damaged(self, digest: str) -> DamagedContent:
-        """Somebody read the blob and found it damaged: it is none until it comes again."""
+        """Record that the blob is damaged, and return the error to raise.
+
+        The blob counts as absent until it is written again.
+        """
         self._damaged.add(digest)
         return DamagedContent(f"content digest {digest}: its content is damaged")
 
     def size(self, digest: str) -> int:
-        """Its length in bytes.
+        """Return the size of a blob in bytes.
 
         Raises:
-            FileNotFoundError: it is not here.
+            FileNotFoundError: no such blob.
         """
         return self.path(digest).stat().st_size
 
     def read(self, digest: str) -> bytes:
-        """A small blob.
+        """Return the content of a small blob.
 
         Raises:
-            FileNotFoundError: it is not here.
-            DamagedContent: it is something else.
+            FileNotFoundError: no such blob.
+            DamagedContent: its content does not match the digest.
         """
         data = self.path(digest).read_bytes()
         if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
@@ -83,17 +86,17 @@ class Content:
         return data
 
     def adopt(self, file: Path, digest: str) -> None:
-        """Make a complete file the blob ``digest``; the file is gone afterwards.
+        """Rename a complete file to the blob ``digest``.
 
-        The caller knows that the digest is right.
+        The caller has verified the digest.
         """
-        # Also where it is here already: what was damaged since is whole again.
+        # Replace an existing blob as well: it may have been damaged on the disk.
         file.chmod(0o600)
         file.rename(self.path(digest))
         self._damaged.discard(digest)
 
     def put(self, data: bytes) -> str:
-        """Keep a small blob; its digest."""
+        """Write a small blob and return its digest."""
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
         with contextlib.suppress(FileNotFoundError, DamagedContent):
             self.read(digest)
@@ -106,11 +109,11 @@ class Content:
         return digest
 
     def delete(self, digest: str) -> None:
-        """Delete the blob, if it is here."""
+        """Delete the blob if it exists."""
         self.path(digest).unlink(missing_ok=True)
 
     def sizes(self) -> Iterator[tuple[str, int]]:
-        """All blobs and their lengths; files left unfinished by a crash are deleted on the way."""
+        """Iterate over all blobs and their sizes; delete files that a crash left incomplete."""
         with os.scandir(self._directory) as files:
             for file in files:
                 if _HEX.fullmatch(file.name):

@@ -1,13 +1,12 @@
-"""The engine's state: one SQLite file, written by one thread.
+"""The engine's database: one SQLite file, written by one thread.
 
-Every change of durable state is a function that runs inside one transaction on the
-store's own thread; it is committed before :meth:`Database.run` returns, so whoever
-acknowledges afterwards acknowledges something that a SIGKILL can no longer undo.
-Reads of the engine come from memory: the file is read when the engine starts.
+Every change is a function that runs inside one transaction on the store's own thread. It is
+committed before :meth:`Database.run` returns, so a change that was acknowledged to a client
+survives a SIGKILL. The file is read when the engine starts; later reads are served from memory.
 
-The journal mode is WAL and ``synchronous`` is NORMAL: a killed engine loses nothing
-and a power cut at most the last moments, never the consistency of the file.  Rooms
-keep their own tables; each gives its schema to the constructor.
+The journal mode is WAL and ``synchronous`` is NORMAL: a killed engine loses nothing, and a
+power failure at most the last transactions, never the consistency of the file. Each part of
+the engine has its own tables and passes its schema to the constructor.
 """
 
 import asyncio
@@ -32,44 +31,44 @@ T = TypeVar("T")
 
 Change = Callable[[sqlite3.Connection], object]
 
-_OF_THE_DISK: Final = frozenset(
+_DISK_ERRORS: Final = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 )
 
 
-_OF_FULL_DISKS: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
+_FULL_DISK_ERRORS: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 
 
 class StoreFailure(InternalError):
-    """The state can't be written, such as to a full disk; nothing of it has changed."""
+    """The database cannot be written, for example on a full disk; nothing has changed."""
 
 
 class DamagedState(Exception):
-    """What is in the file is not what was written there."""
+    """The database file is damaged."""
 
 
 class Database:
-    """A SQLite file and the thread that owns its connection."""
+    """An SQLite file and the thread that owns its connection."""
 
     def __init__(self, path: Path, schema: Iterable[str]) -> None:
-        """Open the file, making it and its tables where they are missing.
+        """Open the file; create it and its tables if they are missing.
 
         Args:
             path: the database file; its directory must exist.
-            schema: ``CREATE ... IF NOT EXISTS`` statements of all rooms.
+            schema: ``CREATE ... IF NOT EXISTS`` statements of all tables.
 
         Raises:
-            DamagedState: the file is damaged or no database.
+            DamagedState: the file is damaged or not a database.
         """
         self._posted: list[Change] = []
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        _close_to_others(path)
+        _restrict_mode(path)
         self._reserve = Reserve(path.with_name(f"{path.name}-reserve"))
-        # Opened by the caller, before there is a loop that could be blocked; used by
-        # the store's thread only from here on.
+        # Opened in the caller's thread, before an event loop runs that could be blocked; used only
+        # in the store's thread from here on.
         self._path = path
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        with self._intact():
+        with self._reporting_damage():
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.execute("PRAGMA foreign_keys = ON")
@@ -77,34 +76,34 @@ class Database:
                 self._connection.execute(statement)
 
     def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``function`` right here; only while the engine starts, before :meth:`run`.
+        """Call ``function`` in this thread; only while the engine starts, before :meth:`run`.
 
         Raises:
-            DamagedState: what it reads is damaged.
+            DamagedState: the data that it reads is damaged.
         """
-        with self._intact():
+        with self._reporting_damage():
             return function(self._connection)
 
     @contextlib.contextmanager
-    def _intact(self) -> Iterator[None]:
+    def _reporting_damage(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.DatabaseError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            if _kind(error) in _OF_THE_DISK:
+            if _result_code(error) in _DISK_ERRORS:
                 raise
             raise DamagedState(
-                f"the state in {self._path} is damaged ({error}): put back a copy of the file;"
-                " an engine without it knows none of its containers and images"
+                f"the state in {self._path} is damaged ({error}): restore the file from a copy;"
+                " without it the engine has no record of its containers and images"
             ) from error
 
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``function`` in one transaction and return its value once it is committed.
+        """Call ``function`` in one transaction and return its value once it is committed.
 
-        A cancelled caller does not cancel the transaction.  Whatever ``function``
-        raises rolls it back and is raised here.
+        Cancelling the caller does not cancel the transaction. An exception of ``function`` rolls
+        the transaction back and is raised here.
 
         Raises:
-            StoreFailure: the disk is full, or fails.
+            StoreFailure: the disk is full or fails.
         """
         loop = asyncio.get_running_loop()
         posted, self._posted = self._posted, []
@@ -112,15 +111,16 @@ class Database:
         try:
             return await asyncio.shield(loop.run_in_executor(self._thread, work))
         except sqlite3.OperationalError as error:
-            if _kind(error) in _OF_THE_DISK:
+            if _result_code(error) in _DISK_ERRORS:
                 raise StoreFailure(f"unable to write the state of the engine: {error}") from error
             raise
 
     def post(self, function: Change) -> None:
-        """Queue a change that nobody waits for; it keeps its place among the others.
+        """Queue a change without waiting for it; queued changes are made in order.
 
-        When :meth:`run` is called before the loop's next turn, both are one transaction: an
-        event and the change that it tells of are either both there after a crash, or neither.
+        If :meth:`run` is called before the next iteration of the event loop, both become one
+        transaction: after a crash, an event and the change that it reports are both there or
+        both absent.
         """
         self._posted.append(function)
         if len(self._posted) == 1:
@@ -129,7 +129,7 @@ class Database:
     def _flush(self) -> None:
         posted, self._posted = self._posted, []
         if posted:
-            self._thread.submit(self._transaction, _nothing, posted)
+            self._thread.submit(self._transaction, _no_change, posted)
 
     def _transaction(
         self, function: Callable[[sqlite3.Connection], T], posted: Sequence[Change]
@@ -137,10 +137,10 @@ class Database:
         try:
             value = self._attempt(function, posted)
         except BaseException as error:
-            if _kind(error) in _OF_FULL_DISKS and self._reserve.release():
+            if _result_code(error) in _FULL_DISK_ERRORS and self._reserve.release():
                 return self._transaction(function, posted)
-            if posted and function is not _nothing:  # what was posted is not to blame
-                self._transaction(_nothing, posted)
+            if posted and function is not _no_change:  # the queued changes did not fail
+                self._transaction(_no_change, posted)
             raise
         self._reserve.restore()
         return value
@@ -153,14 +153,14 @@ class Database:
             value = function(self._connection)
             self._connection.execute("COMMIT")
         except BaseException:
-            # A full disk, for one, has rolled it back already.
+            # An error such as a full disk has already rolled it back.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
         return value
 
     def _apply(self, change: Change) -> None:
-        """Make a posted change; one that fails harms no other."""
+        """Make a queued change; if it fails, the others are made all the same."""
         self._connection.execute("SAVEPOINT posted")
         try:
             change(self._connection)
@@ -171,22 +171,22 @@ class Database:
         self._connection.execute("RELEASE posted")
 
     def close(self) -> None:
-        """Finish what is queued and close the file; idempotent."""
-        with contextlib.suppress(RuntimeError):  # it is closed
+        """Write what is queued and close the file; idempotent."""
+        with contextlib.suppress(RuntimeError):  # already closed
             self._flush()
         self._thread.shutdown(wait=True)
         self._connection.close()
 
 
-def _kind(error: BaseException) -> int:
-    """What is the matter, by SQLite's primary result codes; what is above says more about it."""
+def _result_code(error: BaseException) -> int:
+    """Return SQLite's primary result code of an error; the higher bits only extend it."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
-def _close_to_others(path: Path) -> None:
-    """Make the file one that only its owner reads: it has the environments of containers.
+def _restrict_mode(path: Path) -> None:
+    """Set the file's mode to 0600, because it contains the environments of containers.
 
-    SQLite gives the files beside it the same permissions.
+    SQLite gives its companion files the same mode.
     """
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     for suffix in ("", "-wal", "-shm", "-reserve"):
@@ -194,5 +194,5 @@ def _close_to_others(path: Path) -> None:
             path.with_name(path.name + suffix).chmod(0o600)
 
 
-def _nothing(_connection: sqlite3.Connection) -> None:
-    """Change nothing more."""
+def _no_change(_connection: sqlite3.Connection) -> None:
+    """Change nothing; a transaction with this function writes only the queued changes."""

@@ -1,7 +1,7 @@
-"""Tables of documents: one row per object, its record as JSON.
+"""Tables of JSON documents, one row per object.
 
-The engine's rooms keep their objects in memory and only ever need to put, remove
-and, at start, read all of them.
+The engine keeps all objects in memory. It only writes and deletes rows, and reads all of them
+at start.
 """
 
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ R = TypeVar("R", bound=msgspec.Struct)
 
 
 class Documents(Generic[R]):
-    """The table of one kind of object, keyed by its id."""
+    """The table of one kind of object, with the object's id as key."""
 
     def __init__(self, table: str, kind: type[R]) -> None:
-        """Describe the table ``table`` holding records of ``kind``."""
+        """Define the table ``table`` with records of the type ``kind``."""
         self.schema = (
             f"CREATE TABLE IF NOT EXISTS {table} (id TEXT PRIMARY KEY, record BLOB NOT NULL)",
         )
-        # Not "INSERT OR REPLACE": that gives the row a new place in the order.
+        # Not "INSERT OR REPLACE", which would change the row's position in the order.
         self._put = (
             f"INSERT INTO {table} (id, record) VALUES (?, ?)"  # noqa: S608 - our own name
             " ON CONFLICT (id) DO UPDATE SET record = excluded.record"
@@ -36,7 +36,7 @@ class Documents(Generic[R]):
         self._decoder = msgspec.json.Decoder(kind)
 
     def load(self, database: Database) -> Iterator[tuple[str, R]]:
-        """All records, oldest first (only while the engine starts)."""
+        """Return all records, oldest first; only while the engine starts."""
         yield from database.read(
             lambda connection: [
                 (key, self._decoder.decode(data)) for key, data in connection.execute(self._select)
@@ -44,24 +44,24 @@ class Documents(Generic[R]):
         )
 
     async def put(self, database: Database, key: str, record: R) -> None:
-        """Write the record as it is now; committed on return."""
-        await database.run(self._putting(key, record))
+        """Save the present state of a record; committed on return."""
+        await database.run(self._save_change(key, record))
 
     def post(self, database: Database, key: str, record: R) -> None:
-        """Write the record as it is now, soon: nobody is told of it."""
-        database.post(self._putting(key, record))
+        """Queue the present state of a record for saving, and return at once."""
+        database.post(self._save_change(key, record))
 
     async def delete(self, database: Database, key: str) -> None:
-        """Remove the record; committed on return."""
-        await database.run(self._deleting(key))
+        """Delete a record; committed on return."""
+        await database.run(self._delete_change(key))
 
     def post_delete(self, database: Database, key: str) -> None:
-        """Remove the record together with what is committed next."""
-        database.post(self._deleting(key))
+        """Queue the deletion of a record, and return at once."""
+        database.post(self._delete_change(key))
 
-    def _putting(self, key: str, record: R) -> Change:
+    def _save_change(self, key: str, record: R) -> Change:
         data = self._encoder.encode(record)
         return lambda connection: connection.execute(self._put, (key, data))
 
-    def _deleting(self, key: str) -> Change:
+    def _delete_change(self, key: str) -> Change:
         return lambda connection: connection.execute(self._delete, (key,))

@@ -1,8 +1,8 @@
-"""The rows about images: names, what they point at, images and unpacked layers.
+"""Tables of images: names, targets, images and unpacked layers.
 
-A *name* points at a *target*, the manifest or index that was loaded under it; a target
-has one *image* for each platform that is here; an image has *layers*.  Blobs have no
-rows: the files are there, and targets say which ones are wanted.
+A *name* refers to a *target*, the manifest or index that was loaded under it. A target has
+one *image* for each platform whose content is present. An image has *layers*. Blobs have no
+rows: their files exist, and targets list the blobs that are in use.
 """
 
 import sqlite3
@@ -36,7 +36,7 @@ SCHEMA: Final[tuple[str, ...]] = (
 
 
 class NameRecord(msgspec.Struct):
-    """A name and since when it points where it points (nanoseconds since the epoch)."""
+    """A name, the digest of its target, and when it was set (nanoseconds since the epoch)."""
 
     name: str
     target: str
@@ -44,48 +44,48 @@ class NameRecord(msgspec.Struct):
 
 
 class Blob(msgspec.Struct, frozen=True):
-    """A blob that a manifest needs."""
+    """A blob that a manifest refers to."""
 
     digest: str
     size: int
 
 
 class ManifestRecord(msgspec.Struct):
-    """A manifest of a target."""
+    """A manifest that belongs to a target."""
 
     digest: str
     media_type: str
     size: int
     kind: str
-    """``image``, ``attestation``, ``unknown``, or ``index`` for an index within the index that
-    is here: its manifests stand beside it."""
+    """``image``, ``attestation``, ``unknown``, or ``index`` for a nested index that is present;
+    the manifests of a nested index are listed beside it."""
 
     platform: tuple[str, str, str] = ("", "", "")
-    """Operating system, architecture, variant: as the index says, else the configuration."""
+    """Operating system, architecture, variant: from the index, otherwise the configuration."""
 
     image: str = ""
-    """The image that was made of it; empty where its content is not here."""
+    """Id of the image that belongs to it; empty if its content is not present."""
 
     blobs: list[Blob] = []
-    """Its configuration and layers, as far as they are here."""
+    """Its configuration and layers, as far as they are present."""
 
     subject: str = ""
-    """For an attestation: the digest of the manifest that it is about."""
+    """For an attestation: the digest of the manifest that it describes."""
 
     annotations: dict[str, str] = {}
-    """What the index says of it."""
+    """Its annotations in the index."""
 
     told: bool = False
-    """The index tells the platform."""
+    """The platform comes from the index."""
 
     @property
     def here(self) -> bool:
-        """Whether the document itself is here."""
+        """Whether the manifest document itself is present."""
         return bool(self.blobs) or self.kind == "index"
 
 
 class TargetRecord(msgspec.Struct):
-    """A manifest or an index, and what is known of its manifests."""
+    """A manifest or an index, and the manifests in it."""
 
     digest: str
     media_type: str
@@ -95,26 +95,26 @@ class TargetRecord(msgspec.Struct):
 
 
 class ImageRecord(msgspec.Struct):
-    """What the engine knows of an image beside its configuration, which is a blob."""
+    """The engine's data about an image. The image's configuration is a blob."""
 
     id: str
     layers: list[str]
-    """Chain ids of its layers, the lowest first."""
+    """Chain ids of its layers, lowest layer first."""
 
     parent: str = ""
-    """The image that a build or commit began with."""
+    """Id of the image on which a build or commit was based."""
 
     step: str = ""
-    """The build's step that made it of its parent, as a digest: it is not made again."""
+    """Digest of the build step that made it from its parent: the key of the build cache."""
 
     pulled: list[str] = []
-    """Repositories it was pulled from."""
+    """Repositories from which it was pulled."""
 
     hidden: bool = False
-    """It was removed while stopped containers used it: only they see it."""
+    """It was removed while stopped containers used it; only those containers see it."""
 
     manifest: ManifestRecord | None = None
-    """While it is hidden: the manifest it came with, as a commit needs the blobs of it."""
+    """For a hidden image: its manifest, because a commit needs the blobs."""
 
 
 class LayerRecord(msgspec.Struct):
@@ -123,7 +123,7 @@ class LayerRecord(msgspec.Struct):
     chain_id: str
     diff_id: str
     size: int
-    """Bytes of its files."""
+    """Sum of the sizes of its files in bytes."""
 
 
 class Rows(msgspec.Struct):
@@ -139,7 +139,7 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 
 
 def read_rows(connection: sqlite3.Connection) -> Rows:
-    """Everything."""
+    """Return the rows of all four tables."""
     names = connection.execute("SELECT name, target, tagged FROM image_names ORDER BY rowid")
     targets = connection.execute("SELECT record FROM image_targets ORDER BY rowid")
     images = connection.execute("SELECT record FROM images ORDER BY rowid")
@@ -153,7 +153,7 @@ def read_rows(connection: sqlite3.Connection) -> Rows:
 
 
 def write_rows(connection: sqlite3.Connection, rows: Rows) -> None:
-    """Write rows, replacing those with the same keys."""
+    """Save rows; rows with the same keys are replaced."""
     connection.executemany(
         "INSERT INTO image_layers VALUES (?, ?) ON CONFLICT DO UPDATE SET record = excluded.record",
         [(layer.chain_id, _ENCODE(layer)) for layer in rows.layers],

@@ -1,7 +1,7 @@
-"""A little space that is kept back, so that what fills a disk can still be deleted.
+"""Disk space held in reserve, so that objects can still be removed on a full disk.
 
-Deleting is written down before it is done, and on a full disk there would be no room to
-write in: nothing could be removed any more by the engine's own means.
+A removal writes to the database before it deletes files. On a full disk that write would
+fail, and the engine could not free any space.
 """
 
 import contextlib
@@ -13,41 +13,41 @@ from typing import Final
 __all__ = ["Reserve"]
 
 _SIZE: Final = 2 << 20
-_ROOM: Final = 8 * _SIZE
-"""With less than that free, nothing is taken away from others."""
+_MIN_FREE: Final = 8 * _SIZE
+"""Free space in bytes below which no space is reserved, to leave it to other programs."""
 
 
 class Reserve:
-    """A file that holds nothing but space."""
+    """A file of fixed size that only occupies disk space."""
 
     def __init__(self, path: Path) -> None:
-        """Keep the space, if there is any."""
+        """Reserve the space if the disk has room for it."""
         self._path = path
-        self._kept = False
+        self._held = False
         self.restore()
 
     def release(self) -> bool:
-        """Give the space up; whether there was any."""
-        if not self._kept:
+        """Free the space; return whether there was any to free."""
+        if not self._held:
             return False
         self._path.unlink(missing_ok=True)
-        self._kept = False
+        self._held = False
         return True
 
     def restore(self) -> None:
-        """Keep it again, as soon as there is room."""
-        if self._kept:
+        """Reserve the space again if the disk has room for it."""
+        if self._held:
             return
         with contextlib.suppress(OSError):
             if self._path.exists() and self._path.stat().st_size == _SIZE:
-                self._kept = True
+                self._held = True
                 return
             space = os.statvfs(self._path.parent)
-            if space.f_bavail * space.f_frsize < _ROOM:
+            if space.f_bavail * space.f_frsize < _MIN_FREE:
                 return
             handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 os.posix_fallocate(handle, 0, _SIZE)
             finally:
                 os.close(handle)
-            self._kept = True
+            self._held = True
