@@ -50,14 +50,14 @@ class Content:
         """Whether the blob exists and has not been found damaged."""
         return digest not in self._damaged and self.path(digest).exists()
 
-    def holds(self, digest: str, size: int) -> bool:
+    def has_complete(self, digest: str, size: int) -> bool:
         """Whether the blob exists with this size, without reading it."""
         try:
             return digest not in self._damaged and self.size(digest) == size
         except FileNotFoundError:
             return False
 
-    def damaged(self, digest: str) -> DamagedContent:
+    def mark_damaged(self, digest: str) -> DamagedContent:
         """Record that the blob is damaged, and return the error to raise.
 
         The blob counts as absent until it is written again.
@@ -82,7 +82,7 @@ class Content:
         """
         data = self.path(digest).read_bytes()
         if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
-            raise self.damaged(digest)
+            raise self.mark_damaged(digest)
         return data
 
     def adopt(self, file: Path, digest: str) -> None:

@@ -312,7 +312,7 @@ class Arrival:
                     return await self._stock.unpacker.unpack(there, directory, verify=True)
                 except InvalidParameter as error:
                     _log.error("a blob is damaged", blob=source.blob, error=str(error))
-                    self._content.damaged(source.blob)
+                    self._content.mark_damaged(source.blob)
                     await in_thread(lambda: _make_empty(directory))
             try:
                 return await self._stream(source, directory, self._sources)
@@ -330,7 +330,7 @@ class Arrival:
         return self._sources[1:] or self._sources
 
     def _holds(self, digest: str) -> bool:
-        return self._content.holds(digest, self._sizes[digest])
+        return self._content.has_complete(digest, self._sizes[digest])
 
     async def _stream(
         self, source: LayerSource, directory: Path, sources: Sequence[Repository]

@@ -208,7 +208,7 @@ class Catalog:
         image = self.images.get(manifest.image)
         blobs = [(target.digest, target.size), (manifest.digest, manifest.size)]
         blobs += [(blob.digest, blob.size) for blob in manifest.blobs]
-        if image is None or not all(self.content.holds(*blob) for blob in blobs):
+        if image is None or not all(self.content.has_complete(*blob) for blob in blobs):
             return False
         try:
             for document in (target.digest, manifest.digest, image.id):

@@ -296,7 +296,7 @@ class Departure:
                     self._session.aborter.abort,
                 )
             except DamagedBlob:
-                raise self._content.damaged(digest) from None
+                raise self._content.mark_damaged(digest) from None
             except OSError as error:
                 raise InternalError(
                     f"failed to read {digest}: {(error.strerror or 'failed').lower()}"

@@ -129,8 +129,8 @@ class Export:
             content = self.catalog.content
             if not content.path(digest).exists():
                 raise InternalError(f"content digest {digest}: not found")
-            if not content.holds(digest, size):
-                raise content.damaged(digest)
+            if not content.has_complete(digest, size):
+                raise content.mark_damaged(digest)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The archive; its blobs are pinned until it is sent."""
@@ -175,7 +175,7 @@ class Export:
         if f"sha256:{found.hexdigest()}" != digest:
             # What was sent already cannot be taken back: the archive breaks off.
             _log.error("an image is damaged", digest=digest)
-            raise self.catalog.content.damaged(digest)
+            raise self.catalog.content.mark_damaged(digest)
         if size % BLOCK:
             yield bytes(-size % BLOCK)
 
