@@ -21,7 +21,7 @@ from palan.api.errors import Forbidden, InternalError, InvalidParameter, PalanEr
 from palan.api.system import AuthConfig
 from palan.engine.config import EngineConfig
 from palan.registry.dial import Aborter
-from palan.registry.failures import BrokenOff, TransportError
+from palan.registry.failures import ConnectionBroken, TransportError
 from palan.registry.login import login
 from palan.registry.names import InsecureRegistries
 from palan.registry.proxies import Proxies
@@ -541,7 +541,7 @@ def test_a_head_that_breaks_off(method, head):
     with (
         serve(answer) as server,
         Transport() as transport,
-        pytest.raises(BrokenOff, match="unexpected EOF"),
+        pytest.raises(ConnectionBroken, match="unexpected EOF"),
     ):
         transport.open(method, f"{server.url}/v2/")
 

@@ -1,4 +1,4 @@
-"""WWW-Authenticate, as servers write it and as nobody should."""
+"""Parsing of WWW-Authenticate: valid, sloppy and malformed headers."""
 
 import string
 
@@ -40,7 +40,7 @@ def test_spellings_of_one_challenge(header):
     assert parse_challenges([header]) == [BEARER]
 
 
-def test_several_challenges_in_one_header_and_in_several():
+def test_challenges_in_one_header_and_in_several_headers():
     basic, negotiate = Challenge("basic", {"realm": "a, b"}), Challenge("negotiate")
     assert parse_challenges(['Negotiate, Basic realm="a, b"']) == [negotiate, basic]
     assert parse_challenges(['Basic realm="a, b", Negotiate']) == [basic, negotiate]
@@ -48,7 +48,7 @@ def test_several_challenges_in_one_header_and_in_several():
     assert parse_challenges(['NTLM YWJj, Basic realm="a, b"'])[1] == basic
 
 
-def test_what_makes_no_sense_is_passed_over():
+def test_malformed_parts_are_skipped():
     assert parse_challenges([]) == []
     assert parse_challenges(["", " , ,", '"lonely"', 'realm="no scheme"']) == []
     assert parse_challenges(['@@@, Basic realm="x"']) == [Challenge("basic", {"realm": "x"})]
@@ -69,19 +69,19 @@ def written(challenge):
 
 
 @given(st.lists(_CHALLENGES, max_size=4))
-def test_what_is_written_is_read_in_one_header_or_many(challenges):
+def test_formatted_challenges_are_parsed_back(challenges):
     texts = [written(challenge) for challenge in challenges]
     assert parse_challenges(texts) == challenges
     assert parse_challenges([", ".join(texts)]) == challenges
 
 
 @given(st.lists(st.text(), max_size=3))
-def test_anything_can_be_read(headers):
+def test_any_headers_can_be_parsed(headers):
     parse_challenges(headers)
 
 
 @given(st.text('Basic=", \\x\t', max_size=60))
-def test_anything_alike_can_be_read(header):
+def test_any_similar_header_can_be_parsed(header):
     for challenge in parse_challenges([header]):
         assert challenge.scheme
         assert challenge.scheme == challenge.scheme.lower()

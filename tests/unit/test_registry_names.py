@@ -1,4 +1,4 @@
-"""Names of registries, which may be insecure, proxies and redirects: all that is pure."""
+"""Names of registries, insecure registries, proxies and redirects; no I/O."""
 
 from urllib.parse import quote_plus
 
@@ -12,7 +12,7 @@ from palan.registry.credentials import Credentials
 from palan.registry.failures import TransportError
 from palan.registry.names import Endpoint, InsecureRegistries, endpoints, server_host, split_host
 from palan.registry.proxies import Proxies, Proxy
-from palan.registry.urls import origin_of, redirected, request_target, shown
+from palan.registry.urls import origin_of, redacted, redirected, request_target
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from palan.registry.urls import origin_of, redirected, request_target, shown
         ("[::1]", "[::1]"),
     ],
 )
-def test_the_host_in_a_server_address(address, host):
+def test_the_host_of_a_server_address(address, host):
     assert server_host(address) == host
 
 
@@ -48,7 +48,7 @@ def test_the_host_in_a_server_address(address, host):
         "::1",
     ],
 )
-def test_no_host_in_a_server_address(address):
+def test_server_addresses_without_a_host_are_refused(address):
     with pytest.raises(InvalidParameter) as caught:
         server_host(address)
     assert "unable to parse server address" in caught.value.message
@@ -56,7 +56,7 @@ def test_no_host_in_a_server_address(address):
 
 
 @given(st.text())
-def test_any_server_address_is_a_host_or_refused(address):
+def test_any_server_address_has_a_host_or_is_refused(address):
     try:
         host = server_host(address)
     except InvalidParameter:
@@ -66,7 +66,7 @@ def test_any_server_address_is_a_host_or_refused(address):
     assert not set(host) & set("/@ \r\n?#")
 
 
-def test_docker_hub_is_asked_elsewhere_and_never_without_tls():
+def test_docker_hub_has_its_own_server_and_always_tls():
     hub = Endpoint("https", "registry-1.docker.io")
     for name in ("docker.io", "index.docker.io"):
         assert endpoints(name, insecure=lambda _host: True) == (hub,)
@@ -107,7 +107,7 @@ def test_which_registries_are_insecure():
     assert [host for host in no if insecure(host)] == []
 
 
-def test_credentials_are_in_no_repr():
+def test_credentials_do_not_appear_in_repr():
     auth = AuthConfig(
         username="me", password="pa55", identity_token="id3", registry_token="r3g", auth="a0th"
     )
@@ -118,7 +118,7 @@ def test_credentials_are_in_no_repr():
     assert "me" in repr(credentials)
 
 
-def test_credentials_in_one_string():
+def test_credentials_as_one_base64_string():
     assert Credentials.of(AuthConfig(auth="bWU6YTpi")) == Credentials("me", "a:b")
     with pytest.raises(InvalidParameter):
         Credentials.of(AuthConfig(auth="no base64"))
@@ -131,13 +131,13 @@ _SECRETS = st.text("pqrs +&", min_size=3, max_size=9)
 
 
 @given(_SECRETS, _SECRETS, st.text("abc"), st.text("abc"))
-def test_what_a_server_repeats_is_redacted(password, token, before, after):
+def test_secrets_that_a_server_repeats_are_redacted(password, token, before, after):
     credentials = Credentials("me", password, token)
     said = f"{before}|{password}|{after}|{token}|{quote_plus(token)}|{credentials.basic}"
     assert credentials.redact(said) == f"{before}|xxxxx|{after}|xxxxx|xxxxx|Basic xxxxx"
 
 
-def test_proxies_of_the_environment():
+def test_proxies_from_the_environment():
     proxies = Proxies.configured(
         {"https_proxy": "http://me:s3%40cret@proxy.example:3128", "HTTP_PROXY": "proxy2:8080"},
         no_proxy="direct.example, .sub.example,10.0.0.0/8,port.example:5000,192.0.2.1",
@@ -156,7 +156,7 @@ def test_proxies_of_the_environment():
     assert "bWU6" not in repr(through)
 
 
-def test_no_proxy_and_proxies_that_cannot_be():
+def test_no_proxy_and_unsupported_proxies():
     assert Proxies(https="http://p", no_proxy="*").for_server("https", "a.example", 443) is None
     assert Proxies().for_server("https", "a.example", 443) is None
     for url in ("socks5://u:s3cret@p:1", "http://:80", "http://u:s3cret@p:x"):
@@ -186,7 +186,7 @@ def test_redirects_that_are_followed(location, target, same):
     ["http://r.example/v2/", "http://169.254.169.254/", "file:///etc/passwd", "https://[",
      "https://a\\@b/", "https://u:p@r.example/"],
 )  # fmt: skip
-def test_redirects_that_are_not(location):
+def test_redirects_that_are_refused(location):
     with pytest.raises(TransportError):
         redirected("https://r.example/v2/", location, InsecureRegistries())
 
@@ -201,6 +201,6 @@ def test_any_redirect_is_followed_or_refused(location):
     assert request_target(target).startswith("/")
 
 
-def test_urls_are_shown_without_what_is_secret():
-    assert shown("https://u:p@r.example:1/v2/?token=x#y") == "https://r.example:1/v2/"
+def test_urls_are_redacted():
+    assert redacted("https://u:p@r.example:1/v2/?token=x#y") == "https://r.example:1/v2/"
     assert origin_of("https://[::1]:5000/v2/").address == "[::1]:5000"

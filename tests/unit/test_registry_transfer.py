@@ -1,4 +1,4 @@
-"""Small parts of pull and push: scopes, credentials, names, ranges, files on their way."""
+"""Parts of pull and push: scopes, credentials, names, ranges, partial downloads."""
 
 import asyncio
 import base64
@@ -21,7 +21,7 @@ from palan.engine.images.pull import _best, _media_type, _named
 from palan.engine.images.reference import parse
 from palan.engine.images.remote import credentials_for
 from palan.engine.images.search import _split
-from palan.registry.refusals import complaint
+from palan.registry.refusals import error_details
 from palan.registry.server import _merged
 
 
@@ -38,7 +38,7 @@ DIGEST = "sha256:" + "a" * 64
         (("repository:a:pull", "repository:a:delete"), ("repository:a:pull,delete",)),
     ],
 )
-def test_scopes_of_one_thing_become_one(scopes, merged):
+def test_scopes_of_one_resource_are_merged(scopes, merged):
     assert _merged(scopes) == merged
 
 
@@ -46,7 +46,7 @@ def header(**auth):
     return base64.urlsafe_b64encode(json.dumps(auth).encode()).decode()
 
 
-def test_credentials_are_for_the_registry_that_they_name():
+def test_credentials_are_used_only_for_the_registry_they_name():
     def user(domain, **more):
         return credentials_for(header(username="me", password="p", **more), domain).username
 
@@ -59,11 +59,11 @@ def test_credentials_are_for_the_registry_that_they_name():
 
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40))
-def test_headers_that_cannot_be_read_are_none(text):
+def test_malformed_headers_give_no_credentials(text):
     assert credentials_for(text, "r").password == ""
 
 
-def test_credentials_are_read_with_and_without_padding():
+def test_credentials_are_decoded_with_and_without_padding():
     for name in ("a", "ab", "abc"):
         text = header(username=name, password="p")
         assert credentials_for(text, "r").username == name
@@ -80,7 +80,7 @@ def test_credentials_are_read_with_and_without_padding():
         (f"a:1@{DIGEST}", "", f"docker.io/library/a@{DIGEST}"),
     ],
 )
-def test_what_is_pulled(name, tag, meant):
+def test_the_reference_that_a_pull_resolves(name, tag, meant):
     request = ImageCreate(body=stream(b""), from_image=name, tag=tag)
     assert str(_named(request)) == meant
     assert parse(meant) == _named(request)
@@ -93,7 +93,7 @@ def entry(system, architecture, variant="", digest=DIGEST, **annotations):
     )
 
 
-def test_the_best_of_an_index():
+def test_the_best_manifest_of_an_index():
     attestation = entry("linux", "amd64", **{"vnd.docker.reference.digest": DIGEST})
     untold, bad = entry("", ""), entry("linux", "amd64", digest="md5:x")
     amd64, arm7, arm6 = (
@@ -135,7 +135,7 @@ def test_ranges():
     assert not _begins_at("items 5-9/10", 5)
 
 
-def test_what_to_search_and_where():
+def test_search_terms_name_a_registry_and_a_term():
     assert _split("app") == ("docker.io", "app")
     assert _split("library/app") == ("docker.io", "app")
     assert _split("team/app") == ("docker.io", "team/app")
@@ -143,12 +143,12 @@ def test_what_to_search_and_where():
     assert _split("r:5000/team/app") == ("r:5000", "team/app")
 
 
-def test_complaints():
+def test_error_details():
     both = b'{"errors": [{"code": "MANIFEST_UNKNOWN", "message": "not here"}, {"code": "X"}]}'
-    assert complaint(both, "application/json") == ("manifest unknown", "not here")
-    assert complaint(b"plain words", "text/plain") == ("", "plain words")
+    assert error_details(both, "application/json") == ("manifest unknown", "not here")
+    assert error_details(b"plain words", "text/plain") == ("", "plain words")
     for odd in (b"", b"[]", b'{"errors": 5}', b'{"errors": []}', b"\xff"):
-        assert complaint(odd, "application/json") == ("", "")
+        assert error_details(odd, "application/json") == ("", "")
 
 
 async def test_downloads_that_nobody_came_back_for_are_forgotten(tmp_path):

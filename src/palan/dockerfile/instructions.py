@@ -206,7 +206,7 @@ class Maintainer(Instruction):
 
 @dataclass(frozen=True, slots=True)
 class OnBuild(Instruction):
-    """``ONBUILD``: an instruction for builds whose base is this image."""
+    """``ONBUILD``: an instruction for builds that are based on this image."""
 
     trigger: str
 

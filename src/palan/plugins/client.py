@@ -77,7 +77,7 @@ class PluginClient:
                 that is being started or updated does not listen yet.
 
         Returns:
-            The answer, whose ``Err`` is empty or missing.
+            The answer, a JSON object without an error in ``Err``.
 
         Raises:
             PluginUnreachable: no answer came, or not in time.

@@ -1,11 +1,12 @@
-"""OCI distribution client: what the engine asks of image registries.
+"""Client of image registries: the OCI distribution specification and Docker's token protocol.
 
-``names`` says which servers stand for a registry and whether they must prove who they
-are, ``challenge`` reads how a server wants to be convinced, ``credentials`` and
-``tokens`` convince it, ``transport`` (over ``dial``, ``tls``, ``proxies`` and ``urls``) carries
-the requests, ``login`` puts them together for ``POST /auth``.
+``names`` maps a registry to its servers and decides whether TLS is required; ``challenge``
+parses ``WWW-Authenticate``; ``credentials`` and ``tokens`` produce ``Authorization``;
+``transport`` (with ``dial``, ``tls``, ``proxies`` and ``urls``) sends requests; ``server`` adds
+the authorization; ``repository`` and ``upload`` are the requests of the specification;
+``login`` checks credentials for ``POST /auth``.
 
-Nothing here is imported when an engine starts: it comes with the first request that
-needs a registry.  Everything but the ``async`` entry points is plain blocking code
-that runs in threads; :mod:`palan.registry.transport` says why.
+Nothing here is imported when an engine starts, only with the first request that needs a
+registry. Apart from the ``async`` entry points all code blocks and runs in threads;
+:mod:`palan.registry.transport` says why.
 """

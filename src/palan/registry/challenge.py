@@ -1,9 +1,8 @@
-"""``WWW-Authenticate``: how a server says what it wants to see (RFC 9110, section 11.6.1).
+"""Parser for ``WWW-Authenticate``: the authentication a server accepts (RFC 9110, 11.6.1).
 
-The header's grammar is ambiguous to a quick eye: commas separate challenges as well as
-the parameters within one, and quoted values (``scope="repository:a:pull,push"``)
-contain them too.  Reading never fails; what makes no sense is passed over, because a
-challenge next to it may be one that can be met.
+The grammar is ambiguous at first sight: commas separate challenges as well as the parameters
+of one, and quoted values (``scope="repository:a:pull,push"``) contain commas too. The parser
+never fails; it skips malformed parts, because another challenge may be usable.
 """
 
 import re
@@ -19,21 +18,21 @@ _NAME: Final = re.compile(_TOKEN)
 _SEPARATORS: Final = re.compile(r"[\s,]*")
 _EQUALS: Final = re.compile(r"[ \t]*=[ \t]*")
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-# Many servers leave the quotes of a realm out, though a URL is no token.
+# Many servers omit the quotes of a realm, although a URL is not a token.
 _BARE: Final = re.compile(r'[^\s,"]+')
-# Base64 in place of parameters (Negotiate, NTLM); not confused with ``name=value``,
-# because nothing but the end of the challenge may come after it.
+# Base64 in place of parameters (Negotiate, NTLM). Not confused with ``name=value``, because
+# only the end of the challenge may follow it.
 _TOKEN68: Final = re.compile(r"[ \t]+[0-9A-Za-z._~+/-]+=*[ \t]*(?=,|$)")
 _JUNK: Final = re.compile(r"[^,]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """One way to be let in.
+    """One authentication scheme that the server accepts.
 
     Attributes:
         scheme: ``basic``, ``bearer``, ...; in lower case.
-        parameters: by name in lower case.
+        parameters: parameters with their names in lower case.
     """
 
     scheme: str
@@ -41,7 +40,7 @@ class Challenge:
 
 
 def parse_challenges(headers: Iterable[str]) -> list[Challenge]:
-    """The challenges in the values of all ``WWW-Authenticate`` headers, in their order."""
+    """Parse the values of all ``WWW-Authenticate`` headers, in their order."""
     return [challenge for value in headers for challenge in _parse(value)]
 
 
@@ -64,7 +63,7 @@ def _parse(text: str) -> list[Challenge]:
 
 
 def _value(text: str, at: int, name: str, into: dict[str, str]) -> int:
-    """Read a parameter's value; where it ends."""
+    """Read the value of a parameter into ``into`` and return the position after it."""
     if quoted := _QUOTED.match(text, at):
         into[name] = re.sub(r"\\(.)", r"\1", quoted[1], flags=re.DOTALL)
         return quoted.end()

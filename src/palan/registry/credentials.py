@@ -1,4 +1,4 @@
-"""Who somebody says to be at a registry, kept out of every text that people get to see."""
+"""Credentials for a registry, kept out of logs and messages."""
 
 import base64
 import binascii
@@ -17,17 +17,17 @@ _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 
 
 def is_bearer_token(text: str) -> bool:
-    """Whether it may stand in a header as it is."""
+    """Whether the text may be sent in a header without encoding."""
     return _VISIBLE.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A name with a password, or a token in their place.
+    """A user name with a password, or a token in their place.
 
     Attributes:
-        identity_token: what an earlier login gave; it buys bearer tokens.
-        registry_token: a bearer token, to be sent as it is.
+        identity_token: a refresh token from an earlier login; exchanged for bearer tokens.
+        registry_token: a bearer token, sent unchanged.
     """
 
     username: str = ""
@@ -37,10 +37,10 @@ class Credentials:
 
     @classmethod
     def of(cls, auth: AuthConfig) -> Self:
-        """The credentials in a message.
+        """Take the credentials from a message.
 
         Raises:
-            InvalidParameter: they cannot be what they claim to be.
+            InvalidParameter: they are malformed.
         """
         username, password = auth.username, auth.password
         if auth.auth and not username and not password:
@@ -57,13 +57,13 @@ class Credentials:
 
     @property
     def basic(self) -> str | None:
-        """The value of ``Authorization`` for the scheme Basic; None without name or password."""
+        """The ``Authorization`` header for Basic; None without a user name or password."""
         if not self.username or not self.password:
             return None
         return f"Basic {self._pair()}"
 
     def redact(self, text: str) -> str:
-        """What a server said, without what it may have been told in confidence."""
+        """Replace secrets that a server repeats in its message."""
         secrets = {self.password, self.identity_token, self.registry_token, self._pair()}
         secrets |= {quote_plus(secret) for secret in secrets}
         for secret in sorted(secrets - {""}, key=len, reverse=True):

@@ -1,7 +1,7 @@
-"""Connections to servers: names, addresses, proxies, TLS; and calling them off.
+"""Connections to servers: name resolution, proxies, TLS, and cancellation.
 
-A thread that waits on a socket cannot be cancelled, but the socket can be shut down
-under it: :class:`Aborter` knows the sockets of an operation and does that.
+A thread that waits for a socket cannot be cancelled, but another thread can shut the socket
+down. :class:`Aborter` does that with all sockets of an operation.
 """
 
 import contextlib
@@ -21,36 +21,36 @@ from palan.registry.urls import Origin
 __all__ = ["Aborter", "connect", "resolve"]
 
 _CONNECTING = 30.0
-"""The most seconds for a connection; for an answer one may have to wait longer."""
+"""Maximum seconds for connecting; waiting for an answer may take longer."""
 
 
 class Aborter:
-    """The sockets of one operation, which may be called off from any thread."""
+    """The sockets of one operation, which any thread can abort."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self._called_off = threading.Event()
+        self._aborted = threading.Event()
 
     @property
     def aborted(self) -> bool:
-        """Whether it was called off."""
-        return self._called_off.is_set()
+        """Whether the operation was aborted."""
+        return self._aborted.is_set()
 
     def sleep(self, seconds: float) -> None:
-        """Wait, but no longer than the operation goes on.
+        """Wait until the time is over or the operation is aborted.
 
         Raises:
-            TransportError: it was called off.
+            TransportError: the operation was aborted.
         """
-        if self._called_off.wait(seconds):
+        if self._aborted.wait(seconds):
             raise TransportError("request canceled")
 
     def watch(self, sock: socket.socket) -> None:
-        """Make a socket one of the operation.
+        """Add a socket to the operation.
 
         Raises:
-            TransportError: the operation was called off already; the socket is closed.
+            TransportError: the operation was aborted already; the socket is closed.
         """
         with self._lock:
             self._sockets.add(sock)
@@ -60,19 +60,19 @@ class Aborter:
             raise TransportError("request canceled")
 
     def abort(self) -> None:
-        """Call the operation off: whatever waits on its sockets fails at once."""
+        """Abort the operation: calls that wait for its sockets fail at once."""
         with self._lock:
-            self._called_off.set()
+            self._aborted.set()
             sockets = list(self._sockets)
         for sock in sockets:
             with contextlib.suppress(OSError):
-                # Not SSLSocket's own shutdown, which takes the TLS state away from
-                # under a thread that is using it.
+                # Not SSLSocket.shutdown(), which discards the TLS state while another thread may be
+                # using it.
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 def resolve(name: str) -> list[str]:
-    """The addresses of a name; none when it has none.  Blocks."""
+    """Return the addresses of a host name, [] if it has none. Blocks."""
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -88,17 +88,17 @@ def connect(
     timeout: float,
     aborter: Aborter,
 ) -> socket.socket:
-    """Connect to a server, through a proxy if there is one.
+    """Connect to a server, through a proxy if one is given.
 
     Args:
-        origin: the server; to a proxy, requests for ``http`` go as they are.
-        proxy: the proxy to go through.
-        tls: asked only where TLS is spoken: making a context is slow.
-        timeout: seconds for each thing that is waited for, now and later.
-        aborter: is told of the socket.
+        origin: the server. A proxy receives ``http`` requests directly, without a tunnel.
+        proxy: the proxy to use.
+        tls: makes the TLS context; called only if TLS is needed, because it is slow.
+        timeout: seconds for each blocking call, now and later.
+        aborter: receives the socket.
 
     Raises:
-        TransportError: there is no connection to be had.
+        TransportError: the connection failed.
     """
     secure = origin.scheme == "https"
     host, port = (proxy.host, proxy.port) if proxy else (origin.host, origin.port)
@@ -127,7 +127,7 @@ def _dial(host: str, port: int, timeout: float, aborter: Aborter) -> socket.sock
             aborter.watch(sock)
             sock.settimeout(min(timeout, _CONNECTING))
             sock.connect(address)
-            # Again: shutting a socket down has no effect until it connects.
+            # Once more: shutting down a socket that is not yet connected has no effect.
             aborter.watch(sock)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
@@ -143,7 +143,7 @@ def _dial(host: str, port: int, timeout: float, aborter: Aborter) -> socket.sock
 
 
 def _tunnel(sock: socket.socket, origin: Origin, proxy: Proxy) -> None:
-    """Have the proxy connect us (RFC 9110, section 9.3.6)."""
+    """Ask the proxy for a tunnel to the server (RFC 9110, section 9.3.6)."""
     head = f"CONNECT {origin.address} HTTP/1.1\r\nHost: {origin.address}\r\n"
     if proxy.authorization:
         head += f"Proxy-Authorization: {proxy.authorization}\r\n"
@@ -151,7 +151,7 @@ def _tunnel(sock: socket.socket, origin: Origin, proxy: Proxy) -> None:
         sock.sendall(f"{head}\r\n".encode("ascii"))
         response = HTTPResponse(sock, method="CONNECT")
         response.begin()
-        # Closes the response's view of the socket only.
+        # Closes only the response, not the socket.
         response.close()
     except (OSError, HTTPException):
         raise TransportError("proxyconnect tcp: the proxy does not answer") from None
@@ -164,7 +164,7 @@ def _secure(
 ) -> socket.socket:
     try:
         secure = tls().wrap_socket(sock, server_hostname=origin.host, do_handshake_on_connect=False)
-        # It is another socket than before, and shaking hands may take for ever.
+        # A new socket object, which has to be watched too: the handshake may block for ever.
         aborter.watch(secure)
         try:
             secure.do_handshake()

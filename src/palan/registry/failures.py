@@ -1,26 +1,26 @@
-"""Why a server could not be asked, in words: Go's, which is what dockerd's users know."""
+"""Errors of requests to servers. The wording is Go's, which users of dockerd know."""
 
 import http.client
 import ssl
 
 
-__all__ = ["BrokenOff", "PlainHTTP", "TransportError", "reason_of"]
+__all__ = ["ConnectionBroken", "PlainHTTP", "TransportError", "reason_of"]
 
 
 class TransportError(Exception):
-    """No answer was got; the text says why and holds no credentials."""
+    """No answer was received; the message says why and contains no credentials."""
 
 
-class BrokenOff(TransportError):
-    """There was a connection, and it ended before the answer did: asking again may help."""
+class ConnectionBroken(TransportError):
+    """The connection broke before the answer was complete; a retry may succeed."""
 
 
 class PlainHTTP(TransportError):
-    """TLS was spoken to a server that has none."""
+    """TLS was attempted with a server that speaks plain HTTP."""
 
 
 def reason_of(error: Exception, doing: str = "awaiting headers") -> str:
-    """Why a request failed; never the error's own text, which may quote a header."""
+    """Return the reason of a failure; never the error's own text, which may quote a header."""
     if isinstance(error, TimeoutError):
         return f"net/http: request canceled (Client.Timeout exceeded while {doing})"
     if isinstance(error, (http.client.RemoteDisconnected, ssl.SSLEOFError)):
@@ -36,7 +36,7 @@ def reason_of(error: Exception, doing: str = "awaiting headers") -> str:
 
 def _os_reason(error: OSError) -> str:
     if isinstance(error, ssl.SSLError) and error.reason:
-        # With TLS 1.3, a certificate of ours that is not liked is told of only now.
+        # With TLS 1.3 the server reports a rejected client certificate only after the handshake.
         words = error.reason.lower().partition("alert_")
         return f"remote error: tls: {(words[2] or words[0]).replace('_', ' ')}"
     return (error.strerror or "connection broken").lower()

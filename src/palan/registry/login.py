@@ -1,8 +1,8 @@
-"""Logging in (``POST /auth``): do these credentials open this registry?
+"""Login (``POST /auth``): check credentials with a registry.
 
-What is asked for is the root of the distribution API, ``/v2/``, which says in what way
-it wants to be convinced; then it is asked for again with the credentials, or with a
-token that they bought.  A registry that may go without TLS is tried with it first.
+The root of the distribution API, ``/v2/``, is requested without credentials; the answer names
+the authentication schemes. Then it is requested again with the credentials, or with a token
+obtained with them. A registry for which TLS is optional is tried with TLS first.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ from palan.registry.urls import origin_of
 __all__ = ["login"]
 
 _PATIENCE: Final = 4
-"""How many timeouts a whole login may take: it asks twice to three times, at two endpoints."""
+"""Limit of a whole login, in timeouts: it sends two or three requests to up to two endpoints."""
 
 
-class _NotHere(Exception):
-    """This endpoint asks for no credentials and lets nobody in: it may be the wrong one."""
+class _WrongEndpoint(Exception):
+    """The endpoint denies access without asking for credentials; it may be the wrong one."""
 
 
 async def login(
@@ -45,19 +45,19 @@ async def login(
     """Check credentials with their registry.
 
     Args:
-        auth: credentials and the address of the registry; none is Docker Hub.
-        insecure: whether a ``host[:port]`` may go without TLS or a good certificate;
-            called in a thread, it may block.
+        auth: credentials and the address of the registry; "" is Docker Hub.
+        insecure: whether a ``host[:port]`` may be used without TLS or with an invalid
+            certificate; called in a thread, it may block.
         proxies: the proxies to use.
         certificates: directories with certificates of registries.
         timeout: seconds to wait for a connection or for the next bytes.
 
     Raises:
-        InvalidParameter: the address or the credentials cannot be any.
+        InvalidParameter: the address or the credentials are malformed.
         Unauthorized: the registry's token server does not accept the credentials.
-        InternalError: the registry does not accept them, or cannot be asked; dockerd
-            tells the two apart by the message only.
-        PalanError: of other kinds, as the token server refuses.
+        InternalError: the registry does not accept them or cannot be reached; dockerd
+            distinguishes the two only by the message.
+        PalanError: another refusal of the token server.
     """
     credentials = Credentials.of(auth)
     host = server_host(auth.server_address)
@@ -80,7 +80,7 @@ async def login(
             with transport(endpoint) as carrier:
                 try:
                     return _attempt(carrier, endpoint, credentials, insecure)
-                except (_NotHere, TransportError) as error:
+                except (_WrongEndpoint, TransportError) as error:
                     failure = str(error)
         raise InternalError(failure)
 
@@ -93,7 +93,7 @@ async def login(
             f"(no result within {_PATIENCE * timeout:g} seconds)"
         ) from None
     finally:
-        # For a thread that is still at it; also when the client has gone.
+        # Stops a thread that is still running, also if the client has disconnected.
         aborter.abort()
     response = AuthResponse(status="Login Succeeded")
     if identity_token:
@@ -107,13 +107,13 @@ def _attempt(
     credentials: Credentials,
     insecure: Callable[[str], bool],
 ) -> str:
-    """Try one endpoint; the identity token that came of it, if any.
+    """Try one endpoint and return the identity token that it issued, "" if none.
 
     Raises:
-        _NotHere: it answers, but neither lets in nor asks for credentials.
+        _WrongEndpoint: it denies access without asking for credentials.
         TransportError: it does not answer.
-        PalanError: it asked for credentials, and refused.  Final: they are not shown
-            to a less protected endpoint then.
+        PalanError: it asked for credentials and refused them. No further endpoint is tried,
+            because the credentials must not be sent to one that is less protected.
     """
     url = endpoint.base
     with transport.open("GET", url) as response:
@@ -121,11 +121,11 @@ def _attempt(
         challenges = parse_challenges(response.headers.get_all("WWW-Authenticate", []))
         end = origin_of(response.url)
         if end.scheme == "https" and end.host == origin_of(url).host:
-            # Redirected from plain HTTP: credentials go straight to where TLS is.
+            # Redirected from plain HTTP to TLS: send the credentials there directly.
             url = response.url
     asked = status == 401
     identity_token = credentials.identity_token
-    if asked and (met := _meet(transport, url, challenges, credentials, insecure)):
+    if asked and (met := _authenticate(transport, url, challenges, credentials, insecure)):
         authorization, identity_token = met
         try:
             with transport.open("GET", url, headers={"Authorization": authorization}) as response:
@@ -135,28 +135,28 @@ def _attempt(
     if status == 200:
         return identity_token
     failure = f"login attempt to {endpoint.base} failed with status: {status_text}"
-    raise InternalError(failure) if asked else _NotHere(failure)
+    raise InternalError(failure) if asked else _WrongEndpoint(failure)
 
 
-def _meet(
+def _authenticate(
     transport: Transport,
     url: str,
     challenges: list[Challenge],
     credentials: Credentials,
     insecure: Callable[[str], bool],
 ) -> tuple[str, str] | None:
-    """What to send as ``Authorization``, and the identity token; None if nothing is known to help.
+    """Return the ``Authorization`` header and the identity token; None for unknown schemes.
 
     Raises:
-        PalanError: what is wanted was not to be had.
+        PalanError: the credentials do not suffice.
     """
     if credentials.registry_token:
-        # Not to be traded for anything: it is what such a trade ends in.
+        # Already a bearer token: nothing to exchange.
         return f"Bearer {credentials.registry_token}", ""
-    # Bearer first: where both are offered, a token opens more and tells less.
+    # Prefer Bearer where both are offered: it allows more and does not expose the password.
     wanted = {challenge.scheme: challenge for challenge in reversed(challenges)}
     if bearer := wanted.get("bearer"):
-        # A registry without TLS gives its credentials away itself.
+        # A registry without TLS receives the credentials unencrypted anyway.
         plain = (lambda _host: True) if url.startswith("http:") else insecure
         try:
             token = fetch_token(transport, bearer, credentials, plain=plain)

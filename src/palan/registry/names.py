@@ -1,7 +1,7 @@
-"""Names of registries: which servers stand for one, and which need not prove who they are.
+"""Names of registries: the servers of each, and whether TLS is required.
 
-Pure: names are resolved by a function given from outside.  The rules are dockerd's,
-down to Docker Hub having one name for people (``docker.io``), one for credentials
+No I/O: a function passed by the caller resolves host names. The rules are dockerd's; Docker Hub
+has one name in image names (``docker.io``), one for credentials
 (``https://index.docker.io/v1/``) and one for requests (``registry-1.docker.io``).
 """
 
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 HUB: Final = "registry-1.docker.io"
-"""The host that answers for Docker Hub."""
+"""The host that serves Docker Hub."""
 
 HUB_ADDRESS: Final = "https://index.docker.io/v1/"
 """The server address under which clients keep credentials of Docker Hub."""
@@ -40,21 +40,21 @@ _HOST_PORT: Final = re.compile(
 )
 
 ALWAYS_INSECURE: Final = ("::1/128", "127.0.0.0/8")
-"""Networks where a registry need not have a good certificate, nor any."""
+"""Networks in which registries may have an invalid certificate, or no TLS."""
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One server to ask for a registry's content.
+    """One server that has a registry's content.
 
     Attributes:
         scheme: ``https`` or ``http``.
         host: ``host`` or ``host:port``.
-        verify: whether its certificate must be good.
-        mirror: whether it is a mirror, which never gets the registry's credentials.
-        path: what a mirror's address has in front of ``/v2/``.
+        verify: whether its certificate must be valid.
+        mirror: whether it is a mirror, which never receives the registry's credentials.
+        path: the part of a mirror's URL in front of ``/v2/``.
     """
 
     scheme: str
@@ -70,13 +70,13 @@ class Endpoint:
 
 
 def server_host(address: str) -> str:
-    """The ``host`` or ``host:port`` in a server address, as clients write those.
+    """Return the ``host`` or ``host:port`` of a server address as clients write it.
 
-    Schemes and paths (``/v1/``, ``/v2/``) mean nothing: which one is right is found by
-    asking the server.  Nothing at all is Docker Hub.
+    Schemes and paths (``/v1/``, ``/v2/``) are ignored; which of them work is found by asking
+    the server. An empty address means Docker Hub.
 
     Raises:
-        InvalidParameter: there is no host in it.
+        InvalidParameter: the address contains no host.
     """
     text = address.strip() or HUB_ADDRESS
     scheme, separator, rest = text.partition("://")
@@ -84,7 +84,7 @@ def server_host(address: str) -> str:
     if separator and scheme.lower() not in ("http", "https"):
         raise InvalidParameter("unable to parse server address: the scheme must be http or https")
     if not _is_host_port(host):
-        # What was given is not repeated: there may be a password in it.
+        # The message does not repeat the address, which may contain a password.
         raise InvalidParameter("unable to parse server address: it must be host or host:port")
     return host.lower()
 
@@ -92,13 +92,12 @@ def server_host(address: str) -> str:
 def endpoints(
     host: str, *, insecure: Callable[[str], bool], mirrors: Iterable[str] = ()
 ) -> tuple[Endpoint, ...]:
-    """The servers to ask for the content of a registry, best first.
+    """Return the servers that have the content of a registry, in the order to try them.
 
     Args:
-        host: the registry, as :func:`server_host` gives it.
-        insecure: whether a ``host[:port]`` may go without TLS or a good certificate.
-        mirrors: URLs of Docker Hub's mirrors; leave them out where credentials are
-            checked or something is pushed.
+        host: the registry, as returned by :func:`server_host`.
+        insecure: whether a ``host[:port]`` may be used without TLS or with an invalid certificate.
+        mirrors: URLs of mirrors of Docker Hub; omit them to check credentials or to push.
     """
     if host in _HUB_NAMES:
         return (*(_mirror(url, insecure) for url in mirrors), Endpoint("https", HUB))
@@ -108,7 +107,7 @@ def endpoints(
 
 
 def split_host(host: str) -> tuple[str, int | None]:
-    """Take ``host:port`` apart; brackets of an IPv6 address fall away."""
+    """Split ``host:port``; brackets around an IPv6 address are removed."""
     match = _HOST_PORT.fullmatch(host)
     if match is None:
         return host.strip("[]"), None
@@ -116,21 +115,21 @@ def split_host(host: str) -> tuple[str, int | None]:
 
 
 class InsecureRegistries:
-    """Says which registries may go without TLS or a good certificate.
+    """Decides which registries may be used without TLS or with an invalid certificate.
 
-    Loopback always may.  An entry ``host[:port]`` holds for exactly that; one in CIDR
-    notation for all servers with an address in there.
+    Loopback addresses always may. An entry ``host[:port]`` matches exactly; one in CIDR
+    notation matches all servers with an address in that network.
     """
 
     def __init__(
         self, entries: Iterable[str] = (), resolve: Callable[[str], Iterable[str]] | None = None
     ) -> None:
-        """Read the entries of ``insecure-registries``.
+        """Parse the entries of ``insecure-registries``.
 
         Args:
             entries: hosts and networks.
-            resolve: gives the addresses of a name, none if it has none; without it,
-                networks are compared with literal addresses only.  May block.
+            resolve: returns the addresses of a host name, none if it has none; may block.
+                Without it only literal addresses are compared with networks.
         """
         self._resolve = resolve or (lambda _name: ())
         self._hosts = {"localhost"}
@@ -144,7 +143,7 @@ class InsecureRegistries:
                 self._hosts.add(entry.lower())
 
     def __call__(self, host: str) -> bool:
-        """Whether ``host[:port]`` may; blocks as ``resolve`` does."""
+        """Whether ``host[:port]`` may be used so; blocks as ``resolve`` does."""
         host = host.lower()
         if host in _HUB_NAMES:
             return False
@@ -164,7 +163,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         address = ipaddress.ip_address(text)
     except ValueError:
         return None
-    # An IPv4 address in IPv6 clothes is compared with IPv4 networks.
+    # Compare an IPv4-mapped IPv6 address with IPv4 networks.
     return getattr(address, "ipv4_mapped", None) or address
 
 

@@ -1,8 +1,7 @@
-"""Proxies: which one to go through to reach a server, if any.
+"""HTTP proxies: the proxy to use for a server, if any.
 
-The variables and their meaning are those that dockerd inherits from Go: ``HTTP_PROXY``,
-``HTTPS_PROXY`` and ``NO_PROXY``, in capitals or not; loopback is always reached
-directly.
+The variables have the meaning that dockerd inherits from Go: ``HTTP_PROXY``, ``HTTPS_PROXY``
+and ``NO_PROXY``, in upper or lower case; loopback addresses are always reached directly.
 """
 
 import base64
@@ -18,7 +17,7 @@ __all__ = ["Proxies", "Proxy", "masked"]
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """An HTTP proxy, and what it wants to see in ``Proxy-Authorization``."""
+    """An HTTP proxy and the value of ``Proxy-Authorization`` for it."""
 
     host: str
     port: int
@@ -27,12 +26,12 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """Which proxy to use for what; empty is none.
+    """The proxies for ``http`` and ``https``; "" means a direct connection.
 
     Attributes:
         http: URL of the proxy for ``http`` servers.
         https: URL of the proxy for ``https`` servers.
-        no_proxy: hosts, domains and networks, separated by commas; ``*`` is all.
+        no_proxy: hosts, domains and networks without proxy, separated by commas; ``*`` is all.
     """
 
     http: str = field(default="", repr=False)
@@ -43,7 +42,7 @@ class Proxies:
     def configured(
         cls, environ: Mapping[str, str], *, http: str = "", https: str = "", no_proxy: str = ""
     ) -> Self:
-        """What is given, and what the environment says where nothing is."""
+        """Return the given settings, completed from the environment."""
         return cls(
             http or _variable(environ, "HTTP_PROXY"),
             https or _variable(environ, "HTTPS_PROXY"),
@@ -51,10 +50,10 @@ class Proxies:
         )
 
     def for_server(self, scheme: str, host: str, port: int) -> Proxy | None:
-        """The proxy on the way to a server.
+        """Return the proxy for a server, None for a direct connection.
 
         Raises:
-            ValueError: there ought to be one, but its URL is not that of an HTTP proxy.
+            ValueError: the configured URL is not that of an HTTP proxy.
         """
         url = self.https if scheme == "https" else self.http
         if not url or self._direct(host.lower().rstrip("."), port):
@@ -70,7 +69,7 @@ class Proxies:
 
 
 def masked(url: str) -> str:
-    """A proxy's URL as it may be shown: who asks it, and with what password, is left out."""
+    """Replace the credentials in a proxy's URL by ``xxxxx``."""
     scheme, colon, rest = url.rpartition("://")
     credentials, at, address = rest.rpartition("@")
     return f"{scheme}{colon}xxxxx:xxxxx@{address}" if credentials or at else url
@@ -110,7 +109,7 @@ def _proxy(url: str) -> Proxy:
     except ValueError:
         raise ValueError("the proxy's address is not a URL") from None
     if parts.scheme != "http" or not parts.hostname:
-        # Not repeated in the message: there may be a password in it.
+        # The message does not repeat the URL, which may contain a password.
         raise ValueError("only proxies with an address like http://host:port are supported")
     authorization = ""
     if parts.username:

@@ -1,4 +1,4 @@
-"""Servers that answer, but not with what was asked for: what they say, and what it means."""
+"""Error responses of servers: their status, code and message."""
 
 import re
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ import msgspec
 from palan.registry.challenge import parse_challenges
 from palan.registry.failures import TransportError
 from palan.registry.transport import Response
-from palan.registry.urls import shown
+from palan.registry.urls import redacted
 
 
-__all__ = ["NoCredentials", "Refused", "complaint", "refused"]
+__all__ = ["NoCredentials", "Refused", "error_details", "read_refusal"]
 
 _ANSWER_MAX: Final = 1024 * 1024
 _MESSAGE_MAX: Final = 1000
@@ -21,7 +21,7 @@ _TEMPORARY: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class NoCredentials(Exception):
-    """The server wants to be told who is asking, and there is nothing to tell it."""
+    """The server asks for credentials and none are known for it."""
 
     def __init__(self, request: str) -> None:
         super().__init__(f"{request}: no basic auth credentials")
@@ -39,16 +39,16 @@ class _Refused(msgspec.Struct):
 
 @dataclass(eq=False)
 class Refused(Exception):
-    """An answer that is none.
+    """The server answered with an unexpected status.
 
     Attributes:
-        method: of the request.
-        url: of the request, without what may be secret.
-        status: of the answer.
-        code: the error's code in the distribution specification, as dockerd writes it:
+        method: the method of the request.
+        url: the URL of the request, without secrets.
+        status: the HTTP status.
+        code: the error code of the distribution specification, as dockerd writes it:
             in lower case, with spaces.
-        message: the server's words.
-        retry_after: seconds that it wants to be left alone; 0 if it does not say.
+        message: the server's message.
+        retry_after: seconds to wait before a retry; 0 if the server gives no time.
     """
 
     method: str
@@ -63,25 +63,25 @@ class Refused(Exception):
 
     @property
     def status_text(self) -> str:
-        """``401 Unauthorized``."""
+        """The status with its usual phrase: ``401 Unauthorized``."""
         try:
             return f"{self.status} {HTTPStatus(self.status).phrase}"
         except ValueError:
             return str(self.status)
 
     @property
-    def words(self) -> str:
-        """``manifest unknown: manifest unknown``: what the server says, as far as it does."""
+    def description(self) -> str:
+        """The code and the message, ``manifest unknown: manifest unknown``, if there are any."""
         return ": ".join(part for part in (self.code, self.message) if part)
 
     @property
     def temporary(self) -> bool:
-        """Whether asking again may help."""
+        """Whether a retry may succeed."""
         return self.status in _TEMPORARY
 
 
-def refused(method: str, response: Response) -> Refused:
-    """What an answer that is none means; the response is read and closed."""
+def read_refusal(method: str, response: Response) -> Refused:
+    """Turn an error response into an exception; reads and closes the response."""
     with response:
         code, message = "", ""
         if method != "HEAD":
@@ -89,16 +89,16 @@ def refused(method: str, response: Response) -> Refused:
                 body = response.body(_ANSWER_MAX)
             except TransportError:
                 body = b""
-            code, message = complaint(body, response.headers.get_content_type())
+            code, message = error_details(body, response.headers.get_content_type())
         if response.status == 401 and not code:
-            # All that a HEAD tells of why a token was not enough.
+            # A response to HEAD has no body; the challenge may say why the token was rejected.
             for challenge in parse_challenges(response.headers.get_all("WWW-Authenticate", [])):
                 if challenge.scheme == "bearer":
                     code, message = "denied", challenge.parameters.get("error", "")
         wait = response.headers.get("Retry-After", "")
         return Refused(
             method,
-            shown(response.url),
+            redacted(response.url),
             response.status,
             code,
             re.sub(r"\s+", " ", message).strip()[:_MESSAGE_MAX],
@@ -106,8 +106,8 @@ def refused(method: str, response: Response) -> Refused:
         )
 
 
-def complaint(data: bytes, content_type: str) -> tuple[str, str]:
-    """The error code, in dockerd's spelling, and the message in a refusal."""
+def error_details(data: bytes, content_type: str) -> tuple[str, str]:
+    """Return the error code, in dockerd's spelling, and the message of an error body."""
     if content_type not in ("application/json", "application/vnd.api+json"):
         return "", data.decode(errors="replace")
     try:

@@ -1,6 +1,6 @@
-"""One repository at one server: the requests of the OCI distribution specification.
+"""One repository on one server: the requests of the OCI distribution specification.
 
-Blocking.  An answer that is not what was asked for is :class:`Refused`.
+All methods block. An unexpected status raises :class:`Refused`.
 """
 
 import contextlib
@@ -12,11 +12,11 @@ from urllib.parse import quote, urlencode, urljoin
 
 import msgspec
 
-from palan.registry.failures import BrokenOff, TransportError
-from palan.registry.refusals import Refused, refused
+from palan.registry.failures import ConnectionBroken, TransportError
+from palan.registry.refusals import Refused, read_refusal
 from palan.registry.server import Server
 from palan.registry.transport import Payload, Response
-from palan.registry.urls import shown
+from palan.registry.urls import redacted
 
 
 __all__ = ["Found", "Repository"]
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 _ATTEMPTS: Final = 3
 _LONGEST_WAIT: Final = 10.0
-"""Seconds; a server that wants to be left alone for longer is not asked again."""
+"""Seconds; if a server asks for a longer wait, the request is not retried."""
 
 _MANIFEST_MAX: Final = 8 << 20
 _TAGS_MAX: Final = 16 << 20
@@ -37,13 +37,13 @@ _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A manifest as its server describes it.
+    """The description of a manifest in the headers of a response.
 
     Attributes:
-        media_type: what it says that it is.
-        digest: empty if it does not say.
-        size: bytes, 0 if it does not say.
-        data: the manifest itself, where it was sent.
+        media_type: "" if the server does not say.
+        digest: "" if the server does not say.
+        size: bytes, 0 if the server does not say.
+        data: the manifest itself, if it was fetched.
     """
 
     media_type: str
@@ -57,15 +57,15 @@ class _Tags(msgspec.Struct):
 
 
 class Repository:
-    """One repository at one server."""
+    """One repository on one server; blocking."""
 
     def __init__(self, server: Server, name: str, *, push: bool = False) -> None:
-        """Prepare.
+        """Prepare the requests; sends nothing.
 
         Args:
-            server: who is asked.
+            server: the server to ask.
             name: the repository's path, such as ``library/busybox``.
-            push: ask for tokens that allow to push, too.
+            push: request tokens that also allow to push.
         """
         self.server = server
         self.name = name
@@ -74,31 +74,31 @@ class Repository:
     # ---- manifests -------------------------------------------------------------------
 
     def find(self, reference: str, accept: str) -> Found:
-        """What a tag or digest means, without fetching it.
+        """Resolve a tag or digest without fetching the manifest.
 
         Raises:
-            Refused: it is not there, or is not shown.
-            TransportError: no answer came.
+            Refused: the manifest does not exist, or access is denied.
+            TransportError: no answer was received.
         """
         with self._ask("HEAD", f"manifests/{reference}", {"Accept": accept}) as response:
             return _found(response)
 
     def fetch(self, reference: str, accept: str) -> Found:
-        """A manifest; that it has the digest asked for is for the caller to see.
+        """Fetch a manifest; the caller has to verify its digest.
 
         Raises:
-            Refused: it is not there, or is not shown.
-            TransportError: no answer came, or it broke off, or it is too large.
+            Refused: the manifest does not exist, or access is denied.
+            TransportError: no answer was received, it was incomplete, or it is too large.
         """
         response, data = self._read(f"manifests/{reference}", _MANIFEST_MAX, {"Accept": accept})
         return replace(_found(response), data=data)
 
     def tags(self) -> Iterator[str]:
-        """All tags, page by page.
+        """Iterate over all tags, page by page.
 
         Raises:
-            Refused: the server does not say.
-            TransportError: no answer came.
+            Refused: the server does not list them.
+            TransportError: no answer was received.
         """
         url = self._url("tags/list")
         for _ in range(_MAX_PAGES):
@@ -106,7 +106,7 @@ class Repository:
             try:
                 page = msgspec.json.decode(data, type=_Tags)
             except (msgspec.DecodeError, UnicodeDecodeError):
-                raise TransportError(f'Get "{shown(url)}": the answer is no list') from None
+                raise TransportError(f'Get "{redacted(url)}": the answer is no list') from None
             following = _NEXT.search(response.headers.get("Link", ""))
             yield from page.tags or ()
             if following is None:
@@ -116,35 +116,35 @@ class Repository:
     # ---- blobs -----------------------------------------------------------------------
 
     def blob(self, digest: str, offset: int = 0) -> Response:
-        """A blob from ``offset`` on: status 206, or 200 if it comes from the beginning.
+        """Request a blob from ``offset`` on: status 206, or 200 if it starts at the beginning.
 
-        Asked once only: whoever reads it has to expect that it breaks off anyway.
+        Not retried here: the reader has to handle an interrupted transfer anyway.
 
         Raises:
-            Refused: it is not there, or is not shown.
-            TransportError: no answer came.
+            Refused: the blob does not exist, or access is denied.
+            TransportError: no answer was received.
         """
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         response = self._open("GET", self._url(f"blobs/{digest}"), headers)
         if response.status not in ((200, 206) if offset else (200,)):
-            raise refused("GET", response)
+            raise read_refusal("GET", response)
         return response
 
     def small_blob(self, digest: str, limit: int) -> bytes:
-        """A whole blob of at most ``limit`` bytes.
+        """Fetch a whole blob of at most ``limit`` bytes.
 
         Raises:
-            Refused: it is not there, or is not shown.
-            TransportError: no answer came, it broke off, or it is larger.
+            Refused: the blob does not exist, or access is denied.
+            TransportError: no answer was received, it was incomplete, or it is larger.
         """
         return self._read(f"blobs/{digest}", limit)[1]
 
     def has_blob(self, digest: str) -> bool:
-        """Whether a blob is there.
+        """Whether the repository has a blob.
 
         Raises:
             Refused: the server does not say.
-            TransportError: no answer came.
+            TransportError: no answer was received.
         """
         try:
             self._ask("HEAD", f"blobs/{digest}").close()
@@ -157,48 +157,48 @@ class Repository:
     # ---- uploads ---------------------------------------------------------------------
 
     def put_manifest(self, reference: str, media_type: str, data: bytes) -> None:
-        """Keep a manifest under a tag or its digest.
+        """Store a manifest under a tag or its digest.
 
         Raises:
-            Refused: the server does not take it.
-            TransportError: no answer came.
+            Refused: the server does not accept it.
+            TransportError: no answer was received.
         """
         headers = {"Content-Type": media_type}
         self._ask("PUT", f"manifests/{reference}", headers, data, (200, 201, 202)).close()
 
     def mount(self, digest: str, source: str) -> str | None:
-        """Have a blob of another repository of this registry here, too.
+        """Mount a blob of another repository of the same registry into this one.
 
         Returns:
-            None if that was done; else where it may be uploaded instead.
+            None if it was mounted, otherwise the URL of an upload that the server began instead.
 
         Raises:
-            Refused: the server does not want that.
-            TransportError: no answer came.
+            Refused: the server denies it.
+            TransportError: no answer was received.
         """
         url = f"{self._url('blobs/uploads/')}?{urlencode({'mount': digest, 'from': source})}"
         scopes = (*self._scopes, f"repository:{source}:pull")
         response = self.server.open("POST", url, scopes=scopes, body=b"")
         if response.status not in (201, 202):
-            raise refused("POST", response)
+            raise read_refusal("POST", response)
         with response:
             return None if response.status == 201 else _location(response)
 
     def begin_upload(self) -> str:
-        """Where to send a blob.
+        """Begin the upload of a blob and return its URL.
 
         Raises:
-            Refused: the server does not want any.
-            TransportError: no answer came.
+            Refused: the server does not accept uploads.
+            TransportError: no answer was received.
         """
         with self._ask("POST", "blobs/uploads/", body=b"", accepted=(202,)) as response:
             return _location(response)
 
     def append_upload(self, location: str, offset: int, chunk: Payload) -> str:
-        """Send a part of a blob; where to send the next.
+        """Send a part of a blob and return the URL for the next part.
 
         Raises:
-            Refused: the server does not take it.
+            Refused: the server does not accept it.
             TransportError: the connection broke.
         """
         headers = {
@@ -207,30 +207,30 @@ class Repository:
         }
         response = self._open("PATCH", location, headers, chunk)
         if response.status not in (201, 202, 204):
-            raise refused("PATCH", response)
+            raise read_refusal("PATCH", response)
         with response:
             return _location(response)
 
     def finish_upload(self, location: str, digest: str, rest: Payload | None) -> None:
-        """Send what is left of a blob, which is whole then.
+        """Send the rest of a blob and complete the upload.
 
         Raises:
-            Refused: the server does not take it.
+            Refused: the server does not accept it.
             TransportError: the connection broke.
         """
         url = f"{location}{'&' if '?' in location else '?'}{urlencode({'digest': digest})}"
         headers = {"Content-Type": "application/octet-stream"} if rest else {}
         response = self._open("PUT", url, headers, rest or b"")
         if response.status not in (200, 201, 204):
-            raise refused("PUT", response)
+            raise read_refusal("PUT", response)
         response.close()
 
     def upload_status(self, location: str) -> tuple[str, int]:
-        """Where to go on with an upload, and how many bytes are there.
+        """Return the URL to continue an upload, and the number of bytes the server has.
 
         Raises:
-            Refused: there is no such upload any more.
-            TransportError: no answer came, or it does not say.
+            Refused: no such upload.
+            TransportError: no answer was received, or it gives no range.
         """
         with self._ask("GET", location, accepted=(202, 204)) as response:
             have = _UPLOADED.fullmatch(response.headers.get("Range", ""))
@@ -240,11 +240,11 @@ class Repository:
             return _location(response, location), there + 1 if there else 0
 
     def cancel_upload(self, location: str) -> None:
-        """Let the server forget an upload; whether it does is up to it."""
+        """Ask the server to discard an upload; errors are ignored."""
         with contextlib.suppress(TransportError):
             self._open("DELETE", location).close()
 
-    # ---- asking ----------------------------------------------------------------------
+    # ---- requests --------------------------------------------------------------------
 
     def _url(self, path: str) -> str:
         return self.server.url(f"{self.name}/{quote(path, safe='/:@')}")
@@ -266,19 +266,19 @@ class Repository:
         body: bytes | None = None,
         accepted: tuple[int, ...] = (200,),
     ) -> Response:
-        """Ask, several times if the server is busy or the connection breaks."""
-        return self._patiently(lambda: self._once(method, path, headers, body, accepted))
+        """Send a request; retry if the server is busy or the connection breaks."""
+        return self._retrying(lambda: self._once(method, path, headers, body, accepted))
 
     def _read(
         self, path: str, limit: int, headers: dict[str, str] | None = None
     ) -> tuple[Response, bytes]:
-        """The answer to a ``GET`` with all of its body, asked for as :meth:`_ask` does."""
+        """Return the response to a ``GET`` and its whole body; retries like :meth:`_ask`."""
 
-        def whole() -> tuple[Response, bytes]:
+        def attempt() -> tuple[Response, bytes]:
             with self._once("GET", path, headers) as response:
                 return response, response.body(limit)
 
-        return self._patiently(whole)
+        return self._retrying(attempt)
 
     def _once(
         self,
@@ -291,10 +291,10 @@ class Repository:
         url = path if "://" in path else self._url(path)
         response = self._open(method, url, headers, body)
         if response.status not in accepted:
-            raise refused(method, response)
+            raise read_refusal(method, response)
         return response
 
-    def _patiently(self, once: Callable[[], T]) -> T:
+    def _retrying(self, once: Callable[[], T]) -> T:
         for attempt in range(1, _ATTEMPTS):
             wait = 0.25 * 2**attempt
             try:
@@ -303,7 +303,7 @@ class Repository:
                 wait = max(wait, refusal.retry_after)
                 if not refusal.temporary or wait > _LONGEST_WAIT:
                     raise
-            except BrokenOff:
+            except ConnectionBroken:
                 if self.server.aborter.aborted:
                     raise
             self.server.aborter.sleep(wait)
@@ -311,14 +311,14 @@ class Repository:
 
 
 def _location(response: Response, default: str = "") -> str:
-    """Where an answer says to go on.
+    """Return the absolute URL in the ``Location`` of a response.
 
     Raises:
-        TransportError: it does not say.
+        TransportError: the header is missing and no default is given.
     """
     location = response.headers.get("Location", "")
     if not location and not default:
-        raise TransportError(f"{shown(response.url)}: the answer has no Location")
+        raise TransportError(f"{redacted(response.url)}: the answer has no Location")
     return urljoin(response.url, location) if location else default
 
 

@@ -1,8 +1,8 @@
-"""One server of a registry, and being let in by it.
+"""One server of a registry, with authentication.
 
-A server says what it wants to see when it is first asked without; from then on that is
-sent along.  Bearer tokens are for a *scope*, such as pulling from one repository; they
-are kept while they are good, and fetched again when the server no longer takes them.
+The first request is sent without credentials; the answer names the authentication schemes, and
+later requests carry ``Authorization``. Bearer tokens are for a *scope*, such as pulling from one
+repository; they are cached until they expire or the server rejects them.
 """
 
 import threading
@@ -17,17 +17,17 @@ from palan.registry.names import Endpoint
 from palan.registry.refusals import NoCredentials
 from palan.registry.tokens import fetch_token
 from palan.registry.transport import Payload, Response, Transport
-from palan.registry.urls import origin_of, shown
+from palan.registry.urls import origin_of, redacted
 
 
 __all__ = ["Server"]
 
 _MARGIN: Final = 10
-"""Seconds before its end when a token is no longer used."""
+"""Seconds before its expiry at which a token is no longer used."""
 
 
 class Server:
-    """Asks one server; may be used by several threads at once."""
+    """Sends authenticated requests to one server; safe to use from several threads."""
 
     def __init__(
         self,
@@ -38,14 +38,14 @@ class Server:
         insecure: Callable[[str], bool],
         aborter: Aborter,
     ) -> None:
-        """Prepare; nothing is asked yet.
+        """Prepare; sends nothing.
 
         Args:
             endpoint: the server.
-            transport: carries the requests.
-            credentials: whom to say to be.
-            insecure: whether a ``host[:port]`` may be told credentials without TLS.
-            aborter: calls everything off.
+            transport: sends the requests.
+            credentials: the credentials for the server.
+            insecure: whether a ``host[:port]`` may receive credentials without TLS.
+            aborter: aborts all requests.
         """
         self.endpoint = endpoint
         self.aborter = aborter
@@ -58,7 +58,7 @@ class Server:
         self._tokens: dict[str, tuple[str, float]] = {}
 
     def url(self, path: str) -> str:
-        """The URL of a path below ``/v2/``."""
+        """Return the URL of a path below ``/v2/``."""
         return self.endpoint.base + path
 
     def open(
@@ -70,20 +70,20 @@ class Server:
         headers: Mapping[str, str] | None = None,
         body: bytes | Payload | None = None,
     ) -> Response:
-        """Send a request, with what the server wants to see.
+        """Send a request, authenticated as the server demands.
 
-        An answer of any status is no error here, also if it is that one is not let in.
+        A response with any status is returned, including 401.
 
         Args:
-            method: of HTTP.
-            url: where to; one elsewhere is not told who is asking.
-            scopes: what a token for it has to allow.
-            headers: more headers.
-            body: the body; sent again when the server asked for credentials only then.
+            method: the HTTP method.
+            url: an absolute URL; on another server it is requested without credentials.
+            scopes: the scopes that a token for the request must have.
+            headers: additional headers.
+            body: the body; sent again if the server asks for credentials.
 
         Raises:
-            TransportError: no answer came.
-            NoCredentials: the server wants some, and there are none.
+            TransportError: no answer was received.
+            NoCredentials: the server asks for credentials and none are known.
             PalanError: the token server refuses.
         """
         ours = origin_of(url) == origin_of(self.endpoint.base)
@@ -99,7 +99,9 @@ class Server:
             challenges = parse_challenges(response.headers.get_all("WWW-Authenticate", []))
             renewed = used is not None
             try:
-                met = self._meet(challenges, scopes, used, f'{method.capitalize()} "{shown(url)}"')
+                met = self._authenticate(
+                    challenges, scopes, used, f'{method.capitalize()} "{redacted(url)}"'
+                )
             except BaseException:
                 response.close()
                 raise
@@ -114,20 +116,20 @@ class Server:
             value, until = self._tokens.get(" ".join(scopes), ("", 0.0))
         return value if time.monotonic() < until else None
 
-    def _meet(
+    def _authenticate(
         self,
         challenges: Iterable[Challenge],
         scopes: tuple[str, ...],
         used: str | None,
         request: str,
     ) -> bool:
-        """Get what the server wants; whether there is anything new to show it."""
+        """Get what a challenge asks for; return whether a retry would send something new."""
         wanted = {challenge.scheme: challenge for challenge in challenges}
         if self._credentials.registry_token:
-            # Not to be traded for anything: it is what such a trade ends in.
+            # Already a bearer token: nothing to exchange.
             return self._keep(scopes, self._credentials.registry_token, float("inf"), used)
         if bearer := wanted.get("bearer"):
-            # One at a time: the others will find what the first one got.
+            # One thread at a time: the others use the token that the first one got.
             with self._fetching:
                 current = self._authorization(scopes)
                 return current not in (None, used) or self._fetch(bearer, scopes, used)
@@ -142,8 +144,8 @@ class Server:
     def _fetch(self, bearer: Challenge, scopes: tuple[str, ...], used: str | None) -> bool:
         plain = self._insecure
         if self.endpoint.scheme == "http":
-            # A registry without TLS gives its credentials away itself.
-            plain = lambda _host: True  # noqa: E731 - it is a value here
+            # A registry without TLS receives the credentials unencrypted anyway.
+            plain = lambda _host: True  # noqa: E731 - passed as a value
         asked = bearer.parameters.get("scope", "").split()
         token = fetch_token(
             self._transport,
@@ -162,7 +164,7 @@ class Server:
 
 
 def _merged(scopes: Iterable[str]) -> tuple[str, ...]:
-    """Scopes with those of the same thing made one: ``repository:a:pull,push``."""
+    """Merge scopes of the same resource: ``repository:a:pull,push``."""
     actions: dict[str, dict[str, None]] = {}
     for scope in scopes:
         thing, _, allowed = scope.rpartition(":")

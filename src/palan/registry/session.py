@@ -1,4 +1,4 @@
-"""One operation at one registry: its servers, tried in order, and how it is called off."""
+"""One operation at one registry: its servers in the order to try them, and cancellation."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,7 +18,7 @@ __all__ = ["Session"]
 
 
 class Session:
-    """The servers that stand for a registry.  Use it in a ``with`` statement."""
+    """The servers of a registry. Use it in a ``with`` statement."""
 
     def __init__(
         self,
@@ -35,13 +35,13 @@ class Session:
 
         Args:
             host: the registry, ``host[:port]``.
-            credentials: for it, never for its mirrors.
-            insecure: whether a ``host[:port]`` may go without TLS or a good certificate;
-                may block.
-            mirrors: URLs of Docker Hub's mirrors, where they may be asked.
+            credentials: for the registry, never for its mirrors.
+            insecure: whether a ``host[:port]`` may be used without TLS or with an invalid
+                certificate; may block.
+            mirrors: URLs of mirrors of Docker Hub, where they may be used.
             proxies: the proxies to use.
             certificates: directories with certificates of registries.
-            timeout: seconds to wait for any one thing: a connection, the next bytes.
+            timeout: seconds for each blocking call: connecting, reading the next bytes.
         """
         self.aborter = Aborter()
         self._host = host
@@ -54,7 +54,7 @@ class Session:
         self._transports: list[Transport] = []
 
     def servers(self) -> list[Server]:
-        """The servers, best first.  Blocks, as names may have to be looked up."""
+        """Return the servers in the order to try them. Blocks, as names may have to be resolved."""
         found = endpoints(self._host, insecure=self._insecure, mirrors=self._mirrors)
         return [self._server(endpoint) for endpoint in found]
 
@@ -78,7 +78,7 @@ class Session:
         )
 
     def close(self) -> None:
-        """Call off what is still going on, and close all connections."""
+        """Abort running requests and close all connections."""
         self.aborter.abort()
         for transport in self._transports:
             transport.close()

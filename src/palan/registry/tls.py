@@ -1,8 +1,8 @@
-"""TLS to registries: whom to trust, and words for why somebody is not.
+"""TLS with registries: certificates, and messages for failed handshakes.
 
-Beside what the system trusts, a directory per registry may hold more, as dockerd
-reads them: ``*.crt`` are certificates of authorities, ``*.cert`` with ``*.key`` are
-certificates to show.
+In addition to the system's certificate authorities, a directory per registry may hold more, as
+dockerd reads them: ``*.crt`` are CA certificates, ``*.cert`` with ``*.key`` are client
+certificates.
 """
 
 import contextlib
@@ -15,40 +15,40 @@ from typing import Final
 __all__ = ["CERTIFICATES", "TLSFilesError", "is_plain_http", "tls_context", "tls_failure"]
 
 CERTIFICATES: Final = (Path("/etc/docker/certs.d"), Path("/etc/palan/certs.d"))
-"""Where each registry may have a directory of its own, named like its ``host[:port]``."""
+"""Directories that may have a subdirectory named ``host[:port]`` for each registry."""
 
 # Numbers of OpenSSL's verification results (openssl-verification-options(1)).
 _UNKNOWN_AUTHORITY: Final = frozenset({2, 18, 19, 20, 21, 27})
 _NOT_NOW: Final = frozenset({9, 10})
 _OTHER_NAME: Final = frozenset({62, 64})
 
-# What OpenSSL finds wrong, by version, when it is answered in plain HTTP.
+# OpenSSL's reasons, by version, for an answer in plain HTTP.
 _PLAIN_HTTP: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
 
 
 class TLSFilesError(Exception):
-    """The files of a registry are not as they should be."""
+    """The certificate files of a registry are unusable."""
 
 
 def tls_context(
     host: str, *, verify: bool, certificates: Iterable[Path] = CERTIFICATES
 ) -> ssl.SSLContext:
-    """How to speak TLS with a registry.  Reads files; takes some 30 ms if it is to verify.
+    """Return the TLS context for a registry. Reads files; takes some 30 ms with ``verify``.
 
     Args:
         host: the registry, ``host`` or ``host:port``.
-        verify: whether it must prove to be who it is.
-        certificates: directories that may have one named ``host``.
+        verify: whether the registry needs a valid certificate.
+        certificates: directories that may have a subdirectory named ``host``.
 
     Raises:
         TLSFilesError: the files for the host cannot be used.
     """
     if not verify:
-        # Not from create_default_context: loading everybody's authorities is what is slow.
+        # Not create_default_context(): loading the system's CA certificates is the slow part.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        # Whoever it is, it may want to know who we are.
+        # The registry may still ask for a client certificate.
         with contextlib.suppress(TLSFilesError):
             for directory in certificates:
                 _load(context, directory / host)
@@ -92,7 +92,7 @@ def is_plain_http(error: OSError) -> bool:
 
 
 def tls_failure(error: OSError, host: str) -> str:
-    """Why a handshake with ``host`` failed, in dockerd's words and what would help."""
+    """Return why a handshake with ``host`` failed, in dockerd's words, and a remedy if any."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"tls: failed to verify certificate: x509: {_distrust(error, host)}"
     if isinstance(error, TimeoutError):

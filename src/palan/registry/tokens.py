@@ -1,8 +1,7 @@
-"""Bearer tokens: what a token server gives for credentials (distribution's token protocol).
+"""Bearer tokens from a token server (the distribution project's token protocol).
 
-There are two ways to ask.  A name and password, or nothing at all, go as Basic
-authorization of a ``GET``; an identity token is traded in with OAuth 2's grant
-``refresh_token`` in a ``POST``.
+There are two kinds of request: a ``GET`` with Basic authorization or none, and a ``POST`` that
+exchanges an identity token with the OAuth 2 grant ``refresh_token``.
 """
 
 import re
@@ -16,18 +15,18 @@ import msgspec
 from palan.api.errors import Forbidden, InternalError, PalanError, Unauthorized, Unavailable
 from palan.registry.challenge import Challenge
 from palan.registry.credentials import Credentials, is_bearer_token
-from palan.registry.refusals import complaint
+from palan.registry.refusals import error_details
 from palan.registry.transport import Response, Transport
 
 
 __all__ = ["Token", "TooManyRequests", "fetch_token"]
 
-# Identity tokens are bound to it at some servers; those that dockerd obtained, and
-# clients keep, go on being good here.
+# Some servers bind identity tokens to the client id; with dockerd's id, tokens that dockerd
+# obtained and clients stored remain valid here.
 _CLIENT_ID: Final = "docker"
 
 _LIFETIME_MIN: Final = 60
-"""Seconds; what a token without or with a shorter term is good for, by the protocol."""
+"""Minimum lifetime in seconds: the protocol's default, also used for shorter ones."""
 
 _ANSWER_MAX: Final = 1024 * 1024
 _MESSAGE_MAX: Final = 1000
@@ -36,7 +35,7 @@ _REFUSALS: Final = {401: ("unauthorized", "authentication required"), 403: ("den
 
 
 class TooManyRequests(PalanError):
-    """The server wants to be left alone for a while (429)."""
+    """The server limits the rate of requests (429)."""
 
     status = 429
 
@@ -46,9 +45,9 @@ class Token:
     """A bearer token.
 
     Attributes:
-        value: what to send.
-        lifetime: seconds from when it was fetched for which it is good.
-        identity_token: to be kept instead of the password, where the server gave one.
+        value: the token.
+        lifetime: seconds for which it is valid from when it was fetched.
+        identity_token: a refresh token to store instead of the password, if the server gave one.
     """
 
     value: str = field(repr=False)
@@ -71,21 +70,21 @@ def fetch_token(
     plain: Callable[[str], bool],
     scopes: tuple[str, ...] = (),
 ) -> Token:
-    """Ask the token server that a challenge names for a token.
+    """Request a token from the token server that a challenge names.
 
     Args:
-        transport: carries the request.
-        challenge: one of the scheme Bearer.
-        credentials: for the token server.
-        plain: whether a ``host[:port]`` may be told credentials without TLS.
-        scopes: what the token is to allow.  The one in the challenge is not asked for:
-            in front of the API's root, where logins go, some registries name an
-            example there that nobody is allowed.
+        transport: sends the request.
+        challenge: a challenge of the scheme Bearer.
+        credentials: the credentials for the token server.
+        plain: whether a ``host[:port]`` may receive credentials without TLS.
+        scopes: the scopes that the token must have. The scope in the challenge is ignored:
+            for the API's root, which logins request, some registries name an example scope that
+            nobody is granted.
 
     Raises:
         Unauthorized: the server does not accept the credentials.
-        Forbidden: it knows them, and refuses.
-        PalanError: of other kinds, where it does not do as it should.
+        Forbidden: it accepts them and denies access.
+        PalanError: it answers with another error, or not according to the protocol.
         TransportError: it does not answer.
     """
     realm = _realm(challenge, plain)
@@ -169,10 +168,10 @@ def _refresh(
 
 
 def _refusal(response: Response, credentials: Credentials) -> PalanError:
-    """What a refusal means, with the server's own words as far as they are fit to print."""
+    """Turn an error response into an API error, with the server's message made printable."""
     if response.status >= 500:
         return InternalError(f"received unexpected HTTP status: {response.status_text}")
-    code, message = complaint(response.body(_ANSWER_MAX), response.headers.get_content_type())
+    code, message = error_details(response.body(_ANSWER_MAX), response.headers.get_content_type())
     if not code:
         code, default = _REFUSALS.get(response.status, ("unknown", ""))
         message = message or default

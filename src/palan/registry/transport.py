@@ -1,14 +1,14 @@
-"""HTTP to registries: requests, redirects, connections kept for the next request.
+"""HTTP for registries: requests, redirects and reuse of connections.
 
-Why threads and ``http.client`` rather than an asynchronous client: what pull and push
-do with the bytes (hash, inflate, write, hand to a child) is blocking work, so a layer
-has a thread anyway, and one that reads its socket itself costs the event loop, which
-answers the API, nothing at all.  Sockets, TLS and hashes let go of the interpreter
-while they work.  It adds no dependency and 9 ms to the first use.  Cancelling, where
-threads are weak, is the business of :class:`palan.registry.dial.Aborter`.
+The transport uses threads and ``http.client`` rather than an asynchronous client: pull and push
+do blocking work with the bytes (hash, inflate, write, pass to a child process), so each layer
+has a thread anyway, and a thread that reads its own socket does not load the event loop, which
+serves the API. Sockets, TLS and hashes release the interpreter lock while they work. The choice
+adds no dependency and 9 ms to the first use. Threads cannot be cancelled, so
+:class:`palan.registry.dial.Aborter` shuts their sockets down.
 
-A :class:`Transport` is for one registry.  It may be used by several threads at once,
-each :class:`Response` by one at a time.
+A :class:`Transport` is for one registry. Several threads may use it at once; each
+:class:`Response` is for one thread at a time.
 """
 
 import http.client
@@ -21,11 +21,11 @@ from types import TracebackType
 from typing import Final, Self
 
 from palan import __version__
-from palan.registry.answers import WholeResponse
 from palan.registry.dial import Aborter, connect
-from palan.registry.failures import BrokenOff, TransportError, reason_of
+from palan.registry.failures import ConnectionBroken, TransportError, reason_of
 from palan.registry.proxies import Proxies, Proxy
-from palan.registry.urls import Origin, origin_of, redirected, request_target, shown
+from palan.registry.responses import CompleteResponse
+from palan.registry.urls import Origin, origin_of, redacted, redirected, request_target
 
 
 __all__ = ["Payload", "Response", "Transport"]
@@ -34,7 +34,7 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 10
 _IDLE_PER_ORIGIN: Final = 4
 _DRAIN_MAX: Final = 16 * 1024
-"""Bytes of a body nobody wants that are read to keep a connection."""
+"""Bytes of an unread body to read and ignore, in order to keep the connection."""
 
 _REPEATABLE: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _BREAKS: Final = (ConnectionError, http.client.IncompleteRead, ssl.SSLEOFError)
@@ -43,11 +43,11 @@ _SECRET_HEADERS: Final = frozenset({"authorization", "cookie"})
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A body that is too large to be held in memory.
+    """A request body that is too large to be held in memory.
 
     Attributes:
-        size: bytes.
-        pieces: begins to read it; called again where a request has to be sent again.
+        size: length in bytes.
+        pieces: begins to read the body; called again if the request has to be sent again.
     """
 
     size: int
@@ -55,7 +55,7 @@ class Payload:
 
 
 class Response:
-    """The answer to a request.  Use as a context manager, or close it."""
+    """The response to a request. Use it as a context manager, or close it."""
 
     def __init__(
         self,
@@ -69,43 +69,43 @@ class Response:
         self._release = release
         self._released = False
         self.url = url
-        """Where it came from in the end."""
+        """The URL of the response, after redirects."""
 
         self.status = raw.status
         self.headers = raw.headers
 
     @property
     def length(self) -> int | None:
-        """Bytes of the body that are still to come; None where the server does not say."""
+        """Bytes of the body that are still to come; None if the server does not say."""
         return self._raw.length
 
     @property
     def status_text(self) -> str:
-        """``401 Unauthorized``: the number with its usual meaning."""
+        """The status with its usual phrase: ``401 Unauthorized``."""
         try:
             return f"{self.status} {HTTPStatus(self.status).phrase}"
         except ValueError:
             return str(self.status)
 
     def read(self, size: int) -> bytes:
-        """The next bytes of the body, at most ``size``; none at its end.
+        """Return the next bytes of the body, at most ``size``; b"" at its end.
 
         Raises:
-            TransportError: the body breaks off.
+            TransportError: the body is incomplete.
         """
         try:
             data = self._raw.read(size)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise _failed(error, f"{self._request}: {reason_of(error, 'reading body')}") from None
         if not data and size and self._raw.length:
-            raise BrokenOff(f"{self._request}: unexpected EOF")
+            raise ConnectionBroken(f"{self._request}: unexpected EOF")
         return data
 
     def body(self, limit: int) -> bytes:
-        """The whole body.
+        """Return the whole body.
 
         Raises:
-            TransportError: it breaks off, or has more than ``limit`` bytes.
+            TransportError: it is incomplete, or has more than ``limit`` bytes.
         """
         parts, size = [], 0
         while data := self.read(64 * 1024):
@@ -116,7 +116,7 @@ class Response:
         return b"".join(parts)
 
     def close(self) -> None:
-        """Let go of the connection, for the next request if it still is any good."""
+        """Release the connection; it is kept for the next request if it is still usable."""
         if self._released:
             return
         self._released = True
@@ -143,7 +143,7 @@ class Response:
 
 
 class Transport:
-    """Carries requests to one registry, and to where it redirects and refers."""
+    """Sends requests to one registry and to the servers it redirects or refers to."""
 
     def __init__(
         self,
@@ -158,13 +158,13 @@ class Transport:
         """Prepare; nothing is connected yet.
 
         Args:
-            tls: how to speak TLS; asked once, when it is needed.
-            insecure: whether a ``host:port`` may go without TLS; see
+            tls: makes the TLS context; called once, when it is needed.
+            insecure: whether a ``host:port`` may be used without TLS; see
                 :func:`palan.registry.urls.redirected`.
             proxies: the proxies to use.
-            timeout: seconds to wait for any one thing: a connection, the next bytes.
-            aborter: calls everything off.
-            user_agent: what we call ourselves.
+            timeout: seconds for each blocking call: connecting, reading the next bytes.
+            aborter: aborts all requests.
+            user_agent: value of the ``User-Agent`` header.
         """
         self._make_tls = tls
         self._tls: ssl.SSLContext | None = None
@@ -185,17 +185,17 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         body: bytes | Payload | None = None,
     ) -> Response:
-        """Send a request and follow where it leads.
+        """Send a request and follow redirects.
 
-        A body is never sent to another server than the one it was for.
+        A body is never sent to another server than the first.
 
         Raises:
-            TransportError: no answer came.  An answer of any status is no error.
+            TransportError: no answer was received. A response with any status is no error.
         """
         sent = {"User-Agent": self._user_agent, **(headers or {})}
         for _ in range(_MAX_REDIRECTS + 1):
-            # Go writes Get "https://...": and clients' users know it by that.
-            request = f'{method.capitalize()} "{shown(url)}"'
+            # Go writes Get "https://...", which users of clients know.
+            request = f'{method.capitalize()} "{redacted(url)}"'
             try:
                 response = self._send(method, url, request, sent, body)
             except TransportError as error:
@@ -218,7 +218,7 @@ class Transport:
         raise TransportError(f"{request}: stopped after {_MAX_REDIRECTS} redirects")
 
     def close(self) -> None:
-        """Close the connections that were kept."""
+        """Close the idle connections."""
         with self._lock:
             self._closed = True
             idle = [connection for kept in self._idle.values() for connection in kept]
@@ -261,11 +261,11 @@ class Transport:
                 raw = _exchange(connection, method, target, sent, body)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 connection.close()
-                # What was sent in part may have been taken in part.
+                # Part of the body may have been processed already.
                 repeatable = method in _REPEATABLE and not isinstance(body, Payload)
                 stale = kept and isinstance(error, ConnectionError) and repeatable
                 if stale and not self._aborter.aborted:
-                    # The server closed it while nobody was looking.
+                    # The server had closed the idle connection.
                     continue
                 reason = "request canceled" if self._aborter.aborted else reason_of(error)
                 raise _failed(error, reason) from None
@@ -274,13 +274,13 @@ class Transport:
     def _connection(
         self, origin: Origin, proxy: Proxy | None
     ) -> tuple[http.client.HTTPConnection, bool]:
-        """A connection, and whether it was kept from an earlier request."""
+        """Return a connection, and whether it was used before."""
         with self._lock:
             if kept := self._idle.get(origin):
                 return kept.pop(), True
         connection = http.client.HTTPConnection(origin.host, origin.port, timeout=self._timeout)
-        connection.response_class = WholeResponse
-        # Without this it would connect by itself, past proxy and TLS.
+        connection.response_class = CompleteResponse
+        # Prevent http.client from connecting by itself, without proxy and TLS.
         connection.auto_open = 0
         connection.sock = connect(
             origin,
@@ -290,7 +290,7 @@ class Transport:
             aborter=self._aborter,
         )
         if origin.scheme == "https":
-            # Which port goes without saying in ``Host`` depends on the scheme.
+            # ``Host`` omits the default port of the scheme.
             connection.default_port = 443
         return connection, False
 
@@ -315,8 +315,8 @@ class Transport:
 
 
 def _failed(error: Exception, words: str) -> TransportError:
-    """What to raise for an error of a connection that there was."""
-    kind = BrokenOff if isinstance(error, _BREAKS) else TransportError
+    """Return the exception for an error on an established connection."""
+    kind = ConnectionBroken if isinstance(error, _BREAKS) else TransportError
     return kind(words)
 
 
@@ -334,7 +334,7 @@ def _exchange(
     try:
         connection.request(method, target, body=body.pieces(), headers=sent)
     except (BrokenPipeError, ConnectionResetError) as error:
-        # A server that does not want the rest of it says why before it hangs up.
+        # A server that rejects the body answers before it closes the connection.
         try:
             return connection.getresponse()
         except (OSError, http.client.HTTPException):

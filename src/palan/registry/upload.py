@@ -1,8 +1,8 @@
-"""One blob on its way to a repository.
+"""The upload of one blob to a repository.
 
-It is sent as a whole first.  Where that breaks off, the server is asked how much it has,
-and gets the rest if it says; else everything again.  A server that finds the whole too
-large gets it in chunks.
+The blob is sent in one request at first. If the connection breaks, the server is asked how much
+it has and receives the rest; if it does not say, the blob is sent again from the beginning. If
+the server finds the request too large, the blob is sent in chunks.
 """
 
 import hashlib
@@ -26,11 +26,11 @@ _LONGEST_WAIT: Final = 15.0
 
 
 class DamagedBlob(Exception):
-    """What was to be sent is not what it should be."""
+    """The content to upload does not match its digest."""
 
 
 class Upload:
-    """One blob; blocking."""
+    """The upload of one blob; blocking."""
 
     def __init__(
         self,
@@ -40,14 +40,14 @@ class Upload:
         pieces: Callable[[int], Iterable[bytes]],
         report: Callable[[int], object],
     ) -> None:
-        """Prepare.
+        """Prepare; sends nothing.
 
         Args:
-            repository: where it goes.
-            digest: of the blob.
-            size: its bytes.
-            pieces: reads it from an offset on.
-            report: is told how many bytes were sent.
+            repository: the repository to upload to.
+            digest: the digest of the blob.
+            size: its size in bytes.
+            pieces: reads the blob from an offset on.
+            report: receives the number of bytes sent so far.
         """
         self._repository = repository
         self._digest = digest
@@ -58,19 +58,19 @@ class Upload:
         self._damaged = False
 
     def mount(self, sources: Iterable[str]) -> str:
-        """Have the registry take it from another of its repositories.
+        """Try to mount the blob from another repository of the registry.
 
         Args:
-            sources: paths of repositories that may have it.
+            sources: paths of repositories that may have the blob.
 
         Returns:
-            The one that had it; empty if none had.
+            The repository it was mounted from; "" if the blob has to be uploaded.
         """
         for source in sources:
             try:
                 location = self._repository.mount(self._digest, source)
             except (Refused, NoCredentials, PalanError, TransportError):
-                # Whoever may not read there can still send it.
+                # Without read access to the source, the blob can still be uploaded.
                 continue
             if self._location:
                 self._repository.cancel_upload(self._location)
@@ -80,12 +80,12 @@ class Upload:
         return ""
 
     def run(self) -> None:
-        """Send it.
+        """Upload the blob.
 
         Raises:
-            DamagedBlob: it does not have its digest.
-            Refused: the server does not take it.
-            TransportError: the connection breaks off again and again.
+            DamagedBlob: the content does not match the digest.
+            Refused: the server does not accept it.
+            TransportError: the connection broke repeatedly.
         """
         failures = 0
         chunked = False
@@ -112,7 +112,7 @@ class Upload:
                         raise
                     wait = max(wait, min(error.retry_after, 4 * _LONGEST_WAIT))
                 aborter.sleep(wait)
-                location, offset = self._where(location)
+                location, offset = self._resume_point(location)
             else:
                 return
 
@@ -123,8 +123,8 @@ class Upload:
             offset = end
         self._repository.finish_upload(location, self._digest, None)
 
-    def _where(self, location: str) -> tuple[str, int]:
-        """Where to go on: the upload's place and how much of the blob is there."""
+    def _resume_point(self, location: str) -> tuple[str, int]:
+        """Return the URL to continue the upload, and the number of bytes the server has."""
         if location:
             try:
                 return self._repository.upload_status(location)
@@ -145,7 +145,7 @@ class Upload:
                 digest.update(wanted)
             sent += len(wanted)
             if digest and sent == end and f"sha256:{digest.hexdigest()}" != self._digest:
-                # Its end is kept back, so that nobody takes it for whole.
+                # The last piece is withheld, so that the server cannot take the blob for complete.
                 break
             yield wanted
             self._report(sent)

@@ -1,6 +1,6 @@
-"""URLs of registries: where they lead, what of them may be shown.
+"""URLs of registries: their servers, redirects, and display without secrets.
 
-Pure.  URLs come from servers that may mean harm, so what can be in one is narrow.
+No I/O. URLs come from servers that may be malicious, so the accepted syntax is narrow.
 """
 
 import re
@@ -11,13 +11,13 @@ from urllib.parse import quote, urljoin, urlsplit
 from palan.registry.failures import TransportError
 
 
-__all__ = ["Origin", "origin_of", "redirected", "request_target", "shown"]
+__all__ = ["Origin", "origin_of", "redacted", "redirected", "request_target"]
 
 _HOST: Final = re.compile(r"[a-z0-9._:-]+", re.ASCII)
 
 
 class Origin(NamedTuple):
-    """A server as URLs name it."""
+    """The server that a URL names."""
 
     scheme: str
     host: str
@@ -25,15 +25,15 @@ class Origin(NamedTuple):
 
     @property
     def address(self) -> str:
-        """``host:port``, an IPv6 address in brackets."""
+        """``host:port``, with brackets around an IPv6 address."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def origin_of(url: str) -> Origin:
-    """The server of an absolute URL.
+    """Return the server of an absolute URL.
 
     Raises:
-        TransportError: it is none, or not one of HTTP.
+        TransportError: the URL is malformed or not one of HTTP.
     """
     try:
         parts = urlsplit(url)
@@ -48,20 +48,20 @@ def origin_of(url: str) -> Origin:
     return Origin(parts.scheme, host, port or (443 if parts.scheme == "https" else 80))
 
 
-def shown(url: str) -> str:
-    """A URL as messages may show it: without query and user, where secrets may be."""
+def redacted(url: str) -> str:
+    """Return a URL for messages: without query and user, which may contain secrets."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def redirected(url: str, location: str, insecure: Callable[[str], bool]) -> tuple[str, bool]:
-    """Where a redirect goes, and whether credentials may go there too.
+    """Resolve a redirect; return the target and whether it may receive credentials.
 
-    A redirect may lead anywhere with TLS, but to plain HTTP only on the same server
-    or on one that may go without TLS.  Credentials stay with the host they were for.
+    A redirect may lead to any server with TLS, but to plain HTTP only on the same server or on
+    one that may be used without TLS. Credentials are sent only to the original host.
 
     Raises:
-        TransportError: it leads where we do not go.
+        TransportError: the target is malformed or not allowed.
     """
     try:
         target = urljoin(url, quote(location, safe="!#$%&'()*+,/:;=?@[]~"))
@@ -69,11 +69,11 @@ def redirected(url: str, location: str, insecure: Callable[[str], bool]) -> tupl
         raise TransportError("invalid URL in a redirect") from None
     old, new = origin_of(url), origin_of(target)
     if new.scheme == "http" and new != old and not insecure(new.address):
-        raise TransportError(f"refused to follow a redirect to {shown(target)}, without TLS")
+        raise TransportError(f"refused to follow a redirect to {redacted(target)}, without TLS")
     return target, new == old or (new.host == old.host and new.scheme == "https")
 
 
 def request_target(url: str) -> str:
-    """What a request for a URL asks its server for."""
+    """Return the request target (path and query) of a URL."""
     parts = urlsplit(url)
     return f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"

@@ -1,7 +1,7 @@
 """Tables of images: names, targets, images and unpacked layers.
 
 A *name* refers to a *target*, the manifest or index that was loaded under it. A target has
-one *image* for each platform whose content is present. An image has *layers*. Blobs have no
+one *image* for each platform with content that is present. An image has *layers*. Blobs have no
 rows: their files exist, and targets list the blobs that are in use.
 """
 

@@ -112,4 +112,4 @@ def _message(platform: PlatformField) -> OCIPlatform:
 
 def _failure(refusal: Refused) -> PalanError:
     kinds = {401: Unauthorized, 403: Forbidden, 404: NotFound}
-    return kinds.get(refusal.status, InternalError)(refusal.words or str(refusal))
+    return kinds.get(refusal.status, InternalError)(refusal.description or str(refusal))

@@ -179,8 +179,8 @@ def _refusal(refusal: Refused, reference: Reference, action: str, prefix: str) -
     if refusal.status == 404:
         return NotFound(f"{prefix}{reference}: not found")
     if refusal.status == 429:
-        return TooManyRequests(f"{prefix}{refusal.words or refusal}")
-    words = f": {refusal.words}" if refusal.words else ""
+        return TooManyRequests(f"{prefix}{refusal.description or refusal}")
+    words = f": {refusal.description}" if refusal.description else ""
     if refusal.status == 403 or refusal.code in ("denied", "unauthorized"):
         return NotFound(
             f"{action} access denied for {reference.familiar_repository}, repository does not"

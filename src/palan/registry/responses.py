@@ -1,28 +1,28 @@
-"""Answers of HTTP servers whose heads are whole.
+"""HTTP responses with complete headers.
 
-``http.client`` takes the end of a connection for the end of the head, and would go on with the
-headers that came until then: with a length or a digest missing.
+``http.client`` takes the end of the connection for the end of the headers and would continue
+with the headers received so far, without a length or a digest.
 """
 
 import http.client
 import io
 
 
-__all__ = ["WholeResponse"]
+__all__ = ["CompleteResponse"]
 
 
-class WholeResponse(http.client.HTTPResponse):
-    """An answer; reading it fails if the connection ends within its head."""
+class CompleteResponse(http.client.HTTPResponse):
+    """A response that fails to parse if the connection ends within its headers."""
 
     def begin(self) -> None:
-        """Read the head.
+        """Read the status line and the headers.
 
         Raises:
-            IncompleteRead: the connection ended within it.
-            HTTPException: it is none.
+            IncompleteRead: the connection ended within the headers.
+            HTTPException: the response is malformed.
         """
         lines = _Lines(self.fp)
-        self.fp = lines  # type: ignore[assignment]  # all that is asked of it is lines
+        self.fp = lines  # type: ignore[assignment]  # begin() only reads lines
         try:
             super().begin()
         except http.client.RemoteDisconnected:
@@ -40,7 +40,7 @@ class WholeResponse(http.client.HTTPResponse):
 
 
 class _Lines:
-    """Remembers the last line that was read."""
+    """A reader of lines that remembers the last one."""
 
     def __init__(self, file: io.BufferedReader) -> None:
         self.file = file
