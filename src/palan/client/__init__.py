@@ -1,7 +1,7 @@
 """The Python client: every endpoint of the Docker Engine API, typed, blocking and async.
 
-:class:`Client` and :class:`AsyncClient` are made of one source (``_async``); what they share
-and what does no I/O lies beside it. See ``docs/client.md``.
+:class:`Client` and :class:`AsyncClient` are generated from one source (``_async``); the code
+that they share and that does no I/O lies beside it. See ``docs/client.md``.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ __all__ = [
     "RunResult",
 ]
 
-_HOME = {
+_MODULES = {
     "AsyncClient": "palan.client._async.client",
     "AsyncResponse": "palan.client._async.response",
     "BuildOptions": "palan.client._build_options",
@@ -48,9 +48,9 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    # A blocking program does not import asyncio, and an async one not the blocking half.
-    if name not in _HOME:
+    # Imported on demand: a blocking program needs no asyncio, and an async one no blocking half.
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -1,4 +1,4 @@
-"""An engine's address, and how its parts are read; no I/O."""
+"""The address of an engine, and the parser of its text; no I/O."""
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_HOST", "Address", "parse_address"]
 
 DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
-"""Where dockerd listens, and where most others can be found by its clients."""
+"""The socket where dockerd listens, and where most other engines listen for docker's clients."""
 
 _PORT: Final = 2375
 _TLS_PORT: Final = 2376
 
 
 class Address(NamedTuple):
-    """Where an engine is.
+    """The address of an engine.
 
     Attributes:
         scheme: ``unix``, ``tcp`` or ``ssh``.
-        path: of a unix socket; with ``ssh``, of the one over there, empty for its default.
-        host: a name or an IP address, of ``tcp`` and ``ssh``.
-        port: with ``ssh``, 0 is what ssh's configuration says.
-        user: with ``ssh``, empty is what ssh's configuration says.
-        tls: what to make connections safe with, None for plain ones.
+        path: the unix socket's path; with ``ssh``, on the remote host, empty for the default.
+        host: a name or an IP address, for ``tcp`` and ``ssh``.
+        port: the port; with ``ssh``, 0 leaves it to ssh's configuration.
+        user: with ``ssh``, the user to log in as; empty leaves it to ssh's configuration.
+        tls: the TLS context of connections, None for plain ones.
     """
 
     scheme: str
@@ -39,7 +39,7 @@ class Address(NamedTuple):
 
     @property
     def authority(self) -> str:
-        """What goes into the ``Host`` header."""
+        """The value of the ``Host`` header."""
         if self.scheme != "tcp":
             return "docker"
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -55,17 +55,17 @@ class Address(NamedTuple):
 
 
 def parse_address(text: str, tls: "ssl.SSLContext | None" = None) -> Address:
-    """Read ``unix:///run/docker.sock``, ``tcp://host:port``, ``ssh://user@host``.
+    """Parse ``unix:///run/docker.sock``, ``tcp://host:port`` or ``ssh://user@host``.
 
-    ``http://`` and ``https://`` are as ``tcp://``, without and with TLS; ``host:port`` is
-    ``tcp://`` and a path alone ``unix://``.
+    ``http://`` and ``https://`` mean ``tcp://``, without and with TLS; ``host:port`` means
+    ``tcp://``, and a path alone ``unix://``.
 
     Args:
         text: the address.
-        tls: what to make connections safe with; None for plain ones.
+        tls: the TLS context of connections; None for plain ones.
 
     Raises:
-        ConfigError: it is no address.
+        ConfigError: the text is not an address.
     """
     if text.startswith("/"):
         return Address("unix", path=text)
@@ -86,9 +86,9 @@ def parse_address(text: str, tls: "ssl.SSLContext | None" = None) -> Address:
     if parts.password or parts.query or parts.fragment:
         raise ConfigError(f"{text}: an address has neither password nor query nor fragment")
     if scheme == "ssh":
-        return _ssh(text, host, port, unquote(parts.username or ""), parts.path)
+        return _ssh_address(text, host, port, unquote(parts.username or ""), parts.path)
     if parts.path not in ("", "/") or parts.username:
-        raise ConfigError(f"{text}: there is nothing but host and port in such an address")
+        raise ConfigError(f"{text}: only host and port are allowed in such an address")
     if scheme == "https" and tls is None:
         import ssl
 
@@ -97,8 +97,8 @@ def parse_address(text: str, tls: "ssl.SSLContext | None" = None) -> Address:
     return Address("tcp", host=host or "127.0.0.1", port=default if port is None else port, tls=tls)
 
 
-def _ssh(text: str, host: str, port: int | None, user: str, path: str) -> Address:
-    # What looks like an option would be one to ssh.
+def _ssh_address(text: str, host: str, port: int | None, user: str, path: str) -> Address:
+    # ssh would take a host or user that begins with "-" for an option.
     if not host or host.startswith("-") or user.startswith("-"):
-        raise ConfigError(f"{text}: there is no host in this address")
+        raise ConfigError(f"{text}: this address has no host")
     return Address("ssh", path=path if path != "/" else "", host=host, port=port or 0, user=user)

@@ -1,6 +1,6 @@
-"""Files as a tar archive, piece by piece: what is copied in, and contexts of builds.
+"""Tar archives of local files, made chunk by chunk: for copies into containers, and for builds.
 
-Nothing is held in memory but one piece of one file.
+Memory holds only one chunk of one file at a time.
 """
 
 import io
@@ -17,68 +17,68 @@ from palan.dockerfile import DockerfileError, Ignore, Verdict
 
 __all__ = ["context", "pack"]
 
-_PIECE: Final = 1 << 18
+_CHUNK: Final = 1 << 18
 _END: Final = bytes(2 * tarfile.BLOCKSIZE)
 
 
 class _Packer:
-    """An archive that is being written."""
+    """Writes the entries of an archive."""
 
     def __init__(self, *, owner: tuple[int, int] | None) -> None:
-        """Begin.
+        """Begin an archive.
 
         Args:
             owner: the user and group of all files; None keeps theirs.
         """
         self._owner = owner
-        # It knows how to describe files, and remembers those that it has seen (hard links).
+        # It makes the headers of files, and recognises further hard links to the same file.
         self._tar = tarfile.open(fileobj=io.BytesIO(), mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115 - in memory
 
     def entry(self, path: Path, name: str) -> Iterator[bytes]:
-        """One file, without what is in it if it is a directory."""
+        """Yield the bytes of one file, or of a directory without its contents."""
         info: tarfile.TarInfo | None = self._tar.gettarinfo(path, name)
         if info is None:
-            return  # a socket, which no archive can hold
-        # gettarinfo takes a leading slash away, and "." is a name here.
+            return  # a socket, which an archive cannot contain
+        # gettarinfo strips leading slashes and does not keep the name ".".
         info.name = name
         if self._owner is not None:
             info.uid, info.gid = self._owner
             info.uname = info.gname = ""
         if not info.isreg():
             info.size = 0
-            yield _head(info)
+            yield _header(info)
             return
         with path.open("rb") as file:
-            # The size that is announced must be the size that is sent.
+            # The header must announce the size of the open file, which is the one that is sent.
             info.size = os.fstat(file.fileno()).st_size
-            yield _head(info)
+            yield _header(info)
             yield from _content(file, info.size)
 
     def text(self, name: str, data: bytes) -> Iterator[bytes]:
-        """A file that is made up."""
+        """Yield the bytes of a file that exists only in memory."""
         info = tarfile.TarInfo(name)
         info.size = len(data)
-        yield _head(info) + data + bytes(-len(data) % tarfile.BLOCKSIZE)
+        yield _header(info) + data + bytes(-len(data) % tarfile.BLOCKSIZE)
 
     def tree(self, path: Path, name: str) -> Iterator[bytes]:
-        """A file, or a directory with all that is in it."""
+        """Yield the bytes of a file, or of a directory with all its contents."""
         yield from self.entry(path, name)
         if path.is_dir() and not path.is_symlink():
             for one in sorted(os.listdir(path)):  # noqa: PTH208 - names
                 yield from self.tree(path / one, posixpath.join(name, one))
 
 
-def _head(info: tarfile.TarInfo) -> bytes:
+def _header(info: tarfile.TarInfo) -> bytes:
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
 def _content(file: io.BufferedReader, size: int) -> Iterator[bytes]:
     left = size
     while left:
-        data = file.read(min(left, _PIECE))
+        data = file.read(min(left, _CHUNK))
         if not data:
-            # It was cut while it was read.
-            data = bytes(min(left, _PIECE))
+            # The file was truncated meanwhile: zeros fill it up to the announced size.
+            data = bytes(min(left, _CHUNK))
         left -= len(data)
         yield data
     if size % tarfile.BLOCKSIZE:
@@ -86,12 +86,12 @@ def _content(file: io.BufferedReader, size: int) -> Iterator[bytes]:
 
 
 def pack(path: Path, name: str, *, keep_owner: bool = False) -> Iterator[bytes]:
-    """A file or a directory as an archive.
+    """Yield the bytes of an archive of a file or a directory.
 
     Args:
-        path: the file.
-        name: what it is called in the archive; ``.`` for the contents of a directory.
-        keep_owner: keep the owners' numbers; else all is root's.
+        path: the file or directory.
+        name: its name in the archive; ``.`` for the contents of a directory.
+        keep_owner: keep the owners' ids; else root owns all files.
     """
     packer = _Packer(owner=None if keep_owner else (0, 0))
     yield from packer.tree(path, name)
@@ -101,22 +101,23 @@ def pack(path: Path, name: str, *, keep_owner: bool = False) -> Iterator[bytes]:
 def context(
     directory: Path, dockerfile: str, *, extra: Iterable[tuple[str, bytes]] = ()
 ) -> Iterator[bytes]:
-    """The context of a build as an archive: a directory without what is to be ignored.
+    """Yield the bytes of a build context: a directory without its ignored files.
 
-    ``NAME.dockerignore`` beside a Dockerfile of that name goes before ``.dockerignore``. The
-    Dockerfile and ``.dockerignore`` are there in any case, as the engine reads them.
+    ``NAME.dockerignore`` beside a Dockerfile of that name takes precedence over
+    ``.dockerignore``. The Dockerfile and ``.dockerignore`` are always included, as the engine
+    reads them.
 
     Args:
         directory: the context.
         dockerfile: the Dockerfile's path below it.
-        extra: more files, by name.
+        extra: names and contents of more files.
 
     Raises:
-        ConfigError: ``.dockerignore`` cannot be read, or the directory is none.
+        ConfigError: ``.dockerignore`` cannot be read, or there is no such directory.
     """
     if not directory.is_dir():
         raise ConfigError(f"{directory} is no directory")
-    ignore = _ignore(directory, dockerfile)
+    ignore = _read_ignore(directory, dockerfile)
     packer = _Packer(owner=(0, 0))
     keep = {posixpath.normpath(dockerfile), ".dockerignore"}
     yield from _walk(packer, directory, "", ignore, None, keep)
@@ -125,7 +126,7 @@ def context(
     yield _END
 
 
-def _ignore(directory: Path, dockerfile: str) -> Ignore:
+def _read_ignore(directory: Path, dockerfile: str) -> Ignore:
     for name in (f"{dockerfile}.dockerignore", ".dockerignore"):
         try:
             return Ignore.parse((directory / name).read_text("utf-8"))

@@ -1,8 +1,8 @@
-"""A tar archive that comes piece by piece, as files below a directory.
+"""Unpacking of a tar archive that arrives chunk by chunk, into a directory.
 
 The archive comes from a container, so it is not trusted: nothing is written outside of the
 directory, whatever names, links and order the archive has. Directories are opened one after
-the other without following links, and links are made but never followed.
+the other without following links, and links are created but never followed.
 """
 
 import errno
@@ -18,20 +18,20 @@ from palan.client.errors import ClientError, ProtocolError
 
 __all__ = ["unpack"]
 
-_PIECE: Final = 1 << 18
+_CHUNK: Final = 1 << 18
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class _Source:
-    """A file to ``tarfile``, of pieces."""
+    """A file object for ``tarfile``, made of the chunks that a function returns."""
 
     def __init__(self, pull: Callable[[], bytes]) -> None:
         self._pull = pull
         self._buffer = b""
 
     def read(self, size: int) -> bytes:
-        """So many bytes, or fewer at the end."""
+        """Return ``size`` bytes, or fewer at the end."""
         parts = [self._buffer]
         have = len(self._buffer)
         while have < size:
@@ -45,7 +45,7 @@ class _Source:
         return whole[:size]
 
     def drain(self) -> None:
-        """Read what follows the archive, so that the connection can be used again."""
+        """Read to the end of the body, so that the connection can be used again."""
         while self._pull():
             pass
 
@@ -57,28 +57,28 @@ def unpack(
     *,
     keep_owner: bool = False,
 ) -> int:
-    """Make files of an archive.
+    """Unpack an archive.
 
     Args:
-        pull: gives the next piece, ``b""`` at the end.
-        directory: where to; it is there.
-        rename: the first part of names that is replaced, and with what.
-        keep_owner: give files the owners that the archive names, as root can.
+        pull: returns the next chunk of the archive, ``b""`` at the end.
+        directory: an existing directory to unpack into.
+        rename: the first part of the names in the archive, and its replacement.
+        keep_owner: give files the owners that the archive names; this needs root.
 
     Returns:
-        How many files there were.
+        The number of files unpacked.
 
     Raises:
-        ProtocolError: it is no archive, or ends in the middle.
-        ClientError: it would write elsewhere.
+        ProtocolError: the data is not a tar archive, or is truncated.
+        ClientError: an entry would be written outside of the directory, or cannot be written.
     """
     source = _Source(pull)
     count = 0
     with _Tree(directory, keep_owner=keep_owner) as tree:
         try:
-            with tarfile.open(fileobj=source, mode="r|", bufsize=_PIECE) as tar:  # type: ignore[call-overload]  # reading is all it does
+            with tarfile.open(fileobj=source, mode="r|", bufsize=_CHUNK) as tar:  # type: ignore[call-overload]  # reading is all it does
                 for member in tar:
-                    tree.put(tar, member, rename)
+                    tree.create(tar, member, rename)
                     count += 1
         except (tarfile.TarError, EOFError) as error:
             raise ProtocolError(f"the archive cannot be read: {error}") from None
@@ -87,30 +87,30 @@ def unpack(
 
 
 class _Tree:
-    """The directory that is written below."""
+    """The directory that an archive is unpacked into."""
 
     def __init__(self, directory: Path, *, keep_owner: bool) -> None:
         self._root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._keep_owner = keep_owner
-        self._times: list[tuple[list[str], tarfile.TarInfo]] = []
+        self._directories: list[tuple[list[str], tarfile.TarInfo]] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # What was written into directories has changed their times.
-        for parts, member in reversed(self._times):
+        # Set the times of directories last: writing into a directory changes them.
+        for parts, member in reversed(self._directories):
             parent = self._open(parts[:-1])
             try:
-                self._finish(parent, parts[-1], member)
+                self._set_metadata(parent, parts[-1], member)
             finally:
                 os.close(parent)
         os.close(self._root)
 
-    def put(
+    def create(
         self, tar: tarfile.TarFile, member: tarfile.TarInfo, rename: tuple[str, str] | None
     ) -> None:
-        """Make one file."""
+        """Create the file, directory, link or device of one entry."""
         parts = _parts(member.name, rename)
         if not parts:
             return
@@ -119,9 +119,9 @@ class _Tree:
         try:
             if member.isdir():
                 _make_directory(parent, name)
-                self._times.append((parts, member))
+                self._directories.append((parts, member))
                 return
-            _clear(parent, name)
+            _remove_existing(parent, name)
             if member.isreg():
                 _write(tar, member, parent, name)
             elif member.issym():
@@ -135,14 +135,14 @@ class _Tree:
                 kind = stat.S_IFCHR if member.ischr() else stat.S_IFBLK
                 device = os.makedev(member.devmajor, member.devminor)
                 os.mknod(name, kind | 0o600, device, dir_fd=parent)
-            self._finish(parent, name, member)
+            self._set_metadata(parent, name, member)
         except OSError as error:
             raise ClientError(f"{member.name}: {error.strerror}") from None
         finally:
             os.close(parent)
 
     def _open(self, parts: list[str], *, make: bool = False) -> int:
-        """A directory below, with no link on the way."""
+        """Open a directory below the root without following links; return its descriptor."""
         current = os.dup(self._root)
         for part in parts:
             try:
@@ -169,18 +169,18 @@ class _Tree:
         finally:
             os.close(there)
 
-    def _finish(self, parent: int, name: str, member: tarfile.TarInfo) -> None:
+    def _set_metadata(self, parent: int, name: str, member: tarfile.TarInfo) -> None:
         if self._keep_owner:
             os.chown(name, member.uid, member.gid, dir_fd=parent, follow_symlinks=False)
         if not member.issym():
-            # Whose file it is now, nobody should become by running it.
+            # No setuid and setgid bits: the file belongs to the caller, not to its owner inside.
             os.chmod(name, member.mode & (0o7777 if self._keep_owner else 0o777), dir_fd=parent)
         times = (member.mtime, member.mtime)
         os.utime(name, times, dir_fd=parent, follow_symlinks=False)
 
 
 def _parts(name: str, rename: tuple[str, str] | None) -> list[str]:
-    """A name's parts below the directory."""
+    """Return the parts of an entry's path below the directory."""
     if name.startswith("/"):
         raise ClientError(f"the archive has an absolute name: {name!r}")
     parts = [part for part in name.split("/") if part not in ("", ".")]
@@ -203,8 +203,8 @@ def _make_directory(parent: int, name: str) -> None:
         return
 
 
-def _clear(parent: int, name: str) -> None:
-    """Take away what is in the place of a file; a directory stays, which is an error then."""
+def _remove_existing(parent: int, name: str) -> None:
+    """Remove the file that has the name of a new one; a directory raises ``OSError``."""
     try:
         os.unlink(name, dir_fd=parent)
     except FileNotFoundError:
@@ -215,7 +215,7 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, parent: int, name: str
     content = tar.extractfile(member)
     descriptor = os.open(name, _NEW, 0o600, dir_fd=parent)
     with os.fdopen(descriptor, "wb") as file:
-        while content is not None and (data := content.read(_PIECE)):
+        while content is not None and (data := content.read(_CHUNK)):
             file.write(data)
     if os.stat(name, dir_fd=parent, follow_symlinks=False).st_size != member.size:
         raise ProtocolError(f"the archive ends in the middle of {member.name!r}")

@@ -1,4 +1,4 @@
-"""What ``images.build`` takes, and what the API wants instead."""
+"""The options of ``images.build``, and their translation to the API's parameters."""
 
 import base64
 import os
@@ -22,15 +22,15 @@ __all__ = ["BuildOptions", "build_arguments", "build_context"]
 
 
 class BuildOptions(TypedDict, total=False):
-    """How to build; what is not given is the engine's default."""
+    """Options of a build; each that is absent has the engine's default."""
 
     target: str
-    """The stage to stop after."""
+    """The stage to build; the build stops after it."""
 
     labels: Mapping[str, str]
     platform: str
     pull: bool
-    """Ask the registry even for images that are here."""
+    """Pull base images even if they exist locally."""
 
     no_cache: bool
     cache_from: Sequence[str]
@@ -40,12 +40,12 @@ class BuildOptions(TypedDict, total=False):
 
     quiet: bool
     rm: bool
-    """Remove the containers of steps; on by default."""
+    """Remove the containers of steps after success; true by default."""
 
     force_rm: bool
     squash: bool
     remote: str
-    """Where the context is instead: a git repository, an archive, a Dockerfile."""
+    """A URL to fetch the context from: a git repository, an archive or a Dockerfile."""
 
     memory: int | str
     memory_swap: int | str
@@ -65,17 +65,17 @@ _NAMES: Final = {"quiet": "q"}
 
 
 def build_context(directory: str, dockerfile: str) -> tuple[str, Iterator[bytes]]:
-    """The context of a build.
+    """Make the context of a build.
 
     Args:
-        directory: where.
-        dockerfile: its path, below the directory or not.
+        directory: the context's directory.
+        dockerfile: the Dockerfile's path; it may lie outside of the directory.
 
     Returns:
-        The Dockerfile's name in the context, and the context as an archive.
+        The Dockerfile's name in the context, and the bytes of the context as an archive.
 
     Raises:
-        ConfigError: there is no Dockerfile, or no directory.
+        ConfigError: the directory or the Dockerfile does not exist.
     """
     root = Path(directory)
     if not root.is_dir():
@@ -102,7 +102,7 @@ def build_arguments(
     options: BuildOptions,
     credentials: Mapping[str, AuthConfig],
 ) -> dict[str, Any]:
-    """The arguments of ``build.build``, but for the context."""
+    """Return the arguments of ``build.build`` except for the context."""
     made: dict[str, Any] = {
         "t": [tags] if isinstance(tags, str) else list(tags),
         "dockerfile": "" if dockerfile == "Dockerfile" else dockerfile,

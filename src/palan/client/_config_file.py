@@ -1,7 +1,7 @@
-"""Writing what the docker CLI keeps: ``config.json``, and credentials in it or in helpers.
+"""Writing the docker CLI's ``config.json``, and credentials into it or into helpers.
 
-Everything else that a ``config.json`` says is kept as it is. It is replaced in one step, and
-only its owner can read it.
+Unknown entries of the file are kept. It is replaced in one step, and a new one is readable for
+its owner only.
 """
 
 import base64
@@ -24,18 +24,18 @@ def change_config(environment: Environment, change: Callable[[dict[str, Any]], N
     """Change ``config.json``.
 
     Args:
-        environment: where it is.
-        change: is called with what it says.
+        environment: knows the file's directory and content.
+        change: changes the document in place.
 
     Returns:
-        Its path.
+        The path of the file.
 
     Raises:
-        ConfigError: it cannot be read or written.
+        ConfigError: the file cannot be read or written.
     """
     document = dict(environment.config)
     change(document)
-    # What it links to is what is replaced.
+    # If the path is a symbolic link, its target is replaced.
     path = Path(os.path.realpath(Path(environment.directory, "config.json")))
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -61,25 +61,25 @@ def change_config(environment: Environment, change: Callable[[dict[str, Any]], N
 def store_credentials(
     environment: Environment, registry: str, user: str, secret: str, *, is_token: bool
 ) -> Path | None:
-    """Keep credentials where the docker CLI would: in a helper, or else in ``config.json``.
+    """Store credentials as the docker CLI does: with a helper, or else in ``config.json``.
 
     Args:
-        environment: where that is.
-        registry: its key.
-        user: who.
-        secret: a password, or an identity token.
-        is_token: which of the two it is.
+        environment: knows the configuration.
+        registry: the registry's key.
+        user: the user's name.
+        secret: a password or an identity token.
+        is_token: whether the secret is an identity token.
 
     Returns:
-        The file that they are in, for everybody to read who can read it; None with a helper.
+        The file that holds the credentials unencrypted; None with a helper.
 
     Raises:
         ConfigError: the helper failed, or the file cannot be written.
     """
     helper = _helper(environment.config, registry)
     if helper:
-        who = "<token>" if is_token else user
-        text = json.dumps({"ServerURL": registry, "Username": who, "Secret": secret})
+        name = "<token>" if is_token else user
+        text = json.dumps({"ServerURL": registry, "Username": name, "Secret": secret})
         ask_helper(helper, "store", text, environment.variables)
         return None
     pair = f"{user}:" if is_token else f"{user}:{secret}"
@@ -94,10 +94,10 @@ def store_credentials(
 
 
 def erase_credentials(environment: Environment, registry: str) -> bool:
-    """Forget credentials.
+    """Delete the credentials of a registry.
 
     Returns:
-        Whether there may have been any.
+        Whether there were any; always true with a helper.
 
     Raises:
         ConfigError: the helper failed, or the file cannot be written.
@@ -109,8 +109,8 @@ def erase_credentials(environment: Environment, registry: str) -> bool:
     if known:
 
         def change(document: dict[str, Any]) -> None:
-            left = {k: v for k, v in _dictionary(document, "auths").items() if k != registry}
-            document["auths"] = left
+            auths = _dictionary(document, "auths")
+            document["auths"] = {key: auths[key] for key in auths if key != registry}
 
         change_config(environment, change)
     return known or bool(helper)

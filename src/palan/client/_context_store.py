@@ -1,6 +1,6 @@
-"""The docker CLI's contexts as files: listing, making and removing them.
+"""The docker CLI's contexts as files: listing, creating and removing them.
 
-``_contexts.py`` reads one to make connections by it.
+``_contexts.py`` reads one in order to connect to its engine.
 """
 
 import hashlib
@@ -21,19 +21,19 @@ _FILES: Final = {"ca": "ca.pem", "cert": "cert.pem", "key": "key.pem"}
 
 
 class ContextStore:
-    """All contexts below a directory."""
+    """The contexts below a directory."""
 
     def __init__(self, directory: str) -> None:
-        """Take them.
+        """Use the contexts below a directory; nothing is read yet.
 
         Args:
-            directory: where ``config.json`` is.
+            directory: the directory of ``config.json``.
         """
         self._meta = Path(directory, "contexts", "meta")
         self._tls = Path(directory, "contexts", "tls")
 
     def all(self) -> list[dict[str, Any]]:
-        """What each says, by name; what cannot be read is left out."""
+        """Return the documents of all contexts, sorted by name; unreadable ones are left out."""
         found = []
         for path in self._meta.glob("*/meta.json"):
             try:
@@ -45,10 +45,10 @@ class ContextStore:
         return sorted(found, key=lambda one: str(one["Name"]))
 
     def get(self, name: str) -> dict[str, Any]:
-        """What one says, and where it is.
+        """Return the document of a context, with the paths of its files.
 
         Raises:
-            ConfigError: there is none of that name.
+            ConfigError: no context has that name.
         """
         document = next((one for one in self.all() if one["Name"] == name), None)
         if document is None:
@@ -74,18 +74,18 @@ class ContextStore:
         skip_verify: bool = False,
         replace: bool = False,
     ) -> None:
-        """Write one.
+        """Write a context.
 
         Args:
-            name: what it is to be called.
+            name: the context's name.
             host: the engine's address.
-            description: for people.
+            description: a text for people.
             certificates: files to copy, by ``ca``, ``cert`` and ``key``.
-            skip_verify: take any certificate of the engine.
-            replace: one of that name may be there.
+            skip_verify: accept any certificate of the engine.
+            replace: overwrite a context of that name.
 
         Raises:
-            ConfigError: the name is no good or taken, or a file cannot be read or written.
+            ConfigError: the name is invalid or taken, or a file cannot be read or written.
         """
         if name == "default" or not _NAME.fullmatch(name):
             raise ConfigError(
@@ -122,10 +122,10 @@ class ContextStore:
             raise ConfigError(f'context "{name}": {error.filename}: {error.strerror}') from None
 
     def remove(self, name: str) -> None:
-        """Remove one.
+        """Remove a context.
 
         Raises:
-            ConfigError: there is none of that name.
+            ConfigError: no context has that name.
         """
         self.get(name)
         for directory in (self._meta / _digest(name), self._tls / _digest(name)):

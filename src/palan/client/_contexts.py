@@ -21,15 +21,15 @@ __all__ = ["read_context"]
 
 
 def read_context(directory: str, name: str, tls: "ssl.SSLContext | None") -> Address:
-    """The address of a context.
+    """Read the address of a context's engine.
 
     Args:
-        directory: where ``config.json`` is, and contexts.
-        name: which.
-        tls: what to make connections safe with; None for what the context says.
+        directory: the directory of ``config.json`` and of the contexts.
+        name: the context's name.
+        tls: the TLS context of connections; None takes the certificates of the context.
 
     Raises:
-        ConfigError: there is none of that name, or it has no docker engine.
+        ConfigError: no context has that name, or it has no docker engine.
     """
     digest = hashlib.sha256(name.encode()).hexdigest()
     contexts = Path(directory, "contexts")

@@ -1,7 +1,7 @@
-"""The declared endpoints, found by name when they are called for the first time.
+"""The declared endpoints, looked up by name when they are called for the first time.
 
 Importing the messages of all groups takes longer than everything else that a small program
-does, so each group is imported when it is used.
+does, so each group is imported when it is first used.
 """
 
 from collections.abc import Mapping
@@ -31,12 +31,12 @@ class Parameter:
     wire_name: str
     kind: Any
     default: Any
-    """``msgspec.NODEFAULT`` if it must be given; what is like it is not sent."""
+    """The default, which is never sent; ``msgspec.NODEFAULT`` if the field is mandatory."""
 
 
 @dataclass(slots=True)
 class Plan:
-    """How requests of one endpoint are made; worked out once."""
+    """The parameters of one endpoint by their place in the request; computed once."""
 
     endpoint: Endpoint
     operation: str
@@ -47,11 +47,11 @@ class Plan:
     body_type: Any = None
     streams_body: bool = False
     fields: list[Parameter] = field(default_factory=list)
-    """Of the body, where callers give them one by one."""
+    """The body's fields, where they are arguments of the call themselves."""
 
 
 def endpoint(operation: str) -> Endpoint:
-    """The declaration of an operation, ``group.operation``."""
+    """Return the declaration of an operation, ``group.operation``."""
     return plan(operation).endpoint
 
 
@@ -63,7 +63,7 @@ def _group(name: str) -> Mapping[str, Endpoint]:
 
 @cache
 def plan(operation: str) -> Plan:
-    """How requests of an operation, ``group.operation``, are made."""
+    """Return the plan for requests of an operation, ``group.operation``."""
     group, _, name = operation.partition(".")
     declared = _group(group)[name]
     made = Plan(declared, operation)
@@ -86,7 +86,7 @@ def plan(operation: str) -> Plan:
 
 
 def parameters(struct: type[msgspec.Struct]) -> list[Parameter]:
-    """The fields of a struct."""
+    """Return the fields of a struct."""
     return [
         Parameter(entry.name, entry.encode_name, entry.type, default_of(entry))
         for entry in msgspec.structs.fields(struct)
@@ -94,14 +94,14 @@ def parameters(struct: type[msgspec.Struct]) -> list[Parameter]:
 
 
 def default_of(entry: msgspec.structs.FieldInfo) -> Any:
-    """A field's default value, or ``msgspec.NODEFAULT``."""
+    """Return a field's default value, or ``msgspec.NODEFAULT``."""
     if entry.default_factory is not NO_DEFAULT:
         return entry.default_factory()
     return entry.default
 
 
 def flattens(made: Plan) -> bool:
-    """Whether the fields of the body are arguments of the call themselves."""
+    """Return whether the fields of the body are arguments of the call themselves."""
     if made.body_type is None:
         return False
     others = {
@@ -112,14 +112,14 @@ def flattens(made: Plan) -> bool:
 
 
 def header_of(kind: Any) -> Header | None:
-    """The header that a field is carried in."""
+    """Return the header that a field is sent in, or None."""
     if get_origin(kind) is not Annotated:
         return None
     return next((mark for mark in get_args(kind)[1:] if isinstance(mark, Header)), None)
 
 
 def _struct_in(kind: Any) -> type[msgspec.Struct] | None:
-    """The struct that a body is, if it is one, or null."""
+    """Return the struct type of a body, also of one that may be null; None for other bodies."""
     for one in get_args(kind) or (kind,):
         if (
             isinstance(one, type)
@@ -141,10 +141,10 @@ def _defaults(struct: type[msgspec.Struct]) -> tuple[tuple[str, str, Any], ...]:
 
 
 def slim(value: Any) -> Any:
-    """A value as builtins for JSON, without what is as if it were not there.
+    """Return a value as builtins for JSON, without fields that are unset or have their default.
 
-    In requests, absence and the default mean the same, so older engines are not sent
-    what they do not know.
+    In requests, absence and the default mean the same; so older engines are not sent fields
+    that they do not know.
     """
     if isinstance(value, msgspec.Struct):
         return {

@@ -1,7 +1,7 @@
-"""Credentials of registries, where the docker CLI keeps them.
+"""Credentials of registries, read where the docker CLI keeps them.
 
-A registry of its own in ``credHelpers`` goes before ``credsStore``, and that before
-``auths``. Helpers are programs, ``docker-credential-NAME``, which are asked on their stdin.
+A registry's own helper in ``credHelpers`` takes precedence over ``credsStore``, and that over
+``auths``. Helpers are programs ``docker-credential-NAME``, which read the question from stdin.
 """
 
 import base64
@@ -20,12 +20,12 @@ __all__ = ["Credentials", "ask_helper", "registry_of"]
 _HUB: Final = "https://index.docker.io/v1/"
 """The key of Docker Hub, for historical reasons."""
 
-_PATIENCE: Final = 30
-"""Seconds that a helper gets; some ask a person."""
+_HELPER_SECONDS: Final = 30
+"""The time limit of a helper; some ask a person."""
 
 
 def registry_of(image: str) -> str:
-    """The key of the registry that an image's name begins with.
+    """Return the key of the registry that an image's name begins with.
 
     The first part is a registry if it has a dot or a port or is ``localhost``.
     """
@@ -36,46 +36,46 @@ def registry_of(image: str) -> str:
 
 
 class Credentials:
-    """What ``config.json`` knows about registries."""
+    """The credentials in ``config.json``, in helpers, and in the environment."""
 
     def __init__(self, config: Mapping[str, Any], variables: Mapping[str, str]) -> None:
-        """Take what there is.
+        """Look credentials up in a configuration.
 
         Args:
             config: the contents of ``config.json``.
             variables: the environment: ``PATH`` for the helpers, and ``DOCKER_AUTH_CONFIG``,
-                a document like ``config.json`` whose ``auths`` go before all.
+                a document like ``config.json`` whose ``auths`` take precedence.
         """
         self._config = config
         self._variables = variables
 
     def get(self, registry: str) -> AuthConfig | None:
-        """Credentials for a registry, None if there are none.
+        """Return the credentials for a registry, or None.
 
         Args:
-            registry: its key: a host, with a port perhaps, or the Hub's.
+            registry: the registry's key: ``host[:port]``, or Docker Hub's key.
 
         Raises:
-            ConfigError: a helper failed, or what is there cannot be read.
+            ConfigError: a helper failed, or an entry is malformed.
         """
-        found = _in_auths(self._given(), registry)
+        found = _in_auths(self._auths_of_environment(), registry)
         if found is not None:
             return found
-        helper = _dictionary(self._config, "credHelpers").get(_plain(registry))
+        helper = _dictionary(self._config, "credHelpers").get(_without_scheme(registry))
         helper = helper or _dictionary(self._config, "credHelpers").get(registry)
         helper = helper or self._config.get("credsStore")
         if helper:
-            return self._ask(str(helper), registry)
+            return self._ask_helper(str(helper), registry)
         return _in_auths(_dictionary(self._config, "auths"), registry)
 
     def all(self) -> dict[str, AuthConfig]:
-        """Credentials for every registry that there are some for, by their keys."""
+        """Return all credentials, by the keys of their registries."""
         keys = {*_dictionary(self._config, "auths"), *_dictionary(self._config, "credHelpers")}
-        keys |= set(self._given())
+        keys |= set(self._auths_of_environment())
         found = {key: self.get(key) for key in sorted(keys)}
         return {key: value for key, value in found.items() if value is not None}
 
-    def _given(self) -> Mapping[str, Any]:
+    def _auths_of_environment(self) -> Mapping[str, Any]:
         text = self._variables.get("DOCKER_AUTH_CONFIG", "")
         if not text:
             return {}
@@ -85,7 +85,7 @@ class Credentials:
             raise ConfigError(f"DOCKER_AUTH_CONFIG is no JSON: {error}") from None
         return _dictionary(document, "auths") if isinstance(document, dict) else {}
 
-    def _ask(self, helper: str, registry: str) -> AuthConfig | None:
+    def _ask_helper(self, helper: str, registry: str) -> AuthConfig | None:
         answer = ask_helper(helper, "get", registry, self._variables)
         if answer is None:
             return None
@@ -93,7 +93,7 @@ class Credentials:
             document = json.loads(answer)
             user, secret = str(document["Username"]), str(document["Secret"])
         except (ValueError, KeyError, TypeError):
-            raise ConfigError(f"docker-credential-{helper} answered what cannot be read") from None
+            raise ConfigError(f"docker-credential-{helper} gave a malformed answer") from None
         if not user and not secret:
             return None
         if user == "<token>":
@@ -102,19 +102,19 @@ class Credentials:
 
 
 def ask_helper(helper: str, verb: str, text: str, variables: Mapping[str, str]) -> bytes | None:
-    """Ask a program that keeps credentials.
+    """Run a credential helper.
 
     Args:
-        helper: its name, after ``docker-credential-``.
+        helper: its name, without ``docker-credential-``.
         verb: ``get``, ``store`` or ``erase``.
-        text: what it reads.
+        text: its standard input.
         variables: its environment.
 
     Returns:
-        What it writes; None if it knows nothing of that registry.
+        Its output; None if it has no credentials for that registry.
 
     Raises:
-        ConfigError: it failed.
+        ConfigError: the helper failed.
     """
     program = f"docker-credential-{helper}"
     try:
@@ -123,7 +123,7 @@ def ask_helper(helper: str, verb: str, text: str, variables: Mapping[str, str]) 
             check=False,
             input=text.encode(),
             capture_output=True,
-            timeout=_PATIENCE,
+            timeout=_HELPER_SECONDS,
             env=dict(variables),
         )
     except OSError as error:
@@ -131,11 +131,11 @@ def ask_helper(helper: str, verb: str, text: str, variables: Mapping[str, str]) 
     except subprocess.TimeoutExpired:
         raise ConfigError(f"{program} does not answer") from None
     if answer.returncode:
-        words = (answer.stdout.strip() or answer.stderr.strip()).decode("utf-8", "replace")
-        # What helpers say of a registry that they do not know.
-        if "credentials not found" in words:
+        message = (answer.stdout.strip() or answer.stderr.strip()).decode("utf-8", "replace")
+        # The message of helpers for a registry that they do not know.
+        if "credentials not found" in message:
             return None
-        raise ConfigError(f"{program} failed: {words}")
+        raise ConfigError(f"{program} failed: {message}")
     return answer.stdout
 
 
@@ -144,16 +144,17 @@ def _dictionary(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _plain(registry: str) -> str:
-    """A key without scheme and path: older ones have them."""
-    without = registry.removeprefix("https://").removeprefix("http://")
-    return without.partition("/")[0]
+def _without_scheme(registry: str) -> str:
+    """Return a key without scheme and path, which older keys have."""
+    return registry.removeprefix("https://").removeprefix("http://").partition("/")[0]
 
 
 def _in_auths(auths: Mapping[str, Any], registry: str) -> AuthConfig | None:
     entry = auths.get(registry)
     if entry is None:
-        entry = next((auths[key] for key in auths if _plain(key) == _plain(registry)), None)
+        entry = next(
+            (auths[key] for key in auths if _without_scheme(key) == _without_scheme(registry)), None
+        )
     if not isinstance(entry, dict):
         return None
     user, password = str(entry.get("username", "")), str(entry.get("password", ""))

@@ -1,7 +1,7 @@
-"""What the environment, contexts and ``config.json`` say, with the docker CLI's precedence.
+"""The settings of the environment, contexts and ``config.json``, in the docker CLI's precedence.
 
-Where the engine is: what the program says, ``DOCKER_HOST``, ``DOCKER_CONTEXT``, the current
-context of ``config.json``, and else the usual socket.
+The engine's address is the first of: the program's argument, ``DOCKER_HOST``,
+``DOCKER_CONTEXT``, the current context of ``config.json``, the default socket.
 """
 
 import os
@@ -23,19 +23,19 @@ __all__ = ["Environment"]
 
 
 class Environment:
-    """What is said outside of the program."""
+    """The settings that come from outside of the program."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
-        """Take variables; files are read when they are needed.
+        """Use environment variables; files are read when they are needed.
 
         Args:
-            variables: the process's environment, or what stands for it.
+            variables: the process's environment, or a substitute.
         """
         self.variables = variables
 
     @cached_property
     def directory(self) -> str:
-        """Where the docker CLI keeps ``config.json`` and contexts."""
+        """The directory where the docker CLI keeps ``config.json`` and contexts."""
         given = self.variables.get("DOCKER_CONFIG")
         return given or os.path.join(self._home, ".docker")  # noqa: PTH118
 
@@ -45,12 +45,12 @@ class Environment:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """``config.json``; empty if there is none.
+        """The contents of ``config.json``; empty if the file does not exist.
 
         Raises:
-            ConfigError: it cannot be read.
+            ConfigError: the file cannot be read.
         """
-        # Not by pathlib: it takes longer to import than all that a ping needs.
+        # Without pathlib: importing it takes longer than everything else that a ping needs.
         path = os.path.join(self.directory, "config.json")  # noqa: PTH118
         try:
             with open(path, "rb") as file:  # noqa: PTH123
@@ -69,20 +69,20 @@ class Environment:
             raise ConfigError(f"{path} is no JSON object")
         return document
 
-    # ---- where the engine is --------------------------------------------------------
+    # ---- the engine's address -------------------------------------------------------
 
     def address(
         self, host: str | None, context: str | None, tls: "ssl.SSLContext | None"
     ) -> Address:
-        """Where the engine is.
+        """Return the engine's address.
 
         Args:
-            host: what the program says; None for nothing.
-            context: the context that the program says; None for none.
-            tls: what to make connections safe with; None for what the environment says.
+            host: the address that the program gives, or None.
+            context: the name of the context that the program gives, or None.
+            tls: the TLS context of connections; None takes the environment's certificates.
 
         Raises:
-            ConfigError: there is no such context, or something of it is no good.
+            ConfigError: the context does not exist, or the address or a certificate is invalid.
         """
         if host is not None and context is not None:
             raise ConfigError("an engine has a host or a context, not both")
@@ -93,11 +93,11 @@ class Environment:
 
                 return read_context(self.directory, name, tls)
             host = self.variables.get("DOCKER_HOST") or DEFAULT_HOST
-        safe = host.startswith(("unix:", "/", "ssh:", "http:"))
-        return parse_address(host, None if safe else tls or self._tls())
+        without_tls = host.startswith(("unix:", "/", "ssh:", "http:"))
+        return parse_address(host, None if without_tls else tls or self._tls())
 
     def context_name(self, context: str | None = None) -> str:
-        """The context that counts; ``default`` is none."""
+        """Return the name of the context in use; ``default`` if no stored context is."""
         if context is not None:
             return context
         if self.variables.get("DOCKER_HOST"):
@@ -116,16 +116,16 @@ class Environment:
         given = self.variables.get("DOCKER_CERT_PATH")
         directory = Path(given or self.directory)
         if verify and not (directory / "ca.pem").is_file():
-            # As docker does: who names no authority would trust all that the system trusts.
-            raise ConfigError(f"DOCKER_TLS_VERIFY: there is no {directory / 'ca.pem'}")
+            # As docker does: without a CA, all that the system trusts would be trusted.
+            raise ConfigError(f"DOCKER_TLS_VERIFY: {directory / 'ca.pem'} does not exist")
         return tls_context(directory, verify=verify)
 
     def version(self) -> str:
-        """The pinned version of the API, empty for none."""
+        """Return the pinned version of the API; empty to negotiate."""
         return self.variables.get("DOCKER_API_VERSION", "")
 
     def headers(self) -> dict[str, str]:
-        """What is to be sent with every request, of the variable or else of ``config.json``.
+        """Return the headers for every request, of the variable or else of ``config.json``.
 
         Raises:
             ConfigError: the variable is not of the form ``name=value,name=value``.
@@ -150,17 +150,17 @@ class Environment:
 
     @cached_property
     def credentials(self) -> "Credentials":
-        """Credentials of registries."""
+        """The credentials of registries."""
         from palan.client._credentials import Credentials
 
         return Credentials(self.config, self.variables)
 
     def credentials_of_image(self, image: str) -> "AuthConfig | None":
-        """Credentials for the registry that an image's name begins with; may run a program."""
+        """Return the credentials for an image's registry, or None; may run a helper."""
         from palan.client._credentials import registry_of
 
         return self.credentials.get(registry_of(image))
 
     def all_credentials(self) -> "dict[str, AuthConfig]":
-        """Credentials for all registries that there are some for; may run programs."""
+        """Return all credentials, by the keys of their registries; may run helpers."""
         return self.credentials.all()

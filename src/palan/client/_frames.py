@@ -1,8 +1,7 @@
-"""What containers write, as it comes through one connection: frames taken apart in bulk.
+"""Decoding of the frames that carry a container's stdout and stderr on one connection.
 
-:class:`palan.api.frames.FrameDecoder` yields frame by frame; here, what follows each other
-on the same stream becomes one piece, so that a log of short lines costs no more objects
-than it has reads.
+:class:`palan.api.frames.FrameDecoder` yields frame by frame; here, consecutive frames of the
+same stream are joined, so that a log of short lines makes no more objects than reads.
 """
 
 import struct
@@ -15,40 +14,40 @@ __all__ = ["Output", "OutputDecoder"]
 
 _HEADER: Final = struct.Struct(">BxxxL")
 _SYSTEM: Final = 3
-"""The stream on which an engine says what went wrong with the others."""
+"""The stream that carries the engine's error messages."""
 
 _NAMES: Final = {0: "stdin", 1: "stdout", 2: "stderr"}
-_MAX_COMPLAINT: Final = 64 * 1024
-"""Bytes of what the engine says that are kept."""
+_MAX_ERROR: Final = 64 * 1024
+"""The most bytes of an error message that are kept."""
 
 
 class Output(NamedTuple):
-    """A piece of what a process wrote."""
+    """A part of a process's output."""
 
     stream: str
-    """``stdout`` or ``stderr``; with a TTY all is ``stdout``."""
+    """``stdout`` or ``stderr``; with a TTY always ``stdout``."""
 
     data: bytes
 
 
 class OutputDecoder:
-    """Makes :class:`Output` of a stream, however it was cut into pieces.
+    """Decodes a stream to :class:`Output`, whatever the borders of its chunks.
 
     Attributes:
-        failure: what the engine said within the stream, after which nothing follows.
+        failure: the error that the engine sent within the stream; it ends the stream.
     """
 
     def __init__(self, *, tty: bool) -> None:
-        """Begin.
+        """Begin to decode.
 
         Args:
-            tty: there are no frames; all is ``stdout``.
+            tty: the stream has no frames; all of it is ``stdout``.
         """
         self._tty = tty
         self._rest = b""
         self._stream = 1
         self._left = 0
-        self._complaint = b""
+        self._error = b""
         self.failure: OperationFailed | None = None
 
     @property
@@ -57,10 +56,10 @@ class OutputDecoder:
         return not self._rest and not self._left
 
     def feed(self, data: bytes) -> list[Output]:  # noqa: C901 - one loop, as it is run per frame
-        """Take bytes, and give what they are; of a long frame what there is of it.
+        """Decode bytes; of an incomplete frame, return the bytes that have arrived.
 
         Raises:
-            ProtocolError: these are no frames.
+            ProtocolError: the data is not in frames.
         """
         if self._tty:
             return [Output("stdout", data)] if data else []
@@ -81,7 +80,7 @@ class OutputDecoder:
                     break
                 position = after
             if current == _SYSTEM and parts:
-                self._complain(b"".join(parts))
+                self._fail(b"".join(parts))
                 return found
             if position + 8 > end:
                 after = position
@@ -96,22 +95,22 @@ class OutputDecoder:
                 current = stream
             position += 8
             after = position + length
-        return self._keep(found, parts, current, after - position, data[position:])
+        return self._save_state(found, parts, current, after - position, data[position:])
 
-    def _keep(
+    def _save_state(
         self, found: list[Output], parts: list[bytes], stream: int, left: int, rest: bytes
     ) -> list[Output]:
-        """Remember where we are, and give what there is."""
+        """Save the state of the decoder, and return what was decoded."""
         self._stream, self._left, self._rest = stream, left, rest
         if parts and stream == _SYSTEM:
-            self._complaint += b"".join(parts)
-            if not left or len(self._complaint) > _MAX_COMPLAINT:
-                self._complain(b"")
+            self._error += b"".join(parts)
+            if not left or len(self._error) > _MAX_ERROR:
+                self._fail(b"")
         elif parts:
             found.append(Output(_NAMES[stream], b"".join(parts)))
         return found
 
-    def _complain(self, rest: bytes) -> None:
-        """A complaint is told when it is whole, after the output that came before it."""
-        text = (self._complaint + rest).decode("utf-8", "replace").strip()
+    def _fail(self, rest: bytes) -> None:
+        """Set ``failure``, when the error's frame is complete."""
+        text = (self._error + rest).decode("utf-8", "replace").strip()
         self.failure = OperationFailed(text)

@@ -1,7 +1,7 @@
-"""HTTP/1.1 as a client speaks it; no I/O.
+"""The client's side of HTTP/1.1; no I/O.
 
-A request's head is made here; an answer is parsed by llhttp (``httptools``), one parser
-each.  What follows the head of a hijacked connection is not HTTP and is handed out as it is.
+Request heads are made here; each response is parsed by an llhttp parser (``httptools``) of its
+own.  The bytes after the head of a hijacked connection are not HTTP and are passed on unchanged.
 """
 
 from collections import deque
@@ -16,55 +16,55 @@ from palan.client.errors import ProtocolError
 __all__ = ["Answer", "request_head"]
 
 _MAX_HEAD: Final = 256 * 1024
-"""Bytes; Go's servers stop at 1 MB, and no engine comes near."""
+"""The most bytes of a response's head; Go's servers allow 1 MB, and no engine comes near."""
 
-_FEW: Final = 8
-"""Pieces of one reading that are handed on as they are: joining would only copy them."""
+_MAX_UNJOINED: Final = 8
+"""Up to so many chunks of the body are returned one by one, more are joined."""
 
 
 def request_head(method: str, target: str, headers: Iterable[tuple[str, str]]) -> bytes:
-    """The head of a request.
+    """Return the head of a request.
 
     Raises:
-        ValueError: something of it would break out of its line.
+        ValueError: a part of it contains characters that would end its line.
     """
     sound = target.isascii() and target.isprintable() and " " not in target
     if not sound or not (method.isascii() and method.isalpha()):
         raise ValueError(f"{method} {target!r} cannot be requested: quote it")
     lines = [f"{method} {target} HTTP/1.1"]
     for name, value in headers:
-        if _breaks_out(name) or _breaks_out(value):
+        if _has_control_characters(name) or _has_control_characters(value):
             raise ValueError(f"the header {name!r} has control characters in it")
         lines.append(f"{name}: {value}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
 
 
-def _breaks_out(text: str) -> bool:
-    """Whether there are control characters in a text."""
+def _has_control_characters(text: str) -> bool:
+    """Return whether a text contains control characters."""
     return not text.isprintable() and any(one < " " or one == "\x7f" for one in text)
 
 
 def _ignore(_body: bytes) -> None:
-    """There is no body after HEAD."""
+    """Discard a part of the body: a response to HEAD has none."""
 
 
 class Answer:
-    """The answer to one request, as its bytes come in.
+    """The parser of the response to one request.
 
     Attributes:
-        status: 0 until the head is complete.
-        reason: what stands beside the status.
-        headers: by names in lower case; of several, the last.
-        complete: nothing of it is to come any more.
-        raw: the rest is not HTTP (an upgrade, or a hijacked connection).
+        status: the HTTP status; 0 until the head is complete.
+        reason: the reason phrase beside the status.
+        headers: values by names in lower case; the last one where a header is repeated.
+        complete: the whole response has arrived.
+        raw: the rest of the connection is not HTTP (an upgrade, or a hijacked connection).
     """
 
     def __init__(self, method: str, *, hijack: bool = False) -> None:
-        """Expect an answer.
+        """Expect a response.
 
         Args:
-            method: of the request; there is no body after HEAD.
-            hijack: the request asks for the connection itself.
+            method: the request's method; a response to HEAD has no body.
+            hijack: whether the request takes over the connection.
         """
         self.status = 0
         self.reason = ""
@@ -78,36 +78,36 @@ class Answer:
         self._reason: list[bytes] = []
         self._size = 0
         self._body: deque[bytes] = deque()
-        # Called for each piece of the body, so not a function of ours.
+        # The parser calls it for each chunk of the body: a C function is the fastest.
         self.on_body: Callable[[bytes], None] = _ignore if self._no_body else self._body.append
         self._parser = httptools.HttpResponseParser(self)
 
     @property
     def has_head(self) -> bool:
-        """Whether status and headers are known."""
+        """Whether status and headers have arrived."""
         return self.status != 0
 
     @property
     def has_rest(self) -> bool:
-        """Whether :meth:`take` would give something."""
+        """Whether :meth:`take` would return bytes."""
         return bool(self._body)
 
     @property
     def reusable(self) -> bool:
-        """Whether the connection can take another request, once this is complete."""
+        """Whether the connection can be used for another request."""
         return self.complete and self._keep_alive and not self.raw
 
     def feed(self, data: memoryview) -> None:
-        """Take what came in; what is kept of it is copied.
+        """Parse received bytes; the parts that are kept are copied.
 
         Raises:
-            ProtocolError: it is not HTTP.
+            ProtocolError: the bytes are not HTTP.
         """
         if self.raw:
             self._body.append(bytes(data))
             return
         if self.complete:
-            # More than was announced: whatever it is, it must not become the next answer.
+            # Bytes after the end of the response must not be taken for the next one.
             self._keep_alive = False
             return
         try:
@@ -119,7 +119,7 @@ class Answer:
         except httptools.HttpParserError as error:
             self._after_error(error)
         if self.status == 101 and not self._hijack:
-            raise ProtocolError("the engine turned to another protocol, unasked")
+            raise ProtocolError("the engine switched protocols without being asked to")
         if not self.has_head:
             self._size += len(data)
             if self._size > _MAX_HEAD:
@@ -128,14 +128,14 @@ class Answer:
     def _after_error(self, error: Exception) -> None:
         if not self.complete:
             raise ProtocolError(f"this is no HTTP: {error}") from None
-        # Only what follows the answer is nonsense.
+        # The response is complete; only the bytes after it are malformed.
         self._keep_alive = False
 
     def feed_eof(self) -> bool:
-        """The connection ended.
+        """Note the end of the connection.
 
         Returns:
-            Whether the answer may end there.
+            Whether the response is complete, as it may end there.
         """
         if self.complete:
             return True
@@ -145,34 +145,34 @@ class Answer:
         return False
 
     def take(self) -> bytes:
-        """Bytes of the body that came in, in order; none if there are no more so far."""
+        """Remove and return received bytes of the body; ``b""`` if no more have arrived."""
         body = self._body
-        if len(body) <= _FEW:
+        if len(body) <= _MAX_UNJOINED:
             return body.popleft() if body else b""
         data = b"".join(body)
         body.clear()
         return data
 
-    # ---- what llhttp calls --------------------------------------------------------
+    # ---- callbacks of llhttp ------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        """An answer begins; one after the answer is none that was asked for."""
+        """Refuse a second response, which no request asked for."""
         if self.complete:
             raise ProtocolError("more came than the answer")
 
     def on_status(self, status: bytes) -> None:
-        """A part of the reason."""
+        """Add a part of the reason phrase."""
         self._reason.append(status)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header, whole."""
+        """Add a header."""
         self.headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
 
     def on_headers_complete(self) -> None:
-        """The head is there."""
+        """Set status, reason and the way in which the body ends."""
         status = self._parser.get_status_code()
         if status < 200 and status != 101:
-            # "Continue" and the like: the answer is still to come.
+            # "100 Continue" and the like: the final response follows.
             self.headers.clear()
             self._reason.clear()
             return
@@ -189,6 +189,6 @@ class Answer:
             self.complete = True
 
     def on_message_complete(self) -> None:
-        """The body has ended, or there is none."""
+        """Note the end of the body, or that the response has none."""
         if self.status and self.status != 101:
             self.complete = True

@@ -1,8 +1,7 @@
-"""Answers of older API versions in the words of the newest; no I/O.
+"""Conversion of responses of older API versions to the newest; no I/O.
 
-The reverse of the lowerings in :mod:`palan.api.changes`, where something can be made of what
-an older engine says. What only was left out since is no field of a message and is dropped
-by decoding.
+It reverses the lowerings in :mod:`palan.api.changes`, as far as an older engine's response has
+the information. Fields that newer versions removed are dropped by decoding.
 """
 
 from collections.abc import Callable
@@ -13,29 +12,29 @@ from palan.api._base import UNSET
 from palan.api.version import Version
 
 
-__all__ = ["lifts", "touches"]
+__all__ = ["document_lifts", "message_lifts"]
 
-Lift = Callable[[Any], Any]
-Touch = Callable[[Any], None]
+DocumentLift = Callable[[Any], Any]
+MessageLift = Callable[[Any], None]
 
 
 @cache
-def lifts(operation: str, version: Version) -> tuple[Lift, ...]:
-    """What to apply to the JSON of an answer, as builtins, the oldest first."""
+def document_lifts(operation: str, version: Version) -> tuple[DocumentLift, ...]:
+    """Return the functions to apply to a response's JSON (as builtins), the oldest first."""
     steps = [
         (before, step)
-        for before, operations, step in _LIFTS
+        for before, operations, step in _DOCUMENT_LIFTS
         if version < before and operation in operations
     ]
     return tuple(step for _, step in sorted(steps, key=lambda entry: entry[0]))
 
 
 @cache
-def touches(operation: str, version: Version) -> tuple[Touch, ...]:
-    """What to do to the messages of an answer, in place, which is faster where it is enough."""
+def message_lifts(operation: str, version: Version) -> tuple[MessageLift, ...]:
+    """Return the functions that change decoded messages in place, which is faster."""
     return tuple(
         step
-        for before, operations, step in _TOUCHES
+        for before, operations, step in _MESSAGE_LIFTS
         if version < before and operation in operations
     )
 
@@ -45,7 +44,7 @@ def _dictionaries(value: Any) -> list[dict[str, Any]]:
 
 
 def _networks_of_task(services: Any) -> Any:
-    """Below 1.25, a service's networks did not stand with its task."""
+    """Copy a service's networks to its task, where they are since 1.25."""
     for service in [services] if isinstance(services, dict) else _dictionaries(services):
         for name in ("Spec", "PreviousSpec"):
             spec = service.get(name)
@@ -55,8 +54,8 @@ def _networks_of_task(services: Any) -> Any:
     return services
 
 
-def _usage_in_sums(usage: Any) -> Any:
-    """1.52 sums up what lists told before."""
+def _usage_sums(usage: Any) -> Any:
+    """Compute the sums of 1.52 from the lists that older versions have."""
     if not isinstance(usage, dict):
         return usage
     images = _dictionaries(usage.get("Images"))
@@ -113,13 +112,13 @@ def _usage_in_sums(usage: Any) -> Any:
 
 
 def _number(value: dict[str, Any], key: str) -> int:
-    """A size or count; what is not known is negative or absent."""
+    """Return a size or count; 0 if it is unknown (negative or absent)."""
     number = value.get(key)
     return max(0, number) if isinstance(number, int) else 0
 
 
-def _unflattened_event(event: Any) -> Any:
-    """Before 1.22 events were flat, and Podman leaves ``Actor`` empty at times."""
+def _event_with_actor(event: Any) -> Any:
+    """Fill action and actor of flat events (before 1.22, and some of Podman's)."""
     if isinstance(event, dict) and not event.get("Action") and event.get("status"):
         event["Action"] = event["status"]
         event.setdefault("Type", "container")
@@ -128,16 +127,16 @@ def _unflattened_event(event: Any) -> Any:
     return event
 
 
-_LIFTS: Final[tuple[tuple[Version, tuple[str, ...], Lift], ...]] = (
+_DOCUMENT_LIFTS: Final[tuple[tuple[Version, tuple[str, ...], DocumentLift], ...]] = (
     (Version(1, 25), ("services.list", "services.inspect"), _networks_of_task),
-    (Version(1, 52), ("system.disk_usage",), _usage_in_sums),
-    (Version(1, 52), ("system.events",), _unflattened_event),
+    (Version(1, 52), ("system.disk_usage",), _usage_sums),
+    (Version(1, 52), ("system.events",), _event_with_actor),
 )
 
 
 # ---- messages ------------------------------------------------------------------
 
-_NONE: Final = {"<none>:<none>", "<none>@<none>"}
+_NONE_NAMES: Final = {"<none>:<none>", "<none>@<none>"}
 
 _HEALTH: Final = {
     "(healthy)": "healthy",
@@ -146,33 +145,33 @@ _HEALTH: Final = {
 }
 
 
-def _none_names(images: Any) -> None:
-    """Below 1.43, images without names had these for one."""
+def _remove_none_names(images: Any) -> None:
+    """Remove the placeholders ``<none>`` that unnamed images have below 1.43."""
     for image in images:
-        if image.repo_tags and _NONE.issuperset(image.repo_tags):
+        if image.repo_tags and _NONE_NAMES.issuperset(image.repo_tags):
             image.repo_tags = []
-        if image.repo_digests and _NONE.issuperset(image.repo_digests):
+        if image.repo_digests and _NONE_NAMES.issuperset(image.repo_digests):
             image.repo_digests = []
 
 
 def _health_in_status(containers: Any) -> None:
-    """Below 1.52, lists tell a container's health among the words for people."""
+    """Read a container's health from its status text, the only place of it below 1.52."""
     for container in containers:
         if container.status.endswith(")") and container.health.status == "none":
-            _, parenthesis, words = container.status.rpartition("(")
-            health = _HEALTH.get(parenthesis + words)
+            _, parenthesis, text = container.status.rpartition("(")
+            health = _HEALTH.get(parenthesis + text)
             if health is not None:
                 container.health.status = health
 
 
-def _never_created(image: Any) -> None:
-    """Below 1.44, an image that does not say when it was made had a time nevertheless."""
+def _remove_zero_time(image: Any) -> None:
+    """Unset the zero time that an image without time of creation has below 1.44."""
     if image.created == "0001-01-01T00:00:00Z":
         image.created = UNSET
 
 
-_TOUCHES: Final[tuple[tuple[Version, tuple[str, ...], Touch], ...]] = (
-    (Version(1, 43), ("images.list",), _none_names),
-    (Version(1, 44), ("images.inspect",), _never_created),
+_MESSAGE_LIFTS: Final[tuple[tuple[Version, tuple[str, ...], MessageLift], ...]] = (
+    (Version(1, 43), ("images.list",), _remove_none_names),
+    (Version(1, 44), ("images.inspect",), _remove_zero_time),
     (Version(1, 52), ("containers.list",), _health_in_status),
 )

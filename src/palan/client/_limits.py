@@ -1,4 +1,4 @@
-"""How long a call may take."""
+"""The time limit of a call."""
 
 import enum
 from typing import Final
@@ -8,7 +8,7 @@ __all__ = ["CLIENT", "Limit"]
 
 
 class _Client(enum.Enum):
-    """A type of one value, so that None can mean "for ever"."""
+    """The type of ``CLIENT``, a default other than None, as None means "no limit"."""
 
     CLIENT = "the client's timeout"
 
@@ -17,7 +17,7 @@ class _Client(enum.Enum):
 
 
 CLIENT: Final = _Client.CLIENT
-"""The client's own ``timeout``, or none for what takes long by nature."""
+"""The client's own ``timeout``, or no limit for calls that take long by nature."""
 
 Limit = float | _Client | None
-"""Seconds; None is for ever."""
+"""Seconds; None is no limit."""

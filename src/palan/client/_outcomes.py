@@ -1,4 +1,4 @@
-"""What the conveniences answer; no I/O."""
+"""The results of ``run`` of containers and execs, and of builds; no I/O."""
 
 from typing import NamedTuple
 
@@ -7,30 +7,30 @@ __all__ = ["BuiltImage", "ExecResult", "RunResult"]
 
 
 class RunResult(NamedTuple):
-    """What came of running a container to its end."""
+    """The result of a container that ran to its end."""
 
     exit_code: int
     stdout: bytes
-    """With a TTY, of both streams."""
+    """The output; with a TTY, of both streams."""
 
     stderr: bytes
     container: str
-    """Its id; it is removed by now unless ``remove`` was off."""
+    """The container's id; the container is removed already unless ``remove`` was off."""
 
 
 class ExecResult(NamedTuple):
-    """What came of a process in a running container."""
+    """The result of a process in a running container."""
 
     exit_code: int
     stdout: bytes
-    """With a TTY, of both streams."""
+    """The output; with a TTY, of both streams."""
 
     stderr: bytes
 
 
 class BuiltImage(NamedTuple):
-    """What came of a build."""
+    """The result of a build."""
 
     id: str
     output: str
-    """What the builder and the steps wrote."""
+    """The output of the builder and of the steps."""

@@ -1,4 +1,4 @@
-"""What goes where when files are copied, by the rules of ``docker cp``; archives are streams.
+"""The rules of ``docker cp``: which directory an archive is unpacked in, and under which name.
 
 Go's modes have the kind of a file in their high bits (``os.FileMode``).
 """
@@ -22,7 +22,7 @@ _GO_LINK: Final = 1 << 27
 
 
 def is_link(kind: PathStat) -> bool:
-    """Whether it is a symbolic link; some engines give everything a target."""
+    """Return whether a path is a symbolic link; some engines give every path a link target."""
     return bool(kind.mode & _GO_LINK)
 
 
@@ -33,20 +33,20 @@ def _is_directory(kind: PathStat) -> bool:
 def incoming(
     source: str, target: str, there: PathStat | None, *, is_directory: bool, keep_owner: bool
 ) -> tuple[str, Iterator[bytes]]:
-    """What to put where for a copy into a container.
+    """Plan a copy into a container.
 
     Args:
-        source: a path here.
-        target: a path there.
-        there: what is at ``target``, None for nothing.
-        is_directory: whether ``source`` is one.
+        source: a local path.
+        target: a path in the container.
+        there: the properties of ``target``, None if it does not exist.
+        is_directory: whether ``source`` is a directory.
         keep_owner: see ``pack``.
 
     Returns:
-        The directory there, and the archive to unpack in it.
+        The directory in the container, and the bytes of the archive to unpack in it.
 
     Raises:
-        ClientError: it cannot be done.
+        ClientError: the rules do not allow this source and target.
     """
     contents = is_directory and (source.endswith("/.") or source == ".")
     target = target if target.startswith("/") else f"/{target}"
@@ -62,7 +62,7 @@ def incoming(
 
 
 def _name_of(source: str) -> str:
-    """The last part of a path here, also of ``..`` and the like."""
+    """Return the last part of a local path, also of ``..`` and the like."""
     name = os.path.basename(source.rstrip("/"))  # noqa: PTH119 - a trailing "." counts
     return name if name not in ("", ".", "..") else Path(source).resolve().name
 
@@ -70,19 +70,19 @@ def _name_of(source: str) -> str:
 def outgoing(
     source: str, kind: PathStat, target: str, keep_owner: bool
 ) -> Callable[[Callable[[], bytes]], int]:
-    """What to do with the archive for a copy out of a container.
+    """Plan a copy out of a container.
 
     Args:
-        source: a path there.
-        kind: what is there.
-        target: a path here.
+        source: a path in the container.
+        kind: its properties.
+        target: a local path.
         keep_owner: see ``unpack``.
 
     Returns:
-        Takes what gives the archive's pieces.
+        A function that unpacks the archive; its argument returns the archive's chunks.
 
     Raises:
-        ClientError: it cannot be done.
+        ClientError: the rules do not allow this source and target.
     """
     path = Path(target)
     contents = source.endswith("/.") or source in (".", "/")
@@ -99,7 +99,7 @@ def outgoing(
     else:
         directory, new = path.parent, path.name
     if not directory.is_dir():
-        raise ClientError(f"cannot copy to {target}: there is no directory {directory}")
+        raise ClientError(f"cannot copy to {target}: the directory {directory} does not exist")
 
     def work(pull: Callable[[], bytes]) -> int:
         return unpack(pull, directory, (old, new), keep_owner=keep_owner)

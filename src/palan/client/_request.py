@@ -1,4 +1,4 @@
-"""From the arguments of a call to what is sent; no I/O."""
+"""Encoding of a call's arguments as an HTTP request; no I/O."""
 
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ __all__ = ["Filter", "Filters", "Prepared", "encode_auth", "encode_filters", "pr
 
 Filter = str | bool | Iterable[str]
 Filters = Mapping[str, Filter]
-"""Which objects are meant: names of filters with a value, or several of which one must fit."""
+"""Values by filter name; of several values of a filter, an object must match one."""
 
 _JSON: Final = ("Content-Type", "application/json")
 _TAR: Final = ("Content-Type", "application/x-tar")
@@ -25,37 +25,37 @@ _TAR: Final = ("Content-Type", "application/x-tar")
 
 @dataclass(slots=True)
 class Prepared:
-    """A request, but for the engine's version and where it is."""
+    """A request before it is adapted to the engine's version and sent to its address."""
 
     plan: Plan
     path: str
     query: list[tuple[str, str]] = field(default_factory=list)
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: Any = None
-    """Bytes, or what a stream is made of; None for none."""
+    """Bytes, or the source of a stream; None if the request has no body."""
 
     document: Any = None
     """The body's JSON as builtins."""
 
     wants_auth: str = ""
-    """The image or plugin whose registry's credentials were not given."""
+    """The image or plugin whose registry's credentials are still to be looked up."""
 
     @property
     def target(self) -> str:
-        """The path with its query, below the version."""
+        """The path and query, without the version before them."""
         return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
 
 
 def prepare(operation: str, arguments: Mapping[str, Any]) -> Prepared:
-    """Make the request of a call.
+    """Encode the request of a call.
 
     Args:
         operation: ``group.operation``.
-        arguments: by the names of the request's fields, and of its body's where these are
-            given one by one; None and the defaults count as not given.
+        arguments: values by the names of the request's fields, and of its body's fields where
+            the plan has these; None and defaults count as absent.
 
     Raises:
-        ValueError: a name is empty, or one that would lead to another endpoint.
+        ValueError: a parameter of the path is empty, or would lead to another endpoint.
     """
     made = plan(operation)
     prepared = Prepared(made, made.endpoint.path)
@@ -69,7 +69,7 @@ def prepare(operation: str, arguments: Mapping[str, Any]) -> Prepared:
         value = arguments.get(parameter.name)
         if header == "X-Registry-Auth":
             if value is None:
-                prepared.wants_auth = _image(arguments)
+                prepared.wants_auth = _image_or_plugin(arguments)
             else:
                 prepared.headers.append((header, encode_auth(value)))
         elif _is_given(parameter, value) or header == "Content-type":
@@ -79,16 +79,16 @@ def prepare(operation: str, arguments: Mapping[str, Any]) -> Prepared:
 
 
 def fit(prepared: Prepared, version: Version) -> None:
-    """Make a request fit what an older engine understands.
+    """Adapt a request to the engine's version.
 
     Raises:
-        NotSupported: it asks for what that version does not have.
+        NotSupported: the request uses a field or endpoint that the version does not have.
     """
     made = prepared.plan
     where = {"method": made.endpoint.method, "path": prepared.path}
     if version < made.endpoint.since:
         raise NotSupported(
-            f"this needs API version {made.endpoint.since}, and {version} is spoken", **where
+            f"this needs API version {made.endpoint.since}, but {version} is in use", **where
         )
     if version < MAX_VERSION:
         from palan.api.changes import lift
@@ -101,25 +101,28 @@ def fit(prepared: Prepared, version: Version) -> None:
         try:
             downgrade(made.operation, version, query, prepared.document, lift)
         except RefusedByLift as error:
-            raise NotSupported(f"{error.message} (spoken: {version})", **where) from None
+            raise NotSupported(
+                f"{error.message} (API version in use: {version})", **where
+            ) from None
         prepared.query = [(name, value) for name, values in query.items() for value in values]
     if prepared.document is not None:
         prepared.body = msgspec.json.encode(prepared.document)
 
 
 def encode_auth(value: Any) -> str:
-    """Credentials as ``X-Registry-Auth`` carries them; text is taken as it is."""
+    """Return the value of ``X-Registry-Auth`` for credentials; text is returned unchanged."""
     if isinstance(value, str):
         return value
     return urlsafe_b64encode(msgspec.json.encode(slim(value))).decode()
 
 
 def encode_filters(filters: Filters) -> str:
-    """Filters as JSON."""
-    return msgspec.json.encode({name: _filter(value) for name, value in filters.items()}).decode()
+    """Return filters as JSON."""
+    values = {name: _filter_values(value) for name, value in filters.items()}
+    return msgspec.json.encode(values).decode()
 
 
-def _filter(value: Filter) -> list[str]:
+def _filter_values(value: Filter) -> list[str]:
     if isinstance(value, bool):
         return ["true" if value else "false"]
     if isinstance(value, str):
@@ -153,8 +156,8 @@ def _query(name: str, value: Any) -> list[tuple[str, str]]:
     return [(name, str(one)) for one in value]
 
 
-def _image(arguments: Mapping[str, Any]) -> str:
-    """What the credentials are for: the argument that names something of a registry."""
+def _image_or_plugin(arguments: Mapping[str, Any]) -> str:
+    """Return the name of the image or plugin that the request needs credentials for."""
     for name in ("from_image", "remote", "name"):
         if arguments.get(name) and (name != "name" or "task_template" not in arguments):
             return str(arguments[name])

@@ -1,4 +1,4 @@
-"""From what an engine answers to messages of the newest version; no I/O."""
+"""Decoding of an engine's responses to messages of the newest version; no I/O."""
 
 from base64 import b64decode
 from collections.abc import Callable
@@ -16,48 +16,48 @@ __all__ = ["decode", "error_of", "path_stat"]
 
 
 @cache
-def _fast(kind: Any) -> msgspec.json.Decoder[Any]:
+def _strict_decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
 
 def decode(operation: str, version: Version, kind: Any, data: bytes) -> Any:
-    """Make a message of JSON.
+    """Decode a message from JSON.
 
-    Engines differ in what they leave out and in what is null; both give the default, as in Go.
+    Engines differ in the fields that they omit or send as null; both mean the default, as in Go.
 
     Args:
-        operation: ``group.operation``, for what older versions said otherwise.
-        version: what the engine speaks.
+        operation: ``group.operation``, which selects the conversions from older versions.
+        version: the API version in use.
         kind: the message's type.
         data: JSON.
 
     Raises:
-        ProtocolError: it is no JSON, or not of that shape.
+        ProtocolError: the data is not JSON, or does not fit the type.
     """
     if version >= MAX_VERSION:
-        return _decoded(kind, data, ())
-    from palan.client._lifts import lifts, touches
+        return _decode(kind, data, ())
+    from palan.client._lifts import document_lifts, message_lifts
 
-    message = _decoded(kind, data, lifts(operation, version))
-    for touch in touches(operation, version):
-        touch(message)
+    message = _decode(kind, data, document_lifts(operation, version))
+    for lift in message_lifts(operation, version):
+        lift(message)
     return message
 
 
-def _decoded(kind: Any, data: bytes, steps: tuple[Callable[[Any], Any], ...]) -> Any:
-    if not steps:
+def _decode(kind: Any, data: bytes, lifts: tuple[Callable[[Any], Any], ...]) -> Any:
+    if not lifts:
         try:
-            return _fast(kind).decode(data)
+            return _strict_decoder(kind).decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            # What is amiss with it shows below.
+            # The slower decoding below tolerates nulls, or finds out what is wrong.
             pass
     from palan.api._json_decode import decoder
     from palan.api.errors import InvalidParameter
 
     try:
         document = msgspec.json.decode(data)
-        for step in steps:
-            document = step(document)
+        for lift in lifts:
+            document = lift(document)
         try:
             return msgspec.convert(_without_nulls(document), kind)
         except msgspec.ValidationError:
@@ -65,8 +65,8 @@ def _decoded(kind: Any, data: bytes, steps: tuple[Callable[[Any], Any], ...]) ->
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(f"the engine answered what is no JSON: {error}") from None
     except InvalidParameter as error:
-        words = error.message.removeprefix("invalid JSON: ")
-        raise ProtocolError(f"the engine answered something else than expected: {words}") from None
+        reason = error.message.removeprefix("invalid JSON: ")
+        raise ProtocolError(f"the engine answered something else than expected: {reason}") from None
 
 
 def _without_nulls(value: Any) -> Any:
@@ -78,9 +78,9 @@ def _without_nulls(value: Any) -> Any:
 
 
 def error_of(status: int, data: bytes, method: str, path: str, reason: str = "") -> APIError:
-    """The error that an answer means.
+    """Return the exception for an error response.
 
-    Engines say ``{"message": ...}``, proxies and old engines plain text.
+    Engines send ``{"message": ...}``; proxies and old engines send plain text.
     """
     text = data.decode("utf-8", "replace").strip()
     try:
@@ -93,12 +93,12 @@ def error_of(status: int, data: bytes, method: str, path: str, reason: str = "")
 
 
 def path_stat(header: str) -> PathStat:
-    """What ``X-Docker-Container-Path-Stat`` says.
+    """Decode the header ``X-Docker-Container-Path-Stat``.
 
     Raises:
-        ProtocolError: nothing that can be read.
+        ProtocolError: the header is malformed.
     """
     try:
         return msgspec.json.decode(b64decode(header), type=PathStat)
     except (ValueError, msgspec.DecodeError):
-        raise ProtocolError(f"the engine does not tell what the path is: {header!r}") from None
+        raise ProtocolError(f"the engine sent malformed path properties: {header!r}") from None

@@ -1,4 +1,4 @@
-"""What ``containers.run`` and ``containers.launch`` take, and what the API wants instead."""
+"""The options of ``containers.run`` and ``.launch``, and their translation to the API's fields."""
 
 import copy
 import re
@@ -32,11 +32,11 @@ HostPort = int | str | tuple[str, int | str] | None
 """``8080``, ``"127.0.0.1:8080"``, ``("127.0.0.1", 8080)``; None is any free port."""
 
 Ports = Mapping[int | str, HostPort | Sequence[HostPort]]
-"""Ports of the container (``80``, ``"53/udp"``), and where they are published."""
+"""Ports of the container (``80``, ``"53/udp"``), each with the host's port that publishes it."""
 
 
 class RunOptions(TypedDict, total=False):
-    """How to run a container; what is not given is the image's or the engine's default."""
+    """Options of a container; each that is absent has the image's or the engine's default."""
 
     name: str
     env: Environment
@@ -62,7 +62,7 @@ class RunOptions(TypedDict, total=False):
     """``name:address``."""
 
     memory: int | str
-    """Bytes, or text as ``512m``."""
+    """Bytes, or text such as ``512m``."""
 
     cpus: float
     pids_limit: int
@@ -91,10 +91,10 @@ class RunOptions(TypedDict, total=False):
     log_options: Mapping[str, str]
     platform: str
     host_config: HostConfig
-    """What the others are put into; for all that has no option of its own."""
+    """The base that the other options are added to; for fields without an option of their own."""
 
 
-_SAME: Final = {
+_COPIED: Final = {
     "network": "network_mode",
     "privileged": "privileged",
     "init": "init",
@@ -102,17 +102,17 @@ _SAME: Final = {
     "read_only": "readonly_rootfs",
     "pids_limit": "pids_limit",
 }
-"""Options that are a field of ``HostConfig`` as they are."""
+"""Options that are copied unchanged into this field of ``HostConfig``."""
 
 _UNITS: Final = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?", re.IGNORECASE)
 
 
 def memory(size: int | str) -> int:
-    """Bytes of ``512m`` and the like; units are powers of 1024, as Docker's.
+    """Return the bytes of a size such as ``512m``; units are powers of 1024, as Docker's.
 
     Raises:
-        ValueError: it is no size.
+        ValueError: the text is not a size.
     """
     if isinstance(size, int):
         return size
@@ -123,22 +123,22 @@ def memory(size: int | str) -> int:
 
 
 def environment(given: Environment) -> list[str]:
-    """Variables as the API wants them."""
+    """Return environment variables in the API's form, ``NAME=value``."""
     if isinstance(given, Mapping):
         return [f"{name}={value}" for name, value in given.items()]
     return list(given or ())
 
 
 def words(command: Command) -> list[str] | None:
-    """A command as the API wants it."""
+    """Return a command in the API's form, a list of words; None for the image's own command."""
     return ["sh", "-c", command] if isinstance(command, str) else list(command or ()) or None
 
 
 def creation(image: str, command: Command, options: RunOptions) -> dict[str, Any]:
-    """The arguments of ``containers.create``.
+    """Return the arguments of ``containers.create``.
 
     Raises:
-        ValueError: an option cannot be read.
+        ValueError: the value of an option is malformed.
     """
     made: dict[str, Any] = {"image": image, "cmd": words(command)}
     for name in (
@@ -175,7 +175,7 @@ def _host_config(options: RunOptions) -> HostConfig:  # noqa: C901 - one line pe
     for name in ("dns", "extra_hosts", "cap_add", "cap_drop", "security_opt"):
         if options.get(name):
             setattr(made, name, list(options[name]))
-    for name, field in _SAME.items():
+    for name, field in _COPIED.items():
         if name in options:
             setattr(made, field, options[name])  # type: ignore[literal-required]
     for name in ("tmpfs", "sysctls"):

@@ -1,9 +1,9 @@
-"""Engines behind ssh: the system's ``ssh`` runs ``docker system dial-stdio`` over there.
+"""Connections through ssh: the system's ``ssh`` runs ``docker system dial-stdio`` remotely.
 
-So whatever ``~/.ssh/config``, agents and jump hosts do for the ``ssh`` command they do here.
-The program's standard input and output are one end of a socket pair; the other end is a
-socket like any other. The first connection logs in; those after it go through the same one
-(``ControlMaster``), which takes no login and a tenth of the time.
+So ``~/.ssh/config``, agents and jump hosts have their usual effect. The program's standard
+input and output are one end of a socket pair; the client uses the other end like any socket.
+The first connection logs in; later ones share it (``ControlMaster``), which needs no login and
+a tenth of the time.
 """
 
 import contextlib
@@ -21,20 +21,20 @@ from palan.client.errors import ConnectFailed
 
 __all__ = ["Tunnel", "Tunnels"]
 
-_END: Final = 5.0
-"""Seconds that an ssh gets to end before it is killed."""
+_STOP_SECONDS: Final = 5.0
+"""The time that ssh has to end before it is killed."""
 
-_IDLE: Final = 60
-"""Seconds that the connection is kept after its last use, should nobody close the client."""
+_IDLE_SECONDS: Final = 60
+"""The time after its last use until the shared connection ends, if the client is not closed."""
 
-_EITHER: Final = (
+_DIAL_DEFAULT_SOCKET: Final = (
     "if command -v docker >/dev/null 2>&1; then exec docker system dial-stdio; "
     "else exec palan system dial-stdio; fi"
 )
 
 
 class Tunnel:
-    """One connection through ssh: a socket, and the process behind it."""
+    """One connection through ssh: a socket and the ``ssh`` process at its other end."""
 
     def __init__(
         self, near: socket.socket, process: subprocess.Popen[bytes], log: IO[bytes]
@@ -44,7 +44,7 @@ class Tunnel:
         self._log = log
 
     def complaint(self) -> str:
-        """What ssh, or the program over there, has to say about its end; blocks shortly."""
+        """Return the error output of ssh and of the remote program; may block for a second."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1)
         with contextlib.suppress(OSError, ValueError):
@@ -54,12 +54,12 @@ class Tunnel:
         return ""
 
     def close(self) -> None:
-        """End it; blocks until the process has."""
+        """Close the socket and end the process; block until it has ended."""
         self.socket.close()
         if self._process.poll() is None:
             self._process.terminate()
         try:
-            self._process.wait(_END)
+            self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -67,26 +67,26 @@ class Tunnel:
 
 
 class Tunnels:
-    """The connections of one client to one host."""
+    """The connections of one client to one host through ssh."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
         self._directory: str | None = None
 
     def open(self) -> Tunnel:
-        """Start one more; blocks for the time that it takes to start a process.
+        """Open another connection; block while the process is started.
 
         Raises:
-            ConnectFailed: there is no ``ssh``.
+            ConnectFailed: ``ssh`` cannot be started.
         """
         if self._directory is None:
-            # Short, as the path of a socket may not be long.
+            # A short path, as the path of a socket is limited to about 100 bytes.
             self._directory = tempfile.mkdtemp(prefix="palan-ssh-")
         near, far = socket.socketpair()
         log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the tunnel
         try:
             process = subprocess.Popen(
-                [*self._command(), "--", self._address.host, self._remote()],
+                [*self._command(), "--", self._address.host, self._remote_command()],
                 stdin=far.fileno(),
                 stdout=far.fileno(),
                 stderr=log,
@@ -101,7 +101,7 @@ class Tunnels:
         return Tunnel(near, process, log)
 
     def close(self) -> None:
-        """Log out, when all connections are closed."""
+        """End the shared login; all connections must have been closed."""
         if self._directory is None:
             return
         if Path(self._directory, "master").exists():
@@ -111,7 +111,7 @@ class Tunnels:
                     check=False,
                     stdin=subprocess.DEVNULL,
                     capture_output=True,
-                    timeout=_END,
+                    timeout=_STOP_SECONDS,
                 )
         shutil.rmtree(self._directory, ignore_errors=True)
         self._directory = None
@@ -119,14 +119,14 @@ class Tunnels:
     def _command(self) -> list[str]:
         command = ["ssh", "-T", "-o", "ConnectTimeout=30", "-o", "BatchMode=no"]
         command += ["-o", "ControlMaster=auto", "-o", f"ControlPath={self._directory}/master"]
-        command += ["-o", f"ControlPersist={_IDLE}"]
+        command += ["-o", f"ControlPersist={_IDLE_SECONDS}"]
         if self._address.user:
             command += ["-l", self._address.user]
         if self._address.port:
             command += ["-p", str(self._address.port)]
         return command
 
-    def _remote(self) -> str:
+    def _remote_command(self) -> str:
         if self._address.path:
             host = shlex.quote(f"unix://{self._address.path}")
             script = (
@@ -135,5 +135,5 @@ class Tunnels:
                 f"else exec palan --host {host} system dial-stdio; fi"
             )
         else:
-            script = _EITHER
+            script = _DIAL_DEFAULT_SOCKET
         return f"sh -c {shlex.quote(script)}"

@@ -1,4 +1,4 @@
-"""Certificates as the docker CLI has them: ``ca.pem``, ``cert.pem`` and ``key.pem``."""
+"""TLS contexts from the docker CLI's files ``ca.pem``, ``cert.pem`` and ``key.pem``."""
 
 import ssl
 from pathlib import Path
@@ -10,15 +10,15 @@ __all__ = ["tls_context"]
 
 
 def tls_context(directory: Path, *, verify: bool = True) -> ssl.SSLContext:
-    """What to make connections to an engine safe with.
+    """Make the TLS context for connections to an engine.
 
     Args:
-        directory: where ``ca.pem``, ``cert.pem`` and ``key.pem`` are, each if there is one.
-        verify: see that the engine's certificate is of that authority, or of one that the
-            system trusts, and has the engine's name.
+        directory: the directory of ``ca.pem``, ``cert.pem`` and ``key.pem``; each may be absent.
+        verify: check that the engine's certificate has the engine's name and is signed by that
+            authority, or, without ``ca.pem``, by one that the system trusts.
 
     Raises:
-        ConfigError: one of them cannot be read.
+        ConfigError: one of the files cannot be read.
     """
     context = ssl.create_default_context()
     authority = directory / "ca.pem"

@@ -1,22 +1,22 @@
-"""What can go wrong in a call, by meaning.
+"""The exceptions of calls, by meaning.
 
 ::
 
     ClientError
-    ├─ APIError               the engine said no: status, message, method, path
+    ├─ APIError               the engine answered with an error: status, message, method, path
     │  ├─ InvalidParameter 400, Unauthorized 401, Forbidden 403, NotFound 404,
     │  ├─ NotAcceptable 406, Conflict 409, InternalError 500, NotYetImplemented 501,
     │  └─ Unavailable 503
-    ├─ TransportError         the engine said nothing that counts
-    │  ├─ ConnectFailed       nobody there: nothing was sent
-    │  ├─ ConnectionLost      it went away in the middle
-    │  ├─ Timeout             it took too long (also a ``TimeoutError``)
-    │  ├─ ProtocolError       it does not speak HTTP, or not as the API says
-    │  └─ ClientClosed        somebody closed the client or the stream meanwhile
+    ├─ TransportError         no usable response arrived
+    │  ├─ ConnectFailed       the engine cannot be reached: nothing was sent
+    │  ├─ ConnectionLost      the connection ended during the call
+    │  ├─ Timeout             the call took too long (also a ``TimeoutError``)
+    │  ├─ ProtocolError       the response is not HTTP, or does not follow the API
+    │  └─ ClientClosed        the client or the stream was closed during the call
     ├─ OperationFailed        an error within the progress of a pull, a push, a build ...
-    ├─ ContainerFailed        what ``containers.run`` ran did not end with 0
-    ├─ NotSupported           the engine's API version has no such thing: nothing was sent
-    └─ ConfigError            contexts, certificates, ``config.json``: nothing was sent
+    ├─ ContainerFailed        the container of ``containers.run`` ended with a code other than 0
+    ├─ NotSupported           the engine's API version lacks the feature: nothing was sent
+    └─ ConfigError            a bad context, certificate or ``config.json``: nothing was sent
 
 A cancelled coroutine raises ``asyncio.CancelledError``, as everywhere, and its connection
 is closed.
@@ -52,11 +52,11 @@ __all__ = [
 
 
 class ClientError(Exception):
-    """Base of all that a call can raise, but for cancellation and misuse.
+    """The base of all exceptions that a call raises, except for cancellation and misuse.
 
     Attributes:
-        message: what went wrong.
-        method: the HTTP method of the request, empty if there was none.
+        message: the error's text.
+        method: the HTTP method of the request, empty if no request was made.
         path: the request's path without version and query.
     """
 
@@ -70,11 +70,11 @@ class ClientError(Exception):
         return f"{self.message} ({self.method} {self.path})" if self.method else self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Keyword arguments do not survive the pickling of exceptions otherwise.
-        return _again, (type(self), self.args, self.__dict__)
+        # By default, pickling exceptions loses their keyword arguments.
+        return _unpickle, (type(self), self.args, self.__dict__)
 
 
-def _again(kind: type[ClientError], args: tuple[Any, ...], state: dict[str, Any]) -> ClientError:
+def _unpickle(kind: type[ClientError], args: tuple[Any, ...], state: dict[str, Any]) -> ClientError:
     made = kind.__new__(kind)
     made.args = args
     made.__dict__.update(state)
@@ -101,7 +101,7 @@ class APIError(ClientError):
 
 
 class InvalidParameter(APIError):
-    """The request makes no sense as it is (400)."""
+    """The request is invalid (400)."""
 
     default_status = 400
 
@@ -113,43 +113,43 @@ class Unauthorized(APIError):
 
 
 class Forbidden(APIError):
-    """The request is understood and never allowed (403)."""
+    """The request is not allowed (403)."""
 
     default_status = 403
 
 
 class NotFound(APIError):
-    """There is no such object, or no such endpoint (404)."""
+    """The object or the endpoint does not exist (404)."""
 
     default_status = 404
 
 
 class NotAcceptable(APIError):
-    """No content type of the answer is acceptable (406)."""
+    """No content type of the response is acceptable (406)."""
 
     default_status = 406
 
 
 class Conflict(APIError):
-    """The object is in a state that forbids this now (409)."""
+    """The object's present state does not allow the operation (409)."""
 
     default_status = 409
 
 
 class InternalError(APIError):
-    """The engine or the machine failed (500 and what else has no meaning of its own)."""
+    """The engine or its machine failed (500, and other statuses without a class of their own)."""
 
     default_status = 500
 
 
 class NotYetImplemented(APIError):
-    """This engine does not have it (501)."""
+    """The engine does not implement the endpoint or the option (501)."""
 
     default_status = 501
 
 
 class Unavailable(APIError):
-    """Something that the request needs is not there, such as a swarm (503)."""
+    """The engine lacks something that the request needs, such as a swarm (503)."""
 
     default_status = 503
 
@@ -171,13 +171,13 @@ _BY_STATUS: Final[dict[int, type[APIError]]] = {
 
 
 def api_error(status: int, message: str, method: str = "", path: str = "") -> APIError:
-    """The error that a status means; of the unknown ones the class of their hundred."""
+    """Return the exception for a status; unknown ones are treated like 400 or 500."""
     nearest = InvalidParameter if 400 <= status < 500 else InternalError
     return _BY_STATUS.get(status, nearest)(message, status=status, method=method, path=path)
 
 
 class TransportError(ClientError):
-    """There is no answer to go by."""
+    """No usable response arrived."""
 
 
 class ConnectFailed(TransportError):
@@ -185,23 +185,23 @@ class ConnectFailed(TransportError):
 
 
 class ConnectionLost(TransportError):
-    """The connection ended in the middle; whether the request had an effect is unknown."""
+    """The connection ended during the call; whether the request had an effect is unknown."""
 
 
 class Timeout(TransportError, TimeoutError):
-    """The engine took longer than it was given; the connection is closed."""
+    """The call took longer than its timeout; the connection is closed."""
 
 
 class ProtocolError(TransportError):
-    """What answered does not speak HTTP, or not as the API says."""
+    """The response is not HTTP, or does not follow the API."""
 
 
 class ClientClosed(TransportError):
-    """The client, or this stream, was closed while the call went on or before it."""
+    """The client or the stream was closed before or during the call."""
 
 
 class OperationFailed(ClientError):
-    """A pull, push, load, import or build failed after its answer had begun.
+    """A pull, push, load, import or build failed after its response had begun.
 
     Attributes:
         code: the exit code of a build's step, else 0.
@@ -213,13 +213,13 @@ class OperationFailed(ClientError):
 
 
 class ContainerFailed(ClientError):
-    """A container that was waited for did not end with 0.
+    """A container ended with an exit code other than 0.
 
     Attributes:
-        container: its id; it may be removed by now.
-        exit_code: what it ended with.
-        stdout: what it wrote there, as far as it was collected.
-        stderr: the same of stderr.
+        container: the container's id; it may be removed already.
+        exit_code: the exit code.
+        stdout: its standard output, as far as it was collected.
+        stderr: its standard error, as far as it was collected.
     """
 
     def __init__(
@@ -239,7 +239,7 @@ class ContainerFailed(ClientError):
 
 
 class NotSupported(ClientError):
-    """The API version that is spoken has no such thing; nothing was sent."""
+    """The API version in use does not have the feature; nothing was sent."""
 
 
 class ConfigError(ClientError):

@@ -1,4 +1,4 @@
-"""Bars for pulls, pushes and builds, with rich (``pip install "palan[progress]"``)."""
+"""Progress bars for pulls, pushes and builds, with rich (``pip install "palan[progress]"``)."""
 
 from types import TracebackType
 from typing import Self
@@ -20,16 +20,16 @@ __all__ = ["ProgressBars"]
 
 
 class ProgressBars:
-    """A bar for each layer; give it to ``progress=`` of a call.
+    """A progress bar for each layer; pass it as ``progress=`` to a call.
 
-    Use it as a context manager, so that the terminal is as it was afterwards.
+    Use it as a context manager, which restores the terminal at the end.
     """
 
     def __init__(self, console: Console | None = None) -> None:
         """Prepare bars.
 
         Args:
-            console: where to; None is standard output.
+            console: the console to draw on; None is standard output.
         """
         self._progress = Progress(
             TextColumn("{task.description}"),
