@@ -5,9 +5,10 @@ all that a program needs which only looks whether an engine is there.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from palan.api.results import Hijack, LateJson, PathStat
+from palan.api.version import Version
 from palan.client._async.io import in_thread
 from palan.client._async.response import AsyncResponse
 from palan.client._async.transport import AsyncOutgoing
@@ -19,9 +20,11 @@ from palan.client.errors import ProtocolError
 
 
 if TYPE_CHECKING:
-    from palan.client._async.client import AsyncClient
+    from palan.client._environment import Environment
 
-__all__ = ["AsyncCalling"]
+__all__ = ["AsyncCalling", "AsyncSender"]
+
+_TELLS_TTY_SINCE: Final = Version(1, 42)
 
 _SLOW: Final = frozenset(
     {
@@ -49,10 +52,31 @@ _SLOW: Final = frozenset(
 """What takes as long as it takes: no time limit unless the caller has one."""
 
 
+class AsyncSender(Protocol):
+    """A client, as the sender of calls sees it."""
+
+    timeout: float | None
+    """Seconds for a call that has no limit of its own; None is unlimited."""
+
+    @property
+    def environment(self) -> "Environment":
+        """The configuration and the credentials of the docker CLI."""
+
+    @property
+    def spoken(self) -> Version:
+        """The API version that is spoken, or the newest before it was negotiated."""
+
+    async def negotiate(self) -> Version:
+        """Return the API version that is spoken, after asking the engine if need be."""
+
+    async def send(self, request: AsyncOutgoing, path: str) -> AsyncResponse:
+        """Send a request and wait for the head of its answer."""
+
+
 class AsyncCalling:
     """Makes requests of calls, and of answers what the endpoint declares."""
 
-    def __init__(self, client: "AsyncClient") -> None:
+    def __init__(self, client: AsyncSender) -> None:
         self._client = client
 
     async def open(self, prepared: Prepared, timeout: float | None) -> AsyncResponse:
@@ -134,6 +158,10 @@ class AsyncCalling:
     def path_stat(response: AsyncResponse) -> PathStat:
         """What the headers say of a path."""
         return path_stat(response.headers.get("x-docker-container-path-stat", ""))
+
+    async def tells_tty(self) -> bool:
+        """Whether the answers of this API version say if output comes in frames."""
+        return await self._client.negotiate() >= _TELLS_TTY_SINCE
 
     async def has_tty(self, prepared: Prepared) -> bool:
         """Whether the process that a stream is about has a TTY: older answers do not say."""

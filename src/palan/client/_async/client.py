@@ -246,11 +246,6 @@ class AsyncClient:
         """The API version that is spoken; the newest, if that was not found out yet."""
         return self._version or MAX_VERSION
 
-    @property
-    def tells_tty(self) -> bool:
-        """Whether this version's answers say if output comes in frames."""
-        return self.spoken >= Version(1, 42)
-
     # ---- the raw door --------------------------------------------------------------
 
     async def request(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Unpack
 
 from palan.client._async.calls.containers import AsyncContainersCalls
+from palan.client._async.images import AsyncImages
 from palan.client._async.io import consume, in_thread, now, sleep
 from palan.client._async.shielded import shielded, undone
 from palan.client._outcomes import RunResult
@@ -260,13 +261,13 @@ class AsyncContainers(AsyncContainersCalls):
         given |= {"attach_stdout": True, "attach_stderr": True}
         platform = options.get("platform", "")
         if pull == "always":
-            await self._client.images.pull(image, platform=platform)
+            await AsyncImages(self._client).pull(image, platform=platform)
         try:
             created = await undone(self.create, self._discard_created, **given)
         except NotFound as error:
             if pull != "missing" or "image" not in error.message.lower():
                 raise
-            await self._client.images.pull(image, platform=platform)
+            await AsyncImages(self._client).pull(image, platform=platform)
             created = await undone(self.create, self._discard_created, **given)
         return created.id
 

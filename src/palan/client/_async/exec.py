@@ -33,9 +33,7 @@ class AsyncExecSession(AsyncSession):
         if self.creating is not None and self._response is None:
             container, arguments = self.creating
             self.creating = None
-            made = await self._client.calling.call(
-                "exec.create", {"id": container, **arguments}, CLIENT
-            )
+            made = await self._calling.call("exec.create", {"id": container, **arguments}, CLIENT)
             self.id = made.id
             tty = bool(arguments.get("tty"))
             self.tty = tty
@@ -52,9 +50,10 @@ class AsyncExecSession(AsyncSession):
             raise ClientError("the process was not started")
         pause = _FIRST_LOOK
         while True:
-            found = await self._client.exec.inspect(self.id)
-            if not found.running and found.exit_code is not None:
-                return found.exit_code
+            found = await self._calling.call("exec.inspect", {"id": self.id}, CLIENT)
+            exit_code: int | None = found.exit_code
+            if not found.running and exit_code is not None:
+                return exit_code
             await sleep(pause)
             pause = min(_LAST_LOOK, pause * 2)
 
@@ -156,7 +155,7 @@ class AsyncExec(AsyncExecCalls):
             timeout: seconds to wait for each piece of output; None is for ever.
         """
         session = AsyncExecSession(
-            self._client, prepare("exec.start", {"id": "-"}), timeout, tty=tty
+            self._client.calling, prepare("exec.start", {"id": "-"}), timeout, tty=tty
         )
         session.creating = (
             container,

@@ -139,6 +139,7 @@ class AsyncImages(AsyncImagesCalls):
         Raises:
             OperationFailed: a step failed; ``code`` is what it ended with.
         """
+        from palan.client._async.calls.build import AsyncBuildCalls
         from palan.client._build_options import build_arguments, build_context
 
         name, body = os.fspath(dockerfile), archive
@@ -146,7 +147,8 @@ class AsyncImages(AsyncImagesCalls):
             name, body = await in_thread(build_context, os.fspath(path), name)
         known = await in_thread(self._client.environment.all_credentials)
         arguments = build_arguments(tags, name, build_args, options, known)
-        building = self._client.build.build(body=body, timeout=timeout, **arguments)
+        calls = AsyncBuildCalls(self._client)
+        building = calls.build(body=body, timeout=timeout, **arguments)
         identity, output = "", []
         async for step in building:
             output.append(step.stream or "")

@@ -20,7 +20,7 @@ from palan.client.errors import ClientClosed, ConnectionLost, OperationFailed
 if TYPE_CHECKING:
     from palan.api._progress import JSONMessage
     from palan.api.results import PathStat
-    from palan.client._async.client import AsyncClient
+    from palan.client._async.calling import AsyncCalling
     from palan.client._request import Prepared
 
 __all__ = [
@@ -40,8 +40,10 @@ _WRITE: Final = 1 << 20
 class AsyncLazy:
     """Base of the streams: a request that is sent when somebody wants its answer."""
 
-    def __init__(self, client: "AsyncClient", prepared: "Prepared", timeout: float | None) -> None:
-        self._client = client
+    def __init__(
+        self, calling: "AsyncCalling", prepared: "Prepared", timeout: float | None
+    ) -> None:
+        self._calling = calling
         self._prepared = prepared
         self._timeout = timeout
         self._deadline: float | None = None
@@ -63,7 +65,7 @@ class AsyncLazy:
         if self._response is None:
             if self._closed:
                 raise ClientClosed("the stream was closed")
-            self._response = await self._client.calling.open(self._prepared, self._timeout)
+            self._response = await self._calling.open(self._prepared, self._timeout)
             self._response.limit(self._deadline)
         return self._response
 
@@ -103,7 +105,7 @@ class AsyncByteStream(AsyncLazy):
 
     async def path_stat(self) -> "PathStat":
         """What the path is that this archive is of (``containers.archive_get`` only)."""
-        return self._client.calling.path_stat(await self.open())
+        return self._calling.path_stat(await self.open())
 
     async def save(self, target: str | os.PathLike[str] | IO[bytes]) -> int:
         """Write all of it to a file; memory stays flat.
@@ -156,8 +158,10 @@ class AsyncByteStream(AsyncLazy):
 class AsyncMessageStream(AsyncLazy, Generic[M]):
     """Messages, one after the other: events, statistics, progress."""
 
-    def __init__(self, client: "AsyncClient", prepared: "Prepared", timeout: float | None) -> None:
-        super().__init__(client, prepared, timeout)
+    def __init__(
+        self, calling: "AsyncCalling", prepared: "Prepared", timeout: float | None
+    ) -> None:
+        super().__init__(calling, prepared, timeout)
         self._lines = Lines()
         self._ready: list[bytes] = []
 
@@ -177,7 +181,7 @@ class AsyncMessageStream(AsyncLazy, Generic[M]):
         return self._message(self._ready.pop())
 
     def _message(self, line: bytes) -> M:
-        message: M = self._client.calling.message(self._prepared, line)
+        message: M = self._calling.message(self._prepared, line)
         return message
 
     def __aiter__(self) -> Self:
@@ -234,7 +238,7 @@ class AsyncOutputStream(AsyncLazy):
 
     def __init__(
         self,
-        client: "AsyncClient",
+        calling: "AsyncCalling",
         prepared: "Prepared",
         timeout: float | None,
         *,
@@ -244,13 +248,13 @@ class AsyncOutputStream(AsyncLazy):
         """Prepare it.
 
         Args:
-            client: whose it is.
+            calling: sends the request.
             prepared: the request.
             timeout: seconds to wait for each piece; None is for ever.
             tty: whether the process has a TTY, for engines that do not tell; None finds out.
             raw: there are never frames.
         """
-        super().__init__(client, prepared, timeout)
+        super().__init__(calling, prepared, timeout)
         self.tty = True if raw else tty
         self._raw = raw
         self._decoder: OutputDecoder | None = None
@@ -258,15 +262,13 @@ class AsyncOutputStream(AsyncLazy):
 
     async def open(self) -> AsyncResponse:
         """Send the request, unless that was done, and wait for the head of the answer."""
-        if self._response is None and self.tty is None:
-            await self._client.negotiate()
-            if not self._client.tells_tty:
-                # Before 1.42 the answer does not say whether there are frames.
-                self.tty = await self._client.calling.has_tty(self._prepared)
+        if self._response is None and self.tty is None and not await self._calling.tells_tty():
+            # Before 1.42 the answer does not say whether there are frames.
+            self.tty = await self._calling.has_tty(self._prepared)
         response = await super().open()
         if self._decoder is None:
             kind = response.headers.get("content-type", "")
-            if not self._raw and (self.tty is None or self._client.tells_tty):
+            if not self._raw and (self.tty is None or await self._calling.tells_tty()):
                 self.tty = "multiplexed" not in kind
             self._decoder = OutputDecoder(tty=bool(self.tty))
         return response

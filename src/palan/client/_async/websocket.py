@@ -14,7 +14,7 @@ from palan.client.errors import ProtocolError
 
 
 if TYPE_CHECKING:
-    from palan.client._async.client import AsyncClient
+    from palan.client._async.calling import AsyncCalling
 
 __all__ = ["AsyncWebSocketSession"]
 
@@ -25,7 +25,7 @@ class AsyncWebSocketSession(AsyncSession):
     There is no end of stdin: :meth:`close_input` ends the session.
     """
 
-    def __init__(self, client: "AsyncClient", prepared: Prepared, timeout: float | None) -> None:
+    def __init__(self, calling: "AsyncCalling", prepared: Prepared, timeout: float | None) -> None:
         key = base64.b64encode(os.urandom(16)).decode()
         prepared.headers += [
             ("Upgrade", "websocket"),
@@ -34,7 +34,7 @@ class AsyncWebSocketSession(AsyncSession):
             ("Sec-WebSocket-Version", "13"),
             ("Origin", "http://docker"),
         ]
-        super().__init__(client, prepared, timeout, raw=True)
+        super().__init__(calling, prepared, timeout, raw=True)
         self._connection = Connection(ConnectionType.CLIENT)
         self._received: list[bytes] = []
         self._ended = False
