@@ -58,7 +58,7 @@ def _lines() -> Iterator[str]:
 
 
 def _is_pending(endpoint: Endpoint) -> bool:
-    return f"{endpoint.group}.{endpoint.operation}" in PENDING
+    return endpoint.name in PENDING
 
 
 def _row(endpoint: Endpoint) -> str:

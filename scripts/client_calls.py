@@ -23,7 +23,7 @@ from palan.api._progress import JSONMessage
 from palan.api.endpoint import Endpoint, Group
 from palan.api.filters import Filters
 from palan.api.registry import GROUPS
-from palan.api.results import Bytes, Hijack, Json, Messages, RawFrames, Stat, Text
+from palan.api.results import Bytes, Hijack, Json, Messages, Ping, RawFrames, Stat
 from palan.api.version import MIN_VERSION
 from palan.client._contract import NO_DEFAULT, Parameter, Plan, plan
 
@@ -100,7 +100,7 @@ class Module:
     # ---- one method ----------------------------------------------------------------
 
     def _method(self, endpoint: Endpoint) -> str:
-        made = plan(f"{endpoint.group}.{endpoint.operation}")
+        made = plan(endpoint.name)
         required, optional = arguments(made)
         own_timeout = any(one.name == "timeout" for one in (*required, *optional))
         kind, stream, returned = self._returns(endpoint)
@@ -132,7 +132,7 @@ class Module:
         result = endpoint.result
         if isinstance(result, Hijack):
             name = "AsyncSession"
-            if endpoint.operation == "attach_websocket":
+            if result.upgrade == "websocket":
                 name = "AsyncWebSocketSession"
             self.streams.add(name)
             return name, name, "A connection, made when it is entered or first used."
@@ -155,8 +155,8 @@ class Module:
             return kind, "AsyncMessageStream", "The messages, as they come."
         if isinstance(result, Json):
             return self._render(result.type), "", _described(result.type)
-        if isinstance(result, Text):
-            return "str", "", "The text."
+        if isinstance(result, Ping):
+            return ("None", "", "") if endpoint.method == "HEAD" else ("str", "", "The text.")
         if isinstance(result, Stat):
             self.messages.setdefault("palan.api.results", set()).add("PathStat")
             return "PathStat", "", "What it is."
@@ -167,7 +167,8 @@ class Module:
     ) -> list[str]:
         operation = made.operation
         if stream:
-            extra = ", raw=True" if operation in ("build.session", "build.grpc") else ""
+            result = made.endpoint.result
+            extra = ", raw=True" if isinstance(result, Hijack) and result.upgrade == "h2c" else ""
             extra = ", tty=tty" if operation == "exec.start" else extra
             timeout = "None" if own_timeout else "timeout"
             prepared = f'calling.prepare("{operation}", {named})'
@@ -178,7 +179,7 @@ class Module:
                 f"return {stream}(calling, {prepared}, {timeout}{extra})",
             ]
         timeout = "CLIENT" if own_timeout else "timeout"
-        if made.endpoint.path == "/_ping":
+        if isinstance(made.endpoint.result, Ping):
             method = "" if kind == "str" else f'"{made.endpoint.method}", '
             ping = f"await self._client.ping({method}timeout=timeout)"
             return [f"return {ping}" if kind == "str" else ping]

@@ -105,8 +105,8 @@ def path_of(endpoint: Endpoint, name: str) -> str:
 def asking(engine: TestEngine, endpoint: Endpoint) -> Iterator[Callable[..., int]]:
     """A function that sends something to the endpoint and checks what comes back."""
     wire = Wire(engine)
-    read = f"{endpoint.group}.{endpoint.operation}" not in STREAMS
-    base = json.dumps(BASES.get(f"{endpoint.group}.{endpoint.operation}", {})).encode()
+    read = endpoint.name not in STREAMS
+    base = json.dumps(BASES.get(endpoint.name, {})).encode()
 
     def ask(target: str, body: bytes | None = None, *headers: str) -> int:
         if body is None and endpoint.method in ("POST", "PUT"):
@@ -125,7 +125,7 @@ def asking(engine: TestEngine, endpoint: Endpoint) -> Iterator[Callable[..., int
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=str)
 def test_odd_names_and_queries(web: TestEngine, endpoint: Endpoint):
     with asking(web, endpoint) as ask:
-        operation = f"{endpoint.group}.{endpoint.operation}"
+        operation = endpoint.name
         for name in NAMES if endpoint.path_parameters else ():
             ask(path_of(endpoint, name))
         for parameter in query_names(endpoint):
@@ -182,7 +182,7 @@ def test_odd_bodies(web: TestEngine, endpoint: Endpoint):
 
 @pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if list(json_fields(e.body))], ids=str)
 def test_every_field_with_wrong_values(web: TestEngine, endpoint: Endpoint):
-    operation = f"{endpoint.group}.{endpoint.operation}"
+    operation = endpoint.name
     with asking(web, endpoint) as ask:
         path = path_of(endpoint, "web")
         base = BASES.get(operation, {})

@@ -258,7 +258,7 @@ BASES: dict[str, dict[str, Any]] = {
 
 def check(endpoint: Endpoint, reply: Reply, what: object) -> None:
     """See that an answer is one that a caller's mistake may have."""
-    operation = f"{endpoint.group}.{endpoint.operation}"
+    operation = endpoint.name
     told = (operation, what, reply)
     assert not reply.message.startswith("internal error ("), told
     if reply.status == 501:

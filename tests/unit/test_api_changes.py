@@ -37,7 +37,7 @@ def created(version: str, body: dict[str, Any]) -> Any:
 
 
 def test_changes_name_declared_operations():
-    declared = {f"{endpoint.group}.{endpoint.operation}" for endpoint in endpoints()}
+    declared = {endpoint.name for endpoint in endpoints()}
     named = {operation for change in CHANGES for operation in change.operations}
     assert named <= declared
 

@@ -83,7 +83,7 @@ def test_query_parameters_are_those_described(spec):
     ours = declared()
     for key, entry in described_here(spec).items():
         endpoint = ours[key]
-        operation = f"{endpoint.group}.{endpoint.operation}"
+        operation = endpoint.name
         given = {one.encode_name for one in query_fields(endpoint)}
         described = {one["name"] for one in entry.get("parameters", ()) if one["in"] == "query"}
         assert given - described == UNDESCRIBED_PARAMETERS.get(operation, set()), operation
@@ -122,7 +122,7 @@ def test_types_of_query_parameters_are_those_described(spec):
     ours = declared()
     for key, entry in described_here(spec).items():
         endpoint = ours[key]
-        operation = f"{endpoint.group}.{endpoint.operation}"
+        operation = endpoint.name
         types = {one.encode_name: one.type for one in query_fields(endpoint)}
         for one in entry.get("parameters", ()):
             if one["in"] != "query":
@@ -157,7 +157,7 @@ def test_path_parameters_are_fields(endpoint):
 
 def test_groups_and_operations_are_named_once():
     assert len({group.name for group in GROUPS}) == len(GROUPS) == 14
-    operations = [f"{one.group}.{one.operation}" for one in endpoints()]
+    operations = [one.name for one in endpoints()]
     assert len(operations) == len(set(operations))
     assert len(declared()) == len(operations)
 
@@ -197,12 +197,12 @@ def test_names_with_slashes_are_taken_whole():
     ],
 )
 def test_endpoints_came_in_when_docker_had_them(operation, since):
-    found = {f"{one.group}.{one.operation}": one for one in endpoints()}
+    found = {one.name: one for one in endpoints()}
     assert found[operation].since == since
 
 
 def test_streamed_bodies():
-    streamed = {f"{one.group}.{one.operation}" for one in endpoints() if one.body == ByteSource}
+    streamed = {one.name for one in endpoints() if one.body == ByteSource}
     assert {
         "containers.archive_put",
         "images.create",

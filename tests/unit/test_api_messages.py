@@ -262,7 +262,7 @@ def test_what_dockerd_answers_survives():
         kind = endpoint.result.type
         several = isinstance(endpoint.result, Messages) and isinstance(body, list)
         for one in body if several else [body]:
-            seen.add(f"{endpoint.group}.{endpoint.operation}")
+            seen.add(endpoint.name)
             message = msgspec.json.decode(json.dumps(one).encode(), type=kind)
             again = json.loads(msgspec.json.encode(message))
             for difference in differences(one, again):

@@ -88,7 +88,7 @@ class Maybe(Request):
 
 
 CHANGE, PUT, LIST, MAYBE = group.endpoints
-ENDPOINTS = {f"{one.group}.{one.operation}": one for one in endpoints()}
+ENDPOINTS = {one.name: one for one in endpoints()}
 
 
 def change(query="", body=b'{"Text":"x"}', headers=JSON, endpoint=CHANGE, **path) -> Any:
@@ -508,7 +508,7 @@ def test_all_requests_of_the_contract_can_be_made():
     ],
 )  # fmt: skip
 def test_messages_have_the_names_that_dockerd_gives_things(operation, body, message):
-    endpoint = next(e for e in endpoints() if f"{e.group}.{e.operation}" == operation)
+    endpoint = next(e for e in endpoints() if e.name == operation)
     with pytest.raises(InvalidParameter) as raised:
         decode_request(
             endpoint,

@@ -28,11 +28,9 @@ AT_MOST = 41
 
 
 def test_an_operation_is_either_built_or_pending():
-    declared = {f"{e.group}.{e.operation}" for e in endpoints()}
+    declared = {e.name for e in endpoints()}
     built = {
-        f"{e.group}.{e.operation}"
-        for e in endpoints()
-        if e.group in ROOMS and hasattr(ROOMS[e.group], e.operation)
+        e.name for e in endpoints() if e.group in ROOMS and hasattr(ROOMS[e.group], e.operation)
     }
     assert declared >= PENDING
     assert not built & PENDING

@@ -21,6 +21,9 @@ from palan.api.errors import (
 )
 from palan.api.frames import STDOUT, SYSTEM, FrameDecoder, frame
 from palan.api.results import (
+    JSON_LINES,
+    JSON_SEQUENCE,
+    NDJSON,
     NO_CONTENT,
     Bytes,
     ByteSource,
@@ -35,9 +38,9 @@ from palan.api.results import (
     PathStat,
     RawFrames,
     Stat,
-    Text,
     WithHeaders,
 )
+from palan.api.results import Ping as PingResult
 
 
 API_HEADERS = {
@@ -126,17 +129,26 @@ class Wait(Request):
     id: str
 
 
-@system.endpoint("GET", "/events", operation="events", result=Messages(Thing))
+@system.endpoint(
+    "GET",
+    "/events",
+    operation="events",
+    result=Messages(
+        Thing,
+        media_types=(JSON_LINES, NDJSON, JSON_SEQUENCE),
+        media_types_since=Version(1, 52),
+    ),
+)
 class Events(Request):
     pass
 
 
-@system.endpoint("GET", "/_ping", operation="ping", result=Text())
+@system.endpoint("GET", "/_ping", operation="ping", result=PingResult())
 class Ping(Request):
     pass
 
 
-@system.endpoint("HEAD", "/_ping", operation="ping_head", result=NoContent(status=200))
+@system.endpoint("HEAD", "/_ping", operation="ping_head", result=PingResult())
 class PingHead(Request):
     pass
 
@@ -158,7 +170,7 @@ def engine(**methods: Any) -> Any:
         group, _, operation = name.rpartition("__")
         groups[group or "things"][operation] = method
     have = {f"{group}.{name}" for group, names in groups.items() for name in names}
-    pending = {f"{e.group}.{e.operation}" for e in ENDPOINTS} - have
+    pending = {e.name for e in ENDPOINTS} - have
     return rooms(pending, **groups)
 
 

@@ -41,7 +41,7 @@ def test_pending_is_enough():
 
 
 def test_everything_is_served_by_default():
-    Server(rooms(f"{one.group}.{one.operation}" for one in endpoints()))
+    Server(rooms(one.name for one in endpoints()))
 
 
 async def test_serving_on_several_sockets(tmp_path):

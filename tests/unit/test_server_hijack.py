@@ -31,7 +31,9 @@ containers = Group("containers", "Containers.")
 execs = Group("exec", "Execs.")
 
 
-@containers.endpoint("POST", "/containers/{id}/attach", operation="attach", result=Hijack())
+@containers.endpoint(
+    "POST", "/containers/{id}/attach", operation="attach", result=Hijack(early=True)
+)
 class Attach(Request):
     id: str
 

@@ -34,7 +34,10 @@ HEADERS = (
 
 
 @containers.endpoint(
-    "GET", "/containers/{id}/attach/ws", operation="attach_websocket", result=Hijack()
+    "GET",
+    "/containers/{id}/attach/ws",
+    operation="attach_websocket",
+    result=Hijack(upgrade="websocket"),
 )
 class AttachWebSocket(Request):
     id: str

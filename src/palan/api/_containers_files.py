@@ -82,6 +82,7 @@ class ContainerArchiveGet(Request):
     operation="archive_put",
     result=NoContent(status=200),
     raises=(403, 404),
+    slow=True,
 )
 class ContainerArchivePut(Request):
     """Unpack a tar archive into a directory of a container."""
@@ -121,6 +122,7 @@ class CheckpointList(Request):
     result=NoContent(status=201),
     raises=(404, 409),
     since=Version(1, 25),
+    slow=True,
 )
 class CheckpointCreate(Request):
     """Freeze the processes of a container onto disk."""

@@ -130,6 +130,11 @@ class ContainerStats(Request):
     operation="start",
     result=NO_CONTENT,
     raises=(304, 404, 409),
+    refuses_body=(
+        "starting container with non-empty request body was deprecated since API v1.22"
+        " and removed in v1.24"
+    ),
+    slow=True,
 )
 class ContainerStart(Request):
     """Start a container."""
@@ -145,7 +150,12 @@ class ContainerStart(Request):
 
 
 @group.endpoint(
-    "POST", "/containers/{id}/stop", operation="stop", result=NO_CONTENT, raises=(304, 404)
+    "POST",
+    "/containers/{id}/stop",
+    operation="stop",
+    result=NO_CONTENT,
+    raises=(304, 404),
+    slow=True,
 )
 class ContainerStop(Request):
     """Stop a container: ask with a signal, then kill."""
@@ -159,7 +169,12 @@ class ContainerStop(Request):
 
 
 @group.endpoint(
-    "POST", "/containers/{id}/restart", operation="restart", result=NO_CONTENT, raises=(404,)
+    "POST",
+    "/containers/{id}/restart",
+    operation="restart",
+    result=NO_CONTENT,
+    raises=(404,),
+    slow=True,
 )
 class ContainerRestart(Request):
     """Stop a container if it runs, and start it."""
@@ -230,6 +245,7 @@ class ContainerUnpause(Request):
     operation="wait",
     result=LateJson(ContainerWaitResponse),
     raises=(404,),
+    slow=True,
 )
 class ContainerWait(Request):
     """Wait until a container ends, and tell how."""
@@ -240,7 +256,12 @@ class ContainerWait(Request):
 
 
 @group.endpoint(
-    "DELETE", "/containers/{id...}", operation="remove", result=NO_CONTENT, raises=(404, 409)
+    "DELETE",
+    "/containers/{id...}",
+    operation="remove",
+    result=NO_CONTENT,
+    raises=(404, 409),
+    slow=True,
 )
 class ContainerRemove(Request):
     """Remove a container."""
@@ -263,6 +284,7 @@ class ContainerRemove(Request):
     result=Json(ContainerPruneResponse),
     raises=(409,),
     since=Version(1, 25),
+    slow=True,
 )
 class ContainerPrune(Request):
     """Remove all containers that do not run.

@@ -34,7 +34,7 @@ class ContainerLogs(Request):
     "POST",
     "/containers/{id}/attach",
     operation="attach",
-    result=Hijack(),
+    result=Hijack(early=True),
     raises=(404, 409),
 )
 class ContainerAttach(Request):
@@ -59,7 +59,7 @@ class ContainerAttach(Request):
     "GET",
     "/containers/{id}/attach/ws",
     operation="attach_websocket",
-    result=Hijack(),
+    result=Hijack(upgrade="websocket"),
     raises=(404, 409),
 )
 class ContainerAttachWebSocket(Request):

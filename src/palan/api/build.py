@@ -137,6 +137,7 @@ class BuildImage(Request):
     operation="prune",
     result=Json(BuildPruneResponse),
     since=Version(1, 31),
+    slow=True,
 )
 class BuildPrune(Request):
     """Remove records of the build cache that nothing uses.
@@ -175,11 +176,15 @@ class BuildCancel(Request):
     """What the build was given as ``build_id``."""
 
 
-@group.endpoint("POST", "/session", operation="session", result=Hijack(), since=Version(1, 31))
+@group.endpoint(
+    "POST", "/session", operation="session", result=Hijack(upgrade="h2c"), since=Version(1, 31)
+)
 class BuildSession(Request):
     """Open a connection on which the client serves files and secrets to builds (h2c)."""
 
 
-@group.endpoint("POST", "/grpc", operation="grpc", result=Hijack(), since=Version(1, 39))
+@group.endpoint(
+    "POST", "/grpc", operation="grpc", result=Hijack(upgrade="h2c"), since=Version(1, 39)
+)
 class BuildGrpc(Request):
     """Open a connection to BuildKit's services (h2c)."""

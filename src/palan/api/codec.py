@@ -147,7 +147,7 @@ def encode(endpoint: Endpoint, value: Any, version: Version, notices: Sequence[s
         JSON that ends in a newline, as everything that dockerd writes; nothing at all for
         a message that the version does not know.
     """
-    operation = f"{endpoint.group}.{endpoint.operation}"
+    operation = endpoint.name
     if notices or changes.lowers(operation, version):
         value = changes.lower(operation, version, msgspec.to_builtins(value), notices)
         if value is None:
@@ -161,7 +161,7 @@ def encode(endpoint: Endpoint, value: Any, version: Version, notices: Sequence[s
 
 @cache
 def _plan(endpoint: Endpoint) -> _Plan:
-    plan = _Plan(f"{endpoint.group}.{endpoint.operation}")
+    plan = _Plan(endpoint.name)
     in_path = endpoint.path_parameters
     for entry in msgspec.structs.fields(endpoint.request):
         header = _header_of(entry.type)

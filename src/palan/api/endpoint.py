@@ -60,6 +60,17 @@ class Endpoint:
     since: Version = MIN_VERSION
     """The first version that has it; below, it is a 400 that says so."""
 
+    refuses_body: str = ""
+    """The error for a request with a body, where dockerd refuses one; empty: it is ignored."""
+
+    slow: bool = False
+    """Whether a call may take minutes, so that clients set no time limit by default."""
+
+    @property
+    def name(self) -> str:
+        """``group.operation``."""
+        return f"{self.group}.{self.operation}"
+
     @property
     def summary(self) -> str:
         """The first line of the request's docstring."""
@@ -99,6 +110,8 @@ class Group:
         result: Result,
         raises: Iterable[int] = (),
         since: Version = MIN_VERSION,
+        refuses_body: str = "",
+        slow: bool = False,
     ) -> Callable[[R], R]:
         """Declare an endpoint of this group; the decorated class is its request.
 
@@ -109,11 +122,24 @@ class Group:
             result: what a successful call answers.
             raises: error statuses to expect besides 400 and 500.
             since: the first API version that has it.
+            refuses_body: the error for a request with a body, where dockerd refuses one.
+            slow: whether a call may take minutes, so that clients set no time limit.
         """
 
         def declare(request: R) -> R:
             self.endpoints.append(
-                Endpoint(self.name, operation, method, path, request, result, tuple(raises), since)
+                Endpoint(
+                    self.name,
+                    operation,
+                    method,
+                    path,
+                    request,
+                    result,
+                    tuple(raises),
+                    since,
+                    refuses_body,
+                    slow,
+                )
             )
             return request
 

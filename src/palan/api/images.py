@@ -254,6 +254,7 @@ class ImageTag(Request):
     operation="remove",
     result=Json(list[ImageDeleteResponseItem]),
     raises=(404, 409),
+    slow=True,
 )
 class ImageRemove(Request):
     """Remove a name of an image, and with its last name the image."""
@@ -291,6 +292,7 @@ class ImageSearch(Request):
     result=Json(ImagePruneResponse),
     raises=(409,),
     since=Version(1, 25),
+    slow=True,
 )
 class ImagePrune(Request):
     """Remove images that nothing uses.
@@ -307,6 +309,7 @@ class ImagePrune(Request):
     operation="commit",
     result=Json(IDResponse, status=201),
     raises=(404, 409),
+    slow=True,
 )
 class ImageCommit(Request):
     """Make an image of a container."""

@@ -156,6 +156,7 @@ class NetworkRemove(Request):
     result=Json(NetworkPruneResponse),
     raises=(409,),
     since=Version(1, 25),
+    slow=True,
 )
 class NetworkPrune(Request):
     """Remove all networks that no container is on.

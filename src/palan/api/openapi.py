@@ -25,10 +25,10 @@ from palan.api.results import (
     Json,
     Messages,
     PathStat,
+    Ping,
     RawFrames,
     Result,
     Stat,
-    Text,
 )
 from palan.api.version import MAX_VERSION, Version
 
@@ -231,9 +231,10 @@ def _successes(result: Result) -> Iterator[tuple[str, dict[str, Any]]]:
         case Json():
             response["content"] = {"application/json": {"schema": _schema(result.type)}}
         case Messages():
-            response["description"] = "Messages, one after the other"
-            response["content"] = {"application/json": {"schema": _schema(result.type)}}
-        case Text():
+            response["description"] = "A sequence of messages"
+            schema = {"schema": _schema(result.type)}
+            response["content"] = dict.fromkeys(("application/json", *result.media_types), schema)
+        case Ping():
             response["content"] = {"text/plain": {"schema": {"type": "string"}}}
         case Bytes():
             response["content"] = {result.content_type: {"schema": _BINARY}}

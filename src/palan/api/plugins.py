@@ -108,7 +108,12 @@ class PluginInspect(Request):
 
 
 @group.endpoint(
-    "DELETE", "/plugins/{name...}", operation="remove", result=NoContent(200), raises=(404, 409)
+    "DELETE",
+    "/plugins/{name...}",
+    operation="remove",
+    result=NoContent(200),
+    raises=(404, 409),
+    slow=True,
 )
 class PluginRemove(Request):
     """Remove a plugin."""
@@ -124,6 +129,7 @@ class PluginRemove(Request):
     operation="enable",
     result=NoContent(200),
     raises=(404, 409),
+    slow=True,
 )
 class PluginEnable(Request):
     """Start a plugin."""
@@ -169,7 +175,9 @@ class PluginUpgrade(Request):
     registry_auth: Annotated[str, Header("X-Registry-Auth")] = ""
 
 
-@group.endpoint("POST", "/plugins/create", operation="create", result=NO_CONTENT, raises=(409,))
+@group.endpoint(
+    "POST", "/plugins/create", operation="create", result=NO_CONTENT, raises=(409,), slow=True
+)
 class PluginCreate(Request):
     """Make a plugin from a tar archive of its ``config.json`` and ``rootfs``."""
 

@@ -11,7 +11,7 @@ declared            the engine's method returns
 ==================  =============================================================
 ``Json(T)``         a ``T``
 ``NO_CONTENT``      None, or a ``NoContent`` with another status
-``Text()``          a str
+``Ping()``          a str, or None for headers alone
 ``LateJson(T)``     :class:`Late`: the head goes out now, the ``T`` when it is known
 ``Bytes(type)``     :class:`ByteStream`
 ``Messages(T)``     :class:`MessageStream` of ``T``
@@ -26,14 +26,18 @@ Each of these may come in a :class:`WithHeaders`.
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 import msgspec
 
 from palan.api._base import Message, camel_case
+from palan.api.version import MIN_VERSION, Version
 
 
 __all__ = [
+    "JSON_LINES",
+    "JSON_SEQUENCE",
+    "NDJSON",
     "NO_CONTENT",
     "ByteSource",
     "ByteStream",
@@ -47,13 +51,19 @@ __all__ = [
     "Messages",
     "NoContent",
     "PathStat",
+    "Ping",
     "RawFrames",
     "Result",
     "Session",
     "Stat",
-    "Text",
     "WithHeaders",
 ]
+
+
+JSON_LINES: Final = "application/jsonl"
+NDJSON: Final = "application/x-ndjson"
+JSON_SEQUENCE: Final = "application/json-seq"
+"""RFC 7464: a record separator before each message."""
 
 
 # ---- declared ---------------------------------------------------------------
@@ -90,8 +100,11 @@ class LateJson(Json):
 
 
 @dataclass(frozen=True, slots=True)
-class Text(Result):
-    """Plain text."""
+class Ping(Result):
+    """Plain text, with headers that tell the builder's version and the state of the swarm.
+
+    Without a text (HEAD) there are only the headers.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +132,24 @@ class Messages(Result):
     """A sequence of JSON messages (events, stats, progress), one a line."""
 
     type: Any = None
+    media_types: tuple[str, ...] = ()
+    """Media types that a client may ask for (``Accept``) instead of ``application/json``."""
 
-    def __init__(self, type: Any, status: int = 200) -> None:  # noqa: A002 - reads best at the call
+    media_types_since: Version = MIN_VERSION
+    """The API version from which on the first of ``media_types`` is the default."""
+
+    def __init__(
+        self,
+        type: Any,  # noqa: A002 - reads best at the call
+        status: int = 200,
+        *,
+        media_types: tuple[str, ...] = (),
+        media_types_since: Version = MIN_VERSION,
+    ) -> None:
         object.__setattr__(self, "type", type)
         object.__setattr__(self, "status", status)
+        object.__setattr__(self, "media_types", media_types)
+        object.__setattr__(self, "media_types_since", media_types_since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +160,15 @@ class RawFrames(Result):
 @dataclass(frozen=True, slots=True)
 class Hijack(Result):
     """The connection itself becomes the stream, with or without an ``Upgrade``."""
+
+    upgrade: Literal["tcp", "h2c", "websocket"] = "tcp"
+    """The protocol that a client asks for with ``Upgrade``."""
+
+    early: bool = False
+    """Whether the connection is taken over before the request is examined, as in dockerd's attach.
+
+    The answer then has none of the API's headers, and an error is text in the stream.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,7 @@ class SwarmInspect(Request):
     """Inspect the swarm."""
 
 
-@group.endpoint("POST", "/swarm/init", operation="init", result=Json(str), raises=(503,))
+@group.endpoint("POST", "/swarm/init", operation="init", result=Json(str), raises=(503,), slow=True)
 class SwarmInit(Request):
     """Make a swarm with this node as its first manager.
 
@@ -126,14 +126,18 @@ class SwarmInit(Request):
     body: SwarmInitRequest
 
 
-@group.endpoint("POST", "/swarm/join", operation="join", result=NoContent(200), raises=(503,))
+@group.endpoint(
+    "POST", "/swarm/join", operation="join", result=NoContent(200), raises=(503,), slow=True
+)
 class SwarmJoin(Request):
     """Join an existing swarm."""
 
     body: SwarmJoinRequest
 
 
-@group.endpoint("POST", "/swarm/leave", operation="leave", result=NoContent(200), raises=(503,))
+@group.endpoint(
+    "POST", "/swarm/leave", operation="leave", result=NoContent(200), raises=(503,), slow=True
+)
 class SwarmLeave(Request):
     """Leave the swarm."""
 

@@ -35,7 +35,7 @@ from palan.api._system_info import (
 )
 from palan.api.endpoint import Group
 from palan.api.filters import Filters
-from palan.api.results import Json, Messages, NoContent, Text
+from palan.api.results import JSON_LINES, JSON_SEQUENCE, NDJSON, Json, Messages, Ping
 from palan.api.version import Version
 
 
@@ -113,12 +113,12 @@ class AuthResponse(Message):
         return f"AuthResponse(status={self.status!r})"
 
 
-@group.endpoint("GET", "/_ping", operation="ping", result=Text())
+@group.endpoint("GET", "/_ping", operation="ping", result=Ping())
 class SystemPing(Request):
     """Say ``OK``; headers tell the versions and the state of the swarm."""
 
 
-@group.endpoint("HEAD", "/_ping", operation="ping_head", result=NoContent(status=200))
+@group.endpoint("HEAD", "/_ping", operation="ping_head", result=Ping())
 class SystemPingHead(Request):
     """Answer the headers of ping alone."""
 
@@ -133,7 +133,16 @@ class SystemGetInfo(Request):
     """Tell what the engine and the machine are and can do."""
 
 
-@group.endpoint("GET", "/events", operation="events", result=Messages(EventMessage))
+@group.endpoint(
+    "GET",
+    "/events",
+    operation="events",
+    result=Messages(
+        EventMessage,
+        media_types=(JSON_LINES, NDJSON, JSON_SEQUENCE),
+        media_types_since=Version(1, 52),
+    ),
+)
 class SystemEvents(Request):
     """Tell what happens, and what has happened since some time.
 

@@ -185,6 +185,7 @@ class VolumeRemove(Request):
     result=Json(VolumePruneResponse),
     raises=(409,),
     since=Version(1, 25),
+    slow=True,
 )
 class VolumePrune(Request):
     """Remove the anonymous volumes that no container uses.

@@ -6,7 +6,7 @@ One function for each kind of result of :mod:`palan.api.results`.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -14,6 +14,7 @@ import structlog
 from palan.api.errors import PalanError
 from palan.api.frames import SYSTEM, frame
 from palan.api.results import (
+    JSON_SEQUENCE,
     Bytes,
     ByteStream,
     FrameStream,
@@ -25,14 +26,15 @@ from palan.api.results import (
     MessageStream,
     NoContent,
     PathStat,
+    Ping,
     RawFrames,
     Session,
     Stat,
-    Text,
 )
 from palan.api.version import Version
+from palan.server.call import Call
 from palan.server.compression import gzipped
-from palan.server.connection import ClientGone
+from palan.server.exchange import ClientGone
 from palan.server.hijack import (
     RAW_STREAM,
     close_iterator,
@@ -43,21 +45,7 @@ from palan.server.http1 import response_head
 from palan.server.websocket import serve_websocket
 
 
-if TYPE_CHECKING:
-    from palan.server.dispatch import Call
-
-
-__all__ = ["ATTACH", "refuse_attach", "send"]
-
-ATTACH: Final = "containers.attach"
-_ATTACH_WEBSOCKET: Final = "containers.attach_websocket"
-
-_EVENTS: Final = "system.events"
-_LINES_SINCE: Final = Version(1, 52)
-_LINES: Final = "application/jsonl"
-_SEQUENCE: Final = "application/json-seq"
-_MESSAGE_TYPES: Final = (_LINES, "application/x-ndjson", _SEQUENCE)
-"""What events can be had as, besides ``application/json``, which they are not quite."""
+__all__ = ["refuse_in_stream", "send"]
 
 _LATE_SINCE: Final = Version(1, 30)
 """Before, the head came with the answer."""
@@ -78,7 +66,7 @@ _PING_HEADERS: Final[Mapping[str, str]] = {
 _log = structlog.get_logger(__name__)
 
 
-async def send(call: "Call", result: Any) -> None:
+async def send(call: Call, result: Any) -> None:
     """Answer a call with what the engine returned.
 
     Raises:
@@ -88,8 +76,8 @@ async def send(call: "Call", result: Any) -> None:
     await _SENDERS[type(call.endpoint.result)](call, result)
 
 
-async def refuse_attach(call: "Call", error: PalanError) -> None:
-    """Errors of attach come as text, in a stream that has nothing else."""
+async def refuse_in_stream(call: Call, error: PalanError) -> None:
+    """Answer an error as text in a raw stream, where the connection is taken over early."""
     head = response_head(error.status, [("Content-Type", RAW_STREAM)])
     text = f"{error.message}\r\n".encode("utf-8", "replace")
     try:
@@ -103,7 +91,7 @@ async def refuse_attach(call: "Call", error: PalanError) -> None:
 # ---- whole answers ------------------------------------------------------------
 
 
-async def _send_json(call: "Call", value: Any) -> None:
+async def _send_json(call: Call, value: Any) -> None:
     await call.exchange.respond(
         call.endpoint.result.status,
         call.header_lines({"Content-Type": "application/json"}),
@@ -111,30 +99,27 @@ async def _send_json(call: "Call", value: Any) -> None:
     )
 
 
-async def _send_nothing(call: "Call", value: NoContent | None) -> None:
-    headers = call.header_lines()
-    if call.operation == "system.ping_head":
-        headers = call.header_lines(
-            {"Content-Type": _TEXT_TYPE, "Content-Length": "0", **_PING_HEADERS, **call.headers}
-        )
-    await call.exchange.respond((value or call.endpoint.result).status, headers)
+async def _send_nothing(call: Call, value: NoContent | None) -> None:
+    await call.exchange.respond((value or call.endpoint.result).status, call.header_lines())
 
 
-async def _send_text(call: "Call", text: str) -> None:
-    more = {"Content-Type": _TEXT_TYPE}
-    if call.operation == "system.ping":
-        more |= {**_PING_HEADERS, **call.headers}
-    await call.exchange.respond(call.endpoint.result.status, call.header_lines(more), text.encode())
+async def _send_ping(call: Call, text: str | None) -> None:
+    headers = {"Content-Type": _TEXT_TYPE, **_PING_HEADERS, **call.headers}
+    if text is None:
+        headers["Content-Length"] = "0"
+    await call.exchange.respond(
+        call.endpoint.result.status, call.header_lines(headers), (text or "").encode()
+    )
 
 
-async def _send_stat(call: "Call", stat: PathStat) -> None:
+async def _send_stat(call: Call, stat: PathStat) -> None:
     await call.exchange.respond(
         call.endpoint.result.status,
         call.header_lines({"X-Docker-Container-Path-Stat": stat.header()}),
     )
 
 
-async def _send_late(call: "Call", late: Late) -> None:
+async def _send_late(call: Call, late: Late) -> None:
     try:
         await _await_late(call, late)
     finally:
@@ -142,7 +127,7 @@ async def _send_late(call: "Call", late: Late) -> None:
             late.value.close()  # for when the client went before anyone waited
 
 
-async def _await_late(call: "Call", late: Late) -> None:
+async def _await_late(call: Call, late: Late) -> None:
     if call.version < _LATE_SINCE:
         with call.exchange.interruptible():
             value = await late.value
@@ -157,7 +142,7 @@ async def _await_late(call: "Call", late: Late) -> None:
             value = await late.value
     except PalanError as error:
         # The status was said already; dockerd leaves the body empty, too.
-        _log.warning("a late answer failed", operation=call.operation, reason=error.message)
+        _log.warning("a late answer failed", operation=call.endpoint.name, reason=error.message)
     else:
         await exchange.send(call.encode(value))
     await exchange.end()
@@ -166,7 +151,7 @@ async def _await_late(call: "Call", late: Late) -> None:
 # ---- streams ------------------------------------------------------------------
 
 
-async def _send_bytes(call: "Call", stream: ByteStream) -> None:
+async def _send_bytes(call: Call, stream: ByteStream) -> None:
     declared = call.endpoint.result
     assert isinstance(declared, Bytes)  # noqa: S101 - chosen by this type
     exchange = call.exchange
@@ -188,11 +173,11 @@ async def _send_bytes(call: "Call", stream: ByteStream) -> None:
         await close_iterator(stream.chunks)
 
 
-def _takes_gzip(call: "Call") -> bool:
+def _takes_gzip(call: Call) -> bool:
     return "gzip" in _accepted(call.exchange.head.headers.get("accept-encoding", ""))
 
 
-async def _send_frames(call: "Call", stream: FrameStream) -> None:
+async def _send_frames(call: Call, stream: FrameStream) -> None:
     exchange = call.exchange
     chunks = stream.chunks
     try:
@@ -212,11 +197,11 @@ async def _send_frames(call: "Call", stream: FrameStream) -> None:
         await close_iterator(chunks)
 
 
-async def _send_messages(call: "Call", stream: MessageStream) -> None:
+async def _send_messages(call: Call, stream: MessageStream) -> None:
     exchange = call.exchange
     messages = stream.messages
     kind = _message_type(call)
-    mark = _RECORD_SEPARATOR if kind == _SEQUENCE else b""
+    mark = _RECORD_SEPARATOR if kind == JSON_SEQUENCE else b""
     headers = call.header_lines({"Content-Type": kind})
     try:
         with exchange.interruptible():
@@ -232,7 +217,7 @@ async def _send_messages(call: "Call", stream: MessageStream) -> None:
 
 
 async def _send_after_first(
-    call: "Call",
+    call: Call,
     messages: AsyncIterator[Any],
     headers: list[tuple[str, str]],
     mark: bytes,
@@ -252,13 +237,13 @@ async def _send_after_first(
     except ClientGone:
         raise
     except Exception:  # noqa: BLE001 - the client is told, the log says more
-        _log.exception("a stream failed", operation=call.operation)
+        _log.exception("a stream failed", operation=call.endpoint.name)
         await call.exchange.send(
             mark + _in_band("internal error: the engine's log has more about it")
         )
 
 
-async def _send_message(call: "Call", message: Any, mark: bytes) -> None:
+async def _send_message(call: Call, message: Any, mark: bytes) -> None:
     data = call.encode(message)
     if data:
         await call.exchange.send(mark + data)
@@ -269,12 +254,16 @@ def _in_band(message: str) -> bytes:
     return msgspec.json.encode({"errorDetail": {"message": text}, "error": text}) + b"\n"
 
 
-def _message_type(call: "Call") -> str:
-    if call.operation != _EVENTS:
-        return "application/json"
-    offered = _accepted(call.exchange.head.headers.get("accept", ""))
-    default = _LINES if call.version >= _LINES_SINCE else "application/json"
-    return next((kind for kind in offered if kind in _MESSAGE_TYPES), default)
+def _message_type(call: Call) -> str:
+    declared = call.endpoint.result
+    assert isinstance(declared, Messages)  # noqa: S101 - chosen by this type
+    default = "application/json"
+    if not declared.media_types:
+        return default
+    if call.version >= declared.media_types_since:
+        default = declared.media_types[0]
+    accepted = _accepted(call.exchange.head.headers.get("accept", ""))
+    return next((kind for kind in accepted if kind in declared.media_types), default)
 
 
 def _accepted(header: str) -> list[str]:
@@ -298,24 +287,25 @@ def _accepted(header: str) -> list[str]:
 # ---- hijacked connections -----------------------------------------------------
 
 
-async def _send_session(call: "Call", session: Session | None) -> None:
+async def _send_session(call: Call, session: Session | None) -> None:
+    declared = call.endpoint.result
+    assert isinstance(declared, Hijack)  # noqa: S101 - chosen by this type
     exchange = call.exchange
     if session is None:
         # Detached: there is nothing to connect to.
         await exchange.respond(HTTPStatus.OK, call.header_lines())
-    elif call.operation == _ATTACH_WEBSOCKET:
+    elif declared.upgrade == "websocket":
         await serve_websocket(exchange, session, call.version)
     else:
-        # dockerd's attach has taken over the connection before it set any header.
-        headers = [] if call.operation == ATTACH else call.header_lines()
+        headers = [] if declared.early else call.header_lines()
         await serve_session(exchange, call.version, headers, session)
 
 
-_SENDERS: Final[Mapping[type, Callable[["Call", Any], Awaitable[None]]]] = {
+_SENDERS: Final[Mapping[type, Callable[[Call, Any], Awaitable[None]]]] = {
     Json: _send_json,
     LateJson: _send_late,
     NoContent: _send_nothing,
-    Text: _send_text,
+    Ping: _send_ping,
     Stat: _send_stat,
     Bytes: _send_bytes,
     Messages: _send_messages,

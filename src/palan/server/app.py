@@ -154,12 +154,11 @@ def _operations(engine: EngineRooms, router: Router) -> dict[Endpoint, Operation
     found: dict[Endpoint, Operation] = {}
     missing = []
     for endpoint in router:
-        name = f"{endpoint.group}.{endpoint.operation}"
         method = getattr(getattr(engine, endpoint.group, None), endpoint.operation, None)
         if callable(method):
             found[endpoint] = method
-        elif name not in engine.pending:
-            missing.append(name)
+        elif endpoint.name not in engine.pending:
+            missing.append(endpoint.name)
     if missing:
         raise RuntimeError(f"the engine has no {', '.join(sorted(missing))}")
     return found

@@ -22,11 +22,11 @@ from typing import Final, cast
 
 import structlog
 
-from palan.server.exchange import Exchange
+from palan.server.exchange import ClientGone, Exchange
 from palan.server.http1 import ProtocolError, RequestHead, RequestReader, error_response
 
 
-__all__ = ["ClientGone", "Connection", "Handler"]
+__all__ = ["Connection", "Handler"]
 
 Handler = Callable[[Exchange], Awaitable[None]]
 
@@ -46,10 +46,6 @@ _GONE_CHECK: Final = 1.0
 """Seconds between looks whether a client that has no more to send is still there."""
 
 _log = structlog.get_logger(__name__)
-
-
-class ClientGone(ConnectionError):
-    """The client is not there any more."""
 
 
 class Connection(asyncio.Protocol):

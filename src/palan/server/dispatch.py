@@ -6,27 +6,26 @@ returns in the way the endpoint declares.  An error becomes a status here and no
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 import structlog
 
 from palan import __version__
-from palan.api.codec import BodyKind, body_kind, decode_request, encode, split_query
+from palan.api.codec import BodyKind, body_kind, decode_request, split_query
 from palan.api.endpoint import Endpoint
 from palan.api.errors import InvalidParameter, NotYetImplemented, PalanError
-from palan.api.results import WithHeaders
+from palan.api.results import Hijack, WithHeaders
 from palan.api.version import Version
 from palan.server import answers
-from palan.server.connection import ClientGone
-from palan.server.exchange import Exchange
+from palan.server.call import Call
+from palan.server.exchange import ClientGone, Exchange
 from palan.server.http1 import ProtocolError, RequestHead
 from palan.server.old_clients import as_known_to
 from palan.server.routing import BadTarget, Found, Redirect, Router, split_target
 
 
-__all__ = ["Call", "Dispatcher", "Operation"]
+__all__ = ["Dispatcher", "Operation"]
 
 Operation = Callable[[Any], Awaitable[Any]]
 """A method of one of the engine's rooms."""
@@ -37,41 +36,13 @@ _MAX_JSON: Final = 16 * 2**20
 _PLAIN_TEXT_BELOW: Final = Version(1, 24)
 """Clients that old could not read errors in JSON."""
 
-_START: Final = "containers.start"
 _SHORT_BODY: Final = 7
-"""Bytes; what is no longer (``null``, ``{}``) can't be the host configuration of old clients."""
+"""Bytes of a body that counts as empty (``null``, ``{}``) where an endpoint refuses bodies."""
 
 _NOT_FOUND: Final = b'{"message":"page not found"}\n'
 _JSON: Final = ("Content-Type", "application/json")
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class Call:
-    """One call of an endpoint, as the ways to answer it need to know it."""
-
-    exchange: Exchange
-    endpoint: Endpoint
-    version: Version
-    headers: dict[str, str]
-    """What every answer of the API carries."""
-
-    notices: list[str] = field(default_factory=list)
-    """What the client should be told about its request."""
-
-    @property
-    def operation(self) -> str:
-        """``group.operation``."""
-        return f"{self.endpoint.group}.{self.endpoint.operation}"
-
-    def header_lines(self, more: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
-        """The headers, sorted as Go sorts them."""
-        return sorted({**self.headers, **(more or {})}.items())
-
-    def encode(self, value: Any) -> bytes:
-        """JSON in the words of the client's version."""
-        return encode(self.endpoint, value, self.version, self.notices)
 
 
 class Dispatcher:
@@ -171,7 +142,7 @@ class Dispatcher:
         except ClientGone:
             raise
         except Exception as error:  # noqa: BLE001 - the client is told, the log says more
-            _log.exception("request failed", operation=call.operation)
+            _log.exception("request failed", operation=call.endpoint.name)
             kind = type(error).__name__
             await self._refuse(
                 call, PalanError(f"internal error ({kind}): the engine's log has more about it")
@@ -184,11 +155,8 @@ class Dispatcher:
             body = call.exchange.body()
         elif kind == BodyKind.JSON and call.exchange.head.has_body:
             body = await call.exchange.read_body(_MAX_JSON)
-        elif call.operation == _START and _is_long(call.exchange.head):
-            raise InvalidParameter(
-                "starting container with non-empty request body was deprecated since API v1.22"
-                " and removed in v1.24"
-            )
+        elif call.endpoint.refuses_body and _is_long(call.exchange.head):
+            raise InvalidParameter(call.endpoint.refuses_body)
         return decode_request(
             call.endpoint,
             path=parameters,
@@ -203,8 +171,8 @@ class Dispatcher:
         if call.exchange.status is not None:
             # The head is out, so all that can be said is that the answer is not whole.
             call.exchange.abort()
-        elif call.operation == answers.ATTACH:
-            await answers.refuse_attach(call, error)
+        elif isinstance(call.endpoint.result, Hijack) and call.endpoint.result.early:
+            await answers.refuse_in_stream(call, error)
         elif error.status == 304:
             await call.exchange.respond(304, call.header_lines())
         else:

@@ -9,17 +9,20 @@ bodies that nobody read, and whether the connection can be used again.
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from palan.api.errors import InvalidParameter
-from palan.server.http1 import ProtocolError, RequestHead, chunk, http_date, response_head
+from palan.server.http1 import (
+    ProtocolError,
+    RequestHead,
+    RequestReader,
+    chunk,
+    http_date,
+    response_head,
+)
 
 
-if TYPE_CHECKING:
-    from palan.server.connection import Connection
-
-
-__all__ = ["Exchange", "Headers", "RawStream"]
+__all__ = ["ClientGone", "Exchange", "Headers", "RawStream", "Wire"]
 
 Headers = Iterable[tuple[str, str]]
 
@@ -29,10 +32,53 @@ _MAX_DRAIN: Final = 256 * 1024
 _BODYLESS: Final = frozenset({204, 304})
 
 
+class ClientGone(ConnectionError):
+    """The client has closed the connection."""
+
+
+class Wire(Protocol):
+    """The client's connection, as an exchange sees it."""
+
+    reader: RequestReader
+    at_eof: bool
+    """The client has closed its sending half."""
+
+    lost: bool
+    """The connection is closed in both directions."""
+
+    stopping: bool
+    """The server is stopping: no further request is accepted."""
+
+    async def more_data(self) -> bool:
+        """Wait until more has been received; return False when nothing more will be."""
+
+    async def read_raw(self) -> bytes:
+        """Return the bytes received over the hijacked connection; empty at the end."""
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes; wait while the client reads too slowly.
+
+        Raises:
+            ClientGone: the connection is closed.
+        """
+
+    async def until_read(self, seconds: float) -> None:
+        """Wait until a local client has read everything, for at most that long."""
+
+    def hijack(self) -> None:
+        """Stop reading HTTP from this connection: its bytes are a raw stream now."""
+
+    def abort(self) -> None:
+        """Reset the connection."""
+
+    def interruptible(self) -> AbstractContextManager[None]:
+        """Raise :class:`ClientGone` in the body of the context when the client closes."""
+
+
 class Exchange:
     """A request, and the means to answer it."""
 
-    def __init__(self, connection: "Connection", head: RequestHead) -> None:
+    def __init__(self, connection: Wire, head: RequestHead) -> None:
         self.head = head
         self.status: int | None = None
         """Of the answer; None while none was begun."""
@@ -225,7 +271,7 @@ class _Body:
 class RawStream:
     """A connection that was hijacked."""
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: Wire) -> None:
         self._connection = connection
 
     @property

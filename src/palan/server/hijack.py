@@ -15,8 +15,7 @@ import structlog
 from palan.api.errors import PalanError
 from palan.api.results import Session
 from palan.api.version import Version
-from palan.server.connection import ClientGone
-from palan.server.exchange import Exchange, Headers, RawStream
+from palan.server.exchange import ClientGone, Exchange, Headers, RawStream
 from palan.server.http1 import response_head
 
 

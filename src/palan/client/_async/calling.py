@@ -7,7 +7,7 @@ all that a program needs which only looks whether an engine is there.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from palan.api.results import Hijack, LateJson, PathStat
+from palan.api.results import Hijack, PathStat, Stat
 from palan.api.version import Version
 from palan.client._async.io import in_thread
 from palan.client._async.response import AsyncResponse
@@ -25,31 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["AsyncCalling", "AsyncSender"]
 
 _TELLS_TTY_SINCE: Final = Version(1, 42)
-
-_SLOW: Final = frozenset(
-    {
-        "build.prune",
-        "containers.archive_put",
-        "containers.checkpoint_create",
-        "containers.prune",
-        "containers.remove",
-        "containers.restart",
-        "containers.start",
-        "containers.stop",
-        "images.commit",
-        "images.prune",
-        "images.remove",
-        "networks.prune",
-        "plugins.create",
-        "plugins.enable",
-        "plugins.remove",
-        "swarm.init",
-        "swarm.join",
-        "swarm.leave",
-        "volumes.prune",
-    }
-)
-"""What takes as long as it takes: no time limit unless the caller has one."""
 
 
 class AsyncSender(Protocol):
@@ -86,19 +61,17 @@ class AsyncCalling:
     async def call(self, operation: str, arguments: Mapping[str, Any], timeout: Limit) -> Any:
         """Send what is answered in one, and get that, as the endpoint declares it."""
         made = plan(operation)
-        slow = isinstance(made.endpoint.result, LateJson) or operation in _SLOW
-        limit = (None if slow else self._client.timeout) if timeout is CLIENT else timeout
+        own = None if made.endpoint.slow else self._client.timeout
+        limit = own if timeout is CLIENT else timeout
         response = await self._answer(
             prepare(operation, arguments),
             each=None,
             total=limit,
         )
         result = made.endpoint.result
-        if type(result).__name__ == "Stat":
+        if isinstance(result, Stat):
             return self.path_stat(response)
         data = await response.read()
-        if type(result).__name__ == "Text":
-            return data.decode("utf-8", "replace")
         kind = getattr(result, "type", None)
         if kind is None:
             return None
@@ -126,10 +99,9 @@ class AsyncCalling:
             headers = [one for one in headers if one != ("X-Registry-Auth", "")]
             if not any(name == "X-Registry-Auth" for name, _ in headers):
                 headers.append(("X-Registry-Auth", encode_auth({})))
-        hijack = isinstance(endpoint.result, Hijack)
-        if hijack and not any(name == "Upgrade" for name, _ in headers):
-            upgrade = "h2c" if endpoint.group == "build" else "tcp"
-            headers = [*headers, ("Connection", "Upgrade"), ("Upgrade", upgrade)]
+        result = endpoint.result
+        if isinstance(result, Hijack) and not any(name == "Upgrade" for name, _ in headers):
+            headers = [*headers, ("Connection", "Upgrade"), ("Upgrade", result.upgrade)]
         response = await self._client.send(
             AsyncOutgoing(
                 endpoint.method,
@@ -138,7 +110,7 @@ class AsyncCalling:
                 prepared.body,
                 each=each,
                 total=total,
-                hijack=hijack,
+                hijack=isinstance(result, Hijack),
             ),
             prepared.path,
         )

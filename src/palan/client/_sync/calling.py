@@ -8,7 +8,7 @@ all that a program needs which only looks whether an engine is there.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from palan.api.results import Hijack, LateJson, PathStat
+from palan.api.results import Hijack, PathStat, Stat
 from palan.api.version import Version
 from palan.client._contract import plan
 from palan.client._limits import CLIENT, Limit
@@ -26,31 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Calling", "Sender"]
 
 _TELLS_TTY_SINCE: Final = Version(1, 42)
-
-_SLOW: Final = frozenset(
-    {
-        "build.prune",
-        "containers.archive_put",
-        "containers.checkpoint_create",
-        "containers.prune",
-        "containers.remove",
-        "containers.restart",
-        "containers.start",
-        "containers.stop",
-        "images.commit",
-        "images.prune",
-        "images.remove",
-        "networks.prune",
-        "plugins.create",
-        "plugins.enable",
-        "plugins.remove",
-        "swarm.init",
-        "swarm.join",
-        "swarm.leave",
-        "volumes.prune",
-    }
-)
-"""What takes as long as it takes: no time limit unless the caller has one."""
 
 
 class Sender(Protocol):
@@ -87,19 +62,17 @@ class Calling:
     def call(self, operation: str, arguments: Mapping[str, Any], timeout: Limit) -> Any:
         """Send what is answered in one, and get that, as the endpoint declares it."""
         made = plan(operation)
-        slow = isinstance(made.endpoint.result, LateJson) or operation in _SLOW
-        limit = (None if slow else self._client.timeout) if timeout is CLIENT else timeout
+        own = None if made.endpoint.slow else self._client.timeout
+        limit = own if timeout is CLIENT else timeout
         response = self._answer(
             prepare(operation, arguments),
             each=None,
             total=limit,
         )
         result = made.endpoint.result
-        if type(result).__name__ == "Stat":
+        if isinstance(result, Stat):
             return self.path_stat(response)
         data = response.read()
-        if type(result).__name__ == "Text":
-            return data.decode("utf-8", "replace")
         kind = getattr(result, "type", None)
         if kind is None:
             return None
@@ -123,10 +96,9 @@ class Calling:
             headers = [one for one in headers if one != ("X-Registry-Auth", "")]
             if not any(name == "X-Registry-Auth" for name, _ in headers):
                 headers.append(("X-Registry-Auth", encode_auth({})))
-        hijack = isinstance(endpoint.result, Hijack)
-        if hijack and not any(name == "Upgrade" for name, _ in headers):
-            upgrade = "h2c" if endpoint.group == "build" else "tcp"
-            headers = [*headers, ("Connection", "Upgrade"), ("Upgrade", upgrade)]
+        result = endpoint.result
+        if isinstance(result, Hijack) and not any(name == "Upgrade" for name, _ in headers):
+            headers = [*headers, ("Connection", "Upgrade"), ("Upgrade", result.upgrade)]
         response = self._client.send(
             Outgoing(
                 endpoint.method,
@@ -135,7 +107,7 @@ class Calling:
                 prepared.body,
                 each=each,
                 total=total,
-                hijack=hijack,
+                hijack=isinstance(result, Hijack),
             ),
             prepared.path,
         )

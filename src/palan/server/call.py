@@ -1,0 +1,35 @@
+"""One call of an endpoint, as the ways to answer it see it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from palan.api.codec import encode
+from palan.api.endpoint import Endpoint
+from palan.api.version import Version
+from palan.server.exchange import Exchange
+
+
+__all__ = ["Call"]
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of an endpoint, with what is needed to answer it."""
+
+    exchange: Exchange
+    endpoint: Endpoint
+    version: Version
+    headers: dict[str, str]
+    """Headers that every answer of the API carries."""
+
+    notices: list[str] = field(default_factory=list)
+    """Remarks about the request, which become warnings in the answer."""
+
+    def header_lines(self, more: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+        """The headers, sorted as Go sorts them."""
+        return sorted({**self.headers, **(more or {})}.items())
+
+    def encode(self, value: Any) -> bytes:
+        """JSON in the words of the client's version."""
+        return encode(self.endpoint, value, self.version, self.notices)
