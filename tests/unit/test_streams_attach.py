@@ -4,32 +4,12 @@ import asyncio
 import socket
 
 import pytest
+from tests.support.conmon import FakeConmon
 
 from palan.api.frames import FrameDecoder
 from palan.api.results import Session
 from palan.engine.streams import AttachPoint, OutputSession
 from palan.engine.streams.packets import PacketBatch
-
-
-class FakeConmon:
-    def __init__(self, directory):
-        self.directory = directory
-        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.listener.bind(str(directory / "attach"))
-        self.listener.listen(10)
-        self.clients = []
-
-    def accept(self):
-        client, _ = self.listener.accept()
-        client.settimeout(1)
-        self.clients.append(client)
-        return client
-
-    def close(self):
-        for client in self.clients:
-            client.close()
-        self.listener.close()
-        (self.directory / "attach").unlink(missing_ok=True)
 
 
 @pytest.fixture

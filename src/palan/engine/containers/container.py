@@ -5,7 +5,6 @@ that one, but some below (the rules', the volumes', the image catalog's).  Every
 """
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from palan.api.errors import PalanError
 from palan.engine.containers.health import HealthRecord
@@ -13,10 +12,6 @@ from palan.engine.containers.record import ContainerRecord
 from palan.engine.streams.attach import AttachPoint
 from palan.engine.timestamps import go_time
 from palan.host.conmon import Monitored
-
-
-if TYPE_CHECKING:
-    from palan.engine.exec.session import ExecInstance
 
 
 __all__ = ["Container", "go_time"]
@@ -28,7 +23,6 @@ class Container:
     def __init__(self, record: ContainerRecord) -> None:
         self.record = record
         self.lock = asyncio.Lock()
-        self.execs: dict[str, ExecInstance] = {}
         self.removed = False
         config = record.config
         self.streams = AttachPoint(

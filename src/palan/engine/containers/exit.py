@@ -65,7 +65,7 @@ async def _put_down(engine: "Engine", container: Container, result: Exit) -> Non
     engine.shipping.end(container)
     container.streams.ended()
     container.ended.set()
-    engine.exec.forget_unstarted(container)
+    engine.exec.discard_unstarted(container.id)
     container.settle_exit(record.exit_code)
     if record.host_config.auto_remove and not restarts and not container.restarting:
         await remove_stopped(engine, container, volumes=True)

@@ -21,7 +21,6 @@ from palan.engine.containers.health import (
     probe_timeout,
     probe_wait,
 )
-from palan.engine.exec.probe import probe
 from palan.store.documents import Documents
 
 
@@ -111,8 +110,8 @@ async def _check_on(
             wait = probe_wait(check, health, time.monotonic_ns() - begun)
         await asyncio.sleep(wait / 1e9)
         wait, start, elapsed = None, time.time_ns(), time.monotonic_ns() - begun
-        outcome = await probe(
-            engine, container, command, patience=probe_timeout(check), most=OUTPUT_MAX
+        outcome = await engine.exec.probe(
+            container.id, command, timeout_ns=probe_timeout(check), max_output=OUTPUT_MAX
         )
         result = Result(
             start=start, end=time.time_ns(), exit_code=outcome.code, output=outcome.output

@@ -56,7 +56,7 @@ async def inspect(
         restart_count=record.restart_count,
         driver="overlay2",
         platform="linux",
-        exec_ids=sorted(i for i, e in container.execs.items() if not e.finished) or None,
+        exec_ids=engine.exec.unfinished(container.id) or None,
         host_config=_host_config(engine, container),
         graph_driver=DriverData(name="overlay2", data=_layers(engine, container, directory)),
         storage=Storage(root_fs=RootFSStorage(snapshot=RootFSStorageSnapshot(name="overlay2"))),

@@ -20,7 +20,6 @@ from palan.engine.containers.remove import remove_stopped
 from palan.engine.containers.restart import resume_policy
 from palan.engine.containers.sweep import kill_strays, sweep
 from palan.engine.containers.takedown import take_down
-from palan.engine.exec.leftovers import adopt_execs
 from palan.engine.networks.publish import resume
 from palan.engine.networks.sandbox import remove_strays
 from palan.host import processes
@@ -116,7 +115,7 @@ async def _adopt(engine: "Engine", container: Container, execs: list[Found]) -> 
     with contextlib.suppress(OSError):  # it is just ending
         await container.streams.opened(bundle)
     watch(engine, container, monitored)
-    adopt_execs(engine, container, execs)
+    engine.exec.adopt(container.id, execs)
     engine.logs.begin(container)
     engine.logs.rotated(container.id)
     if not container.paused:

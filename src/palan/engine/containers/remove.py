@@ -112,7 +112,7 @@ async def _remove_all(engine: "Engine", container: Container) -> None:
             await engine.images.release(image)
         except (OSError, PalanError) as error:
             engine.log.warning("image stays", image=image, reason=str(error))
-    engine.exec.forget(container)
+    engine.exec.discard(container.id)
     container.streams.ended()
     container.removed = True
     if not container.exit.done():

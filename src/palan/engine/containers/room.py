@@ -22,6 +22,7 @@ from palan.engine.containers.commit import CommittedContainer
 from palan.engine.containers.connect import connect, disconnect
 from palan.engine.containers.container import Container
 from palan.engine.containers.create import create
+from palan.engine.containers.exec_target import ExecTarget
 from palan.engine.containers.health_monitor import HEALTH
 from palan.engine.containers.inspect import inspect, sizes
 from palan.engine.containers.links import unlink
@@ -176,6 +177,14 @@ class Containers:
             NotFound: there is none.
         """
         return CommittedContainer(self._engine, self.registry.get(reference))
+
+    def exec_target(self, reference: str) -> ExecTarget:
+        """Return the container of that id, name or beginning of an id, for execs.
+
+        Raises:
+            NotFound: there is no such container.
+        """
+        return ExecTarget(self._engine, self.registry.get(reference))
 
     # ---- operations --------------------------------------------------------------
 

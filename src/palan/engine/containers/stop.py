@@ -149,7 +149,7 @@ async def _gone(engine: "Engine", container: Container, exited: asyncio.Future[i
                 await asyncio.shield(exited)
                 return
         if second >= STREAMS_TIMEOUT:
-            _drop_clients(container)
+            _drop_clients(engine, container)
         # It may have been frozen after it was killed, by a client or by somebody else.
         if await asyncio.to_thread(engine.containers.frozen, container):
             await _thaw(engine, container)
@@ -159,15 +159,14 @@ async def _gone(engine: "Engine", container: Container, exited: asyncio.Future[i
     )
 
 
-def _drop_clients(container: Container) -> None:
+def _drop_clients(engine: "Engine", container: Container) -> None:
     """Hang up on the clients of a container and of its execs.
 
     One that does not read holds up its conmon, which then does not see the process end;
     and a container's first process does not go before those of its execs were reaped.
     """
     container.streams.drop()
-    for instance in container.execs.values():
-        instance.streams.drop()
+    engine.exec.drop_clients(container.id)
 
 
 async def _thaw(engine: "Engine", container: Container) -> None:

@@ -1,4 +1,4 @@
-"""Processes in running containers, beside the container's own."""
+"""Execs: further processes in running containers."""
 
 from palan.engine.exec.room import Execs
 

@@ -1,46 +1,42 @@
-"""Health checks as execs: run a command in a container, with an end to patience.
+"""Health checks as execs: commands that run in a container with a time limit.
 
-They take the way of every exec, and dockerd's events tell of them likewise.  One that an
-engine leaves behind when it dies is of no use to the next, which kills it.
+They are started like every exec, and publish the same events, as with dockerd.
 """
 
 import asyncio
 import contextlib
 import signal
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from palan.api.errors import PalanError
 from palan.api.exec import ExecConfig
-from palan.engine.containers.container import Container
-from palan.engine.exec.session import ExecInstance
+from palan.engine.exec.context import ExecContext
+from palan.engine.exec.create import create_exec
+from palan.engine.exec.instance import ExecInstance
+from palan.engine.exec.mark import mark_check
+from palan.engine.exec.run import run_exec
+from palan.engine.exec.surroundings import Target
 from palan.engine.streams.attach import AttachSession
 from palan.engine.timestamps import go_duration
-from palan.host import processes
 
 
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
-
-
-__all__ = ["Outcome", "kill_probe", "probe"]
+__all__ = ["Outcome", "probe"]
 
 START_TIMEOUT: Final = 30.0
 """Seconds that the start of a check may take; they do not count as the check's own."""
 
 KILL_TIMEOUT: Final = 10.0
-"""Seconds that a check which was killed may take to go."""
+"""Seconds that a check may take to end after SIGKILL."""
 
 FAILED: Final = -1
-_MARK: Final = "probe"
 
 
 class Outcome(NamedTuple):
-    """What became of a command.
+    """The result of a health check.
 
     Attributes:
-        code: its exit code; -1 if it could not be run, or took too long.
-        output: what it wrote, or why it was not run.
+        code: the exit code; -1 if the command could not be run, or took too long.
+        output: its output, or the reason why it was not run.
     """
 
     code: int
@@ -48,72 +44,70 @@ class Outcome(NamedTuple):
 
 
 async def probe(
-    engine: "Engine", container: Container, command: list[str], *, patience: int, most: int
+    context: ExecContext, target: Target, command: list[str], *, timeout_ns: int, max_output: int
 ) -> Outcome:
     """Run a command in a container as its health check.
 
     When this is cancelled, the command is killed.
 
     Args:
-        engine: the engine.
-        container: a container that runs.
+        context: the execs.
+        target: a container that runs.
         command: program and arguments.
-        patience: nanoseconds that it may take.
-        most: bytes of its output that are wanted; the rest is dropped.
+        timeout_ns: nanoseconds that it may take.
+        max_output: bytes of its output that are returned; the rest is dropped.
     """
     config = ExecConfig(cmd=command, attach_stdout=True, attach_stderr=True)
     try:
-        async with engine.exec.probing:
-            instance = await engine.exec.set_up(container, config, name=container.name)
-            session = await _started(engine, instance)
+        async with context.starting_checks:
+            instance = await create_exec(context, target, config, name=target.name)
+            session = await _start(context, instance)
     except TimeoutError:
-        return Outcome(FAILED, f"timed out starting health check for container {container.id}")
+        return Outcome(FAILED, f"timed out starting health check for container {target.id}")
     except (OSError, PalanError) as error:
         return Outcome(FAILED, error.message if isinstance(error, PalanError) else str(error))
-    output = _Output(most)
+    output = _Output(max_output)
     try:
-        async with asyncio.timeout(patience / 1e9):
-            await output.take(session)
+        async with asyncio.timeout(timeout_ns / 1e9):
+            await output.read(session)
     except TimeoutError:
         _kill(instance)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(KILL_TIMEOUT):
-                await output.take(session)
-        text = f"Health check exceeded timeout ({go_duration(patience)})"
+                await output.read(session)
+        text = f"Health check exceeded timeout ({go_duration(timeout_ns)})"
         return Outcome(FAILED, f"{text}: {output.text()}" if output.data else text)
     except BaseException:
         _kill(instance)
         raise
     finally:
         await session.close()
-        engine.exec.forget_one(instance)
+        context.discard(instance)
     if instance.exit_code is None:
-        return Outcome(FAILED, f"healthcheck for container {container.id} has no exit code")
+        return Outcome(FAILED, f"healthcheck for container {target.id} has no exit code")
     return Outcome(instance.exit_code, output.text())
 
 
-async def _started(engine: "Engine", instance: ExecInstance) -> AttachSession:
-    """Start the process, and be attached to it.
+async def _start(context: ExecContext, instance: ExecInstance) -> AttachSession:
+    """Start the process, and return a session that is attached to it.
 
     Raises:
-        PalanError, OSError: as :meth:`Execs.run`.
-        TimeoutError: it takes too long; it is killed as soon as it is there.
+        PalanError, OSError: as :func:`run_exec`.
+        TimeoutError: it takes too long; it is killed as soon as it runs.
     """
     instance.started = True
-    directory = engine.paths.bundle(instance.container.id) / "execs" / instance.id
     session = await instance.streams.attach(stdout=True, stderr=True, raw=True)
     starting: asyncio.Future[None] | None = None
     try:
-        directory.mkdir(mode=0o700)
-        (directory / _MARK).touch()
-        starting = asyncio.ensure_future(engine.exec.run(instance))
+        mark_check(context.directory(instance))
+        starting = asyncio.ensure_future(run_exec(context, instance))
         async with asyncio.timeout(START_TIMEOUT):
             await asyncio.shield(starting)
     except BaseException:
         await session.close()
-        engine.exec.forget_one(instance)
+        context.discard(instance)
         if starting is not None and not starting.done():
-            engine.spawn(_kill_late(starting, instance))
+            context.surroundings.spawn(_kill_late(starting, instance))
         raise
     return session
 
@@ -130,37 +124,20 @@ def _kill(instance: ExecInstance) -> None:
 
 
 class _Output:
-    """The beginning of what a process writes."""
+    """The beginning of a process's output."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, limit: int) -> None:
         self.data = bytearray()
-        self._most = most
-        self._longer = False
+        self._limit = limit
+        self._truncated = False
 
-    async def take(self, session: AttachSession) -> None:
+    async def read(self, session: AttachSession) -> None:
         """Read to the end, which comes when the exit code is known."""
         async for chunk in session.output():
-            room = self._most - len(self.data)
+            room = self._limit - len(self.data)
             self.data += chunk[:room]
-            self._longer = self._longer or len(chunk) > room
+            self._truncated = self._truncated or len(chunk) > room
 
     def text(self) -> str:
-        """What was read; what is no UTF-8 is replaced, as Go does it."""
-        return self.data.decode("utf-8", "replace") + ("..." if self._longer else "")
-
-
-def kill_probe(directory: Path, monitor: int) -> bool:
-    """Kill a health check that an engine before us has started.  Blocking, shortly.
-
-    Args:
-        directory: that of an exec whose conmon runs.
-        monitor: the pid of that conmon.
-
-    Returns:
-        Whether it was a health check; what has ended by itself is as well.
-    """
-    if not (directory / _MARK).exists():
-        return False
-    for pid in processes.children(monitor):
-        processes.kill(pid)
-    return True
+        """Return the output as text; invalid UTF-8 is replaced, as Go does."""
+        return self.data.decode("utf-8", "replace") + ("..." if self._truncated else "")

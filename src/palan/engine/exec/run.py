@@ -1,13 +1,16 @@
-"""Running an exec's process: its OCI process, made from the container's, under a conmon."""
+"""Starting the process of an exec under a conmon, and watching it until it ends."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import time
+from typing import Any
 
 import msgspec
 
 from palan.api.errors import PalanError
-from palan.engine.containers.links import link_environment
-from palan.engine.exec.session import ExecInstance
+from palan.engine.exec.context import ExecContext
+from palan.engine.exec.instance import ExecInstance
+from palan.engine.exec.leftovers import remove_directory
+from palan.engine.exec.target import not_running, was_ending
 from palan.engine.oci.environment import exec_environment
 from palan.engine.oci.process import exec_process
 from palan.host.conmon import ExecPlan
@@ -15,51 +18,63 @@ from palan.host.filesystem import remove_tree
 from palan.host.oci_runtime import OCIRuntime
 
 
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
+__all__ = ["run_exec"]
 
 
-__all__ = ["run"]
+async def run_exec(
+    context: ExecContext, instance: ExecInstance, size: tuple[int, int] = (0, 0)
+) -> None:
+    """Start the process of an exec; it runs when this returns.
 
-
-async def run(engine: "Engine", instance: ExecInstance, size: tuple[int, int]) -> None:
-    """Start the process; it runs when this returns.
+    Must not be cancelled.
 
     Args:
-        engine: the engine.
-        instance: what to run; its ``monitored`` is set.
-        size: height and width of its terminal; zeros leave them alone.
+        context: the execs.
+        instance: the exec; its ``monitored`` is set.
+        size: height and width of its terminal; zeros leave them unset.
 
     Raises:
-        StartFailure: the program can't be run, in dockerd's words.
-        OSError: something of the container is not there any more.
-        Unavailable: there is no runtime.
+        PalanError: it can't be run, in dockerd's words.
+        OSError: a file of the container is gone.
     """
-    runtime = engine.runtimes.get(instance.container.record.runtime)
-    bundle = engine.paths.bundle(instance.container.id)
-    directory = bundle / "execs" / instance.id
+    context.publish(instance, f"exec_start: {instance.command}")
+    try:
+        await _run(context, instance, size)
+    except BaseException as error:
+        _note_end(instance)
+        if isinstance(error, OSError | PalanError) and await was_ending(instance.target, error):
+            raise not_running(instance.target) from None
+        raise
+    instance.up.set()
+    context.surroundings.spawn(_watch(context, instance))
+
+
+async def _run(context: ExecContext, instance: ExecInstance, size: tuple[int, int]) -> None:
+    engine, target = context.surroundings, instance.target
+    runtime = engine.runtimes.get(target.runtime)
+    spec = (engine.paths.bundle(target.id) / "config.json").read_bytes()
     plan = ExecPlan(
         id=instance.id,
-        container=instance.container.id,
-        directory=directory,
-        process=_process(engine, instance, (bundle / "config.json").read_bytes(), size),
+        container=target.id,
+        directory=context.directory(instance),
+        process=_process(instance, spec, size, engine.machine.host.bounding),
         tty=instance.config.tty,
         stdin=instance.config.attach_stdin,
     )
-    # Cancelling would leave a half-made process: it is brought to its end in any case.
-    starting = engine.spawn(_start(engine, runtime, instance, plan))
+    # Cancelling would leave a half-made process, so the start is completed in any case.
+    starting = engine.spawn(_start(context, runtime, instance, plan))
     error = await asyncio.shield(starting)
     if error is not None:
         raise error
 
 
 async def _start(
-    engine: "Engine", runtime: OCIRuntime, instance: ExecInstance, plan: ExecPlan
+    context: ExecContext, runtime: OCIRuntime, instance: ExecInstance, plan: ExecPlan
 ) -> PalanError | OSError | None:
-    """Start it; what the caller is to be told if that fails, which is not for the log."""
+    """Start the process; return errors that are the caller's, and not for the log."""
     program = (instance.config.cmd or [""])[0]
     try:
-        instance.monitored = await engine.runtimes.exec(
+        instance.monitored = await context.surroundings.runtimes.exec(
             runtime, plan, program, ready=lambda: instance.streams.opened(plan.directory)
         )
     except BaseException as error:
@@ -72,19 +87,19 @@ async def _start(
 
 
 def _process(
-    engine: "Engine", instance: ExecInstance, spec: bytes, size: tuple[int, int]
+    instance: ExecInstance, spec: bytes, size: tuple[int, int], bounding: frozenset[str]
 ) -> dict[str, Any]:
-    config = instance.config
+    """Return ``process`` for the runtime, based on the container's runtime spec."""
+    config, target = instance.config, instance.target
     whole = msgspec.json.decode(spec)
     container: dict[str, Any] = whole["process"]
-    record = instance.container.record
     return exec_process(
         container,
         args=config.cmd or (),
         env=exec_environment(
-            [*link_environment(engine, instance.container), *(record.config.env or ())],
+            target.environment(),
             config.env,
-            hostname=whole.get("hostname", record.config.hostname),
+            hostname=whole.get("hostname", target.hostname),
             tty=config.tty,
             home=instance.home,
         ),
@@ -93,5 +108,21 @@ def _process(
         terminal=config.tty,
         console_size=size,
         privileged=config.privileged,
-        bounding=engine.machine.host.bounding,
+        bounding=bounding,
     )
+
+
+async def _watch(context: ExecContext, instance: ExecInstance) -> None:
+    assert instance.monitored is not None  # noqa: S101 - it was just started
+    result = await instance.monitored.wait()
+    instance.exit_code = result.code
+    _note_end(instance)
+    context.publish(instance, "exec_die", exitCode=str(result.code))
+    await remove_directory(instance.target, instance.monitored.directory)
+
+
+def _note_end(instance: ExecInstance) -> None:
+    instance.finished = True
+    instance.ended_at = time.monotonic()
+    instance.up.set()
+    instance.streams.ended()

@@ -1,5 +1,9 @@
 """Mounting and unmounting of volumes for those who use their files."""
 
+from typing import Any
+
+import structlog
+
 from palan.api.errors import PalanError
 from palan.engine.volumes.context import VolumeContext
 from palan.engine.volumes.failures import driver_failures
@@ -7,6 +11,8 @@ from palan.engine.volumes.record import LOCAL, VolumeRecord
 
 
 __all__ = ["mount_volume", "unmount_stale", "unmount_volume"]
+
+_log: Any = structlog.get_logger("palan.engine")
 
 
 async def mount_volume(context: VolumeContext, name: str, holder: str) -> str:
@@ -83,9 +89,7 @@ async def unmount_stale(context: VolumeContext, alive: set[str]) -> None:
             try:
                 await unmount_volume(context, record.name, holder)
             except (PalanError, OSError) as error:
-                context.surroundings.log.warning(
-                    "volume stays mounted", volume=record.name, reason=str(error)
-                )
+                _log.warning("volume stays mounted", volume=record.name, reason=str(error))
 
 
 async def _release_holder(context: VolumeContext, record: VolumeRecord, holder: str) -> None:

@@ -1,7 +1,7 @@
 """Protocols of what the volumes need from the rest of the engine."""
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from palan.engine.background import Background
 from palan.engine.events import Publisher
@@ -42,7 +42,3 @@ class Surroundings(Background, Protocol):
     @property
     def drivers(self) -> PluginRegistry:
         """The plugins of other programs."""
-
-    @property
-    def log(self) -> Any:
-        """The engine's log."""
