@@ -6,13 +6,12 @@ accounts for is taken away.  Stopping leaves everything that runs alone.
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import structlog
 
+from palan.engine.background import BackgroundWork
 from palan.engine.builder import Builds
 from palan.engine.config import EngineConfig
 from palan.engine.containers import SCHEMA as CONTAINERS
@@ -83,18 +82,16 @@ class Engine:
             PluginPaths((self.paths.plugins, *machine.sockets), machine.specs)
         )
         """Plugins of other programs, which provide volumes and networks."""
-        self.stopping = asyncio.Event()
-        """Set when the engine lets go: what waits for some time to pass need not wait on."""
-        self._slow = ThreadPoolExecutor(2, thread_name_prefix="slow")
-        self._background: set[asyncio.Task[Any]] = set()
-        self._endless: set[asyncio.Task[Any]] = set()
+        self._background = BackgroundWork()
+        self.stopping = self._background.stopping
+        """Set when the engine stops; a task that sleeps should end then."""
 
     async def start(self) -> None:
         """Recover, and be ready for requests."""
         self.loop = asyncio.get_running_loop()
         self.events = EventJournal(self.db)
         self.machine = Machine(self.config)
-        self.runtimes = Runtimes(self.machine, self.config, self.paths, self.spawn)
+        self.runtimes = Runtimes(self.machine, self.config, self.paths, self)
         self.images = Images(self)
         self.volumes = Volumes(self)
         self.networks = Networks(self)
@@ -126,31 +123,13 @@ class Engine:
         if leftovers := list(self.paths.tmp.iterdir()):
             self.spawn(asyncio.to_thread(_remove_all, leftovers))
 
+    def spawn(self, work: Any, /, *, endless: bool = False) -> asyncio.Task[Any]:
+        """Run a coroutine or future that no caller awaits, see :class:`Background`."""
+        return self._background.spawn(work, endless=endless)
+
     async def slowly(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run something that may take seconds, such as measuring or deleting a tree.
-
-        It has threads of its own, few of them: such work must not keep starts waiting.
-        """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._slow, partial(function, *args, **kwargs))
-
-    def spawn(self, work: Any, *, endless: bool = False) -> asyncio.Task[Any]:
-        """Run something that nobody waits for; what it raises is logged.
-
-        Args:
-            work: a coroutine or a future.
-            endless: it may go on as long as the engine, which need not wait for it to stop.
-        """
-        task: asyncio.Task[Any] = asyncio.ensure_future(work)
-        (self._endless if endless else self._background).add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._background.discard(task)
-        self._endless.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.log.error("background work failed", exc_info=error)
+        """Run a function that may take seconds, see :class:`Background`."""
+        return await self._background.slowly(function, *args, **kwargs)
 
     async def reload(self, config: EngineConfig) -> None:
         """Take on a changed configuration, as far as it can change while running."""
@@ -159,20 +138,15 @@ class Engine:
 
     async def stop(self) -> None:
         """Let go of everything; containers go on."""
-        self.stopping.set()
-        for task in self._endless:
-            task.cancel()
+        self._background.begin_stop()
         # First, or else what waits for a container's end would wait for it.
         self.containers.release()
         self.exec.release()
         self.logs.close()
-        if self._background:
-            await asyncio.wait(self._background, timeout=5)
-        for task in self._background:
-            task.cancel()
+        await self._background.finish()
         self.networks.release()
         self.runtimes.close()
-        self._slow.shutdown(wait=False, cancel_futures=True)
+        self._background.close()
         self.db.close()
         if not any(c.running for c in self.containers.registry):
             await asyncio.to_thread(unmount, self.paths.exec_root, lazy=True)

@@ -15,12 +15,13 @@ from typing import Any, Final
 import structlog
 
 from palan.api.errors import Unavailable
+from palan.engine.background import Background
 from palan.engine.config import EngineConfig
 from palan.engine.machine.choice import SHIMS, choose_default, explanation, find_candidates
 from palan.engine.machine.failures import explained
 from palan.engine.machine.machine import Machine
 from palan.engine.machine.seccomp import SeccompFilters
-from palan.engine.machine.surroundings import MachinePaths, Spawn
+from palan.engine.machine.surroundings import MachinePaths
 from palan.host.cgroup_moves import CgroupMoves
 from palan.host.cgroups import CgroupFeatures, Layout
 from palan.host.conmon import Conmon, ContainerPlan, ExecPlan, Monitored
@@ -52,12 +53,12 @@ class Runtimes:
     """
 
     def __init__(
-        self, machine: Machine, config: EngineConfig, paths: MachinePaths, spawn: Spawn
+        self, machine: Machine, config: EngineConfig, paths: MachinePaths, background: Background
     ) -> None:
         self._machine = machine
         self._config = config
         self._paths = paths
-        self._spawn = spawn
+        self._background = background
         self.usable: dict[str, OCIRuntime] = {}
         self.default = config.default_runtime
         self.problems: dict[str, str] = {}
@@ -150,7 +151,7 @@ class Runtimes:
     def expect_moves(self) -> None:
         """Prepare the kernel for a process that will soon be moved into its cgroup."""
         if self._expecting is None or self._expecting.done():
-            self._expecting = self._spawn(asyncio.to_thread(self._moves.expect))
+            self._expecting = self._background.spawn(asyncio.to_thread(self._moves.expect))
 
     async def create(self, runtime: OCIRuntime, plan: ContainerPlan, program: str) -> Monitored:
         """Create a container that waits to be started.

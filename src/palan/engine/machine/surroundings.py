@@ -1,11 +1,10 @@
 """Protocols of what this room needs from the rest of the engine."""
 
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 
-__all__ = ["MachinePaths", "Spawn"]
+__all__ = ["MachinePaths"]
 
 
 class MachinePaths(Protocol):
@@ -26,10 +25,3 @@ class MachinePaths(Protocol):
     @property
     def seccomp(self) -> Path:
         """The directory of compiled seccomp filters."""
-
-
-class Spawn(Protocol):
-    """A function that runs coroutines in the background."""
-
-    def __call__(self, work: Coroutine[Any, Any, None], /) -> Any:
-        """Run a coroutine, and log what it raises."""
