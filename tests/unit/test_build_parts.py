@@ -47,10 +47,10 @@ def test_arguments_are_seen_from_their_declaration_on():
 
 def test_proxies_are_told_only_where_they_are_declared():
     arguments = Arguments({"HTTP_PROXY": "p"})
-    assert not arguments.told("HTTP_PROXY")
+    assert not arguments.recorded("HTTP_PROXY")
     arguments.declare("HTTP_PROXY", None)
-    assert arguments.told("HTTP_PROXY")
-    assert arguments.told("WHO")
+    assert arguments.recorded("HTTP_PROXY")
+    assert arguments.recorded("WHO")
 
 
 @pytest.mark.parametrize(

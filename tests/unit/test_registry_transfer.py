@@ -16,7 +16,7 @@ from palan.engine.images.download import _begins_at
 from palan.engine.images.downloads import Downloads
 from palan.engine.images.formats import Descriptor, PlatformField
 from palan.engine.images.platform import Platform
-from palan.engine.images.progress import Board, Progress
+from palan.engine.images.progress import BlobProgress, Progress
 from palan.engine.images.pull import _best, _media_type, _named
 from palan.engine.images.reference import parse
 from palan.engine.images.remote import credentials_for
@@ -175,17 +175,17 @@ async def test_downloads_that_nobody_came_back_for_are_forgotten(tmp_path):
 
 
 async def test_lines_keep_their_order_and_only_the_last_count_is_sent():
-    board, progress = Board(), Progress()
-    board.follow(DIGEST, progress)
+    blobs, progress = BlobProgress(), Progress()
+    blobs.follow(DIGEST, progress)
 
     async def work():
-        board.tell(DIGEST, "Pulling fs layer")
+        blobs.tell(DIGEST, "Pulling fs layer")
         for count in range(1, 11):
-            board.tell(DIGEST, "Downloading", count, 10)
-        board.tell(DIGEST, "Download complete")
-        board.tell("sha256:" + "b" * 64, "Download complete")
-        board.leave(DIGEST, progress)
-        board.tell(DIGEST, "Pull complete")
+            blobs.tell(DIGEST, "Downloading", count, 10)
+        blobs.tell(DIGEST, "Download complete")
+        blobs.tell("sha256:" + "b" * 64, "Download complete")
+        blobs.leave(DIGEST, progress)
+        blobs.tell(DIGEST, "Pull complete")
         await asyncio.sleep(0)
 
     lines = [line async for line in progress.during(work())]

@@ -17,6 +17,7 @@ from palan.engine.config import EngineConfig
 from palan.engine.containers import SCHEMA as CONTAINERS
 from palan.engine.containers import Containers
 from palan.engine.containers.merged import sweep_merged
+from palan.engine.containers.step_containers import StepContainers
 from palan.engine.containers.stubs import make_stubs
 from palan.engine.events import SCHEMA as EVENTS
 from palan.engine.events import EventJournal
@@ -96,6 +97,7 @@ class Engine:
         self.volumes = Volumes(self)
         self.networks = Networks(self)
         self.containers = Containers(self)
+        self.step_containers = StepContainers(self)
         self.build = Builds(self)
         self.exec = Execs(self)
         self.logs = LogKeeper(self)

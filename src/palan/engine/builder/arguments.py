@@ -1,4 +1,4 @@
-"""Build arguments: what ``ARG`` declares, what the client gave, and who sees what of it."""
+"""Build arguments: declared by ``ARG``, given by the client, visible by stage."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -10,17 +10,17 @@ PREDEFINED: Final = (
     *("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "FTP_PROXY", "ftp_proxy"),
     *("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"),
 )
-"""Arguments that need no ``ARG``; they are not in the history, nor does the cache mind them."""
+"""Arguments that need no ``ARG``; neither history nor cache key contain them."""
 
 
 class Arguments:
-    """The arguments of one build, as one stage after the other declares them."""
+    """The arguments of one build, whose stages each declare their own."""
 
     def __init__(self, given: Mapping[str, str | None]) -> None:
         """Begin a build.
 
         Args:
-            given: the client's; None is an argument that it names but has no value for.
+            given: the arguments of the client; None is one that it names without a value.
         """
         self._given = given
         self._before: dict[str, str | None] = {}
@@ -28,28 +28,28 @@ class Arguments:
         self._used: set[str] = set()
 
     def declare_before(self, name: str, value: str | None) -> None:
-        """``ARG`` before the first ``FROM``."""
+        """Declare an argument before the first ``FROM``."""
         self._before[name] = value
         self._used.add(name)
 
     def begin_stage(self) -> None:
-        """A stage sees only what it declares itself."""
+        """Discard the declarations of the stage before."""
         self._declared = {}
 
     def declare(self, name: str, value: str | None) -> None:
-        """``ARG`` in a stage."""
+        """Declare an argument in a stage."""
         self._declared[name] = value
         self._used.add(name)
 
     def for_bases(self) -> dict[str, str]:
-        """What ``FROM`` and the ``ARG`` before it may use."""
+        """Return the variables of ``FROM`` and of ``ARG`` before it."""
         return self._values(self._before)
 
     def environment(self, config: Iterable[str]) -> list[str]:
-        """What instructions of the stage see beside the image's environment.
+        """Return the variables that instructions see besides the image's environment.
 
         Args:
-            config: the image's environment, whose variables come first.
+            config: the image's environment, whose variables take precedence.
         """
         taken = {entry.partition("=")[0] for entry in config}
         return [
@@ -58,18 +58,18 @@ class Arguments:
             if name not in taken
         ]
 
-    def told(self, name: str) -> bool:
-        """Whether the history tells it, and the cache minds its value."""
+    def recorded(self, name: str) -> bool:
+        """Whether history and cache key contain the argument's value."""
         return name in self._declared or name not in PREDEFINED
 
     def unused(self) -> list[str]:
-        """What the client gave and no ``ARG`` declared, sorted."""
+        """Return the client's arguments that no ``ARG`` declared, sorted."""
         return sorted(set(self._given) - self._used - set(PREDEFINED))
 
     def _values(self, declared: Mapping[str, str | None]) -> dict[str, str]:
         values = {}
         for name in dict.fromkeys((*declared, *PREDEFINED)):
-            # Without a value, it has that of the ARG before the first FROM.
+            # Without a value, it has the one of the ARG before the first FROM.
             for value in (self._given.get(name), declared.get(name), self._before.get(name)):
                 if value is not None:
                     values[name] = value

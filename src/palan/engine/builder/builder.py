@@ -1,9 +1,10 @@
-"""One build: the instructions of a Dockerfile, one after the other."""
+"""The builder: executes the instructions of a Dockerfile, one after the other."""
 
 import contextlib
+import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import Final
 
 from palan.api.errors import InvalidParameter, NotFound
 from palan.dockerfile import (
@@ -23,30 +24,20 @@ from palan.dockerfile import (
 from palan.engine.builder.arguments import Arguments
 from palan.engine.builder.bases import Bases
 from palan.engine.builder.cache import Cache, step_key
-from palan.engine.builder.context import Context
-from palan.engine.builder.copying import copied_layer, lowers_of, picked_of_layers, plan_copy
+from palan.engine.builder.copying import copied_layer, plan_copy
 from palan.engine.builder.heredocs import SCRIPTS, command_with
-from palan.engine.builder.options import Options
-from palan.engine.builder.output import Output
-from palan.engine.builder.running import Containers
-from palan.engine.builder.selection import Picked
+from palan.engine.builder.job import Job
+from palan.engine.builder.running import IntermediateContainers
+from palan.engine.builder.stages import Stages
 from palan.engine.builder.state import GivenLabel, State, begin_stage
 from palan.engine.builder.steps import Base, Step, make_image
 from palan.engine.builder.workdir import made_directory
-from palan.engine.containers.naming import generate_id
-from palan.engine.images.catalog import Lease
 from palan.engine.images.configure import CONFIGURING
 from palan.engine.images.platform import host_platform, parse_specifier
-from palan.engine.images.stock import Stock
 from palan.engine.threads import in_thread
-from palan.host.layerview import Layers
 
 
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
-
-
-__all__ = ["Builder", "Work"]
+__all__ = ["Builder"]
 
 _SCRATCH: Final = "scratch"
 _WILL_BE_ERRORS: Final = "Empty continuation lines will become errors in a future release."
@@ -54,83 +45,41 @@ _WILL_BE_ERRORS: Final = "Empty continuation lines will become errors in a futur
 AnyStep = Instruction | GivenLabel
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What a build works with.
-
-    Attributes:
-        engine: the engine.
-        options: what was asked for.
-        output: what the client is told.
-        context: the files to copy; None without any.
-        lease: keeps the content that the build needs.
-        held: keeps images as long as the build takes.
-        known: what builds have found in images, by the image and the source.
-    """
-
-    engine: "Engine"
-    options: Options
-    output: Output
-    context: Context | None
-    lease: Lease
-    held: contextlib.ExitStack
-    known: dict[tuple[str, str], list[Picked]]
-
-
 class Builder:
-    """Carries out a Dockerfile.
+    """Executes the instructions of a Dockerfile."""
 
-    Attributes:
-        engine: the engine.
-        options: what was asked for.
-        output: what the client is told.
-        context: the files to copy; None without any.
-        lease: keeps the content that the build needs.
-        place: where threads see layers.
-    """
-
-    def __init__(self, work: Work) -> None:
-        self.engine = work.engine
-        self.options = work.options
-        self.output = work.output
-        self.context = work.context
-        self.lease = work.lease
-        self.place = work.engine.paths.view
-        self._bases = Bases(work.engine, work.options, work.output, work.lease, work.held)
-        self._containers = Containers(self)
-        self._arguments = Arguments(work.options.arguments)
-        self._named: dict[str, Base] = {}
-        self._stages: list[Base] = []
-        self._known = work.known
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._options = job.options
+        self._output = job.output
+        self._bases = Bases(job.images, job.options, job.output, job.lease, job.held)
+        self._stages = Stages(self._bases)
+        self._containers = IntermediateContainers(job)
+        self._arguments = Arguments(job.options.arguments)
         self._number = 0
         self._total = 0
 
-    @property
-    def stock(self) -> Stock:
-        """All images."""
-        return self.engine.images.stock
-
     async def run(self, dockerfile: Dockerfile) -> Base:
-        """Build; the image of the last stage.
+        """Execute all instructions, and return the image of the last stage.
 
         Raises:
-            PalanError: a step can't be done, or has failed.
+            PalanError: a step is impossible or has failed.
         """
         stages = self._wanted(dockerfile.stages)
-        labels = [GivenLabel(name, value) for name, value in self.options.labels.items()]
+        labels = [GivenLabel(name, value) for name, value in self._options.labels.items()]
         steps: list[Sequence[AnyStep]] = [stage.instructions for stage in stages]
         steps[-1] = [*steps[-1], *labels]
         self._total = len(dockerfile.meta_args) + len(stages) + sum(map(len, steps))
         for warning in dockerfile.warnings:
-            await self.output.warn(f"[WARNING]: {warning}\n")
+            await self._output.warn(f"[WARNING]: {warning}\n")
         if dockerfile.warnings:
-            await self.output.warn(f"[WARNING]: {_WILL_BE_ERRORS}\n")
+            await self._output.warn(f"[WARNING]: {_WILL_BE_ERRORS}\n")
         await self._arguments_before(dockerfile)
         base = Base(host_platform())
         for stage, instructions in zip(stages, steps, strict=True):
             base = await self._stage(stage, instructions, dockerfile.escape)
         if unused := self._arguments.unused():
-            await self.output.say(
+            await self._output.say(
                 f"[Warning] One or more build-args [{' '.join(unused)}] were not consumed\n"
             )
         if base.image is None:
@@ -138,7 +87,7 @@ class Builder:
         return base
 
     def _wanted(self, stages: Sequence[Stage]) -> Sequence[Stage]:
-        target = self.options.target
+        target = self._options.target
         if not target:
             return stages
         for number, stage in enumerate(stages):
@@ -148,8 +97,8 @@ class Builder:
 
     async def _step(self, source: str) -> None:
         self._number += 1
-        await self.output.say(f"Step {self._number}/{self._total} : {source}")
-        await self.output.say("\n")
+        await self._output.say(f"Step {self._number}/{self._total} : {source}")
+        await self._output.say("\n")
 
     async def _arguments_before(self, dockerfile: Dockerfile) -> None:
         for step in dockerfile.meta_args:
@@ -162,45 +111,38 @@ class Builder:
     # ---- stages ---------------------------------------------------------------------
 
     async def _stage(self, stage: Stage, instructions: Iterable[AnyStep], escape: str) -> Base:
-        self._check_name(stage.name)
+        self._stages.check_name(stage.name)
         await self._step(stage.source)
         base = await self._from(stage, escape)
         cache = self._cache(base)
         self._arguments.begin_stage()
         state = begin_stage(base, self._arguments, cache, escape)
         await self._triggers(state)
-        await self._arrived(state)
+        await self._say_image(state)
         for step in instructions:
             await self._step(step.source)
             await self._dispatch(state, step)
-            await self._arrived(state)
+            await self._say_image(state)
         if state.base.image is not None:
-            await self.output.built(state.base.id)
-        self._check_name(stage.name)
-        if stage.name:
-            self._named[stage.name] = state.base
-        self._stages.append(state.base)
+            await self._output.built(state.base.id)
+        self._stages.add(stage.name, state.base)
         return state.base
 
-    def _check_name(self, name: str) -> None:
-        if name and name in self._named:
-            raise InvalidParameter(f"{name} stage name already used")
-
-    async def _arrived(self, state: State) -> None:
-        await self.output.say(f" ---> {state.base.id[7:19]}\n")
+    async def _say_image(self, state: State) -> None:
+        await self._output.say(f" ---> {state.base.id[7:19]}\n")
 
     def _cache(self, base: Base) -> Cache:
-        """What a stage may take steps from."""
+        """Return the cache of a stage."""
         sources: list[Base] | None = None
-        if self.options.cache_from:
+        if self._options.cache_from:
             sources = []
-            for name in self.options.cache_from:
-                # An image that is not here is no mistake.
+            for name in self._options.cache_from:
+                # Naming an image that is not here is no error.
                 with contextlib.suppress(NotFound, InvalidParameter):
-                    sources.append(self._bases.take(self.engine.images.resolve(name)))
-        platform = self.options.platform or base.platform
-        cache = Cache(self.stock, self.lease, self._bases.take, platform, sources)
-        cache.used = not self.options.no_cache
+                    sources.append(self._bases.resolve(name))
+        platform = self._options.platform or base.platform
+        cache = Cache(self._job.image_context, self._job.lease, self._bases.use, platform, sources)
+        cache.used = not self._options.no_cache
         return cache
 
     async def _from(self, stage: Stage, escape: str) -> Base:
@@ -217,55 +159,22 @@ class Builder:
         name = _expanded(stage.base, values, escape)
         if not name:
             raise InvalidParameter(f"base name ({stage.base}) should not be blank")
-        if name.lower() in self._named:
-            return self._named[name.lower()]
+        if (stage_named := self._stages.named(name)) is not None:
+            return stage_named
         if name == _SCRATCH:
-            return Base(platform or self.options.platform or host_platform())
+            return Base(platform or self._options.platform or host_platform())
         return await self._bases.find(name, platform)
 
-    async def stage_or_image(self, name: str) -> Base:
-        """What ``COPY --from`` names: a stage by name or number, or an image.
-
-        Raises:
-            InvalidParameter: there is no such stage.
-            PalanError: there is no such image, and it can't be pulled.
-        """
-        if name.lower() in self._named:
-            return self._named[name.lower()]
-        if name.removeprefix("-").isascii() and name.removeprefix("-").isdecimal():
-            number = int(name[:9])
-            if number == len(self._stages):
-                raise InvalidParameter("refers to current build stage")
-            if not 0 <= number < len(self._stages):
-                raise InvalidParameter("index out of bounds")
-            return self._stages[number]
-        return await self._bases.find(name, None)
-
-    async def picked_of_image(self, image: Base, source: str) -> list[Picked]:
-        """What a source means in an image; it is looked for but once.
-
-        Raises:
-            InvalidParameter: it is not there.
-        """
-        key = (image.id, source)
-        if key not in self._known:
-            with self.stock.unpacker.scratch() as scratch:
-                layers = Layers(lowers_of(image, scratch))
-                self._known[key] = await in_thread(
-                    lambda: picked_of_layers(self.place, layers, source)
-                )
-        return self._known[key]
-
     async def _triggers(self, state: State) -> None:
-        """What the base image wants to be done in builds that begin with it."""
+        """Execute the ``ONBUILD`` instructions of the base image."""
         triggers, state.config.on_build = state.config.on_build, []
         if not triggers:
             return
         plural = "s" if len(triggers) > 1 else ""
-        await self.output.say(f"# Executing {len(triggers)} build trigger")
+        await self._output.say(f"# Executing {len(triggers)} build trigger")
         if plural:
-            await self.output.say(plural)
-        await self.output.say("\n")
+            await self._output.say(plural)
+        await self._output.say("\n")
         for trigger in triggers:
             try:
                 step = parse_instruction(trigger, escape=state.escape)
@@ -276,7 +185,7 @@ class Builder:
     # ---- steps ----------------------------------------------------------------------
 
     async def _dispatch(self, state: State, step: AnyStep) -> None:
-        """Do a step, and remove its containers whatever becomes of it."""
+        """Execute an instruction, and remove its containers even if it fails."""
         try:
             if isinstance(step, Run):
                 await self._run(state, step)
@@ -287,80 +196,81 @@ class Builder:
             else:
                 await self._configure(state, step)
         except Exception:
-            await self._containers.settle(failed=True)
+            await self._containers.finish_step(failed=True)
             raise
-        except BaseException:  # the client has gone
-            await self._containers.settle(failed=True, quiet=True)
+        except BaseException:  # the client has disconnected
+            await self._containers.finish_step(failed=True, quiet=True)
             raise
-        await self._containers.settle(failed=False)
+        await self._containers.finish_step(failed=False)
 
     async def _using_cache(self, state: State, step: Step) -> bool:
         found = await state.cache.find(state.base, step)
         if found is None:
             return False
         state.base = found
-        await self.output.say(" ---> Using cache\n")
+        await self._output.say(" ---> Using cache\n")
         return True
 
     async def _commit(self, state: State, step: Step) -> None:
-        state.base = await make_image(self.stock, state.base, step, self.lease)
+        job = self._job
+        state.base = await make_image(job.image_context, state.base, step, job.lease)
         if state.base.image is not None:
-            self._bases.keep(state.base.image)
+            self._bases.hold(state.base.image)
 
     async def _configure(self, state: State, step: AnyStep) -> None:
         before = state.config.healthcheck
         if isinstance(step, Healthcheck) and before and before.test not in ([], ["NONE"]):
             words = " ".join(before.test)
-            await self.output.say(f"Note: overriding previous HEALTHCHECK: [{words}]\n")
+            await self._output.say(f"Note: overriding previous HEALTHCHECK: [{words}]\n")
         if isinstance(step, Arg):
             change = state.declare(step)
         elif isinstance(step, GivenLabel):
             change = state.label(step)
         else:
             change = CONFIGURING[type(step)](state, step)
-        told = state.told("#(nop) ", change)
+        command = state.shell_command("#(nop) ", change)
         if isinstance(step, Healthcheck):
             state.inherit_check(before)
-        done = self._done(state, told)
+        done = self._done(state, command)
         if await self._using_cache(state, done):
             return
-        await self._pretend(state, told)
+        await self._say_container(state, command)
         await self._commit(state, done)
 
-    def _done(self, state: State, told: Sequence[str], *, runs: bool = False) -> Step:
-        """A step that is to be, or was, done."""
+    def _done(self, state: State, command: Sequence[str], *, runs: bool = False) -> Step:
+        """Return the step that a command of the history stands for."""
         config = state.config_now()
-        return Step(step_key(config, told, runs=runs), " ".join(told), config, state.author)
+        key = step_key(config, command, runs=runs)
+        return Step(key, " ".join(command), config, state.author)
 
-    async def _pretend(self, state: State, told: Sequence[str]) -> None:
-        """Say what dockerd says about the container that such a step has there.
+    async def _say_container(self, state: State, command: Sequence[str]) -> None:
+        """Send what dockerd sends about the container of a step that runs nothing.
 
-        Here it has none, unless the client wants containers to be kept.
+        This engine creates none, unless the client wants to keep containers.
         """
-        if not self.options.remove and state.base.image is not None:
-            await self._containers.make(state.base.id, state.config, told, ())
+        if not self._options.remove and state.base.image is not None:
+            await self._containers.create(state.base.id, state.config, command, ())
             return
-        made_up = generate_id()[:12]
-        await self.output.say(f" ---> Running in {made_up}\n")
-        await self.output.say(f" ---> Removed intermediate container {made_up}\n")
+        invented = secrets.token_hex(6)
+        await self._output.say(f" ---> Running in {invented}\n")
+        await self._output.say(f" ---> Removed intermediate container {invented}\n")
 
     async def _workdir(self, state: State, step: Workdir) -> None:
-        told = state.told(f"#(nop) {CONFIGURING[Workdir](state, step)}")
-        done = self._done(state, told)
+        command = state.shell_command(f"#(nop) {CONFIGURING[Workdir](state, step)}")
+        done = self._done(state, command)
         if await self._using_cache(state, done):
             return
-        await self._pretend(state, told)
-        layer = await made_directory(self, state.base, state.config.working_dir)
+        await self._say_container(state, command)
+        layer = await made_directory(self._job, state.base, state.config.working_dir)
         await self._commit(state, replace(done, layer=layer))
 
     async def _copy(self, state: State, step: Add | Copy) -> None:
-        with self.stock.unpacker.scratch() as scratch:
-            plan = await plan_copy(self, state, step, scratch)
-            told = state.told(f"#(nop) {plan.told}")
-            done = self._done(state, told)
+        with self._job.scratch() as scratch:
+            plan = await plan_copy(self._job, self._stages, state, step, scratch)
+            done = self._done(state, state.shell_command(f"#(nop) {plan.description}"))
             if await self._using_cache(state, done):
                 return
-            layer = await copied_layer(self, state.base, plan, scratch)
+            layer = await copied_layer(self._job, state.base, plan, scratch)
             await self._commit(state, replace(done, layer=layer))
 
     async def _run(self, state: State, step: Run) -> None:
@@ -374,13 +284,13 @@ class Builder:
         command = command_with(step)
         cmd = [*state.shell, *command.words] if step.command.shell else list(command.words)
         env = state.arguments.environment(state.config.env)
-        told = cmd
+        recorded = cmd
         if env:
-            minded = sorted(e for e in env if state.arguments.told(e.partition("=")[0]))
-            told = [f"|{len(minded)}", *minded, *cmd]
+            shown = sorted(e for e in env if state.arguments.recorded(e.partition("=")[0]))
+            recorded = [f"|{len(shown)}", *shown, *cmd]
         if command.script:
-            told = [*told, command.script]
-        done = self._done(state, told, runs=True)
+            recorded = [*recorded, command.script]
+        done = self._done(state, recorded, runs=True)
         if await self._using_cache(state, done):
             return
         if state.base.image is None:
@@ -389,12 +299,12 @@ class Builder:
                 f'unable to start container process: exec: "{program}": stat {program}:'
                 " no such file or directory"
             )
-        with self.stock.unpacker.scratch() as scratch:
+        with self._job.scratch() as scratch:
             binds = []
             if command.script:
-                await in_thread(lambda: command.keep_script(scratch / "scripts"))
+                await in_thread(lambda: command.write_script(scratch / "scripts"))
                 binds = [f"{scratch}/scripts:{SCRIPTS}:ro"]
-            container = await self._containers.make(
+            container = await self._containers.create(
                 state.base.id, state.config, cmd, env, binds=binds
             )
             await self._containers.run(container)

@@ -1,11 +1,11 @@
-"""Which image a step would make again.
+"""The build cache: finds the image that a step would make again.
 
 An image made by a step remembers that step: a digest of the configuration that dockerd's
 container would have had, with the step itself as its command.  The same step upon the same
-parent gives the same image, so the newest such one is taken.
+parent gives the same image, so the newest such image is used.
 
-Where the client names images to take steps from (``cachefrom``), only they count: by their
-history, and by what they were made from here.
+If the client names images to take steps from (``cachefrom``), only these count: by their
+history, and by the images that they were made from here.
 """
 
 import hashlib
@@ -16,22 +16,22 @@ import msgspec
 from palan.api.images import ImageConfig
 from palan.engine.builder.steps import Base, Step, make_image
 from palan.engine.images.catalog import Lease
+from palan.engine.images.context import ImageContext
 from palan.engine.images.image import Image
 from palan.engine.images.layer_stream import NewLayer
 from palan.engine.images.platform import Platform
-from palan.engine.images.stock import Stock
 
 
 __all__ = ["Cache", "step_key"]
 
 
 def step_key(config: ImageConfig, command: Sequence[str], *, runs: bool = False) -> str:
-    """What a step is known by.
+    """Return the key of a step in the cache.
 
     Args:
-        config: what the image is to have.
-        command: the step, as the history tells it.
-        runs: it is run, without the image's entrypoint.
+        config: the configuration of the resulting image.
+        command: the step, as the image's history shows it.
+        runs: the command is run, without the image's entrypoint.
     """
     like = msgspec.structs.replace(
         config, cmd=list(command), entrypoint=[] if runs else config.entrypoint
@@ -41,50 +41,50 @@ def step_key(config: ImageConfig, command: Sequence[str], *, runs: bool = False)
 
 
 class Cache:
-    """The cache, as one stage of a build sees it: after the first miss there is no hit."""
+    """The cache of one stage of a build: after the first miss there is no hit."""
 
     def __init__(
         self,
-        stock: Stock,
+        images: ImageContext,
         lease: Lease,
-        take: Callable[[Image], Base],
+        use: Callable[[Image], Base],
         platform: Platform,
         sources: Sequence[Base] | None,
     ) -> None:
         """Begin a stage.
 
         Args:
-            stock: all images.
-            lease: keeps what is made.
-            take: keeps an image, to go on with.
-            platform: what images have to be for.
+            images: all images.
+            lease: keeps content that is made.
+            use: keeps an image, and returns it as a base.
+            platform: the platform of usable images.
             sources: the only images to take steps from; None for all.
         """
-        self._stock = stock
+        self._images = images
         self._lease = lease
-        self._take = take
+        self._use = use
         self._platform = platform
         self._sources = sources
         self.used = True
 
     async def find(self, base: Base, step: Step) -> Base | None:
-        """The image that a step would make of ``base``, if there is one."""
+        """Return the image that a step would make of ``base``, None if it was not made before."""
         if not self.used:
             return None
         image = self._known(base.id, step.key)
         if image is not None and self._sources is not None and not self._counts(image):
             image = None
         if image is not None:
-            return self._take(image)
+            return self._use(image)
         found = await self._from_history(base, step)
         self.used = found is not None
         return found
 
     def _known(self, parent: str, key: str) -> Image | None:
-        """The newest image that was made from ``parent`` by the step ``key``."""
+        """Return the newest image that was made from ``parent`` by the step ``key``."""
         matches = [
             image
-            for image in self._stock.catalog.images.values()
+            for image in self._images.catalog.images.values()
             if image.record.step == key
             and image.record.parent == parent
             and not image.record.hidden
@@ -94,7 +94,7 @@ class Cache:
 
     def _counts(self, image: Image) -> bool:
         """Whether one of the sources was made from an image."""
-        images = self._stock.catalog.images
+        images = self._images.catalog.images
         for source in self._sources or ():
             below = source.image
             while below is not None:
@@ -104,14 +104,17 @@ class Cache:
         return False
 
     async def _from_history(self, base: Base, step: Step) -> Base | None:
-        """An image with a history as far as a step, made of a source whose history has more."""
+        """Return the image that a source's history has for a step, None if no source has it."""
         for source in self._sources or ():
             assert source.image is not None  # noqa: S101 - for the type checker
             history = source.image.spec.history
             number = len(base.image.spec.history) if base.image else 0
-            if not _begins_with(source.image, base) or history[number].created_by != step.told:
+            if (
+                not _begins_with(source.image, base)
+                or history[number].created_by != step.created_by
+            ):
                 continue
-            self._sources = [source]  # one that fits is not left for another
+            self._sources = [source]  # the first that fits is used for all further steps
             if number == len(history) - 1:
                 return source
             layer = None
@@ -120,16 +123,21 @@ class Cache:
                 diff_id = source.diff_ids[place]
                 layer = NewLayer(source.layers[place], diff_id, empty=False)
             again = Step(
-                step.key, step.told, step.config, source.image.spec.author, layer, history[number]
+                step.key,
+                step.created_by,
+                step.config,
+                source.image.spec.author,
+                layer,
+                history[number],
             )
-            made = await make_image(self._stock, base, again, self._lease)
+            made = await make_image(self._images, base, again, self._lease)
             assert made.image is not None  # noqa: S101 - as above
-            return self._take(made.image)
+            return self._use(made.image)
         return None
 
 
 def _begins_with(image: Image, base: Base) -> bool:
-    """Whether an image has the history and the layers of another one, and more history."""
+    """Whether an image has the history and layers of ``base``, and more history."""
     parent = base.image.spec if base.image else None
     history = parent.history if parent else []
     return (

@@ -1,4 +1,4 @@
-"""``COPY`` and ``ADD``: files become a layer, without a container."""
+"""``COPY`` and ``ADD``: copied files become a layer, without a container."""
 
 import contextlib
 import os
@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from palan.api.errors import InternalError, InvalidParameter, PalanError
 from palan.dockerfile import Add, Copy
+from palan.engine.builder.build_context import BuildContext
 from palan.engine.builder.checksums import Checksums
-from palan.engine.builder.context import Context
 from palan.engine.builder.heredocs import is_heredoc, keep_text
+from palan.engine.builder.job import Job
 from palan.engine.builder.placing import Placing
 from palan.engine.builder.selection import Picked, known_by, pick
+from palan.engine.builder.stages import Stages
 from palan.engine.builder.state import State
 from palan.engine.builder.steps import Base
 from palan.engine.images.layer_stream import NewLayer, copy_layer
@@ -23,10 +25,6 @@ from palan.engine.threads import in_thread
 from palan.host.archive.headers import ArchiveError
 from palan.host.layerview import Layers, seen
 from palan.host.namespaces import run_in_thread
-
-
-if TYPE_CHECKING:
-    from palan.engine.builder.builder import Builder
 
 
 __all__ = ["Plan", "copied_layer", "layer_written", "plan_copy", "writable"]
@@ -38,27 +36,27 @@ _NEEDS_BUILDKIT: Final = (
 
 
 _UPPER: Final = "diff"
-"""The directory that takes changes, within the one for files of a step."""
+"""The upper directory of the overlay, within a step's temporary directory."""
 
 
 @dataclass(slots=True)
 class Plan:
-    """What is to be copied.
+    """The files to copy, and their destination.
 
     Attributes:
-        told: it, as the history tells it.
-        placing: where to.
-        image: the image to copy from; None for trees that are directories.
-        sources: what; the tree of each, None for that of the image.
+        description: the instruction, as the image's history shows it.
+        placing: the destination.
+        image: the image to copy from; None if all sources are in directories.
+        sources: the files, each with the root of its tree; None for the tree of the image.
     """
 
-    told: str
+    description: str
     placing: Placing
     image: Base | None = None
     sources: list[tuple[Path | None, Picked]] = field(default_factory=list)
 
 
-# ---- what is meant ------------------------------------------------------------------
+# ---- finding the files ------------------------------------------------------------------
 
 
 def _refuse_options(step: Add | Copy) -> None:
@@ -73,14 +71,17 @@ def _refuse_options(step: Add | Copy) -> None:
             raise InvalidParameter(_NEEDS_BUILDKIT.format(name))
 
 
-async def plan_copy(builder: "Builder", state: State, step: Add | Copy, scratch: Path) -> Plan:
-    """Find out what an instruction copies.
+async def plan_copy(
+    job: Job, stages: Stages, state: State, step: Add | Copy, scratch: Path
+) -> Plan:
+    """Find the files that an instruction copies.
 
     Args:
-        builder: the build.
+        job: the build.
+        stages: the finished stages, which ``--from`` may name.
         state: the stage.
         step: the instruction.
-        scratch: a directory for what is downloaded.
+        scratch: a directory for downloads.
 
     Raises:
         InvalidParameter: it can't be done; in dockerd's words.
@@ -90,9 +91,9 @@ async def plan_copy(builder: "Builder", state: State, step: Add | Copy, scratch:
     sources = [each if is_heredoc(each, step.files) else expand(each) for each in step.sources]
     destination, chown = expand(step.destination), expand(step.chown)
     name = "ADD" if isinstance(step, Add) else "COPY"
-    image = await _image_of(builder, step) if isinstance(step, Copy) and step.from_ else None
+    image = await _image_of(stages, step) if isinstance(step, Copy) and step.from_ else None
     try:
-        found = await _find(builder, state, step, sources, image, destination, scratch)
+        found = await _find(job, state, step, sources, image, destination, scratch)
     except PalanError as error:
         raise InvalidParameter(f"{name} failed: {error.message}") from None
     if not found:
@@ -109,8 +110,8 @@ async def plan_copy(builder: "Builder", state: State, step: Add | Copy, scratch:
         keep_owners=image is not None and not chown,
         unpack=isinstance(step, Add),
     )
-    told = f"{name} {option}{known_by([picked for _, picked in found])} in {destination} "
-    return Plan(told, placing, image, found)
+    description = f"{name} {option}{known_by([picked for _, picked in found])} in {destination} "
+    return Plan(description, placing, image, found)
 
 
 def _absolute(directory: str, path: str) -> str:
@@ -120,15 +121,15 @@ def _absolute(directory: str, path: str) -> str:
     return f"{joined.rstrip('/')}/" if path.endswith("/") else joined
 
 
-async def _image_of(builder: "Builder", step: Copy) -> Base:
+async def _image_of(stages: Stages, step: Copy) -> Base:
     try:
-        return await builder.stage_or_image(step.from_)
+        return await stages.find(step.from_)
     except PalanError as error:
         raise InvalidParameter(f"invalid from flag value {step.from_}: {error.message}") from None
 
 
-async def _find(  # noqa: PLR0917 - all that there is to look at
-    builder: "Builder",
+async def _find(  # noqa: PLR0917 - all places where files may be
+    job: Job,
     state: State,
     step: Add | Copy,
     sources: Sequence[str],
@@ -148,13 +149,13 @@ async def _find(  # noqa: PLR0917 - all that there is to look at
             from palan.engine.builder.downloading import download  # noqa: PLC0415 - rarely needed
 
             place = scratch / f"download-{number}"
-            picked = await download(source, place, destination, builder.output)
+            picked = await download(source, place, destination, job.output)
             found.append((place, picked))
         elif image is not None:
-            matches = await builder.picked_of_image(image, source)
+            matches = await _of_image(job, image, source)
             found += ((None, picked) for picked in matches)
         else:
-            context = builder.context
+            context = job.context
             if context is None:
                 raise InvalidParameter("missing build context")
             matches = await in_thread(partial(_of_context, context, source))
@@ -162,16 +163,28 @@ async def _find(  # noqa: PLR0917 - all that there is to look at
     return found
 
 
-def _of_context(context: Context, source: str) -> list[Picked]:
+def _of_context(context: BuildContext, source: str) -> list[Picked]:
     with context.opened() as root:
         return pick(root, context.sums(root), source, context=True)
 
 
-def picked_of_layers(place: Path, layers: Layers, source: str) -> list[Picked]:
-    """What a source means in an image.  Blocking."""
+async def _of_image(job: Job, image: Base, source: str) -> list[Picked]:
+    """Return the files that a source means in an image; each is looked for once.
 
+    Raises:
+        InvalidParameter: no file matches.
+    """
+    key = (image.id, source)
+    if key not in job.known:
+        with job.scratch() as scratch:
+            layers = Layers(lowers_of(image, scratch))
+            job.known[key] = await in_thread(lambda: _of_layers(job.view, layers, source))
+    return job.known[key]
+
+
+def _of_layers(view: Path, layers: Layers, source: str) -> list[Picked]:
     def look() -> list[Picked]:
-        with seen(place, layers) as (tree,):
+        with seen(view, layers) as (tree,):
             root = os.open(tree, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 return pick(root, Checksums(root), source, context=False)
@@ -185,7 +198,7 @@ def picked_of_layers(place: Path, layers: Layers, source: str) -> list[Picked]:
 
 
 def lowers_of(base: Base, scratch: Path) -> list[Path]:
-    """The layers of an image, the topmost first; an empty directory where it has none."""
+    """Return the layers of an image, the topmost first; without any, an empty directory."""
     if base.image is not None and base.image.layers:
         return list(reversed(base.image.layers))
     empty = scratch / "empty"
@@ -193,13 +206,13 @@ def lowers_of(base: Base, scratch: Path) -> list[Path]:
     return [empty]
 
 
-async def copied_layer(builder: "Builder", base: Base, plan: Plan, scratch: Path) -> NewLayer:
-    """Copy, and make a layer of it.
+async def copied_layer(job: Job, base: Base, plan: Plan, scratch: Path) -> NewLayer:
+    """Copy files into an image, and return the layer that results.
 
     Args:
-        builder: the build.
-        base: the image that it is copied into.
-        plan: what and where to.
+        job: the build.
+        base: the image to copy into.
+        plan: the files and their destination.
         scratch: an empty directory.
 
     Raises:
@@ -211,7 +224,7 @@ async def copied_layer(builder: "Builder", base: Base, plan: Plan, scratch: Path
         trees = [writable(base, scratch)]
         if plan.image is not None:
             trees.append(Layers(lowers_of(plan.image, scratch)))
-        run_in_thread(lambda: _copy(builder, plan, trees))
+        run_in_thread(lambda: _copy(job.view, plan, trees))
 
     try:
         await in_thread(copy)
@@ -221,11 +234,11 @@ async def copied_layer(builder: "Builder", base: Base, plan: Plan, scratch: Path
         where = f" {error.filename}" if error.filename else ""
         reason = str(error.strerror or error).lower()
         raise InternalError(f"failed to copy files:{where}: {reason}") from None
-    return await layer_written(builder, base, scratch)
+    return await layer_written(job, base, scratch)
 
 
 def writable(base: Base, scratch: Path) -> Layers:
-    """The layers of an image below an empty one, which is made in ``scratch``."""
+    """Return the layers of an image below an empty one, which is made in ``scratch``."""
     upper, work = scratch / _UPPER, scratch / "work"
     for directory in (upper, work):
         directory.mkdir()
@@ -233,21 +246,21 @@ def writable(base: Base, scratch: Path) -> Layers:
     return Layers(lowers_of(base, scratch), upper, work)
 
 
-async def layer_written(builder: "Builder", base: Base, scratch: Path) -> NewLayer:
-    """What was written by way of :func:`writable`, as a layer upon the image."""
-    stock = builder.stock
+async def layer_written(job: Job, base: Base, scratch: Path) -> NewLayer:
+    """Return what was written into :func:`writable` layers, as a layer upon the image."""
+    context = job.image_context
     return await copy_layer(
-        stock.catalog,
-        stock.unpacker,
+        context.catalog,
+        context.unpacker,
         scratch / _UPPER,
         scratch,
-        builder.lease,
+        job.lease,
         lower=base.diff_ids,
         still=True,
     )
 
 
-def _copy(builder: "Builder", plan: Plan, trees: Sequence[Layers]) -> None:
+def _copy(view: Path, plan: Plan, trees: Sequence[Layers]) -> None:
     with contextlib.ExitStack() as stack:
-        roots = stack.enter_context(seen(builder.place, *trees))
+        roots = stack.enter_context(seen(view, *trees))
         plan.placing.run(roots[0], [(tree or roots[-1], picked) for tree, picked in plan.sources])

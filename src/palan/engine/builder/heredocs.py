@@ -76,7 +76,7 @@ class Command:
     script: str = ""
     name: str = ""
 
-    def keep_script(self, directory: Path) -> None:
+    def write_script(self, directory: Path) -> None:
         """Make the file, in a new directory.  Blocking."""
         directory.mkdir()
         directory.chmod(0o755)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from palan.api.errors import InternalError, InvalidParameter, NotFound, PalanError
-from palan.engine.builder.context import receive
+from palan.engine.builder.build_context import receive
 from palan.engine.images.fetch import Download, fetch, why_not
 from palan.engine.threads import Incoming
 

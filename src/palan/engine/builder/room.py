@@ -1,44 +1,42 @@
-"""``engine.build``: ``POST /build``, and what there is about builds beside it."""
+"""The room ``engine.build``: ``POST /build``, and the other operations of its group."""
 
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from palan.api import build as api
 from palan.api.build import JSONMessage
 from palan.api.errors import InvalidParameter
 from palan.api.results import MessageStream
 from palan.dockerfile import Dockerfile
-from palan.engine.builder.builder import Builder, Work
-from palan.engine.builder.context import Context, parsed, receive
+from palan.engine.builder.build_context import BuildContext, parsed, receive
+from palan.engine.builder.builder import Builder
+from palan.engine.builder.job import Job
 from palan.engine.builder.options import Options, read_options
 from palan.engine.builder.output import Output
 from palan.engine.builder.remote import Clone, fetch_context, is_git
 from palan.engine.builder.running import CommandFailed
 from palan.engine.builder.selection import Picked
+from palan.engine.builder.surroundings import Surroundings
 from palan.engine.images.image import Image
 from palan.engine.images.tagging import tag
 from palan.engine.threads import BodyReader, in_thread
 from palan.engine.until import made_before
 
 
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
-
-
 __all__ = ["Builds"]
 
 _FILTERS: Final = ("description", "id", "inuse", "parent", "private", "shared", "type", "until")
 _REMEMBERED: Final = 2000
-"""How many sources of images are known by heart."""
+"""Sources of ``COPY --from`` whose files are remembered."""
 
 
 class Builds:
-    """The builds of one engine."""
+    """The builds of an engine."""
 
-    def __init__(self, engine: "Engine") -> None:
-        self._engine = engine
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
         self._running: dict[str, Output] = {}
         self._known: dict[tuple[str, str], list[Picked]] = {}
 
@@ -46,7 +44,7 @@ class Builds:
 
     async def build(self, request: api.BuildImage) -> MessageStream:
         """``POST /build``."""
-        options = read_options(request, experimental=self._engine.config.experimental)
+        options = read_options(request, experimental=self._surroundings.config.experimental)
         return MessageStream(self._messages(options))
 
     async def cancel(self, request: api.BuildCancel) -> None:
@@ -57,13 +55,13 @@ class Builds:
             output.cancel()
 
     async def prune(self, request: api.BuildPrune) -> api.BuildPruneResponse:
-        """``POST /build/prune``: nothing, as what builds know is in images."""
+        """``POST /build/prune``: removes nothing, as the cache consists of images."""
         try:
             request.filters.accept(*_FILTERS)
             made_before(request.filters)
         except InvalidParameter as error:
             raise InvalidParameter(f"failed to prune build cache: {error.message}") from None
-        self._engine.events.publish("builder", "prune", "", {"reclaimed": "0"})
+        self._surroundings.events.publish("builder", "prune", "", {"reclaimed": "0"})
         return api.BuildPruneResponse()
 
     # ---- inside ---------------------------------------------------------------------
@@ -83,22 +81,34 @@ class Builds:
                 del self._running[options.id]
 
     async def _build(self, options: Options, output: Output) -> None:
-        stock = self._engine.images.stock
+        images = self._surroundings.images
         with (
-            stock.catalog.lease() as lease,
+            images.context.catalog.lease() as lease,
             contextlib.ExitStack() as held,
-            stock.unpacker.scratch() as scratch,
+            images.context.unpacker.scratch() as scratch,
         ):
             context, dockerfile = await self._begin(options, scratch)
             if len(self._known) > _REMEMBERED:
                 self._known.clear()
-            work = Work(self._engine, options, output, context, lease, held, self._known)
-            base = await Builder(work).run(dockerfile)
+            job = Job(
+                images=images,
+                containers=self._surroundings.step_containers,
+                view=self._surroundings.paths.view,
+                options=options,
+                output=output,
+                context=context,
+                lease=lease,
+                held=held,
+                known=self._known,
+            )
+            base = await Builder(job).run(dockerfile)
             assert base.image is not None  # noqa: S101 - for the type checker
             await self._conclude(options, output, base.image)
 
-    async def _begin(self, options: Options, scratch: Path) -> tuple[Context | None, Dockerfile]:
-        """Get the context and the Dockerfile."""
+    async def _begin(
+        self, options: Options, scratch: Path
+    ) -> tuple[BuildContext | None, Dockerfile]:
+        """Return the context, None for a build without one, and the Dockerfile."""
         root = scratch / "context"
         remote, name = options.remote, options.dockerfile
         if not remote:
@@ -113,22 +123,22 @@ class Builds:
             clone = Clone()
             root = await in_thread(lambda: clone.run(remote, scratch / "context"), clone.abort)
         elif remote.startswith(("http://", "https://")):
-            # Its time-out ends a download that nobody wants any more.
+            # A time-out ends the download after the client has disconnected.
             fetched = await in_thread(lambda: fetch_context(remote, root), lambda: None)
             if fetched.dockerfile is not None:
                 return None, parsed(fetched.dockerfile, remote)
         else:
             raise InvalidParameter(f"remoteURL ({remote}) could not be recognized as URL")
-        context = Context(root)
+        context = BuildContext(root)
         return context, await in_thread(lambda: context.take_dockerfile(name))
 
     async def _conclude(self, options: Options, output: Output, image: Image) -> None:
         await output.say(f"Successfully built {image.short_id}\n")
-        catalog = self._engine.images.stock.catalog
+        catalog = self._surroundings.images.context.catalog
         for name in options.names:
             async with catalog.lock:
                 await tag(catalog, image.id, name)
-            self._engine.events.publish(
+            self._surroundings.events.publish(
                 "image", "tag", image.id, {**image.labels, "name": name.familiar}
             )
             await output.say(f"Successfully tagged {name.familiar}\n")

@@ -1,31 +1,25 @@
-"""``RUN``: a container runs, and what it has changed becomes a layer."""
+"""``RUN``: a container runs, and the files that it changed become a layer."""
 
-import asyncio
 import codecs
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from palan.api.build import ErrorDetail, JSONMessage
-from palan.api.containers import ContainerCreate, ContainerCreateBody, HealthConfig
+from palan.api.containers import ContainerCreateBody, HealthConfig
 from palan.api.errors import PalanError
 from palan.api.frames import STDERR, STDOUT, FrameDecoder
 from palan.api.images import ImageConfig
-from palan.engine.containers.container import Container
-from palan.engine.containers.create import create
-from palan.engine.containers.remove import remove
-from palan.engine.containers.start import start
+from palan.engine.builder.job import Job
+from palan.engine.builder.output import Output
+from palan.engine.builder.surroundings import StepContainer
 from palan.engine.images.layer_stream import NewLayer, copy_layer
 
 
-if TYPE_CHECKING:
-    from palan.engine.builder.builder import Builder
-
-
-__all__ = ["CommandFailed", "Containers", "short"]
+__all__ = ["CommandFailed", "IntermediateContainers"]
 
 
 class CommandFailed(PalanError):
-    """What was run did not succeed.
+    """The command of a step did not succeed.
 
     Attributes:
         code: its exit code.
@@ -38,25 +32,19 @@ class CommandFailed(PalanError):
         self.code = code
 
     def line(self) -> JSONMessage:
-        """As the client is told."""
+        """Return the line that the client gets."""
         detail = ErrorDetail(code=self.code, message=self.message)
         return JSONMessage(error=self.message, error_detail=detail)
 
 
-def short(container_id: str) -> str:
-    """An id as lines show it."""
-    return container_id[:12]
-
-
-class Containers:
+class IntermediateContainers:
     """The containers of one build's steps."""
 
-    def __init__(self, builder: "Builder") -> None:
-        self._builder = builder
-        self._engine = builder.engine
-        self._made: list[Container] = []
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._created: list[StepContainer] = []
 
-    async def make(
+    async def create(
         self,
         image: str,
         config: ImageConfig,
@@ -64,20 +52,21 @@ class Containers:
         env: Sequence[str],
         *,
         binds: Sequence[str] = (),
-    ) -> Container:
-        """Make a container for a step, and say so.
+    ) -> StepContainer:
+        """Create a container for a step, and tell the client its id.
 
         Args:
-            image: its id.
+            image: the image's id.
             config: the stage's configuration.
-            cmd: what it runs.
-            env: what it finds in its environment beside the image's.
-            binds: directories of the host that it sees.
+            cmd: the command that the container runs.
+            env: environment variables besides the image's.
+            binds: directories of the host to mount.
 
         Raises:
             PalanError: as at ``docker create``.
         """
-        host_config = self._builder.options.host_config()
+        job = self._job
+        host_config = job.options.host_config()
         host_config.binds = list(binds) or None
         body = ContainerCreateBody(
             image=image,
@@ -92,97 +81,94 @@ class Containers:
             labels=dict(config.labels),
             host_config=host_config,
         )
-        answer = await create(self._engine, ContainerCreate(body=body), step=True)
-        container = self._engine.containers.registry.get(answer.id)
-        self._made.append(container)
-        for warning in answer.warnings:
-            await self._builder.output.say(f" ---> [Warning] {warning}\n")
-        await self._builder.output.say(f" ---> Running in {short(answer.id)}\n")
+        container = await job.containers.create(body)
+        self._created.append(container)
+        for warning in container.warnings:
+            await job.output.say(f" ---> [Warning] {warning}\n")
+        await job.output.say(f" ---> Running in {_short(container)}\n")
         return container
 
-    async def run(self, container: Container) -> None:
-        """Run it to its end; its output goes to the client.
+    async def run(self, container: StepContainer) -> None:
+        """Run a container to its end, and send its output to the client.
 
         Raises:
             CommandFailed: it did not exit with 0.
             PalanError: it can't be started.
         """
-        exited = container.exit
-        session = await container.streams.attach(stdout=True, stderr=True)
-        try:
-            await start(self._engine, container)
-            await self._pass_on(session.output())
-            code = await asyncio.shield(exited)
-        finally:
-            await session.close()
+        relay = _Relay(self._job.output)
+        code = await container.run(relay.write)
+        await relay.finish()
         if code:
-            command = " ".join(container.record.config.cmd or ())
+            command = " ".join(container.command)
             raise CommandFailed(f"The command '{command}' returned a non-zero code: {code}", code)
 
-    async def _pass_on(self, frames: AsyncIterator[bytes]) -> None:
-        output = self._builder.output
-        frame = FrameDecoder()
-        # A character may be cut into two pieces.
-        decoders: dict[int, Any] = {
-            stream: codecs.getincrementaldecoder("utf-8")("replace") for stream in (STDOUT, STDERR)
-        }
-        says = {STDOUT: output.say, STDERR: output.warn}
-        async for chunk in frames:
-            for stream, data in frame.feed(chunk):
-                if stream in says and (text := decoders[stream].decode(data)):
-                    await says[stream](text)
-        for stream, decoder in decoders.items():
-            if text := decoder.decode(b"", final=True):
-                await says[stream](text)
+    async def layer(self, container: StepContainer, lower: Sequence[str]) -> NewLayer:
+        """Return the files that an ended container has changed, as a layer.
 
-    async def layer(self, container: Container, lower: Sequence[str]) -> NewLayer:
-        """What a container that has ended has changed.
+        Args:
+            container: the container.
+            lower: the diff ids of its image's layers.
 
         Raises:
             InternalError: the file system refuses.
         """
-        stock = self._builder.stock
-        upper = self._engine.paths.container(container.id) / "diff"
-        with stock.unpacker.scratch() as scratch:
-            async with container.lock:
+        context = self._job.image_context
+        with self._job.scratch() as scratch:
+            async with container.changes() as upper:
                 return await copy_layer(
-                    stock.catalog,
-                    stock.unpacker,
+                    context.catalog,
+                    context.unpacker,
                     upper,
                     scratch,
-                    self._builder.lease,
+                    self._job.lease,
                     lower=lower,
                     still=True,
                 )
 
-    async def settle(self, *, failed: bool, quiet: bool = False) -> None:
-        """Remove the containers of a step that is over, unless they are to be kept.
+    async def finish_step(self, *, failed: bool, quiet: bool = False) -> None:
+        """Remove the containers of a finished step, unless the client wants to keep them.
 
         Args:
             failed: the step did not succeed.
-            quiet: nobody listens any more.
+            quiet: the client has disconnected: remove all, send nothing.
         """
-        options = self._builder.options
+        options = self._job.options
         keep = not (options.remove_failed if failed else options.remove)
-        made, self._made = self._made, []
-        for container in made:
+        created, self._created = self._created, []
+        for container in created:
             if keep and not quiet:
-                container.record.step = False
-                if not container.removed:
-                    await self._engine.containers.save(container)
+                await container.keep()
                 continue
-            await self._remove(container)
+            await container.remove()
             if not quiet:
-                await self._builder.output.say(
-                    f" ---> Removed intermediate container {short(container.id)}\n"
+                await self._job.output.say(
+                    f" ---> Removed intermediate container {_short(container)}\n"
                 )
 
-    async def _remove(self, container: Container) -> None:
-        try:
-            await remove(
-                self._engine, container, force=True, volumes=True, name=short(container.id)
-            )
-        except PalanError as error:
-            self._engine.log.warning(
-                "container of a build stays", container=container.id, reason=error.message
-            )
+
+class _Relay:
+    """Sends a container's output to the client, as text."""
+
+    def __init__(self, output: Output) -> None:
+        self._frames = FrameDecoder()
+        # A character may be cut into two pieces.
+        self._decoders: dict[int, Any] = {
+            stream: codecs.getincrementaldecoder("utf-8")("replace") for stream in (STDOUT, STDERR)
+        }
+        self._senders = {STDOUT: output.say, STDERR: output.warn}
+
+    async def write(self, chunk: bytes) -> None:
+        """Send the text of a piece of the output."""
+        for stream, data in self._frames.feed(chunk):
+            if stream in self._senders and (text := self._decoders[stream].decode(data)):
+                await self._senders[stream](text)
+
+    async def finish(self) -> None:
+        """Send the text of characters that were cut off at the end."""
+        for stream, decoder in self._decoders.items():
+            if text := decoder.decode(b"", final=True):
+                await self._senders[stream](text)
+
+
+def _short(container: StepContainer) -> str:
+    return container.id[:12]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from palan.api.errors import InternalError, InvalidParameter
+from palan.engine.builder.build_context import outside
 from palan.engine.builder.checksums import Checksums, combined
-from palan.engine.builder.context import outside
 from palan.engine.images.listing import glob
 from palan.host.rootfs import lookup, names_in
 

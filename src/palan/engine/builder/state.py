@@ -1,4 +1,4 @@
-"""What a stage of a build has come to: its image, and the configuration for the next one."""
+"""The state of a stage: its last image, and the configuration of the next one."""
 
 import copy
 from collections.abc import Iterable
@@ -21,14 +21,14 @@ _PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 @dataclass(frozen=True, slots=True)
 class GivenLabel:
-    """A label that the client gave: a step like ``LABEL``, but for variables."""
+    """A label that the client gave: a step like ``LABEL``, without variables."""
 
     name: str
     value: str
 
     @property
     def source(self) -> str:
-        """As a Dockerfile would have it."""
+        """The instruction as a Dockerfile has it."""
         return f"LABEL {self.name}={self.value}"
 
 
@@ -37,9 +37,9 @@ class State(Draft):
     """One stage, from its ``FROM`` on.
 
     Attributes:
-        base: the last image, whose configuration :attr:`config` is, or that of the next one.
-        arguments: what ``ARG`` has declared.
-        cache: where to look for images that were made before.
+        base: the last image; :attr:`config` is its configuration, or the next image's.
+        arguments: the arguments that ``ARG`` has declared.
+        cache: finds images that were made before.
     """
 
     base: Base
@@ -47,42 +47,42 @@ class State(Draft):
     cache: Cache
 
     def further_variables(self) -> Iterable[str]:
-        """What ``ARG`` has declared."""
+        """Return the arguments that ``ARG`` has declared."""
         return self.arguments.environment(self.config.env)
 
     def config_now(self) -> ImageConfig:
-        """The configuration as it is, for an image; what follows does not change it."""
+        """Return a copy of the configuration, for an image."""
         return copy.deepcopy(self.config)
 
-    def told(self, *words: str) -> list[str]:
-        """A step that runs nothing, as the history tells it."""
+    def shell_command(self, *words: str) -> list[str]:
+        """Return the command that the history shows for a step that runs nothing."""
         return [*self.shell, *words]
 
     def declare(self, step: Arg) -> str:
-        """``ARG``; how the history tells it."""
+        """Declare arguments; return the instruction as the history shows it."""
         expand = self.expander()
-        told = []
+        shown = []
         for name, value in step.pairs:
             expanded = None if value is None else expand(value)
-            told.append(name if expanded is None else f"{name}={expanded}")
+            shown.append(name if expanded is None else f"{name}={expanded}")
             self.arguments.declare(name, expanded)
-        return "ARG " + " ".join(told)
+        return "ARG " + " ".join(shown)
 
     def inherit_check(self, before: HealthConfig | None) -> None:
-        """What ``HEALTHCHECK`` does not say stays as it was before, as with dockerd."""
+        """Take what ``HEALTHCHECK`` leaves out from the check before it, as dockerd does."""
         check = self.config.healthcheck
         if check is not None and before is not None:
             for name in ("interval", "timeout", "start_period", "start_interval", "retries"):
                 setattr(check, name, getattr(check, name) or getattr(before, name))
 
     def label(self, step: GivenLabel) -> str:
-        """A label that was given; how the history tells it."""
+        """Set a label; return the step as the history shows it."""
         self.config.labels[step.name] = step.value
         return step.source
 
 
 def begin_stage(base: Base, arguments: Arguments, cache: Cache, escape: str) -> State:
-    """A stage that begins with an image."""
+    """Return the state of a stage that begins with an image."""
     config = copy.deepcopy(base.image.config) if base.image else ImageConfig()
     if not any(entry.startswith("PATH=") for entry in config.env):
         config.env.append(_PATH)

@@ -1,4 +1,4 @@
-"""A step of a build becomes an image: its parent, perhaps a layer, and a configuration."""
+"""Making the image of a step, from its parent, perhaps a layer, and a configuration."""
 
 import contextlib
 import time
@@ -8,6 +8,7 @@ from palan.api.errors import Conflict
 from palan.api.images import ImageConfig
 from palan.engine.images.catalog import Lease
 from palan.engine.images.commit import pinned_layers
+from palan.engine.images.context import ImageContext
 from palan.engine.images.describe import rfc3339
 from palan.engine.images.formats import (
     MAX_LAYERS,
@@ -24,7 +25,6 @@ from palan.engine.images.image import Image
 from palan.engine.images.layer_stream import NewLayer
 from palan.engine.images.load import put_blob, put_manifest
 from palan.engine.images.platform import Platform
-from palan.engine.images.stock import Stock
 from palan.engine.threads import in_thread
 from palan.store.images import Blob, ImageRecord, ManifestRecord, Rows, TargetRecord
 
@@ -34,10 +34,10 @@ __all__ = ["Base", "Step", "base_of", "make_image"]
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What the next step of a stage begins with.
+    """The image that the next step of a stage is based on.
 
     Attributes:
-        platform: what the image is for.
+        platform: the image's platform.
         image: None for ``scratch``.
         layers: the blobs of its layers, the lowest first.
     """
@@ -48,46 +48,46 @@ class Base:
 
     @property
     def id(self) -> str:
-        """The image's id, "" for ``scratch``."""
+        """The image's id, empty for ``scratch``."""
         return self.image.id if self.image else ""
 
     @property
     def diff_ids(self) -> list[str]:
-        """The layers by the digests of their archives; not to be changed."""
+        """The digests of the layers' uncompressed archives; not to be changed."""
         return self.image.spec.rootfs.diff_ids if self.image else []
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a step did.
+    """A step, and its result.
 
     Attributes:
-        key: what the cache knows it by.
-        told: it, as the history tells it.
+        key: its key in the cache.
+        created_by: its command, as the image's history shows it.
         config: the configuration after it.
-        author: who maintains the image.
-        layer: what it changed of the files, if anything.
-        entry: its entry of the history, if it was done before.
+        author: the maintainer of the image.
+        layer: the files that it changed; None if it changes no files.
+        entry: its entry of the history, if it was executed before.
     """
 
     key: str
-    told: str
+    created_by: str
     config: ImageConfig
     author: str = ""
     layer: NewLayer | None = None
     entry: HistoryEntry | None = None
 
 
-def base_of(stock: Stock, image: Image, lease: Lease) -> Base:
-    """An image to begin with, whose content is kept from now on.
+def base_of(images: ImageContext, image: Image, lease: Lease) -> Base:
+    """Return an image to base a step on, and keep its content.
 
     Raises:
-        InternalError: it is not all here.
+        InternalError: some content is missing.
     """
-    catalog = stock.catalog
+    catalog = images.catalog
     record = catalog.content_of(image)
     if record is not None and image.record.step:
-        # Made by a build: its manifest says all, and is short.
+        # Made by a build: its manifest has all digests, and is short.
         for chain_id in image.record.layers:
             lease.layer(chain_id)
         for blob in record.blobs:
@@ -98,8 +98,8 @@ def base_of(stock: Stock, image: Image, lease: Lease) -> Base:
     return Base(image.platform, image, tuple(pinned_layers(catalog, image, lease)))
 
 
-async def make_image(stock: Stock, base: Base, step: Step, lease: Lease) -> Base:
-    """Make the image; on return it is committed.
+async def make_image(images: ImageContext, base: Base, step: Step, lease: Lease) -> Base:
+    """Make the image of a step; on return it is committed.
 
     Raises:
         Conflict: it would have too many layers.
@@ -111,7 +111,7 @@ async def make_image(stock: Stock, base: Base, step: Step, lease: Lease) -> Base
     layers = list(base.layers)
     if step.layer is not None and not step.layer.empty:
         layers.append(step.layer.descriptor)
-    content = stock.catalog.content
+    content = images.catalog.content
 
     def write() -> tuple[str, Descriptor]:
         config = put_blob(content, data, lease)
@@ -119,18 +119,18 @@ async def make_image(stock: Stock, base: Base, step: Step, lease: Lease) -> Base
 
     image_id, manifest = await in_thread(write)
     blobs = [Blob(image_id, len(data)), *(Blob(each.digest, each.size) for each in layers)]
-    # Nothing need be read again to know the rows.
+    # The rows follow from what is known already: nothing is read again.
     chain = chain_ids([*base.diff_ids, *_own(step)])
-    fresh = [stock.catalog.layers[chain[-1]]] if added else []
+    fresh = [images.catalog.layers[chain[-1]]] if added else []
     record = ImageRecord(image_id, chain, base.id, step.key)
     rows = Rows(targets=[_target(base, manifest, blobs)], images=[record], layers=fresh)
-    async with stock.catalog.lock:
-        await stock.catalog.add(rows)
-        return Base(base.platform, stock.catalog.images[image_id], tuple(layers))
+    async with images.catalog.lock:
+        await images.catalog.add(rows)
+        return Base(base.platform, images.catalog.images[image_id], tuple(layers))
 
 
 def _own(step: Step) -> list[str]:
-    """The layer that a step adds, if any."""
+    """Return the diff id of the layer that a step adds, in a list that may be empty."""
     return [] if step.layer is None or step.layer.empty else [step.layer.diff_id]
 
 
@@ -152,7 +152,7 @@ def _spec(base: Base, step: Step) -> ImageSpec:
     parent = base.image.spec if base.image else None
     entry = step.entry or HistoryEntry(
         created=rfc3339(time.time_ns()),
-        created_by=step.told,
+        created_by=step.created_by,
         author=step.author,
         empty_layer=not _own(step),
     )

@@ -9,7 +9,6 @@ from palan.api.images import (
     OCIDescriptor,
     OCIPlatform,
 )
-from palan.engine.images.arrival import ACCEPT
 from palan.engine.images.formats import (
     MAX_DOCUMENT,
     Index,
@@ -19,6 +18,7 @@ from palan.engine.images.formats import (
     digest_of,
     is_index,
 )
+from palan.engine.images.image_download import ACCEPT
 from palan.engine.images.reference import parse
 from palan.engine.images.remote import first_answer, open_session
 from palan.engine.images.surroundings import Surroundings

@@ -12,7 +12,7 @@ from typing import Any, Final
 from palan.api.images import JSONMessage, ProgressDetail
 
 
-__all__ = ["Board", "Progress", "short"]
+__all__ = ["BlobProgress", "Progress", "short"]
 
 _INTERVAL: Final = 0.1
 """Seconds between lines about how far one layer is."""
@@ -101,7 +101,7 @@ class Progress:
                 task.exception()  # seen, whoever closed the iterator
 
 
-class Board:
+class BlobProgress:
     """Who wants to know about which blob: what one operation does, others may wait for."""
 
     def __init__(self) -> None:

@@ -17,8 +17,8 @@ import structlog
 
 from palan.api.errors import Forbidden, InternalError, InvalidParameter, NotFound
 from palan.api.images import ImageCreate, JSONMessage
-from palan.engine.images.arrival import ACCEPT, UNKNOWN_SIZE, Arrival, document
 from palan.engine.images.catalog import Lease
+from palan.engine.images.context import ImageContext
 from palan.engine.images.formats import (
     INDEXES,
     OCI_INDEX,
@@ -29,12 +29,12 @@ from palan.engine.images.formats import (
     digest_of,
     is_index,
 )
+from palan.engine.images.image_download import ACCEPT, UNKNOWN_SIZE, ImageDownload, document
 from palan.engine.images.ingest import examine, take_in
 from palan.engine.images.platform import Platform, host_platform, parse_specifier
 from palan.engine.images.progress import Progress
 from palan.engine.images.reference import Reference, is_digest, parse
 from palan.engine.images.remote import failure, first_answer, open_session
-from palan.engine.images.stock import Stock
 from palan.engine.threads import in_thread
 from palan.registry.refusals import Refused
 from palan.registry.repository import Found, Repository
@@ -80,25 +80,25 @@ class _Wanted:
 class Pull:
     """One request."""
 
-    def __init__(self, stock: Stock, request: ImageCreate) -> None:
+    def __init__(self, context: ImageContext, request: ImageCreate) -> None:
         """Look at the request.
 
         Args:
-            stock: where images go.
+            context: where images go.
             request: what to pull.
 
         Raises:
             InvalidParameter: the request makes no sense.
             Forbidden: no image has that name.
         """
-        self._stock = stock
-        self._catalog = stock.catalog
+        self._context = context
+        self._catalog = context.catalog
         self._reference = _named(request)
         if self._reference.familiar_repository == _RESERVED:
             raise Forbidden(f"'{_RESERVED}' is a reserved name")
         self._platform = parse_specifier(request.platform) if request.platform else None
         self._session = open_session(
-            stock.engine.config, self._reference.domain, request.registry_auth, mirrors=True
+            context.surroundings.config, self._reference.domain, request.registry_auth, mirrors=True
         )
 
     async def messages(self) -> AsyncGenerator[JSONMessage, None]:
@@ -138,18 +138,18 @@ class Pull:
         yield JSONMessage(status=f"Pulling from {name.path}", id=name.tag or name.familiar)
         if not wanted.complete:
             progress = Progress()
-            arrival = Arrival(self._stock, self._session, wanted.sources, progress, lease)
+            download = ImageDownload(self._context, self._session, wanted.sources, progress, lease)
             with failure(name, "pull"):
-                work = arrival.bring(wanted.manifest, wanted.attestations)
+                work = download.run(wanted.manifest, wanted.attestations)
                 async with aclosing(progress.during(work)) as lines:
                     async for message in lines:
                         yield message
         content = self._catalog.content
         examined = await in_thread(lambda: examine(content, wanted.target))
         image = await take_in(
-            self._catalog, self._stock.unpacker, examined, [name], lease, pulled=name.repository
+            self._catalog, self._context.unpacker, examined, [name], lease, pulled=name.repository
         )
-        self._stock.engine.events.publish(
+        self._context.surroundings.events.publish(
             "image",
             "pull",
             name.familiar,
@@ -187,7 +187,7 @@ class Pull:
             asked = Descriptor(digest=found.digest, size=UNKNOWN_SIZE)
             if not found.data and not found.digest:
                 raise InternalError("the registry sent an empty manifest")
-            data = found.data or await document(self._stock, self._session, asked, sources, lease)
+            data = found.data or await document(self._context, self._session, asked, sources, lease)
         digest = found.digest or digest_of(data)
         if digest_of(data) != digest:
             raise InternalError(f"manifest verification failed for digest {digest}")
@@ -216,7 +216,7 @@ class Pull:
                 seen.add(part.digest)
                 if len(seen) > _MAX_INDEXES:
                     raise InvalidParameter(f"{part.digest} is one of too many indexes in an index")
-                inner = await document(self._stock, self._session, part, sources, lease)
+                inner = await document(self._context, self._session, part, sources, lease)
                 _, within = await in_thread(partial(_read, inner, part.media_type))
                 if within is not None:
                     parts += await self._parts(within, sources, lease, seen)

@@ -15,12 +15,12 @@ from palan.api.errors import InternalError, InvalidParameter, NotFound
 from palan.api.images import ImagePush, JSONMessage, OCIDescriptor, ProgressDetail, PushResult
 from palan.engine.images import describe
 from palan.engine.images.catalog import Lease
+from palan.engine.images.context import ImageContext
 from palan.engine.images.lookup import find
 from palan.engine.images.platform import Platform, parse_json
 from palan.engine.images.progress import Progress
 from palan.engine.images.reference import Reference, parse
 from palan.engine.images.remote import failure, first_answer, open_session
-from palan.engine.images.stock import Stock
 from palan.engine.threads import in_thread
 from palan.registry.refusals import Refused
 from palan.registry.repository import Repository
@@ -76,25 +76,25 @@ class _Load:
 class Push:
     """One request."""
 
-    def __init__(self, stock: Stock, request: ImagePush) -> None:
+    def __init__(self, context: ImageContext, request: ImagePush) -> None:
         """Look at the request.
 
         Args:
-            stock: where the images are.
+            context: where the images are.
             request: what to push.
 
         Raises:
             InvalidParameter: the request makes no sense.
         """
-        self._stock = stock
-        self._catalog = stock.catalog
+        self._context = context
+        self._catalog = context.catalog
         reference = parse(request.name)
         if reference.digest is not None:
             raise InvalidParameter("cannot push a digest reference")
         self._reference = reference.with_tag(request.tag) if request.tag else reference
         self._platform = parse_json(request.platform) if request.platform else None
         self._session = open_session(
-            stock.engine.config,
+            context.surroundings.config,
             self._reference.domain,
             request.registry_auth,
             timeout=_PATIENCE,
@@ -131,13 +131,13 @@ class Push:
         load = self._load(name, lease)
         original = load.top
         progress = Progress()
-        departure = Departure(self._stock, session, load, progress)
+        upload = ImageUpload(self._context, session, load, progress)
         with failure(name, "push"):
-            async with aclosing(progress.during(departure.run())) as lines:
+            async with aclosing(progress.during(upload.run())) as lines:
                 async for message in lines:
                     yield message
         top = load.top
-        self._stock.engine.events.publish(
+        self._context.surroundings.events.publish(
             "image",
             "push",
             name.familiar,
@@ -201,26 +201,28 @@ def _descriptor(record: TargetRecord | ManifestRecord) -> OCIDescriptor:
     return OCIDescriptor(media_type=record.media_type, digest=record.digest, size=record.size)
 
 
-class Departure:
+class ImageUpload:
     """What one name stands for, on its way to a registry."""
 
-    def __init__(self, stock: Stock, session: Session, load: _Load, progress: Progress) -> None:
+    def __init__(
+        self, context: ImageContext, session: Session, load: _Load, progress: Progress
+    ) -> None:
         """Prepare.
 
         Args:
-            stock: where it comes from.
+            context: where it comes from.
             session: where it goes.
             load: what to push; in the end, what was pushed.
             progress: is told how it gets on.
         """
-        self._stock = stock
-        self._catalog = stock.catalog
-        self._content = stock.catalog.content
+        self._context = context
+        self._catalog = context.catalog
+        self._content = context.catalog.content
         self._session = session
         self._load = load
         self._progress = progress
         self._shown = set[str]()
-        config = stock.engine.config
+        config = context.surroundings.config
         self._slots = asyncio.Semaphore(config.max_concurrent_uploads or _UNLIMITED)
 
     async def run(self) -> None:

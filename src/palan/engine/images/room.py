@@ -22,6 +22,7 @@ from palan.engine.images import describe
 from palan.engine.images.attestations import attestations
 from palan.engine.images.catalog import Catalog
 from palan.engine.images.commit import Commit
+from palan.engine.images.context import ImageContext
 from palan.engine.images.downloads import Downloads
 from palan.engine.images.image import Image
 from palan.engine.images.imports import Import, open_source
@@ -30,11 +31,10 @@ from palan.engine.images.listing import created_before, select
 from palan.engine.images.loading import Loading
 from palan.engine.images.lookup import find, for_platform
 from palan.engine.images.platform import Platform, parse_json
-from palan.engine.images.progress import Board
+from palan.engine.images.progress import BlobProgress
 from palan.engine.images.reference import repository_and_tag
 from palan.engine.images.removal import Removal
 from palan.engine.images.save import Export
-from palan.engine.images.stock import Stock
 from palan.engine.images.surroundings import Surroundings
 from palan.engine.images.tagging import tag
 from palan.engine.threads import in_thread
@@ -62,7 +62,9 @@ class Images:
         self._catalog = Catalog(engine.db, engine.paths.images, engine.paths.tmp, self._dispose)
         self._unpacker = Unpacker(self._catalog, engine.paths.tmp, self._dispose)
         self._downloads = Downloads(engine.paths.images / "downloads")
-        self.stock = Stock(engine, self._catalog, self._unpacker, self._downloads, Board())
+        self.context = ImageContext(
+            engine, self._catalog, self._unpacker, self._downloads, BlobProgress()
+        )
         """What builds work upon, too."""
         self._pruning = False
 
@@ -195,14 +197,14 @@ class Images:
             # Imported on demand: an engine that never pulls need not know how.
             from palan.engine.images.pull import Pull  # noqa: PLC0415
 
-            return MessageStream(Pull(self.stock, request).messages())
+            return MessageStream(Pull(self.context, request).messages())
         return MessageStream(self._import(Import(request), request.body))
 
     async def push(self, request: api.ImagePush) -> MessageStream:
         """``POST /images/{name}/push``."""
         from palan.engine.images.push import Push  # noqa: PLC0415 - as for pull
 
-        return MessageStream(Push(self.stock, request).messages())
+        return MessageStream(Push(self.context, request).messages())
 
     async def search(self, request: api.ImageSearch) -> _Found:
         """``GET /images/search``."""

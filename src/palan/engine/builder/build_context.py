@@ -24,7 +24,7 @@ from palan.host.archive.unpack import Options, unpack_pieces
 from palan.host.rootfs import lookup
 
 
-__all__ = ["Context", "outside", "receive"]
+__all__ = ["BuildContext", "outside", "receive"]
 
 _MAX_DOCKERFILE: Final = 16 << 20
 _MAGIC: Final = 6
@@ -33,7 +33,7 @@ _MAGIC: Final = 6
 _IGNORE: Final = ".dockerignore"
 
 
-class Context:
+class BuildContext:
     """A directory with what there is to copy, and the Dockerfile in it.
 
     Attributes:

@@ -19,6 +19,7 @@ import structlog
 
 from palan.api.errors import InternalError, InvalidParameter, PalanError
 from palan.engine.images.catalog import Lease
+from palan.engine.images.context import ImageContext
 from palan.engine.images.download import Damaged, Download
 from palan.engine.images.formats import (
     MAX_DOCUMENT,
@@ -34,7 +35,6 @@ from palan.engine.images.layers import LayerSource, check_diff_id, unpacking_fai
 from palan.engine.images.progress import Progress
 from palan.engine.images.reference import is_digest
 from palan.engine.images.remote import first_answer
-from palan.engine.images.stock import Stock
 from palan.engine.threads import in_thread
 from palan.host.archive.headers import ArchiveError
 from palan.host.archive.inflate import detect
@@ -47,7 +47,7 @@ from palan.registry.session import Session
 from palan.store.content import DamagedContent
 
 
-__all__ = ["ACCEPT", "UNKNOWN_SIZE", "Arrival", "document"]
+__all__ = ["ACCEPT", "UNKNOWN_SIZE", "ImageDownload", "document"]
 
 _log = structlog.get_logger("palan.engine.images")
 
@@ -84,7 +84,7 @@ _FOREIGN: Final = (".foreign.", ".nondistributable.")
 
 
 async def document(
-    stock: Stock,
+    context: ImageContext,
     session: Session,
     descriptor: Descriptor,
     sources: Sequence[Repository],
@@ -93,7 +93,7 @@ async def document(
     """A manifest or index, from the store or from a registry; it is in the store then.
 
     Args:
-        stock: has the store.
+        context: has the store.
         session: calls it off.
         descriptor: of the document; a size below zero is unknown.
         sources: where it can be had.
@@ -102,7 +102,7 @@ async def document(
     Raises:
         InternalError: it is not what it should be.
     """
-    content = stock.catalog.content
+    content = context.catalog.content
     digest = descriptor.digest
     lease.blob(digest)
 
@@ -142,12 +142,12 @@ def _verified(
     return first_answer(servers, sources[0].name, ask)[0]
 
 
-class Arrival:
+class ImageDownload:
     """The content of one image on its way here; it supplies the layers to be unpacked."""
 
     def __init__(
         self,
-        stock: Stock,
+        context: ImageContext,
         session: Session,
         sources: Sequence[Repository],
         progress: Progress,
@@ -156,19 +156,19 @@ class Arrival:
         """Prepare.
 
         Args:
-            stock: where it goes.
+            context: where it goes.
             session: calls it off.
             sources: where it can be had, the best first.
             progress: is told how it gets on.
             lease: pins all of it.
         """
-        self._stock = stock
-        self._content = stock.catalog.content
+        self._context = context
+        self._content = context.catalog.content
         self._session = session
         self._sources = sources
         self._progress = progress
         self._lease = lease
-        config = stock.engine.config
+        config = context.surroundings.config
         self._attempts = config.max_download_attempts
         self._downloading = asyncio.Semaphore(config.max_concurrent_downloads or _UNLIMITED)
         self._unpacking = asyncio.Semaphore(_UNPACKING)
@@ -176,7 +176,7 @@ class Arrival:
         self._verified: set[str] = set()
         self._here: set[str] = set()
 
-    async def bring(
+    async def run(
         self,
         descriptor: Descriptor,
         attestations: Sequence[Descriptor],
@@ -213,7 +213,7 @@ class Arrival:
         self._want(manifest.layers)
         needed = list(self._sizes)
         for layer in manifest.layers:
-            self._stock.board.follow(layer.digest, self._progress)
+            self._context.blob_progress.follow(layer.digest, self._progress)
         whole = False
         try:
             await self._layers(layers)
@@ -223,8 +223,8 @@ class Arrival:
             whole = True
         finally:
             for layer in manifest.layers:
-                self._stock.board.leave(layer.digest, self._progress)
-            self._stock.downloads.release(self._sizes)
+                self._context.blob_progress.leave(layer.digest, self._progress)
+            self._context.downloads.release(self._sizes)
             if not whole:
                 self._make_room()
 
@@ -232,13 +232,13 @@ class Arrival:
         """Their files are not to be deleted until the image is here."""
         for layer in layers:
             if layer.digest not in self._sizes:
-                self._stock.downloads.keep(layer.digest)
+                self._context.downloads.keep(layer.digest)
             self._sizes[layer.digest] = layer.size
 
     # ---- documents -------------------------------------------------------------------
 
     async def _manifest(self, descriptor: Descriptor) -> Manifest:
-        data = await document(self._stock, self._session, descriptor, self._sources, self._lease)
+        data = await document(self._context, self._session, descriptor, self._sources, self._lease)
         return await in_thread(lambda: decode(data, Manifest, "manifest"))
 
     async def _configuration(self, descriptor: Descriptor) -> ImageSpec:
@@ -275,7 +275,7 @@ class Arrival:
         for layer in layers:
             self._lease.layer(layer.chain_id)
             self._lease.blob(layer.blob)
-            unpacked = self._stock.unpacker.has(layer.chain_id)
+            unpacked = self._context.unpacker.has(layer.chain_id)
             if unpacked and self._holds(layer.blob):
                 self._here.add(layer.chain_id)
                 self._progress.tell(layer.blob, "Already exists")
@@ -292,7 +292,7 @@ class Arrival:
             raise errors.exceptions[0] from None
 
     async def _ensure(self, layers: Sequence[LayerSource]) -> None:
-        await self._stock.unpacker.ensure(layers, self._lease, self)
+        await self._context.unpacker.ensure(layers, self._lease, self)
 
     def placed(self, source: LayerSource) -> None:
         """The layer is there."""
@@ -305,11 +305,11 @@ class Arrival:
         Raises:
             PalanError: it cannot be had, or it is not as it should be.
         """
-        async with self._stock.downloads.alone(source.blob):
+        async with self._context.downloads.alone(source.blob):
             if self._holds(source.blob):
                 there = replace(source, compression=compression_of(self._content, source.blob))
                 try:
-                    return await self._stock.unpacker.unpack(there, directory, verify=True)
+                    return await self._context.unpacker.unpack(there, directory, verify=True)
                 except InvalidParameter as error:
                     _log.error("a blob is damaged", blob=source.blob, error=str(error))
                     self._content.mark_damaged(source.blob)
@@ -360,15 +360,15 @@ class Arrival:
         await asyncio.wait((fetch,))
         seconds = 1
         while True:
-            self._stock.board.tell(digest, "Extracting", seconds)
+            self._context.blob_progress.tell(digest, "Extracting", seconds)
             await asyncio.sleep(1)
             seconds += 1
 
     def _download(self, digest: str) -> Download:
         def report(status: str, current: int = 0, total: int = 0, /) -> None:
-            self._stock.board.tell(digest, status, current, total)
+            self._context.blob_progress.tell(digest, status, current, total)
 
-        return Download(digest, self._sizes[digest], self._stock.downloads.file(digest), report)
+        return Download(digest, self._sizes[digest], self._context.downloads.file(digest), report)
 
     async def _run(self, download: Download, sources: Sequence[Repository]) -> None:
         async with self._downloading:
@@ -387,8 +387,8 @@ class Arrival:
 
     async def _bring_blob(self, digest: str) -> None:
         """Have a blob as a file that is known to be right."""
-        async with self._stock.downloads.alone(digest):
-            there = digest in self._verified and self._stock.downloads.file(digest).exists()
+        async with self._context.downloads.alone(digest):
+            there = digest in self._verified and self._context.downloads.file(digest).exists()
             if there or self._holds(digest):
                 return
             try:
@@ -404,8 +404,8 @@ class Arrival:
         for digest in digests:
             await self._bring_blob(digest)
         for digest in digests:
-            async with self._stock.downloads.alone(digest):
-                file = self._stock.downloads.file(digest)
+            async with self._context.downloads.alone(digest):
+                file = self._context.downloads.file(digest)
                 if not self._holds(digest):
                     self._content.adopt(file, digest)
                 else:  # another pull was faster
@@ -414,11 +414,11 @@ class Arrival:
     def _make_room(self) -> None:
         """On a full disk, leave nothing behind."""
         with contextlib.suppress(OSError):
-            space = os.statvfs(self._stock.downloads.file("").parent)
+            space = os.statvfs(self._context.downloads.file("").parent)
             if space.f_bavail * space.f_frsize < min(
                 2 * _TIGHT, _TIGHT + space.f_blocks * space.f_frsize // 100
             ):
-                self._stock.downloads.drop(self._sizes)
+                self._context.downloads.drop(self._sizes)
 
     async def _attestation(self, descriptor: Descriptor) -> list[str]:
         """Bring a statement about the image, which runs without it just as well.
