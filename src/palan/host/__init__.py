@@ -1,1 +1,1 @@
-"""The machine: one thin, blocking module per kernel facility or program, without policy."""
+"""Access to the machine: one thin, blocking module per kernel facility or program; no policy."""

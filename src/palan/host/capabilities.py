@@ -1,4 +1,4 @@
-"""Capabilities (capabilities(7)): their names and numbers, and which of them we have."""
+"""Capabilities (capabilities(7)): their names and numbers, and those of this process."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,22 +52,22 @@ _NAMES: Final = (
 )
 
 CAPABILITIES: Final[Mapping[str, int]] = {name: number for number, name in enumerate(_NAMES)}
-"""All capabilities with their numbers, in the order of these."""
+"""All capabilities and their numbers, ordered by number."""
 
 _STATUS: Final = Path("/proc/thread-self/status")
 _LAST: Final = Path("/proc/sys/kernel/cap_last_cap")
 
 
 def from_mask(mask: int) -> list[str]:
-    """The names of the capabilities in a set; bits without a name are left out."""
+    """Return the names of the capabilities in a mask; unnamed bits are ignored."""
     return [name for name, number in CAPABILITIES.items() if mask >> number & 1]
 
 
 def to_mask(names: list[str]) -> int:
-    """The set of the named capabilities.
+    """Return the mask of the named capabilities.
 
     Raises:
-        KeyError: there is no such capability.
+        KeyError: no such capability.
     """
     return sum(1 << CAPABILITIES[name] for name in set(names))
 
@@ -81,17 +81,17 @@ def _own(field: str) -> list[str]:
 
 
 def bounding() -> list[str]:
-    """The capabilities that we, and whatever we start, can have at most."""
+    """Return the bounding set: the most that this process and its children can have."""
     return _own("CapBnd")
 
 
 def effective() -> list[str]:
-    """The capabilities that we have now."""
+    """Return the effective set: the capabilities that this process has now."""
     return _own("CapEff")
 
 
 def known() -> list[str]:
-    """The capabilities that this kernel knows; an older one lacks the last."""
+    """Return the capabilities that this kernel knows; an older one lacks the last ones."""
     try:
         last = int(_LAST.read_text())
     except (OSError, ValueError):

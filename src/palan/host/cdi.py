@@ -1,9 +1,9 @@
-"""Devices as their vendors describe them: files of the Container Device Interface.
+"""Devices of the Container Device Interface (CDI), described in files by their vendors.
 
-A file (https://github.com/cncf-tags/container-device-interface, specification 1.0) names
-devices of one kind, such as ``vendor.com/gpu``, and for each what a container must have to
-use it: device nodes, mounts, variables, hooks.  Files are JSON or, where PyYAML can be
-imported, YAML.  They are looked at when they are asked for and read when they have changed.
+A file (https://github.com/cncf-tags/container-device-interface, specification 1.0) lists
+devices of one kind, such as ``vendor.com/gpu``, and the changes that each needs in a container:
+device nodes, mounts, environment variables, hooks. Files are JSON or, if PyYAML can be
+imported, YAML. Directories are listed at each call; a file is parsed again when it has changed.
 """
 
 import os
@@ -29,15 +29,15 @@ _SUFFIXES: Final = (".json", ".yaml", ".yml")
 _KIND: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9_-]*")
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.:-]*[A-Za-z0-9])?")
 _VERSION: Final = re.compile(r"v?[01]\.\d+\.\d+")
-_LARGEST: Final = 4 << 20
+_MAX_SIZE: Final = 4 << 20
 
 
 class _Part(msgspec.Struct, rename="camel", kw_only=True):
-    """Base of all that a file consists of."""
+    """Base class of the objects in a CDI file."""
 
 
 class CdiDeviceNode(_Part):
-    """A device node in the container; what is not said is as on the host."""
+    """A device node in the container; missing values are taken from the host's node."""
 
     path: str
     host_path: str = ""
@@ -51,7 +51,7 @@ class CdiDeviceNode(_Part):
 
 
 class CdiMount(_Part):
-    """Something of the host that is mounted in the container."""
+    """A bind mount of a path of the host into the container."""
 
     host_path: str
     container_path: str
@@ -60,7 +60,7 @@ class CdiMount(_Part):
 
 
 class CdiHook(_Part):
-    """A program of the host that the runtime runs while it makes the container."""
+    """A program of the host that the runtime executes while it creates the container."""
 
     hook_name: str
     path: str
@@ -70,7 +70,7 @@ class CdiHook(_Part):
 
 
 class CdiEdits(_Part):
-    """What a container must have."""
+    """Changes to the specification of a container."""
 
     env: list[str] = []
     device_nodes: list[CdiDeviceNode] = []
@@ -93,10 +93,10 @@ class _File(_Part):
 
 
 class Unresolvable(Exception):
-    """There are no such devices.
+    """Some of the requested devices are not described.
 
     Attributes:
-        names: of them.
+        names: the names of these devices.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -105,10 +105,10 @@ class Unresolvable(Exception):
 
 
 class CdiRegistry:
-    """The devices that are described in some directories.  All of it blocks.
+    """The devices described in a set of directories. All methods block.
 
     Args:
-        directories: what is in a later one has priority; they need not exist.
+        directories: later ones have priority; they need not exist.
     """
 
     def __init__(self, directories: Iterable[str]) -> None:
@@ -116,19 +116,19 @@ class CdiRegistry:
         self._read: dict[str, tuple[tuple[int, int], _File | str]] = {}
 
     def devices(self) -> tuple[list[str], list[str]]:
-        """The qualified names of all devices, and what is wrong with files."""
+        """Return the qualified names of all devices, and the errors found in files."""
         found, problems = self._devices()
         return sorted(found), problems
 
     def kinds(self) -> set[str]:
-        """The kinds of the devices that there are."""
+        """Return the kinds of all devices."""
         return {name.partition("=")[0] for name in self._devices()[0]}
 
     def resolve(self, names: Iterable[str]) -> list[CdiEdits]:
-        """What a container must have for some devices: of each file once, then of each device.
+        """Return the changes for some devices: those of each file once, then those of each device.
 
         Raises:
-            Unresolvable: some do not exist, or two files of equal rank have them.
+            Unresolvable: devices are unknown, or described twice in one directory.
         """
         found, _ = self._devices()
         wanted = list(dict.fromkeys(names))
@@ -167,7 +167,7 @@ class CdiRegistry:
         return found, problems
 
     def _content(self, path: str) -> _File | str:
-        """A file, or what is wrong with it."""
+        """Return the parsed file, or an error message."""
         try:
             info = os.stat(path)  # noqa: PTH116 - a text, as all of these
         except OSError as error:
@@ -188,8 +188,8 @@ def _files(directory: str) -> list[str]:
 
 
 def _load(path: Path, size: int) -> _File | str:
-    if size > _LARGEST:
-        return f"larger than {_LARGEST} bytes"
+    if size > _MAX_SIZE:
+        return f"larger than {_MAX_SIZE} bytes"
     try:
         data = path.read_bytes()
         if path.suffix == ".json":
@@ -200,7 +200,7 @@ def _load(path: Path, size: int) -> _File | str:
         return "YAML cannot be read without the package pyyaml (palan[cdi])"
     except (OSError, ValueError, RecursionError) as error:
         return str(error)
-    except Exception as error:  # noqa: BLE001 - what a YAML parser may raise is its own
+    except Exception as error:  # noqa: BLE001 - YAML parsers have exceptions of their own
         return f"invalid YAML: {error}"
     return _problem(file) or file
 

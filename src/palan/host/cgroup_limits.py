@@ -1,8 +1,8 @@
-"""Limits of a cgroup in use that the ``update`` of OCI runtimes does not, or not always, set.
+"""Limits of an existing cgroup that the ``update`` of OCI runtimes does not set reliably.
 
-That is the limits and weights of single block devices, which they set only when they make a
-container, and taking away the limit on processes, which crun 1.8 gets wrong.  And it is what
-runtimes need to find above a cgroup, or leave out of it.
+These are the limits and weights of single block devices, which runtimes set only when they
+create a container, and the removal of a CPU quota, which crun 1.8 gets wrong. Also settings that
+runtimes omit, or expect in the parents of a cgroup.
 """
 
 import errno
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 DeviceLimit = Literal["read_bps", "write_bps", "read_iops", "write_iops", "weight"]
-"""Bytes or operations a second, or a weight of 10 to 1000."""
+"""Bytes or operations per second, or a weight of 10 to 1000."""
 
 _V2_KEYS: Final[Mapping[DeviceLimit, str]] = {
     "read_bps": "rbps",
@@ -34,7 +34,7 @@ _V2_KEYS: Final[Mapping[DeviceLimit, str]] = {
 }
 _V1_WEIGHTS: Final = ("blkio.bfq.weight_device", "blkio.weight_device")
 _V2_WEIGHTS: Final = ("io.bfq.weight", "io.weight")
-_BFQ_MOST: Final = 1000
+_BFQ_MAX: Final = 1000
 
 Number = tuple[int, int]
 
@@ -42,16 +42,16 @@ Number = tuple[int, int]
 def set_device_limits(
     cgroups: Cgroups, cgroup: str, kind: DeviceLimit, limits: Mapping[Number, int]
 ) -> None:
-    """Replace all limits of one kind.  Blocking, short.
+    """Replace all limits of one kind. Blocks briefly.
 
     Args:
-        cgroups: the machine's.
-        cgroup: from the root of the trees.
-        kind: what is limited.
-        limits: by major and minor number; devices that have one now and are not here lose it.
+        cgroups: the cgroup hierarchies of the machine.
+        cgroup: path below the root of the hierarchies.
+        kind: the kind of limit.
+        limits: by major and minor number; the limits of other devices are removed.
 
     Raises:
-        OSError: the kernel does not take one, or cannot limit that at all.
+        OSError: the kernel rejects a limit, or does not support this kind.
     """
     unified = cgroups.layout is Layout.V2
     tree = cgroups.paths(cgroup).get("io" if unified else "blkio")
@@ -59,16 +59,16 @@ def set_device_limits(
         raise OSError(errno.ENOTSUP, "block devices cannot be limited", cgroup)
     file = _file(tree, kind, unified=unified)
     key = _V2_KEYS.get(kind, "") if unified else ""
-    gone = {number: 0 for number in _present(file, key) if number not in limits}
-    for number, limit in {**gone, **limits}.items():
+    removed = {number: 0 for number in _present(file, key) if number not in limits}
+    for number, limit in {**removed, **limits}.items():
         _write(file, f"{number[0]}:{number[1]} {_value(file, key, limit)}")
 
 
 def lift_quota(cgroups: Cgroups, cgroup: str) -> None:
-    """Take away the limit on processor time, which crun 1.8 cannot.  Blocking, short.
+    """Remove the limit on CPU time, which crun 1.8 does not do. Blocks briefly.
 
     Raises:
-        OSError: it cannot be limited.
+        OSError: the kernel does not support such limits.
     """
     tree = cgroups.paths(cgroup).get("cpu")
     if tree is None:
@@ -80,10 +80,10 @@ def lift_quota(cgroups: Cgroups, cgroup: str) -> None:
 
 
 def set_tcp_memory(cgroups: Cgroups, cgroup: str, limit: int) -> None:
-    """Limit the bytes in buffers of TCP connections, which runc does not.  Blocking, short.
+    """Limit the bytes in buffers of TCP connections, which runc does not do. Blocks briefly.
 
     Raises:
-        OSError: they cannot be limited, as in the second generation.
+        OSError: the kernel does not support it, as with cgroup v2.
     """
     tree = cgroups.paths(cgroup).get("memory")
     if tree is None or cgroups.layout is Layout.V2:
@@ -92,19 +92,18 @@ def set_tcp_memory(cgroups: Cgroups, cgroup: str, limit: int) -> None:
 
 
 def lend_realtime(cgroups: Cgroups, cgroup: str, period: int, runtime: int) -> None:
-    """Give real-time processor time to all that is above a cgroup.  Blocking, short.
+    """Give real-time CPU time to all parents of a cgroup. Blocks briefly.
 
-    A cgroup of the first generation can have no more of it than what is above it has, and a
-    new one has none.
+    In cgroup v1 a cgroup cannot have more of it than its parent, and a new cgroup has none.
 
     Args:
-        cgroups: the machine's.
-        cgroup: from the root of the trees.
-        period: microseconds; 0 leaves it as it is.
-        runtime: microseconds in each period; 0 leaves it as it is.
+        cgroups: the cgroup hierarchies of the machine.
+        cgroup: path below the root of the hierarchies.
+        period: microseconds; 0 leaves it unchanged.
+        runtime: microseconds in each period; 0 leaves it unchanged.
 
     Raises:
-        OSError: there is not that much.
+        OSError: a parent does not have that much.
     """
     tree = cgroups.controllers.get("cpu")
     if tree is None or cgroups.layout is Layout.V2:
@@ -120,10 +119,10 @@ def lend_realtime(cgroups: Cgroups, cgroup: str, period: int, runtime: int) -> N
 
 
 def set_process_limit(cgroups: Cgroups, cgroup: str, limit: int) -> None:
-    """Limit how many processes and threads there may be; 0 is no limit.  Blocking, short.
+    """Limit the number of processes and threads; 0 is no limit. Blocks briefly.
 
     Raises:
-        OSError: they cannot be limited.
+        OSError: the kernel does not support such limits.
     """
     tree = cgroups.paths(cgroup).get("pids")
     if tree is None:
@@ -142,15 +141,15 @@ def _value(file: Path, key: str, limit: int) -> str:
     if key:
         return f"{key}={limit or 'max'}"
     if file.name == "io.weight":
-        # What is 10 to 1000 in Docker is 1 to 10000 there, as the runtimes have it.
+        # Docker's 10 to 1000 is 1 to 10000 here; the runtimes convert in the same way.
         return str(1 + (limit - 10) * 9999 // 990) if limit else "default"
     if file.name == "io.bfq.weight":
-        return str(min(limit, _BFQ_MOST)) if limit else "default"
+        return str(min(limit, _BFQ_MAX)) if limit else "default"
     return str(limit)
 
 
 def _present(file: Path, key: str) -> list[Number]:
-    """The devices that have such a limit now."""
+    """Return the devices that have such a limit now."""
     found = []
     try:
         lines = file.read_text().splitlines()
@@ -160,7 +159,7 @@ def _present(file: Path, key: str) -> list[Number]:
         device, *words = line.split() or [""]
         major, colon, minor = device.partition(":")
         if not (colon and major.isdecimal() and minor.isdecimal()):
-            continue  # "default", the weight of all others
+            continue  # "default", the weight of all other devices
         if not key or any(word.startswith(f"{key}=") and word[-3:] != "max" for word in words):
             found.append((int(major), int(minor)))
     return found

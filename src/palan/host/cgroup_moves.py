@@ -1,14 +1,14 @@
-"""Being ready for a process to be moved between cgroups, which is what a container begins with.
+"""Preparation of the kernel for moving a process between cgroups, to shorten container starts.
 
-The kernel must not fork or end the processes of a group that is being moved.  The lock for
-that is made so that it costs nothing where there are no moves; the first move after a while
-therefore waits until every processor has taken notice: 8 to 15 ms, half the time that a
-runtime takes to make a container.  For about as long afterwards moves take no time at all.
+The kernel must not fork or end processes of a thread group while it is being moved. The lock
+for that costs nothing while there are no moves, so the first move after a pause has to wait for a
+grace period on all processors: 8 to 15 ms, half the time in which a runtime creates a container.
+For about as long afterwards, moves take no time.
 
-So a thread moves the engine to where it already is when a container's start begins.  That
-has no effect but this one; when the runtime comes to its own moves, a few milliseconds
-later, most of the wait is over.  (The mount option ``favordynmods`` does away with the wait
-for good, but for everybody on the machine and at a cost for each fork.)
+So a thread writes the engine's own cgroup to ``cgroup.procs`` when a container's start begins.
+That changes nothing but starts the grace period; when the runtime moves its process a few
+milliseconds later, most of the wait is over. (The mount option ``favordynmods`` avoids the wait
+altogether, but for the whole machine and at a cost for each fork.)
 """
 
 import contextlib
@@ -22,15 +22,15 @@ from palan.host.cgroups import Cgroups, Layout
 __all__ = ["CgroupMoves"]
 
 _CALLER: Final = b"0"
-"""Means whoever writes it."""
+"""In ``cgroup.procs``, 0 stands for the process that writes it."""
 
 
 class CgroupMoves:
-    """Where this process can be moved to without effect.
+    """Moves this process to the cgroup in which it already is.
 
     Args:
-        cgroups: the machine's.
-        membership: the file that tells this process's cgroups.
+        cgroups: the cgroup hierarchies of the machine.
+        membership: the file with this process's cgroups.
     """
 
     def __init__(self, cgroups: Cgroups, membership: Path = Path("/proc/self/cgroup")) -> None:
@@ -38,8 +38,8 @@ class CgroupMoves:
         self._membership = membership
 
     def expect(self) -> None:
-        """Have the kernel be ready for a move.  Blocking: up to about 15 ms, without work."""
-        with contextlib.suppress(OSError):  # then the move itself will take longer
+        """Start the grace period for a move. Blocks for up to about 15 ms without using the CPU."""
+        with contextlib.suppress(OSError):  # the runtime's move just takes longer
             own = self._own()
             if own is None:
                 return
@@ -50,11 +50,11 @@ class CgroupMoves:
                 os.close(fd)
 
     def _own(self) -> Path | None:
-        """This process's cgroup; in any tree, as they share the lock."""
+        """Return this process's cgroup in any hierarchy, as all hierarchies share the lock."""
         for line in self._membership.read_text().splitlines():
             _, names, path = line.split(":", 2)
             if ".." in path.split("/"):
-                continue  # outside of our view
+                continue  # outside of this cgroup namespace
             if not names and self._cgroups.layout is Layout.V2:
                 return self._cgroups.root / path.lstrip("/")
             tree = self._cgroups.root / names.removeprefix("name=")

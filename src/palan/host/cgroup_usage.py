@@ -1,9 +1,9 @@
-"""What the processes of a cgroup use: processor, memory, block devices, how many they are.
+"""Resources used by a cgroup: CPU time, memory, block devices, number of processes.
 
-A sample of a container is some twenty small files of the first generation, or eight of the
-second, and there may be hundreds of containers to look at each second.  So what can be
-found out once is found out once (:class:`CgroupMeter`), and files are read without the
-layers of Python's own file objects, which cost more than the kernel does.
+A sample of one container reads some twenty small files in cgroup v1, or eight in v2, and there
+may be hundreds of containers to sample each second. Therefore :class:`CgroupMeter` keeps what does
+not change between samples, and files are read without Python's file objects, which cost more than
+the kernel's work.
 """
 
 import os
@@ -20,8 +20,8 @@ __all__ = ["BlockIO", "CgroupMeter", "Usage", "online_processors", "system_proce
 _TICK_NS: Final = 10_000_000
 """USER_HZ is 100 on all machines that Linux runs on."""
 
-_MOST: Final = 1 << 16
-"""Bytes of the largest of these files."""
+_MAX_SIZE: Final = 1 << 16
+"""Maximum size of these files in bytes."""
 
 _V1_MEMORY: Final = (
     "cache", "rss", "rss_huge", "mapped_file", "dirty", "writeback", "pgpgin", "pgpgout",
@@ -42,13 +42,13 @@ _V2_KEYS: Final = frozenset((
     "pgrefill", "pgscan", "pgsteal", "pgactivate", "pgdeactivate", "pglazyfree", "pglazyfreed",
     "thp_fault_alloc", "thp_collapse_alloc",
 ))  # fmt: skip
-"""What dockerd tells of ``memory.stat``; the kernel has more, some of it of itself only."""
+"""The counters of ``memory.stat`` that dockerd reports; the kernel has more."""
 
 _V2_SUMS: Final = ("workingset_refault", "workingset_activate")
-"""What newer kernels count for anonymous memory and for files apart."""
+"""Counters that newer kernels split into anonymous memory and files."""
 
 _V1_BLKIO: Final = (
-    # what it is here, the file's name without and with a scheduler's
+    # Name of the counter; file name without and with an I/O scheduler.
     ("service_bytes", "throttle.io_service_bytes_recursive", "io_service_bytes_recursive"),
     ("serviced", "throttle.io_serviced_recursive", "io_serviced_recursive"),
     ("queued", "", "io_queued_recursive"),
@@ -68,21 +68,21 @@ class Usage:
     """One sample.
 
     Attributes:
-        processor: nanoseconds of processor time, all processors together.
-        per_processor: the same one by one; None in the second generation.
-        user: nanoseconds in the programs themselves.
-        system: nanoseconds in the kernel.
-        periods: how many periods a limit on processor time was in force.
-        throttled_periods: in how many of them it was felt.
-        throttled: for how many nanoseconds.
-        memory: bytes; None without a controller for memory, then all of memory is missing.
-        memory_peak: the most so far; first generation only.
+        processor: nanoseconds of CPU time on all processors together.
+        per_processor: nanoseconds on each processor; None in cgroup v2.
+        user: nanoseconds in user mode.
+        system: nanoseconds in kernel mode.
+        periods: number of periods in which a CPU limit was in force.
+        throttled_periods: number of these periods in which processes were throttled.
+        throttled: nanoseconds for which they were throttled.
+        memory: bytes; None without a memory controller, then all memory fields are unset.
+        memory_peak: maximum of ``memory`` so far; cgroup v1 only.
         memory_limit: bytes; None for no limit.
-        memory_failures: how often the limit was hit.
-        memory_details: of ``memory.stat``.
-        processes: how many processes and threads; None without a controller for them.
-        process_limit: None for no limit.
-        block_io: by kind of count; None for a kind that this generation does not have.
+        memory_failures: number of times that the limit was hit.
+        memory_details: the counters of ``memory.stat``.
+        processes: number of processes and threads; None without a pids controller.
+        process_limit: maximum of ``processes``; None for no limit.
+        block_io: counts by kind of counter; None for a kind that this cgroup version lacks.
     """
 
     processor: int = 0
@@ -103,11 +103,11 @@ class Usage:
 
 
 class CgroupMeter:
-    """Reads what one cgroup uses.  Blocking, well below a millisecond.
+    """Reads the resource usage of one cgroup. Blocks for well below a millisecond.
 
     Args:
-        cgroups: the machine's.
-        cgroup: from the root of the trees.
+        cgroups: the cgroup hierarchies of the machine.
+        cgroup: path below the root of the hierarchies.
     """
 
     def __init__(self, cgroups: Cgroups, cgroup: str) -> None:
@@ -120,7 +120,7 @@ class CgroupMeter:
         """Take a sample.
 
         Raises:
-            OSError: there is no such cgroup.
+            OSError: no such cgroup.
         """
         usage = Usage()
         if self._unified:
@@ -129,7 +129,7 @@ class CgroupMeter:
             self._read_v1(usage)
         return usage
 
-    # ---- the first generation -------------------------------------------------------
+    # ---- cgroup v1 -------------------------------------------------------------------
 
     def _read_v1(self, usage: Usage) -> None:
         if tree := self._paths.get("cpuacct"):
@@ -164,7 +164,7 @@ class CgroupMeter:
             usage.processes = _number(f"{tree}/pids.current")
             usage.process_limit = _number(f"{tree}/pids.max")
 
-    # ---- the second generation -------------------------------------------------------
+    # ---- cgroup v2 -------------------------------------------------------------------
 
     def _read_v2(self, usage: Usage) -> None:
         if tree := self._paths.get("cpu"):
@@ -189,14 +189,14 @@ class CgroupMeter:
 
 
 def system_processor_time(path: Path = Path("/proc/stat")) -> int:
-    """Nanoseconds that all processors together have spent since boot, idle or not."""
+    """Return the time, busy or idle, of all processors since boot in nanoseconds."""
     words = path.read_bytes().partition(b"\n")[0].split()
-    # user, nice, system, idle, iowait, irq, softirq: time stolen by others is not ours.
+    # user, nice, system, idle, iowait, irq, softirq; without time stolen by other VMs.
     return sum(int(word) for word in words[1:8]) * _TICK_NS
 
 
 def online_processors() -> int:
-    """How many processors there are at present."""
+    """Return the number of processors that are online."""
     return os.sysconf("SC_NPROCESSORS_ONLN")
 
 
@@ -206,13 +206,13 @@ def online_processors() -> int:
 def _read(path: str) -> bytes:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(fd, _MOST)
+        return os.read(fd, _MAX_SIZE)
     finally:
         os.close(fd)
 
 
 def _number(path: str) -> int | None:
-    """A file with one number; None for ``max``, and where a cgroup has no such file."""
+    """Return the number in a file; None for ``max`` and if the file does not exist."""
     try:
         text = _read(path).strip()
     except FileNotFoundError:
@@ -243,10 +243,10 @@ def _v2_memory(path: str) -> dict[str, int]:
 
 
 def _block_io_files(tree: str) -> Iterable[tuple[str, str]]:
-    """The files of the first generation that there are, each kind once.
+    """Iterate over the existing files of cgroup v1, one for each kind of counter.
 
-    Which there are depends on the schedulers that the kernel has; what passes the layer
-    that throttles is counted whatever the scheduler.
+    Which files exist depends on the I/O schedulers of the kernel; the files of the throttling
+    layer count with every scheduler.
     """
     for kind, always, scheduled in _V1_BLKIO:
         names = [f"blkio.{always}"] if always else []
@@ -259,7 +259,7 @@ def _block_io_files(tree: str) -> Iterable[tuple[str, str]]:
 
 
 def _v1_block_io(data: bytes) -> list[BlockIO]:
-    """Lines such as ``8:0 Read 4096``, or ``8:0 12`` for what has no kinds; without the sum."""
+    """Parse lines such as ``8:0 Read 4096``, or ``8:0 12`` without a kind; skip the total."""
     found = []
     for line in data.decode().splitlines():
         words = line.split()
@@ -272,7 +272,7 @@ def _v1_block_io(data: bytes) -> list[BlockIO]:
 
 
 def _v2_block_io(data: bytes) -> dict[str, list[BlockIO]]:
-    """Lines such as ``8:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0``."""
+    """Parse lines such as ``8:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0``."""
     service_bytes: list[BlockIO] = []
     serviced: list[BlockIO] = []
     for line in data.decode().splitlines():

@@ -1,10 +1,9 @@
-"""Control groups, of the first generation, the second, or a mixture of both.
+"""Control groups (cgroups(7)) of version 1, version 2, or both (hybrid).
 
-Linux has two generations of cgroups (cgroups(7)).  In the first each controller, or a
-few together, is a tree of its own; in the second there is one tree.  A *hybrid* machine
-has the controllers in trees of the first generation and an empty one of the second at
-``unified``.  What is told here is where things are and which files there are; what to
-write into them is the OCI runtime's business.
+In v1 each controller, or a few together, has a hierarchy (a mounted tree) of its own; in v2
+there is one hierarchy. A *hybrid* machine has the controllers in v1 hierarchies and an empty v2
+hierarchy at ``unified``. This module knows the directories and files; the OCI runtime decides
+what to write into them.
 """
 
 import contextlib
@@ -41,7 +40,7 @@ _PAUSE: Final = 0.005
 
 
 class Layout(enum.Enum):
-    """Which generations of cgroups a machine uses."""
+    """The cgroup versions that a machine uses."""
 
     V1 = "v1"
     V2 = "v2"
@@ -50,7 +49,7 @@ class Layout(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class CgroupFeatures:
-    """Which resources can be limited; named after what ``docker info`` tells of them."""
+    """Resources that can be limited; named after the fields of ``docker info``."""
 
     memory_limit: bool = False
     swap_limit: bool = False
@@ -74,7 +73,7 @@ class CgroupFeatures:
     devices: bool = False
 
 
-# For each feature the controller and the file that tells of it.
+# For each feature the controller and the file that shows that it is supported.
 _V1_FILES: Final = {
     "memory_limit": ("memory", "memory.limit_in_bytes"),
     "swap_limit": ("memory", "memory.memsw.limit_in_bytes"),
@@ -98,7 +97,7 @@ _V1_FILES: Final = {
     "devices": ("devices", _PROCS),
 }
 
-# In the second generation the controller alone tells; these its own files would tell more of.
+# In v2 only the controller is checked, as the files are missing in the root cgroup.
 _V2_CONTROLLERS: Final = {
     "memory_limit": "memory",
     "swap_limit": "memory",
@@ -119,15 +118,15 @@ _V2_CONTROLLERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Cgroups:
-    """Where the machine's cgroups are.
+    """The cgroup hierarchies of the machine.
 
     Attributes:
-        layout: of which generation they are.
-        root: the directory of all of them.
-        controllers: the tree of each controller, such as ``memory``; in the second
-            generation the same for all.
-        trees: every tree there is, also those without controllers (``name=systemd``,
-            the empty ``unified`` of a hybrid machine); several controllers may share one.
+        layout: the cgroup versions.
+        root: the directory in which the hierarchies are mounted.
+        controllers: the root directory of each controller, such as ``memory``; in v2 the same
+            directory for all.
+        trees: the root directories of all hierarchies, also of those without controllers
+            (``name=systemd``, the empty ``unified`` of a hybrid machine).
     """
 
     layout: Layout
@@ -137,27 +136,27 @@ class Cgroups:
 
     @property
     def version(self) -> str:
-        """The generation that limits resources, ``1`` or ``2``, as ``docker info`` tells it."""
+        """The version that limits resources, ``1`` or ``2``, as in ``docker info``."""
         return "2" if self.layout is Layout.V2 else "1"
 
     def paths(self, cgroup: str) -> dict[str, Path]:
-        """The directory of a cgroup in the tree of each controller.
+        """Return the directory of a cgroup for each controller.
 
         Args:
-            cgroup: from the root of the trees, such as ``/docker/0123``.
+            cgroup: path below the root of the hierarchies, such as ``/docker/0123``.
         """
         relative = _relative(cgroup)
         return {name: tree / relative for name, tree in self.controllers.items()}
 
     def directories(self, cgroup: str) -> list[Path]:
-        """The directories of a cgroup in all trees, existing or not, each once."""
+        """Return the directories of a cgroup in all hierarchies, whether they exist or not."""
         relative = _relative(cgroup)
         return [tree / relative for tree in self.trees]
 
     def available(self) -> tuple[str, str]:
-        """The processors and the memory nodes that there are for cgroups, such as ``0-3``.
+        """Return the CPUs and memory nodes that cgroups can use, such as ``0-3``.
 
-        Empty where nothing tells of them.
+        Both are "" without a cpuset controller.
         """
         tree = self.controllers.get("cpuset")
         if tree is None:
@@ -170,7 +169,7 @@ class Cgroups:
         return cpus, mems
 
     def features(self) -> CgroupFeatures:
-        """Find out which resources can be limited."""
+        """Return the resources that can be limited."""
         names = [entry.name for entry in fields(CgroupFeatures)]
         found = {
             name: self._has_v2(name) if self.layout is Layout.V2 else self._has_v1(name)
@@ -185,18 +184,18 @@ class Cgroups:
             return False
         if (tree / name).exists():
             return True
-        # Some files, such as weights, are missing at the root and in cgroups below only.
+        # Some files, such as weights, are missing in the root cgroup only.
         return any((child / name).exists() for child in _children(tree))
 
     def _has_v2(self, feature: str) -> bool:
         if feature == "devices":
-            return True  # by a BPF program instead of a controller
+            return True  # enforced by a BPF program, not a controller
         controller = _V2_CONTROLLERS.get(feature)
         if controller is None or controller not in self.controllers:
             return False
         if feature != "swap_limit":
             return True
-        # The kernel may be built, or started, without accounting of swap.
+        # The kernel may be built or booted without swap accounting.
         with_memory = [child for child in _children(self.root) if _has_memory(child)]
         return not with_memory or any((c / "memory.swap.max").exists() for c in with_memory)
 
@@ -228,9 +227,9 @@ def _words(path: Path) -> list[str]:
 
 
 def detect(root: Path = _ROOT) -> Cgroups:
-    """Look which cgroups are mounted below ``root``.
+    """Detect the cgroups mounted below ``root``.
 
-    Without any, the layout is V2 without controllers: nothing can be limited then.
+    If there are none, the layout is V2 without controllers, so nothing can be limited.
     """
     if (root / _CONTROLLERS).exists():
         names = _words(root / _CONTROLLERS)
@@ -240,7 +239,7 @@ def detect(root: Path = _ROOT) -> Cgroups:
     hybrid = False
     for child in sorted(_children(root)):
         if (child / _CONTROLLERS).exists():
-            # Controllers that nobody claimed for the first generation show up here, unused.
+            # Controllers that no v1 hierarchy claims appear here; they are not used.
             hybrid = True
             trees.append(child)
         elif (child / _PROCS).exists():
@@ -256,7 +255,7 @@ def detect(root: Path = _ROOT) -> Cgroups:
 
 
 def read_value(path: Path) -> int | None:
-    """A file with one number; None for ``max`` and when there is no such file."""
+    """Return the number in a file; None for ``max`` and if the file does not exist."""
     try:
         text = path.read_text().strip()
     except OSError:
@@ -265,7 +264,7 @@ def read_value(path: Path) -> int | None:
 
 
 def read_keyed(path: Path) -> dict[str, int]:
-    """A file of ``key number`` lines, such as ``memory.stat``; empty when there is none."""
+    """Parse a file of ``key number`` lines, such as ``memory.stat``; {} if it is absent."""
     try:
         text = path.read_text()
     except OSError:
@@ -279,7 +278,7 @@ def read_keyed(path: Path) -> dict[str, int]:
 
 
 def _trees_below(cgroup: Path) -> list[Path]:
-    """A cgroup and all below it, the deepest first."""
+    """Return a cgroup and all its descendants, deepest first."""
     found = []
     for child in _children(cgroup):
         found += _trees_below(child)
@@ -287,10 +286,10 @@ def _trees_below(cgroup: Path) -> list[Path]:
 
 
 def processes(cgroup: Path) -> set[int]:
-    """The processes in a cgroup and in all below it; none when it does not exist."""
+    """Return the processes in a cgroup and its descendants; empty if it does not exist."""
     found: set[int] = set()
     for directory in _trees_below(cgroup):
-        with contextlib.suppress(OSError):  # gone meanwhile, or threaded
+        with contextlib.suppress(OSError):  # removed in the meantime, or threaded
             found.update(map(int, (directory / _PROCS).read_text().split()))
     return found
 
@@ -304,7 +303,7 @@ def _set_frozen(cgroup: Path, frozen: bool, timeout: float) -> None:
     if first_generation.exists():
         wanted = "FROZEN" if frozen else "THAWED"
         while True:
-            # Written again each time: a process that is just being forked can escape once.
+            # Write it again each time, because a process that is being forked can escape once.
             first_generation.write_text(wanted)
             if first_generation.read_text().strip() == wanted:
                 return
@@ -327,35 +326,35 @@ def _set_frozen(cgroup: Path, frozen: bool, timeout: float) -> None:
 
 
 def freeze(cgroup: Path, *, timeout: float = 10.0) -> None:
-    """Stop all processes of a cgroup where they are.
+    """Freeze all processes of a cgroup.
 
     Args:
-        cgroup: its directory, in the first generation that in the ``freezer`` tree.
-        timeout: seconds; some processes, waiting for a dead disk, cannot be frozen.
+        cgroup: its directory; in v1 the one in the ``freezer`` hierarchy.
+        timeout: seconds; processes that wait for a dead disk, for example, cannot be frozen.
 
     Raises:
-        TimeoutError: not all froze; none is left frozen.
-        OSError: there is no such cgroup.
+        TimeoutError: not all processes froze; they are thawed again.
+        OSError: no such cgroup.
     """
     _set_frozen(cgroup, frozen=True, timeout=timeout)
 
 
 def thaw(cgroup: Path, *, timeout: float = 10.0) -> None:
-    """Let the processes of a frozen cgroup go on.
+    """Thaw the processes of a frozen cgroup.
 
     Raises:
-        TimeoutError: some did not, such as when a cgroup above is frozen.
-        OSError: there is no such cgroup.
+        TimeoutError: not all processes thawed, for example because a parent is frozen.
+        OSError: no such cgroup.
     """
     _set_frozen(cgroup, frozen=False, timeout=timeout)
 
 
 def is_frozen(cgroup: Path) -> bool:
-    """Whether the processes of a cgroup are stopped, or are being stopped.
+    """Whether the processes of a cgroup are frozen or being frozen.
 
     Args:
-        cgroup: its directory, in the first generation that in the ``freezer`` tree; one
-            that does not exist is not frozen.
+        cgroup: its directory; in v1 the one in the ``freezer`` hierarchy. False if it does
+            not exist.
     """
     for name in ("freezer.state", "cgroup.freeze"):
         with contextlib.suppress(OSError):
@@ -364,21 +363,21 @@ def is_frozen(cgroup: Path) -> bool:
 
 
 def kill_all(cgroup: Path, *, timeout: float = 10.0) -> bool:
-    """Kill all processes of a cgroup and of those below it, and wait until they are gone.
+    """Kill all processes of a cgroup and its descendants, and wait until they have ended.
 
     Args:
-        cgroup: its directory in any tree; in the first generation only that in the
-            ``freezer`` tree will do for a frozen one, which is thawed to die.
+        cgroup: its directory in any hierarchy; a frozen cgroup of v1 needs the one in the
+            ``freezer`` hierarchy, and is thawed so that its processes can die.
         timeout: seconds.
 
     Returns:
-        False when some were still there after that time.
+        False if some processes still existed after that time.
     """
     deadline = time.monotonic() + timeout
     if not cgroup.exists():
         return True
     try:
-        (cgroup / "cgroup.kill").write_text("1")  # second generation, Linux 5.14
+        (cgroup / "cgroup.kill").write_text("1")  # cgroup v2, Linux 5.14
         at_once = True
     except OSError:
         at_once = False
@@ -398,16 +397,16 @@ def kill_all(cgroup: Path, *, timeout: float = 10.0) -> bool:
 
 
 def remove(cgroups: Iterable[Path], *, timeout: float = 1.0) -> list[Path]:
-    """Remove cgroups with all below them.
+    """Remove cgroups and their descendants.
 
-    A cgroup stays busy for a moment after its last process was reaped, hence the wait.
+    A cgroup stays busy for a moment after its last process was reaped, so removal is retried.
 
     Args:
-        cgroups: their directories, one for each tree; absent ones are well.
-        timeout: seconds in all.
+        cgroups: their directories, one for each hierarchy; absent ones are ignored.
+        timeout: seconds for all of them together.
 
     Returns:
-        those that are still there because of processes in them.
+        The directories that still contain processes.
     """
     deadline = time.monotonic() + timeout
     remaining = list(cgroups)

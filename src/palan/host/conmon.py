@@ -1,42 +1,41 @@
-"""conmon, which watches one process of a container and outlives the engine.
+"""conmon, the monitor process of each container and exec; it outlives the engine.
 
-A conmon holds the streams of a container's first process, or of an exec'd one; it writes
-the log, passes input and output on to attached clients, and leaves the exit code in a
-file.  It makes the process by running the OCI runtime, and tells us through pipes (named
-in its environment) how that went.  One needs nothing of the engine afterwards.
+A conmon holds the standard streams of a container's first process, or of an exec'd one. It
+writes the log, passes input and output between the process and attached clients, and leaves the
+exit code in a file. It creates the process by running the OCI runtime, and reports the result
+through pipes (named in its environment). Afterwards it needs nothing from the engine.
 
-What matters to us, found by trying conmon 2.1.6 and confirmed in its source:
+The properties on which this module relies, found with conmon 2.1.6 and confirmed in its source:
 
-* With ``--sync`` it does not fork away: the process that we started *is* the monitor, so
-  its id is known at once, its end is seen by a pidfd, and it is ours to reap.  It still
-  makes a session of its own, and survives us.
-* ``_OCI_SYNCPIPE`` gets a JSON line ``{"data": pid}``, or ``{"data": -1, "message":
-  ...}`` with what the runtime wrote to stderr (8 KiB of it at most); for an exec a
-  second one with the exit code, which may come in the same read.
-* With ``--exec-attach`` it makes the attach socket, writes a line to ``_OCI_ATTACHPIPE``,
-  and runs the runtime only when it has read from ``_OCI_STARTPIPE`` for the second time
-  (the first read holds up everything; what is there already satisfies it).
-* Clients connected before the process is started miss nothing: in a turn of conmon's loop
-  new clients come before output, and it drains the output after the process has ended.
-* Order at the end: all output to log and clients, clients closed, exit file, conmon
-  exits.  The file is renamed into place.  ``--no-sync-log`` saves an fsync there.
-* A packet to a client is a byte (2 stdout, 3 stderr) and up to 8192 bytes.  Sending
-  blocks: a client that does not read stops conmon, log and container.  Nothing is lost.
-* From a client it takes packets of up to 32768 bytes and cuts off the rest; they have no
-  leading byte.  A process that does not read holds up the client, nobody else.  But when
-  the process has closed its stdin and a client still sends, conmon spins (EPIPE, again
-  and again) until the process ends.
-* When a client closes *or half-closes*, conmon closes the process's stdin, whichever
-  client it was, unless there is ``--leave-stdin-open``.  Shutting a connection down for
-  reading does not count.
-* A conmon that fails to make its process exits without accepting who is waiting at the
-  socket: ``ECONNRESET`` for them.
+* With ``--sync`` it does not fork: the process that we started *is* the monitor, so its pid is
+  known at once, a pidfd shows its end, and it is our child to reap. It still creates its own
+  session, and survives the engine.
+* ``_OCI_SYNCPIPE`` receives a JSON line ``{"data": pid}``, or ``{"data": -1, "message":
+  ...}`` with the stderr of the runtime (at most 8 KiB); for an exec a second line with the exit
+  code, which may arrive in the same read.
+* With ``--exec-attach`` it creates the attach socket, writes a line to ``_OCI_ATTACHPIPE``,
+  and runs the runtime only after a second read from ``_OCI_STARTPIPE`` (the first read delays
+  everything; data that is already in the pipe satisfies it).
+* Clients that connect before the process is started miss nothing: conmon's loop handles new
+  clients before output, and reads all remaining output after the process has ended.
+* Order at the end: write all output to log and clients, close the clients, rename the exit
+  file into place, exit. ``--no-sync-log`` saves an fsync there.
+* A packet to a client is a byte (2 stdout, 3 stderr) and up to 8192 bytes. Sending
+  blocks: a client that does not read stops conmon, log and container. Nothing is lost.
+* It reads packets of up to 32768 bytes from a client and truncates longer ones; they have no
+  leading byte. A process that does not read delays only that client. But if the process has
+  closed its stdin and a client still sends, conmon loops (EPIPE again and again) until the
+  process ends.
+* When any client closes *or half-closes* its connection, conmon closes the stdin of the
+  process, unless ``--leave-stdin-open`` is given. shutdown(SHUT_RD) does not count.
+* A conmon that fails to create its process exits without accepting the connections that wait
+  at the socket: those clients get ``ECONNRESET``.
 * ``ctl`` in its directory is a fifo that takes lines: ``1 rows columns`` resizes the
   terminal (also before the start), ``2 0 0`` reopens the log: a new file ``<log>.tmp`` is
-  renamed to ``<log>``.  Columns and rows above 1000 are ignored by later versions.
-* Times in the log are in its local time zone.  A log's path must not contain a colon.
-* SIGTERM, SIGINT and SIGQUIT are passed on to the process.  When conmon itself is killed,
-  the process goes on with nobody at the other end of its streams, and no exit file comes.
+  renamed to ``<log>``. Later versions ignore columns and rows above 1000.
+* Times in the log are in its local time zone. A log's path must not contain a colon.
+* SIGTERM, SIGINT and SIGQUIT are forwarded to the process. When conmon itself is killed, the
+  process continues with its streams disconnected, and no exit file is written.
 * When the container runs out of memory, a file ``oom`` appears in its working directory.
 """
 
@@ -70,14 +69,14 @@ __all__ = [
     "find_monitors",
 ]
 
-_PASSED: Final = ("PATH", "HOME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "TMPDIR")
-"""What conmon and the runtime get of our environment.  Not NOTIFY_SOCKET, LISTEN_FDS."""
+_INHERITED: Final = ("PATH", "HOME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "TMPDIR")
+"""Variables passed on to conmon and the runtime. Not NOTIFY_SOCKET, LISTEN_FDS."""
 
 _FIXED: Final = {
     "TZ": "UTC0",  # times in the log
-    # conmon 2.1 looks at a connection that it has just freed when a client goes away while
-    # output is written.  That is harmless unless glibc has given the memory back to the
-    # kernel meanwhile: then conmon dies, and the container with it.
+    # conmon 2.1 uses a connection that it has just freed, if a client disconnects while output
+    # is written. That is harmless unless glibc has returned the memory to the kernel meanwhile:
+    # then conmon crashes, and the container with it.
     "MALLOC_TRIM_THRESHOLD_": str(2**62),
 }
 
@@ -86,7 +85,7 @@ _MESSAGE_MAX: Final = 256 * 1024
 _PAUSE: Final = 0.005
 
 _GRACE: Final = 5.0
-"""Seconds that a conmon has to go when it and what it started were killed."""
+"""Seconds to wait for a conmon to exit after it and its children were killed."""
 
 
 class _Message(msgspec.Struct):
@@ -96,20 +95,20 @@ class _Message(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerPlan:
-    """A container to be made.
+    """The parameters of a new container.
 
     Attributes:
-        id: its id.
+        id: the container's id.
         bundle: the directory with ``config.json``; conmon puts its socket and fifos there.
-        exits: where exit codes are left, in a file named after the container.
-        log: the log file; None to keep none.
-        log_max: its size in bytes at which it is begun anew, without what was in it.
-        tty: its streams are a terminal; as in its ``config.json``.
+        exits: the directory for exit codes, in a file named after the container.
+        log: the log file; None for no log.
+        log_max: size in bytes at which the log is truncated and begun again.
+        tty: the streams are a terminal; has to agree with ``config.json``.
         stdin: clients may write to its stdin.
-        keep_stdin: its stdin stays open when a client closes.
-        restore: a checkpoint to go on from: it is not to be started any more.
-        host_mounts: directories of the host are mounted in it, which may themselves have been
-            mounted lately.
+        keep_stdin: its stdin stays open when a client disconnects.
+        restore: a checkpoint to restore; the container need not be started then.
+        host_mounts: directories of the host are mounted into it, which may themselves be recent
+            mount points.
     """
 
     id: str
@@ -126,16 +125,16 @@ class ContainerPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecPlan:
-    """A process to be made in a running container.
+    """The parameters of a new process in a running container.
 
     Attributes:
-        id: its id.
-        container: the container's.
-        directory: one of its own, where ``process.json`` and conmon's files are put; what
-            it lies in must be there.
+        id: the exec's id.
+        container: the container's id.
+        directory: a directory of its own for ``process.json`` and conmon's files; its parent must
+            exist.
         process: ``process`` of the OCI runtime specification.
-        tty: its streams are a terminal; as in ``process``.
-        stdin: clients may write to its stdin, which is closed when one of them closes.
+        tty: the streams are a terminal; has to agree with ``process``.
+        stdin: clients may write to its stdin, which is closed when one of them disconnects.
     """
 
     id: str
@@ -155,18 +154,18 @@ class _Pipe:
         self._data = b""
 
     def close_writer(self) -> None:
-        """Close what conmon has inherited, so that its end is the pipe's end."""
+        """Close the end that conmon has inherited, so that its exit closes the pipe."""
         if self.writer >= 0:
             os.close(self.writer)
             self.writer = -1
 
     def close(self) -> None:
-        """Close both ends; conmon does not mind."""
+        """Close both ends; conmon tolerates that."""
         self.close_writer()
         os.close(self.reader)
 
     async def message(self) -> _Message | None:
-        """The next message; None if conmon has gone without one."""
+        """Return the next message; None if conmon has exited without sending one."""
         while b"\n" not in self._data and len(self._data) < _MESSAGE_MAX:
             await readable(self.reader)
             data = os.read(self.reader, 65536)
@@ -174,7 +173,7 @@ class _Pipe:
                 return None
             self._data += data
         line, _, self._data = self._data.partition(b"\n")
-        text = line.decode(errors="replace")  # the runtime's words need not be UTF-8
+        text = line.decode(errors="replace")  # output of the runtime need not be UTF-8
         try:
             return msgspec.json.decode(text, type=_Message)
         except msgspec.DecodeError:
@@ -182,13 +181,13 @@ class _Pipe:
 
 
 class Conmon:
-    """Starts conmons.
+    """Starts conmon processes.
 
     Args:
-        program: the program.
-        environment: for it and the runtime; None for what they need of ours.
-        patience: seconds that the runtime has to make a process.  One that hangs, on the
-            dead disk of a mount for example, must not hold up its container for ever.
+        program: path or name of conmon.
+        environment: for conmon and the runtime; None for the necessary part of our own.
+        patience: seconds in which the runtime has to create a process. A runtime that hangs, for
+            example on a mount of a dead disk, must not block its container for ever.
     """
 
     def __init__(
@@ -201,18 +200,18 @@ class Conmon:
         self.program = str(program)
         self._patience = patience
         if environment is None:
-            environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
+            environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         self._environment = {**environment, **_FIXED}
 
     async def create(self, runtime: OCIRuntime, plan: ContainerPlan) -> Monitored:
-        """Make a container; it waits to be started by :meth:`OCIRuntime.start`.
+        """Create a container, which :meth:`OCIRuntime.start` then starts.
 
-        Must not be cancelled: what was made by then would be left over.
+        Must not be cancelled, because what exists by then would be left over.
 
         Raises:
-            RuntimeFailure: the runtime refused; its words, for
-                :func:`palan.host.oci_failures.explain`.  Nothing of conmon is left,
-                something of the runtime may be: delete it by force.
+            RuntimeFailure: the runtime failed; its message is for
+                :func:`palan.host.oci_failures.explain`. Nothing of conmon is left, but state of the
+                runtime may be: delete the container by force.
             OSError: conmon could not be started.
         """
         exit_file = plan.exits / plan.id
@@ -232,8 +231,8 @@ class Conmon:
                 {"_OCI_SYNCPIPE": sync},
                 kept_view=not plan.host_mounts,
             )
-            message = await self._told(process, sync)
-        return await self._made(process, message, plan.bundle, exit_file)
+            message = await self._report(process, sync)
+        return await self._monitored(process, message, plan.bundle, exit_file)
 
     async def exec(
         self,
@@ -246,18 +245,18 @@ class Conmon:
         Must not be cancelled.
 
         Args:
-            runtime: the container's.
-            plan: what to run.
-            ready: is called when clients can attach and before the process runs, so
-                that they get all of its output.
+            runtime: the container's runtime.
+            plan: the process to run.
+            ready: called when clients can attach, before the process runs, so that they receive
+                all of its output.
 
         Raises:
             RuntimeFailure: as with :meth:`create`.
-            OSError: conmon could not be started, such as where the directory cannot be
-                made, or what ``ready`` raised.
+            OSError: conmon could not be started, for example because the directory cannot be
+                created; or an exception of ``ready``.
         """
         directory = plan.directory
-        # Not what it lies in: that may go at any time, together with the container.
+        # Without parents: the container may be removed, with its directory, at any time.
         directory.mkdir(mode=0o700, exist_ok=True)
         specification = directory / "process.json"
         specification.write_bytes(msgspec.json.encode(plan.process))
@@ -274,8 +273,8 @@ class Conmon:
             async with _pipes(1) as (sync,):
                 pipes = {"_OCI_SYNCPIPE": sync}
                 process = await self._spawn(runtime, arguments, directory, pipes)
-                message = await self._told(process, sync)
-            return await self._made(process, message, directory, exit_file)
+                message = await self._report(process, sync)
+            return await self._monitored(process, message, directory, exit_file)
         async with _pipes(2) as (sync, attach):
             begin, go = os.pipe2(os.O_CLOEXEC)
             try:
@@ -297,8 +296,8 @@ class Conmon:
             finally:
                 os.close(begin)
                 os.close(go)
-            message = await self._told(process, sync)
-        return await self._made(process, message, directory, exit_file)
+            message = await self._report(process, sync)
+        return await self._monitored(process, message, directory, exit_file)
 
     def adopt(
         self,
@@ -310,14 +309,14 @@ class Conmon:
         directory: Path,
         exit_file: Path,
     ) -> Monitored:
-        """Go on watching a process that an engine before us has made.
+        """Continue to watch a process that an earlier engine has started.
 
-        What has ended meanwhile, conmon or the process, is noticed like any other end.
+        If conmon or the process has ended in the meantime, that is reported like any other end.
         """
         try:
             fd = processes.open_pidfd(monitor, monitor_start_time)
         except ProcessLookupError:
-            ended: Callable[[], Awaitable[object]] = _at_once
+            ended: Callable[[], Awaitable[object]] = _ended_already
         else:
             ended = partial(closing, fd)
         try:
@@ -340,7 +339,7 @@ class Conmon:
     ) -> list[str]:
         runtime_arguments = (
             *runtime.arguments,
-            # Otherwise warnings of the runtime are mixed with what the process writes.
+            # Otherwise warnings of the runtime are mixed with the output of the process.
             f"--log={directory / 'runtime.log'}",
             "--log-format=json",
         )
@@ -390,21 +389,21 @@ class Conmon:
             for pipe in pipes.values():
                 pipe.close_writer()
 
-    async def _told(self, process: Process, sync: _Pipe) -> _Message | None:
-        """What conmon says when the runtime has made the process, or has failed to."""
+    async def _report(self, process: Process, sync: _Pipe) -> _Message | None:
+        """Return conmon's report on whether the runtime created the process."""
         try:
             async with asyncio.timeout(self._patience):
                 return await sync.message()
         except TimeoutError:
-            await asyncio.to_thread(_kill_family, process.pid)
-            with contextlib.suppress(TimeoutError):  # then it hangs in the kernel
+            await asyncio.to_thread(_kill_tree, process.pid)
+            with contextlib.suppress(TimeoutError):  # it hangs in the kernel
                 async with asyncio.timeout(_GRACE):
                     await process.wait()
             raise RuntimeFailure(
                 f"the runtime has not made the process within {self._patience:g} s: it hangs"
             ) from None
 
-    async def _made(
+    async def _monitored(
         self, process: Process, message: _Message | None, directory: Path, exit_file: Path
     ) -> Monitored:
         if message is None or message.data <= 0:
@@ -414,8 +413,8 @@ class Conmon:
                 words = _tail(directory / "runtime.log") or _tail(directory / "conmon.log")
             raise RuntimeFailure(words or f"conmon ended with {process.returncode}")
         pid = message.data
-        # The process may have ended, and its number may have been given away, if it was
-        # not waiting to be started.  conmon is our child, so its number is its own.
+        # If the process did not have to be started, it may have ended and its pid may have been
+        # reused. conmon is our child, so its pid is certain.
         try:
             pidfd: int | None = os.pidfd_open(pid)
         except ProcessLookupError:
@@ -436,9 +435,9 @@ class Conmon:
         )
 
 
-def _kill_family(pid: int) -> None:
-    """Kill a conmon that has not reported yet, with the runtime and what that has started."""
-    # Stopped, it starts nothing more, and adopts what its children leave behind.
+def _kill_tree(pid: int) -> None:
+    """Kill a conmon that has not reported yet, with the runtime and all descendants."""
+    # While stopped, it starts nothing more, and becomes the parent of orphans.
     started = processes.start_time(pid)
     processes.kill(pid, signal.SIGSTOP, started=started)
     deadline = time.monotonic() + _GRACE
@@ -474,19 +473,19 @@ async def _pipes(count: int) -> AsyncIterator[list[_Pipe]]:
     pipes: list[_Pipe] = []
     try:
         for _ in range(count):
-            pipes.append(_Pipe())  # noqa: PERF401 - what was opened must be closed on an error
+            pipes.append(_Pipe())  # noqa: PERF401 - opened pipes must be closed on an error
         yield pipes
     finally:
         for pipe in pipes:
             pipe.close()
 
 
-async def _at_once() -> None:
-    """Nothing to wait for."""
+async def _ended_already() -> None:
+    """Return at once: conmon has ended already."""
 
 
 def _tail(path: Path) -> str:
-    """The last line of a small file."""
+    """Return the last line of a small file."""
     try:
         lines = path.read_text(errors="replace").strip().splitlines()
     except OSError:

@@ -1,8 +1,8 @@
-"""Flows that the kernel remembers, over ctnetlink.
+"""Connection tracking: the flows that the kernel knows, over ctnetlink.
 
-How a flow is translated is decided at its first packet.  A client that goes on sending
-UDP from one port therefore never notices that a port was published, or now leads to another
-container, unless its flow is forgotten.
+The address translation of a flow is decided at its first packet. A client that keeps sending
+UDP from one port is therefore not redirected when a port is published or moves to another
+container, unless the entry of its flow is removed.
 
 Layouts are those of ``linux/netfilter/nfnetlink_conntrack.h``.
 """
@@ -33,16 +33,16 @@ _FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A flow as it began, and who answers.
+    """A flow in its original direction, and the address that replies.
 
     Attributes:
-        version: of IP.
-        protocol: its number.
-        source: who sent the first packet.
-        destination: where to.
-        port: of the destination.
-        answering: who answers: another than the destination if that was translated.
-        key: what tells it from others, as the kernel has it.
+        version: IP version.
+        protocol: IP protocol number.
+        source: source address of the first packet.
+        destination: destination address of the first packet.
+        port: destination port.
+        answering: source address of replies; differs from the destination if that was translated.
+        key: the attributes that identify the flow to the kernel.
     """
 
     version: int
@@ -55,12 +55,12 @@ class Flow:
 
     @property
     def translated(self) -> bool:
-        """Whether it goes elsewhere than it was sent to."""
+        """Whether the destination address was translated."""
         return self.answering != self.destination
 
 
 def decode_flow(body: memoryview) -> Flow | None:
-    """A flow from a message; None for one that is not between ports."""
+    """Decode a flow from a message; None if its protocol has no ports."""
     attributes = codec.parse_attributes(body[4:])
     first, second = attributes.get(_TUPLE_ORIGINAL), attributes.get(_TUPLE_REPLY)
     if first is None or second is None:
@@ -102,10 +102,10 @@ def _message(kind: int, flags: int, version: int, body: bytes = b"") -> bytes:
 
 
 def flows(version: int) -> Iterator[Flow]:
-    """All flows of one version of IP.
+    """Iterate over all flows of one IP version.
 
     Raises:
-        OSError: they can't be had.
+        OSError: the kernel does not list them.
     """
     with _open() as control:
         control.send(_message(_CT_GET, codec.NLM_F_DUMP, version))
@@ -123,7 +123,7 @@ def flows(version: int) -> Iterator[Flow]:
 
 
 def forget(found: Collection[Flow]) -> None:
-    """Have the kernel forget flows; those that are gone already are no error."""
+    """Remove the entries of flows; those that do not exist any more are ignored."""
     if not found:
         return
     with _open() as control:

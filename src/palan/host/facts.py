@@ -1,4 +1,4 @@
-"""What the machine is: the facts that ``docker info`` and ``docker version`` tell of it."""
+"""Facts about the machine, as ``docker info`` and ``docker version`` report them."""
 
 import errno
 import os
@@ -71,22 +71,22 @@ _SECCOMP_MODE_FILTER: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The machine.
+    """Facts about the machine.
 
     Attributes:
         kernel_version: such as ``6.1.0-18-amd64``.
-        operating_system: what the distribution calls itself, ``Debian GNU/Linux 12 (bookworm)``.
-        os_version: its version, ``12``.
-        architecture: the kernel's word, ``x86_64``.
-        go_architecture: that of images and platforms, ``amd64``.
+        operating_system: name of the distribution, ``Debian GNU/Linux 12 (bookworm)``.
+        os_version: version of the distribution, ``12``.
+        architecture: in the kernel's terms, ``x86_64``.
+        go_architecture: in the terms of images and platforms, ``amd64``.
         go_variant: such as ``v7`` with ``arm``; mostly empty.
-        ncpu: how many processors we may use.
+        ncpu: number of processors that this process may use.
         memory_total: bytes.
-        hostname: its name.
+        hostname: the host name.
         seccomp: whether system calls can be filtered.
-        apparmor: whether AppArmor is in force.
-        selinux: whether SELinux is in force.
-        cgroup_namespaces: whether a process can have its own view of cgroups.
+        apparmor: whether AppArmor is enabled.
+        selinux: whether SELinux is enabled.
+        cgroup_namespaces: whether the kernel has cgroup namespaces.
     """
 
     kernel_version: str
@@ -105,12 +105,12 @@ class Facts:
 
 
 def go_architecture(machine: str) -> tuple[str, str]:
-    """Go's name of an architecture and its variant: ``armv7l`` is ``("arm", "v7")``."""
+    """Return Go's name of an architecture and its variant: ``armv7l`` is ``("arm", "v7")``."""
     return _GO_ARCHITECTURES.get(machine, (machine, ""))
 
 
 def parse_os_release(text: str) -> dict[str, str]:
-    """Read the contents of an os-release(5) file."""
+    """Parse the contents of an os-release(5) file."""
     found = {}
     for raw in text.splitlines():
         line = raw.strip()
@@ -120,12 +120,12 @@ def parse_os_release(text: str) -> dict[str, str]:
         try:
             found[name] = "".join(shlex.split(value))
         except ValueError:
-            found[name] = value  # an unbalanced quote: better than nothing
+            found[name] = value  # an unbalanced quote: keep the text
     return found
 
 
 def os_release() -> dict[str, str]:
-    """What the distribution tells of itself; empty where there is nothing."""
+    """Return the fields of os-release(5); {} if there is no such file."""
     for path in ("/etc/os-release", "/usr/lib/os-release"):
         try:
             return parse_os_release(Path(path).read_text(encoding="utf-8", errors="replace"))
@@ -142,10 +142,10 @@ def _read(path: str) -> str:
 
 
 def seccomp_available() -> bool:
-    """Whether the kernel can filter system calls by program."""
+    """Whether the kernel can filter system calls with a BPF program."""
     try:
         syscalls.prctl(syscalls.PR_GET_SECCOMP)
-        # Without a program, a kernel that can filter says EFAULT.
+        # Without a program, a kernel that supports filters returns EFAULT.
         syscalls.prctl(syscalls.PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, 0)
     except OSError as error:
         return error.errno != errno.EINVAL
@@ -153,12 +153,12 @@ def seccomp_available() -> bool:
 
 
 def apparmor_enabled() -> bool:
-    """Whether AppArmor is in force."""
+    """Whether AppArmor is enabled."""
     return _read("/sys/module/apparmor/parameters/enabled").startswith("Y")
 
 
 def selinux_enabled() -> bool:
-    """Whether SELinux is in force, enforcing or not."""
+    """Whether SELinux is enabled, enforcing or permissive."""
     return Path("/sys/fs/selinux/enforce").exists()
 
 
@@ -168,16 +168,16 @@ def ip_forwarding() -> bool:
 
 
 def filesystem_name(path: str | Path) -> str:
-    """The kind of file system that holds ``path``, in Docker's words: ``extfs``, ``xfs``.
+    """Return the type of the file system of ``path`` in Docker's terms: ``extfs``, ``xfs``.
 
     Returns:
-        ``<unknown>`` for one that Docker has no word for.
+        ``<unknown>`` for a type without a name.
     """
     return _FILESYSTEMS.get(syscalls.filesystem_type(path), "<unknown>")
 
 
 def gather() -> Facts:
-    """Ask the machine for all of them."""
+    """Collect all facts."""
     kernel = os.uname()
     release = os_release()
     architecture, variant = go_architecture(kernel.machine)

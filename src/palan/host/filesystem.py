@@ -1,7 +1,7 @@
-"""Files and directory trees: writing whole files at once, removing, measuring.
+"""Files and directory trees: atomic writes, removal, size.
 
-The trees may have been filled by containers, so nothing here follows a symlink, and no
-depth of directories breaks it.
+Containers may have written the trees, so nothing here follows a symlink, and directories may be
+nested to any depth.
 """
 
 import contextlib
@@ -34,23 +34,23 @@ _FS_APPEND_FL: Final = 0x20
 _FS_TOPDIR_FL: Final = 0x20000
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_DEEP: Final = 64
-"""So many directories are open at a time when a tree is removed."""
+_MAX_OPEN: Final = 64
+"""Number of directories that are open at the same time while a tree is removed."""
 
-_FEW: Final = 64
-"""So many files and directories are a small tree."""
+_SMALL_TREE: Final = 64
+"""Maximum number of files and directories in a small tree."""
 
 
 def write_atomically(
     path: str | Path, data: bytes | str, mode: int = 0o644, *, durable: bool = False
 ) -> None:
-    """Write a file so that it is, at any moment, the old one or the new one, whole.
+    """Write a file so that readers always see either the old or the new content, complete.
 
     Args:
-        path: of the file.
-        data: its contents.
-        mode: its permissions, whatever the umask.
-        durable: be sure that it survives a power failure; takes some milliseconds.
+        path: the file.
+        data: its new content.
+        mode: its permissions, regardless of the umask.
+        durable: make it survive a power failure; takes some milliseconds.
     """
     target = Path(path)
     content = data.encode() if isinstance(data, str) else data
@@ -76,12 +76,12 @@ def write_atomically(
 
 
 def spread_subdirectories(path: str | Path) -> None:
-    """Tell the file system that the directories below have nothing to do with each other.
+    """Mark the subdirectories of a directory as unrelated to each other (``chattr +T``).
 
-    Ext4 then gives each a group of blocks of its own (``chattr +T``).  Else all would
-    share one group, and making a file there means to step over every inode that was
-    freed in the last minutes, one by one: where trees come and go, 50 times as slow.
-    Other file systems do not know the flag, nor need it.
+    Ext4 then puts each into a block group of its own. Otherwise all share one group, and creating
+    a file there means to step over every inode that was freed in the last minutes, one by one:
+    50 times as slow where trees are created and removed often. Other file systems neither
+    support nor need the flag.
     """
     fd = os.open(path, _DIRECTORY)
     try:
@@ -93,7 +93,7 @@ def spread_subdirectories(path: str | Path) -> None:
 
 
 def chown_no_follow(path: str | Path, uid: int, gid: int, *, recursive: bool = False) -> None:
-    """Give a file to somebody, or with ``recursive`` a tree; symlinks themselves, never targets."""
+    """Change the owner of a file or, with ``recursive``, of a tree; never follows symlinks."""
     os.lchown(path, uid, gid)
     if recursive and not Path(path).is_symlink():
         for _directory, names, files, fd in os.fwalk(path, follow_symlinks=False):
@@ -102,10 +102,10 @@ def chown_no_follow(path: str | Path, uid: int, gid: int, *, recursive: bool = F
 
 
 def directory_size(path: str | Path) -> int:
-    """How many bytes the files of a tree have together, hard links counted once.
+    """Return the total size of the files of a tree in bytes; hard links count once.
 
-    What vanishes or cannot be read meanwhile is not counted.  Directories are taken as
-    empty, as Docker does for containers and volumes.
+    Files that disappear or cannot be read do not count. Directories count as empty, as in
+    Docker's sizes of containers and volumes.
     """
     total = 0
     seen: set[tuple[int, int]] = set()
@@ -137,14 +137,14 @@ def directory_size(path: str | Path) -> int:
 
 
 def remove_tree(path: str | Path) -> None:
-    """Remove a directory with all that is in it, or a file.  An absent one is well.
+    """Remove a file or a directory with its content; an absent path is ignored.
 
-    Directories that forbid it to their owner and files that are immutable are no
-    obstacle, as far as we have the power.
+    Directories that their owner may not write and immutable files are made writable first, as
+    far as permitted.
 
     Raises:
-        OSError: ``EBUSY`` and nothing was removed, when something is mounted in it; or
-            what could not be removed.
+        OSError: an entry could not be removed; ``EBUSY``, with nothing removed, if there is a
+            mount point in the tree.
     """
     top = os.path.abspath(path)  # noqa: PTH100 - resolve() would follow a final symlink
     _refuse_mounts(top)
@@ -158,7 +158,7 @@ def remove_tree(path: str | Path) -> None:
             return
         _empty_and_remove(name, parent_fd)
     except OSError as error:
-        # Below a descriptor the kernel tells names without a place.
+        # Errors below a directory descriptor contain only the name of the entry.
         if error.filename is not None:
             raise OSError(error.errno, error.strerror, f"{error.filename} in {top}") from error
         raise
@@ -167,12 +167,12 @@ def remove_tree(path: str | Path) -> None:
 
 
 def _refuse_mounts(top: str) -> None:
-    few = _in_few(top)
-    if few is not None:
-        if few:
-            raise OSError(errno.EBUSY, "something is mounted there, unmount it first", few)
+    found = _mount_in_small_tree(top)
+    if found is not None:
+        if found:
+            raise OSError(errno.EBUSY, "something is mounted there, unmount it first", found)
         return
-    real = os.path.join(os.path.realpath(os.path.dirname(top)), os.path.basename(top))  # noqa: PTH118, PTH119, PTH120 - strings are at hand
+    real = os.path.join(os.path.realpath(os.path.dirname(top)), os.path.basename(top))  # noqa: PTH118, PTH119, PTH120 - paths are strings here
     inside = [
         entry.mount_point
         for entry in mounts.mountinfo()
@@ -182,13 +182,13 @@ def _refuse_mounts(top: str) -> None:
         raise OSError(errno.EBUSY, "something is mounted there, unmount it first", inside[-1])
 
 
-def _in_few(top: str) -> str | None:
-    """What is mounted in a small tree; empty for nothing, None for a tree that is not small.
+def _mount_in_small_tree(top: str) -> str | None:
+    """Return a mount point in a small tree, "" if there is none; None if the tree is not small.
 
-    The kernel's list of mounts has those of all containers, so that it takes longer to read
-    than to ask for each entry of such a tree, which is most of what is removed.
+    The kernel's mount table has the mounts of all containers, so it takes longer to read than
+    to check each entry of a small tree, and most removed trees are small.
     """
-    waiting, left = [top], _FEW
+    waiting, left = [top], _SMALL_TREE
     try:
         while waiting:
             path = waiting.pop()
@@ -211,9 +211,9 @@ def _remove_entry(name: str, parent: int, *, directory: bool) -> bool:
     """Remove a file or an empty directory.
 
     Returns:
-        False when it is a directory, or one that is not empty.
+        False if it is a directory, or a directory that is not empty.
     """
-    for attempt in ("as it is", "allowed", "finally"):
+    for attempt in ("first", "permitted", "last"):
         try:
             if directory:
                 os.rmdir(name, dir_fd=parent)
@@ -226,9 +226,9 @@ def _remove_entry(name: str, parent: int, *, directory: bool) -> bool:
                 return False
             if directory and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                 return False
-            if error.errno not in (errno.EPERM, errno.EACCES) or attempt == "finally":
+            if error.errno not in (errno.EPERM, errno.EACCES) or attempt == "last":
                 raise
-            _allow(name, parent)
+            _permit_removal(name, parent)
         else:
             return True
     return False
@@ -241,8 +241,8 @@ def _is_directory(name: str, parent: int) -> bool:
         return False
 
 
-def _allow(name: str, parent: int) -> None:
-    """Take away what keeps an entry from being removed, as far as that can be."""
+def _permit_removal(name: str, parent: int) -> None:
+    """Remove whatever prevents an entry from being removed, as far as permitted."""
     place = f"/proc/self/fd/{parent}"
     with contextlib.suppress(OSError):
         mode = os.stat(place).st_mode  # noqa: PTH116 - a descriptor's path
@@ -254,21 +254,21 @@ def _allow(name: str, parent: int) -> None:
 
 
 def _clear_flags(path: str, parent: int | None = None, *, follow: bool = False) -> None:
-    """Make an immutable or append-only file an ordinary one."""
+    """Clear the immutable and append-only flags of a file."""
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     with contextlib.suppress(OSError):
         fd = os.open(path, flags, dir_fd=parent)
         try:
-            _change_flags(fd, take_away=_FS_IMMUTABLE_FL | _FS_APPEND_FL)
+            _change_flags(fd, clear=_FS_IMMUTABLE_FL | _FS_APPEND_FL)
         finally:
             os.close(fd)
 
 
-def _change_flags(fd: int, *, add: int = 0, take_away: int = 0) -> None:
-    # Called a long, but the kernel reads and writes an int.
+def _change_flags(fd: int, *, add: int = 0, clear: int = 0) -> None:
+    # The ioctl is declared with long, but the kernel reads and writes an int.
     answer = fcntl.ioctl(fd, _FS_IOC_GETFLAGS, struct.pack("ii", 0, 0))
     have = struct.unpack_from("i", answer)[0]
-    wanted = (have | add) & ~take_away
+    wanted = (have | add) & ~clear
     if wanted != have:
         fcntl.ioctl(fd, _FS_IOC_SETFLAGS, struct.pack("ii", wanted, 0))
 
@@ -288,7 +288,7 @@ def _names(fd: int) -> Iterator[str]:
 
 
 def _empty_and_remove(name: str, parent: int) -> None:
-    """Remove a directory, going down with a stack of our own."""
+    """Remove a directory tree iteratively, with an explicit stack."""
     top = _open_directory(name, parent)
     levels: list[tuple[str, int, Iterator[str]]] = [(name, top, _names(top))]
     try:
@@ -301,7 +301,7 @@ def _empty_and_remove(name: str, parent: int) -> None:
                     levels.pop()
                     os.close(fd)
                     continue
-                # What was moved up meanwhile, or came new, is still in there.
+                # Entries that were moved here, or are new, are still to be removed.
                 names, rest = itertools.tee(_names(fd))
                 if next(rest, None) is None:
                     raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), name)
@@ -309,11 +309,11 @@ def _empty_and_remove(name: str, parent: int) -> None:
                 continue
             if _remove_entry(child, fd, directory=False):
                 continue
-            if len(levels) < _DEEP:
+            if len(levels) < _MAX_OPEN:
                 below = _open_directory(child, fd)
                 levels.append((child, below, _names(below)))
             else:
-                # Too deep to keep all above open: continue with it at the top, later.
+                # Too deep to keep all parents open: move it to the top, to be removed later.
                 away = f".palan-removing-{os.urandom(8).hex()}"
                 os.rename(child, away, src_dir_fd=fd, dst_dir_fd=top)
     finally:

@@ -1,6 +1,6 @@
-"""Changes to files, as they happen (inotify(7)).
+"""File change events from the kernel (inotify(7)).
 
-The descriptor does not block, and becomes readable when something has happened::
+The descriptor is non-blocking and becomes readable when events are pending::
 
     inotify = Inotify()
     inotify.add("/var/log/ctr.log", MODIFY | DELETE_SELF)
@@ -46,9 +46,9 @@ DELETE: Final = 0x200
 DELETE_SELF: Final = 0x400
 MOVE_SELF: Final = 0x800
 OVERFLOW: Final = 0x4000
-"""More has happened than the kernel could remember."""
+"""The kernel's event queue overflowed, and events were lost."""
 IGNORED: Final = 0x8000
-"""The watch is gone: it was removed, or what it watched was."""
+"""The watch ended: it was removed, or the watched file was."""
 ONLYDIR: Final = 0x1000000
 ONESHOT: Final = 0x80000000
 """Watch for one event only."""
@@ -58,13 +58,13 @@ _BUFFER: Final = 1 << 16
 
 
 class Event(NamedTuple):
-    """Something that happened.
+    """One event.
 
     Attributes:
-        watch: what :meth:`Inotify.add` returned.
-        mask: what it was; may have several bits.
-        cookie: the same for both halves of a rename.
-        name: of the file in the watched directory; empty when about the watched itself.
+        watch: the number returned by :meth:`Inotify.add`.
+        mask: the kind of event; may have several bits.
+        cookie: equal for both events of a rename.
+        name: name of the file in the watched directory; "" for the watched file itself.
     """
 
     watch: int
@@ -74,7 +74,7 @@ class Event(NamedTuple):
 
 
 def decode_events(data: bytes) -> Iterator[Event]:
-    """Take apart what was read from an inotify descriptor."""
+    """Decode the data read from an inotify descriptor."""
     offset = 0
     while offset + _EVENT.size <= len(data):
         watch, mask, cookie, length = _EVENT.unpack_from(data, offset)
@@ -105,7 +105,7 @@ class Inotify:
         """Watch a file or directory.
 
         Returns:
-            the number of the watch, the same again for the same file.
+            The number of the watch; the same file has the same number.
         """
         return syscalls.inotify_add_watch(self.fd, path, mask)
 
@@ -114,14 +114,14 @@ class Inotify:
         syscalls.inotify_rm_watch(self.fd, watch)
 
     def read(self) -> list[Event]:
-        """What has happened since; nothing, maybe."""
+        """Return the pending events; [] if there are none."""
         try:
             return list(decode_events(os.read(self.fd, _BUFFER)))
         except BlockingIOError:
             return []
 
     def close(self) -> None:
-        """Stop watching everything; idempotent."""
+        """Stop watching everything and close the descriptor; idempotent."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1

@@ -1,4 +1,4 @@
-"""What went through the network interfaces of a process's namespace (``/proc/<pid>/net/dev``)."""
+"""Traffic counters of a process's network interfaces (``/proc/<pid>/net/dev``)."""
 
 import os
 from typing import Final, NamedTuple
@@ -11,7 +11,7 @@ _COLUMNS: Final = 12
 
 
 class InterfaceCounters(NamedTuple):
-    """Of one interface, since it was made."""
+    """The counters of one interface since it was created."""
 
     rx_bytes: int
     rx_packets: int
@@ -24,10 +24,10 @@ class InterfaceCounters(NamedTuple):
 
 
 def interface_counters(pid: int) -> dict[str, InterfaceCounters]:
-    """The counters of all interfaces but the loopback, by name.  Blocking.
+    """Return the counters of all interfaces but the loopback, by name. Blocking.
 
     Raises:
-        OSError: there is no such process.
+        OSError: no such process.
     """
     fd = os.open(f"/proc/{pid}/net/dev", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -40,7 +40,7 @@ def interface_counters(pid: int) -> dict[str, InterfaceCounters]:
 
 
 def parse_interface_counters(data: bytes) -> dict[str, InterfaceCounters]:
-    """Read the contents of such a file: two lines of headings, then one an interface."""
+    """Parse the file: two lines of headings, then one line per interface."""
     found = {}
     for line in data.splitlines()[2:]:
         name, _, rest = line.partition(b":")

@@ -1,6 +1,6 @@
-"""Packet filter rules through the iptables programs, legacy or on top of nf_tables.
+"""Packet filter rules by means of the iptables programs, legacy or based on nf_tables.
 
-They are used where nftables itself can't be.
+They are used on machines where nftables cannot be used directly.
 """
 
 import os
@@ -17,14 +17,14 @@ __all__ = ["Iptables", "IptablesError", "find", "programs"]
 
 _TIMEOUT: Final = 60.0
 _NAMES: Final = ("", "-nft", "-legacy")
-"""What the distribution has chosen, then the variants by name."""
+"""The distribution's default, then the variants by name."""
 
 
 class IptablesError(Exception):
-    """The rules were refused; in each table, nothing was changed.
+    """The rules were rejected; no table was changed in part.
 
     Attributes:
-        message: what the program said.
+        message: error output of the program.
     """
 
     def __init__(self, message: str) -> None:
@@ -33,11 +33,11 @@ class IptablesError(Exception):
 
 
 class Iptables:
-    """The programs of one variant for one version of IP.
+    """The programs of one variant for one IP version.
 
     Args:
         version: 4 or 6.
-        variant: such as ``-legacy``; empty for what the distribution has chosen.
+        variant: such as ``-legacy``; "" for the distribution's default.
     """
 
     def __init__(self, version: int, variant: str = "") -> None:
@@ -62,21 +62,21 @@ class Iptables:
         return start() if netns is None else run_in_netns(netns, start)
 
     def works(self) -> bool:
-        """Whether addresses can be translated with it."""
+        """Whether it can be used for address translation."""
         try:
             return self._run("", ("-w", "-t", "nat", "-n", "-L", "POSTROUTING")).returncode == 0
         except OSError:
             return False
 
     def restore(self, text: str, *, netns: str | Path | int | None = None) -> None:
-        """Carry out changes; chains that are not named stay as they are.
+        """Apply changes; chains that are not named stay unchanged.
 
         Args:
-            text: in the language of iptables-restore(8).
-            netns: a path or descriptor of a network namespace; None for ours.
+            text: in the format of iptables-restore(8).
+            netns: a path or descriptor of a network namespace; None for the current one.
 
         Raises:
-            IptablesError: they were refused.
+            IptablesError: the changes were rejected.
             OSError: the program could not be started.
         """
         result = self._run("-restore", ("-w", "--noflush"), text, netns)
@@ -84,10 +84,10 @@ class Iptables:
             raise IptablesError(_message(result))
 
     def save(self) -> str:
-        """All rules and chains, in that language.
+        """Return all rules and chains in the format of iptables-save(8).
 
         Raises:
-            IptablesError: they can't be read.
+            IptablesError: they cannot be read.
         """
         result = self._run("-save", ())
         if result.returncode:
@@ -103,17 +103,17 @@ class Iptables:
         first: bool,
         netns: str | Path | int | None = None,
     ) -> None:
-        """Have a rule in a chain of the host's.
+        """Add a rule to a chain of the host unless the chain has it.
 
         Args:
-            table: of the chain.
+            table: the table of the chain.
             chain: such as ``FORWARD``.
-            rule: what it is.
-            first: before those that are there; else after them.
-            netns: a path or descriptor of a network namespace; None for ours.
+            rule: the rule's arguments.
+            first: insert it before the existing rules, otherwise append it.
+            netns: a path or descriptor of a network namespace; None for the current one.
 
         Raises:
-            IptablesError: it was refused.
+            IptablesError: the rule was rejected.
         """
         words = shlex.split(rule)
         there = self._run("", ("-w", "-t", table, "-C", chain, *words), netns=netns)
@@ -125,7 +125,7 @@ class Iptables:
             raise IptablesError(_message(result))
 
     def drop(self, table: str, chain: str, rule: str) -> None:
-        """Have a rule in a chain of the host's no more."""
+        """Remove all copies of a rule from a chain of the host."""
         words = shlex.split(rule)
         while self._run("", ("-w", "-t", table, "-D", chain, *words)).returncode == 0:
             pass
@@ -136,12 +136,12 @@ def _message(result: spawn.Completed) -> str:
 
 
 def programs() -> Iterator[Iptables]:
-    """All that there may be, installed or not."""
+    """Iterate over all variants, installed or not."""
     for variant in _NAMES:
         for version in (4, 6):
             yield Iptables(version, variant)
 
 
 def find(version: int) -> Iptables | None:
-    """The first variant that works here; None if there is none."""
+    """Return the first variant that works on this machine; None if none does."""
     return next((t for v in _NAMES if (t := Iptables(version, v)).works()), None)

@@ -1,7 +1,7 @@
-"""Layers seen as one tree, for one thread and what that starts.
+"""Layers mounted as one tree, visible to one thread and the processes it starts.
 
-The thread makes a mount namespace of its own, so there is nothing to undo, and nothing for a
-crash to leave behind (like :mod:`palan.host.rootview`, which is for containers).
+The thread unshares its mount namespace, so nothing has to be unmounted, and a crash leaves
+nothing behind. (:mod:`palan.host.rootview` does the same for containers.)
 """
 
 import contextlib
@@ -21,12 +21,12 @@ _SAFE: Final = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """Layers to be seen as one.
+    """Layers to be mounted as one tree.
 
     Attributes:
-        lowers: those that are only read, the topmost first; at least one.
-        upper: the directory that takes changes; None if nothing is changed.
-        work: what an overlay needs beside it.
+        lowers: read-only layers, topmost first; at least one.
+        upper: the writable directory; None for a read-only mount.
+        work: the work directory that the overlay needs with ``upper``.
     """
 
     lowers: Sequence[Path]
@@ -36,20 +36,20 @@ class Layers:
 
 @contextlib.contextmanager
 def seen(place: Path, *trees: Layers) -> Iterator[list[Path]]:
-    """Have the calling thread see trees.
+    """Mount trees that only the calling thread sees.
 
-    The thread must be one's own, and end soon after (see
-    :func:`palan.host.namespaces.run_in_thread`): it stays in its namespace.
+    The thread stays in its own mount namespace, so it must be a dedicated thread that ends soon
+    afterwards (see :func:`palan.host.namespaces.run_in_thread`).
 
     Args:
-        place: an empty directory, which may be the same for all.
-        trees: what to see.
+        place: an empty directory, which several calls may share.
+        trees: the trees to mount.
 
     Yields:
-        the root directories, in the order of ``trees``.
+        The root directories, in the order of ``trees``.
 
     Raises:
-        OSError: something can't be mounted.
+        OSError: a mount failed.
     """
     syscalls.unshare(syscalls.CLONE_FS | syscalls.CLONE_NEWNS)
     mounts.make_slave("/", recursive=True)
@@ -58,7 +58,7 @@ def seen(place: Path, *trees: Layers) -> Iterator[list[Path]]:
     for number, tree in enumerate(trees):
         root = place / str(number)
         root.mkdir()
-        # What is changed must lie in the upper directory whole.
+        # Without metacopy and redirects, so that changed files are complete in the upper directory.
         mount_overlay(tree.lowers, tree.upper, tree.work, root, options=plain_options())
         roots.append(root)
     yield roots
