@@ -2,7 +2,7 @@
 
 import pytest
 
-from palan.host.cgroup_limits import lift_quota, set_device_limits, set_process_limit
+from palan.host.cgroup_limits import remove_cpu_quota, set_device_limits, set_process_limit
 from palan.host.cgroups import detect
 
 
@@ -66,9 +66,9 @@ def test_no_quota(v1, v2, written):
     (v1.root / "cpu").mkdir()
     (v1.root / "cpu/cgroup.procs").touch()
     (v1.root / "cgroup.controllers").unlink()
-    lift_quota(detect(v1.root), "/c")
+    remove_cpu_quota(detect(v1.root), "/c")
     (v2.root / "cgroup.controllers").write_text("cpu")
-    lift_quota(detect(v2.root), "/c")
+    remove_cpu_quota(detect(v2.root), "/c")
     assert written == [("cpu.cfs_quota_us", "-1"), ("cpu.max", "max")]
 
 

@@ -32,7 +32,7 @@ def machine(tmp_path, layout, *trees):
 def test_the_engine_is_moved_to_where_it_is(tmp_path, layout, trees, membership, written):
     cgroups = machine(tmp_path, layout, *trees)
     (tmp_path / "membership").write_text(membership)
-    CgroupMoves(cgroups, tmp_path / "membership").expect()
+    CgroupMoves(cgroups, tmp_path / "membership").prepare()
     files = {str(f.parent.relative_to(cgroups.root)): f.read_text()
              for f in cgroups.root.rglob("cgroup.procs")}  # fmt: skip
     assert files.pop(written) == "0"
@@ -44,5 +44,5 @@ def test_without_a_place_nothing_happens(tmp_path, membership):
     cgroups = machine(tmp_path, Layout.V2)
     if membership is not None:
         (tmp_path / "membership").write_text(membership)
-    CgroupMoves(cgroups, tmp_path / "membership").expect()
+    CgroupMoves(cgroups, tmp_path / "membership").prepare()
     assert not (cgroups.root / "own" / "cgroup.procs").read_text()

@@ -44,7 +44,7 @@ def test_a_flow_that_is_translated(client, host, container):
     number = codec.attribute(12, b"\0\0\0\7")
     flow = decoded(there + back + number)
     assert (flow.protocol, flow.source, flow.destination, flow.port) == (17, client, host, 53)
-    assert flow.answering == container
+    assert flow.reply_source == container
     assert flow.translated
     assert flow.key == there + number
 

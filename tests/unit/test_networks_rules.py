@@ -256,11 +256,11 @@ def test_removal_is_of_our_chains_only():
     ("flow", "stale"),
     [
         ({}, True),
-        ({"answering": "172.18.0.9"}, True),
+        ({"reply_source": "172.18.0.9"}, True),
         ({"port": 54}, False),
         ({"protocol": 6}, False),
-        ({"destination": "8.8.8.8", "answering": "8.8.8.8"}, False),
-        ({"destination": "127.0.0.1", "answering": "127.0.0.1"}, True),
+        ({"destination": "8.8.8.8", "reply_source": "8.8.8.8"}, False),
+        ({"destination": "127.0.0.1", "reply_source": "127.0.0.1"}, True),
         ({"version": 6}, False),
     ],
 )
@@ -268,7 +268,7 @@ def test_flows_that_are_forgotten(flow, stale):
     made = Flow(
         **{
             "version": 4, "protocol": 17, "source": "192.0.2.9", "destination": "192.0.2.1",
-            "port": 53, "answering": "192.0.2.1", "key": b"", **flow,
+            "port": 53, "reply_source": "192.0.2.1", "key": b"", **flow,
         }
     )  # fmt: skip
     port = Publication("0.0.0.0", 53, "udp", "172.18.0.2", 53)

@@ -16,9 +16,9 @@ from palan.host.cgroups import Cgroups, Layout
 
 __all__ = [
     "DeviceLimit",
-    "lend_realtime",
-    "lift_quota",
+    "remove_cpu_quota",
     "set_device_limits",
+    "set_parent_realtime",
     "set_process_limit",
     "set_tcp_memory",
 ]
@@ -64,7 +64,7 @@ def set_device_limits(
         _write(file, f"{number[0]}:{number[1]} {_value(file, key, limit)}")
 
 
-def lift_quota(cgroups: Cgroups, cgroup: str) -> None:
+def remove_cpu_quota(cgroups: Cgroups, cgroup: str) -> None:
     """Remove the limit on CPU time, which crun 1.8 does not do. Blocks briefly.
 
     Raises:
@@ -91,7 +91,7 @@ def set_tcp_memory(cgroups: Cgroups, cgroup: str, limit: int) -> None:
     _write(tree / "memory.kmem.tcp.limit_in_bytes", str(limit))
 
 
-def lend_realtime(cgroups: Cgroups, cgroup: str, period: int, runtime: int) -> None:
+def set_parent_realtime(cgroups: Cgroups, cgroup: str, period: int, runtime: int) -> None:
     """Give real-time CPU time to all parents of a cgroup. Blocks briefly.
 
     In cgroup v1 a cgroup cannot have more of it than its parent, and a new cgroup has none.

@@ -37,7 +37,7 @@ class CgroupMoves:
         self._cgroups = cgroups
         self._membership = membership
 
-    def expect(self) -> None:
+    def prepare(self) -> None:
         """Start the grace period for a move. Blocks for up to about 15 ms without using the CPU."""
         with contextlib.suppress(OSError):  # the runtime's move just takes longer
             own = self._own()

@@ -400,7 +400,7 @@ class Conmon:
                 async with asyncio.timeout(_GRACE):
                     await process.wait()
             raise RuntimeFailure(
-                f"the runtime has not made the process within {self._patience:g} s: it hangs"
+                f"the runtime has not created the process within {self._patience:g} s: it hangs"
             ) from None
 
     async def _monitored(

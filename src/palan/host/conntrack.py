@@ -19,7 +19,7 @@ from palan.host import _netlink_codec as codec
 from palan.host.nft_messages import NETLINK_NETFILTER
 
 
-__all__ = ["Flow", "decode_flow", "flows", "forget"]
+__all__ = ["Flow", "decode_flow", "flows", "remove_flows"]
 
 _CT_NEW: Final = 1 << 8
 _CT_GET: Final = 1 << 8 | 1
@@ -41,7 +41,7 @@ class Flow:
         source: source address of the first packet.
         destination: destination address of the first packet.
         port: destination port.
-        answering: source address of replies; differs from the destination if that was translated.
+        reply_source: source address of replies; not the destination if that was translated.
         key: the attributes that identify the flow to the kernel.
     """
 
@@ -50,13 +50,13 @@ class Flow:
     source: str
     destination: str
     port: int
-    answering: str
+    reply_source: str
     key: bytes
 
     @property
     def translated(self) -> bool:
         """Whether the destination address was translated."""
-        return self.answering != self.destination
+        return self.reply_source != self.destination
 
 
 def decode_flow(body: memoryview) -> Flow | None:
@@ -81,7 +81,7 @@ def decode_flow(body: memoryview) -> Flow | None:
         source=_address(addresses[source]),
         destination=_address(addresses[destination]),
         port=struct.unpack("!H", proto[3])[0],
-        answering=_address(answers[source]),
+        reply_source=_address(answers[source]),
         key=key,
     )
 
@@ -122,7 +122,7 @@ def flows(version: int) -> Iterator[Flow]:
                     return
 
 
-def forget(found: Collection[Flow]) -> None:
+def remove_flows(found: Collection[Flow]) -> None:
     """Remove the entries of flows; those that do not exist any more are ignored."""
     if not found:
         return

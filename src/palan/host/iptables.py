@@ -124,7 +124,7 @@ class Iptables:
         if result.returncode:
             raise IptablesError(_message(result))
 
-    def drop(self, table: str, chain: str, rule: str) -> None:
+    def remove(self, table: str, chain: str, rule: str) -> None:
         """Remove all copies of a rule from a chain of the host."""
         words = shlex.split(rule)
         while self._run("", ("-w", "-t", table, "-D", chain, *words)).returncode == 0:

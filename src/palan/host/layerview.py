@@ -14,7 +14,7 @@ from palan.host import mounts, syscalls
 from palan.host.overlay import mount_overlay, plain_options
 
 
-__all__ = ["Layers", "seen"]
+__all__ = ["Layers", "mounted_layers"]
 
 _SAFE: Final = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
 
@@ -35,7 +35,7 @@ class Layers:
 
 
 @contextlib.contextmanager
-def seen(place: Path, *trees: Layers) -> Iterator[list[Path]]:
+def mounted_layers(place: Path, *trees: Layers) -> Iterator[list[Path]]:
     """Mount trees that only the calling thread sees.
 
     The thread stays in its own mount namespace, so it must be a dedicated thread that ends soon

@@ -23,7 +23,7 @@ from palan.engine.builder.steps import Base
 from palan.engine.images.layer_stream import NewLayer, copy_layer
 from palan.engine.threads import in_thread
 from palan.host.archive.headers import ArchiveError
-from palan.host.layerview import Layers, seen
+from palan.host.layerview import Layers, mounted_layers
 from palan.host.namespaces import run_in_thread
 
 
@@ -184,7 +184,7 @@ async def _of_image(job: Job, image: Base, source: str) -> list[Picked]:
 
 def _of_layers(view: Path, layers: Layers, source: str) -> list[Picked]:
     def look() -> list[Picked]:
-        with seen(view, layers) as (tree,):
+        with mounted_layers(view, layers) as (tree,):
             root = os.open(tree, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 return pick(root, Checksums(root), source, context=False)
@@ -262,5 +262,5 @@ async def layer_written(job: Job, base: Base, scratch: Path) -> NewLayer:
 
 def _copy(view: Path, plan: Plan, trees: Sequence[Layers]) -> None:
     with contextlib.ExitStack() as stack:
-        roots = stack.enter_context(seen(view, *trees))
+        roots = stack.enter_context(mounted_layers(view, *trees))
         plan.placing.run(roots[0], [(tree or roots[-1], picked) for tree, picked in plan.sources])

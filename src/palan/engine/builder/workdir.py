@@ -9,7 +9,7 @@ from palan.engine.builder.job import Job
 from palan.engine.builder.steps import Base
 from palan.engine.images.layer_stream import NewLayer
 from palan.engine.threads import in_thread
-from palan.host.layerview import Layers, seen
+from palan.host.layerview import Layers, mounted_layers
 from palan.host.namespaces import run_in_thread
 from palan.host.rootfs import follow_links
 from palan.host.treecopy import make_directories
@@ -46,7 +46,7 @@ async def made_directory(job: Job, base: Base, path: str) -> NewLayer | None:
 
 
 def _make(view: Path, layers: Layers, path: str) -> None:
-    with seen(view, layers) as (tree,):
+    with mounted_layers(view, layers) as (tree,):
         root = os.open(tree, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             make_directories(root, follow_links(root, path).lstrip("/"))

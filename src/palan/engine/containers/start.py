@@ -41,7 +41,7 @@ from palan.engine.networks.links import default_endpoint
 from palan.engine.networks.port_parsing import PortMapping, published_ports
 from palan.engine.networks.resolv_conf import container_resolv_conf
 from palan.engine.networks.sandbox import plug
-from palan.host.cgroup_limits import lend_realtime, set_tcp_memory
+from palan.host.cgroup_limits import set_parent_realtime, set_tcp_memory
 from palan.host.conmon import ContainerPlan
 from palan.host.mounts import mount
 from palan.host.overlay import mount_overlay, plain_options
@@ -322,7 +322,7 @@ def _prepare(
         )
     prepare_log(engine.paths.log(container.id), log_settings(host_config.log_config))
     if host_config.cpu_realtime_runtime and engine.config.cpu_rt_runtime:
-        lend_realtime(
+        set_parent_realtime(
             engine.machine.cgroups,
             cgroup_path(engine, record),
             engine.config.cpu_rt_period,

@@ -30,7 +30,7 @@ from palan.engine.containers.validate import validate_update
 from palan.engine.oci.resources import CPU_PERIOD, BlockDevices, linux_resources
 from palan.host.cgroup_limits import (
     DeviceLimit,
-    lift_quota,
+    remove_cpu_quota,
     set_device_limits,
     set_process_limit,
 )
@@ -270,7 +270,7 @@ def _set_here(
         unlimited: there shall be no limit on processor time.
     """
     if unlimited:
-        lift_quota(cgroups, path)
+        remove_cpu_quota(cgroups, path)
     if limits.pids_limit is not None:
         set_process_limit(cgroups, path, limits.pids_limit)
     for name, kind in _DEVICE_LIMITS.items():

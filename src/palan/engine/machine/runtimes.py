@@ -151,7 +151,7 @@ class Runtimes:
     def expect_moves(self) -> None:
         """Prepare the kernel for a process that will soon be moved into its cgroup."""
         if self._expecting is None or self._expecting.done():
-            self._expecting = self._background.spawn(asyncio.to_thread(self._moves.expect))
+            self._expecting = self._background.spawn(asyncio.to_thread(self._moves.prepare))
 
     async def create(self, runtime: OCIRuntime, plan: ContainerPlan, program: str) -> Monitored:
         """Create a container that waits to be started.

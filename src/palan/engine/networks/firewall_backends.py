@@ -289,7 +289,7 @@ def remove_rules(table: str, made_with: Collection[str] = ("nftables", "iptables
             continue
         try:
             for where, chain, rule in rules_iptables.jumps(table):
-                program.drop(where, chain, rule)
+                program.remove(where, chain, rule)
             program.restore(rules_iptables.restore_text(rules_iptables.removal(table, chains)))
         except IptablesError as error:
             raise OSError(error.message) from error

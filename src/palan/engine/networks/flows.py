@@ -8,7 +8,7 @@ import socket
 from collections.abc import Collection, Sequence
 
 from palan.engine.networks.rules import Publication, is_any
-from palan.host.conntrack import Flow, flows, forget
+from palan.host.conntrack import Flow, flows, remove_flows
 from palan.host.netlink import Netlink
 
 
@@ -25,7 +25,7 @@ def forget_flows(ports: Sequence[Publication]) -> None:
     with Netlink() as link:
         host = {str(a.address.ip) for a in link.addresses()}
     for version in {p.version for p in ports}:
-        forget([f for f in flows(version) if is_stale(f, ports, host)])
+        remove_flows([f for f in flows(version) if is_stale(f, ports, host)])
 
 
 def is_stale(flow: Flow, ports: Sequence[Publication], host: Collection[str]) -> bool:
