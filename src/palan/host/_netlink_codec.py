@@ -1,7 +1,7 @@
-"""The bytes of netlink: messages, attributes, and the answers taken apart.
+"""Encoding and decoding of netlink messages and attributes; no I/O.
 
-Nothing here touches a socket.  Everything is in the byte order of the machine; sizes
-and layouts are those of netlink(7) and rtnetlink(7).
+All numbers are in the machine's byte order; sizes and layouts are those of netlink(7) and
+rtnetlink(7).
 """
 
 import ipaddress
@@ -99,13 +99,13 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A message to be sent.
+    """A message to send.
 
     Attributes:
-        type: what to do, ``RTM_*``.
-        flags: ``NLM_F_*``, besides ``NLM_F_REQUEST``.
+        type: the operation, ``RTM_*``.
+        flags: ``NLM_F_*``, in addition to ``NLM_F_REQUEST``.
         body: the fixed part and the attributes.
-        what: what is attempted, for error messages: ``create bridge br0``.
+        what: the operation in words, for error messages: ``create bridge br0``.
     """
 
     type: int
@@ -115,7 +115,7 @@ class Request:
 
 
 class Message(NamedTuple):
-    """A message that was received."""
+    """A received message."""
 
     type: int
     flags: int
@@ -130,14 +130,14 @@ class Link:
     Attributes:
         index: its number in its namespace.
         name: its name.
-        kind: such as ``bridge`` or ``veth``; empty for hardware and loopback.
-        master: the index of the bridge that it belongs to; 0 for none.
+        kind: such as ``bridge`` or ``veth``; "" for hardware and loopback.
+        master: the index of its bridge; 0 for none.
         flags: ``IFF_*`` of netdevice(7).
-        mac: its hardware address; empty when it has none.
+        mac: its hardware address; "" if it has none.
         mtu: the largest packet, in bytes.
-        peer: the index of what it is linked to (the other end of a veth, the parent of a
-            macvlan or vlan), maybe in another namespace; 0 for none.
-        alias: what whoever made it has written down about it.
+        peer: the index of the interface it is linked to (the other end of a veth pair, the
+            parent of a macvlan or vlan), possibly in another namespace; 0 for none.
+        alias: a free text set by its creator.
         statistics: counters named as in ``/sys/class/net/*/statistics``.
     """
 
@@ -154,7 +154,7 @@ class Link:
 
     @property
     def up(self) -> bool:
-        """Whether it is set up; its cable may still be unplugged."""
+        """Whether it is set up; it may still have no carrier."""
         return bool(self.flags & _IFF_UP)
 
 
@@ -173,13 +173,13 @@ class Route:
     """A route.
 
     Attributes:
-        destination: where to; the whole of a family's space is the default route.
-        gateway: through which host; None where it is directly reachable.
-        index: the interface to send from; 0 when there are several or none.
+        destination: the destination network; the default route has a prefix length of 0.
+        gateway: the next hop; None for a directly connected network.
+        index: the outgoing interface; 0 if there are several or none.
         table: 254 is the main table, 255 the one of local addresses.
-        metric: the lower, the better.
+        metric: the route with the lowest metric is used.
         kind: 1 for an ordinary (unicast) route.
-        protocol: who made it: 2 the kernel, 3 the administrator at boot, 4 by hand.
+        protocol: the origin: 2 is the kernel, 3 the administrator at boot, 4 manual.
     """
 
     destination: IPNetwork
@@ -195,41 +195,41 @@ class Route:
 
 
 def attribute(kind: int, payload: bytes) -> bytes:
-    """One attribute, padded to four bytes."""
+    """Encode an attribute, padded to four bytes."""
     size = _ATTRIBUTE.size + len(payload)
     return _ATTRIBUTE.pack(size, kind) + payload + bytes(-size % 4)
 
 
 def nested(kind: int, *attributes: bytes) -> bytes:
-    """An attribute made of attributes."""
+    """Encode an attribute that contains attributes."""
     return attribute(kind | _NLA_F_NESTED, b"".join(attributes))
 
 
 def string(kind: int, value: str) -> bytes:
-    """An attribute holding a zero-terminated string."""
+    """Encode a zero-terminated string as an attribute."""
     return attribute(kind, value.encode() + b"\0")
 
 
 def u8(kind: int, value: int) -> bytes:
-    """An attribute holding a byte."""
+    """Encode a byte as an attribute."""
     return attribute(kind, struct.pack("=B", value))
 
 
 def u16(kind: int, value: int) -> bytes:
-    """An attribute holding a 16-bit number."""
+    """Encode a 16-bit number as an attribute."""
     return attribute(kind, struct.pack("=H", value))
 
 
 def u32(kind: int, value: int) -> bytes:
-    """An attribute holding a 32-bit number."""
+    """Encode a 32-bit number as an attribute."""
     return attribute(kind, struct.pack("=I", value))
 
 
 def mac_bytes(mac: str) -> bytes:
-    """``02:42:ac:11:00:02`` as six bytes.
+    """Parse a hardware address such as ``02:42:ac:11:00:02`` into six bytes.
 
     Raises:
-        ValueError: it is no such address.
+        ValueError: it is malformed.
     """
     parts = mac.replace("-", ":").split(":")
     if len(parts) != 6 or not all(1 <= len(part) <= 2 for part in parts):
@@ -238,7 +238,7 @@ def mac_bytes(mac: str) -> bytes:
 
 
 def encode_message(request: Request, sequence: int, port: int = 0) -> bytes:
-    """A request as it is sent, padded so that another can follow."""
+    """Encode a request, padded so that another one can follow."""
     size = _HEADER.size + len(request.body)
     flags = request.flags | NLM_F_REQUEST
     header = _HEADER.pack(size, request.type, flags, sequence, port)
@@ -249,10 +249,10 @@ def encode_message(request: Request, sequence: int, port: int = 0) -> bytes:
 
 
 def decode_messages(data: bytes) -> Iterator[Message]:
-    """Take apart what one read gave.
+    """Split the data of one read into messages.
 
     Raises:
-        ValueError: it is not netlink.
+        ValueError: it is malformed.
     """
     view = memoryview(data)
     offset = 0
@@ -267,7 +267,7 @@ def decode_messages(data: bytes) -> Iterator[Message]:
 
 
 def parse_attributes(data: memoryview) -> dict[int, memoryview]:
-    """Attributes by their type; of several of a type, the last."""
+    """Return attributes by type; if a type occurs repeatedly, the last one."""
     found = {}
     offset = 0
     while offset + _ATTRIBUTE.size <= len(data):
@@ -280,11 +280,11 @@ def parse_attributes(data: memoryview) -> dict[int, memoryview]:
 
 
 def decode_acknowledgement(message: Message) -> tuple[int, str]:
-    """The error number of an acknowledgement, 0 for success, and the kernel's explanation."""
+    """Return the error number of an acknowledgement, 0 for success, and the explanation."""
     (code,) = struct.unpack_from("=i", message.body)
     explanation = ""
     if message.flags & _NLM_F_ACK_TLVS:
-        # After the number stands the request's header, and all of it unless capped.
+        # The request's header follows the number, and the rest of the request unless capped.
         (size,) = struct.unpack_from("=I", message.body, 4)
         echoed = _HEADER.size if message.flags & _NLM_F_CAPPED or not code else size
         attributes = parse_attributes(message.body[4 + ((echoed + 3) & ~3) :])
@@ -314,7 +314,7 @@ _COUNTERS: Final = (
 
 
 def decode_link(body: memoryview) -> Link:
-    """Read an ``RTM_NEWLINK`` message."""
+    """Decode an ``RTM_NEWLINK`` message."""
     _family, _type, index, flags, _change = _IFINFO.unpack_from(body)
     attributes = parse_attributes(body[_IFINFO.size :])
     kind = ""
@@ -339,10 +339,10 @@ def decode_link(body: memoryview) -> Link:
 
 
 def decode_address(body: memoryview) -> Address:
-    """Read an ``RTM_NEWADDR`` message."""
+    """Decode an ``RTM_NEWADDR`` message."""
     _family, prefix, _flags, scope, index = _IFADDR.unpack_from(body)
     attributes = parse_attributes(body[_IFADDR.size :])
-    # On a point-to-point interface IFA_ADDRESS is the other side's.
+    # On a point-to-point interface IFA_ADDRESS is the peer's address.
     own = attributes.get(_IFA_LOCAL, attributes.get(_IFA_ADDRESS))
     if own is None:
         raise ValueError("address message without address")
@@ -355,7 +355,7 @@ def decode_address(body: memoryview) -> Address:
 
 
 def decode_route(body: memoryview) -> Route:
-    """Read an ``RTM_NEWROUTE`` message."""
+    """Decode an ``RTM_NEWROUTE`` message."""
     family, prefix, _source, _tos, table, protocol, _scope, kind, _flags = _ROUTE.unpack_from(body)
     attributes = parse_attributes(body[_ROUTE.size :])
     everything = bytes(4 if family == 2 else 16)

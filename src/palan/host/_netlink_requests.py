@@ -1,8 +1,8 @@
 """Requests to rtnetlink: interfaces, addresses, routes, neighbours.
 
-Each function makes one message, to be handed to :meth:`palan.host.netlink.Netlink.perform`.
-As much as the kernel allows goes into a single one: a veth pair is born with both names,
-hardware addresses and sizes, one end up and on its bridge, the other in its namespace.
+Each function makes one message for :meth:`palan.host.netlink.Netlink.perform`. One message does
+as much as the kernel allows: it creates a veth pair with both names, hardware addresses and MTUs,
+one end up and attached to its bridge, the other in its namespace.
 """
 
 import ipaddress
@@ -75,7 +75,7 @@ _IFLA_INFO_SLAVE_KIND: Final = 4
 _IFLA_INFO_SLAVE_DATA: Final = 5
 _VETH_INFO_PEER: Final = 1
 _IFF_UP: Final = 0x1
-_LONGEST_NAME: Final = 15
+_MAX_NAME: Final = 15
 
 _IFA_ADDRESS: Final = 1
 _IFA_LOCAL: Final = 2
@@ -110,20 +110,20 @@ _IPVLAN_FLAGS: Final = {"bridge": 0, "private": 1, "vepa": 2}
 # ---- interfaces -------------------------------------------------------------
 
 
-def _information(*, index: int = 0, up: bool | None = None) -> bytes:
-    """The fixed part of link messages; ``up`` None leaves that as it is."""
+def _link_header(*, index: int = 0, up: bool | None = None) -> bytes:
+    """Return the fixed part of link messages; ``up`` None leaves the state unchanged."""
     flags = _IFF_UP if up else 0
     change = 0 if up is None else _IFF_UP
     return struct.pack("=BxHiII", 0, 0, index, flags, change)
 
 
 def _name(name: str) -> bytes:
-    if not 0 < len(name.encode()) <= _LONGEST_NAME:
-        raise ValueError(f"interface name must have 1 to {_LONGEST_NAME} bytes: {name!r}")
+    if not 0 < len(name.encode()) <= _MAX_NAME:
+        raise ValueError(f"interface name must have 1 to {_MAX_NAME} bytes: {name!r}")
     return string(_IFLA_IFNAME, name)
 
 
-def _features(
+def _link_attributes(
     name: str | None = None,
     mac: str | None = None,
     mtu: int | None = None,
@@ -132,7 +132,7 @@ def _features(
     netns: int | None = None,
     parent: int | None = None,
 ) -> bytes:
-    """Those of the usual attributes that are given."""
+    """Encode the common attributes that are given."""
     parts = []
     if name is not None:
         parts.append(_name(name))
@@ -149,24 +149,24 @@ def _features(
     return b"".join(parts)
 
 
-def _create(kind: str, name: str, up: bool, features: bytes, *data: bytes) -> Request:
+def _create(kind: str, name: str, up: bool, attributes: bytes, *data: bytes) -> Request:
     link = [string(_IFLA_INFO_KIND, kind)]
     if data:
         link.append(nested(_IFLA_INFO_DATA, *data))
-    body = _information(up=up or None) + features + nested(_IFLA_LINKINFO, *link)
+    body = _link_header(up=up or None) + attributes + nested(_IFLA_LINKINFO, *link)
     return Request(_RTM_NEWLINK, _NEW, body, f"create {kind} {name}")
 
 
 def add_bridge(
     name: str, *, mac: str | None = None, mtu: int | None = None, up: bool = True
 ) -> Request:
-    """Create a bridge.  A given ``mac`` stays, else it changes with the bridge's ports."""
-    return _create("bridge", name, up, _features(name, mac, mtu))
+    """Create a bridge. Without ``mac`` its hardware address changes with its ports."""
+    return _create("bridge", name, up, _link_attributes(name, mac, mtu))
 
 
 def add_dummy(name: str, *, mtu: int | None = None, up: bool = True) -> Request:
-    """Create an interface that leads nowhere."""
-    return _create("dummy", name, up, _features(name, mtu=mtu))
+    """Create a dummy interface, which drops all packets."""
+    return _create("dummy", name, up, _link_attributes(name, mtu=mtu))
 
 
 def add_veth(
@@ -180,23 +180,23 @@ def add_veth(
     peer_mac: str | None = None,
     peer_netns: int | None = None,
 ) -> Request:
-    """Create a pair of interfaces, each receiving what the other sends.
+    """Create a veth pair.
 
-    The other end is born down: it can be set up only when both exist.
+    The peer is created down, because it can be set up only when both ends exist.
 
     Args:
-        name: the end that stays here.
+        name: the end in this namespace.
         peer: the name of the other end.
-        mac: hardware address of the end here; None for a random one.
-        mtu: of both.
-        master: the index of the bridge for the end here.
-        up: whether the end here is set up.
+        mac: hardware address of the end in this namespace; None for a random one.
+        mtu: MTU of both ends.
+        master: the index of the bridge of the end in this namespace.
+        up: whether to set the end in this namespace up.
         peer_mac: hardware address of the other end.
-        peer_netns: a descriptor of the network namespace that the other end is born in.
+        peer_netns: a descriptor of the network namespace of the other end.
     """
-    other = _information() + _features(peer, peer_mac, mtu, netns=peer_netns)
-    features = _features(name, mac, mtu, master=master)
-    return _create("veth", name, up, features, nested(_VETH_INFO_PEER, other))
+    other = _link_header() + _link_attributes(peer, peer_mac, mtu, netns=peer_netns)
+    attributes = _link_attributes(name, mac, mtu, master=master)
+    return _create("veth", name, up, attributes, nested(_VETH_INFO_PEER, other))
 
 
 def add_macvlan(
@@ -209,9 +209,9 @@ def add_macvlan(
     netns: int | None = None,
     up: bool = False,
 ) -> Request:
-    """Create an interface with a hardware address of its own on ``parent``'s wire."""
-    features = _features(name, mac, mtu, netns=netns, parent=parent)
-    return _create("macvlan", name, up, features, u32(1, _MACVLAN_MODES[mode]))
+    """Create a macvlan interface on ``parent``, with a hardware address of its own."""
+    attributes = _link_attributes(name, mac, mtu, netns=netns, parent=parent)
+    return _create("macvlan", name, up, attributes, u32(1, _MACVLAN_MODES[mode]))
 
 
 def add_ipvlan(
@@ -224,15 +224,15 @@ def add_ipvlan(
     netns: int | None = None,
     up: bool = False,
 ) -> Request:
-    """Create an interface that shares the hardware address of ``parent``."""
-    features = _features(name, mtu=mtu, netns=netns, parent=parent)
+    """Create an ipvlan interface on ``parent``, sharing its hardware address."""
+    attributes = _link_attributes(name, mtu=mtu, netns=netns, parent=parent)
     data = (u16(1, _IPVLAN_MODES[mode]), u16(2, _IPVLAN_FLAGS[flag]))
-    return _create("ipvlan", name, up, features, *data)
+    return _create("ipvlan", name, up, attributes, *data)
 
 
 def add_vlan(name: str, parent: int, tag: int, *, up: bool = True) -> Request:
-    """Create an interface for the frames on ``parent`` that carry a VLAN tag."""
-    return _create("vlan", name, up, _features(name, parent=parent), u16(1, tag))
+    """Create a VLAN interface for the frames with a tag on ``parent``."""
+    return _create("vlan", name, up, _link_attributes(name, parent=parent), u16(1, tag))
 
 
 def add_vxlan(
@@ -249,20 +249,21 @@ def add_vxlan(
     netns: int | None = None,
     up: bool = True,
 ) -> Request:
-    """Create the end of a tunnel that carries Ethernet frames in UDP.
+    """Create a VXLAN interface, a tunnel for Ethernet frames over UDP.
 
     Args:
-        name: of the interface.
-        identifier: the network within the tunnel (VNI).
+        name: name of the interface.
+        identifier: the VXLAN network identifier (VNI).
         port: the UDP port.
-        local: the address to send from.
+        local: source address of the tunnel's packets.
         proxy: answer ARP from the neighbour table.
-        learning: learn from received frames where hardware addresses are.
-        report_misses: ask user space about unknown neighbours.
-        mtu: the largest packet.
+        learning: learn the locations of hardware addresses from received frames.
+        report_misses: notify user space about unknown neighbours.
+        mtu: MTU of the interface.
         master: the index of its bridge.
-        netns: a descriptor of the namespace it is born in; packets go on through this one.
-        up: whether it is set up.
+        netns: a descriptor of the namespace it is created in; the tunnel's packets still use
+            this one.
+        up: whether to set it up.
     """
     data = [
         u32(1, identifier),
@@ -274,10 +275,12 @@ def add_vxlan(
     ]
     if local is not None:
         data.append(attribute(4 if local.version == 4 else 17, local.packed))
-    return _create("vxlan", name, up, _features(name, None, mtu, master=master, netns=netns), *data)
+    return _create(
+        "vxlan", name, up, _link_attributes(name, None, mtu, master=master, netns=netns), *data
+    )
 
 
-def _which(link: int | str) -> tuple[int, bytes]:
+def _identify(link: int | str) -> tuple[int, bytes]:
     return (link, b"") if isinstance(link, int) else (0, _name(link))
 
 
@@ -292,25 +295,25 @@ def set_link(
     netns: int | None = None,
     alias: str | None = None,
 ) -> Request:
-    """Change an interface, in what is given.
+    """Change the given properties of an interface.
 
     Args:
-        link: its index or name; the index if it is to be renamed.
+        link: its index or name; the index to rename it.
         up: set it up or down.
         name: its new name.
-        master: the index of the bridge that it joins; 0 to leave.
+        master: the index of the bridge to attach it to; 0 to detach it.
         mac: its hardware address.
-        mtu: its largest packet.
-        netns: a descriptor of the network namespace that it moves to.
-        alias: a remark about it, to be seen by everybody.
+        mtu: its MTU.
+        netns: a descriptor of the network namespace to move it to.
+        alias: a free text, visible to all programs.
     """
-    index, by_name = _which(link)
+    index, by_name = _identify(link)
     if by_name and name is not None:
         raise ValueError("an interface is renamed by its index")
-    features = _features(name, mac, mtu, master=master, netns=netns)
+    attributes = _link_attributes(name, mac, mtu, master=master, netns=netns)
     if alias is not None:
-        features += string(_IFLA_IFALIAS, alias)
-    body = _information(index=index, up=up) + by_name + features
+        attributes += string(_IFLA_IFALIAS, alias)
+    body = _link_header(index=index, up=up) + by_name + attributes
     return Request(_RTM_NEWLINK, 0, body, f"change interface {link}")
 
 
@@ -322,27 +325,27 @@ def set_bridge_port(
     learning: bool | None = None,
     flood: bool | None = None,
 ) -> Request:
-    """Change how a bridge treats one of its ports.
+    """Change the properties of a bridge port.
 
     Args:
         link: the port's index or name.
-        hairpin: frames may leave through the port that they came by.
+        hairpin: frames may leave through the port on which they arrived.
         isolated: no frames to and from other isolated ports.
-        learning: learn hardware addresses from it.
-        flood: send frames for unknown addresses to it.
+        learning: learn hardware addresses from the port.
+        flood: send frames for unknown addresses to the port.
     """
     given = {4: hairpin, 33: isolated, 8: learning, 9: flood}
     data = [u8(kind, value) for kind, value in given.items() if value is not None]
-    index, by_name = _which(link)
+    index, by_name = _identify(link)
     slave = [string(_IFLA_INFO_SLAVE_KIND, "bridge"), nested(_IFLA_INFO_SLAVE_DATA, *data)]
-    body = _information(index=index) + by_name + nested(_IFLA_LINKINFO, *slave)
+    body = _link_header(index=index) + by_name + nested(_IFLA_LINKINFO, *slave)
     return Request(_RTM_NEWLINK, 0, body, f"change bridge port {link}")
 
 
 def delete_link(link: int | str) -> Request:
-    """Delete an interface, with its other end if it is one of a pair."""
-    index, by_name = _which(link)
-    return Request(_RTM_DELLINK, 0, _information(index=index) + by_name, f"delete interface {link}")
+    """Delete an interface; a veth is deleted together with its peer."""
+    index, by_name = _identify(link)
+    return Request(_RTM_DELLINK, 0, _link_header(index=index) + by_name, f"delete interface {link}")
 
 
 # ---- addresses and routes ---------------------------------------------------
@@ -365,18 +368,18 @@ def _address(kind: int, flags: int, index: int, address: IPInterface, *, nodad: 
 
 
 def add_address(index: int, address: IPInterface | str, *, nodad: bool = True) -> Request:
-    """Give an interface an address, such as ``172.17.0.1/16``.
+    """Add an address such as ``172.17.0.1/16`` to an interface.
 
     Args:
-        index: of the interface.
-        address: with the length of its network's prefix.
-        nodad: use an IPv6 address at once, without asking around whether somebody has it.
+        index: index of the interface.
+        address: with the prefix length of its network.
+        nodad: use an IPv6 address at once, without duplicate address detection.
     """
     return _address(_RTM_NEWADDR, _NEW, index, ipaddress.ip_interface(address), nodad=nodad)
 
 
 def delete_address(index: int, address: IPInterface | str) -> Request:
-    """Take an address from an interface."""
+    """Delete an address from an interface."""
     return _address(_RTM_DELADDR, 0, index, ipaddress.ip_interface(address), nodad=False)
 
 
@@ -441,13 +444,13 @@ def add_route(
 
     Args:
         destination: such as ``0.0.0.0/0`` or ``::/0`` for the default route.
-        gateway: the next host; None where the destination is directly reachable.
-        index: the interface to send from; None to derive it from the gateway.
-        source: the address to send from.
-        metric: the lower, the better.
+        gateway: the next hop; None for a directly connected network.
+        index: the outgoing interface; None to derive it from the gateway.
+        source: the preferred source address.
+        metric: the route with the lowest metric is used.
         table: the routing table.
-        onlink: the gateway is there though no route says so.
-        replace: replace one to the same destination instead of failing.
+        onlink: the gateway is directly reachable even if no route says so.
+        replace: replace a route to the same destination instead of failing.
     """
     return _route(
         _RTM_NEWROUTE,
@@ -470,7 +473,7 @@ def delete_route(
     metric: int | None = None,
     table: int = _RT_TABLE_MAIN,
 ) -> Request:
-    """Delete the route that agrees with all that is given."""
+    """Delete the route that matches all given properties."""
     return _route(
         _RTM_DELROUTE,
         0,
@@ -491,7 +494,7 @@ def _neighbor(kind: int, family: int, index: int, flags: int, *attributes: bytes
 
 
 def add_neighbor(index: int, address: IPAddress | str, mac: str) -> Request:
-    """Tell the hardware address of a host on the wire of an interface, for good."""
+    """Add a permanent entry for a neighbour's hardware address."""
     ip = ipaddress.ip_address(address)
     parts = attribute(_NDA_DST, ip.packed), attribute(_NDA_LLADDR, mac_bytes(mac))
     body = _neighbor(_RTM_NEWNEIGH, _family(ip), index, 0, *parts)
@@ -499,7 +502,7 @@ def add_neighbor(index: int, address: IPAddress | str, mac: str) -> Request:
 
 
 def delete_neighbor(index: int, address: IPAddress | str) -> Request:
-    """Forget the hardware address of a host."""
+    """Delete the entry of a neighbour."""
     ip = ipaddress.ip_address(address)
     body = _neighbor(_RTM_DELNEIGH, _family(ip), index, 0, attribute(_NDA_DST, ip.packed))
     return Request(_RTM_DELNEIGH, 0, body, f"delete neighbour {ip}")
@@ -514,10 +517,10 @@ def _forwarding(kind: int, flags: int, index: int, mac: str, via: IPAddress | st
 
 
 def add_forwarding(index: int, mac: str, via: IPAddress | str) -> Request:
-    """Tell a vxlan interface at which host (``via``) a hardware address is."""
+    """Add a forwarding entry of a VXLAN interface: the host (``via``) of a hardware address."""
     return _forwarding(_RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, index, mac, via)
 
 
 def delete_forwarding(index: int, mac: str, via: IPAddress | str) -> Request:
-    """Forget where a hardware address is."""
+    """Delete a forwarding entry."""
     return _forwarding(_RTM_DELNEIGH, 0, index, mac, via)

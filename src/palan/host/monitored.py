@@ -1,7 +1,7 @@
-"""A process of a container and the conmon that watches it, as the engine sees them.
+"""A container's process together with its conmon, as the engine sees them.
 
-The end of a process is the end of its conmon (see :mod:`palan.host.conmon`): by then its
-output is written and its exit code is in a file.
+A process counts as ended when its conmon has ended (see :mod:`palan.host.conmon`): by then all
+output is written and the exit code is in a file.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 LOST: Final = 255
-"""The exit code of a process whose conmon was killed, as dockerd has for "unknown"."""
+"""The exit code of a process that lost its conmon, as dockerd's for an unknown code."""
 
 _ORPHAN_TIMEOUT: Final = 10.0
 _ID: Final = re.compile(r"[0-9a-f]{64}")
@@ -38,13 +38,13 @@ _TICK_NS: Final = 20_000_000
 
 
 class Exit(NamedTuple):
-    """How a process ended.
+    """The end of a process.
 
     Attributes:
-        code: its exit code; 128 and the number of the signal if one ended it.
-        time: when, in nanoseconds since the epoch.
-        oom: the container ran out of memory while it was running.
-        lost: conmon was killed, so the code is not known and the process was killed too.
+        code: its exit code; 128 plus the signal number if a signal ended it.
+        time: nanoseconds since the epoch.
+        oom: the container ran out of memory while the process was running.
+        lost: conmon was killed; the exit code is unknown and the process was killed too.
     """
 
     code: int
@@ -57,11 +57,11 @@ class Monitored:
     """A process and the conmon that watches it.
 
     Attributes:
-        pid: the process.
-        start_time: in clock ticks after boot, to tell it from a later one with the same pid.
+        pid: the pid of the process.
+        start_time: its start in clock ticks after boot, which identifies it if the pid is reused.
         monitor: the pid of conmon.
-        monitor_start_time: likewise.
-        directory: where conmon's attach socket and fifos are.
+        monitor_start_time: the start of conmon, likewise.
+        directory: the directory with conmon's attach socket and fifos.
     """
 
     def __init__(
@@ -86,16 +86,16 @@ class Monitored:
         self._exit = asyncio.ensure_future(self._watch(ended))
 
     async def wait(self) -> Exit:
-        """Wait for the process to end, and for all of its output to be written."""
+        """Wait until the process has ended and all of its output is written."""
         return await asyncio.shield(self._exit)
 
     @property
     def exit(self) -> Exit | None:
-        """How it ended; None while it runs."""
+        """The end of the process; None while it is running."""
         return self._exit.result() if self._exit.done() and not self._exit.cancelled() else None
 
     def signal(self, number: int) -> bool:
-        """Send a signal to the process; False if it has ended."""
+        """Send a signal to the process; return False if it has ended."""
         if self._pidfd is None:
             return False
         try:
@@ -108,23 +108,23 @@ class Monitored:
         """Set the size of the terminal.
 
         Raises:
-            OSError: conmon has gone.
+            OSError: conmon has exited.
         """
         self._control(f"1 {rows} {columns}\n")
 
     def reopen_log(self) -> None:
-        """Have the log go on in a new file of the same name.
+        """Make conmon continue the log in a new file of the same name.
 
-        conmon begins another file and renames it to the log's name, so what was in the log
-        is lost to those who have not kept a link to it.
+        conmon creates a file and renames it over the log, so the old log is lost unless it has
+        another hard link.
 
         Raises:
-            OSError: conmon has gone.
+            OSError: conmon has exited.
         """
         self._control("2 0 0\n")
 
     def release(self) -> None:
-        """Let go of it; the process and conmon go on."""
+        """Stop watching; the process and conmon continue."""
         self._exit.cancel()
         self._close()
 
@@ -150,7 +150,7 @@ class Monitored:
         return found
 
     async def _kill(self) -> None:
-        """Nobody holds the streams of the process any more, so it must go too."""
+        """Kill the process, because its streams are disconnected without conmon."""
         if self._pidfd is not None and self.signal(signal.SIGKILL):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_ORPHAN_TIMEOUT):
@@ -158,23 +158,23 @@ class Monitored:
 
 
 def read_exit(exit_file: Path, directory: Path) -> Exit:
-    """How a process has ended, as its conmon wrote it down.  Blocking.
+    """Read the end of a process from the files of its conmon. Blocking.
 
     Args:
-        exit_file: where its exit code is left; without one, nobody knows it.
-        directory: conmon's, where it notes that memory ran out.
+        exit_file: the file with the exit code; if it is absent, the code is unknown.
+        directory: conmon's directory, in which it creates ``oom`` when memory runs out.
     """
     oom, now = (directory / "oom").exists(), time.time_ns()
     try:
         code, written = int(exit_file.read_bytes()), exit_file.stat().st_mtime_ns
     except (OSError, ValueError):
         return Exit(LOST, now, oom, lost=True)
-    # Files have the time of the kernel's last tick, which may be before the start.
+    # Timestamps of files are those of the kernel's last tick, which may precede the start.
     return Exit(code, now if abs(now - written) < _TICK_NS else written, oom)
 
 
 async def readable(fd: int) -> None:
-    """Wait until there is something to read, or the end."""
+    """Wait until a descriptor is readable or at its end."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
     loop.add_reader(fd, lambda: None if future.done() else future.set_result(None))
@@ -185,7 +185,7 @@ async def readable(fd: int) -> None:
 
 
 async def closing(fd: int) -> None:
-    """As :func:`readable`; closes the descriptor in the end."""
+    """Wait like :func:`readable`, then close the descriptor."""
     try:
         await readable(fd)
     finally:
@@ -193,14 +193,14 @@ async def closing(fd: int) -> None:
 
 
 class Found(NamedTuple):
-    """A conmon that runs.
+    """A running conmon.
 
     Attributes:
-        pid: of conmon.
-        start_time: its, in clock ticks after boot.
+        pid: the pid of conmon.
+        start_time: its start in clock ticks after boot.
         container: the container's id.
-        uuid: the exec's id, or the container's again.
-        directory: its bundle, as it follows from these.
+        uuid: the exec's id, or the container's id again.
+        directory: its bundle directory, derived from these ids.
     """
 
     pid: int
@@ -216,15 +216,15 @@ class Found(NamedTuple):
 
 
 def find_monitors(bundles: Path, program: str | Path | None = None) -> list[Found]:
-    """The conmons of an engine.  Blocking (milliseconds).
+    """Find the running conmons of an engine. Blocking (milliseconds).
 
-    What a process says of itself is not to be believed: those of containers are seen here
-    as well and may call themselves what they like.  So a conmon has to run conmon's program
-    in our PID namespace, and its directory must be the one that follows from its ids.
+    Command lines are not trustworthy: processes of containers appear in /proc too and can choose
+    theirs. So a process counts only if it runs conmon's program in our PID namespace, and if its
+    directory is the one that follows from its ids.
 
     Args:
         bundles: the directory with the bundles of the engine.
-        program: conmon; None for the one that is installed.
+        program: conmon; None for the installed one.
     """
     if program is None:
         program = find_programs(["conmon"]).get("conmon", "conmon")
@@ -241,7 +241,7 @@ def find_monitors(bundles: Path, program: str | Path | None = None) -> list[Foun
         if status is None or status.name != "conmon":
             continue
         try:
-            # A container's processes are in another namespace, or at least not of this file.
+            # Processes of containers are in another PID namespace, or do not run this file.
             if not os.path.samestat(Path(f"/proc/{status.pid}/ns/pid").stat(), ours):
                 continue
             if not _runs(status.pid, program, wanted):
@@ -255,7 +255,7 @@ def find_monitors(bundles: Path, program: str | Path | None = None) -> list[Foun
 
 
 def _runs(pid: int, program: Path, wanted: os.stat_result) -> bool:
-    """Whether a process runs a program, or what was there before it was updated."""
+    """Whether a process runs a program, or the deleted file that it has replaced."""
     exe = Path(f"/proc/{pid}/exe")
     runs = exe.stat()
     if os.path.samestat(runs, wanted):
@@ -265,7 +265,7 @@ def _runs(pid: int, program: Path, wanted: os.stat_result) -> bool:
 
 
 def _monitor(pid: int, start_time: int, bundles: Path) -> Found | None:
-    """What a conmon watches; None if it is not an engine's with these bundles."""
+    """Parse a conmon's command line; None if it does not belong to these bundles."""
     values = dict(
         argument[2:].split("=", 1)
         for argument in processes.cmdline(pid)[1:]

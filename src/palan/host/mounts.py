@@ -1,4 +1,4 @@
-"""Mounts: making, binding, finding and undoing them (mount(2), ``/proc/self/mountinfo``)."""
+"""Mounts: create, bind, list, remove (mount(2), ``/proc/self/mountinfo``)."""
 
 import contextlib
 import errno
@@ -45,7 +45,7 @@ _PROPAGATION: Final = {
     "runbindable": syscalls.MS_UNBINDABLE | syscalls.MS_REC,
 }
 
-_FORBIDDING: Final = {
+_RESTRICTIONS: Final = {
     os.ST_RDONLY: "ro",
     os.ST_NOSUID: "nosuid",
     os.ST_NODEV: "nodev",
@@ -84,7 +84,7 @@ _NO_FLAGS: Final = {
 }
 
 # Flags of a mount that remounting would clear unless they are given again.
-_KEPT_FLAGS: Final = {
+_REMOUNT_FLAGS: Final = {
     os.ST_RDONLY: syscalls.MS_RDONLY,
     os.ST_NOSUID: syscalls.MS_NOSUID,
     os.ST_NODEV: syscalls.MS_NODEV,
@@ -104,7 +104,7 @@ class MountInfo:
     device: str
     """``major:minor``."""
     root: str
-    """What of the file system is mounted here; for a bind mount, the path within it."""
+    """The part of the file system that is mounted; for a bind mount, the path within it."""
     mount_point: str
     options: tuple[str, ...]
     propagation: tuple[str, ...]
@@ -115,7 +115,7 @@ class MountInfo:
 
     @property
     def shared(self) -> bool:
-        """Whether mounts made below it appear in its copies as well."""
+        """Whether mounts below it propagate to its peers."""
         return any(field.startswith("shared:") for field in self.propagation)
 
 
@@ -126,7 +126,7 @@ def _unescape(field: str) -> str:
 
 
 def parse_mountinfo(text: str) -> list[MountInfo]:
-    """Read the contents of a mountinfo file."""
+    """Parse the contents of a mountinfo file."""
     found = []
     for line in text.split("\n"):
         fields = line.split(" ")
@@ -152,8 +152,8 @@ def parse_mountinfo(text: str) -> list[MountInfo]:
 
 
 def mountinfo(pid: int | str = "thread-self") -> list[MountInfo]:
-    """All mounts that a process sees, by default the calling thread, parents first."""
-    # Read as bytes that any path survives; the escapes are all ASCII.
+    """Return all mounts that a process sees, by default the calling thread; parents first."""
+    # Decoded by fsdecode() to support any path; the escapes are all ASCII.
     data = Path(f"/proc/{pid}/mountinfo").read_bytes()
     return parse_mountinfo(os.fsdecode(data))
 
@@ -170,22 +170,22 @@ def mount(
 
 
 def mount_flags(path: str | Path) -> tuple[str, ...]:
-    """What the mount that has ``path`` forbids, as options of mount(8)."""
+    """Return the restrictions of the mount that contains ``path``, as options of mount(8)."""
     have = os.statvfs(path).f_flag
-    return tuple(word for flag, word in _FORBIDDING.items() if have & flag)
+    return tuple(word for flag, word in _RESTRICTIONS.items() if have & flag)
 
 
 def mount_with_options(source: str, target: str | Path, fstype: str, options: str) -> None:
-    """Mount as mount(8) does: ``options`` has flags, words of the file system, and propagation.
+    """Mount like mount(8): ``options`` may be flags, file system options and propagation.
 
     Args:
-        source: a device, a directory to bind, or what the file system takes for one.
+        source: a device, a directory to bind, or another source for the file system.
         target: an existing directory.
-        fstype: the file system's type; anything for a bind.
+        fstype: the type of the file system; ignored for a bind mount.
         options: such as ``ro,noexec,size=1m`` or ``bind``.
 
     Raises:
-        OSError: nothing stays mounted then.
+        OSError: the mount failed, and nothing stays mounted.
     """
     flags, propagation, data = 0, 0, []
     for option in options.split(","):
@@ -202,7 +202,7 @@ def mount_with_options(source: str, target: str | Path, fstype: str, options: st
         if propagation:
             syscalls.mount(None, target, None, propagation)
         if flags & syscalls.MS_BIND and flags & syscalls.MS_RDONLY:
-            # A bind takes no other flag the first time.
+            # A bind mount ignores other flags at first.
             syscalls.mount(None, target, None, flags | syscalls.MS_REMOUNT)
     except OSError:
         syscalls.umount2(target, syscalls.MNT_DETACH)
@@ -217,18 +217,18 @@ def bind(
     recursive: bool = True,
     propagation: str | None = None,
 ) -> None:
-    """Show ``source`` at ``target`` as well.
+    """Bind mount ``source`` at ``target``.
 
     Args:
         source: a directory or a file.
-        target: an existing directory or file, as ``source`` is.
-        readonly: not writable here; with ``recursive`` neither is what is mounted
-            below, where the kernel can do that (Linux 5.12).
-        recursive: with the mounts below ``source``.
+        target: an existing directory or file, like ``source``.
+        readonly: make it read-only; with ``recursive`` including the mounts below, if the
+            kernel can do that (Linux 5.12).
+        recursive: include the mounts below ``source``.
         propagation: such as ``rprivate`` or ``shared``; None leaves the kernel's default.
 
     Raises:
-        OSError: nothing stays mounted then.
+        OSError: the mount failed, and nothing stays mounted.
         ValueError: an unknown propagation.
     """
     if propagation is not None and propagation not in _PROPAGATION:
@@ -245,7 +245,7 @@ def bind(
 
 
 def make_readonly(target: str | Path, *, recursive: bool) -> None:
-    """Make the mount at ``target`` read-only, with ``recursive`` all below where the kernel can."""
+    """Make the mount at ``target`` read-only; ``recursive`` with all below, if supported."""
     if recursive:
         try:
             syscalls.mount_setattr(target, set_=syscalls.MOUNT_ATTR_RDONLY, recursive=True)
@@ -256,7 +256,7 @@ def make_readonly(target: str | Path, *, recursive: bool) -> None:
         else:
             return
     have = os.statvfs(target).f_flag
-    flags = sum(ours for theirs, ours in _KEPT_FLAGS.items() if have & theirs)
+    flags = sum(ours for theirs, ours in _REMOUNT_FLAGS.items() if have & theirs)
     syscalls.mount(
         None,
         target,
@@ -266,14 +266,14 @@ def make_readonly(target: str | Path, *, recursive: bool) -> None:
 
 
 def unmount(target: str | Path, *, lazy: bool = False) -> bool:
-    """Undo the topmost mount at ``target``.
+    """Unmount the topmost mount at ``target``.
 
     Args:
         target: the mount point; a symlink is not followed.
-        lazy: detach now and let go when nobody uses it any more.
+        lazy: detach it now, and release it when it is no longer in use.
 
     Returns:
-        False when nothing was mounted there.
+        False if nothing was mounted there.
     """
     flags = syscalls.UMOUNT_NOFOLLOW | (syscalls.MNT_DETACH if lazy else 0)
     try:
@@ -286,14 +286,14 @@ def unmount(target: str | Path, *, lazy: bool = False) -> bool:
 
 
 def unmount_below(prefix: str | Path, *, mounts: Iterable[MountInfo] | None = None) -> list[str]:
-    """Detach everything mounted at or below a directory, the last mounted first.
+    """Detach all mounts at or below a directory, the latest first.
 
     Args:
         prefix: an absolute path without symlinks.
-        mounts: what :func:`mountinfo` told, when it is at hand.
+        mounts: a result of :func:`mountinfo`, to save another call.
 
     Returns:
-        the mount points that were detached.
+        The mount points that were detached.
     """
     top = str(prefix).rstrip("/")
     below = top + "/"
@@ -319,10 +319,10 @@ make_slave = _setter(syscalls.MS_SLAVE, "a slave")
 
 
 def ensure_shared(directory: str | Path) -> None:
-    """Make ``directory`` a shared mount point, so that unmounting below it is for everyone.
+    """Make ``directory`` a shared mount point, so that unmounting below it propagates.
 
-    A process in a copy of our mount namespace (see :mod:`palan.host.spawn`) would
-    otherwise keep what we unmount for as long as it lives.
+    Otherwise a process in a copy of our mount namespace (see :mod:`palan.host.spawn`) would
+    keep what we unmount for as long as it runs.
     """
     path = os.path.realpath(directory)
     entries = [entry for entry in mountinfo() if entry.mount_point == path]
@@ -333,7 +333,7 @@ def ensure_shared(directory: str | Path) -> None:
 
 
 def is_mount_point(path: str | Path) -> bool:
-    """Whether something is mounted at ``path``, bind mounts within a file system included."""
+    """Whether ``path`` is a mount point, including bind mounts within a file system."""
     attributes = meaningful = 0
     with contextlib.suppress(PermissionError):
         try:

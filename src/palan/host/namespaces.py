@@ -1,7 +1,7 @@
-"""Network namespaces that live at a path, and work done inside of namespaces.
+"""Network namespaces pinned to paths, and functions run inside of namespaces.
 
-A namespace belongs to a thread, so everything here that enters one does so in a
-thread of its own, which ends with the work; the caller's thread is never moved.
+Namespaces are a property of threads, so functions here that enter one do so in a new thread,
+which ends afterwards; the caller's thread never changes its namespaces.
 """
 
 import contextlib
@@ -36,14 +36,14 @@ _NSFS_MAGIC: Final = 0x6E736673
 
 
 def run_in_thread(function: Callable[[], T], name: str = "palan-namespace") -> T:
-    """Call ``function`` in a new thread and return what it returns, or raise what it raises."""
+    """Call ``function`` in a new thread; return its result or raise its exception."""
     results: list[T] = []
     failures: list[BaseException] = []
 
     def work() -> None:
         try:
             results.append(function())
-        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, all of it
+        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
             failures.append(error)
 
     thread = threading.Thread(target=work, name=name)
@@ -53,18 +53,18 @@ def run_in_thread(function: Callable[[], T], name: str = "palan-namespace") -> T
         try:
             raise failures[0]
         finally:
-            failures.clear()  # the traceback holds this frame: break the cycle
+            failures.clear()  # break the reference cycle through the traceback
     return results[0]
 
 
 def run_in_netns(netns: str | Path | int, function: Callable[[], T]) -> T:
     """Call ``function`` inside a network namespace.
 
-    Sockets that it opens stay in that namespace and can be used from anywhere.
+    Sockets that it opens stay in that namespace and can be used from any thread.
 
     Args:
-        netns: a path such as ``/proc/1/ns/net``, or a descriptor opened on one.
-        function: what to do there.
+        netns: a path such as ``/proc/1/ns/net``, or a descriptor of one.
+        function: the function to call.
     """
 
     def enter() -> T:
@@ -84,16 +84,16 @@ def run_in_netns(netns: str | Path | int, function: Callable[[], T]) -> T:
 def create_netns(
     path: str | Path, *, loopback: bool = True, sysctls: Mapping[str, str] | None = None
 ) -> None:
-    """Make a network namespace that lives as long as it is mounted at ``path``.
+    """Create a network namespace that exists as long as it is mounted at ``path``.
 
     Args:
-        path: where to; the file is made, its directory must exist.
+        path: the file to create as its mount point; its directory must exist.
         loopback: set the loopback interface up.
-        sysctls: to write inside, as :func:`write_sysctls` does.
+        sysctls: parameters to write inside, as :func:`write_sysctls` does.
 
     Raises:
-        FileExistsError: there is something at ``path``.
-        OSError: nothing is left at ``path`` then.
+        FileExistsError: ``path`` exists.
+        OSError: creation failed, and nothing is left at ``path``.
     """
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDONLY | os.O_CLOEXEC, 0o444))
 
@@ -114,9 +114,9 @@ def create_netns(
 
 
 def remove_netns(path: str | Path) -> None:
-    """Let go of the namespace at ``path``, which may also be only half made or absent.
+    """Unmount the namespace at ``path`` and remove the file; tolerates partial and absent ones.
 
-    Its interfaces vanish when the last process in it is gone as well.
+    The kernel destroys it with its interfaces when its last process has ended.
     """
     while mounts.unmount(path, lazy=True):
         pass
@@ -124,7 +124,7 @@ def remove_netns(path: str | Path) -> None:
 
 
 def is_namespace(path: str | Path) -> bool:
-    """Whether ``path`` is a namespace, rather than the file that a reboot leaves of one."""
+    """Whether ``path`` is a namespace, and not just the file that is left of it after a reboot."""
     try:
         return syscalls.filesystem_type(path) == _NSFS_MAGIC
     except OSError:
@@ -141,7 +141,7 @@ def loopback_up() -> None:
 
 
 def _sysctl_path(name: str) -> Path:
-    """The file of a sysctl; as in sysctl(8), the first separator tells which of . and / it is."""
+    """Return the file of a sysctl; as in sysctl(8), the first ``.`` or ``/`` is the separator."""
     slash, dot = name.find("/"), name.find(".")
     if dot >= 0 and (slash < 0 or dot < slash):
         name = name.translate(str.maketrans("./", "/."))
@@ -157,7 +157,7 @@ def write_sysctls(values: Mapping[str, str]) -> None:
         values: by name, such as ``net.ipv4.ip_forward``.
 
     Raises:
-        OSError: with the file that could not be written; those before it are.
+        OSError: a file could not be written; earlier ones are.
         ValueError: a name that leads out of ``/proc/sys``.
     """
     for name, value in values.items():

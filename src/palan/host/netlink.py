@@ -1,7 +1,7 @@
 """Network interfaces, addresses and routes, over rtnetlink(7).
 
-A small module of our own, because the common library for it takes longer to import than
-a container takes to start.  Usage::
+A small implementation, because the common library takes longer to import than a container takes
+to start. Usage::
 
     with Netlink() as netlink:
         netlink.perform(add_bridge("br0", mac="02:42:00:00:00:01"))
@@ -11,7 +11,7 @@ a container takes to start.  Usage::
             add_veth("veth1", "eth0", master=bridge.index, peer_netns=fd),
         )
 
-All requests of one call travel in one system call.
+All requests of one call are sent in one system call.
 """
 
 import errno
@@ -101,17 +101,17 @@ def _open_socket() -> socket.socket:
         try:
             opened.setsockopt(_SOL_NETLINK, option, 1)
         except OSError:
-            continue  # before Linux 4.12: errors come without explanation
+            continue  # before Linux 4.12: errors have no explanation
     return opened
 
 
 class Netlink:
-    """A connection to the network stack of one namespace; a context manager.
+    """A socket to the network stack of one namespace; a context manager.
 
-    It can be shared by threads.
+    Several threads can share it.
 
     Args:
-        netns: a path or descriptor of a network namespace; None for the caller's.
+        netns: a path or descriptor of a network namespace; None for the current one.
     """
 
     def __init__(self, netns: str | Path | int | None = None) -> None:
@@ -131,15 +131,15 @@ class Netlink:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; what was made stays."""
+        """Close the socket; interfaces and routes remain."""
         self._socket.close()
 
     def perform(self, *requests: Request) -> None:
-        """Carry out requests, in their order.
+        """Execute requests in their order.
 
         Raises:
-            OSError: the first one that failed, saying what was attempted.  The kernel
-                does not stop there: the ones after it have been tried as well.
+            OSError: the first failure, with the operation in words. The kernel does not stop
+                there: later requests are executed as well.
         """
         if not requests:
             return
@@ -147,7 +147,7 @@ class Netlink:
             first = self._sequence + 1
             self._sequence += len(requests)
             last = self._sequence
-            # A failure is always told, success only of the last: one answer to read.
+            # The kernel reports each failure, but success only for the last: one answer to read.
             data = b"".join(
                 codec.encode_message(
                     request if sequence < last else _acknowledged(request), sequence
@@ -170,20 +170,20 @@ class Netlink:
             raise failure
 
     def links(self) -> list[Link]:
-        """All interfaces."""
+        """Return all interfaces."""
         body = struct.pack("=BxHiII", 0, 0, 0, 0, 0)
         request = Request(_RTM_GETLINK, 0, body, "list interfaces")
         return self._list(request, _RTM_NEWLINK, codec.decode_link)
 
     def link(self, which: int | str) -> Link | None:
-        """An interface by its index or name; None when there is none."""
+        """Return an interface by its index or name; None if there is no such interface."""
         by_name = isinstance(which, str)
         body = struct.pack("=BxHiII", 0, 0, 0 if by_name else which, 0, 0)
         if isinstance(which, str):
             body += codec.string(_IFLA_IFNAME, which)
         request = Request(_RTM_GETLINK, 0, body, f"look up interface {which}")
         with self._lock:
-            for message in self._ask(request):
+            for message in self._exchange(request):
                 if message.type == _RTM_NEWLINK:
                     return codec.decode_link(message.body)
                 if message.type == codec.NLMSG_ERROR:
@@ -194,24 +194,24 @@ class Netlink:
         return None
 
     def addresses(self, index: int | None = None) -> list[Address]:
-        """Addresses of all interfaces, or of one."""
+        """Return the addresses of all interfaces, or of one."""
         request = Request(_RTM_GETADDR, 0, struct.pack("=BBBBi", 0, 0, 0, 0, 0), "list addresses")
         found = self._list(request, _RTM_NEWADDR, codec.decode_address)
         return [entry for entry in found if index is None or entry.index == index]
 
     def routes(self) -> list[Route]:
-        """All routes of both IP families, those of the local table included."""
+        """Return all routes of both IP families, including those of the local table."""
         request = Request(_RTM_GETROUTE, 0, struct.pack("=12x"), "list routes")
 
         def decode(body: memoryview) -> Route | None:
-            # Other families, such as MPLS or multicast forwarding, answer too.
+            # Other families, such as MPLS or multicast forwarding, are listed too.
             return codec.decode_route(body) if body[0] in (2, 10) else None
 
         found = self._list(request, _RTM_NEWROUTE, decode)
         return [route for route in found if route is not None]
 
-    def _ask(self, request: Request) -> Iterator[codec.Message]:
-        """Send one request and yield its answers; the lock is held."""
+    def _exchange(self, request: Request) -> Iterator[codec.Message]:
+        """Send one request and yield its answers; the caller holds the lock."""
         self._sequence += 1
         sequence = self._sequence
         self._socket.send(codec.encode_message(request, sequence))
@@ -226,7 +226,7 @@ class Netlink:
             found: list[T] = []
             changed = False
             with self._lock:
-                for message in self._ask(dump):
+                for message in self._exchange(dump):
                     changed = changed or bool(message.flags & codec.NLM_F_DUMP_INTR)
                     if message.type == kind:
                         found.append(decode(message.body))
@@ -237,7 +237,7 @@ class Netlink:
                         raise _failure(number, request.what, explanation)
             if not changed:
                 return found
-        # It kept changing under our eyes; what was seen last is as good as any.
+        # The list changed during each attempt; return the last one.
         return found
 
 

@@ -1,12 +1,12 @@
-"""Changes to nf_tables as netlink messages, for what is done at each start of a container.
+"""Changes to nf_tables as netlink messages, for operations at each container start.
 
-The ``nft`` program takes ten milliseconds to start and to read what there is.  What is
-always of the same form (elements of maps, the redirection inside of a container's
-namespace) is therefore sent to the kernel directly, as nf_tables' own user space does.
-Rules that need a language are written in it (:mod:`palan.host.nftables`).
+The ``nft`` program takes ten milliseconds to start and to read the existing rules. Operations
+that always have the same form (elements of maps, the redirection inside of a container's
+namespace) are therefore sent to the kernel directly. Other rules are written in the language of
+nft(8) (:mod:`palan.host.nftables`).
 
 Layouts are those of ``linux/netfilter/nf_tables.h`` and ``nfnetlink.h``; numbers in
-attributes are big-endian there.
+attributes are big-endian.
 """
 
 import errno
@@ -58,7 +58,7 @@ _HOOK_OUTPUT: Final = 3
 _PRIORITY_DSTNAT: Final = -100
 
 _ELEMENTS_AT_ONCE: Final = 500
-"""An attribute ends at 64 KiB; these are well below that."""
+"""An attribute is limited to 64 KiB; so many elements are well below that."""
 _BUFFER: Final = 1 << 16
 _SEND_BUFFER: Final = 4 << 20
 _SO_SNDBUFFORCE: Final = 32
@@ -67,7 +67,7 @@ _PROTOCOLS: Final = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP, "sctp
 
 
 class Change:
-    """One message of a transaction: what to do, and its name in an error."""
+    """One message of a transaction, and the operation in words for error messages."""
 
     __slots__ = ("body", "family", "flags", "kind", "what")
 
@@ -87,33 +87,33 @@ def _be32(kind: int, value: int) -> bytes:
 
 
 def element_number(value: int, size: int) -> bytes:
-    """A number as a part of a key or value: big-endian, padded to four bytes."""
+    """Encode a number as part of a key or value: big-endian, padded to four bytes."""
     return value.to_bytes(size, "big") + bytes(-size % 4)
 
 
 def element_address(address: str) -> bytes:
-    """An address as a part of a key or value."""
+    """Encode an address as part of a key or value."""
     return ipaddress.ip_address(address).packed
 
 
 def element_protocol(protocol: str) -> bytes:
-    """A protocol as a part of a key."""
+    """Encode a protocol as part of a key."""
     return element_number(_PROTOCOLS[protocol], 1)
 
 
 def add_elements(
     family: str, table: str, name: str, elements: Iterable[tuple[bytes, bytes]]
 ) -> Iterator[Change]:
-    """Put elements into a set (no values) or a map.
+    """Add elements to a set (without values) or a map.
 
     Args:
         family: such as ``ip`` or ``inet``.
         table: the table's name.
-        name: the set's.
-        elements: keys and values; each part of a concatenation padded to four bytes.
+        name: the set's or map's name.
+        elements: keys and values; each part of a concatenation is padded to four bytes.
     """
     named = codec.string(1, table) + codec.string(2, name)
-    for listed in _lists(elements):
+    for listed in _element_lists(elements):
         yield Change(
             _NEWSETELEM, family, codec.NLM_F_CREATE, named + listed, f"add elements to {name}"
         )
@@ -122,16 +122,16 @@ def add_elements(
 def delete_elements(
     family: str, table: str, name: str, elements: Iterable[tuple[bytes, bytes]]
 ) -> Iterator[Change]:
-    """Take elements out of a set or a map."""
+    """Delete elements from a set or a map."""
     named = codec.string(1, table) + codec.string(2, name)
-    for listed in _lists(elements):
+    for listed in _element_lists(elements):
         yield Change(_DELSETELEM, family, 0, named + listed, f"delete elements of {name}")
 
 
-def _lists(elements: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
+def _element_lists(elements: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
     remaining = iter(elements)
-    while some := list(islice(remaining, _ELEMENTS_AT_ONCE)):
-        yield codec.nested(3, *(_element(key, value) for key, value in some))
+    while chunk := list(islice(remaining, _ELEMENTS_AT_ONCE)):
+        yield codec.nested(3, *(_element(key, value) for key, value in chunk))
 
 
 def _element(key: bytes, value: bytes) -> bytes:
@@ -147,24 +147,24 @@ def _element(key: bytes, value: bytes) -> bytes:
 def destination_redirect(
     table: str, address: str, ports: Sequence[tuple[str, int, int]], *, replace: bool
 ) -> Iterator[Change]:
-    """A table that changes the ports of what is sent to an address.
+    """Return the changes for a table that redirects packets for an address to other ports.
 
     Args:
-        table: its name; its family is ``ip``.
+        table: the table's name; its family is ``ip``.
         address: an IPv4 address of the namespace itself.
-        ports: protocol, port as it is sent to, and port where it shall arrive.
-        replace: whether there may be such a table; taking it away takes the kernel 10 ms.
-            Else it is an error (``EEXIST``) if there is.
+        ports: protocol, destination port, and the port to redirect to.
+        replace: delete an existing table first, which takes the kernel 10 ms. Otherwise an
+            existing table is an error (``EEXIST``).
     """
     named = codec.string(1, table)
     create = codec.NLM_F_CREATE
     if replace:
-        yield Change(_NEWTABLE, "ip", create, named, f"make table {table}")
+        yield Change(_NEWTABLE, "ip", create, named, f"create table {table}")
         yield Change(_DELTABLE, "ip", 0, named, f"delete table {table}")
-    yield Change(_NEWTABLE, "ip", create | codec.NLM_F_EXCL, named, f"make table {table}")
+    yield Change(_NEWTABLE, "ip", create | codec.NLM_F_EXCL, named, f"create table {table}")
     hook = codec.nested(4, _be32(1, _HOOK_OUTPUT), _be32(2, _PRIORITY_DSTNAT))
     chain = named + codec.string(3, "output") + hook + codec.string(7, "nat")
-    yield Change(_NEWCHAIN, "ip", create, chain, "make chain output")
+    yield Change(_NEWCHAIN, "ip", create, chain, "create chain output")
     to = element_address(address)
     for protocol, sent, arriving in ports:
         expressions = codec.nested(
@@ -186,7 +186,7 @@ def destination_redirect(
             ),
         )
         rule = named + codec.string(2, "output") + expressions
-        yield Change(_NEWRULE, "ip", create | codec.NLM_F_APPEND, rule, "make a rule")
+        yield Change(_NEWRULE, "ip", create | codec.NLM_F_APPEND, rule, "add a rule")
 
 
 def _expression(name: str, *attributes: bytes) -> bytes:
@@ -213,14 +213,14 @@ def _immediate(register: int, value: bytes) -> bytes:
 
 
 def commit(changes: Iterable[Change], *, netns: str | Path | int | None = None) -> None:
-    """Carry out changes, all of them or none.
+    """Apply changes in one transaction.
 
     Args:
-        changes: in their order.
-        netns: a path or descriptor of a network namespace; None for ours.
+        changes: the changes in their order.
+        netns: a path or descriptor of a network namespace; None for the current one.
 
     Raises:
-        OSError: they were refused; it says which was the first.
+        OSError: the changes were rejected; the message names the first rejected one.
     """
     listed = list(changes)
     if not listed:
@@ -239,7 +239,7 @@ def _open() -> socket.socket:
 def _transact(control: socket.socket, changes: Sequence[Change]) -> None:
     messages = [_boundary(_BATCH_BEGIN, 0)]
     for sequence, change in enumerate(changes, 1):
-        # A failure is always told, success only of the last.
+        # The kernel reports each failure, but success only for the last.
         flags = change.flags | (codec.NLM_F_ACK if sequence == len(changes) else 0)
         body = struct.pack("!BBH", change.family, 0, 0) + change.body
         request = codec.Request(_SUBSYSTEM << 8 | change.kind, flags, body, change.what)
@@ -251,7 +251,7 @@ def _transact(control: socket.socket, changes: Sequence[Change]) -> None:
             control.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SEND_BUFFER)
         except OSError:
             control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-    control.setblocking(False)  # answers are there when the kernel has taken the request
+    control.setblocking(False)  # the answers are ready when send() returns
     control.send(data)
     done = False
     while True:
@@ -274,6 +274,6 @@ def _transact(control: socket.socket, changes: Sequence[Change]) -> None:
 
 
 def _boundary(kind: int, sequence: int) -> bytes:
-    """Where a transaction begins or ends."""
+    """Encode the message that begins or ends a transaction."""
     header = struct.pack("!BBH", 0, 0, _SUBSYSTEM)
     return codec.encode_message(codec.Request(kind, 0, header, ""), sequence)

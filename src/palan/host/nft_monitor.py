@@ -1,7 +1,7 @@
-"""What others do to one table of nf_tables, told by the kernel.
+"""Monitoring of changes to one nf_tables table by other programs.
 
-A firewall that is reloaded often flushes all there is.  The kernel tells of each change,
-so whoever has a table need not look at it again and again.
+A reload of a firewall often flushes all rules. The kernel notifies about each change, so the
+table need not be checked periodically.
 """
 
 import errno
@@ -40,15 +40,15 @@ _GEN_PROC_PID: Final = 2
 
 @dataclass(slots=True)
 class Batch:
-    """What one transaction did to the table.
+    """The changes of one transaction to the table.
 
     Attributes:
-        made: the table was made, perhaps anew.
-        deleted: the table was deleted, or a set of it.
+        made: the table was created.
+        deleted: the table or one of its sets was deleted.
         chains: chains that were deleted or lost rules.
         sets: sets and maps that lost elements.
-        own: a thread of this very process did it.
-        missed: there was more than could be told: anything may have happened.
+        own: the transaction came from a thread of this process.
+        missed: notifications were lost; anything may have changed.
     """
 
     made: bool = False
@@ -60,10 +60,10 @@ class Batch:
 
 
 class TableMonitor:
-    """Hears of changes to one table; give :attr:`fileno` to the event loop.
+    """Receives notifications about one table; give :meth:`fileno` to the event loop.
 
     Raises:
-        OSError: the kernel has no nf_tables, or does not let us.
+        OSError: the kernel has no nf_tables, or permission is denied.
     """
 
     def __init__(self, family: str, table: str) -> None:
@@ -86,15 +86,15 @@ class TableMonitor:
             raise
 
     def fileno(self) -> int:
-        """The descriptor that becomes readable."""
+        """Return the descriptor that becomes readable."""
         return self._socket.fileno()
 
     def close(self) -> None:
-        """Hear no more."""
+        """Stop monitoring."""
         self._socket.close()
 
     def read(self) -> list[Batch]:
-        """Transactions that touched the table and have come to an end."""
+        """Return the completed transactions that changed the table."""
         found: list[Batch] = []
         while True:
             try:
@@ -107,13 +107,13 @@ class TableMonitor:
                 self._batch.missed = True
                 continue
             for message in codec.decode_messages(data):
-                if message.type >> 8 == _SUBSYSTEM and self._note(message):
+                if message.type >> 8 == _SUBSYSTEM and self._record(message):
                     if self._batch != Batch(own=self._batch.own):
                         found.append(self._batch)
                     self._batch = Batch()
 
-    def _note(self, message: codec.Message) -> bool:
-        """Take note of one message; whether it ends its transaction."""
+    def _record(self, message: codec.Message) -> bool:
+        """Record one message; return whether it ends its transaction."""
         kind = message.type & 0xFF
         attributes = codec.parse_attributes(message.body[4:])
         if kind == _NEWGEN:

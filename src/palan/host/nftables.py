@@ -1,7 +1,7 @@
-"""Packet filter rules, through the ``nft`` program.
+"""Packet filter rules by means of the ``nft`` program.
 
-A script is one transaction: all of it takes effect at once, or nothing.  Rules live in
-a network namespace, so a script can be run inside of one.
+A script is one transaction: it takes effect as a whole or not at all. Rules belong to a network
+namespace, so a script can be run inside of one.
 """
 
 import json
@@ -22,11 +22,11 @@ _MISSING: Final = "No such file or directory"
 
 
 class NftError(Exception):
-    """The rules were refused; nothing was changed.
+    """The rules were rejected; nothing was changed.
 
     Attributes:
-        message: what nft said about it.
-        script: what it was given.
+        message: error output of nft.
+        script: the script that nft received.
     """
 
     def __init__(self, message: str, script: str) -> None:
@@ -47,20 +47,20 @@ def _nft(
 
 def _message(result: spawn.Completed) -> str:
     lines = os.fsdecode(result.stderr).splitlines()
-    # nft shows the offending line below each message, which is of no use in a log.
-    told = [line for line in lines if "rror:" in line]
-    return "; ".join(told) or "; ".join(lines) or f"exit code {result.returncode}"
+    # nft repeats the offending line below each message, which does not help in a log.
+    errors = [line for line in lines if "rror:" in line]
+    return "; ".join(errors) or "; ".join(lines) or f"exit code {result.returncode}"
 
 
 def run(script: str, *, netns: str | Path | int | None = None) -> None:
-    """Carry out a script, all of it or nothing.
+    """Apply a script in one transaction.
 
     Args:
         script: in the language of nft(8).
-        netns: a path or descriptor of a network namespace; None for ours.
+        netns: a path or descriptor of a network namespace; None for the current one.
 
     Raises:
-        NftError: it was refused.
+        NftError: the script was rejected.
         OSError: nft could not be started.
     """
     result = _nft(["-f", "-"], script, netns)
@@ -71,19 +71,19 @@ def run(script: str, *, netns: str | Path | int | None = None) -> None:
 def list_table(
     family: str, name: str, *, netns: str | Path | int | None = None
 ) -> list[dict[str, Any]] | None:
-    """All that is in a table.
+    """Return the content of a table.
 
     Args:
         family: such as ``ip``, ``ip6``, ``inet`` or ``bridge``.
-        name: of the table.
-        netns: a path or descriptor of a network namespace; None for ours.
+        name: the name of the table.
+        netns: a path or descriptor of a network namespace; None for the current one.
 
     Returns:
-        the objects as in libnftables-json(5), each under its kind: ``{"chain": {...}}``;
-        None when there is no such table.
+        The objects as in libnftables-json(5), each under its kind: ``{"chain": {...}}``;
+        None if there is no such table.
 
     Raises:
-        NftError: it cannot be listed.
+        NftError: nft could not list it.
         OSError: nft could not be started.
     """
     arguments = ["-j", "-a", "list", "table", family, name]
@@ -98,14 +98,14 @@ def list_table(
 
 
 def dropping_chains(hook: str, *, netns: str | Path | int | None = None) -> list[str]:
-    """Chains that drop what no rule of theirs accepts, whatever rules of other tables say.
+    """Return chains with the policy ``drop``, which overrides accepting rules of other tables.
 
     Args:
         hook: such as ``forward``.
-        netns: a path or descriptor of a network namespace; None for ours.
+        netns: a path or descriptor of a network namespace; None for the current one.
 
     Returns:
-        such as ``ip filter FORWARD``; none where they can't be listed.
+        Names such as ``ip filter FORWARD``; [] if chains cannot be listed.
 
     Raises:
         OSError: nft could not be started.
@@ -122,10 +122,10 @@ def dropping_chains(hook: str, *, netns: str | Path | int | None = None) -> list
 
 
 def why_unavailable(*, netns: str | Path | int | None = None) -> str | None:
-    """Why rules for address translation cannot be made; None when they can.
+    """Return why rules for address translation cannot be made; None if they can.
 
-    A table is made with what is needed and deleted in the same transaction, so that
-    nobody ever sees it.
+    The probe creates a table with all that is needed and deletes it in the same transaction,
+    so that it never takes effect.
     """
     if shutil.which("nft") is None:
         return "the nft program is not installed"
