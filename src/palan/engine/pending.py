@@ -1,4 +1,4 @@
-"""Operations of the contract that this engine does not have yet: they answer 501.
+"""Operations of the contract that this engine does not have yet: the server answers 501.
 
 Those that need a swarm answer 503, as dockerd does outside of one (``engine/swarm``).
 

@@ -1,8 +1,8 @@
-"""Taking away all that an engine had: containers, networks, rules, images, volumes.
+"""Removing all objects of an engine: containers, networks, rules, images, volumes.
 
-Nothing of the engine needs to run or even to work for that; what belongs to it is
-recognised by where it is and what it is called.  The caller holds the locks of both
-roots, so that no engine is there.
+No part of the engine needs to run or even to work for that: what belongs to it is
+recognised by path and name.  The caller holds the locks of both roots, so that no
+engine is running.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ def is_engine(config: EngineConfig) -> bool:
 
 
 def reset(config: EngineConfig) -> None:
-    """Kill the containers and remove everything.  Blocking; for another try, call again.
+    """Kill the containers and remove everything; can be repeated after an error.  Blocking.
 
     Raises:
         OSError: something could not be removed.
@@ -42,7 +42,7 @@ def reset(config: EngineConfig) -> None:
         unmount_below(root.resolve())
     for entry in paths.volatile:
         remove_tree(entry)
-    # The database last: as long as it is there, an interrupted reset can be repeated.
+    # The database last: as long as it exists, an interrupted reset can be repeated.
     for entry in paths.durable:
         remove_tree(entry)
     for root in (paths.exec_root, paths.data_root):
@@ -57,12 +57,12 @@ def _kill(config: EngineConfig) -> None:
     hierarchies = cgroups.detect()
     found = set(_cgroups_of_containers(config.paths))
     if not config.cgroup_parent:
-        # All below is the engine's; what was asked for by name may be somebody else's, too.
+        # All cgroups below are the engine's; a configured parent may have others, too.
         found.add(config.cgroup_root)
-    # A cgroup's own name is longer than that of what is above it.
+    # Children before their parents, whose names are shorter.
     for name in sorted(found, key=len, reverse=True):
         directories = hierarchies.directories(name)
-        # Frozen processes die only when killed through the tree that can thaw them.
+        # Frozen processes die only if killed through the hierarchy that can thaw them.
         for directory in sorted(directories, key=lambda path: "freezer" not in path.parts):
             cgroups.kill_all(directory)
         cgroups.remove(directories)

@@ -22,6 +22,7 @@ from palan.engine.containers.commit import CommittedContainer
 from palan.engine.containers.connect import connect, disconnect
 from palan.engine.containers.container import Container
 from palan.engine.containers.create import create
+from palan.engine.containers.disk_usage import measured_containers
 from palan.engine.containers.exec_target import ExecTarget
 from palan.engine.containers.health_monitor import HEALTH
 from palan.engine.containers.inspect import inspect, sizes
@@ -163,6 +164,14 @@ class Containers:
             for c in self.registry
             if c.record.image == image_id or any(m.image == image_id for m in c.record.mounts)
         ]
+
+    def statuses(self) -> list[str]:
+        """Return the status of each container, for ``GET /info``."""
+        return [container.record.status for container in self.registry]
+
+    async def disk_usage(self) -> list[api.ContainerSummary]:
+        """Return all containers with their sizes, for ``GET /system/df``."""
+        return await measured_containers(self._engine)
 
     def layers_in_use(self) -> set[str]:
         """Chain ids of the layers that containers are made of."""

@@ -1,4 +1,4 @@
-"""Managed plugins: there are none yet, which is what the list says."""
+"""Managed plugins, which this engine does not have yet: the list is empty."""
 
 from palan.engine.plugins.room import Plugins
 

@@ -1,4 +1,4 @@
-"""``engine.plugins``."""
+"""The room ``engine.plugins``."""
 
 from palan.api.errors import NotFound
 from palan.api.plugins import Plugin, PluginInspect, PluginList
@@ -10,9 +10,9 @@ __all__ = ["Plugins"]
 class Plugins:
     """The plugins of an engine.
 
-    None can be installed yet, so the list, with which many tools begin, is empty.
-    ``docker inspect`` asks for a plugin of that name last, and reports any answer but a
-    404 instead of saying that there is no such object.
+    No plugin can be installed yet, so the list is empty.  ``inspect`` must answer 404:
+    ``docker inspect`` asks for a plugin last, and shows any other answer as an error
+    instead of "no such object".
     """
 
     async def list(self, request: PluginList) -> list[Plugin]:

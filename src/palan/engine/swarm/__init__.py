@@ -1,4 +1,4 @@
-"""The engine in a swarm; so far it never is in one."""
+"""Swarm mode, which this engine does not have yet: the answers of a node outside of a swarm."""
 
 from palan.engine.swarm.outside import OutsideSwarm
 

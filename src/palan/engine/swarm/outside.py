@@ -1,7 +1,7 @@
-"""What a node that is in no swarm says to whoever asks for one.
+"""The answers of a node that is in no swarm to operations that need one.
 
-dockerd answers so outside of a swarm, and clients count on it: docker-py, for one, takes a
-503 for "nothing to leave".  ``init`` and ``join``, which would make a swarm, are pending.
+They are dockerd's, and clients rely on them: docker-py, for one, takes a 503 for "nothing to
+leave".  ``init`` and ``join``, which would make a swarm, are pending.
 """
 
 from typing import Final, NoReturn
@@ -18,10 +18,10 @@ _NO_MANAGER: Final = (
 
 
 class OutsideSwarm:
-    """The operations of every group that a manager of a swarm has."""
+    """The operations of all groups that only a manager of a swarm has."""
 
     async def _refuse(self, _request: object) -> NoReturn:
-        """Say that this is no manager.
+        """Answer that this node is no manager.
 
         Raises:
             Unavailable: always.

@@ -1,8 +1,6 @@
-"""``GET /system/df``: what images, containers, volumes and the build cache take."""
+"""``GET /system/df``: the disk space of images, containers, volumes and the build cache."""
 
-from typing import TYPE_CHECKING
-
-from palan.api import UNSET, Filters
+from palan.api import UNSET
 from palan.api.containers import ContainerSummary
 from palan.api.errors import InvalidParameter
 from palan.api.images import ImageSummary
@@ -15,12 +13,7 @@ from palan.api.system import (
     VolumesDiskUsage,
 )
 from palan.api.volumes import Volume
-from palan.engine.containers.inspect import sizes
-from palan.engine.containers.listing import select, summaries
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
+from palan.engine.system.surroundings import Surroundings
 
 
 __all__ = ["disk_usage"]
@@ -29,12 +22,12 @@ TYPES = ("container", "image", "volume", "build-cache")
 
 
 async def disk_usage(  # noqa: C901 - four kinds, one after the other
-    engine: "Engine", request: SystemDiskUsage
+    surroundings: Surroundings, request: SystemDiskUsage
 ) -> SystemDataUsageResponse:
-    """Measure the kinds that are asked for.
+    """Measure the kinds of objects that the request names.
 
     Raises:
-        InvalidParameter: there is no such kind.
+        InvalidParameter: it names an unknown kind.
     """
     for kind in request.type:
         if kind not in TYPES:
@@ -43,17 +36,17 @@ async def disk_usage(  # noqa: C901 - four kinds, one after the other
     answer = SystemDataUsageResponse()
     plain = not request.verbose
     if "image" in wanted:
-        images, layers = await engine.images.disk_usage()
+        images, layers = await surroundings.images.disk_usage()
         answer.image_usage = _images(images, layers)
         if plain:
             answer.layers_size, answer.images = layers, images
     if "container" in wanted:
-        containers = await _containers(engine)
+        containers = await surroundings.containers.disk_usage()
         answer.container_usage = _container_usage(containers)
         if plain:
             answer.containers = containers
     if "volume" in wanted:
-        volumes = await engine.volumes.usage()
+        volumes = await surroundings.volumes.usage()
         answer.volume_usage = _volume_usage(volumes)
         if plain:
             answer.volumes = volumes
@@ -64,20 +57,11 @@ async def disk_usage(  # noqa: C901 - four kinds, one after the other
     return answer
 
 
-async def _containers(engine: "Engine") -> list[ContainerSummary]:
-    containers = select(engine, Filters(), everything=True, limit=0)
-    lines = summaries(engine, containers)
-    for container, line in zip(containers, lines, strict=True):
-        line.size_rw, line.size_root_fs = await sizes(engine, container)
-        line.image_manifest_descriptor = UNSET  # dockerd does not look for it here
-    return lines
-
-
 def _images(images: list[ImageSummary], layers: int) -> ImagesDiskUsage:
     unused = [image for image in images if not image.containers]
     return ImagesDiskUsage(
         active_count=len(images) - len(unused),
-        # What only this image has goes with it; what it shares does not.
+        # Removing an image frees what only this image has, not what it shares.
         reclaimable=layers
         if len(unused) == len(images)
         else sum(i.size - max(i.shared_size, 0) for i in unused),

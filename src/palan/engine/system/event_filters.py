@@ -1,4 +1,4 @@
-"""Which events a client of ``GET /events`` wants."""
+"""The filters of ``GET /events``."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,7 +12,7 @@ OBJECTS = ("container", "plugin", "volume", "network", "service", "node", "secre
 
 
 def event_test(filters: Filters) -> Callable[[EventMessage], bool]:
-    """A predicate for the filters; names that dockerd does not know are ignored, as there."""
+    """Return the predicate of some filters; unknown filters are ignored, as by dockerd."""
 
     def test(event: EventMessage) -> bool:
         attributes = event.actor.attributes or {}
@@ -30,7 +30,7 @@ def event_test(filters: Filters) -> Callable[[EventMessage], bool]:
 
 
 def _is_action(action: str, wanted: str) -> bool:
-    """``exec_create`` also means ``exec_create: sh -c true``."""
+    """Whether an action is wanted; ``exec_create`` also means ``exec_create: sh -c true``."""
     return action == wanted or action.partition(":")[0] == wanted
 
 
@@ -46,7 +46,7 @@ def _matches_daemon(filters: Filters, event: EventMessage, attributes: Mapping[s
 def _matches(
     filters: Filters, kind: str, event: EventMessage, attributes: Mapping[str, str]
 ) -> bool:
-    """Whether the event is about one of the given objects, by id, name or their beginning."""
+    """Whether the event is about one of the given objects, by a prefix of its id or name."""
     if kind not in filters:
         return True
     names = (event.actor.id, attributes.get("name", ""))
@@ -56,7 +56,7 @@ def _matches(
 
 
 def _matches_image(filters: Filters, event: EventMessage, attributes: Mapping[str, str]) -> bool:
-    """Whether the event is about one of the given images, or about a container made of one."""
+    """Whether the event is about one of the given images or a container of one."""
     if "image" not in filters:
         return True
     names = {event.actor.id, attributes.get("name" if event.type == "image" else "image", "")}
@@ -66,7 +66,7 @@ def _matches_image(filters: Filters, event: EventMessage, attributes: Mapping[st
 
 
 def _without_tag(name: str) -> str:
-    """``registry:5000/web:1`` -> ``registry:5000/web``; ids stay as they are."""
+    """Return ``registry:5000/web`` for ``registry:5000/web:1``; ids stay as they are."""
     name = name.partition("@")[0]
     head, colon, tail = name.rpartition(":")
     return head if colon and "/" not in tail and head != "sha256" else name

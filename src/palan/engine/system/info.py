@@ -1,11 +1,10 @@
-"""``GET /info``: only what is true of this engine and this machine."""
+"""``GET /info``: facts about this engine and this machine."""
 
 import asyncio
 import os
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import palan
 from palan.api import UNSET
@@ -19,51 +18,50 @@ from palan.api.system import (
     Runtime,
     SystemInfo,
 )
+from palan.engine.config import EngineConfig
 from palan.engine.logdrivers.drivers import LOG_DRIVERS
+from palan.engine.system.surroundings import Surroundings
 from palan.host import facts
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["info"]
 
 
-async def info(engine: "Engine") -> SystemInfo:
-    """Look around and tell."""
-    return await asyncio.to_thread(_info, engine, len(asyncio.all_tasks()))
+async def info(surroundings: Surroundings) -> SystemInfo:
+    """Return what ``docker info`` shows."""
+    return await asyncio.to_thread(_info, surroundings, len(asyncio.all_tasks()))
 
 
-def _info(engine: "Engine", tasks: int) -> SystemInfo:
-    from palan.registry.proxies import Proxies, masked  # noqa: PLC0415 - as who pulls does
+def _info(surroundings: Surroundings, tasks: int) -> SystemInfo:
+    from palan.registry.proxies import Proxies, masked  # noqa: PLC0415 - as the registry client does
 
-    config, runtimes, machine = engine.config, engine.runtimes, engine.machine
-    states = [c.record.status for c in engine.containers.registry]
+    config, runtimes, machine = surroundings.config, surroundings.runtimes, surroundings.machine
+    firewall = surroundings.networks.firewall
+    states = surroundings.containers.statuses()
     host, features = machine.facts, runtimes.cgroup_features
     warnings = [*runtimes.warnings]
     if host.apparmor:
         warnings.append("WARNING: No AppArmor profile: containers run without one by default")
     if not features.swap_limit:
         warnings.append("WARNING: No swap limit support")
-    if not engine.networks.firewall.rules and config.bridge != "none":
+    if not firewall.rules and config.bridge != "none":
         warnings.append("WARNING: No firewall rules: ports are published by a userland proxy")
-    warnings += [f"WARNING: {text}" for text in engine.networks.firewall.warnings]
+    warnings += [f"WARNING: {text}" for text in firewall.warnings]
     proxies = Proxies.configured(
         os.environ, http=config.http_proxy, https=config.https_proxy, no_proxy=config.no_proxy
     )
     devices, problems = machine.cdi.devices()
     warnings += [f"CDI: Error associated with spec file {problem}" for problem in problems]
     return SystemInfo(
-        id=engine.id,
+        id=surroundings.id,
         containers=len(states),
         containers_running=states.count("running"),
         containers_paused=states.count("paused"),
         containers_stopped=len(states) - states.count("running") - states.count("paused"),
-        images=engine.images.count(),
+        images=surroundings.images.count(),
         driver="overlay2",
         driver_status=[
-            ("Backing Filesystem", facts.filesystem_name(engine.paths.data_root)),
+            ("Backing Filesystem", facts.filesystem_name(surroundings.paths.data_root)),
             ("Supports d_type", "true"),
             ("Using metacopy", "false"),
             ("Native Overlay Diff", "true"),
@@ -71,7 +69,7 @@ def _info(engine: "Engine", tasks: int) -> SystemInfo:
         ],
         plugins=PluginsInfo(
             volume=["local"],
-            network=engine.networks.driver_names,
+            network=surroundings.networks.driver_names,
             authorization=None,
             log=sorted(name for name in LOG_DRIVERS if name != "none"),
         ),
@@ -91,17 +89,17 @@ def _info(engine: "Engine", tasks: int) -> SystemInfo:
         logging_driver=config.log_driver,
         cgroup_driver="cgroupfs",
         cgroup_version=machine.cgroups.version,
-        n_events_listener=engine.events.followers,
+        n_events_listener=surroundings.events.followers,
         kernel_version=host.kernel_version,
         operating_system=host.operating_system,
         os_version=host.os_version,
         os_type="linux",
         architecture=host.architecture,
         index_server_address="https://index.docker.io/v1/",
-        registry_config=_registries(engine),
+        registry_config=_registries(config),
         ncpu=host.ncpu,
         mem_total=host.memory_total,
-        docker_root_dir=str(engine.paths.data_root),
+        docker_root_dir=str(surroundings.paths.data_root),
         http_proxy=masked(proxies.http),
         https_proxy=masked(proxies.https),
         no_proxy=proxies.no_proxy,
@@ -116,18 +114,17 @@ def _info(engine: "Engine", tasks: int) -> SystemInfo:
         containerd_commit=Commit(),
         runc_commit=Commit(id=runtimes.default_version),
         init_commit=Commit(),
-        security_options=_security_options(engine),
-        firewall_backend=FirewallInfo(driver=engine.networks.firewall.backend),
+        security_options=_security_options(config, seccomp=host.seccomp),
+        firewall_backend=FirewallInfo(driver=firewall.backend),
         cdi_spec_dirs=list(machine.cdi.directories),
         discovered_devices=[DeviceInfo(source="cdi", id=name) for name in devices] or UNSET,
         warnings=warnings or None,
     )
 
 
-def _registries(engine: "Engine") -> RegistryServiceConfig:
-    from palan.registry.names import ALWAYS_INSECURE  # noqa: PLC0415 - as who pulls does
+def _registries(config: EngineConfig) -> RegistryServiceConfig:
+    from palan.registry.names import ALWAYS_INSECURE  # noqa: PLC0415 - as the registry client does
 
-    config = engine.config
     mirrors = list(config.registry_mirrors)
     indexes = {
         "docker.io": IndexInfo(name="docker.io", mirrors=mirrors, secure=True, official=True)
@@ -143,11 +140,11 @@ def _registries(engine: "Engine") -> RegistryServiceConfig:
     )
 
 
-def _security_options(engine: "Engine") -> list[str]:
+def _security_options(config: EngineConfig, *, seccomp: bool) -> list[str]:
     options = []
-    if engine.machine.facts.seccomp:
-        profile = engine.config.seccomp_profile or "builtin"
+    if seccomp:
+        profile = config.seccomp_profile or "builtin"
         options.append(f"name=seccomp,profile={profile}")
-    if engine.config.default_cgroupns_mode == "private":
+    if config.default_cgroupns_mode == "private":
         options.append("name=cgroupns")
     return options

@@ -1,31 +1,30 @@
-"""``POST /auth``: credentials are checked with their registry, as the engine is configured."""
+"""``POST /auth``: check credentials with their registry."""
 
 import os
-from typing import TYPE_CHECKING
 
 from palan.api.system import AuthConfig, AuthResponse
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
+from palan.engine.images.surroundings import RegistryConfig
 
 
 __all__ = ["login"]
 
 
-async def login(engine: "Engine", auth: AuthConfig) -> AuthResponse:
+async def login(config: RegistryConfig, auth: AuthConfig) -> AuthResponse:
     """Check credentials with their registry.
+
+    Args:
+        config: how registries are reached.
+        auth: the credentials, and the registry's address.
 
     Raises:
         PalanError: as :func:`palan.registry.login.login` does.
     """
-    # Imported on demand: most engines never log in anywhere, and all of them start.
+    # Imported on demand: few engines ever log in, and the import would delay every start.
     from palan.registry.dial import resolve  # noqa: PLC0415
     from palan.registry.login import login as registry_login  # noqa: PLC0415
     from palan.registry.names import InsecureRegistries  # noqa: PLC0415
     from palan.registry.proxies import Proxies  # noqa: PLC0415
 
-    config = engine.config
     return await registry_login(
         auth,
         insecure=InsecureRegistries(config.insecure_registries, resolve),
