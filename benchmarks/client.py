@@ -1,6 +1,6 @@
 """A small client of the Engine API over a unix socket: standard library only, one connection.
 
-The same client talks to every engine, so that what it costs is in every figure alike.
+The same client talks to every engine, so that its own cost is the same in all figures.
 """
 
 import http.client
@@ -12,7 +12,7 @@ from typing import Any
 
 __all__ = ["Client", "RequestFailed"]
 
-API_VERSION = "1.41"  # the newest that dockerd 20.10 speaks; the others are asked in it too
+API_VERSION = "1.41"  # the newest version of dockerd 20.10; used for the other engines too
 TIMEOUT = 300.0
 
 
@@ -32,7 +32,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Client:
-    """Requests on one connection that is kept open, as a client library would."""
+    """Sends requests on one connection that is kept open, as a client library does."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,7 +47,7 @@ class Client:
         content_type: str = "application/json",
         accept: range | tuple[int, ...] = range(200, 400),
     ) -> bytes:
-        """Ask, and return the whole body of the answer.
+        """Send a request, and return the whole body of the response.
 
         Raises:
             RequestFailed: the status is none of ``accept``.
@@ -64,11 +64,11 @@ class Client:
         return data
 
     def json(self, method: str, target: str, body: Any = None) -> Any:
-        """Ask, and decode the answer."""
+        """Send a request, and decode the response."""
         return json.loads(self.call(method, target, body))
 
     def open(self, method: str, target: str) -> int:
-        """Ask, read the head of the answer, and return the descriptor with its body."""
+        """Send a request, read the response's head, and return the descriptor with its body."""
         answer = self._exchange(method, f"/v{API_VERSION}{target}", None, {})
         if answer.status >= 300:
             raise RequestFailed(f"{method} {target}: {answer.status}")
@@ -84,12 +84,12 @@ class Client:
             self._connection.request(method, target, body=body, headers=headers)
             return self._connection.getresponse()
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
-            # An engine may close a connection that was idle; a client connects again.
+            # The engine may have closed the idle connection: connect again.
             self._connection.close()
             self._connection.request(method, target, body=body, headers=headers)
             return self._connection.getresponse()
 
-    # What the measurements do with containers
+    # Operations on containers that the measurements use
 
     def create(
         self, *command: str, image: str = "busybox:latest", network: str = "bridge", **host: Any
@@ -113,6 +113,6 @@ class Client:
         return container
 
     def remove(self, container: str) -> None:
-        """Remove it, running or not; not to be measured."""
+        """Remove a container, running or not; this is not measured."""
         self.call("POST", f"/containers/{container}/kill", accept=range(200, 600))
         self.call("DELETE", f"/containers/{container}?force=1", accept=(200, 204, 404, 409))

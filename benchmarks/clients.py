@@ -1,10 +1,10 @@
-"""The client beside docker-py and aiodocker, in one run, against the same engine.
+"""Compares Palan's client with docker-py and aiodocker, in one run, against the same engine.
 
     sudo python benchmarks/clients.py                      # against Debian's dockerd
     sudo python benchmarks/clients.py --engine palan --only 'ping|list'
 
-Every figure is the median of rounds in which the clients take turns, so that a busy machine
-disturbs all of them alike; compare figures within one run only.
+Every figure is the median of rounds in which the clients alternate, so that load on the machine
+disturbs all of them alike; compare figures of one run only.
 """
 
 import argparse
@@ -34,7 +34,7 @@ EXPORT_BYTES = 1 << 30
 
 
 class Subject:
-    """One client, with the calls that are compared."""
+    """A client library, with the operations that are compared."""
 
     name = ""
 
@@ -148,7 +148,7 @@ class DockerPy(Subject):
         made.remove()
 
     async def exec(self, container: str) -> bytes:
-        # As the others do: by id, without looking the container up first.
+        # Like the other clients: by id, without looking the container up first.
         api = self.client.api
         made = api.exec_create(container, ["echo", "hi"])
         output = api.exec_start(made["Id"])
@@ -215,7 +215,7 @@ SUBJECTS: list[type[Subject]] = [PalanSync, PalanAsync, DockerPy, AioDocker]
 
 
 def import_times(rounds: int) -> dict[str, list[float]]:
-    """What importing costs a fresh interpreter, in milliseconds of processor time."""
+    """Measure the import in a fresh interpreter, in milliseconds of processor time."""
     programs = {
         "palan": "import palan",
         "palan.Client(...)": "import palan; palan.Client('unix:///x')",
@@ -231,7 +231,7 @@ def import_times(rounds: int) -> dict[str, list[float]]:
 
 
 def _run(program: str) -> float:
-    """Milliseconds of processor time, which does not depend on what else goes on."""
+    """Run a program, and return its milliseconds of processor time, which load hardly changes."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", program], check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -242,7 +242,7 @@ def _run(program: str) -> float:
 async def compare(
     subjects: list[Subject], rounds: int, calls: int, work: Callable[[Subject], Awaitable[Any]]
 ) -> dict[str, list[float]]:
-    """Milliseconds per call, the clients taking turns."""
+    """Measure the milliseconds per call of each client, alternating between them."""
     times: dict[str, list[float]] = {subject.name: [] for subject in subjects}
     for subject in subjects:
         await work(subject)
@@ -257,7 +257,7 @@ async def compare(
 
 
 def reading(kind: str, subject: str, url: str, container: str) -> tuple[float, ...]:
-    """Of a process that only reads: seconds, those of its processor, MB that it grew, bytes."""
+    """Measure a process that only reads: seconds, processor seconds, MB of growth, bytes."""
     program = Path(__file__).resolve()
     done = subprocess.run(
         [sys.executable, program, "--child", kind, subject, url, container],
@@ -283,7 +283,7 @@ async def child(kind: str, name: str, url: str, container: str) -> None:
 
 
 async def many_waits(url: str, container: str, count: int) -> tuple[float, float]:
-    """Seconds to have so many waits in one process answered, and MB that they took."""
+    """Measure ``count`` concurrent waits: seconds until all are answered, and MB of memory."""
     import palan
 
     async with palan.AsyncClient(url) as client:
@@ -306,8 +306,8 @@ def show(title: str, times: dict[str, list[float]], unit: str = "ms") -> None:
     print(f"{title:34} {cells}  {unit}", flush=True)
 
 
-def setting_up(engine: Engine) -> Iterator[str]:
-    """Containers by what they are for."""
+def start_containers(engine: Engine) -> Iterator[str]:
+    """Start the container for exec, the one for logs and the one for export; yield their ids."""
     client = engine.client
 
     def start(*command: str) -> str:
@@ -326,7 +326,7 @@ def setting_up(engine: Engine) -> Iterator[str]:
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--engine", choices=sorted(ENGINES), default="dockerd")
-    parser.add_argument("--only", default=".", help="a pattern of what is measured")
+    parser.add_argument("--only", default=".", help="a pattern of the measurements to run")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--child", nargs=4)
     given = parser.parse_args()
@@ -349,7 +349,7 @@ async def main() -> None:
 
 
 async def measure(engine: Engine, wanted: re.Pattern[str], rounds: int) -> None:  # noqa: C901 - a list
-    sleeper, writer, big = setting_up(engine)
+    sleeper, writer, big = start_containers(engine)
     subjects = [kind() for kind in SUBJECTS]
     for subject in subjects:
         await subject.open(engine.url)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Compare Palan with dockerd and podman, side by side on this machine.
+"""Compare Palan with dockerd and podman on this machine.
 
-Starts each engine for itself, takes every measurement in turn on each of them, round by
-round, prints medians and ratios, says which targets are reached, and removes everything.
+Starts each engine separately, takes every measurement on each of them in alternating rounds,
+prints medians, ratios and the targets that are reached, and removes everything.
 Needs root, Debian's docker.io, containerd, runc, podman, conmon and busybox-static, and an
 interpreter that has Palan.
 """
@@ -27,7 +27,7 @@ from registry import RegistryHost
 
 
 ENGINES: tuple[type[Engine], ...] = (Palan, Dockerd, Podman)
-SETTLE = 0.15  # seconds between samples, so that what one leaves behind is not counted to the next
+SETTLE = 0.15  # seconds between samples, so that the work after one does not slow the next
 
 Samples = dict[str, dict[str, list[float]]]
 
@@ -35,7 +35,9 @@ Samples = dict[str, dict[str, list[float]]]
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument(
-        "--engines", default="palan,dockerd,podman", help="which, by commas (default: %(default)s)"
+        "--engines",
+        default="palan,dockerd,podman",
+        help="names separated by commas (default: %(default)s)",
     )
     parser.add_argument("--only", default="", metavar="REGEX", help="only rows that match")
     parser.add_argument("--rounds", type=int, help="instead of each measurement's own number")
@@ -52,8 +54,8 @@ def measure(
 ) -> None:
     """Take the samples of one measurement.
 
-    Every round begins with another engine.  A first round is thrown away, unless the
-    measurement is only right the first time.
+    Every round begins with another engine.  The first round is discarded, unless the
+    measurement can be taken only once.
     """
     for round_number in range(-1 if measurement.warm_up else 0, rounds):
         first = round_number % len(subjects)
@@ -80,14 +82,14 @@ def run(
         engine.load_image()
         versions[engine.name] = engine.version()
     samples: Samples = {}
-    furnished = False
+    prepared = False
     for measurement in MEASUREMENTS:
         if not any(re.search(options.only, row) for row in measurement.rows):
             continue
-        if measurement.furnished and not furnished:
-            furnished = True
+        if measurement.needs_containers and not prepared:
+            prepared = True
             for subject in subjects:
-                subject.furnish()
+                subject.create_containers()
         began = time.monotonic()
         rounds = measurement.rounds if measurement.rounds == 1 else 0
         measure(measurement, subjects, rounds or options.rounds or measurement.rounds, samples)
@@ -100,7 +102,7 @@ def run(
 
 
 def main() -> int:
-    """Compare; the exit status says whether all targets are reached."""
+    """Compare the engines; return 0 if all targets are reached, else 1."""
     options = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is removed
     if os.geteuid() != 0:
@@ -112,13 +114,13 @@ def main() -> int:
     about = report.facts()
     data = Path(tempfile.mkdtemp(prefix="palan-bench-", dir=options.directory))
     state = Path(tempfile.mkdtemp(prefix="palan-bench-", dir="/run"))
-    with contextlib.ExitStack() as stack:  # goes on when something of it fails
+    with contextlib.ExitStack() as stack:  # runs all callbacks even if some of them fail
         stack.callback(shutil.rmtree, data, ignore_errors=True)
         stack.callback(shutil.rmtree, state, ignore_errors=True)
         engines = [engine(data, state) for engine in chosen]
         for made in engines:
             stack.callback(made.close)
-        # Removing takes a while, and shall not be broken off by who is tired of waiting.
+        # The removal takes a while, and a second signal must not interrupt it.
         stack.callback(signal.signal, signal.SIGTERM, signal.SIG_IGN)
         samples, versions = run(options, engines, RegistryHost(data / "registry"))
     about["load"] = f"{about['load']} before, {report.load()} after"

@@ -1,4 +1,4 @@
-"""Files in and out of containers: many small ones, a large one, and one by the docker command."""
+"""Measurements of copying files in and out of containers: many small ones, and a large one."""
 
 import io
 import os
@@ -24,7 +24,7 @@ def _milliseconds(action: Callable[[], object]) -> float:
 
 
 def archives(subject: Subject) -> Sample:
-    """Many small files and one large one, each in and out of a container that runs."""
+    """Copy many small files, and one large one, in and out of a running container."""
     client, container = subject.client, subject.running
     figures = {}
     for row, archive, least in (
@@ -77,7 +77,7 @@ def _large_file() -> bytes:
 
 
 def copy_one(subject: Subject) -> Sample:
-    """The docker command copies one small file out of a container that does not run."""
+    """Copy one small file out of a stopped container with the docker command."""
     command = ("cp", f"{subject.idle}:/bin/busybox", "-")
     return {"cp.one": _milliseconds(lambda: subject.docker(*command))}
 

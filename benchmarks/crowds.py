@@ -1,4 +1,4 @@
-"""What is measured with many containers at once: starting, watching and restarting them."""
+"""Measurements with many containers at once: starting, watching and restarting them."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def start_by_clients(socket: Path, containers: Sequence[str], clients: int) -> None:
-    """Start containers by several clients at once, each with a connection of its own."""
+    """Start containers with several concurrent clients, each with a connection of its own."""
     failures: list[Exception] = []
 
     def work(mine: Sequence[str]) -> None:
@@ -45,7 +45,7 @@ def start_by_clients(socket: Path, containers: Sequence[str], clients: int) -> N
 
 
 def processor_share(pids: Sequence[int], action: Callable[[], object]) -> float:
-    """How much of one processor processes take while something goes on, in percent."""
+    """Return the processor time of processes during an action, in percent of one processor."""
 
     def spent() -> float:
         total = 0
@@ -62,8 +62,8 @@ def processor_share(pids: Sequence[int], action: Callable[[], object]) -> float:
 
 @contextlib.contextmanager
 def watching(socket: Path, containers: Sequence[str]) -> Iterator[Callable[[], int]]:
-    """Stream the stats of containers; what is yielded tells how many samples have come."""
-    # Read by one thread that does not look at what it reads, so that it costs next to nothing.
+    """Stream the stats of containers; yield a function that returns the number of samples."""
+    # One thread reads without decoding, so that reading costs next to nothing.
     import selectors
 
     clients = [Client(socket) for _ in containers]
@@ -92,34 +92,36 @@ def watching(socket: Path, containers: Sequence[str]) -> Iterator[Callable[[], i
 def restarting(
     client: Client, containers: Sequence[str], engine: int, seconds: float, interval: float
 ) -> tuple[float, float]:
-    """End one of many containers again and again, which their policy starts again.
+    """Kill one container after the other; their restart policy starts them again.
 
     Args:
-        client: of the engine.
-        containers: with the policy ``always``; each is ended once at most.
-        engine: the engine's own process.
-        seconds: for how long.
-        interval: seconds from one end to the next.
+        client: a client of the engine.
+        containers: containers with the policy ``always``; each is killed at most once.
+        engine: the pid of the engine.
+        seconds: the length of the measurement.
+        interval: seconds between two kills.
 
     Returns:
-        How much of one processor the engine took, in percent, and its memory in MiB.
+        The engine's processor time in percent of one processor, and its memory in MiB.
     """
     pids = [client.json("GET", f"/containers/{one}/json")["State"]["Pid"] for one in containers]
-    ended = int(seconds / interval)
+    kills = int(seconds / interval)
 
-    def end_some() -> None:
+    def kill_some() -> None:
         due = time.monotonic()
-        for pid in pids[:ended]:
+        for pid in pids[:kills]:
             os.kill(pid, signal.SIGKILL)
             due += interval
             time.sleep(max(0.0, due - time.monotonic()))
 
-    share = processor_share([engine], end_some)
+    share = processor_share([engine], kill_some)
     memory = pss([engine])
     time.sleep(2)
-    again = sum(client.json("GET", f"/containers/{one}/json")["RestartCount"] for one in containers)
-    if again != min(ended, len(pids)):
-        raise AssertionError(f"{again} of {ended} containers were restarted")
+    restarted = sum(
+        client.json("GET", f"/containers/{one}/json")["RestartCount"] for one in containers
+    )
+    if restarted != min(kills, len(pids)):
+        raise AssertionError(f"{restarted} of {kills} containers were restarted")
     return share, memory
 
 
@@ -150,7 +152,7 @@ def stats(subject: Subject) -> Sample:
 
 def restarts(subject: Subject) -> Sample:
     if subject.engine.name != "palan" or subject.engine.process is None:
-        return {}  # the others take minutes to start so many, and the bounds are our own
+        return {}  # the other engines take minutes to start so many; the targets are absolute
     always = {"Name": "always"}
     containers = [subject.client.create(*SLEEP, RestartPolicy=always) for _ in range(500)]
     start_by_clients(subject.engine.socket, containers, 8)

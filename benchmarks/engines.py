@@ -1,7 +1,7 @@
-"""The engines that are compared: how each is started for itself, and taken away again.
+"""The engines that are compared: starting each of them separately, and removing it.
 
-Each runs in a network and a mount namespace of its own.  So no engine meets another's bridge,
-rules or mounts, and all of that is gone with the engine's last process.
+Each runs in a network and a mount namespace of its own.  So no engine sees another's bridge,
+rules or mounts, and the kernel removes all of these with the engine's last process.
 """
 
 import contextlib
@@ -31,20 +31,20 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Engine:
-    """An engine with roots and socket of its own."""
+    """An engine with directories and a socket of its own."""
 
     name: ClassVar[str]
     programs: ClassVar[tuple[str, ...]]  # what must be installed
-    traces: ClassVar[tuple[str, ...]] = ()  # directories outside its roots that it makes
-    inits: ClassVar[tuple[str, ...]] = ("docker-init", "tini")  # of which it can run one
-    cgroup: ClassVar[str] = ""  # the cgroup that it makes for all its containers
+    traces: ClassVar[tuple[str, ...]] = ()  # directories that it creates outside of its own
+    inits: ClassVar[tuple[str, ...]] = ("docker-init", "tini")  # init programs that it can run
+    cgroup: ClassVar[str] = ""  # the cgroup that it creates for all its containers
 
     def __init__(self, data: Path, run: Path) -> None:
-        """Prepare it.
+        """Prepare an engine.
 
         Args:
-            data: where its images and containers go; on a disk, not on an overlay.
-            run: where its socket and run-time state go.
+            data: the directory for images and containers; on a disk, not on an overlay.
+            run: the directory for its socket and run-time state.
         """
         self.data, self.run = data / self.name, run / self.name
         for directory in (self.data, self.run):
@@ -52,19 +52,17 @@ class Engine:
         self.socket = self.run / "api.sock"
         self.client = Client(self.socket)
         self.process: subprocess.Popen[bytes] | None = None
-        self._strange = [trace for trace in self.traces if not Path(trace).exists()]
-        self._strange_cgroups = [
-            path for path in self._cgroups() if self.cgroup and not path.exists()
-        ]
+        self._new_traces = [trace for trace in self.traces if not Path(trace).exists()]
+        self._new_cgroups = [path for path in self._cgroups() if self.cgroup and not path.exists()]
 
     @classmethod
     def missing(cls) -> list[str]:
-        """What is not installed that it needs."""
+        """Return the programs that it needs and that are not installed."""
         return [program for program in cls.programs if not shutil.which(program, path=PATH)]
 
     @classmethod
     def has_init(cls) -> bool:
-        """Whether its containers can have an init process."""
+        """Return whether its containers can have an init process."""
         return any(shutil.which(program, path=PATH) for program in cls.inits)
 
     @property
@@ -78,13 +76,13 @@ class Engine:
         return {"PATH": PATH, "HOME": str(self.data)}
 
     def start(self) -> float:
-        """Start it.
+        """Start the engine.
 
         Returns:
             The seconds until it answered its first ping.
 
         Raises:
-            RuntimeError: it ended, or does not answer.
+            RuntimeError: the engine ended, or does not answer.
         """
         with (self.data / "log").open("ab") as log:
             began = time.perf_counter()
@@ -103,12 +101,12 @@ class Engine:
             except OSError:
                 self.client.close()
                 if self.process.poll() is not None or time.perf_counter() - began > START_TIMEOUT:
-                    words = (self.data / "log").read_text(errors="replace")[-2000:]
-                    raise RuntimeError(f"{self.name} does not start: {words}") from None
+                    text = (self.data / "log").read_text(errors="replace")[-2000:]
+                    raise RuntimeError(f"{self.name} does not start: {text}") from None
                 time.sleep(0.002)
 
     def stop(self) -> None:
-        """Ask it to end, and wait for that."""
+        """Send SIGTERM, and wait for the engine's end."""
         self.client.close()
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
@@ -122,7 +120,7 @@ class Engine:
         self.client.call("GET", "/images/busybox:latest/json")
 
     def version(self) -> str:
-        """Its version, and those of the programs below it, as it tells them."""
+        """Return the versions of the engine and its components, as the engine reports them."""
         answer = self.client.json("GET", "/version")
         parts = [
             f"{part['Name']} {part['Version'].split()[0]}"
@@ -132,20 +130,20 @@ class Engine:
         return ", ".join(parts) or str(answer["Version"])
 
     def processes(self) -> set[int]:
-        """The engine and all its helpers, without what runs in containers."""
-        ours = of_engine(self.process.pid if self.process else None, self._marks())
+        """Return the pids of the engine and its helpers, without the processes of containers."""
+        all_pids = of_engine(self.process.pid if self.process else None, self._marks())
         inside = [
             self.client.json("GET", f"/containers/{line['Id']}/json")["State"]["Pid"]
             for line in self.client.json("GET", "/containers/json")
         ]
-        return ours - tree(inside)
+        return all_pids - tree(inside)
 
     def memory(self) -> float:
-        """PSS in MiB of the engine and all its helpers, without what runs in containers."""
+        """Return the PSS of the engine and its helpers in MiB, without containers' processes."""
         return pss(self.processes())
 
     def close(self) -> None:
-        """Take it away with everything it made."""
+        """Stop the engine, and remove everything that it created."""
         if self.process is not None and self.process.poll() is None:
             with contextlib.suppress(Exception):
                 for line in self.client.json("GET", "/containers/json?all=1"):
@@ -153,15 +151,15 @@ class Engine:
             self.stop()
         kill_all(self.process.pid if self.process else None, self._marks())
         self.clean()
-        for path in self._strange_cgroups:
+        for path in self._new_cgroups:
             for directory in [*sorted(path.rglob("*"), reverse=True), path]:
                 if directory.is_dir():
-                    _patiently(directory.rmdir)
-        for directory in (self.run, self.data, *map(Path, self._strange)):
+                    _retry(directory.rmdir)
+        for directory in (self.run, self.data, *map(Path, self._new_traces)):
             shutil.rmtree(directory, ignore_errors=True)
 
     def clean(self) -> None:
-        """Whatever else an engine needs, once its processes are gone."""
+        """Remove what is left after the engine's processes have ended."""
 
     def _marks(self) -> list[str]:
         return [str(self.data), str(self.run)]
@@ -172,7 +170,7 @@ class Engine:
 
 
 class Palan(Engine):
-    """This project's engine, by the interpreter that runs the comparison."""
+    """This project's engine, run by the interpreter of the comparison."""
 
     name = "palan"
     programs = ("conmon",)
@@ -185,7 +183,7 @@ class Palan(Engine):
         ]  # fmt: skip
 
     def environment(self) -> dict[str, str]:
-        # So that another checkout's engine can be compared.
+        # PYTHONPATH may select the engine of another checkout.
         return {**super().environment(), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
 
     def clean(self) -> None:
@@ -232,12 +230,12 @@ class Podman(Engine):
         ]  # fmt: skip
 
     def environment(self) -> dict[str, str]:
-        # The journal, its default, needs systemd; and its log should be a file, as the others'.
+        # The default log driver, the journal, needs systemd; the other engines log to files.
         configuration = self.data / "containers.conf"
         networks = self.data / "networks"
         networks.mkdir(exist_ok=True)
-        # Its default limits may be above what a machine allows, which it does not look at; and
-        # it has lowered its own number of processes to the kernel's before it hands it on.
+        # podman's default limits may exceed the machine's; and it lowers its own limit of
+        # processes to the kernel's before passing it on to containers.
         pids = int(Path("/proc/sys/kernel/pid_max").read_text())
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         processes = _lesser(pids, resource.getrlimit(resource.RLIMIT_NPROC)[1])
@@ -253,8 +251,8 @@ def _lesser(number: int, limit: int) -> int:
     return number if limit == resource.RLIM_INFINITY else min(number, limit)
 
 
-def _patiently(action: object, seconds: float = 5) -> None:
-    """Do what may be refused for as long as the kernel is not done with something."""
+def _retry(action: object, seconds: float = 5) -> None:
+    """Repeat an action until the kernel no longer refuses it, or the time is over."""
     assert callable(action)
     deadline = time.monotonic() + seconds
     while True:

@@ -1,4 +1,4 @@
-"""The image that every engine gets: Debian's static busybox, as an archive to be loaded."""
+"""The image that is loaded into every engine: Debian's static busybox, as an archive."""
 
 import hashlib
 import io
@@ -12,7 +12,7 @@ __all__ = ["architecture", "archive", "busybox_archive"]
 
 
 def busybox_archive() -> bytes:
-    """An archive such as ``docker save`` makes, of ``busybox:latest`` with one layer."""
+    """Return an archive of ``busybox:latest`` with one layer, as ``docker save`` writes it."""
     layer = _layer()
     diff_id = "sha256:" + hashlib.sha256(layer).hexdigest()
     config = json.dumps(
@@ -43,7 +43,7 @@ def _layer() -> bytes:
             entry = tarfile.TarInfo(directory)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(entry)
-        tar.add(busybox, "bin/busybox", filter=_by_root)
+        tar.add(busybox, "bin/busybox", filter=_owned_by_root)
         for applet in listing.stdout.split():
             if applet != "busybox":
                 entry = tarfile.TarInfo(f"bin/{applet}")
@@ -56,20 +56,20 @@ def _layer() -> bytes:
     return buffer.getvalue()
 
 
-def _by_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+def _owned_by_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = "root"
     return entry
 
 
 def architecture() -> str:
-    """This machine's, in Go's words."""
+    """Return this machine's architecture by Go's name."""
     machine = subprocess.run(["uname", "-m"], check=True, capture_output=True, text=True)
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine.stdout.strip(), "amd64")
 
 
 def archive(files: dict[str, bytes]) -> bytes:
-    """A tar archive."""
+    """Return a tar archive of files, given by name."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, data in files.items():

@@ -1,4 +1,4 @@
-"""What is measured of images: moving them in and out, and making them of containers."""
+"""Measurements of images: pull, load, save, export, commit and build."""
 
 import functools
 import hashlib
@@ -26,7 +26,7 @@ STEPS = 10
 
 @functools.cache
 def _archive() -> bytes:
-    """An image of 150 MiB and 5,000 files, of which half is text and half is not."""
+    """Return an image of 150 MiB with 5,000 files, half of them text and half random bytes."""
     make = random.Random(1)
     text = b" ".join(make.choice((b"image", b"layer", b"blob", b"chain")) for _ in range(MIB // 5))
     buffer = io.BytesIO()
@@ -70,7 +70,7 @@ def _milliseconds(action: Callable[[], object]) -> float:
 
 
 def _settle() -> None:
-    """Let engines end what they delete behind one's back, and the disk write what is waiting."""
+    """Wait for deletions that engines do in the background, and for pending writes to disk."""
     time.sleep(2)
     os.sync()
 
@@ -180,10 +180,12 @@ def pull(subject: Subject) -> Sample:
 
 
 IMAGES = (
-    Measurement(("image.pull",), pull, 5, furnished=False),
-    Measurement(("image.load", "image.save", "image.export"), load_and_save, 3, furnished=False),
-    Measurement(("image.commit_100m",), commit_large, 3, furnished=False),
-    Measurement(("image.commit_5000", "image.changes"), commit_many, 3, furnished=False),
-    Measurement(("image.commit_chain",), commit_chain, 3, furnished=False),
-    Measurement(("image.build",), build, 3, furnished=False),
+    Measurement(("image.pull",), pull, 5, needs_containers=False),
+    Measurement(
+        ("image.load", "image.save", "image.export"), load_and_save, 3, needs_containers=False
+    ),
+    Measurement(("image.commit_100m",), commit_large, 3, needs_containers=False),
+    Measurement(("image.commit_5000", "image.changes"), commit_many, 3, needs_containers=False),
+    Measurement(("image.commit_chain",), commit_chain, 3, needs_containers=False),
+    Measurement(("image.build",), build, 3, needs_containers=False),
 )

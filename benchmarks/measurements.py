@@ -1,4 +1,4 @@
-"""What is measured, and how: each measurement takes one sample of one or more rows."""
+"""All measurements; each takes one sample of one or more rows of the table."""
 
 import time
 
@@ -15,7 +15,7 @@ __all__ = ["MEASUREMENTS", "Measurement", "Subject"]
 MIB = 1 << 20
 LOG_MIB = 64
 ATTACH_MIB = 256
-LINE = "0123456789" * 6  # with its end 61 bytes
+LINE = "0123456789" * 6  # 61 bytes with its newline
 LINES = MIB // 61
 
 
@@ -89,7 +89,7 @@ def stop(subject: Subject) -> Sample:
     if not subject.engine.has_init():
         return {}
     container = subject.client.run(*SLEEP, Init=True)
-    time.sleep(0.15)  # until init has its handlers
+    time.sleep(0.15)  # until init has installed its signal handlers
     target = f"/containers/{container}/stop?t=5"
     figure = milliseconds(lambda: subject.client.call("POST", target))
     subject.client.remove(container)
@@ -119,7 +119,7 @@ def cli_exec(subject: Subject) -> Sample:
 
 def logs(subject: Subject) -> Sample:
     client = subject.client
-    # One MiB is made, and written again and again: what writes must cost next to nothing.
+    # One MiB is made once and written repeatedly, so that the writer costs next to nothing.
     size = LOG_MIB * LINES * (len(LINE) + 1)
     script = f"yes {LINE} | head -n {LINES} >/lines; cat $(yes /lines | head -n {LOG_MIB})"
     container = client.create("sh", "-c", script, network="none")
@@ -169,8 +169,8 @@ def memory_per_container(subject: Subject) -> Sample:
 
 
 MEASUREMENTS = (
-    Measurement(("engine.start",), engine_start, 5, furnished=False),
-    Measurement(("mem.idle",), memory_idle, 1, furnished=False, warm_up=False),
+    Measurement(("engine.start",), engine_start, 5, needs_containers=False),
+    Measurement(("mem.idle",), memory_idle, 1, needs_containers=False, warm_up=False),
     Measurement(("api.ping",), ping, 7),
     Measurement(("api.inspect",), inspect, 7),
     Measurement(("api.list100",), listing, 5),

@@ -15,10 +15,10 @@ __all__ = ["NETWORKS"]
 
 NETWORK = "benchnet"
 FIRST_PORT = 21000
-SECONDS = 1  # of each transfer: what disturbs one does not disturb the next
+SECONDS = 1  # the length of a transfer: short, so that a disturbance spoils only one
 TEN = 10  # networks, of three containers each
 
-# Sent one after the other, as a program would that looks a name up; then many at once.
+# Queries one after the other, as a program looks names up; then many at once.
 NAMES = """
 import json, socket, struct, time
 question = struct.pack("!HHHHHH", 7, 0x100, 1, 0, 0, 0) + b"\\3web\\0" + struct.pack("!HH", 1, 1)
@@ -51,7 +51,7 @@ def _network(subject: Subject) -> None:
 
 
 def _create(subject: Subject, ports: int = 0, **endpoint: Any) -> str:
-    """A container on the user-defined network with published ports."""
+    """Create a container on the user-defined network with published ports; return its id."""
     _network(subject)
     numbers = range(1, ports + 1)
     body = {
@@ -91,7 +91,7 @@ def start_200(subject: Subject) -> Sample:
 
 
 def _inspect(subject: Subject, container: str) -> tuple[int, str, str]:
-    """The process, address and gateway of a container."""
+    """Return the pid, address and gateway of a container."""
     shown = subject.client.json("GET", f"/containers/{container}/json")
     (endpoint,) = shown["NetworkSettings"]["Networks"].values()
     return shown["State"]["Pid"], endpoint["IPAddress"], endpoint["Gateway"]
@@ -102,16 +102,16 @@ def _inside(pid: int, *command: str) -> list[str]:
 
 
 def _pinned(last: bool) -> list[str]:
-    """Has a program stay on the last processor, or on the one before."""
+    """Return the prefix of a command that runs it on the last processor, or the one before."""
     processors = sorted(os.sched_getaffinity(0))
     return ["taskset", "-c", str(processors[-1 if last else max(0, len(processors) - 2)])]
 
 
 def _transfer(server: int, client: int, address: str, port: int) -> tuple[float, float]:
-    """TCP from one network namespace to a server in another.
+    """Send TCP data from one network namespace to a server in another.
 
     Returns:
-        Gbit/s, and what both ends take of processors, in milliseconds per GB.
+        Gbit/s, and the processor time of both ends in milliseconds per GB.
     """
     listening = subprocess.Popen(
         _inside(server, *_pinned(last=False), "iperf3", "-s", "-1", "--forceflush", "-p", "1"),
@@ -153,7 +153,7 @@ def throughput(subject: Subject) -> Sample:
             "net.localhost": (host, "127.0.0.1", published),
         }.items():
             sample[row], sample[f"{row}_cpu"] = _transfer(pid, sender, to, port)
-        # There, a proxy of dockerd's takes more than both ends.
+        # On this path, dockerd's proxy takes more processor time than both ends.
         del sample["net.localhost_cpu"]
         return sample
     finally:
@@ -162,7 +162,7 @@ def throughput(subject: Subject) -> Sample:
 
 
 def ten_networks(subject: Subject) -> Sample:
-    """Networks and their containers: made, used by name, removed."""
+    """Create networks with containers, reach these by name, and remove all."""
     client = subject.client
 
     def work() -> None:
@@ -197,7 +197,7 @@ def names(subject: Subject) -> Sample:
         command = _inside(pid, sys.executable, "-c", NAMES)
         result = subprocess.run(command, check=False, capture_output=True)
         if result.returncode:
-            return {}  # such as podman's, which is elsewhere
+            return {}  # no name server at 127.0.0.11, such as with podman
         found = json.loads(result.stdout)
         return {"net.dns": found["rate"], "net.dns_median": found["median"]}
     finally:

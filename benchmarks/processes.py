@@ -1,4 +1,4 @@
-"""What processes belong to an engine, and how much memory they take."""
+"""The processes that belong to an engine, and their memory."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ def _parents() -> dict[int, int]:
 
 
 def tree(roots: Iterable[int]) -> set[int]:
-    """These processes and everything below them."""
+    """Return the pids of these processes and all their descendants."""
     children: dict[int, list[int]] = {}
     for pid, parent in _parents().items():
         children.setdefault(parent, []).append(pid)
@@ -37,23 +37,23 @@ def tree(roots: Iterable[int]) -> set[int]:
 
 
 def of_engine(root: int | None, marks: Iterable[str]) -> set[int]:
-    """The engine's processes: below its first one, or with its directories on the command line.
+    """Return an engine's pids: descendants of its first process, or with its directories as args.
 
-    The second is for those that an engine leaves to init: containerd's shims, podman's conmons.
+    The second kind are processes that init has adopted: containerd's shims, podman's conmons.
     """
-    words = [mark.encode() for mark in marks]
+    encoded_marks = [mark.encode() for mark in marks]
     marked = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             with contextlib.suppress(OSError):
                 command = (entry / "cmdline").read_bytes()
-                if any(word in command for word in words):
+                if any(mark in command for mark in encoded_marks):
                     marked.add(int(entry.name))
     return tree(marked | ({root} if root else set()))
 
 
 def pss(pids: Iterable[int]) -> float:
-    """Proportional set size in MiB: memory shared by n processes counts 1/n for each."""
+    """Return the proportional set size in MiB: memory shared by n processes counts 1/n each."""
     total = 0
     for pid in pids:
         with contextlib.suppress(OSError):
@@ -64,11 +64,11 @@ def pss(pids: Iterable[int]) -> float:
 
 
 def kill_all(root: int | None, marks: Iterable[str], seconds: float = 10) -> None:
-    """Kill what is left of an engine."""
+    """Kill all processes of an engine that are left."""
     marks = list(marks)
     deadline = time.monotonic() + seconds
     while left := of_engine(root, marks):
-        root = None  # its number may be given away once it is gone
+        root = None  # its pid may be reused after its end
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""An image of this machine's own files, and a registry beside each engine to pull it from."""
+"""An image made of this machine's files, and a registry to pull it from for each engine."""
 
 import contextlib
 import gzip
@@ -18,11 +18,11 @@ from engines import PATH, Engine
 
 __all__ = ["IMAGE", "RegistryHost"]
 
-ADDRESS = "127.0.0.1:5055"  # in the engine's namespace, where nothing else listens
+ADDRESS = "127.0.0.1:5055"  # in the engine's network namespace, where nothing else listens
 IMAGE = f"{ADDRESS}/bench/debian:1"
 FILES = 5000
 SIZE = 150 << 20
-SHARES = (0.6, 0.9, 1.0)  # where layers end, as parts of all files
+SHARES = (0.6, 0.9, 1.0)  # the end of each layer, as a fraction of all files
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
 LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
@@ -32,17 +32,17 @@ class RegistryHost:
     """A directory with the image, served to one engine after the other."""
 
     def __init__(self, folder: Path) -> None:
-        """Serve from a directory, which is empty at first."""
+        """Serve from a directory, which is empty at the beginning."""
         self._folder = folder
         self._filled = False
 
     @staticmethod
     def available() -> bool:
-        """Whether there is a registry to be had."""
+        """Return whether the program ``docker-registry`` is installed."""
         return shutil.which("docker-registry", path=PATH) is not None
 
     def fill(self) -> None:
-        """Make the image and put it into the directory; once."""
+        """Make the image and push it into the directory; only once."""
         if self._filled:
             return
         self._filled = True
@@ -70,12 +70,12 @@ class RegistryHost:
                 "config": {"mediaType": CONFIG, "size": len(config), "digest": digest},
                 "layers": descriptors,
             }
-            _ask(connection, "PUT", "/v2/bench/debian/manifests/1",
+            _request(connection, "PUT", "/v2/bench/debian/manifests/1",
                  json.dumps(manifest).encode(), MANIFEST)  # fmt: skip
 
     @contextlib.contextmanager
     def beside(self, engine: Engine) -> Iterator[None]:
-        """Serve it in the network namespace of an engine."""
+        """Serve the image in the network namespace of an engine."""
         self.fill()
         assert engine.process is not None
         namespace = ("nsenter", "--target", str(engine.process.pid), "--net", "--")
@@ -98,9 +98,9 @@ class RegistryHost:
         connection = http.client.HTTPConnection(ADDRESS, timeout=60)
         try:
             if namespace:
-                time.sleep(1)  # it is not for us to see whether it listens
+                time.sleep(1)  # it listens in another namespace, which this process cannot reach
             else:
-                _wait(connection)
+                _wait_until_ready(connection)
             yield connection
         finally:
             connection.close()
@@ -109,9 +109,9 @@ class RegistryHost:
 
 
 def _layers(folder: Path) -> list[tuple[Path, str]]:
-    """Layers as files, with the digests of what is in them."""
+    """Write the layers as compressed files; return these with the digests of their contents."""
     layers = []
-    chosen = _chosen()
+    chosen = _choose_files()
     begin = 0
     for number, share in enumerate(SHARES):
         end = int(len(chosen) * share)
@@ -127,8 +127,8 @@ def _layers(folder: Path) -> list[tuple[Path, str]]:
     return layers
 
 
-def _chosen() -> list[Path]:
-    """Files of this machine's /usr, any, but on each run the same ones."""
+def _choose_files() -> list[Path]:
+    """Choose files of this machine's /usr; every run chooses the same ones."""
     found = []
     for place, _, names in os.walk("/usr"):
         for name in names:
@@ -148,7 +148,7 @@ def _chosen() -> list[Path]:
     return sorted(chosen)
 
 
-def _ask(
+def _request(
     connection: http.client.HTTPConnection, method: str, target: str, body: bytes, kind: str
 ) -> str:
     headers = {"Content-Type": kind, "Content-Length": str(len(body))}
@@ -162,17 +162,17 @@ def _ask(
 
 def _upload(connection: http.client.HTTPConnection, data: bytes) -> str:
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
-    place = _ask(connection, "POST", "/v2/bench/debian/blobs/uploads/", b"", "text/plain")
-    target = place.partition(ADDRESS)[2] or place
-    _ask(connection, "PUT", f"{target}&digest={digest}", data, "application/octet-stream")
+    location = _request(connection, "POST", "/v2/bench/debian/blobs/uploads/", b"", "text/plain")
+    target = location.partition(ADDRESS)[2] or location
+    _request(connection, "PUT", f"{target}&digest={digest}", data, "application/octet-stream")
     return digest
 
 
-def _wait(connection: http.client.HTTPConnection) -> None:
+def _wait_until_ready(connection: http.client.HTTPConnection) -> None:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
-            _ask(connection, "GET", "/v2/", b"", "text/plain")
+            _request(connection, "GET", "/v2/", b"", "text/plain")
         except OSError:
             connection.close()
             time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""The table: medians, ratios, and whether the targets are reached."""
+"""The table of results: medians, ratios, and whether the targets are reached."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ FIRST, REFERENCE = "palan", "dockerd"
 
 
 def medians(samples: Samples) -> Medians:
-    """The median of each row for each engine that has figures of it."""
+    """Return the median of each row for each engine that has figures of it."""
     return {
         row: {name: statistics.median(figures) for name, figures in found.items() if figures}
         for row, found in samples.items()
@@ -28,7 +28,7 @@ def medians(samples: Samples) -> Medians:
 
 
 def facts() -> dict[str, str]:
-    """What the figures depend on."""
+    """Return the facts that the figures depend on: date, machine, system, versions."""
     system = "unknown"
     for line in Path("/etc/os-release").read_text().splitlines():
         if line.startswith("PRETTY_NAME="):
@@ -46,12 +46,12 @@ def facts() -> dict[str, str]:
 
 
 def load() -> str:
-    """How many processes have wanted to run on average, in the last minute."""
+    """Return the load average of the last minute."""
     return f"{os.getloadavg()[0]:.1f}"
 
 
 def verdict(row: Row, found: Mapping[str, float]) -> bool | None:
-    """Whether the target is reached; None if there is none, or nothing to tell it by."""
+    """Return whether the target is reached; None without a target or without figures."""
     if row.target is None or FIRST not in found:
         return None
     if row.target.ratio and REFERENCE not in found:
@@ -95,7 +95,7 @@ def _lines(found: Medians, engines: Sequence[str]) -> list[list[str]]:
 
 
 def table(found: Medians, engines: Sequence[str]) -> str:
-    """The table for a terminal."""
+    """Return the table for a terminal."""
     lines = _lines(found, engines)
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
@@ -108,7 +108,7 @@ def table(found: Medians, engines: Sequence[str]) -> str:
 
 
 def markdown(found: Medians, versions: Mapping[str, str], about: Mapping[str, Any]) -> str:
-    """A page with the table."""
+    """Return a Markdown page with the table."""
     engines = list(versions)
     lines = _lines(found, engines)
     lines[0].insert(1, "what")

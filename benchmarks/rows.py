@@ -1,4 +1,4 @@
-"""The rows of the table, and what Palan is to reach in them."""
+"""The rows of the table, and Palan's targets in them."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ __all__ = ["ROWS", "Row", "Target"]
 
 @dataclass(frozen=True)
 class Target:
-    """A bound of a ratio to dockerd's median, or of Palan's own median."""
+    """A bound for the ratio of Palan's median to dockerd's, or for Palan's median alone."""
 
     bound: float
     at_least: bool = False
@@ -29,7 +29,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: figures are in ``unit``."""
+    """A line of the table; its figures are in ``unit``."""
 
     what: str
     unit: str
@@ -52,9 +52,9 @@ def _own_at_least(bound: float) -> Target:
     return Target(bound, at_least=True, ratio=False)
 
 
-# "Not slower" leaves room for the noise of a figure below a millisecond.
+# "Not slower" allows for the noise of figures below a millisecond.
 NOT_SLOWER = Target(1.1)
-# "Not less" leaves some for how unevenly a machine does what needs both its processors.
+# "Not less" allows for the larger noise of transfers, which need two processors at once.
 NOT_LESS = Target(0.9, at_least=True)
 
 ROWS: dict[str, Row] = {

@@ -1,4 +1,4 @@
-"""What is measured: an engine with what measurements find there, and how a sample is taken."""
+"""The subject of measurements (an engine with containers), and the class of a measurement."""
 
 import subprocess
 import time
@@ -13,12 +13,12 @@ __all__ = ["LISTED", "SLEEP", "Measurement", "Sample", "Subject", "milliseconds"
 
 Sample = dict[str, float]
 
-LISTED = 100  # containers that exist while everything else is measured
+LISTED = 100  # the number of containers that exist during most measurements
 SLEEP = ("sleep", "86400")
 
 
 class Subject:
-    """An engine and the containers that measurements find there."""
+    """An engine, and the containers in it that measurements use."""
 
     def __init__(self, engine: Engine, registry: RegistryHost) -> None:
         self.engine = engine
@@ -27,15 +27,15 @@ class Subject:
         self.running = ""
         self.idle = ""
 
-    def furnish(self) -> None:
-        """Make one container that runs, and others up to the number that is listed."""
+    def create_containers(self) -> None:
+        """Create one running container, and stopped ones up to ``LISTED`` in total."""
         self.running = self.client.run(*SLEEP)
         self.idle = self.client.create("true")
         for _ in range(LISTED - 2):
             self.client.create("true", network="none")
 
     def docker(self, *arguments: str) -> None:
-        """Run the docker command against it."""
+        """Run the docker command against the engine."""
         subprocess.run(
             ["docker", "-H", self.engine.url, *arguments],
             check=True,
@@ -48,17 +48,17 @@ class Subject:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Takes a sample, ``rounds`` times on each engine in turn."""
+    """A function that takes one sample; it is called ``rounds`` times for each engine."""
 
     rows: tuple[str, ...]
     take: Callable[[Subject], Sample]
     rounds: int
-    furnished: bool = True  # whether the containers must be there
-    warm_up: bool = True
+    needs_containers: bool = True  # the containers of ``Subject.create_containers``
+    warm_up: bool = True  # whether a first round is discarded
 
 
 def milliseconds(action: Callable[[], object], times: int = 1) -> float:
-    """How long it takes, once."""
+    """Return the milliseconds of one call of an action, on average over ``times`` calls."""
     began = time.perf_counter()
     for _ in range(times):
         action()

@@ -1,10 +1,10 @@
 """Writes ``docs/api-coverage.md``: every endpoint of the API, and whether it is built.
 
     python scripts/api_coverage.py            # write the document
-    python scripts/api_coverage.py --check    # exit with 1 while it is behind
+    python scripts/api_coverage.py --check    # exit with 1 if the document is outdated
 
-What there is follows from the contract, what is not built from ``engine/pending.py``; a
-test fails while the document says something else.
+The endpoints come from the declarations in ``palan.api``, their state from
+``engine/pending.py``. A test fails while the document is outdated.
 """
 
 import argparse
@@ -34,7 +34,7 @@ OpenAPI document at `/openapi.json`."""
 
 
 def document() -> str:
-    """The whole document."""
+    """Return the whole document."""
     return "\n".join(_lines())
 
 
@@ -71,7 +71,7 @@ def _row(endpoint: Endpoint) -> str:
 def main() -> int:
     """Write or check the document and return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="only see whether it is up to date")
+    parser.add_argument("--check", action="store_true", help="only check whether it is up to date")
     if not parser.parse_args().check:
         DOCUMENT.write_text(document())
     elif not DOCUMENT.exists() or DOCUMENT.read_text() != document():

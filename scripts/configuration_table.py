@@ -23,7 +23,7 @@ END = "<!-- directives: end -->"
 
 
 def rendered(document: str) -> str:
-    """The document with the table as it should be."""
+    """Return the document with the present table."""
     before, _, rest = document.partition(BEGIN)
     _, _, after = rest.partition(END)
     return "\n".join((before + BEGIN, *_table(), END + after))
@@ -87,7 +87,7 @@ def _default(value: Any) -> str:
 def main() -> int:
     """Write or check the document and return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="only see whether it is up to date")
+    parser.add_argument("--check", action="store_true", help="only check whether it is up to date")
     check = parser.parse_args().check
     there = DOCUMENT.read_text()
     wanted = rendered(there)

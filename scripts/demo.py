@@ -1,7 +1,7 @@
-"""Runs a container through the API, with nothing but the standard library.
+"""Runs a container through the API, with the standard library only.
 
-``demo.py ping SOCKET`` succeeds when an engine answers; ``demo.py run SOCKET`` brings in
-an image and shows what a container from it says.
+``demo.py ping SOCKET`` succeeds when an engine answers; ``demo.py run SOCKET`` pulls or makes
+an image, runs a container from it and prints its output.
 """
 
 import http.client
@@ -44,7 +44,7 @@ class Refused(Exception):
 
 
 class Engine:
-    """The few calls that are needed here."""
+    """The requests to an engine that the demonstration needs."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -52,7 +52,7 @@ class Engine:
     def call(
         self, method: str, target: str, body: Any = None, *, timeout: float = 120, **query: str
     ) -> bytes:
-        """Make one request and return the body of its answer."""
+        """Send one request and return the body of its response."""
         headers = {}
         if isinstance(body, bytes):
             headers["Content-Type"] = "application/x-tar"
@@ -72,14 +72,14 @@ class Engine:
         return content
 
     def progress(self, method: str, target: str, body: Any = None, **more: Any) -> None:
-        """Make a request that answers with lines of progress, of which one may be an error."""
+        """Send a request whose response is lines of progress, and raise an error among them."""
         for line in self.call(method, target, body, **more).splitlines():
             if line.strip() and "error" in (message := json.loads(line)):
                 raise Refused(message["error"])
 
 
 def busybox() -> bytes:
-    """A whole userland as a tar archive: one static program and its many names."""
+    """Return a root filesystem as a tar archive: static busybox, and links for its commands."""
     program = Path("/bin/busybox")
     names = subprocess.run(
         [program, "--list"], check=True, capture_output=True, text=True
@@ -106,8 +106,8 @@ def busybox() -> bytes:
     return archive.getvalue()
 
 
-def bring_in_image(engine: Engine) -> None:
-    """Have an image ``busybox:demo``: from a registry where one can be reached, else made here."""
+def provide_image(engine: Engine) -> None:
+    """Pull the image ``busybox:demo``, or make it if no registry can be reached."""
     try:
         engine.call("GET", "/images/busybox:demo/json")
     except Refused:
@@ -117,7 +117,7 @@ def bring_in_image(engine: Engine) -> None:
     try:
         engine.progress("POST", "/images/create", timeout=20, fromImage="busybox", tag="latest")
         engine.call("POST", "/images/busybox:latest/tag", repo="busybox", tag="demo")
-        print("The image busybox came from its registry.")
+        print("The image busybox was pulled from its registry.")
     except (Refused, OSError):
         engine.progress(
             "POST",
@@ -132,7 +132,7 @@ def bring_in_image(engine: Engine) -> None:
 
 
 def output(stream: bytes) -> str:
-    """What stands in the frames of a container's log."""
+    """Return the text in the frames of a container's log."""
     text = b""
     while stream:
         (length,) = struct.unpack(">xxxxL", stream[:8])
@@ -143,7 +143,7 @@ def output(stream: bytes) -> str:
 
 def run(engine: Engine) -> int:
     """Run a container, show its output, remove it and return its exit code."""
-    bring_in_image(engine)
+    provide_image(engine)
     create = {"Image": "busybox:demo", "Cmd": ["sh", "-c", SCRIPT]}
     container = json.loads(engine.call("POST", "/containers/create", create))["Id"]
     try:
@@ -157,7 +157,7 @@ def run(engine: Engine) -> int:
 
 
 def main() -> int:
-    """Do what the first argument says."""
+    """Run the command that the first argument names."""
     verb, path = sys.argv[1:]
     engine = Engine(path)
     try:

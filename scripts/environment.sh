@@ -1,7 +1,7 @@
-# Brings about what Palan needs on a Debian-like machine.  Sourced by ./start and ./check.
+# Installs what Palan needs on a Debian-like machine.  Sourced by ./start and ./check.
 #
-# Everything here does nothing where it has been done before.  Programs come from the
-# distribution, Python packages from wherever apt and pip are configured to look.
+# Each function does nothing if its work has been done before.  Programs come from the
+# distribution, Python packages from the index that pip is configured for.
 
 say() { printf '\033[1m%s\033[0m\n' "== $*"; }
 
@@ -22,9 +22,9 @@ as_root() {
     fi
 }
 
-# Runs apt-get with what is known of the packages, and asks anew only if that fails.
+# Runs apt-get with the present package lists, and updates the lists only if that fails.
 apt() {
-    have apt-get || fail "There is no apt-get here.  Install these yourself: ${*: -1}"
+    have apt-get || fail "apt-get was not found.  Install these packages yourself: ${*: -1}"
     if ! as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" >"$apt_log" 2>&1; then
         as_root apt-get -qq update
         as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" >"$apt_log" 2>&1 ||
@@ -32,7 +32,7 @@ apt() {
     fi
 }
 
-# packages PROGRAM=PACKAGE...: installs the packages whose programs are not there.
+# packages PROGRAM=PACKAGE...: installs the packages whose programs are missing.
 packages() {
     local missing=() pair
     for pair in "$@"; do
@@ -56,7 +56,7 @@ program() {
     rm -rf "$work"
 }
 
-# What the engine runs: runtimes, the monitor, the firewall; and a whole userland in a file.
+# The programs that the engine runs (runtimes, monitor, firewall), and busybox for an image.
 system_packages() {
     packages runc=runc crun=crun conmon=conmon nft=nftables ip=iproute2
     if ! dpkg-query -W -f '${Status}' busybox-static 2>/dev/null | grep -q 'ok installed'; then
@@ -65,7 +65,7 @@ system_packages() {
     fi
 }
 
-# virtual_environment [dev]: makes .venv with Palan, and with what its tests need.
+# virtual_environment [dev]: makes .venv with Palan and, for dev, the packages of its tests.
 virtual_environment() {
     local wanted stamp=.venv/.made-for-${1:-use}
     packages python3=python3
