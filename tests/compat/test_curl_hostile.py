@@ -33,6 +33,7 @@ from tests.support.hostile import (
 
 from palan.api.endpoint import Endpoint
 from palan.api.registry import endpoints
+from palan.api.version import MAX_VERSION
 
 
 pytestmark = pytest.mark.root
@@ -98,7 +99,7 @@ def path_of(endpoint: Endpoint, name: str) -> str:
     path = endpoint.path
     for parameter in endpoint.path_parameters:
         path = path.replace("{" + parameter + "}", name).replace("{" + parameter + "...}", name)
-    return "/v1.55" + path
+    return f"/v{MAX_VERSION}" + path
 
 
 @contextlib.contextmanager
@@ -224,20 +225,20 @@ def test_huge_and_deep_bodies(web: TestEngine):
     wire = Wire(web)
     deep = 100_000
     for path in (
-        "/v1.55/containers/create",
+        f"/v{MAX_VERSION}/containers/create",
         "/v1.24/containers/create",
-        "/v1.55/containers/web/exec",
+        f"/v{MAX_VERSION}/containers/web/exec",
     ):
         for body in (b"[" * deep, b'{"Env":' * deep, b'{"Env":' + b"[" * deep + b"]" * deep + b"}"):
             assert wire.ask("POST", path, body).status == 400
         big = b'{"Image": "busybox", "Env": ["' + b"x" * 20_000_000 + b'"]}'
         assert wire.ask("POST", path, big).status == 400
     for query in ("filters=" + "%7B" * 15_000, "filters=" + "[" * 40_000):
-        assert wire.ask("GET", f"/v1.55/containers/json?{query}").status == 400
+        assert wire.ask("GET", f"/v{MAX_VERSION}/containers/json?{query}").status == 400
     wire.close()
 
 
-CREATE = b"POST /v1.55/containers/create HTTP/1.1\r\nHost: x\r\n"
+CREATE = f"POST /v{MAX_VERSION}/containers/create HTTP/1.1\r\nHost: x\r\n".encode()
 
 
 def raw(engine: TestEngine, data: bytes, *, half_close: bool = True, seconds: float = 10) -> bytes:
@@ -271,7 +272,7 @@ def raw(engine: TestEngine, data: bytes, *, half_close: bool = True, seconds: fl
         + b"\r\n",
         b"GET /_ping HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 200_000 + b"\r\n\r\n",
         b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET /v1.55/../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n",
+        f"GET /v{MAX_VERSION}/../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n".encode(),
         b"GET http://example.org/_ping HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET \x00 HTTP/1.1\r\n\r\n",
         b"GET /_ping HTTP/1.1\nHost: x\n\n",
@@ -288,7 +289,10 @@ def test_what_is_not_http(web: TestEngine, data: bytes):
     )
 
 
-@given(st.binary(max_size=400), st.sampled_from([b"", b"GET /_ping HTTP/1.1\r\n", b"POST /v1.55/"]))
+@given(
+    st.binary(max_size=400),
+    st.sampled_from([b"", b"GET /_ping HTTP/1.1\r\n", f"POST /v{MAX_VERSION}/".encode()]),
+)
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -300,7 +304,8 @@ def test_random_bytes(web: TestEngine, data: bytes, start: bytes):
 def test_pipelining(web: TestEngine):
     ping = b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n"
     assert raw(web, ping * 500).count(b"HTTP/1.1 200") == 500
-    create = b"POST /v1.55/volumes/create HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+    path = f"/v{MAX_VERSION}/volumes/create"
+    create = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode()
     assert raw(web, (create + ping) * 20).count(b"HTTP/1.1 20") == 40
     web.api.post("/volumes/prune")
 
@@ -320,15 +325,15 @@ def test_a_slow_body_holds_up_nobody_else(web: TestEngine):
 
 
 ABANDONED = {
-    "attach": "POST /v1.55/containers/web/attach?stream=1&stdout=1&stdin=1",
-    "attach, HTTP only": "POST /v1.55/containers/web/attach?stream=1&stdout=1&logs=1",
-    "logs": "GET /v1.55/containers/web/logs?follow=1&stdout=1",
-    "events": "GET /v1.55/events",
-    "wait": "POST /v1.55/containers/web/wait",
+    "attach": f"POST /v{MAX_VERSION}/containers/web/attach?stream=1&stdout=1&stdin=1",
+    "attach, HTTP only": f"POST /v{MAX_VERSION}/containers/web/attach?stream=1&stdout=1&logs=1",
+    "logs": f"GET /v{MAX_VERSION}/containers/web/logs?follow=1&stdout=1",
+    "events": f"GET /v{MAX_VERSION}/events",
+    "wait": f"POST /v{MAX_VERSION}/containers/web/wait",
     "exec": "",
-    "websocket": "GET /v1.55/containers/web/attach/ws?stream=1&stdout=1",
-    "import": "POST /v1.55/images/create?fromSrc=-&repo=half",
-    "load": "POST /v1.55/images/load",
+    "websocket": f"GET /v{MAX_VERSION}/containers/web/attach/ws?stream=1&stdout=1",
+    "import": f"POST /v{MAX_VERSION}/images/create?fromSrc=-&repo=half",
+    "load": f"POST /v{MAX_VERSION}/images/load",
 }
 
 
@@ -343,7 +348,7 @@ def test_abandoned_connections(web: TestEngine, kind: str, how: str):
         if kind == "exec":
             config = {"Cmd": ["sleep", "2"], "AttachStdout": True, "AttachStdin": True}
             identity = web.api.post("/containers/web/exec", config).json["Id"]
-            request, body = f"POST /v1.55/exec/{identity}/start", b"{}"
+            request, body = f"POST /v{MAX_VERSION}/exec/{identity}/start", b"{}"
             headers.append("Content-Type: application/json")
         if kind in ("attach", "exec"):
             headers += ["Upgrade: tcp", "Connection: Upgrade"]
@@ -378,7 +383,9 @@ def test_two_hundred_connections_at_once(web: TestEngine):
     with contextlib.ExitStack() as stack:
         socks = [stack.enter_context(Wire(web).connect()) for _ in range(200)]
         for sock in socks:
-            sock.sendall(b"GET /v1.55/containers/json?all=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+            sock.sendall(
+                f"GET /v{MAX_VERSION}/containers/json?all=1 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+            )
         for sock in socks:
             assert sock.recv(65536).startswith(b"HTTP/1.1 200")
         # They stay open, and others are served all the same.
@@ -390,12 +397,12 @@ def test_memory_stays_bounded(web: TestEngine):
     wire = Wire(web)
     body = b'{"Image": "busybox", "Env": ["' + b"x" * 4_000_000 + b'"], "Cmd": 5}'
     for _ in range(5):
-        wire.ask("POST", "/v1.55/containers/create", body)
+        wire.ask("POST", f"/v{MAX_VERSION}/containers/create", body)
     before = Measure(web).resident
     for _ in range(40):
-        assert wire.ask("POST", "/v1.55/containers/create", body).status == 400
+        assert wire.ask("POST", f"/v{MAX_VERSION}/containers/create", body).status == 400
     for _ in range(2000):
-        wire.ask("GET", "/v1.55/containers/nobody/json")
+        wire.ask("GET", f"/v{MAX_VERSION}/containers/nobody/json")
     assert Measure(web).resident <= before + 32 * 1024
     wire.close()
 
@@ -405,13 +412,11 @@ def test_a_client_that_does_not_read_costs_no_memory(web: TestEngine):
     with contextlib.ExitStack() as stack:
         for _ in range(5):
             sock = stack.enter_context(Wire(web).connect())
-            sock.sendall(
-                b"GET /v1.55/containers/yes/logs?follow=1&stdout=1 HTTP/1.1\r\nHost: x\r\n\r\n"
-            )
+            logs = f"/v{MAX_VERSION}/containers/yes/logs?follow=1&stdout=1"
+            sock.sendall(f"GET {logs} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             sock = stack.enter_context(Wire(web).connect())
-            sock.sendall(
-                b"POST /v1.55/containers/yes/attach?stream=1&stdout=1 HTTP/1.1\r\nHost: x\r\n\r\n"
-            )
+            attach = f"/v{MAX_VERSION}/containers/yes/attach?stream=1&stdout=1"
+            sock.sendall(f"POST {attach} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         time.sleep(0.3)
         before = Measure(web).resident
         time.sleep(1.5)

@@ -13,6 +13,7 @@ from tests.support.build import Built, build, context, output
 from tests.support.crash import assert_same_footprint, baseline, eventually
 from tests.support.engine import TestEngine
 
+from palan.api.version import MAX_VERSION
 from palan.host.mounts import mount, unmount
 
 
@@ -41,7 +42,7 @@ def begun(engine: TestEngine, query: str = "") -> socket.socket:
     connection.settimeout(20)
     connection.connect(str(engine.socket))
     connection.sendall(
-        f"POST /v1.55/build?nocache=1&{query} HTTP/1.1\r\nHost: x\r\nContent-Type:"
+        f"POST /v{MAX_VERSION}/build?nocache=1&{query} HTTP/1.1\r\nHost: x\r\nContent-Type:"
         f" application/x-tar\r\nContent-Length: {len(data)}\r\n\r\n".encode()
         + data
     )

@@ -9,6 +9,8 @@ import time
 import pytest
 from tests.support.http import frames, read_all, text_of
 
+from palan.api.version import MAX_VERSION
+
 
 pytestmark = pytest.mark.root
 
@@ -269,7 +271,8 @@ def websocket(engine, target):
     sock.connect(str(engine.api.path))
     key = base64.b64encode(os.urandom(16)).decode()
     sock.sendall(
-        f"GET /v1.55{target} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"GET /v{MAX_VERSION}{target} HTTP/1.1\r\nHost: x\r\n"
+        f"Connection: Upgrade\r\nUpgrade: websocket\r\n"
         f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
     )
     head = b""

@@ -8,6 +8,8 @@ import pytest
 from tests.support.crash import assert_quiet_log, eventually
 from tests.support.http import frames, read_all, text_of
 
+from palan.api.version import MAX_VERSION
+
 
 pytestmark = pytest.mark.root
 
@@ -366,7 +368,7 @@ def test_the_head_comes_before_the_process(engine):
             sock.connect(str(engine.socket))
             body = b'{"Detach":false}'
             sock.sendall(
-                f"POST /v1.55/exec/{exec_id}/start HTTP/1.1\r\nHost: x\r\nUpgrade: tcp\r\n"
+                f"POST /v{MAX_VERSION}/exec/{exec_id}/start HTTP/1.1\r\nHost: x\r\nUpgrade: tcp\r\n"
                 "Connection: Upgrade\r\nContent-Type: application/json\r\n"
                 f"Content-Length: {len(body)}\r\n\r\n".encode()
                 + body

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests.support.http import read_all, text_of
 
+from palan.api.version import MAX_VERSION
+
 
 pytestmark = pytest.mark.root
 
@@ -38,7 +40,8 @@ def hang_up(engine, method, target, *, upgrade=False):
     sock.connect(str(engine.api.path))
     more = "Connection: Upgrade\r\nUpgrade: tcp\r\n" if upgrade else ""
     sock.sendall(
-        f"{method} /v1.55{target} HTTP/1.1\r\nHost: x\r\n{more}Content-Length: 0\r\n\r\n".encode()
+        f"{method} /v{MAX_VERSION}{target} HTTP/1.1\r\nHost: x\r\n"
+        f"{more}Content-Length: 0\r\n\r\n".encode()
     )
     sock.recv(64)
     sock.close()

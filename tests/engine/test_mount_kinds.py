@@ -10,6 +10,8 @@ from tests.support.crash import assert_same_footprint, settled_footprint
 from tests.support.engine import TestEngine
 from tests.support.tar import TAR, entry, members, tarball
 
+from palan.api.version import MAX_VERSION
+
 
 pytestmark = pytest.mark.root
 
@@ -223,9 +225,9 @@ def test_what_is_mounted_below_comes_along_or_not(own, tree):
 @pytest.mark.parametrize(
     ("version", "options", "writable"),
     [
-        ("1.55", {}, False),
-        ("1.55", {"ReadOnlyNonRecursive": True}, True),
-        ("1.55", {"ReadOnlyForceRecursive": True, "Propagation": "rprivate"}, False),
+        (str(MAX_VERSION), {}, False),
+        (str(MAX_VERSION), {"ReadOnlyNonRecursive": True}, True),
+        (str(MAX_VERSION), {"ReadOnlyForceRecursive": True, "Propagation": "rprivate"}, False),
         ("1.43", {}, True),
     ],
     ids=["possible", "never", "forced", "before 1.44"],

@@ -181,7 +181,7 @@ def test_containers_are_not_reached_directly_from_outside(walled, network, next_
 
 
 def test_trusted_interfaces_reach_published_ports_directly(walled, network, next_door):
-    network("one", {"trusted_host_interfaces": next_door.cable})
+    network("one", {"trusted_host_interfaces": next_door.interface})
     server = run(walled, "one", free_port())
     where = address(walled, server)
     with (
@@ -368,7 +368,7 @@ def test_leaving_packets_take_the_address_that_was_chosen(walled, network, next_
     other4 = next_door.host.removesuffix(".1") + ".77"
     other6 = next_door.host6 + "77"
     for chosen in (f"{other4}/24", f"{other6}/64"):
-        command = ["ip", "address", "replace", chosen, "dev", next_door.cable]
+        command = ["ip", "address", "replace", chosen, "dev", next_door.interface]
         subprocess.run(command + ["nodad"] * (":" in chosen), check=True)
     prefix = "com.docker.network.host_ipv"
     network("snat", EnableIPv6=True, Options={f"{prefix}4": other4, f"{prefix}6": other6})

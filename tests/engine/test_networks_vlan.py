@@ -41,7 +41,7 @@ def kernel_has_vlans(parent):
 def test_a_container_on_the_wire_is_reached_from_outside(engine, network, machine, mode):
     network(
         "wire", Driver="macvlan", IPAM=subnet(wire(machine, 0) + "/24", Gateway=wire(machine, 2)),
-        Options={"parent": machine.cable, "macvlan_mode": mode},
+        Options={"parent": machine.interface, "macvlan_mode": mode},
     )  # fmt: skip
     address = wire(machine, 50)
     endpoint = {"wire": {"IPAMConfig": {"IPv4Address": address}}}
@@ -52,12 +52,12 @@ def test_a_container_on_the_wire_is_reached_from_outside(engine, network, machin
     assert route_of(engine, made) == machine.address
     assert networks_of(engine, made)["wire"]["Gateway"] == machine.address
     engine.remove_all()
-    assert link_exists(machine.cable)
+    assert link_exists(machine.interface)
 
 
 def test_vlan_interfaces_come_with_the_first_network_and_go_with_the_last(engine, network, machine):
-    tagged = f"{machine.cable}.42"
-    if not kernel_has_vlans(machine.cable):
+    tagged = f"{machine.interface}.42"
+    if not kernel_has_vlans(machine.interface):
         said = network("first", 501, Driver="macvlan", Options={"parent": tagged})
         assert "the kernel has no VLANs" in said
         assert engine.api.get("/networks/first").status == 404
@@ -110,11 +110,11 @@ def test_what_can_not_be_is_refused_and_leaves_nothing(engine, network, options,
 def test_passthru_is_for_one_network_alone(network, machine):
     network(
         "one", Driver="macvlan", IPAM=subnet("10.233.3.0/25"),
-        Options={"parent": machine.cable, "macvlan_mode": "passthru"},
+        Options={"parent": machine.interface, "macvlan_mode": "passthru"},
     )  # fmt: skip
     said = network(
         "two", 409, Driver="macvlan", IPAM=subnet("10.233.3.128/25"),
-        Options={"parent": machine.cable},
+        Options={"parent": machine.interface},
     )  # fmt: skip
     assert "in mode passthru" in said
 
@@ -129,21 +129,21 @@ def kernel_has(kind, parent):
 
 
 def test_ipvlan_says_clearly_where_the_kernel_has_none(engine, network, machine):
-    if kernel_has("ipvlan", machine.cable):
+    if kernel_has("ipvlan", machine.interface):
         pytest.skip("the kernel has ipvlan")
-    options = {"parent": machine.cable}
+    options = {"parent": machine.interface}
     assert "the kernel has no ipvlan" in network("ip", 501, Driver="ipvlan", Options=options)
     assert engine.api.get("/networks/ip").status == 404
 
 
 @pytest.mark.parametrize("mode", ["l2", "l3", "l3s"])
 def test_ipvlan_is_reached_from_outside(engine, network, machine, mode):
-    if not kernel_has("ipvlan", machine.cable):
+    if not kernel_has("ipvlan", machine.interface):
         pytest.skip("the kernel has no ipvlan")
     part = wire(machine, 0) + "/24" if mode == "l2" else "10.233.5.0/24"
     network(
         "ip", Driver="ipvlan", IPAM=subnet(part, IPRange=part.replace(".0/24", ".32/27")),
-        Options={"parent": machine.cable, "ipvlan_mode": mode},
+        Options={"parent": machine.interface, "ipvlan_mode": mode},
     )  # fmt: skip
     if mode != "l2":
         machine.learn_route(part)
@@ -154,14 +154,14 @@ def test_ipvlan_is_reached_from_outside(engine, network, machine, mode):
     macs = {networks_of(engine, made)["ip"]["MacAddress"] for made in (one, two)}
     assert len(macs) == 1
     engine.remove_all()
-    assert link_exists(machine.cable)
+    assert link_exists(machine.interface)
 
 
 @pytest.mark.parametrize(("mode", "meet"), [("bridge", True), ("private", False), ("vepa", False)])
 def test_modes_say_whether_containers_on_a_wire_meet(engine, network, machine, mode, meet):
     network(
         "wire", Driver="macvlan", IPAM=subnet("10.233.6.0/24"),
-        Options={"parent": machine.cable, "macvlan_mode": mode},
+        Options={"parent": machine.interface, "macvlan_mode": mode},
     )  # fmt: skip
     one, two = (engine.run(*SLEEP, host={"NetworkMode": "wire"}) for _ in range(2))
     with listen(netns_of(engine, one), 80) as server:

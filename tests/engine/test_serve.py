@@ -14,6 +14,8 @@ import pytest
 from tests.support.engine import TestEngine
 from tests.support.http import API
 
+from palan.api.version import MAX_VERSION
+
 
 pytestmark = pytest.mark.root
 
@@ -75,7 +77,9 @@ def test_sigterm_ends_streams_that_would_go_on_for_ever(own_engine):
     connection.settimeout(10)
     with contextlib.closing(connection):
         connection.connect(str(own_engine.socket))
-        connection.sendall(b"GET /v1.55/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        connection.sendall(
+            f"GET /v{MAX_VERSION}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        )
         assert connection.recv(12) == b"HTTP/1.1 200"
         began = time.monotonic()
         own_engine.stop()

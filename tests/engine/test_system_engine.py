@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import palan
+from palan.api.version import MAX_VERSION
 
 
 pytestmark = pytest.mark.root
@@ -32,18 +33,18 @@ def test_ping(engine):
     for api in (engine.api, engine.api.at(None), engine.api.at("1.24")):
         answer = api.get("/_ping")
         assert (answer.status, answer.body) == (200, b"OK")
-        assert answer.headers["api-version"] == "1.55"
+        assert answer.headers["api-version"] == str(MAX_VERSION)
         assert answer.headers["ostype"] == "linux"
         assert answer.headers["docker-experimental"] == "false"
         head = api.call("HEAD", "/_ping")
         assert (head.status, head.body) == (200, b"")
-        assert head.headers["api-version"] == "1.55"
+        assert head.headers["api-version"] == str(MAX_VERSION)
 
 
 def test_version(engine):
     shown = engine.api.get("/version").json
     assert shown["Version"] == palan.__version__
-    assert (shown["ApiVersion"], shown["MinAPIVersion"]) == ("1.55", "1.24")
+    assert (shown["ApiVersion"], shown["MinAPIVersion"]) == (str(MAX_VERSION), "1.24")
     assert shown["Os"] == "linux"
     assert shown["KernelVersion"] == platform.release()
     names = [component["Name"] for component in shown["Components"]]
@@ -55,9 +56,13 @@ def test_versions_beyond_the_range(engine):
     old = engine.api.at("1.23").get("/version")
     assert old.status == 400
     assert b"client version 1.23 is too old" in old.body
-    new = engine.api.at("1.56").get("/version")
+    next_version = f"{MAX_VERSION.major}.{MAX_VERSION.minor + 1}"
+    new = engine.api.at(next_version).get("/version")
     assert new.status == 400
-    assert "client version 1.56 is too new. Maximum supported API version is 1.55" in new.message
+    assert (
+        f"client version {next_version} is too new. Maximum supported API version is {MAX_VERSION}"
+        in new.message
+    )
 
 
 # ---- info ----------------------------------------------------------------------------
@@ -233,7 +238,7 @@ def test_the_contract_is_served(engine):
     assert answer.status == 200
     assert answer.headers["content-type"] == "application/json"
     document = answer.json
-    assert document["info"]["version"] == "1.55"
+    assert document["info"]["version"] == str(MAX_VERSION)
     assert "/containers/{id}/start" in document["paths"]
 
 

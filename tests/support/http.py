@@ -1,4 +1,4 @@
-"""Raw HTTP over a unix socket: the tests must not depend on any client's opinions."""
+"""Raw HTTP over a unix socket, so that tests do not depend on a client library."""
 
 import contextlib
 import http.client
@@ -8,6 +8,8 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from palan.api.version import MAX_VERSION
 
 
 class Answer(NamedTuple):
@@ -36,9 +38,9 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class API:
-    """Calls of the Engine API at one version; none for the unprefixed paths."""
+    """Calls of the Engine API at one version; without a version, paths have no prefix."""
 
-    def __init__(self, path: Path, version: str | None = "1.55") -> None:
+    def __init__(self, path: Path, version: str | None = str(MAX_VERSION)) -> None:
         self.path = path
         self._prefix = f"/v{version}" if version else ""
 
@@ -54,7 +56,7 @@ class API:
         headers: dict[str, str] | None = None,
         timeout: float = 60,
     ) -> Answer:
-        """One request on a connection of its own; dicts and lists go as JSON."""
+        """Send one request on a new connection; dicts and lists are sent as JSON."""
         sent = dict(headers or {})
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
@@ -78,7 +80,7 @@ class API:
 
     @contextlib.contextmanager
     def stream(self, target: str) -> Iterator[http.client.HTTPResponse]:
-        """The answer to a GET, read as it comes."""
+        """Send a GET, and return the response for reading its body as a stream."""
         with contextlib.closing(UnixConnection(self.path)) as connection:
             connection.request("GET", self._prefix + target)
             yield connection.getresponse()
@@ -86,7 +88,7 @@ class API:
     def hijack(
         self, target: str, body: Any = None, *, upgrade: bool = True
     ) -> tuple[bytes, socket.socket]:
-        """Send a request that turns the connection into a stream; its head and the socket."""
+        """Send a request that takes over the connection; return response head and socket."""
         data = b"" if body is None else json.dumps(body).encode()
         sock = socket.socket(socket.AF_UNIX)
         sock.settimeout(30)
@@ -108,13 +110,13 @@ class API:
 
 
 def read_all(sock: socket.socket) -> bytes:
-    """Everything until the other side closes."""
+    """Read until the other side closes."""
     with contextlib.closing(sock):
         return b"".join(iter(lambda: sock.recv(65536), b""))
 
 
 def frames(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Take a multiplexed stream apart."""
+    """Split a multiplexed stream into its frames."""
     position = 0
     while position < len(data):
         stream, size = struct.unpack_from(">BxxxL", data, position)
@@ -123,5 +125,5 @@ def frames(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def text_of(data: bytes, stream: int) -> bytes:
-    """What a multiplexed stream has on one of its streams."""
+    """Return the text on one of the streams of a multiplexed stream."""
     return b"".join(part for number, part in frames(data) if number == stream)

@@ -1,4 +1,4 @@
-"""Receivers of log lines, which take apart what log drivers send: threads on loopback."""
+"""Receivers of log lines, which parse the messages of log drivers: threads on loopback."""
 
 import array
 import contextlib
@@ -21,7 +21,7 @@ import msgspec
 
 
 class Receiver:
-    """What was received so far is in ``messages``."""
+    """The base of receivers; ``messages`` has the messages received so far."""
 
     def __init__(self) -> None:
         self.messages: list[Any] = []
@@ -35,7 +35,7 @@ class Receiver:
         self.close()
 
     def close(self) -> None:
-        """Stop, and hang up on everybody."""
+        """Stop, and close all connections."""
         self._closed = True
         for sock in self._sockets:
             with contextlib.suppress(OSError):
@@ -43,7 +43,7 @@ class Receiver:
             sock.close()
 
     def wait(self, count: int, seconds: float = 15) -> list[Any]:
-        """Wait for so many messages."""
+        """Wait for ``count`` messages."""
         deadline = time.monotonic() + seconds
         while len(self.messages) < count:
             assert time.monotonic() < deadline, (len(self.messages), count, self.messages[-3:])
@@ -52,7 +52,7 @@ class Receiver:
 
     def _thread(self, work: Callable[[], None]) -> None:
         def guarded() -> None:
-            with contextlib.suppress(OSError):  # the other side has gone
+            with contextlib.suppress(OSError):  # the other side has closed the connection
                 work()
 
         threading.Thread(target=guarded, daemon=True).start()
@@ -61,7 +61,7 @@ class Receiver:
         self, handle: Callable[[socket.socket], None], path: Path | None, port: int,
         tls: ssl.SSLContext | None = None,
     ) -> int:  # fmt: skip
-        """Accept connections; the port."""
+        """Accept connections, and return the port."""
         if path is not None:
             listener = socket.socket(socket.AF_UNIX)
             path.unlink(missing_ok=True)
@@ -107,7 +107,7 @@ class Receiver:
 
 
 class SyslogMessage(NamedTuple):
-    """A message in any of the forms."""
+    """A syslog message in any of the formats."""
 
     facility: int
     severity: int
@@ -122,7 +122,7 @@ _SYSLOG = re.compile(
 
 
 def parse_syslog(data: bytes) -> SyslogMessage:
-    """Take a message apart."""
+    """Parse a syslog message."""
     match = _SYSLOG.fullmatch(data.decode())
     assert match, data
     priority = int(match[1])
@@ -131,7 +131,7 @@ def parse_syslog(data: bytes) -> SyslogMessage:
 
 
 class Syslog(Receiver):
-    """Syslog: ``udp``, ``tcp``, ``tcp+tls`` (counted or by lines), ``unix``, ``unixgram``."""
+    """A syslog server: ``udp``, ``tcp``, ``tcp+tls`` (counted or lines), ``unix``, ``unixgram``."""
 
     def __init__(
         self, scheme: str, path: Path | None = None, *, port: int = 0,
@@ -165,7 +165,7 @@ class Syslog(Receiver):
 
 
 class Gelf(Receiver):
-    """GELF over ``udp`` or ``tcp``."""
+    """A GELF server over ``udp`` or ``tcp``."""
 
     def __init__(self, scheme: str, *, port: int = 0) -> None:
         super().__init__()
@@ -207,7 +207,7 @@ class Gelf(Receiver):
 
 
 class Fluentd(Receiver):
-    """The forward protocol."""
+    """A server of Fluentd's forward protocol."""
 
     def __init__(self, path: Path | None = None, *, port: int = 0) -> None:
         super().__init__()
@@ -234,7 +234,7 @@ _FIXED = {0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9, 0xD0: 2, 0xD1: 3, 0xD2: 5, 0xD3: 9
 
 
 def _size_of(data: bytes) -> int:
-    """Bytes of the first msgpack value; 0 while it is not whole."""
+    """Return the size of the first msgpack value in bytes; 0 while it is incomplete."""
     try:
         end = _after(data, 0)
     except IndexError:
@@ -262,7 +262,7 @@ def _after(data: bytes, at: int) -> int:
 
 
 class Splunk(Receiver):
-    """The HTTP event collector."""
+    """Splunk's HTTP event collector."""
 
     def __init__(
         self, *, port: int = 0, status: int = 200, tls: ssl.SSLContext | None = None
@@ -319,7 +319,7 @@ class Splunk(Receiver):
 
 
 class Journal(Receiver):
-    """systemd's journal: datagrams of fields, or descriptors of files with them."""
+    """systemd's journal: receives datagrams of fields, or descriptors of files with fields."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from palan import __version__
+from palan.api.version import MAX_VERSION
 from palan.cli import main
 from palan.cli.flags import parse_flags
 
@@ -16,7 +17,7 @@ def test_without_a_command_it_shows_how(capsys):
 
 def test_version(capsys):
     assert main(["version"]) == 0
-    assert f"Palan:  {__version__}\nAPI:    1.24 to 1.55\n" in capsys.readouterr().out
+    assert f"Palan:  {__version__}\nAPI:    1.24 to {MAX_VERSION}\n" in capsys.readouterr().out
 
 
 def test_an_unknown_command_is_refused(capsys):

@@ -12,6 +12,7 @@ from tests.support.fake_engine import Line, answering, chunked, fake_engine, jso
 
 import palan
 from palan.api.images import JSONMessage
+from palan.api.version import MAX_VERSION
 from palan.client import errors
 
 
@@ -33,11 +34,11 @@ def descriptors() -> int:
 
 
 def client(url: str, **options: Any) -> palan.Client:
-    return palan.Client(url, version="1.55", **options)
+    return palan.Client(url, version=str(MAX_VERSION), **options)
 
 
 def async_client(url: str, **options: Any) -> palan.AsyncClient:
-    return palan.AsyncClient(url, version="1.55", **options)
+    return palan.AsyncClient(url, version=str(MAX_VERSION), **options)
 
 
 UPGRADED = (

@@ -15,7 +15,7 @@ import palan
 from palan.api.containers import EndpointSettings, HostConfig, Mount, NetworkingConfig
 from palan.api.registry import GROUPS
 from palan.api.system import AuthConfig
-from palan.api.version import MIN_VERSION, Version
+from palan.api.version import MAX_VERSION, MIN_VERSION, Version
 from palan.client import errors
 from palan.client._request import fit, prepare
 from palan.client._results import decode
@@ -160,7 +160,7 @@ def test_a_users_program_is_checked_strictly(tmp_path: Path) -> None:
 # ---- requests ----------------------------------------------------------------------
 
 
-def sent(operation: str, version: str = "1.55", **arguments: Any) -> tuple[str, Any]:
+def sent(operation: str, version: str = str(MAX_VERSION), **arguments: Any) -> tuple[str, Any]:
     prepared = prepare(operation, arguments)
     fit(prepared, Version.parse(version))
     body = prepared.body
@@ -232,7 +232,7 @@ def test_what_an_older_engine_would_ignore_is_refused(
     with pytest.raises(errors.NotSupported, match=words):
         sent(operation, version, **arguments)
     if "named" not in words:
-        sent(operation, "1.55", **arguments)
+        sent(operation, str(MAX_VERSION), **arguments)
 
 
 def test_what_stood_elsewhere_goes_there() -> None:
@@ -244,7 +244,7 @@ def test_what_stood_elsewhere_goes_there() -> None:
     assert sent("build.prune", "1.47", reserved_space=5)[0] == "/build/prune?keep-storage=5"
     assert (
         sent("volumes.prune", "1.41", filters={"all": True, "label": "x"})[0]
-        == (sent("volumes.prune", "1.55", filters={"label": "x"})[0])
+        == (sent("volumes.prune", str(MAX_VERSION), filters={"label": "x"})[0])
     )
 
 

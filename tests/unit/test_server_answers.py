@@ -41,10 +41,11 @@ from palan.api.results import (
     WithHeaders,
 )
 from palan.api.results import Ping as PingResult
+from palan.api.version import MAX_VERSION
 
 
 API_HEADERS = {
-    "Api-Version": "1.55",
+    "Api-Version": str(MAX_VERSION),
     "Docker-Experimental": "false",
     "Ostype": "linux",
     "Server": f"Palan/{__version__} (linux)",
@@ -621,15 +622,15 @@ async def test_not_found(tmp_path):
             }
         head = await client.call("HEAD", "/things/json")
         assert head.status == 404
-        redirect = await client.call("GET", "/v1.55//things/json?a=b")
+        redirect = await client.call("GET", f"/v{MAX_VERSION}//things/json?a=b")
         assert redirect.status == 301
         assert without_date(redirect.headers) == {
-            "Location": "/v1.55/things/json?a=b",
+            "Location": f"/v{MAX_VERSION}/things/json?a=b",
             "Content-Length": "0",
         }
-        options = await client.call("OPTIONS", "/v1.55/whatever")
+        options = await client.call("OPTIONS", f"/v{MAX_VERSION}/whatever")
         assert (options.status, options.body) == (200, b"")
-        assert options.headers["Api-Version"] == "1.55"
+        assert options.headers["Api-Version"] == str(MAX_VERSION)
 
 
 @pytest.mark.parametrize("version", ["1.10", "1.23", "1", "0.1"])
@@ -643,7 +644,7 @@ async def test_very_old_versions_are_refused_in_plain_text(tmp_path, version):
     headers = without_date(response.headers)
     del headers["Content-Length"]
     assert headers == {
-        "Api-Version": "1.55",
+        "Api-Version": str(MAX_VERSION),
         "Content-Type": "text/plain; charset=utf-8",
         "Ostype": "linux",
         "Server": f"Palan/{__version__} (linux)",
@@ -662,7 +663,8 @@ async def test_new_versions_are_refused(tmp_path, version):
     response = await ask(tmp_path, {}, "GET", f"/v{version}/things/json")
     assert response.status == 400
     assert json.loads(response.body) == {
-        "message": f"client version {version} is too new. Maximum supported API version is 1.55"
+        "message": f"client version {version} is too new. "
+        f"Maximum supported API version is {MAX_VERSION}"
     }
     assert "Docker-Experimental" not in response.headers
 

@@ -15,6 +15,7 @@ from palan.api import Group, Message, Request
 from palan.api.errors import Conflict, NotFound
 from palan.api.frames import STDOUT, frame
 from palan.api.results import Hijack
+from palan.api.version import MAX_VERSION
 from palan.server import connection as connection_module
 
 
@@ -106,7 +107,7 @@ async def attached(tmp_path, session: Any) -> AsyncIterator[Any]:
 async def test_heads(tmp_path, *, version, headers, tty, status, kind):
     upgraded = {"Connection": "Upgrade", "Upgrade": "tcp"} if headers else {}
     api = {
-        "Api-Version": "1.55",
+        "Api-Version": str(MAX_VERSION),
         "Docker-Experimental": "false",
         "Ostype": "linux",
         "Server": f"Palan/{__version__} (linux)",

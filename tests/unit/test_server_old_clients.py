@@ -3,6 +3,7 @@
 import pytest
 
 from palan.api.system import SystemVersion
+from palan.api.version import MAX_VERSION
 from palan.server.old_clients import as_known_to
 
 
@@ -10,15 +11,15 @@ from palan.server.old_clients import as_known_to
     ("agent", "told"),
     [
         ("docker-compose/1.29.2 docker-py/5.0.3 Linux/6.1", "1.41"),
-        ("docker-py/7.1.0", "1.55"),
-        ("docker-compose/2.0", "1.55"),
-        ("not-docker-compose/1.29", "1.55"),
+        ("docker-py/7.1.0", str(MAX_VERSION)),
+        ("docker-compose/2.0", str(MAX_VERSION)),
+        ("not-docker-compose/1.29", str(MAX_VERSION)),
     ],
 )
 def test_compose_1_is_told_of_the_version_it_was_made_for(agent, told):
-    answer = SystemVersion(api_version="1.55", version="x")
+    answer = SystemVersion(api_version=str(MAX_VERSION), version="x")
     assert as_known_to({"user-agent": agent}, answer).api_version == told
-    assert answer.api_version == "1.55"
+    assert answer.api_version == str(MAX_VERSION)
 
 
 def test_an_older_engine_stays_what_it_is():
