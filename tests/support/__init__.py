@@ -1,1 +1,1 @@
-"""What the tests of the engine share: an engine of their own, raw HTTP, an image."""
+"""Helpers that tests share: an engine of their own, raw HTTP, images, fakes."""

@@ -1,4 +1,4 @@
-"""Builds against an engine of a test: contexts made in memory, answers taken apart."""
+"""Builds against a test's engine: contexts made in memory, and parsed responses."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from tests.support.tar import TAR, entry, tarball
 
 @dataclass
 class Built:
-    """The answer to a build."""
+    """The parsed response to a build."""
 
     answer: Answer
     lines: list[dict[str, Any]] = field(init=False)
@@ -31,7 +31,7 @@ class Built:
 
     @property
     def image(self) -> str:
-        """The id; fails with what the build has said."""
+        """The image's id; fails with the build's output if there is no image."""
         assert self.answer.status == 200, self.answer.body
         assert not self.error, self.error
         ids = [line["aux"]["ID"] for line in self.lines if "aux" in line]
@@ -39,12 +39,12 @@ class Built:
 
     @property
     def hits(self) -> int:
-        """How many steps came from the cache."""
+        """The number of steps that came from the cache."""
         return self.text.count(" ---> Using cache\n")
 
 
 def context(dockerfile: str, files: Mapping[str, str | bytes] | None = None) -> bytes:
-    """An archive with a Dockerfile and files."""
+    """Return an archive with a Dockerfile and files."""
     entries = [entry("Dockerfile", dockerfile.encode())]
     for name, data in (files or {}).items():
         entries.append(entry(name, data.encode() if isinstance(data, str) else data))
@@ -60,14 +60,14 @@ def build(
     headers: Mapping[str, str] | None = None,
     **query: Any,
 ) -> Built:
-    """``POST /build`` of a Dockerfile with files, or of a ready-made archive.
+    """Send ``POST /build`` with a Dockerfile and files, or with a ready-made archive.
 
     Args:
         engine: the engine.
         text: the Dockerfile, or an archive.
-        files: what else is in the context.
-        headers: beside the content type.
-        query: parameters; what is neither text nor a number goes as JSON.
+        files: the other files of the context.
+        headers: headers beside the content type.
+        query: parameters; values that are neither text nor numbers are sent as JSON.
     """
     body = text if isinstance(text, bytes) else context(text, files)
     plain = {
@@ -79,7 +79,7 @@ def build(
 
 
 def output(built: Built) -> list[str]:
-    """What steps have printed: lines that are not the builder's."""
+    """Return the lines that the steps printed, without the builder's own."""
     return [
         line
         for line in built.text.splitlines()

@@ -22,15 +22,15 @@ LONG: dict[str, Any] = {
     "ExposedPorts": {"80/tcp": {}},
     "HostConfig": {"PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1"}]}},
 }
-"""A container that has something of everything: volumes, one with the image's files, a port."""
+"""A container that uses many features: volumes, one with the image's files, a port."""
 
 SHORT: dict[str, Any] = {"Image": IMAGE, "Cmd": ["sh", "-c", "echo done; exit 3"]}
 
 
 class Chaos:
-    """One engine that is killed again and again.
+    """An engine that is killed repeatedly.
 
-    What it has acknowledged is noted, and held against what the next one says.
+    The changes that it has acknowledged are compared with its state after the next start.
     """
 
     def __init__(self, engine: TestEngine) -> None:
@@ -39,19 +39,19 @@ class Chaos:
         self.baseline = baseline(engine)
         self.volumes = self._volumes()
         self.began = time.time()
-        """Only events since then are looked at."""
+        """The time from which on events are checked."""
         self.starts: list[float] = []
-        """Seconds that each start took, by the engine's own account: once Python was there."""
+        """The seconds that each start took, by the engine's log (without starting Python)."""
 
     # ---- killing -----------------------------------------------------------------
 
     def kill_during(self, work: Callable[[], Any], delay: float, *, gently: bool = False) -> Any:
-        """Begin some work, kill the engine ``delay`` seconds later; what the work had done.
+        """Begin some work, kill the engine meanwhile, and return the work's result.
 
         Args:
-            work: is done in a thread.
-            delay: in seconds.
-            gently: with SIGTERM.
+            work: a function that runs in a thread; its result is None if its request was lost.
+            delay: seconds until the engine is killed.
+            gently: whether to use SIGTERM instead of SIGKILL.
         """
         done: list[Any] = []
 
@@ -73,7 +73,7 @@ class Chaos:
         return done[0]
 
     def start(self) -> None:
-        """Start again, and see that it is quick and met nothing unexpected."""
+        """Start again, and check that the start is quick and logs nothing unexpected."""
         self.engine.start()
         told = re.findall(r'"the engine is ready".* seconds=([0-9.]+)', self.engine.log.read_text())
         self.starts.append(float(told[-1]))
@@ -82,7 +82,7 @@ class Chaos:
     # ---- promises ----------------------------------------------------------------
 
     def states(self, *, pausing: bool = False) -> dict[str, str]:
-        """The state of each container, which must be a settled one."""
+        """Return the state of each container, which must not be a transitional one."""
         settled = {*SETTLED, *(["paused"] if pausing else [])}
         found = {c["Id"]: c["State"] for c in self.api.get("/containers/json?all=1").json}
         assert all(state in settled for state in found.values()), found
@@ -99,7 +99,7 @@ class Chaos:
         return found
 
     def assert_works(self, container: str) -> None:
-        """See that a container, whatever became of it, can be started and stopped."""
+        """Check that a container, whatever its state, can be started and stopped."""
         answer = self.api.post(f"/containers/{container}/start")
         assert answer.status in (204, 304), answer.body
         answer = self.api.post(f"/containers/{container}/kill")
@@ -107,7 +107,7 @@ class Chaos:
         assert answer.status in (204, 409), answer.body
 
     def forgive(self) -> None:
-        """Have what one test left not be held against the next."""
+        """Remove all containers and empty the log, so that the next test begins anew."""
         if self.engine.process is None or self.engine.process.poll() is not None:
             self.engine.start()
         self.engine.log.write_bytes(b"")
@@ -116,7 +116,7 @@ class Chaos:
         self.volumes = self._volumes()
 
     def assert_clean(self) -> None:
-        """Remove all containers, and see that nothing is left of any."""
+        """Remove all containers, and check that nothing of them is left."""
         for container in self.states(pausing=True):
             answer = self.api.delete(f"/containers/{container}?force=1&v=1")
             assert answer.status == 204, answer.body
@@ -129,7 +129,7 @@ class Chaos:
         return sorted(v["Name"] for v in self.api.get("/volumes").json["Volumes"] or [])
 
     def _assert_events(self) -> None:
-        """See that the journal tells a whole story of every container."""
+        """Check that the events of every container are complete and in order."""
         body = self.api.get(f"/events?since={self.began:.6f}&until={time.time() + 0.001:.6f}").body
         stories: dict[str, list[str]] = {}
         times = []
@@ -145,7 +145,7 @@ class Chaos:
 
 
 def assert_story(container: str, actions: list[str]) -> None:
-    """A container is created, starts and dies in turn, and is destroyed, each said once."""
+    """Check that a container's events are: create, then start and die alternating, then destroy."""
     known = [a for a in actions if a in ("create", "start", "die", "destroy")]
     told = f"{container[:12]}: {actions}"
     assert known[0] == "create", told
@@ -155,5 +155,5 @@ def assert_story(container: str, actions: list[str]) -> None:
 
 
 def acknowledged(answer: Answer | None, *statuses: int) -> bool:
-    """Whether the engine said that it has done what was asked."""
+    """Return whether the engine acknowledged the request."""
     return answer is not None and answer.status in statuses

@@ -1,4 +1,4 @@
-"""Containers that do not run: what pure parts of the engine are tried with."""
+"""Containers that do not run, for tests of parts of the engine without I/O."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from palan.engine.containers.registry import ContainerRegistry
 
 
 def make_record(number: int = 1, **fields: Any) -> ContainerRecord:
-    """The record of the ``number``-th container, as if created in that order."""
+    """Return the record of the ``number``-th container; later numbers are newer."""
     values: dict[str, Any] = {
         "id": f"{number:064x}",
         "name": f"name{number}",
@@ -28,12 +28,12 @@ def make_record(number: int = 1, **fields: Any) -> ContainerRecord:
 
 
 def make_container(number: int = 1, **fields: Any) -> Container:
-    """A container with such a record; needs a running loop."""
+    """Return a container with such a record; needs a running loop."""
     return Container(make_record(number, **fields))
 
 
 class FakeEvents:
-    """Remembers what was published."""
+    """Records the published events."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str, str, dict[str, str]]] = []

@@ -1,4 +1,4 @@
-"""What the tests of crashes share: killing an engine, and seeing that nothing is left."""
+"""Helpers for tests of crashes: killing an engine, and checking that nothing is left."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from palan.host import conmon, mounts
 
 @contextlib.contextmanager
 def running(*flags: str) -> Iterator[TestEngine]:
-    """An engine with the test image, of which nothing is left in the end."""
+    """Yield an engine with the test image, and check at the end that nothing of it is left."""
     engine = TestEngine(*flags)
     try:
         engine.start()
@@ -28,7 +28,7 @@ def running(*flags: str) -> Iterator[TestEngine]:
 
 
 def eventually(condition: Callable[[], object], seconds: float = 10) -> None:
-    """Wait until something is so; what the kernel does behind our backs takes a moment."""
+    """Wait until a condition holds; the kernel does some of its work asynchronously."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to be"
@@ -36,15 +36,15 @@ def eventually(condition: Callable[[], object], seconds: float = 10) -> None:
 
 
 def baseline(engine: TestEngine) -> Footprint:
-    """What the engine has of the machine when it has no containers."""
-    # The first container makes what stays for all others, such as the parent cgroup.
+    """Return the footprint of the engine without containers."""
+    # The first container creates things that stay for all others, such as the parent cgroup.
     engine.remove(engine.run("true"))
     eventually(lambda: not Footprint(engine).interfaces)
     return Footprint(engine)
 
 
 def settled_footprint(engine: TestEngine) -> Footprint:
-    """The footprint once nothing of what was before is still going away."""
+    """Return the footprint once it no longer changes."""
     before, now = None, Footprint(engine)
     while now != before:
         time.sleep(0.1)
@@ -53,7 +53,7 @@ def settled_footprint(engine: TestEngine) -> Footprint:
 
 
 def assert_same_footprint(engine: TestEngine, before: Footprint, seconds: float = 5) -> None:
-    """See that the machine is as it was; interfaces and cgroups go a moment later."""
+    """Check that the machine is as before; interfaces and cgroups disappear a moment later."""
     deadline = time.monotonic() + seconds
     while (now := Footprint(engine)) != before:
         assert time.monotonic() < deadline, _changes(before, now)
@@ -69,7 +69,7 @@ def _changes(before: Footprint, now: Footprint) -> str:
 
 
 def assert_quiet_log(engine: TestEngine) -> None:
-    """See that the engine has met nothing that it did not expect."""
+    """Check that the engine has logged no unexpected errors."""
     text = engine.log.read_text()
     for word in ("Traceback", "background work failed", "request failed", "level=error"):
         assert word not in text, text[max(0, text.index(word) - 500) : text.index(word) + 3000]
@@ -77,20 +77,20 @@ def assert_quiet_log(engine: TestEngine) -> None:
 
 @contextlib.contextmanager
 def killed(engine: TestEngine) -> Iterator[None]:
-    """Have the engine dead for a while."""
+    """Kill the engine, and start it again at the end."""
     engine.kill()
     yield
     engine.start()
 
 
 def logs(engine: TestEngine, container: str) -> str:
-    """What a container without a terminal wrote to stdout."""
+    """Return the text that a container without a terminal wrote to stdout."""
     data = engine.api.get(f"/containers/{container}/logs?stdout=1").body
     return text_of(data, 1).decode()
 
 
 def exec_output(engine: TestEngine, container: str, *command: str) -> str:
-    """What a command writes that is run in a container."""
+    """Run a command in a container, and return its output."""
     body = {"Cmd": list(command), "AttachStdout": True}
     created = engine.api.post(f"/containers/{container}/exec", body)
     assert created.status == 201, created.body
@@ -99,7 +99,7 @@ def exec_output(engine: TestEngine, container: str, *command: str) -> str:
 
 
 def processes_of(engine: TestEngine) -> list[int]:
-    """Every process of the engine's containers, and their conmons."""
+    """Return the pids of the containers' processes and of their conmons."""
     monitors = [found.pid for found in conmon.find_monitors(engine.config.paths.bundles)]
     members = set(monitors)
     for tree in Path("/sys/fs/cgroup").iterdir():
@@ -110,9 +110,9 @@ def processes_of(engine: TestEngine) -> list[int]:
 
 
 def reboot(engine: TestEngine) -> None:
-    """Do to the machine what a power cut does, as far as the engine can tell."""
+    """Simulate a power cut, as far as the engine can see it."""
     engine.kill()
-    # Conmons first, so that none is left to write down how its container ended.
+    # Conmons first, so that none of them can record its container's exit code.
     for monitor in conmon.find_monitors(engine.config.paths.bundles):
         os.kill(monitor.pid, signal.SIGKILL)
     for pid in processes_of(engine):

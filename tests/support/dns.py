@@ -1,4 +1,4 @@
-"""Asking a name server from inside of a container, without any program in it."""
+"""DNS queries from inside of a container's namespace, without a program in the container."""
 
 import contextlib
 import ipaddress
@@ -19,7 +19,7 @@ SERVER = ("127.0.0.11", 53)
 
 
 class Reply(NamedTuple):
-    """An answer: ``found`` are the addresses and names in it."""
+    """A response; ``found`` are the addresses and names in it."""
 
     rcode: int
     found: list[str]
@@ -69,7 +69,7 @@ def ask(
     netns: Path, name: str, rtype: int = A, *, tcp: bool = False, edns: int = 0, wait: float = 6,
     server: tuple[str, int] = SERVER,
 ) -> Reply:  # fmt: skip
-    """Look a name up from inside of a namespace."""
+    """Look a name up from inside of a network namespace."""
     sent = question(name, rtype, edns=edns)
 
     def talk() -> bytes:
@@ -90,12 +90,12 @@ def ask(
 
 
 class Resolver:
-    """A resolver in some namespace, over UDP and TCP, that answers as it is told.
+    """A resolver in a network namespace, over UDP and TCP, with answers made by the test.
 
     Args:
-        netns: where it is; None for ours.
+        netns: the namespace; None for the test's own.
         host: its address.
-        respond: makes an answer out of a question; none, if it returns nothing.
+        respond: returns the response to a question, or nothing to stay silent.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Resolver:
 
 
 def address_record(address: str) -> Callable[[bytes, bool], bytes]:
-    """Answers every question with one address."""
+    """Return a ``respond`` that answers every question with one address."""
 
     def respond(message: bytes, _tcp: bool) -> bytes:
         end = message.index(b"\0", 12) + 5

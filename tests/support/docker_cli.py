@@ -1,4 +1,4 @@
-"""The docker CLI as a user has it: a program with arguments, pipes and sometimes a terminal."""
+"""The docker CLI as users run it: with arguments, pipes and sometimes a terminal."""
 
 import contextlib
 import fcntl
@@ -17,7 +17,7 @@ from tests.support.engine import TestEngine
 
 
 class Done(NamedTuple):
-    """What an invocation left behind."""
+    """The exit code and output of an invocation."""
 
     code: int
     out: str
@@ -29,7 +29,7 @@ class Done(NamedTuple):
 
     @property
     def word(self) -> str:
-        """The output without the line's end."""
+        """The output without its newline."""
         return self.out.strip()
 
 
@@ -44,7 +44,7 @@ class Docker:
     def __call__(
         self, *arguments: str, code: int = 0, stdin: str | bytes = b"", timeout: float = 30
     ) -> Done:
-        """Run to its end and see that it ended with ``code``; a hang is a failure."""
+        """Run a command to its end and check its exit code; a hang is a failure."""
         done = subprocess.run(
             ["docker", *arguments],
             check=False,
@@ -58,7 +58,7 @@ class Docker:
         return result
 
     def binary(self, *arguments: str, stdin: bytes = b"") -> bytes:
-        """The bytes that an invocation writes."""
+        """Return the bytes that an invocation writes to stdout."""
         return subprocess.run(
             ["docker", *arguments],
             check=True,
@@ -73,7 +73,7 @@ class Docker:
 
     @contextlib.contextmanager
     def background(self, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
-        """An invocation that goes on, with pipes; killed at the end if need be."""
+        """Run an invocation in the background, with pipes; kill it at the end if it still runs."""
         with subprocess.Popen(
             ["docker", *arguments],
             env=self.env,
@@ -90,7 +90,7 @@ class Docker:
 
     @contextlib.contextmanager
     def terminal(self, *arguments: str) -> Iterator["Terminal"]:
-        """An invocation at a terminal."""
+        """Run an invocation with a terminal."""
         terminal = Terminal(["docker", *arguments], self.env)
         try:
             yield terminal
@@ -99,7 +99,7 @@ class Docker:
 
 
 class Terminal:
-    """A program whose stdin, stdout and stderr are a terminal, and who types at it."""
+    """A program whose stdin, stdout and stderr are a pseudo-terminal, and its other end."""
 
     def __init__(self, command: list[str], env: dict[str, str]) -> None:
         self.master, slave = pty.openpty()
@@ -111,7 +111,7 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            # Makes the terminal the controlling one, so that SIGWINCH goes out.
+            # Make it the controlling terminal, so that the program receives SIGWINCH.
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no threads
         )
         os.close(slave)
@@ -124,7 +124,7 @@ class Terminal:
         os.write(self.master, text.encode() if isinstance(text, str) else text)
 
     def expect(self, text: str, seconds: float = 15) -> str:
-        """Read until ``text`` is seen; what came up to and with it."""
+        """Read until ``text`` appears; return everything up to its end."""
         wanted = text.encode()
         deadline = time.monotonic() + seconds
         while wanted not in self.seen:
@@ -133,7 +133,7 @@ class Terminal:
             if select.select([self.master], [], [], left)[0]:
                 try:
                     data = os.read(self.master, 65536)
-                except OSError:  # the other side is closed
+                except OSError:  # the program has closed the terminal
                     data = b""
                 assert data, (text, self.seen)
                 self.seen += data
@@ -141,7 +141,7 @@ class Terminal:
         return (before + wanted).decode()
 
     def ends(self, code: int, seconds: float = 15) -> str:
-        """Read to the end and see the exit code; what was read."""
+        """Read to the end, check the exit code, and return the text."""
         deadline = time.monotonic() + seconds
         with contextlib.suppress(OSError):
             while select.select([self.master], [], [], max(0, deadline - time.monotonic()))[0]:
@@ -160,7 +160,7 @@ class Terminal:
 
 
 def read_until(process: "subprocess.Popen[bytes]", text: str, seconds: float = 15) -> str:
-    """Read a background invocation's stdout until ``text`` is seen."""
+    """Read a background invocation's stdout until ``text`` appears."""
     assert process.stdout is not None
     wanted, seen = text.encode(), b""
     deadline = time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""An engine of the test's own: own roots, socket, bridge, tables, cgroups; nothing left behind."""
+"""An engine with its own directories, socket, bridge, tables and cgroups, removed at the end."""
 
 import json
 import os
@@ -22,16 +22,16 @@ IMAGE = "busybox:latest"
 
 
 class TestEngine:
-    """``palan serve`` in a process that may be killed and started again."""
+    """``palan serve`` in a process that can be killed and started again."""
 
     __test__ = False
 
     def __init__(self, *flags: str, without: Sequence[str] = ()) -> None:
-        """Prepare it.
+        """Prepare an engine.
 
         Args:
-            flags: of ``palan serve``.
-            without: programs that it does not find, by their paths.
+            flags: flags of ``palan serve``.
+            without: paths of programs that the engine shall not find.
         """
         self.base = Path(tempfile.mkdtemp(prefix="palan-test-"))
         self.data_root = self.base / "data"
@@ -52,7 +52,7 @@ class TestEngine:
         return EngineConfig(data_root=str(self.data_root), exec_root=str(self.exec_root))
 
     def start(self, wait: float = 20) -> None:
-        """Start and wait for the first answered ping."""
+        """Start the engine and wait for the first answered ping."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -80,13 +80,13 @@ class TestEngine:
         return ["unshare", "--mount", "sh", "-c", f'{hide}exec "$@"', "sh"]
 
     def kill(self) -> None:
-        """SIGKILL, as a crash would."""
+        """Kill the engine with SIGKILL, like a crash."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
 
     def stop(self) -> None:
-        """SIGTERM, and wait for a clean end."""
+        """Send SIGTERM, and wait for a clean end."""
         if self.process is None or self.process.poll() is not None:
             return
         self.process.send_signal(signal.SIGTERM)
@@ -117,14 +117,14 @@ class TestEngine:
         return container
 
     def wait(self, container: str) -> int:
-        """Wait for its end and return the exit code."""
+        """Wait for a container's end and return its exit code."""
         return int(self.api.post(f"/containers/{container}/wait").json["StatusCode"])
 
     def inspect(self, container: str) -> Any:
         return self.api.get(f"/containers/{container}/json").json
 
     def output(self, *command: str, host: Any = None, **config: Any) -> str:
-        """What a command writes to stdout in a container that is removed again."""
+        """Run a command in a new container, remove it, and return the text written to stdout."""
         container = self.run(*command, host=host, **config, Tty=True)
         self.wait(container)
         data = self.api.get(f"/containers/{container}/logs?stdout=1&stderr=1").body
@@ -140,7 +140,7 @@ class TestEngine:
             self.remove(line["Id"])
 
     def close(self) -> None:
-        """Remove everything, stop, and take away bridge, rules and files."""
+        """Remove all containers, stop the engine, and remove its bridge, rules and files."""
         if self.process is not None and self.process.poll() is not None:
             self.start()
         self.remove_all()
@@ -155,15 +155,15 @@ class TestEngine:
 
 
 def below(root: Path) -> Iterator[Path]:
-    """All that is in a directory, what vanishes meanwhile perhaps left out."""
+    """Return all paths below a directory; some that are removed meanwhile may be missing."""
     for place, directories, files in os.walk(root):
         yield from (Path(place, name) for name in (*directories, *files))
-        # What is mounted there is counted as a mount.
+        # A mounted filesystem counts as a mount, not by its files.
         directories[:] = [name for name in directories if name != "rootfs"]
 
 
 class Footprint:
-    """What an engine and its containers have of the machine, to be compared with itself later."""
+    """The resources of the machine that an engine and its containers use, for comparison."""
 
     def __init__(self, engine: TestEngine) -> None:
         marks = (str(engine.exec_root), str(engine.data_root))
@@ -231,7 +231,7 @@ class Footprint:
         return id(self)
 
     def difference(self, other: "Footprint") -> dict[str, tuple[Any, Any]]:
-        """What differs, by kind, for a failing assertion to show."""
+        """Return the differences by kind, for the message of a failed assertion."""
         mine, theirs = vars(self), vars(other)
         return {
             kind: (

@@ -1,4 +1,4 @@
-"""An engine that answers what a test wants, byte for byte, and hears what a client sends."""
+"""A fake engine that sends the bytes that a test gives it, and records the client's requests."""
 
 import contextlib
 import socket
@@ -11,7 +11,7 @@ Handler = Callable[["Line"], None]
 
 
 class Line:
-    """One connection, as the engine has it."""
+    """The engine's end of one connection."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -19,7 +19,7 @@ class Line:
         self.buffer = b""
 
     def head(self) -> str:
-        """The next request's head; empty when there is none any more."""
+        """Read the next request's head; empty at the end of the connection."""
         while b"\r\n\r\n" not in self.buffer:
             data = self.sock.recv(65536)
             if not data:
@@ -29,7 +29,7 @@ class Line:
         return head.decode()
 
     def body(self, head: str) -> bytes:
-        """The body that goes with a head."""
+        """Read the body that belongs to a head."""
         for line in head.split("\r\n"):
             if line.lower().startswith("content-length:"):
                 size = int(line.split(":")[1])
@@ -55,14 +55,14 @@ class Line:
         self.sock.sendall(data)
 
     def at_end(self) -> bool:
-        """Whether the client has closed the connection (waits for that)."""
+        """Wait for bytes or the end; return whether the client has closed the connection."""
         with contextlib.suppress(OSError):
             return self.sock.recv(1) == b""
         return True
 
 
 class FakeEngine:
-    """Listens on a unix socket; each connection is a thread with the handler."""
+    """Listens on a unix socket; runs the handler in a thread for each connection."""
 
     def __init__(self, path: Path, handler: Handler) -> None:
         self.path = path
@@ -96,7 +96,7 @@ class FakeEngine:
             try:
                 self.handler(Line(sock))
             except OSError:
-                return  # the client went away, which is its right
+                return  # the client may close the connection at any time
             except Exception as error:  # noqa: BLE001 - told at the end
                 self.errors.append(error)
 
@@ -120,7 +120,7 @@ def fake_engine(path: Path, handler: Handler) -> Iterator[FakeEngine]:
 
 
 def answering(answer: bytes, *, keep: bool = False) -> Handler:
-    """Answers every request with the same bytes; closes after the first unless told otherwise."""
+    """Return a handler that answers with the same bytes, once, or every request if ``keep``."""
 
     def handle(line: Line) -> None:
         while head := line.head():

@@ -1,6 +1,6 @@
-"""What hostile tests share: raw requests, values that nobody should send, and measuring.
+"""Helpers for hostile tests: raw requests, invalid values, and measuring the engine.
 
-Nothing here uses an HTTP client for sending: clients refuse to send what is wrong.
+Requests are sent without an HTTP client, as clients refuse to send invalid ones.
 """
 
 import contextlib
@@ -36,18 +36,18 @@ DOCUMENTED_500 = {
     "system.auth": "the registry's refusal, or no registry",
     "volumes.create": "an unknown driver",
 }
-"""dockerd's own 500s for what is the caller's mistake, by operation, and why."""
+"""Operations where a caller's mistake is a 500, as with dockerd, with the reasons."""
 
 DOCUMENTED_503 = {"volumes.create", "volumes.update"}
 SWARM = {"swarm", "nodes", "services", "tasks", "secrets", "configs"}
-"""What needs a swarm: cluster volumes, and these groups."""
+"""Operations that need a swarm: cluster volumes, and these groups."""
 
 DOCUMENTED_501 = {
     "containers.checkpoint_create",
     "containers.checkpoint_list",
     "containers.checkpoint_remove",
 }
-"""What needs `--experimental`."""
+"""Operations that need `--experimental`."""
 
 STREAMS = {
     "containers.attach",
@@ -58,7 +58,7 @@ STREAMS = {
     "exec.start",
     "system.events",
 }
-"""Answers that may go on for ever, of which only the head is read."""
+"""Operations with endless responses, of which only the head is read."""
 
 
 class Reply(NamedTuple):
@@ -74,7 +74,7 @@ class Reply(NamedTuple):
 
 
 class Wire:
-    """Requests as bytes over a connection that is kept while it can be."""
+    """Sends requests as bytes over a connection that is reused as long as possible."""
 
     def __init__(self, engine: TestEngine, seconds: float = 10) -> None:
         self.path = str(engine.socket)
@@ -90,7 +90,7 @@ class Wire:
     def ask(
         self, method: str, target: str, body: bytes | None = None, *headers: str, read: bool = True
     ) -> Reply:
-        """One request and its answer; TimeoutError when the engine hangs."""
+        """Send one request and return the response; TimeoutError if the engine hangs."""
         lines = [f"{method} {target} HTTP/1.1", "Host: docker", *headers]
         if body is not None:
             if not any(line.lower().startswith("content-type") for line in headers):
@@ -135,7 +135,7 @@ class Wire:
 
 
 class Measure:
-    """Descriptors, memory and threads of the engine, to be compared with later."""
+    """The engine's descriptors, memory and threads at one moment, for comparison."""
 
     def __init__(self, engine: TestEngine) -> None:
         assert engine.process is not None
@@ -148,7 +148,7 @@ class Measure:
         self.threads = int(status["Threads"])
 
 
-# ---- values that nobody should send ------------------------------------------------
+# ---- invalid values ------------------------------------------------------------------
 
 NAMES = [
     "nobody", "%2e%2e", "..%2f..%2fetc%2fpasswd", "%00", "a%00b", "a%2Fb", "%C3%A9", "%ff%fe",
@@ -213,7 +213,7 @@ VALUES = [
 
 
 def json_fields(kind: Any, depth: int = 2) -> Iterator[tuple[str, ...]]:
-    """Paths of all fields of a message, as they are called on the wire."""
+    """Return the paths of all fields of a message, by their names in JSON."""
     for candidate in (kind, *get_args(kind)):
         if isinstance(candidate, type) and issubclass(candidate, msgspec.Struct):
             for field in msgspec.structs.fields(candidate):
@@ -225,7 +225,7 @@ def json_fields(kind: Any, depth: int = 2) -> Iterator[tuple[str, ...]]:
 
 
 def body_with(path: tuple[str, ...], value: str, base: dict[str, Any]) -> bytes:
-    """A body in which one field has a value given as JSON text, which need not be valid."""
+    """Return a body in which one field has a value given as JSON text, which may be invalid."""
     document = json.loads(json.dumps(base))
     place = document
     for name in path[:-1]:
@@ -235,7 +235,7 @@ def body_with(path: tuple[str, ...], value: str, base: dict[str, Any]) -> bytes:
 
 
 def query_names(endpoint: Endpoint) -> list[str]:
-    """The parameters that an endpoint takes in the query."""
+    """Return the names of the parameters that an endpoint takes in the query."""
     names = []
     for field in msgspec.structs.fields(endpoint.request):
         extra = getattr(field.type, "__metadata__", ())
@@ -253,11 +253,11 @@ BASES: dict[str, dict[str, Any]] = {
     "exec.start": {"Detach": True},
     "system.auth": {"serveraddress": "127.0.0.1:9"},
 }
-"""What a request needs besides the field that is tried, so as to get past the first check."""
+"""Bodies with the other fields that a request needs in order to pass the first checks."""
 
 
 def check(endpoint: Endpoint, reply: Reply, what: object) -> None:
-    """See that an answer is one that a caller's mistake may have."""
+    """Check that a response is a permitted one for a caller's mistake."""
     operation = endpoint.name
     told = (operation, what, reply)
     assert not reply.message.startswith("internal error ("), told

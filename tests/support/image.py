@@ -1,4 +1,4 @@
-"""The test image: Debian's static busybox and nothing else, made on the spot."""
+"""The test image, made on demand: Debian's static busybox and nothing else."""
 
 import io
 import shutil
@@ -7,7 +7,7 @@ import tarfile
 
 
 def busybox_tar() -> bytes:
-    """A root file system with busybox and a link for each of its applets."""
+    """Return a root filesystem with busybox and a link for each of its applets, as tar."""
     path = shutil.which("busybox")
     assert path, "busybox-static is not installed"
     applets = subprocess.run([path, "--list"], check=True, capture_output=True, text=True).stdout

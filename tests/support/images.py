@@ -1,4 +1,4 @@
-"""The room of images alone: a database and directories, no containers but made-up ones."""
+"""The room of images alone, with a database and directories, and with fake containers."""
 
 import asyncio
 import hashlib
@@ -94,12 +94,12 @@ class ImagesEngine:
         return task
 
     async def settle(self) -> None:
-        """Wait for everything that was to be done some time."""
+        """Wait for all background work."""
         while self._tasks:
             await asyncio.gather(*self._tasks)
 
     async def restart(self) -> "ImagesEngine":
-        """Another engine on the same files, as after a crash."""
+        """Return another engine on the same files, as after a crash."""
         await self.settle()
         self.db.close()
         engine = ImagesEngine(self.paths.root)
@@ -114,7 +114,7 @@ class ImagesEngine:
     def blob(self, digest: str) -> Path:
         return self.paths.images / "blobs/sha256" / digest[7:]
 
-    # ---- what tests do again and again ----------------------------------------------
+    # ---- frequent steps --------------------------------------------------------------
 
     async def import_tar(self, data: bytes, **parameters: Any) -> str:
         request = ImageCreate(body=stream(data), from_src="-", **parameters)
@@ -127,7 +127,7 @@ class ImagesEngine:
         return await collect((await self.images.load(request)).messages)
 
     def files(self) -> tuple[set[str], set[str]]:
-        """Names of the blobs and of the unpacked layers."""
+        """Return the names of the blobs and of the unpacked layers."""
         return (
             {file.name for file in (self.paths.images / "blobs/sha256").iterdir()},
             {file.name for file in (self.paths.images / "layers").iterdir()},
@@ -144,7 +144,7 @@ async def collect(messages: AsyncIterator[Any]) -> list[Any]:
 
 
 def texts(messages: Iterable[JSONMessage]) -> list[str]:
-    """What a client prints of them."""
+    """Return the texts that a client prints for messages."""
     return [m.error if isinstance(m.error, str) else str(m.stream) for m in messages]
 
 
@@ -188,7 +188,7 @@ def docker_archive(
     config: dict[str, Any] | None = None,
     image: dict[str, Any] | None = None,
 ) -> bytes:
-    """An archive as old versions of ``docker save`` wrote it: ``manifest.json`` last."""
+    """Return an archive as old versions of ``docker save`` wrote it: ``manifest.json`` last."""
     spec = {
         "architecture": "amd64",
         "os": "linux",
@@ -213,7 +213,7 @@ def docker_archive(
 
 
 def oci_archive(blobs: Iterable[bytes], manifests: list[dict[str, Any]]) -> bytes:
-    """An OCI image layout."""
+    """Return an OCI image layout as an archive."""
     index = {"schemaVersion": 2, "manifests": manifests}
     return make_tar(
         member("oci-layout", b'{"imageLayoutVersion":"1.0.0"}'),
@@ -223,7 +223,7 @@ def oci_archive(blobs: Iterable[bytes], manifests: list[dict[str, Any]]) -> byte
 
 
 def three_layers() -> tuple[bytes, bytes, bytes]:
-    """Layers that add, remove and hide."""
+    """Return layers that add, remove and hide files."""
     return (
         make_tar(
             directory("opt", mode=0o2750, uid=5, gid=6),

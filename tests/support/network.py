@@ -1,4 +1,4 @@
-"""What tests of networks share: a machine next door, and sockets inside of containers."""
+"""Helpers for tests of networks: a neighbouring machine, and sockets inside of containers."""
 
 import contextlib
 import os
@@ -14,14 +14,14 @@ from palan.host.namespaces import run_in_netns
 
 
 class Neighbour:
-    """A network namespace at the end of a cable, which knows the host and nothing behind it.
+    """A network namespace behind a veth pair, with a route to the host and nothing behind it.
 
     Attributes:
         netns: its network namespace.
         address: its address.
-        host: the host's address at the other end of the cable.
+        host: the host's address at the other end of the veth pair.
         address6, host6: the same with IPv6.
-        cable: the host's interface of it.
+        interface: the name of the host's end.
     """
 
     def __init__(self, name: str) -> None:
@@ -30,15 +30,15 @@ class Neighbour:
         prefix = f"fd64:{random.randrange(0x10000):x}:{random.randrange(0x10000):x}::"
         self.host6, self.address6 = f"{prefix}1", f"{prefix}2"
         self.netns = Path("/run/netns", name)
-        self.cable = f"pt{os.getpid() % 0xFFFF:04x}{random.randrange(0xFFFF):04x}"
+        self.interface = f"pt{os.getpid() % 0xFFFF:04x}{random.randrange(0xFFFF):04x}"
 
     def plug(self) -> None:
         for command in (
             f"netns add {self.name}",
-            f"link add {self.cable} type veth peer name up0 netns {self.name}",
-            f"addr add {self.host}/24 dev {self.cable}",
-            f"addr add {self.host6}/64 dev {self.cable} nodad",
-            f"link set {self.cable} up",
+            f"link add {self.interface} type veth peer name up0 netns {self.name}",
+            f"addr add {self.host}/24 dev {self.interface}",
+            f"addr add {self.host6}/64 dev {self.interface} nodad",
+            f"link set {self.interface} up",
             f"-n {self.name} addr add {self.address}/24 dev up0",
             f"-n {self.name} addr add {self.address6}/64 dev up0 nodad",
             f"-n {self.name} link set up0 up",
@@ -47,19 +47,19 @@ class Neighbour:
             subprocess.run(["ip", *command.split()], check=True)
 
     def learn_route(self, subnet: str) -> None:
-        """Reach a network by way of the host."""
+        """Add a route to a network by way of the host."""
         gateway = self.host6 if ":" in subnet else self.host
         command = f"-n {self.name} route add {subnet} via {gateway}"
         subprocess.run(["ip", *command.split()], check=True)
 
     def unplug(self) -> None:
-        subprocess.run(["ip", "link", "delete", self.cable], check=False, capture_output=True)
+        subprocess.run(["ip", "link", "delete", self.interface], check=False, capture_output=True)
         subprocess.run(["ip", "netns", "delete", self.name], check=False, capture_output=True)
 
 
 @contextlib.contextmanager
 def neighbour() -> Iterator[Neighbour]:
-    """A machine next door, for as long as it is needed."""
+    """Yield a neighbouring machine, and remove it at the end."""
     made = Neighbour(f"palan-test-{os.getpid()}-{random.randrange(10**6)}")
     try:
         made.plug()
@@ -69,14 +69,14 @@ def neighbour() -> Iterator[Neighbour]:
 
 
 def netns_of(engine: TestEngine, container: str) -> Path:
-    """The network namespace of a running container."""
+    """Return the network namespace of a running container."""
     return Path(f"/proc/{engine.inspect(container)['State']['Pid']}/ns/net")
 
 
 def listen(
     netns: Path | None, port: int = 0, *, kind: int = socket.SOCK_STREAM, host: str = "0.0.0.0"
 ) -> socket.socket:
-    """A socket that waits for clients in a namespace, in ours if there is none."""
+    """Return a listening socket in a network namespace; None is the test's own."""
 
     def make() -> socket.socket:
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
@@ -93,7 +93,7 @@ def listen(
 def connect(
     netns: Path | None, host: str, port: int, *, kind: int = socket.SOCK_STREAM, timeout: float = 5
 ) -> socket.socket:
-    """A socket connected from inside a namespace, from ours if there is none."""
+    """Return a socket connected from inside a network namespace; None is the test's own."""
 
     def make() -> socket.socket:
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
@@ -109,7 +109,7 @@ def connect(
 
 
 def talk(server: socket.socket, client: socket.socket) -> str:
-    """Say something and answer it over TCP; the address that the server sees."""
+    """Exchange bytes over TCP; return the client's address as the server sees it."""
     with client:
         connection, peer = server.accept()
         with connection:
@@ -122,7 +122,7 @@ def talk(server: socket.socket, client: socket.socket) -> str:
 
 
 def talk_udp(server: socket.socket, client: socket.socket) -> str:
-    """The same over UDP; a connected client takes an answer only from where it sent to."""
+    """Do the same over UDP; a connected client accepts a reply only from the peer's address."""
     with client:
         client.send(b"ping")
         data, peer = server.recvfrom(100)
@@ -133,7 +133,7 @@ def talk_udp(server: socket.socket, client: socket.socket) -> str:
 
 
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    """A port of the host that nobody has."""
+    """Return a port of the host that is not in use."""
     with socket.socket(socket.AF_INET, kind) as sock:
         sock.bind(("0.0.0.0", 0))
         return int(sock.getsockname()[1])

@@ -15,7 +15,7 @@ NAME = "io.containerd.image.name"
 
 
 class Layout:
-    """Blobs, and what the layout's own index says of them.
+    """An image layout: blobs, and the index that lists them.
 
     Attributes:
         blobs: all content, by digest.
@@ -26,7 +26,7 @@ class Layout:
         self._top: list[dict[str, Any]] = []
 
     def blob(self, data: bytes, media_type: str, **more: Any) -> dict[str, Any]:
-        """Add content; its descriptor."""
+        """Add content, and return its descriptor."""
         self.blobs[sha256(data)] = data
         return {"mediaType": media_type, "digest": sha256(data), "size": len(data), **more}
 
@@ -37,12 +37,12 @@ class Layout:
     def image(
         self, platform: str, *, configured: str = "", config: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Add an image with one small layer; the descriptor of its manifest.
+        """Add an image with one small layer, and return the descriptor of its manifest.
 
         Args:
-            platform: ``architecture[/variant]``, as an index tells it.
-            configured: the same in the image's configuration, if that says something else.
-            config: what containers inherit.
+            platform: ``architecture[/variant]`` for the index.
+            configured: the platform for the image's configuration, if it differs.
+            config: the configuration that containers inherit.
         """
         layer = small_tar(platform)
         spec = {
@@ -57,11 +57,11 @@ class Layout:
         return self._document(manifest, OCI_MANIFEST, platform=_platform(platform))
 
     def attestation(self, subject: dict[str, Any], **predicates: str) -> dict[str, Any]:
-        """Add statements about an image, as BuildKit does; the descriptor of their manifest.
+        """Add an attestation manifest, as BuildKit does, and return its descriptor.
 
         Args:
             subject: the descriptor of the image's manifest.
-            predicates: types of predicates, by anything.
+            predicates: the types of predicates; the names of the arguments do not matter.
         """
         layers = []
         for kind in predicates.values():
@@ -81,7 +81,7 @@ class Layout:
         )
 
     def index(self, *manifests: dict[str, Any]) -> dict[str, Any]:
-        """Add an index; its descriptor."""
+        """Add an index, and return its descriptor."""
         return self._document({"manifests": list(manifests)}, OCI_INDEX)
 
     def name(self, descriptor: dict[str, Any], name: str) -> "Layout":
@@ -90,10 +90,10 @@ class Layout:
         return self
 
     def archive(self, *, without: tuple[str, ...] = ()) -> bytes:
-        """The layout as an archive.
+        """Return the layout as an archive.
 
         Args:
-            without: digests of blobs that are left out.
+            without: digests of blobs to leave out.
         """
         kept = [data for digest, data in self.blobs.items() if digest not in without]
         return oci_archive(kept, self._top)

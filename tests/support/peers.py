@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).parent.parent.parent / "benchmarks"))
 
 
 def peer(name: str) -> Iterator[Any]:
-    """An engine of ``benchmarks/engines.py``, with the image; skips where it is not installed."""
+    """Yield an engine of ``benchmarks/engines.py`` with the image; skip if it is not installed."""
     kind = getattr(import_module("engines"), name)
     if kind.missing():
         pytest.skip(f"{name} is not installed")

@@ -1,4 +1,4 @@
-"""A plugin of Docker's protocol, as tests want it to behave."""
+"""A plugin of Docker's protocol, whose behaviour tests determine."""
 
 import json
 import socketserver
@@ -10,15 +10,15 @@ from typing import Any, Self
 
 
 Answer = Mapping[str, Any] | tuple[int, bytes] | None
-"""What a method says: a JSON object, a status with a body, or None for hanging up."""
+"""A method's answer: a JSON object, a status with a body, or None to close the connection."""
 
 
 class TestPlugin:
     """A server at a unix socket, in threads of its own.
 
     Attributes:
-        calls: methods that were called, with what they were given.
-        methods: what answers each method; one that is missing is a 404.
+        calls: the methods called so far, with their arguments.
+        methods: the answer of each method; a missing one is a 404.
     """
 
     __test__ = False
@@ -67,7 +67,7 @@ class TestPlugin:
             daemon_threads = True
 
             def handle_error(self, *_: object) -> None:
-                """A client that has gone is nobody's business."""
+                """Ignore clients that close the connection."""
 
         socket.parent.mkdir(parents=True, exist_ok=True)
         self._server = Server(str(socket), Handler)
@@ -75,7 +75,7 @@ class TestPlugin:
         self._thread.start()
 
     def called(self, name: str) -> list[dict[str, Any]]:
-        """What a method was given, each time."""
+        """Return the arguments of all calls of a method."""
         return [arguments for method, arguments in self.calls if method == name]
 
     def close(self) -> None:

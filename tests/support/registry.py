@@ -16,7 +16,7 @@ import pytest
 
 
 USER, PASSWORD = "tester", "only-for-tests"
-"""What a registry with authentication wants."""
+"""The user name and password of registries with authentication."""
 
 _HTPASSWD = f"{USER}:$2b$04$palanpalanpalanpalanpOnQLUt6JN4dJy0hhr.Whvl.zKc7TDbTq\n"
 
@@ -41,12 +41,12 @@ def docker_registry(
     """Run a registry in ``folder``, at an address that the kernel picks; yields ``host:port``.
 
     Args:
-        folder: its files.
-        authenticated: it wants a name and a password.
-        host: where it listens.
-        http: more of the section ``http`` of its configuration, such as TLS.
-        more: more sections.
-        mutual: the certificate (and key) to show to it, where it wants one.
+        folder: the directory for its files.
+        authenticated: whether it demands a user name and a password.
+        host: the address that it listens on.
+        http: further entries for the section ``http`` of its configuration, such as TLS.
+        more: further sections of its configuration.
+        mutual: the client certificate (and key) to use, if it demands one.
     """
     if shutil.which("docker-registry") is None:
         pytest.skip("docker-registry is not installed")
@@ -69,7 +69,7 @@ def docker_registry(
 def _address_of(
     process: subprocess.Popen[bytes], host: str, mutual: tuple[Path, Path] | None
 ) -> str:
-    """Where the process listens, once it answers."""
+    """Wait until the process answers, and return its address."""
     context = ssl._create_unverified_context()
     if mutual:
         context.load_cert_chain(*mutual)
@@ -90,7 +90,7 @@ def _address_of(
 
 
 def _listening(pid: int) -> list[int]:
-    """The TCP ports of 127.0.0.1 on which a process listens (proc(5))."""
+    """Return the TCP ports of 127.0.0.1 on which a process listens (proc(5))."""
     inodes = set()
     with contextlib.suppress(OSError):
         for entry in Path(f"/proc/{pid}/fd").iterdir():
@@ -105,13 +105,13 @@ def _listening(pid: int) -> list[int]:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers requests by :attr:`answer` and remembers them."""
+    """Answers requests by the server's ``answer`` and records them."""
 
     protocol_version = "HTTP/1.1"
     server: "Server"
 
     def log_message(self, *_arguments: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         if self.server.early is not None and self.server.early(self):
@@ -150,7 +150,7 @@ class Handler(BaseHTTPRequestHandler):
             back.join()
 
     def reply(self, status: int, body: str = "", **headers: str) -> None:
-        """Answer; underscores in names of headers stand for hyphens."""
+        """Send a response; underscores in names of headers stand for hyphens."""
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
@@ -172,7 +172,7 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 
 
 class Server(ThreadingHTTPServer):
-    """A server on loopback that answers as a test says."""
+    """A server on loopback whose answers a test determines."""
 
     daemon_threads = True
 
@@ -180,7 +180,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.answer = answer
         self.early: Callable[[Handler], bool] | None = None
-        """Answers before the body is read, and returns true; or leaves it."""
+        """Answers a request before its body is read and returns true, or returns false."""
 
         self.requests: list[tuple[str, str, dict[str, str], str]] = []
         self.scheme = "http"
@@ -194,19 +194,19 @@ class Server(ThreadingHTTPServer):
         return f"{self.scheme}://{self.address}"
 
     def handle_error(self, *_arguments: object) -> None:
-        """Clients that hang up are what some tests are about."""
+        """Ignore errors: in some tests, clients close the connection early."""
 
 
 @contextlib.contextmanager
 def serve(
     answer: Callable[[Handler], None], *, certificate: tuple[Path, Path] | None = None
 ) -> Iterator[Server]:
-    """Serve on loopback, with TLS if there is a certificate (and key)."""
+    """Serve on loopback, with TLS if a certificate (and key) is given."""
     server = Server(answer)
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*certificate)
-        # The handshake waits for the handler's thread, not to hold up the one that accepts.
+        # The handshake happens in the handler's thread, so that it does not block accepting.
         server.socket = context.wrap_socket(
             server.socket, server_side=True, do_handshake_on_connect=False
         )
@@ -222,7 +222,7 @@ def serve(
 
 
 def self_signed(folder: Path, *, days: int = 1, name: str = "IP:127.0.0.1") -> tuple[Path, Path]:
-    """A certificate that nobody vouches for, and its key."""
+    """Make a self-signed certificate and its key."""
     certificate, key = folder / "server.pem", folder / "server.key"
     subprocess.run(
         [

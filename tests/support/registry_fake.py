@@ -1,4 +1,4 @@
-"""A registry in memory that misbehaves as a test says, on top of one that behaves."""
+"""A registry in memory, to which tests add faults."""
 
 import hashlib
 import json
@@ -25,17 +25,17 @@ DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 Fault = Callable[[Handler, "FakeRegistry"], bool]
-"""Answers a request in its own way and returns true, or leaves it."""
+"""A fault: answers a request in its own way and returns true, or returns false."""
 
 _PATH = re.compile(r"/v2/(?P<name>.+)/(?P<kind>manifests|blobs|tags)/(?P<what>[^/?]+)(\?.*)?$")
 
 
 @dataclass
 class FakeRegistry:
-    """Content, and what is wrong with it.  Call it as the ``answer`` of ``serve``."""
+    """A registry's content, and its faults.  Pass it as the ``answer`` of ``serve``."""
 
     address: str = ""
-    """Where it is served, where a test says so."""
+    """The address where it is served, if the test sets it."""
 
     server: Server | None = None
     blobs: dict[str, bytes] = field(default_factory=dict)
@@ -46,21 +46,21 @@ class FakeRegistry:
     ranges: bool = True
     uploads: list[bytes] = field(default_factory=list)
     mountable: set[str] = field(default_factory=set)
-    """Repositories whose blobs may be had elsewhere, too."""
+    """Repositories whose blobs may be mounted into others."""
 
     seen: Counter[str] = field(default_factory=Counter)
-    """How often what was asked for: ``GET blobs/sha256:...``."""
+    """The number of requests by method and path, such as ``GET blobs/sha256:...``."""
 
     offsets: dict[str, list[int]] = field(default_factory=dict)
-    """Where the answers to requests for a blob began."""
+    """The offsets from which blobs were requested."""
 
     lying: dict[str, str] = field(default_factory=dict)
-    """What digest is told of a manifest instead of its own."""
+    """The wrong digests that are sent for manifests."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     busy: int = 0
     busiest: int = 0
-    """The most blobs that were sent at once."""
+    """The largest number of blobs that were sent concurrently."""
 
     # ---- content ---------------------------------------------------------------------
 
@@ -89,10 +89,10 @@ class FakeRegistry:
         config: dict[str, Any] | None = None,
         **manifest: Any,
     ) -> dict[str, Any]:
-        """An image of layers as they are stored; ``diffs`` are they uncompressed.
+        """Add an image with compressed layers; ``diffs`` are the uncompressed ones.
 
         Returns:
-            Its descriptor.
+            The descriptor of the image.
         """
         docker = kind == DOCKER_MANIFEST
         spec = json.dumps(
@@ -130,7 +130,7 @@ class FakeRegistry:
     # ---- uploads ---------------------------------------------------------------------
 
     def _upload(self, request: Handler) -> bool:
-        """Take what is sent: whole, in chunks, or from another repository."""
+        """Receive a blob: whole, in chunks, or mounted from another repository."""
         url = urlsplit(request.path)
         query = dict(parse_qsl(url.query))
         match = re.fullmatch(r"/v2/(.+)/blobs/uploads/([0-9]*)", url.path)
@@ -220,7 +220,7 @@ class FakeRegistry:
         pause: float = 0,
         piece: int = 64 * 1024,
     ) -> None:
-        """Send a blob, perhaps only ``cut`` bytes of it, or slowly."""
+        """Send a blob; only ``cut`` bytes of it, or with pauses, if these are given."""
         data = self.blobs.get(digest)
         if data is None:
             request.json(404, '{"errors": [{"code": "BLOB_UNKNOWN", "message": "unknown"}]}')
@@ -255,7 +255,7 @@ class FakeRegistry:
 
 
 def cutting(digest: str, *cuts: int | None) -> Fault:
-    """Cut a blob off after so many bytes, once for each of ``cuts``; None leaves it whole."""
+    """Cut a blob off after as many bytes as each of ``cuts`` says, in turn; None sends it whole."""
     left = list(cuts)
 
     def fault(request: Handler, registry: FakeRegistry) -> bool:
@@ -280,7 +280,7 @@ def slow(pause: float, piece: int = 64 * 1024) -> Fault:
 
 
 def failing(path: str, status: int, times: int, **headers: str) -> Fault:
-    """Answer requests whose path contains ``path`` with a status, so many times."""
+    """Answer requests whose path contains ``path`` with a status, ``times`` times."""
     left = [times]
 
     def fault(request: Handler, _registry: FakeRegistry) -> bool:
@@ -294,7 +294,7 @@ def failing(path: str, status: int, times: int, **headers: str) -> Fault:
 
 
 def noise(size: int, seed: int = 0) -> bytes:
-    """Bytes that do not compress, the same for the same seed."""
+    """Return bytes that do not compress, the same for the same seed."""
     block = hashlib.sha256(str(seed).encode()).digest()
     pieces = []
     for _ in range(size // 32 + 1):

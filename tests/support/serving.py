@@ -1,4 +1,4 @@
-"""The server with rooms made up by a test, and a client that hides nothing."""
+"""The server with fake rooms of a test, and a client that shows all bytes."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ from palan.server.app import Server
 
 
 def rooms(pending: Iterable[str] = (), **groups: Any) -> Any:
-    """An engine whose rooms are namespaces of functions."""
+    """Return an engine whose rooms are namespaces of functions."""
     return SimpleNamespace(
         pending=frozenset(pending),
         **{name: SimpleNamespace(**methods) for name, methods in groups.items()},
@@ -25,7 +25,7 @@ def rooms(pending: Iterable[str] = (), **groups: Any) -> Any:
 async def served(
     engine: Any, endpoints: Iterable[Endpoint], path: Path, **options: Any
 ) -> AsyncIterator[Server]:
-    """A server on the socket at ``path``."""
+    """Run a server on the socket at ``path``."""
     server = Server(engine, endpoints, **options)
     sock = socket.socket(socket.AF_UNIX)
     sock.bind(str(path))
@@ -46,7 +46,7 @@ class Response:
 
 
 class Client:
-    """One connection, with nothing of HTTP done behind the test's back."""
+    """One connection, on which only the bytes that the test gives are sent."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader

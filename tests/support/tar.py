@@ -1,4 +1,4 @@
-"""Archives made and read in memory."""
+"""Tar archives made and read in memory."""
 
 import base64
 import io
@@ -21,7 +21,7 @@ _KINDS: Final = {
 
 
 def entry(name: str, data: bytes = b"", **attributes: Any) -> tuple[tarfile.TarInfo, bytes]:
-    """A member: a file with ``data``, or what ``kind`` says (dir, link, hard, fifo, char)."""
+    """Return a member: a file with ``data``, or one of ``kind`` dir, link, hard, fifo or char."""
     info = tarfile.TarInfo(name)
     kind = attributes.pop("kind", "")
     info.type = _KINDS.get(kind, tarfile.REGTYPE)
@@ -46,5 +46,5 @@ def members(data: bytes) -> dict[str, tarfile.TarInfo]:
 
 
 def path_stat(headers: dict[str, str]) -> Any:
-    """The header of an archive's answer, decoded."""
+    """Return the decoded header ``X-Docker-Container-Path-Stat`` of a response."""
     return json.loads(base64.b64decode(headers["x-docker-container-path-stat"]))

@@ -11,9 +11,9 @@ from tests.support.registry import PASSWORD, USER, Handler
 
 
 class TokenServer:
-    """Gives tokens to :data:`USER`; call it as the ``answer`` of ``serve``.
+    """Issues tokens to :data:`USER`; pass it as the ``answer`` of ``serve``.
 
-    Everybody may pull from ``public/...``; the rest is the user's, but for ``secret/...``.
+    Everybody may pull from ``public/...``, nobody from ``secret/...``; the rest is the user's.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -27,7 +27,7 @@ class TokenServer:
         )  # fmt: skip
 
     def configuration(self, realm: str) -> str:
-        """The section of docker-registry's configuration."""
+        """Return the section of docker-registry's configuration for this token server."""
         return (
             f'auth: {{token: {{realm: "{realm}/token", service: tests, issuer: tests,'
             f' rootcertbundle: "{self.certificate}"}}}}\n'

@@ -1,4 +1,4 @@
-"""What tests of networks that users make share."""
+"""Helpers for tests of user-defined networks."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ Make = Callable[..., str]
 
 @pytest.fixture
 def network(engine: TestEngine) -> Iterator[Make]:
-    """Makes networks, and removes them in the end; returns their ids, or why they were refused."""
+    """Return a function that creates networks (removed at the end): id, or error message."""
     made: list[str] = []
 
     def make(name: str, status: int = 201, **body: Any) -> str:
@@ -34,19 +34,19 @@ def network(engine: TestEngine) -> Iterator[Make]:
 
 
 def subnet(text: str, **more: Any) -> dict[str, Any]:
-    """The IPAM of a network with one subnet."""
+    """Return the IPAM of a network with one subnet."""
     return {"Config": [{"Subnet": text, **more}]}
 
 
 def networks_of(engine: TestEngine, container: str) -> Any:
-    """The networks that a container is on, by name."""
+    """Return the networks that a container is connected to, by name."""
     return engine.inspect(container)["NetworkSettings"]["Networks"]
 
 
 def join(
     engine: TestEngine, network: str, container: str, status: int = 200, **endpoint: Any
 ) -> str:
-    """Connect a container; returns what an error says."""
+    """Connect a container, and return the error message, if any."""
     body = {"Container": container, "EndpointConfig": endpoint}
     answer = engine.api.post(f"/networks/{network}/connect", body)
     assert answer.status == status, answer.body
@@ -54,7 +54,7 @@ def join(
 
 
 def part(engine: TestEngine, network: str, container: str, status: int = 200, **more: Any) -> str:
-    """Disconnect a container; returns what an error says."""
+    """Disconnect a container, and return the error message, if any."""
     body = {"Container": container, **more}
     answer = engine.api.post(f"/networks/{network}/disconnect", body)
     assert answer.status == status, answer.body
@@ -62,18 +62,18 @@ def part(engine: TestEngine, network: str, container: str, status: int = 200, **
 
 
 def interfaces(engine: TestEngine, container: str) -> dict[str, str]:
-    """The IPv4 addresses that a running container sees, by interface."""
+    """Return the IPv4 addresses inside of a running container, by interface."""
     text = exec_output(engine, container, "ip", "-o", "addr")
     return {line.split()[1]: line.split()[3] for line in text.splitlines() if " inet " in line}
 
 
 def route_of(engine: TestEngine, container: str) -> str:
-    """Where a running container's default route leads."""
+    """Return the gateway of a running container's default route."""
     text = exec_output(engine, container, "ip", "route")
     return next((line.split()[2] for line in text.splitlines() if line.startswith("default")), "")
 
 
 def link_exists(name: str) -> bool:
-    """Whether the host has an interface of that name."""
+    """Return whether the host has an interface of that name."""
     command = ["ip", "link", "show", name]
     return not subprocess.run(command, check=False, capture_output=True).returncode

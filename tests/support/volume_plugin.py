@@ -1,4 +1,4 @@
-"""A volume driver that really mounts: each volume is a directory, bound where it is asked for."""
+"""A volume driver that really mounts: each volume is a directory, mounted by a bind mount."""
 
 import shutil
 import subprocess
@@ -13,8 +13,8 @@ class BindingDriver(TestPlugin):
     """Volumes are directories below ``base/data``, mounted at ``base/mnt/NAME``.
 
     Attributes:
-        mounted: ids of who has each volume mounted.
-        fail: methods that fail, and how.
+        mounted: for each volume, the ids that have mounted it.
+        fail: the error messages of the methods that fail.
     """
 
     def __init__(self, socket: Path, base: Path) -> None:
