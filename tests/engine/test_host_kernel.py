@@ -194,16 +194,16 @@ async def test_a_view_that_is_kept_has_what_is_mounted_below_shared_mounts(tmp_p
     look = ["grep", "-c", f"{tmp_path}/m", "/proc/self/mountinfo"]
     try:
         spaces = [
-            (await spawner.run(["readlink", "/proc/self/ns/mnt"], kept_view=kept)).stdout
+            (await spawner.run(["readlink", "/proc/self/ns/mnt"], cached_view=kept)).stdout
             for kept in (True, True, False)
         ]
         assert spaces[0] == spaces[1] != spaces[2]
-        seen = (await spawner.run(["ls", UNIFIED], kept_view=True)).stdout
+        seen = (await spawner.run(["ls", UNIFIED], cached_view=True)).stdout
         assert b"cgroup.procs" not in seen
         mounts.mount("tmpfs", tmp_path / "m", "tmpfs")
-        assert (await spawner.run(look, kept_view=True)).stdout == b"1\n"
+        assert (await spawner.run(look, cached_view=True)).stdout == b"1\n"
         mounts.unmount(tmp_path / "m")
-        assert (await spawner.run(look, kept_view=True)).stdout == b"0\n"
+        assert (await spawner.run(look, cached_view=True)).stdout == b"0\n"
     finally:
         spawner.close()
         mounts.unmount(tmp_path)

@@ -114,7 +114,7 @@ EXEC = "OCI runtime exec failed: exec failed: " + START
 def test_create(text, program, code, message):
     explanation = explain(text, program=program)
     assert (explanation.exit_code, explanation.message) == (code, message)
-    assert explanation.is_callers == (code != 128)
+    assert explanation.is_request_error == (code != 128)
 
 
 @pytest.mark.parametrize(

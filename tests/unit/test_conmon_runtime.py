@@ -52,7 +52,7 @@ async def test_commands(tmp_path, spawner):
     assert runtime.containers() == ["c"]
     await runtime.start("c")
     await runtime.kill("c", 15)
-    await runtime.kill("c", 9, everyone=True)
+    await runtime.kill("c", 9, all_processes=True)
     await runtime.pause("c")
     await runtime.resume("c")
     await runtime.update("c", {"pids": {"limit": 1}})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palan.host.ps import PsFailure, list_processes, misleads, parse_table
+from palan.host.ps import PsFailure, false_pid_column, list_processes, parse_table
 from palan.host.ps_table import full_table
 
 
@@ -53,9 +53,9 @@ def test_any_text_is_a_table_or_none(text, pids):
 
 
 def test_columns_that_mislead():
-    assert misleads(" -o comm=PID") == "comm=PID"
-    assert not misleads(" -o pid=PID,args")
-    assert not misleads(" -ef")
+    assert false_pid_column(" -o comm=PID") == "comm=PID"
+    assert not false_pid_column(" -o pid=PID,args")
+    assert not false_pid_column(" -ef")
 
 
 def test_what_is_printed_where_there_is_no_ps(monkeypatch):

@@ -145,7 +145,7 @@ def test_nowhere_to_keep_programs(tmp_path):
 
 
 def test_not_everything_is_kept(tmp_path, monkeypatch, compilations):
-    monkeypatch.setattr(seccomp_bpf, "_KEPT", 3)
+    monkeypatch.setattr(seccomp_bpf, "_CACHE_SIZE", 3)
     compiler = SeccompCompiler(tmp_path / "s")
     for errno in range(1, 6):
         compiler.compile(with_call(errnoRet=errno))

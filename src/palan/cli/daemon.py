@@ -21,7 +21,7 @@ from palan.cli.logging import set_up_logging
 from palan.engine.config import EngineConfig
 from palan.engine.config_load import ConfigError, load_config, reloaded
 from palan.engine.engine import Engine
-from palan.host.sdnotify import keep_to_ourselves, listen_fds, sd_notify
+from palan.host.sdnotify import hide_notify_socket, listen_fds, sd_notify
 from palan.server.app import Server
 from palan.store.database import DamagedState
 
@@ -34,7 +34,7 @@ _THREADS: Final = 64
 
 def run_daemon(config: EngineConfig, flags: ServeFlags, warnings: Iterable[str]) -> int:
     """Run an engine until a signal ends it, and return the exit status."""
-    keep_to_ourselves()
+    hide_notify_socket()
     # dockerd dumps its stacks at SIGUSR1, too.
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

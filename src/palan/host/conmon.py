@@ -229,7 +229,7 @@ class Conmon:
                 arguments,
                 plan.bundle,
                 {"_OCI_SYNCPIPE": sync},
-                kept_view=not plan.host_mounts,
+                cached_view=not plan.host_mounts,
             )
             message = await self._report(process, sync)
         return await self._monitored(process, message, plan.bundle, exit_file)
@@ -367,7 +367,7 @@ class Conmon:
         pipes: Mapping[str, _Pipe],
         readers: Mapping[str, int] | None = None,
         *,
-        kept_view: bool = True,
+        cached_view: bool = True,
     ) -> Process:
         descriptors = {name: pipe.writer for name, pipe in pipes.items()} | dict(readers or {})
         errors = os.open(
@@ -382,7 +382,7 @@ class Conmon:
                 env={**self._environment, **{n: str(fd) for n, fd in descriptors.items()}},
                 cwd=directory,
                 pass_fds=tuple(descriptors.values()),
-                kept_view=kept_view,
+                cached_view=cached_view,
             )
         finally:
             os.close(errors)

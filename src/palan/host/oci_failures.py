@@ -1,8 +1,8 @@
-"""What a runtime says when it cannot start a process, in the words that clients know.
+"""Translation of OCI runtimes' error messages into those that clients of dockerd know.
 
-Clients of Docker's API look for phrases of runc's: ``executable file not found in
-$PATH`` and the like.  crun means the same in other words.  :func:`explain` gives both
-in those of dockerd 29 with its runc, and the exit code that goes with them.
+Clients of Docker's API search messages for phrases of runc, such as ``executable file not found
+in $PATH``; crun words the same errors differently. :func:`explain` turns both into the wording of
+dockerd 29 with its runc, and returns the matching exit code.
 """
 
 import re
@@ -51,29 +51,29 @@ _MOUNT_HINT: Final = (
 
 
 class Explanation(NamedTuple):
-    """Why a process could not be started.
+    """The reason why a process could not be started.
 
     Attributes:
-        exit_code: 127 if something was not found, 126 if it may not be run, 128 otherwise.
-        message: dockerd's.
+        exit_code: 127 if something was not found, 126 if it may not be executed, 128 otherwise.
+        message: in dockerd's wording.
     """
 
     exit_code: int
     message: str
 
     @property
-    def is_callers(self) -> bool:
-        """Whether what was asked for cannot be run, rather than something having failed."""
+    def is_request_error(self) -> bool:
+        """Whether the request was at fault, rather than the engine or the machine."""
         return self.exit_code != OTHER
 
 
 def explain(text: str, *, program: str = "", is_exec: bool = False) -> Explanation:
-    """Say in dockerd's words why a process could not be started.
+    """Explain in dockerd's wording why a process could not be started.
 
     Args:
-        text: what the runtime said.
+        text: the runtime's error message.
         program: the first argument of the process.
-        is_exec: it was to be another process of a running container.
+        is_exec: the process was an exec in a running container.
     """
     words = text.strip().removeprefix("crun: ")
     if match := _LOGRUS.match(words.rpartition("\n")[2]):
@@ -94,7 +94,7 @@ def explain(text: str, *, program: str = "", is_exec: bool = False) -> Explanati
 
 
 def _from_runc(words: str, *, is_exec: bool) -> str:
-    # Since 1.2 runc says where it was when the program turned out not to be there.
+    # Since 1.2 runc names the stage in which it found that the program does not exist.
     if words.startswith(_START + "exec: ") and not is_exec:
         return _START + _INIT + words.removeprefix(_START)
     return words
@@ -137,7 +137,7 @@ def _not_found(program: str) -> str:
 def _not_opened(program: str, reason: str) -> str:
     if not program:
         return 'exec: "": executable file not found in $PATH'
-    if reason == "Operation not permitted":  # what crun says of what is no regular file
+    if reason == "Operation not permitted":  # crun's message for a file that is not regular
         return f'exec: "{program}": is a directory: permission denied'
     if reason == "Not a directory":
         return f'exec: "{program}": stat {program}: not a directory'
@@ -145,7 +145,7 @@ def _not_opened(program: str, reason: str) -> str:
 
 
 def _lower(words: str) -> str:
-    """The C library's words for an error, as Go has them: without a capital letter."""
+    """Return an error text of the C library as Go writes it: in lower case at the beginning."""
     head, colon, reason = words.rpartition(": ")
     return f"{head}{colon}{reason[:1].lower()}{reason[1:]}"
 

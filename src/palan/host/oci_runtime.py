@@ -1,21 +1,22 @@
 """An OCI runtime: crun, runc, or another program with the same commands.
 
-A runtime is not running while its containers are: it is started for each command, and
-remembers in its state directory (``--root``).  Two of its commands only do what takes us
-a few system calls, and a process takes 4 to 15 ms.  Both are known by heart here for crun
-and runc, and left to the program where anything looks different:
+A runtime is not a daemon: it is started for each command and keeps its state in a directory
+(``--root``). Two of its commands need only a few system calls, whereas starting a process takes
+4 to 15 ms. Both are implemented here for crun and runc, and left to the program if anything looks
+different from what is expected:
 
-* ``start``: a created container waits at ``exec.fifo``.  runc's blocks in opening it for
-  writing and wants a reader (and to find out that the fifo is removed); crun's has it
-  open for reading and wants a byte.
-* ``delete`` of a container whose processes have ended: remove its cgroups and its
-  directory.  Not where there are hooks to run, or systemd's units to stop.
+* ``start``: a created container waits at ``exec.fifo``. runc's init blocks in opening it for
+  writing and needs a reader (which then removes the fifo); crun's has it open for reading and
+  needs a byte.
+* ``delete`` of a container that has ended: remove its cgroups and its state directory. Not if
+  there are hooks to run, or systemd units to stop.
 
-Making a container (``create``, ``exec``) is conmon's affair (:mod:`palan.host.conmon`),
-as it must hold the container's streams.
+conmon (:mod:`palan.host.conmon`) runs the commands ``create`` and ``exec``, because it has to
+hold the container's streams.
 
-crun copies itself at every start, against containers that would overwrite it, unless it
-lies on a read-only mount: :func:`read_only_copy` makes one, which saves 2 to 3 ms each time.
+crun copies its own binary at every start, as a protection against containers that would
+overwrite it, unless it is on a read-only mount: :func:`read_only_copy` makes one, which saves 2
+to 3 ms each time.
 """
 
 import asyncio
@@ -53,10 +54,10 @@ _DIRECTORIES: Final = (
 
 
 class RuntimeFailure(Exception):
-    """A runtime could not do what it was told.
+    """A command of a runtime failed.
 
     Attributes:
-        message: its own words, without what a log puts around them.
+        message: its own error message, without timestamp and level.
     """
 
     def __init__(self, message: str) -> None:
@@ -65,26 +66,26 @@ class RuntimeFailure(Exception):
 
 
 def find_programs(names: Iterable[str]) -> dict[str, Path]:
-    """Which of the programs there are, on ``PATH`` and where distributions hide them."""
+    """Return the programs that exist, on ``PATH`` and in libexec directories of distributions."""
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_DIRECTORIES))
     found = ((name, shutil.which(name, path=path)) for name in names)
     return {name: Path(where) for name, where in found if where is not None}
 
 
 def kind_of(version: str) -> Kind:
-    """Which program it is, by what it says of its version."""
+    """Identify a runtime by its version output."""
     words = version.split()
     name = words[0] if words else ""
     return "crun" if name == "crun" else "runc" if name == "runc" else "other"
 
 
 def read_only_copy(program: Path, directory: Path) -> Path:
-    """Show a program on a read-only mount below ``directory``; the path of it there.
+    """Bind mount a program read-only below ``directory`` and return its path there.
 
-    The mount stays; doing it again is well, also after the program was updated.
+    The mount stays. The call is idempotent, also after an update of the program.
 
     Raises:
-        OSError: it cannot be mounted.
+        OSError: the mount failed.
     """
     copy = directory / program.name
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -98,7 +99,7 @@ def read_only_copy(program: Path, directory: Path) -> Path:
 
 
 def _words(completed: Completed) -> str:
-    """What a runtime has to say about its failure."""
+    """Return the error message of a failed command."""
     text = completed.stderr.decode(errors="replace").strip()
     last = text.rpartition("\n")[2]
     with contextlib.suppress(ValueError):
@@ -110,21 +111,21 @@ def _words(completed: Completed) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What a runtime remembers of a container, as far as deleting it needs that."""
+    """The part of a runtime's state that is needed to delete a container."""
 
     cgroups: tuple[Path, ...]
     freezer: Path | None
 
 
 class OCIRuntime:
-    """A runtime that was found to work here.
+    """A runtime that works on this machine.
 
     Args:
-        name: what it is called in Docker's API.
+        name: its name in Docker's API.
         path: the program.
         root: its state directory.
-        spawner: starts it, in a view of the mounts in which it works.
-        version: what it says of itself.
+        spawner: starts it, with a view of the mounts in which it works.
+        version: its version output.
         options: global options, such as ``--systemd-cgroup``.
     """
 
@@ -149,20 +150,20 @@ class OCIRuntime:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """The global options, for every command."""
+        """The global options of every command."""
         return (f"--root={self.root}", *self.options)
 
     async def _run(
         self,
         *command: str,
         content: bytes | None = None,
-        timeout: float = _TIMEOUT,  # noqa: ASYNC109 - the program is to be killed then
+        timeout: float = _TIMEOUT,  # noqa: ASYNC109 - the program is killed at the timeout
     ) -> bytes:
         completed = await self.spawner.run(
             [self.path, *self.arguments, "--log-format=json", *command],
             input=content,
             timeout=timeout,
-            kept_view=True,
+            cached_view=True,
         )
         if completed.returncode:
             raise RuntimeFailure(_words(completed))
@@ -171,10 +172,10 @@ class OCIRuntime:
     # ---- commands ---------------------------------------------------------------
 
     async def start(self, container: str) -> None:
-        """Let a created container run its program.
+        """Start the program of a created container.
 
         Raises:
-            RuntimeFailure: it is not there, or not waiting.
+            RuntimeFailure: the container does not exist, or is not waiting.
         """
         if self.kind == "crun" and self._release_crun(container):
             return
@@ -182,23 +183,23 @@ class OCIRuntime:
             return
         await self._run("start", container)
 
-    async def kill(self, container: str, signal: int, *, everyone: bool = False) -> None:
+    async def kill(self, container: str, signal: int, *, all_processes: bool = False) -> None:
         """Send a signal to a container's first process, or to all of them.
 
         Raises:
-            RuntimeFailure: it is not running.
+            RuntimeFailure: the container is not running.
         """
-        await self._run("kill", *(["--all"] if everyone else []), container, str(int(signal)))
+        await self._run("kill", *(["--all"] if all_processes else []), container, str(int(signal)))
 
     async def delete(self, container: str, *, force: bool = False) -> None:
-        """Remove what is left of a container; one that is not known is well.
+        """Remove the state of a container; an unknown container is ignored.
 
         Args:
             container: its id.
-            force: kill what still runs.  Without, its first process must have ended.
+            force: kill running processes; otherwise the first process must have ended.
 
         Raises:
-            RuntimeFailure: it still runs, or cannot be removed.
+            RuntimeFailure: the container is running, or cannot be removed.
         """
         if not (self.root / container).exists():
             return
@@ -211,10 +212,10 @@ class OCIRuntime:
                 raise
 
     async def state(self, container: str) -> dict[str, Any]:
-        """What the runtime tells of a container (OCI runtime specification, "State").
+        """Return the state of a container (OCI runtime specification, "State").
 
         Raises:
-            RuntimeFailure: it does not know it.
+            RuntimeFailure: the runtime does not know the container.
         """
         found: dict[str, Any] = json.loads(await self._run("state", container))
         return found
@@ -224,26 +225,28 @@ class OCIRuntime:
         await self._run("pause", container)
 
     async def resume(self, container: str) -> None:
-        """Let a frozen container go on."""
+        """Thaw a frozen container."""
         await self._run("resume", container)
 
-    async def checkpoint(self, container: str, images: Path, *, bundle: Path, leave: bool) -> None:
-        """Freeze the processes of a container onto disk, by criu.
+    async def checkpoint(
+        self, container: str, images: Path, *, bundle: Path, keep_running: bool
+    ) -> None:
+        """Write the state of a container's processes to disk, with criu.
 
         Args:
             container: its id.
-            images: an empty directory for what criu writes.
-            bundle: where criu puts its log.
-            leave: whether the processes go on; else they are killed.
+            images: an empty directory for criu's images.
+            bundle: the directory for criu's log.
+            keep_running: leave the processes running; otherwise they are killed.
 
         Raises:
-            RuntimeFailure: it can't be.
+            RuntimeFailure: the checkpoint failed.
         """
         options = [f"--image-path={images}", f"--work-path={bundle}"]
         await self._run(
             "checkpoint",
             *options,
-            *(["--leave-running"] if leave else []),
+            *(["--leave-running"] if keep_running else []),
             container,
             timeout=_CHECKPOINT_TIMEOUT,
         )
@@ -256,13 +259,13 @@ class OCIRuntime:
             resources: ``linux.resources`` of the OCI runtime specification.
 
         Raises:
-            RuntimeFailure: the kernel does not take them.
+            RuntimeFailure: the kernel rejected a limit.
         """
         content = json.dumps(resources).encode()
         await self._run("update", "--resources=-", container, content=content)
 
     async def features(self) -> dict[str, Any]:
-        """What the runtime can do; empty for one too old to tell."""
+        """Return the runtime's features; {} if it is too old to list them."""
         try:
             found = json.loads(await self._run("features"))
         except (RuntimeFailure, ValueError, OSError, TimeoutError):
@@ -270,7 +273,7 @@ class OCIRuntime:
         return found if isinstance(found, dict) else {}
 
     def containers(self) -> list[str]:
-        """The ids of all containers that it remembers.  Blocking."""
+        """Return the ids of all containers in its state directory. Blocking."""
         try:
             with os.scandir(self.root) as entries:
                 return [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
@@ -284,9 +287,9 @@ class OCIRuntime:
         try:
             fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
-            return False  # ENXIO: nobody reads it (yet)
+            return False  # ENXIO: it has no reader (yet)
         try:
-            path.unlink()  # first, as crun does: it means "started" to all other commands
+            path.unlink()  # first, like crun: no fifo means "started" to other commands
             os.write(fd, b"\0")
         finally:
             os.close(fd)
@@ -301,7 +304,7 @@ class OCIRuntime:
         try:
             poll = select.poll()
             poll.register(fd, select.POLLIN)
-            # The container answers within 0.1 ms, unless the machine is busy.
+            # The container opens the fifo within 0.1 ms, unless the machine is busy.
             if not (poll.poll(1) or await asyncio.to_thread(poll.poll, _FIFO_TIMEOUT_MS)):
                 return False
             if os.read(fd, 16) != b"0":
@@ -314,14 +317,14 @@ class OCIRuntime:
     # ---- delete, without the program ----------------------------------------------
 
     def _remove(self, container: str) -> bool:
-        """Do what ``delete`` does; False where that is more than we know of.  Blocking."""
+        """Delete a container; return False if that needs the program. Blocking."""
         try:
             state = self._load_state(container)
         except (OSError, ValueError, LookupError, TypeError):
             return False
         if state is None:
             return False
-        # Processes of a container with the host's process ids outlive the first one.
+        # In a container with the host's PID namespace, processes outlive the first one.
         if state.freezer is not None and not cgroups.kill_all(state.freezer):
             return False
         if cgroups.remove(state.cgroups):

@@ -1,4 +1,4 @@
-"""``ps``, for the processes of a container: run it, and read the table it prints."""
+"""``ps`` for the processes of a container: run it and parse its table."""
 
 import os
 import re
@@ -10,23 +10,23 @@ from palan.host.ps_table import FULL, full_table
 from palan.host.spawn import run
 
 
-__all__ = ["PsFailure", "list_processes", "misleads", "parse_table"]
+__all__ = ["PsFailure", "false_pid_column", "list_processes", "parse_table"]
 
 _TIMEOUT: Final = 20.0
 _RENAMED: Final = re.compile(r"\s+([^\s]*)=\s*(PID[^\s]*)")
 _BLANKS: Final = re.compile(r"[ \t\n\f\r]+")
-"""What separates words; names of programs may hold other kinds of blanks."""
+"""Characters that separate words; program names may contain other kinds of blanks."""
 
 Table = tuple[list[str], list[list[str]]]
-"""The titles, and the fields of each process."""
+"""The column titles, and the fields of each process."""
 
 
 class PsFailure(Exception):
-    """``ps`` does not take its arguments, or prints no process ids."""
+    """``ps`` rejects its arguments, or does not print process ids."""
 
 
-def misleads(arguments: str) -> str:
-    """A column that would be called ``PID`` without being it, as ``comm=PID``; else empty."""
+def false_pid_column(arguments: str) -> str:
+    """Return an option that titles another column ``PID``, such as ``comm=PID``; "" if none."""
     for name, title in _RENAMED.findall(arguments):
         if name != "pid":
             return f"{name}={title}"
@@ -34,30 +34,30 @@ def misleads(arguments: str) -> str:
 
 
 def list_processes(arguments: Sequence[str], pids: Collection[int]) -> Table:
-    """Run ``ps`` and keep the lines of some processes.  Blocking, 10 ms or more.
+    """Run ``ps`` and return the lines of some processes. Blocking, 10 ms or more.
 
     Args:
-        arguments: of ``ps``.
+        arguments: the arguments of ``ps``.
         pids: the processes.
 
     Raises:
-        PsFailure: about the arguments.
-        OSError: there is no ``ps``; what it prints with ``-ef`` is known without it.
-        TimeoutError: it hangs.
+        PsFailure: the arguments are unusable.
+        OSError: ``ps`` is not installed; only ``-ef`` works without it.
+        TimeoutError: ``ps`` hangs.
     """
     program = find_programs(["ps"]).get("ps")
     if program is None:
         if list(arguments) != ["-ef"]:
             raise FileNotFoundError(
-                "there is no ps on this machine: install it (procps); without, only -ef is known"
+                "ps is not installed on this machine (package procps); without it only -ef is possible"
             )
         return list(FULL), full_table(pids)
     chosen = f"-q{','.join(map(str, sorted(pids)))}"
-    # Lines shall be as long as they are, whatever terminal the engine was started from.
+    # Full line length, regardless of the terminal in which the engine was started.
     env = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     done = run([program, *arguments, chosen], timeout=_TIMEOUT, env=env)
     if done.returncode:
-        # Some options, such as f, can't be used together with q.
+        # Some options, such as f, cannot be combined with q.
         done = run([program, *arguments], timeout=_TIMEOUT, env=env)
     if done.returncode:
         why = done.stderr.decode(errors="replace").strip().partition("\n")[0]
@@ -66,13 +66,13 @@ def list_processes(arguments: Sequence[str], pids: Collection[int]) -> Table:
 
 
 def parse_table(text: str, pids: Collection[int]) -> Table:
-    """Read what ``ps`` has printed.
+    """Parse the output of ``ps``.
 
-    The last column takes all that is left of a line.  Threads, which have ``-`` for their
-    process id, belong to the process above them.
+    The last column takes the rest of a line. Threads, which have ``-`` as process id, belong to
+    the process above them.
 
     Raises:
-        PsFailure: there is no column with process ids, or no number in it.
+        PsFailure: there is no column of process ids, or it contains no numbers.
     """
     heading, *lines = text.split("\n")
     titles = _words(heading)

@@ -1,7 +1,7 @@
-"""The two things that systemd and a service tell each other.
+"""Service manager protocol: readiness and socket activation.
 
-A service says that it is ready (sd_notify(3)); systemd hands over sockets that it has
-bound already (sd_listen_fds(3)).
+A service reports its state (sd_notify(3)); systemd passes sockets that it has bound already
+(sd_listen_fds(3)).
 """
 
 import os
@@ -9,36 +9,36 @@ import socket
 from typing import Final
 
 
-__all__ = ["keep_to_ourselves", "listen_fds", "sd_notify"]
+__all__ = ["hide_notify_socket", "listen_fds", "sd_notify"]
 
 _FIRST_FD: Final = 3
 _NOTIFY_SOCKET: Final = "NOTIFY_SOCKET"
 _VARIABLES: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
-_kept: dict[str, str] = {}
+_hidden: dict[str, str] = {}
 
 
-def keep_to_ourselves() -> None:
-    """Take the address of the service manager out of the environment.
+def hide_notify_socket() -> None:
+    """Move the service manager's address from the environment into this module.
 
-    An OCI runtime that finds it believes that its *container* shall say when it is
-    ready, and waits for that.
+    An OCI runtime that finds it there assumes that its *container* will report readiness, and
+    waits for that.
     """
     if _NOTIFY_SOCKET in os.environ:
-        _kept[_NOTIFY_SOCKET] = os.environ.pop(_NOTIFY_SOCKET)
+        _hidden[_NOTIFY_SOCKET] = os.environ.pop(_NOTIFY_SOCKET)
 
 
 def sd_notify(state: str) -> bool:
-    """Tell the service manager something.
+    """Send a state to the service manager.
 
     Args:
         state: lines such as ``READY=1``, ``STOPPING=1`` or ``STATUS=...``.
 
     Returns:
-        False when nobody wants to know, or nobody listens any more.
+        False if there is no service manager, or it does not receive.
     """
-    address = os.environ.get(_NOTIFY_SOCKET) or _kept.get(_NOTIFY_SOCKET, "")
+    address = os.environ.get(_NOTIFY_SOCKET) or _hidden.get(_NOTIFY_SOCKET, "")
     if not address.startswith(("/", "@")):
         return False
     if address.startswith("@"):
@@ -52,14 +52,14 @@ def sd_notify(state: str) -> bool:
 
 
 def listen_fds(*, keep_environment: bool = False) -> list[tuple[str, int]]:
-    """The sockets that were handed to us, as pairs of a name and a descriptor.
+    """Return the sockets passed by the service manager, as pairs of name and descriptor.
 
-    The name is that of the socket unit, or ``unknown``.  The descriptors are closed on
-    exec from now on; programs that we start do not learn of them.
+    The name is that of the socket unit, or ``unknown``. The descriptors are set to close on exec,
+    so programs that we start do not inherit them.
 
     Args:
-        keep_environment: leave the variables that tell of them, so that they can be
-            asked for again.
+        keep_environment: keep the variables that announce the sockets, so that they can be read
+            again.
     """
     pid, count, names = (os.environ.get(name, "") for name in _VARIABLES)
     found = []

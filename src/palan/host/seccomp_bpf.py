@@ -1,19 +1,19 @@
-"""Seccomp filters compiled ahead of time, which crun otherwise does for each container.
+"""Seccomp filters compiled ahead of time, which crun otherwise compiles for each container.
 
-libseccomp takes 15 to 20 ms to make a program of Docker's profile, half of what crun needs
-to make a container, and the outcome is the same each time.  crun takes a program made
-before in an annotation (:data:`ANNOTATION`), keeps it beside the container's state, and
-applies it to the container's first process and to what is exec'd, as it would its own.
+libseccomp takes 15 to 20 ms to compile Docker's profile, half the time that crun needs to create
+a container, and the result is the same each time. crun accepts a compiled program in an
+annotation (:data:`ANNOTATION`), stores it with the container's state, and applies it to the
+container's first process and to exec'd ones, like a program of its own.
 
-What is made here is byte for byte what crun would make, as the steps are its own, with the
-same library: names that the library does not know are left out; a rule that does what
-happens anyway is left out; several conditions on one argument are alternatives.  Whatever
-a bare program cannot say (a listener, flags) and whatever is wrong is left to crun: there
-is no program then, and the profile, which stays in the container's configuration, counts.
+The result is byte for byte the same as crun's, because the same library is called in the same
+way: unknown system calls are skipped; rules with the default action are skipped; several
+conditions on one argument are alternatives. Profiles that a bare program cannot represent (a
+listener, flags) or that are malformed are left to crun: then there is no annotation, and crun
+uses the profile, which remains in the container's configuration.
 
-Programs are kept in memory and in files, under a digest of profile, library and
-architecture.  A file begins with a digest of its contents, so that what a power cut leaves
-of it is not taken for a filter.
+Programs are cached in memory and in files, under a digest of profile, library version and
+architecture. A file begins with a digest of its contents, so that a file truncated by a power
+failure is not used.
 """
 
 import base64
@@ -35,19 +35,19 @@ from palan.host.filesystem import write_atomically
 __all__ = ["ANNOTATION", "SeccompCompiler", "uses_shared_library"]
 
 ANNOTATION: Final = "run.oci.seccomp_bpf_data"
-"""Where crun looks for a program, in base64 (crun(1))."""
+"""The annotation in which crun expects a program, in base64 (crun(1))."""
 
 _LIBRARY: Final = "libseccomp.so.2"
 _BITS: Final = 8 * ctypes.sizeof(ctypes.c_void_p)
-"""A 32-bit library on a 64-bit kernel makes another filter."""
+"""A 32-bit library on a 64-bit kernel compiles a different filter."""
 
 _EPERM: Final = 1
 _EEXIST: Final = 17
 _UNKNOWN: Final = -1  # __NR_SCMP_ERROR
 _ARGUMENTS: Final = 6
-_KEPT: Final = 64
+_CACHE_SIZE: Final = 64
 
-# Values of seccomp_init(3); those with a number take it in their lower half.
+# Values of seccomp_init(3); those with a parameter have it in their lower half.
 _ACTIONS: Final = {
     "SCMP_ACT_ALLOW": 0x7FFF0000,
     "SCMP_ACT_ERRNO": 0x00050000,
@@ -68,10 +68,10 @@ _OPERATORS: Final = {
 
 
 class _Refused(Exception):
-    """The profile is one that crun has to deal with."""
+    """The profile has to be left to crun."""
 
 
-# A profile that is not of the form that it should have is crun's to explain.
+# Errors of a malformed profile, which crun will report.
 _LEFT_TO_RUNTIME: Final = (
     *(_Refused, AttributeError, LookupError, TypeError, ValueError),
     *(OSError, ctypes.ArgumentError),
@@ -96,11 +96,11 @@ class _Version(ctypes.Structure):
 
 
 class _Library:
-    """The functions of libseccomp that are used; calling them lets other threads run.
+    """The functions of libseccomp used here; calls release the interpreter lock.
 
     Raises:
-        OSError: it is not there.
-        AttributeError: it is too old.
+        OSError: the library is not installed.
+        AttributeError: the library is too old.
     """
 
     def __init__(self) -> None:
@@ -128,9 +128,9 @@ class _Library:
 
 
 def uses_shared_library(program: Path) -> bool:
-    """Whether a runtime uses the libseccomp that is used here, and not one built into it.
+    """Whether a runtime uses the same shared libseccomp, and not a copy linked into it.
 
-    Another one may know other system calls.
+    A different version may know other system calls.
     """
     try:
         with (
@@ -143,10 +143,10 @@ def uses_shared_library(program: Path) -> bool:
 
 
 class SeccompCompiler:
-    """Makes programs of profiles.  Its methods may be called by several threads at once.
+    """Compiles profiles into programs. Several threads may call its methods at once.
 
     Args:
-        directory: where programs are kept; made when there is one to be kept.
+        directory: the directory for programs; created when needed.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -158,19 +158,19 @@ class SeccompCompiler:
             self._library = _Library()
 
     def compile(self, profile: Mapping[str, Any]) -> str | None:
-        """The value of :data:`ANNOTATION` for ``linux.seccomp`` of a runtime spec.  Blocking.
+        """Return :data:`ANNOTATION`'s value for ``linux.seccomp`` of a runtime spec. Blocking.
 
         Returns:
-            The program in base64; None if it has to be left to the runtime.
+            The program in base64; None if the profile has to be left to the runtime.
         """
         if self._library is None:
             return None
         text = json.dumps(profile, separators=(",", ":")).encode()
         about = f"{self._library.version} {platform.machine()} {_BITS}\n".encode()
         digest = hashlib.sha256(about + text).hexdigest()
-        with self._lock:  # the second of two that want the same waits for the first
+        with self._lock:  # a second caller with the same profile waits for the first
             if digest not in self._programs:
-                if len(self._programs) >= _KEPT:
+                if len(self._programs) >= _CACHE_SIZE:
                     self._programs.pop(next(iter(self._programs)))
                 self._programs[digest] = self._make(self._library, digest, profile)
             return self._programs[digest]
@@ -183,15 +183,15 @@ class SeccompCompiler:
                 program = _compile(library, profile)
             except _LEFT_TO_RUNTIME:
                 return None
-            with contextlib.suppress(OSError):  # a full disk: then only memory keeps it
-                self._keep(path, program)
+            with contextlib.suppress(OSError):  # a full disk: cache in memory only
+                self._store(path, program)
         return base64.b64encode(program).decode()
 
-    def _keep(self, path: Path, program: bytes) -> None:
+    def _store(self, path: Path, program: bytes) -> None:
         self._directory.mkdir(mode=0o700, exist_ok=True)
         write_atomically(path, hashlib.sha256(program).digest() + program)
         files = sorted(self._directory.glob("*.bpf"), key=lambda file: file.stat().st_mtime_ns)
-        for old in files[:-_KEPT]:
+        for old in files[:-_CACHE_SIZE]:
             old.unlink(missing_ok=True)
 
 
@@ -205,14 +205,14 @@ def _load(path: Path) -> bytes | None:
     return program if program and hashlib.sha256(program).digest() == digest else None
 
 
-# ---- as crun does it --------------------------------------------------------------
+# ---- the same steps as in crun ----------------------------------------------------
 
 
 def _compile(library: _Library, profile: Mapping[str, Any]) -> bytes:
-    """The program, as an array of ``struct sock_filter``.
+    """Compile a profile into an array of ``struct sock_filter``.
 
     Raises:
-        _Refused: the library, or crun, would not take the profile.
+        _Refused: the library, or crun, would reject the profile.
     """
     if profile.get("listenerPath") or profile.get("flags"):
         raise _Refused
@@ -249,7 +249,7 @@ def _check(result: int, *, but: int = 0) -> None:
 
 def _action(name: str, number: int | None) -> int:
     if number is not None and name not in _NUMBERED:
-        raise _Refused  # crun says what is wrong with it
+        raise _Refused  # crun reports the error
     value = _ACTIONS[name]
     if name in _NUMBERED:
         value |= (_EPERM if number is None else number) & 0xFFFF
@@ -257,7 +257,7 @@ def _action(name: str, number: int | None) -> int:
 
 
 def _rules(conditions: Any) -> list[ctypes.Array[_Comparison]]:
-    """What one entry of a profile becomes: a rule whose conditions must all hold, or several."""
+    """Turn one entry into a rule with conditions that must all hold, or into several rules."""
     if any(condition["index"] >= _ARGUMENTS for condition in conditions):
         raise _Refused
     comparisons = [

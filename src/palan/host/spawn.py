@@ -1,17 +1,16 @@
-"""Starting programs of the host, directly or with another view of its mounts.
+"""Start programs of the host, directly or in another view of the mounts.
 
-Programs get ``/dev/null`` for stdin, none of our descriptors but those named, and ``/``
-as working directory.  The output of :func:`run` goes to memory files instead of pipes:
-nothing has to be read while the program runs, and a daemon that it leaves behind with
-its output still open (conmon, a container's first process) holds nobody up.
+Programs get ``/dev/null`` as stdin, no descriptors but those named, and ``/`` as working
+directory. The output of :func:`run` goes to memory files instead of pipes: nothing has to be read
+while the program is running, and a daemon that it leaves behind with open output (conmon, a
+container's first process) does not delay the end.
 
-A *view* is a private copy of the mount namespace with something taken away.  crun
-refuses a machine that has both generations of cgroups mounted; in
-:class:`LegacyCgroupView` it finds the first only.  The copy is made by the thread that
-is about to start the program, anew for each program: mounts made since are seen, and
-ones undone since are not held.  It lives as long as the program and its children, so
-what is mounted for containers should lie below a shared mount (see
-:func:`palan.host.mounts.ensure_shared`) from which a later unmount reaches the copies.
+A *view* is a private copy of the mount namespace in which something is unmounted. crun refuses
+a machine that has cgroup v1 and v2 mounted; in :class:`LegacyCgroupView` it finds only v1. The
+thread that starts the program makes the copy, a new one for each program: it includes all present
+mounts, and does not keep earlier ones busy. It exists as long as the program and its children, so
+mounts for containers should lie below a shared mount (see :func:`palan.host.mounts.ensure_shared`)
+from which a later unmount propagates to the copies.
 """
 
 import asyncio
@@ -41,22 +40,22 @@ __all__ = [
 
 Argument = str | bytes | os.PathLike[str]
 Stream = int | IO[Any] | None
-"""What a program gets as one of its three streams, as for :class:`subprocess.Popen`."""
+"""A standard stream of a program, as for :class:`subprocess.Popen`."""
 
 Popen = subprocess.Popen[bytes]
 
 _DEVNULL: Final = subprocess.DEVNULL
-_GRACE: Final = 1.0  # seconds for a killed program to be gone
-_MFD_NOEXEC_SEAL: Final = 0x8  # Linux 6.3, where a machine may insist on it
+_GRACE: Final = 1.0  # seconds until a killed program has ended
+_MFD_NOEXEC_SEAL: Final = 0x8  # Linux 6.3, which a machine may require
 
 
 class Completed(NamedTuple):
-    """How a program ended.
+    """The result of a program.
 
     Attributes:
-        returncode: its exit code; a signal's number, negated, when one ended it.
-        stdout: what it wrote, all of it.
-        stderr: likewise.
+        returncode: its exit code; the negated signal number if a signal ended it.
+        stdout: its whole output.
+        stderr: its whole error output.
     """
 
     returncode: int
@@ -65,54 +64,56 @@ class Completed(NamedTuple):
 
 
 class MountView(Protocol):
-    """Another view of the host's mounts, for programs to be started in."""
+    """Another view of the host's mounts, in which programs are started."""
 
-    def entered(self, *, kept: bool = False) -> contextlib.AbstractContextManager[None]:
-        """Have the calling thread, and what it starts, see it; the thread must be one's own.
+    def entered(self, *, cached: bool = False) -> contextlib.AbstractContextManager[None]:
+        """Move the calling thread, and programs it starts, into the view.
+
+        The thread must be dedicated to this.
 
         Args:
-            kept: a copy that was made before will do, which may lack what was mounted since.
+            cached: an earlier copy is acceptable, which may lack recent mounts.
         """
 
     def close(self) -> None:
-        """Let go of what the view holds."""
+        """Release the resources of the view."""
 
 
 class LegacyCgroupView:
-    """The mounts without the second generation of cgroups that a hybrid machine also has.
+    """The mounts of a hybrid machine without the cgroup v2 hierarchy.
 
-    What is started in it sees a copy of the mounts.  A copy has to be made of every single
-    mount, of which running containers have three each, and each mount or unmount below a
-    shared one is then done in every copy.  So one copy is kept, in which all are started that
-    have no need of what was mounted a moment ago.
+    Programs in the view see a copy of the mount namespace. The kernel has to copy every mount, of
+    which running containers have three each, and repeats each mount and unmount below a shared
+    mount in every copy. So one copy is cached for all programs that do not need mounts made a
+    moment ago.
 
     Args:
-        hidden: where that is mounted.
+        hidden: the mount point of the cgroup v2 hierarchy.
     """
 
     def __init__(self, hidden: Path = Path("/sys/fs/cgroup/unified")) -> None:
         self._hidden = hidden
         self._around = str(hidden.parent)
         self._home, self._root = _namespace(), _root()
-        self._kept: tuple[int, int] | None = None
+        self._cached: tuple[int, int] | None = None
         self._making = threading.Lock()
         self._own = threading.local()
 
     @contextlib.contextmanager
-    def entered(self, *, kept: bool = False) -> Iterator[None]:
-        """Put the calling thread into a copy, and back home in the end.
+    def entered(self, *, cached: bool = False) -> Iterator[None]:
+        """Move the calling thread into a copy, and back to its namespace in the end.
 
         Args:
-            kept: into the one that is kept, instead of a fresh one.  Of later mounts it has
-                those below shared ones.
+            cached: use the cached copy instead of a new one. Of later mounts it has only those
+                below shared mounts.
         """
         if not getattr(self._own, "unshared", False):
-            # A thread that shares root and working directory cannot change namespaces.
+            # A thread that shares its root and working directory cannot change namespaces.
             syscalls.unshare(syscalls.CLONE_FS)
             self._own.unshared = True
         try:
-            if kept:
-                self._enter_kept()
+            if cached:
+                self._enter_cached()
             else:
                 self._copy()
             yield
@@ -121,21 +122,21 @@ class LegacyCgroupView:
 
     def _copy(self) -> None:
         syscalls.unshare(syscalls.CLONE_NEWNS)
-        # Else the unmount would happen to everybody, where the original is shared.
+        # Otherwise the unmount would propagate to the original, if that is shared.
         mounts.make_private(self._around, recursive=True)
         mounts.unmount(self._hidden, lazy=True)
 
-    def _enter_kept(self) -> None:
+    def _enter_cached(self) -> None:
         with self._making:
-            if self._kept is None:
+            if self._cached is None:
                 self._copy()
-                self._kept = _namespace(), _root()
+                self._cached = _namespace(), _root()
                 return
-        _enter(*self._kept)
+        _enter(*self._cached)
 
     def close(self) -> None:
         """Close the descriptors of the namespaces."""
-        for descriptor in (self._home, self._root, *(self._kept or ())):
+        for descriptor in (self._home, self._root, *(self._cached or ())):
             os.close(descriptor)
 
 
@@ -149,16 +150,16 @@ def _root() -> int:
 
 def _enter(namespace: int, root: int) -> None:
     syscalls.setns(namespace, syscalls.CLONE_NEWNS)
-    # That also led to the root of the whole namespace; mind a chroot.
+    # setns() changed to the root of the namespace; return to a possible chroot.
     os.fchdir(root)
     os.chroot(".")
 
 
 def _start(
-    view: MountView | None, kept_view: bool, argv: Sequence[Argument], **options: Any
+    view: MountView | None, cached_view: bool, argv: Sequence[Argument], **options: Any
 ) -> Popen:
-    """Start a program from the calling thread, which must be one's own if there is a view."""
-    with view.entered(kept=kept_view) if view is not None else contextlib.nullcontext():
+    """Start a program from the calling thread; with a view, the thread must be dedicated to it."""
+    with view.entered(cached=cached_view) if view is not None else contextlib.nullcontext():
         return subprocess.Popen(list(argv), **options)
 
 
@@ -174,10 +175,10 @@ def spawn(
     start_new_session: bool = False,
     view: MountView | None = None,
 ) -> Popen:
-    """Start a program and do not wait for it.
+    """Start a program without waiting for it.
 
     Raises:
-        OSError: it could not be started, such as ``FileNotFoundError``.
+        OSError: it could not be started, for example ``FileNotFoundError``.
     """
     start = partial(
         _start,
@@ -214,7 +215,7 @@ def _contents(fd: int) -> bytes:
 
 
 class _Streams:
-    """The three streams of a program, as memory files."""
+    """The standard streams of a program, as memory files."""
 
     __slots__ = ("_stderr", "_stdin", "_stdout")
 
@@ -245,20 +246,20 @@ def run(
     pass_fds: Collection[int] = (),
     view: MountView | None = None,
 ) -> Completed:
-    """Run a program to its end.
+    """Run a program and wait for its end.
 
     Args:
-        argv: the program, looked for on ``PATH``, and its arguments.
-        input: what it reads from stdin.
+        argv: the program, searched on ``PATH``, and its arguments.
+        input: its stdin.
         timeout: seconds after which it is killed.
         env: its environment; None for ours.
         cwd: its working directory.
-        pass_fds: descriptors it keeps, under the same numbers.
-        view: the mounts it sees; None for ours.
+        pass_fds: descriptors that it inherits, under the same numbers.
+        view: the mounts that it sees; None for ours.
 
     Raises:
         OSError: it could not be started.
-        TimeoutError: it took too long.
+        TimeoutError: it ran longer than ``timeout``.
     """
     streams = _Streams(input)
     try:
@@ -276,11 +277,11 @@ def run(
 
 
 class Process:
-    """A program started on behalf of the event loop, which notices its end by itself.
+    """A program whose end is reported to the event loop.
 
     Attributes:
         pid: its process id.
-        stdin: our end, where a pipe was asked for; likewise ``stdout`` and ``stderr``.
+        stdin: our end of a requested pipe; likewise ``stdout`` and ``stderr``.
     """
 
     def __init__(self, popen: Popen, loop: asyncio.AbstractEventLoop) -> None:
@@ -311,20 +312,20 @@ class Process:
 
     @property
     def returncode(self) -> int | None:
-        """The exit code, or a signal's number negated; None while it runs."""
+        """The exit code, or a negated signal number; None while it is running."""
         return self._ended.result() if self._ended.done() else None
 
     async def wait(self) -> int:
-        """Wait for its end; the exit code."""
+        """Wait for its end and return the exit code."""
         return await asyncio.shield(self._ended)
 
     def send_signal(self, number: int) -> None:
-        """Send a signal, if it still runs."""
+        """Send a signal if it is still running."""
         if not self._ended.done():
             self._popen.send_signal(number)
 
     def kill(self) -> None:
-        """Kill it, if it still runs."""
+        """Kill it if it is still running."""
         if not self._ended.done():
             self._popen.kill()
 
@@ -332,11 +333,11 @@ class Process:
 class Spawner:
     """Starts programs for the event loop, all directly or all in a view.
 
-    Starting is done by threads of its own, waiting by the loop.
+    Its own threads start the programs; the event loop waits for them.
 
     Args:
-        view: the mounts that the programs see; None for ours.  Closed with the spawner.
-        workers: how many programs can be in the middle of being started.
+        view: the mounts that the programs see; None for ours. Closed with the spawner.
+        workers: number of programs that can be started at the same time.
     """
 
     def __init__(self, view: MountView | None = None, *, workers: int = 4) -> None:
@@ -354,12 +355,12 @@ class Spawner:
         cwd: str | Path = "/",
         pass_fds: Collection[int] = (),
         start_new_session: bool = False,
-        kept_view: bool = False,
+        cached_view: bool = False,
     ) -> Process:
-        """Start a program.  When the caller is cancelled meanwhile, it is killed.
+        """Start a program. If the caller is cancelled in the meantime, it is killed.
 
         Args:
-            argv: as all others, see :func:`spawn`.
+            argv: see :func:`spawn`, also for the other arguments.
             stdin: likewise.
             stdout: likewise.
             stderr: likewise.
@@ -367,8 +368,8 @@ class Spawner:
             cwd: likewise.
             pass_fds: likewise.
             start_new_session: likewise.
-            kept_view: it can do without what was mounted since the first one was started so,
-                except below shared mounts; that saves copying all mounts.
+            cached_view: the program needs no mounts made since the view was cached, except those
+                below shared mounts; that saves copying all mounts.
 
         Raises:
             OSError: it could not be started.
@@ -379,7 +380,7 @@ class Spawner:
             partial(
                 _start,
                 self._view,
-                kept_view,
+                cached_view,
                 argv,
                 stdin=stdin,
                 stdout=stdout,
@@ -394,7 +395,7 @@ class Spawner:
         try:
             popen = await asyncio.shield(starting)
         except asyncio.CancelledError:
-            # The caller may close descriptors that are just being inherited: hold it.
+            # Wait, because the caller may close descriptors that are being inherited.
             while not starting.done():
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.wait([starting])
@@ -407,17 +408,17 @@ class Spawner:
         argv: Sequence[Argument],
         *,
         input: bytes | None = None,  # noqa: A002 - as in subprocess.run
-        timeout: float | None = None,  # noqa: ASYNC109 - the program is to be killed then
+        timeout: float | None = None,  # noqa: ASYNC109 - the program is killed at the timeout
         env: Mapping[str, str] | None = None,
         cwd: str | Path = "/",
         pass_fds: Collection[int] = (),
-        kept_view: bool = False,
+        cached_view: bool = False,
     ) -> Completed:
-        """Run a program to its end; see :func:`run`.  It is killed when the caller is cancelled.
+        """Run a program and wait for its end; see :func:`run`. Cancelling the caller kills it.
 
         Raises:
             OSError: it could not be started.
-            TimeoutError: it took too long.
+            TimeoutError: it ran longer than ``timeout``.
         """
         streams = _Streams(input)
         try:
@@ -427,7 +428,7 @@ class Spawner:
                 env=env,
                 cwd=cwd,
                 pass_fds=pass_fds,
-                kept_view=kept_view,
+                cached_view=cached_view,
             )
             try:
                 async with asyncio.timeout(timeout):
@@ -443,14 +444,14 @@ class Spawner:
             streams.close()
 
     def close(self) -> None:
-        """End its threads; programs that run go on."""
+        """Stop the threads; running programs continue."""
         self._threads.shutdown()
         if self._view is not None:
             self._view.close()
 
 
 async def _end(process: Process) -> None:
-    """Kill a program and reap it, unless it hangs in the kernel: then that happens later."""
+    """Kill a program and reap it; if it hangs in the kernel, it is reaped later."""
     process.kill()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_GRACE):
@@ -458,7 +459,7 @@ async def _end(process: Process) -> None:
 
 
 def _abandon(loop: asyncio.AbstractEventLoop, starting: asyncio.Future[Popen]) -> None:
-    """Kill, and reap, a program that nobody waits for any more."""
+    """Kill and reap a program after its caller was cancelled."""
     if starting.cancelled() or starting.exception() is not None:
         return
     popen = starting.result()

@@ -1,9 +1,8 @@
-"""Copying files from one tree into another, both of which somebody else may have filled.
+"""Copying of files between two trees, both of which containers may have filled.
 
-Nobody changes them meanwhile.  Paths are without links (see
-:func:`palan.host.rootfs.follow_links`) and relative to descriptors of the roots; below them no
-link is followed either: one that is in the way is replaced, as everything is that is of
-another kind.
+Nothing changes them during the copy. Paths are without links (see
+:func:`palan.host.rootfs.follow_links`) and relative to descriptors of the roots; no link below
+them is followed. Existing files of another kind, including links, are replaced.
 """
 
 # Thousands of files a second: strings and system calls, no path objects.
@@ -28,15 +27,15 @@ _CAPABILITY: Final = "security.capability"
 
 
 def make_directories(root: int, path: str, owner: tuple[int, int] = (0, 0)) -> None:
-    """Make a directory with all that is missing above it.
+    """Create a directory with all missing parents.
 
     Args:
         root: a descriptor of the root directory.
         path: without links; "" is the root itself.
-        owner: of what is made.
+        owner: user and group of created directories.
 
     Raises:
-        OSError: something else is in the way.
+        OSError: a part of the path exists and is not a directory.
     """
     parts = path.split("/") if path else []
     for number in range(1, len(parts) + 1):
@@ -54,14 +53,14 @@ def make_directories(root: int, path: str, owner: tuple[int, int] = (0, 0)) -> N
 
 
 class TreeCopy:
-    """Copies from one tree into another.
+    """Copies files from one tree into another.
 
     Attributes:
-        owner: everything belongs to it; None for whom it belonged to.
+        owner: user and group of all copies; None to keep those of the originals.
     """
 
     def __init__(self, source: int, target: int, owner: tuple[int, int] | None) -> None:
-        """Prepare.
+        """Prepare; copies nothing.
 
         Args:
             source: a descriptor of the root to copy from.
@@ -73,41 +72,41 @@ class TreeCopy:
         self.owner = owner
         self._links: dict[tuple[int, int], str] = {}
 
-    def file(self, source: str, target: str) -> None:
-        """Copy one file of any kind but a directory.
+    def copy_file(self, source: str, target: str) -> None:
+        """Copy one file of any kind except a directory.
 
         Raises:
-            OSError: it can't be read, or written.
+            OSError: reading or writing failed.
         """
-        self._one(source, target, self._stat(source))
+        self._copy(source, target, self._stat(source))
 
-    def contents(self, source: str, target: str) -> None:
-        """Copy what is in a directory into another one, which is there.
+    def copy_contents(self, source: str, target: str) -> None:
+        """Copy the entries of a directory into an existing directory.
 
         Raises:
-            OSError: something can't be read, or written.
+            OSError: reading or writing failed.
         """
         pending = [(source, target, False)]
         while pending:
             here, there, left = pending.pop()
             if left:
-                self._dress(there, self._stat(here))
+                self._set_metadata(there, self._stat(here))
                 continue
             for name in names_in(self._source, here):
                 below = f"{here}/{name}" if here else name
                 onto = f"{there}/{name}" if there else name
                 info = self._stat(below)
                 if stat.S_ISDIR(info.st_mode):
-                    self._directory(onto)
-                    # Owner and time when all is in it.
+                    self._make_directory(onto)
+                    # Owner and time are set after all entries are copied.
                     pending += [(below, onto, True), (below, onto, False)]
                 else:
-                    self._one(below, onto, info)
+                    self._copy(below, onto, info)
 
     def _stat(self, path: str) -> os.stat_result:
         return os.stat(path or ".", dir_fd=self._source, follow_symlinks=False)
 
-    def _directory(self, path: str) -> None:
+    def _make_directory(self, path: str) -> None:
         try:
             os.mkdir(path, 0o700, dir_fd=self._target)
         except FileExistsError:
@@ -116,8 +115,8 @@ class TreeCopy:
             os.unlink(path, dir_fd=self._target)
             os.mkdir(path, 0o700, dir_fd=self._target)
 
-    def _one(self, source: str, target: str, info: os.stat_result) -> None:
-        self._clear(target)
+    def _copy(self, source: str, target: str, info: os.stat_result) -> None:
+        self._remove(target)
         if info.st_nlink > 1:
             first = self._links.setdefault((info.st_dev, info.st_ino), target)
             if first != target:
@@ -130,17 +129,17 @@ class TreeCopy:
                 )
                 return
         if stat.S_ISREG(info.st_mode):
-            self._regular(source, target)
+            self._copy_regular(source, target)
             return
         if stat.S_ISLNK(info.st_mode):
             os.symlink(os.readlink(source, dir_fd=self._source), target, dir_fd=self._target)
         elif stat.S_ISSOCK(info.st_mode):
-            return  # nobody could connect to a copy
+            return  # a copy would have no listener
         else:
             os.mknod(target, info.st_mode, info.st_rdev, dir_fd=self._target)
-        self._dress(target, info)
+        self._set_metadata(target, info)
 
-    def _clear(self, path: str) -> None:
+    def _remove(self, path: str) -> None:
         try:
             os.unlink(path, dir_fd=self._target)
         except FileNotFoundError:
@@ -148,7 +147,7 @@ class TreeCopy:
         except IsADirectoryError:
             remove_tree(f"/proc/self/fd/{self._target}/{path}")
 
-    def _regular(self, source: str, target: str) -> None:
+    def _copy_regular(self, source: str, target: str) -> None:
         reading = os.open(source, _READ, dir_fd=self._source)
         try:
             writing = os.open(target, _WRITE, 0o600, dir_fd=self._target)
@@ -166,8 +165,8 @@ class TreeCopy:
         finally:
             os.close(reading)
 
-    def _dress(self, target: str, info: os.stat_result) -> None:
-        """Owner, mode and time of what is no regular file."""
+    def _set_metadata(self, target: str, info: os.stat_result) -> None:
+        """Set owner, mode and time of a file that is not regular."""
         owner = self.owner or (info.st_uid, info.st_gid)
         os.chown(target, *owner, dir_fd=self._target, follow_symlinks=False)
         if not stat.S_ISLNK(info.st_mode):

@@ -82,7 +82,7 @@ class Placing:
         if self.destination.endswith("/") or _is_directory(target, place):
             place = posixpath.join(place, posixpath.basename(picked.path))
         make_directories(target, posixpath.dirname(place), copy.owner or (0, 0))
-        copy.file(real, place)
+        copy.copy_file(real, place)
 
     def _directory(self, copy: TreeCopy, real: str, target: int, place: str) -> None:
         """What is in it; the directory itself is made as if by hand."""
@@ -90,7 +90,7 @@ class Placing:
         make_directories(target, place)
         if not there and copy.owner is not None:
             os.chown(place, *copy.owner, dir_fd=target)
-        copy.contents(real, place)
+        copy.copy_contents(real, place)
 
 
 def _is_directory(root: int, path: str) -> bool:

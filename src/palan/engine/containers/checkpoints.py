@@ -116,7 +116,10 @@ async def checkpoint_create(
             container.record.stopped_by_user = True  # no restart policy has its say
         try:
             await runtime.checkpoint(
-                container.id, path, bundle=engine.paths.bundle(container.id), leave=not body.exit
+                container.id,
+                path,
+                bundle=engine.paths.bundle(container.id),
+                keep_running=not body.exit,
             )
         except (RuntimeFailure, OSError, TimeoutError) as failure:
             container.record.stopped_by_user = stopped

@@ -8,7 +8,7 @@ from palan.api.errors import Conflict, InternalError, InvalidParameter
 from palan.engine.containers.container import Container
 from palan.engine.containers.spec import cgroup_path
 from palan.host import cgroups
-from palan.host.ps import PsFailure, list_processes, misleads
+from palan.host.ps import PsFailure, false_pid_column, list_processes
 
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ async def top(engine: "Engine", container: Container, arguments: str) -> Contain
         InternalError: there is no ``ps``.
     """
     arguments = arguments or "-ef"
-    if column := misleads(f" {arguments}"):
+    if column := false_pid_column(f" {arguments}"):
         raise InvalidParameter(f'specifying "{column}" is not allowed')
     if "\0" in arguments:
         raise InvalidParameter("invalid ps_args: they contain a NUL character")

@@ -37,5 +37,5 @@ def explained(program: str, *, is_exec: bool = False) -> Iterator[None]:
         yield
     except RuntimeFailure as failure:
         explanation = explain(failure.message, program=program, is_exec=is_exec)
-        kind = _InvalidProgram if explanation.is_callers else StartFailure
+        kind = _InvalidProgram if explanation.is_request_error else StartFailure
         raise kind(explanation.message, explanation.exit_code) from None
