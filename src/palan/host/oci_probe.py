@@ -1,11 +1,11 @@
-"""Finding out whether an OCI runtime works here, by running a container with it.
+"""Test whether an OCI runtime works on this machine, by running a container with it.
 
-A runtime that is there may still refuse the machine (crun, where both generations of
-cgroups are mounted) or lack something.  The container runs the host's own ``true`` on
-read-only bind mounts of the host's programs and libraries, so no image is needed.
+An installed runtime may refuse the machine (crun, if cgroup v1 and v2 are both mounted) or lack
+something. The container runs the host's own ``true`` on read-only bind mounts of the host's
+programs and libraries, so no image is needed.
 
-It takes 20 to 50 ms, so the outcome is kept in a file, for as long as the program is
-the same and the machine was not booted anew.
+A test takes 20 to 50 ms, so the result is stored in a file, and is valid until the program
+changes or the machine is rebooted.
 """
 
 import contextlib
@@ -30,12 +30,12 @@ _NAMESPACES: Final = ("pid", "mount", "ipc", "uts", "network")
 
 
 class Probe(msgspec.Struct, frozen=True):
-    """What came of trying a runtime.
+    """The result of testing a runtime.
 
     Attributes:
         works: it ran a container.
-        spawner: the name of the spawner with which it does.
-        version: what it says of its version, all lines.
+        spawner: the name of the spawner with which it works.
+        version: its output for ``--version``, all lines.
         error: why it does not work, in its own words.
     """
 
@@ -46,19 +46,19 @@ class Probe(msgspec.Struct, frozen=True):
 
 
 class _Entry(msgspec.Struct, frozen=True):
-    """An outcome and what it depends on."""
+    """A stored result and the conditions for its validity."""
 
     key: list[str]
     probe: Probe
 
 
 class Prober:
-    """Tries runtimes, and remembers.
+    """Tests runtimes and stores the results.
 
     Args:
-        cache: the file with earlier outcomes; None to try each time.
+        cache: the file with earlier results; None to test each time.
         scratch: a directory for bundles.
-        cgroup_parent: the cgroup below which the containers' ones are, such as ``/palan``.
+        cgroup_parent: the cgroup below which containers' cgroups are created, such as ``/palan``.
     """
 
     def __init__(self, cache: Path | None, scratch: Path, *, cgroup_parent: str = "/palan") -> None:
@@ -71,21 +71,21 @@ class Prober:
                 self._entries = msgspec.json.decode(cache.read_bytes(), type=dict[str, _Entry])
 
     async def probe(self, program: Path, spawners: Mapping[str, Spawner]) -> Probe:
-        """Try a runtime with one spawner after the other, until it works with one.
+        """Test a runtime with one spawner after the other, until it works with one.
 
         Args:
             program: the runtime.
             spawners: by name, the preferred one first.
 
         Raises:
-            OSError: there is no such program.
+            OSError: no such program.
         """
         key = _key(program, spawners)
         earlier = self._entries.get(str(program))
         if earlier is not None and earlier.key == key:
             return earlier.probe
         outcome = await self._try(program, spawners)
-        if outcome.works:  # what does not work today may do so tomorrow
+        if outcome.works:  # failures are not stored: they may be temporary
             self._entries[str(program)] = _Entry(key, outcome)
             self._save()
         return outcome
@@ -133,7 +133,7 @@ class Prober:
 
 
 def _key(program: Path, spawners: Mapping[str, Spawner]) -> list[str]:
-    """What must be the same for an earlier outcome to hold."""
+    """Return the conditions under which a stored result is valid."""
     found = program.stat()
     return [str(found.st_mtime_ns), str(found.st_size), processes.boot_id(), *spawners]
 

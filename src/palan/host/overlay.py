@@ -1,8 +1,8 @@
-"""Overlay mounts: one directory out of many layers.
+"""Overlay mounts: many layers combined into one directory.
 
-mount(2) takes a page of options, which some forty layers fill.  Beyond that the
-layers are named one by one where the kernel can (``lowerdir+``, Linux 6.7), and else
-by the numbers of descriptors opened on them, which are short however long their paths.
+mount(2) takes one page of options, which some forty layers fill. Longer lists are passed one
+layer at a time if the kernel can (``lowerdir+``, Linux 6.7), otherwise as paths of descriptors
+opened on the layers, which are short.
 """
 
 import contextlib
@@ -21,27 +21,27 @@ from palan.host import mounts, syscalls
 __all__ = ["MAX_LOWERS", "OverlaySupport", "mount_overlay", "plain_options", "supports_overlay"]
 
 MAX_LOWERS: Final = 500
-"""How many lower directories the kernel accepts in one mount."""
+"""Maximum number of lower directories that the kernel accepts in one mount."""
 
 _PAGE: Final = 4096
 _LONGEST_VALUE: Final = 255  # of a string given to fsconfig(2)
 _PARAMETERS: Final = Path("/sys/module/overlay/parameters")
 
-# Errors that mean "this kernel, or a seccomp filter in front of it, does not know how".
+# Errors that mean that the kernel, or a seccomp filter, does not support the call.
 _UNKNOWN: Final = (errno.ENOSYS, errno.EPERM, errno.EINVAL, errno.EOPNOTSUPP)
 
 
 @dataclass(frozen=True, slots=True)
 class OverlaySupport:
-    """What :func:`supports_overlay` found out about a directory.
+    """The result of :func:`supports_overlay`.
 
     Attributes:
         usable: whether an overlay could be mounted and written with its layers there.
-        reason: why not; empty when usable.
-        d_type: whether the file system tells the types of directory entries, without
-            which deleted files of lower layers stay visible as devices.
-        native_diff: whether the upper directory holds exactly what changed; with
-            ``redirect_dir`` or ``metacopy`` on it may hold references instead.
+        reason: why not; "" if it is usable.
+        d_type: whether the file system reports the types of directory entries; without it,
+            deleted files of lower layers stay visible as devices.
+        native_diff: whether the upper directory contains exactly the changes; with
+            ``redirect_dir`` or ``metacopy`` it may contain references instead.
     """
 
     usable: bool
@@ -51,10 +51,10 @@ class OverlaySupport:
 
 
 def plain_options() -> tuple[str, ...]:
-    """Options that keep an upper directory self-contained, as far as the kernel knows them.
+    """Return the options for a self-contained upper directory, as far as the kernel has them.
 
-    Without an inode index layers can be shared and copied; without metadata-only copies
-    and redirects the upper directory is the change as a layer wants it.
+    Without an inode index, layers can be shared and copied; without metacopy and redirects, the
+    upper directory can be stored as a layer.
     """
     wanted = {"index": "index=off", "metacopy": "metacopy=off", "redirect_dir": "redirect_dir=off"}
     return tuple(option for name, option in wanted.items() if (_PARAMETERS / name).exists())
@@ -67,7 +67,7 @@ def _escape(path: str, special: str) -> str:
 
 
 def _page_of_options(lowers: Sequence[str], rest: Sequence[str]) -> str | None:
-    """The options as mount(2) takes them, or None when they do not fit."""
+    """Return the options as mount(2) takes them, or None if they do not fit."""
     lowerdir = "lowerdir=" + ":".join(_escape(lower, ":,") for lower in lowers)
     data = ",".join([lowerdir, *rest])
     return data if len(os.fsencode(data)) < _PAGE else None
@@ -75,7 +75,7 @@ def _page_of_options(lowers: Sequence[str], rest: Sequence[str]) -> str | None:
 
 @contextlib.contextmanager
 def _numbered(paths: Sequence[str]) -> Iterator[list[str]]:
-    """Short names for directories, good while the context lasts."""
+    """Yield short paths of directories, valid inside the context."""
     opened: list[int] = []
     try:
         opened.extend(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in paths)
@@ -88,7 +88,7 @@ def _numbered(paths: Sequence[str]) -> Iterator[list[str]]:
 def _mount_one_by_one(
     lowers: Sequence[str], directories: dict[str, str], options: Sequence[str], target: Path
 ) -> bool:
-    """Mount with the calls that take a layer at a time; False when they cannot do it."""
+    """Mount with calls that take one layer at a time; return False if they are unsupported."""
     if any(len(os.fsencode(path)) > _LONGEST_VALUE for path in (*lowers, *directories.values())):
         return False
     try:
@@ -107,7 +107,7 @@ def _mount_one_by_one(
                 return False
             raise
         for key, value in directories.items():
-            # These, unlike lowerdir+, are unescaped by the kernel.
+            # The kernel removes escapes from these, but not from lowerdir+.
             syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, key, _escape(value, ""))
         for option in options:
             key, equals, value = option.partition("=")
@@ -138,23 +138,23 @@ def mount_overlay(
     """Mount layers on top of each other.
 
     Args:
-        lowers: the layers that are only read, the topmost first.
-        upper: the directory that takes all changes; None for a read-only mount
+        lowers: the read-only layers, topmost first.
+        upper: the writable directory; None for a read-only mount
             (with one lower layer that is a bind mount).
         work: an empty directory on the same file system as ``upper``.
-        target: where the whole is to be seen.
-        options: more options, as :func:`plain_options` gives them or ``userxattr``.
-        flags: such as :data:`palan.host.syscalls.MS_NODEV`; ignored past a page of options.
+        target: the mount point.
+        options: more options, such as those of :func:`plain_options` or ``userxattr``.
+        flags: such as :data:`palan.host.syscalls.MS_NODEV`; ignored if the options exceed a page.
 
     Raises:
-        OSError: the kernel refused; ``E2BIG`` when there are too many layers.
-        ValueError: neither a lower layer, nor an upper directory without work directory.
+        OSError: the mount failed; ``E2BIG`` if there are too many layers.
+        ValueError: no lower layer, or only one of upper and work directory.
     """
     if not lowers or (upper is None) != (work is None):
         raise ValueError("an overlay needs a lower layer, and both upper and work or neither")
     below = [str(lower) for lower in lowers]
     if upper is None and len(below) == 1:
-        # The kernel has no overlay of one layer.
+        # The kernel does not support an overlay of one layer.
         mounts.bind(lowers[0], target, readonly=True, recursive=False)
         return
     directories = {}
@@ -178,11 +178,11 @@ def mount_overlay(
 
 
 def _tells_types(directory: str) -> bool:
-    """Whether reading ``directory`` tells which of its entries are directories."""
+    """Whether the file system of ``directory`` reports the types of entries (``d_type``)."""
     Path(directory, "entry").mkdir()
     with os.scandir(directory) as entries:
         found = list(entries)
-    # Gone, the entry can no more be looked at: what is_dir() knows, readdir(3) said.
+    # After the removal is_dir() cannot stat the entry: it relies on readdir(3).
     Path(directory, "entry").rmdir()
     return any(entry.name == "entry" and entry.is_dir(follow_symlinks=False) for entry in found)
 
@@ -199,11 +199,11 @@ def _is_on(parameter: str, options: Sequence[str]) -> bool:
 
 
 def supports_overlay(directory: Path, options: Sequence[str] | None = None) -> OverlaySupport:
-    """Try an overlay whose layers are in ``directory``.
+    """Test an overlay with its layers in ``directory``.
 
     Args:
-        directory: an existing directory, as the one that is to hold layers.
-        options: to try with; by default :func:`plain_options`.
+        directory: an existing directory, such as the one that will contain layers.
+        options: the options to test; by default those of :func:`plain_options`.
     """
     given = plain_options() if options is None else options
     native_diff = not (_is_on("redirect_dir", given) or _is_on("metacopy", given))
@@ -223,7 +223,7 @@ def supports_overlay(directory: Path, options: Sequence[str] | None = None) -> O
         try:
             mount_overlay([second, lower], upper, work, merged, options=given)
             try:
-                (merged / "file").unlink()  # needs a whiteout in the upper directory
+                (merged / "file").unlink()  # creates a whiteout in the upper directory
             finally:
                 mounts.unmount(merged, lazy=True)
         except OSError as error:

@@ -1,11 +1,11 @@
-"""What the upper directory of an overlay changes of the layers below it.
+"""The changes in the upper directory of an overlay, compared with the layers below it.
 
-The upper directory may belong to a container that runs and changes it meanwhile, so no
-link in it is followed.  Layers do not change; a directory of a layer is looked into only
-where every directory on the way to it is a real one, so no link is followed there either.
+The upper directory may belong to a running container that modifies it at the same time, so no
+link in it is followed. Layers do not change; a directory of a layer is read only if every
+directory above it is a real one, so no link is followed there either.
 
-A file counts as modified when something of it differs: opening a file for writing copies
-it up without changing it.  A directory counts, too, when something in it does.
+A file counts as modified if its metadata differ: opening a file for writing copies it up
+without changing it. A directory also counts as modified if something in it is changed.
 """
 
 # Thousands of files a second: strings and system calls, no path objects.
@@ -31,7 +31,7 @@ DELETED: Final = 2
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPAQUE: Final = "trusted.overlay.opaque"
 _CAPABILITY: Final = "security.capability"
-# A directory that is gone, or something else by now, or deeper than any path reaches.
+# A directory that was removed or replaced, or is deeper than PATH_MAX.
 _SKIPPED: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EXDEV)
 
 _Listed = Sequence[tuple[str, frozenset[str]]]
@@ -40,7 +40,7 @@ _Below = list[tuple[str, os.stat_result]]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A path, beginning with a slash, and what became of it."""
+    """A path, beginning with a slash, and the kind of its change."""
 
     path: str
     kind: int
@@ -48,13 +48,14 @@ class Change:
 
 @dataclass(slots=True)
 class _Entry:
-    """Something in the upper directory, or missing there.
+    """An entry of the upper directory, or one that is missing there.
 
     Attributes:
-        path: where it is, beginning with a slash.
-        parent: the directory that it is in; None for the topmost.
-        kind: what became of it; None for a directory that is not changed itself.
-        lowers: for a directory that is still to be looked into: those it is merged with.
+        path: its path, beginning with a slash.
+        parent: the directory that contains it; None for the topmost.
+        kind: the kind of its change; None for a directory that is unchanged itself.
+        lowers: for a directory that is still to be read: the lower directories it is merged with.
+        touched: it is changed, or something in it is.
     """
 
     path: str
@@ -65,14 +66,14 @@ class _Entry:
 
 
 def changes(upper: Path, lowers: Sequence[Path]) -> list[Change]:
-    """All changes, a directory's own before those of what is in it.
+    """Return all changes; a directory comes before its entries.
 
     Args:
-        upper: the directory that took the changes.
-        lowers: the layers below it, the topmost first.
+        upper: the upper directory of the overlay.
+        lowers: the layers below it, topmost first.
 
     Raises:
-        OSError: something cannot be read; what vanishes meanwhile is left out.
+        OSError: something cannot be read; entries that disappear are ignored.
     """
     found: list[_Entry] = []
     top = _Entry("", None, lowers=[str(layer) for layer in lowers])
@@ -154,7 +155,7 @@ def _compare(
 
 
 def _find(listed: _Listed, name: str) -> Iterator[tuple[str, os.stat_result]]:
-    """What the layers have of a name, as far as it is seen from above."""
+    """Iterate over the entries for a name in the layers, as far as they are visible."""
     above = False
     for lower, entries in listed:
         if name not in entries:

@@ -1,7 +1,7 @@
-"""Processes of the host, told apart from later ones with the same number.
+"""Processes of the host, identified so that a reused pid is not mistaken for them.
 
-A process id is used again after its process was reaped.  What is remembered of a
-process is therefore its id together with its start time and the machine's boot id.
+A pid is reused after its process was reaped. A process is therefore identified by its pid
+together with its start time and the machine's boot id.
 """
 
 import contextlib
@@ -38,13 +38,13 @@ _TICK_NS: Final = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class ProcessStatus:
-    """What ``/proc/<pid>/stat`` tells (proc(5)).
+    """The fields of ``/proc/<pid>/stat`` (proc(5)).
 
     Attributes:
-        pid: its id.
+        pid: the process id.
         name: the name of its program, shortened to 15 bytes.
         state: ``R`` running, ``S`` or ``D`` sleeping, ``T`` stopped, ``Z`` dead and not reaped.
-        ppid: its parent.
+        ppid: the pid of its parent.
         session: its session.
         start_time: clock ticks after boot.
     """
@@ -58,7 +58,7 @@ class ProcessStatus:
 
 
 def parse_stat(data: bytes) -> ProcessStatus:
-    """Read the contents of a ``stat`` file; the program's name in it may hold anything."""
+    """Parse the contents of a ``stat`` file; the program's name may contain any characters."""
     opening, closing = data.index(b"("), data.rindex(b")")
     rest = data[closing + 2 :].split()
     return ProcessStatus(
@@ -72,7 +72,7 @@ def parse_stat(data: bytes) -> ProcessStatus:
 
 
 def status(pid: int) -> ProcessStatus | None:
-    """What a process does; None when there is none of that number."""
+    """Return the status of a process; None if there is no such process."""
     try:
         return parse_stat((_PROC / str(pid) / "stat").read_bytes())
     except (FileNotFoundError, ProcessLookupError):
@@ -80,33 +80,33 @@ def status(pid: int) -> ProcessStatus | None:
 
 
 def start_time(pid: int) -> int | None:
-    """When a process began, in clock ticks after boot; None when there is none."""
+    """Return the start of a process in clock ticks after boot; None if there is no such process."""
     found = status(pid)
     return None if found is None else found.start_time
 
 
 def age(started: int) -> int:
-    """Nanoseconds since a process began, whatever was done to the clock meanwhile.
+    """Return the nanoseconds since a process started, independent of changes to the clock.
 
     Args:
-        started: as :func:`start_time` gave it.
+        started: a result of :func:`start_time`.
     """
     return max(0, time.clock_gettime_ns(time.CLOCK_BOOTTIME) - started * _TICK_NS)
 
 
 def ppid(pid: int) -> int | None:
-    """The parent of a process; None when there is no such process."""
+    """Return the parent of a process; None if there is no such process."""
     found = status(pid)
     return None if found is None else found.ppid
 
 
 def is_alive(pid: int, started: int | None = None) -> bool:
-    """Whether a process runs.
+    """Whether a process is running.
 
     Args:
         pid: its id.
-        started: its start time, as :func:`start_time` gave it; a process with another
-            one is another process.  None to take any.
+        started: its start time, as returned by :func:`start_time`; a process with another
+            start time is a different process. None to accept any.
     """
     found = status(pid) if pid > 0 else None
     if found is None or found.state in ("Z", "X"):
@@ -115,13 +115,13 @@ def is_alive(pid: int, started: int | None = None) -> bool:
 
 
 def open_pidfd(pid: int, started: int | None = None) -> int:
-    """A descriptor that stands for a process and becomes readable at its end.
+    """Return a descriptor of a process; it becomes readable when the process ends.
 
     Raises:
-        ProcessLookupError: there is none, or it is another one than that of ``started``.
+        ProcessLookupError: no such process, or its start time is not ``started``.
     """
     fd = os.pidfd_open(pid)
-    # Looked at only now: what the descriptor stands for cannot be replaced any more.
+    # Checked after opening: the descriptor cannot refer to a later process any more.
     if started is not None and start_time(pid) != started:
         os.close(fd)
         raise ProcessLookupError(f"process {pid} is not the one that started at {started}")
@@ -133,11 +133,11 @@ def kill(pid: int, number: int = signal.SIGKILL, *, started: int | None = None) 
 
     Args:
         pid: its id.
-        number: of the signal.
-        started: its start time; another process of the same number is not harmed.
+        number: the signal's number.
+        started: its start time; a process with another one gets no signal.
 
     Returns:
-        False when there is no such process any more.
+        False if there is no such process.
     """
     if pid <= 0:
         raise ValueError(f"not a single process: {pid}")
@@ -158,24 +158,24 @@ def kill(pid: int, number: int = signal.SIGKILL, *, started: int | None = None) 
 
 
 def children(pid: int) -> list[int]:
-    """The processes whose parent is ``pid``."""
+    """Return the child processes of ``pid``."""
     found: list[int] = []
     try:
         for thread in (_PROC / str(pid) / "task").iterdir():
             with contextlib.suppress(ProcessLookupError):
                 found.extend(map(int, (thread / "children").read_text().split()))
     except FileNotFoundError:
-        # The process has gone, or the kernel does not list children.
+        # The process has ended, or the kernel does not list children.
         everyone = (status(int(path.name)) for path in _PROC.iterdir() if path.name.isdigit())
         return [entry.pid for entry in everyone if entry is not None and entry.ppid == pid]
     return found
 
 
 def descendants(pid: int) -> list[int]:
-    """The children of a process, their children, and so on; parents first."""
+    """Return the children of a process, their children, and so on; parents first."""
     found = children(pid)
     for child in found:
-        found.extend(children(child))  # the loop goes on with these
+        found.extend(children(child))  # the loop continues with these
     return found
 
 
@@ -188,17 +188,17 @@ def _zero_separated(path: Path) -> list[str]:
 
 
 def cmdline(pid: int) -> list[str]:
-    """The arguments of a process; none when it is gone, dead or a kernel thread."""
+    """Return the arguments of a process; [] if it has ended or is a kernel thread."""
     return _zero_separated(_PROC / str(pid) / "cmdline")
 
 
 def environment(pid: int) -> dict[str, str]:
-    """The environment that a process was started with."""
+    """Return the environment with which a process was started."""
     entries = (item.partition("=") for item in _zero_separated(_PROC / str(pid) / "environ"))
     return {name: value for name, equals, value in entries if equals}
 
 
 @cache
 def boot_id() -> str:
-    """What changes with each boot of the machine, after which no remembered process is left."""
+    """Return an id that changes with each boot of the machine."""
     return (_PROC / "sys/kernel/random/boot_id").read_text().strip()

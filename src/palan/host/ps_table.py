@@ -1,4 +1,4 @@
-"""What ``ps -ef`` prints, for machines that have no ``ps``: small images of containers mostly."""
+"""The output of ``ps -ef`` for machines without ``ps``, which are mostly small container images."""
 
 import os
 import pwd
@@ -15,11 +15,11 @@ FULL: Final = ("UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD")
 _TICKS: Final = 100
 _DAY: Final = 86400
 _PTS: Final = range(136, 144)
-"""Major numbers of pseudo terminals."""
+"""Major numbers of pseudoterminals."""
 
 
 def full_table(pids: Iterable[int]) -> list[list[str]]:
-    """A line for each process that is still there, in the order of their numbers."""
+    """Return a line for each process that still exists, ordered by pid."""
     lines = []
     for pid in sorted(pids):
         try:

@@ -1,7 +1,7 @@
-"""Resource limits of processes (getrlimit(2)): their names, and what we may give.
+"""Resource limits of processes (getrlimit(2)): their names, and the limits that we may set.
 
-Without ``CAP_SYS_RESOURCE`` nobody can give a process more than the hard limit that he
-himself has; :func:`clamp` tells what is left of a wish then.
+Without ``CAP_SYS_RESOURCE`` a process cannot set a limit above its own hard limit;
+:func:`clamp` reduces requested limits accordingly.
 """
 
 import resource
@@ -14,7 +14,7 @@ from palan.host import capabilities
 __all__ = ["INFINITY", "RESOURCES", "can_raise", "clamp", "limits", "oci_name"]
 
 INFINITY: Final = -1
-"""Stands for no limit, as in Docker's API."""
+"""No limit, as in Docker's API."""
 
 _LOCKS: Final = 10  # of no effect since Linux 2.4.25, and not in Python's module
 
@@ -36,21 +36,21 @@ RESOURCES: Final[Mapping[str, int]] = {
     "sigpending": resource.RLIMIT_SIGPENDING,
     "stack": resource.RLIMIT_STACK,
 }
-"""The kernel's numbers of resources, by the names that ``--ulimit`` takes."""
+"""The kernel's numbers of resources, by the names that ``--ulimit`` accepts."""
 
 
 def oci_name(name: str) -> str:
-    """The name of a resource in an OCI runtime's configuration: ``RLIMIT_NOFILE``."""
+    """Return the name of a resource in an OCI configuration: ``RLIMIT_NOFILE``."""
     return f"RLIMIT_{name.upper()}"
 
 
 def limits(name: str) -> tuple[int, int]:
-    """Our own soft and hard limit of a resource; :data:`INFINITY` for none."""
+    """Return our own soft and hard limit of a resource; :data:`INFINITY` for no limit."""
     return resource.getrlimit(RESOURCES[name])
 
 
 def can_raise() -> bool:
-    """Whether we may give more than our own hard limits."""
+    """Whether we may set limits above our own hard limits."""
     return "CAP_SYS_RESOURCE" in capabilities.effective()
 
 
@@ -61,7 +61,7 @@ def _less(one: int, other: int) -> int:
 
 
 def clamp(name: str, soft: int, hard: int) -> tuple[int, int]:
-    """What can be given of a soft and a hard limit that are wished for."""
+    """Reduce a requested soft and hard limit to what we may set."""
     if not can_raise():
         hard = _less(hard, limits(name)[1])
     return _less(soft, hard), hard

@@ -1,7 +1,7 @@
-"""Reading a root file system that somebody else controls.
+"""Reading of a root file system that is controlled by a container.
 
-Its symbolic links are followed as a process inside would follow them and never lead
-out of it (``openat2(2)`` with ``RESOLVE_IN_ROOT``).
+Symbolic links are followed as a process inside would follow them, and never lead out of the
+root (``openat2(2)`` with ``RESOLVE_IN_ROOT``).
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from palan.host import syscalls
 __all__ = ["follow_links", "lookup", "names_in", "open_directory", "read_text"]
 
 LIMIT: Final = 4 * 1024 * 1024
-"""A passwd larger than this is no passwd."""
+"""Maximum bytes to read of a file; no passwd file is larger than this."""
 
 _MAX_LINKS: Final = 255
 
@@ -38,12 +38,12 @@ def _open(root: Path, path: str, flags: int) -> int | None:
 
 
 def read_text(root: Path, path: str) -> str:
-    """The text of a regular file; empty if there is none."""
-    # Non-blocking, lest a FIFO in its place holds us up.
+    """Return the text of a regular file; "" if there is no such file."""
+    # Non-blocking, because a FIFO in its place would block the open.
     fd = _open(root, path, os.O_RDONLY | os.O_NONBLOCK)
     if fd is None:
         return ""
-    # A directory's descriptor can't be made a file, not even to look what it is.
+    # Check before fdopen(), which fails for a directory.
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         return ""
@@ -53,7 +53,7 @@ def read_text(root: Path, path: str) -> str:
 
 @contextlib.contextmanager
 def open_directory(root: Path, path: str) -> Iterator[int | None]:
-    """A descriptor of a directory, or None if there is no such directory."""
+    """Yield a descriptor of a directory, or None if there is no such directory."""
     fd = _open(root, path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield fd
@@ -63,14 +63,14 @@ def open_directory(root: Path, path: str) -> Iterator[int | None]:
 
 
 def names_in(root: int, path: str) -> list[str]:
-    """The names in a directory, sorted.
+    """Return the names in a directory, sorted.
 
     Args:
         root: a descriptor of the root directory.
-        path: of the directory, relative and without links; "" is the root.
+        path: the directory, relative and without links; "" is the root.
 
     Raises:
-        OSError: it can't be read.
+        OSError: it cannot be read.
     """
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     directory = os.open(path or ".", flags, dir_fd=root)
@@ -81,15 +81,15 @@ def names_in(root: int, path: str) -> list[str]:
 
 
 def lookup(root: int, path: str, *, follow: bool) -> int:
-    """A descriptor (``O_PATH``) of what is at ``path``.
+    """Return a descriptor (``O_PATH``) of ``path``.
 
     Args:
         root: a descriptor of the root directory.
-        path: as a process inside would name it, from ``/`` on.
-        follow: whether a link at the end of the path is followed; a slash after it means so.
+        path: as a process inside would name it, starting at ``/``.
+        follow: follow a link at the end of the path; a trailing slash has the same effect.
 
     Raises:
-        OSError: there is nothing.
+        OSError: the path does not exist.
     """
     flags = os.O_PATH | (0 if follow else os.O_NOFOLLOW)
     resolve = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
@@ -97,12 +97,12 @@ def lookup(root: int, path: str, *, follow: bool) -> int:
 
 
 def follow_links(root: int, path: str) -> str:
-    """The path that ``path`` leads to with all links followed, as far as there are any.
+    """Return ``path`` with all links resolved, as far as the path exists.
 
-    What does not exist is taken as it is.
+    Components that do not exist are kept unchanged.
 
     Raises:
-        OSError: ``ELOOP``, there are too many.
+        OSError: ``ELOOP``, too many links.
     """
     here: list[str] = []
     pending = path.split("/")[::-1]

@@ -1,13 +1,13 @@
-"""A container's root file system with its volumes, for one thread and what that starts.
+"""A container's root file system with its volumes, mounted for one thread and its children.
 
-While a container runs, only the runtime's mount namespace has all of it together; while
-it does not run, nothing has.  Here a thread makes a namespace of its own and puts the
-same together in it, whether the container runs or not.  Nobody else sees that, and it
-vanishes with the thread and its children, however they end: there is nothing to undo,
-and nothing for a crash to leave behind.
+While a container is running, only its own mount namespace has all mounts together; otherwise
+no namespace has. Here a thread unshares its mount namespace and creates the same mounts in it,
+whether the container is running or not. They are invisible to other processes, and disappear with
+the thread and its children, however they end: nothing has to be unmounted, and a crash leaves
+nothing behind.
 
-What is mounted for a running container's processes only (/proc, /dev, tmpfs) is not
-there, as with dockerd.
+Mounts that a runtime makes for the processes of the container (/proc, /dev, tmpfs) are not
+included, as with dockerd.
 """
 
 import contextlib
@@ -27,21 +27,21 @@ __all__ = ["Bind", "RootView"]
 
 _PRIVATE: Final = syscalls.MS_PRIVATE
 _SAFE: Final = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
-# The new mount calls are unknown to the kernel, or to a filter in front of it.
+# Errors if the kernel, or a seccomp filter, does not support the new mount calls.
 _UNKNOWN: Final = (errno.ENOSYS, errno.EPERM)
 
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """Something of the host that the container has.
+    """A path of the host that is mounted in the container.
 
     Attributes:
         source: absolute path on the host, a directory or a file.
         destination: absolute path in the container.
-        recursive: with what is mounted below the source.
-        read_only: whether it cannot be written there.
-        read_only_recursive: whether that goes for what is mounted below, too: if possible,
-            never, or for sure.
+        recursive: include the mounts below the source.
+        read_only: mount it read-only.
+        read_only_recursive: whether the mounts below become read-only, too: if possible, never,
+            or in any case.
     """
 
     source: str
@@ -53,18 +53,19 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class RootView:
-    """What to put together, and where.
+    """The mounts of a root view.
 
     Attributes:
-        place: an empty directory, which may be the same for all; :attr:`root` is below it.
-        prepare: called with the namespace entered and something writable mounted at
-            ``place``, to make sources of binds there.
-        mounted: where the root file system is mounted already; None mounts the layers.
-        lowers: layers that are only read, the topmost first.
-        upper: the directory that takes changes.
-        work: what an overlay needs beside it.
-        binds: the rest, outer ones first.
-        read_only: whether the root file system itself cannot be written.
+        place: an empty directory, which several views may share; :attr:`root` is below it.
+        prepare: called inside the namespace, with a writable tmpfs mounted at ``place``, to
+            create sources of binds there.
+        mounted: a directory where the root file system is mounted already; None to mount the
+            layers.
+        lowers: read-only layers, topmost first.
+        upper: the writable directory.
+        work: the work directory that the overlay needs with ``upper``.
+        binds: the other mounts, outer ones first.
+        read_only: mount the root file system itself read-only.
     """
 
     place: Path
@@ -78,24 +79,24 @@ class RootView:
 
     @property
     def root(self) -> Path:
-        """Where the root directory is seen."""
+        """The root directory of the view."""
         return self.place / "root"
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[int]:
-        """Have the calling thread see all of it at :attr:`root`.
+        """Mount the view at :attr:`root` for the calling thread.
 
-        The thread must be one's own, and end soon after (see
-        :func:`palan.host.namespaces.run_in_thread`): it stays in its namespace.
+        The thread stays in its own mount namespace, so it must be a dedicated thread that ends soon
+        afterwards (see :func:`palan.host.namespaces.run_in_thread`).
 
         Yields:
-            a descriptor of the root directory.
+            A descriptor of the root directory.
 
         Raises:
-            OSError: something can't be mounted; ``filename`` says what.
+            OSError: a mount failed; ``filename`` names it.
         """
         syscalls.unshare(syscalls.CLONE_FS | syscalls.CLONE_NEWNS)
-        # What the host unmounts goes from here, too; what is mounted here stays here.
+        # Unmounts on the host propagate to here; mounts made here stay here.
         mounts.make_slave("/", recursive=True)
         mounts.mount("view", self.place, "tmpfs", _SAFE, "mode=700,size=1m")
         self.root.mkdir()
@@ -121,8 +122,8 @@ class RootView:
 
 
 def _target(root: int, bind: Bind) -> int:
-    """Where to bind, made if it is missing, as a descriptor: no link can be put in its place."""
-    directory = stat.S_ISDIR(os.stat(bind.source).st_mode)  # noqa: PTH116 - a string is at hand
+    """Open the mount point, creating it if it is missing; a descriptor cannot be replaced."""
+    directory = stat.S_ISDIR(os.stat(bind.source).st_mode)  # noqa: PTH116 - paths are strings here
     parts = [part for part in bind.destination.split("/") if part]
     parent = os.dup(root)
     try:
@@ -176,10 +177,10 @@ def _attach(bind: Bind, target: int) -> None:
 
 
 def _attach_by_path(bind: Bind, target: int, *, below: bool) -> None:
-    """As kernels before 5.12 can: nothing but the mount itself goes by descriptor."""
+    """Bind mount as before Linux 5.12: only the first mount can use the descriptor."""
     here = f"/proc/self/fd/{target}"
     mounts.bind(bind.source, here, recursive=bind.recursive)
-    place = os.readlink(here)  # noqa: PTH115 - a string is at hand
+    place = os.readlink(here)  # noqa: PTH115 - paths are strings here
     mounts.make_private(place, recursive=bind.recursive)
     if bind.read_only:
         mounts.make_readonly(place, recursive=below)

@@ -1,12 +1,12 @@
 # ruff: noqa: D402 - "mount(2)" in a docstring is a manual page, not a signature
-"""System calls that Python 3.11 does not have, bound once.
+"""System calls that are missing in Python 3.11, called through ctypes.
 
-Every function raises :class:`OSError` with the error number and, where a path was
-given, the path.  ctypes lets go of the GIL during a call, so a slow mount holds up
-only the thread that asked for it.
+Every function raises :class:`OSError` with the error number and, if a path was given, the path.
+ctypes releases the interpreter lock during a call, so a slow mount blocks only the calling
+thread.
 
-Calls newer than glibc 2.31 go by number through ``syscall(2)``; numbers from 424 up
-are the same on every architecture.
+Calls newer than glibc 2.31 are made by number through ``syscall(2)``; numbers from 424 up are
+the same on every architecture.
 """
 
 import ctypes
@@ -128,7 +128,7 @@ MOVE_MOUNT_T_EMPTY_PATH: Final = 0x40
 OPEN_TREE_CLONE: Final = 0x1
 MOUNT_ATTR_RDONLY: Final = 0x1
 
-# How openat2(2) resolves
+# Flags of openat2(2)
 RESOLVE_NO_XDEV: Final = 0x1
 RESOLVE_NO_MAGICLINKS: Final = 0x2
 RESOLVE_NO_SYMLINKS: Final = 0x4
@@ -165,7 +165,7 @@ if _statx is not None:
 
 
 def _failure(*paths: Path | None) -> OSError:
-    """The error that the last call of this thread left, about ``paths``."""
+    """Return the error of this thread's last call, with ``paths``."""
     number = ctypes.get_errno()
     names = [None if path is None else os.fsdecode(path) for path in paths]
     if len(names) == 2:
@@ -184,7 +184,7 @@ def mount(
     flags: int = 0,
     data: str | bytes | None = None,
 ) -> None:
-    """Call mount(2); the kernel takes at most a page of ``data``."""
+    """Call mount(2); the kernel accepts at most a page of ``data``."""
     options = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
     kind = None if fstype is None else fstype.encode()
     if _libc.mount(_encode(source), _encode(target), kind, flags, options) < 0:
@@ -198,19 +198,19 @@ def umount2(target: Path, flags: int = 0) -> None:
 
 
 def unshare(flags: int) -> None:
-    """Call unshare(2), which takes effect for the calling thread only."""
+    """Call unshare(2), which affects the calling thread only."""
     if _libc.unshare(flags) < 0:
         raise _failure()
 
 
 def setns(fd: int, kind: int = 0) -> None:
-    """Move the calling thread into the namespace that ``fd`` stands for, by setns(2)."""
+    """Move the calling thread into the namespace of the descriptor ``fd`` (setns(2))."""
     if _libc.setns(fd, kind) < 0:
         raise _failure()
 
 
 def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:
-    """Call prctl(2), for options whose arguments are numbers."""
+    """Call prctl(2), for options with numeric arguments."""
     result: int = _libc.prctl(option, arg2, arg3, arg4, arg5)
     if result < 0:
         raise _failure()
@@ -218,17 +218,17 @@ def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 
 
 
 def _syscall(number: int, *arguments: int | bytes | ctypes.Array[ctypes.c_char] | None) -> int:
-    # Through a variadic function a plain int would travel as a 32-bit one.
+    # A variadic function would pass a plain int as a 32-bit number.
     passed = [_long(item) if isinstance(item, int) else item for item in arguments]
     result: int = _libc.syscall(_long(number), *passed)
     return result
 
 
 def openat2(dirfd: int, path: Path, flags: int, mode: int = 0, resolve: int = 0) -> int:
-    """Open a path by openat2(2), ``resolve`` (``RESOLVE_*``) limiting how it is followed.
+    """Open a path with openat2(2); ``resolve`` (``RESOLVE_*``) limits how it is resolved.
 
     Returns:
-        a file descriptor, closed on exec.
+        A file descriptor that is closed on exec.
     """
     how = ctypes.create_string_buffer(struct.pack("=QQQ", flags | os.O_CLOEXEC, mode, resolve), 24)
     fd = _syscall(_SYS_OPENAT2, dirfd, _encode(path), how, 24)
@@ -238,7 +238,7 @@ def openat2(dirfd: int, path: Path, flags: int, mode: int = 0, resolve: int = 0)
 
 
 def fsopen(fstype: str) -> int:
-    """Make a context in which a file system is put together, by fsopen(2)."""
+    """Return a context for configuring a new file system (fsopen(2))."""
     fd = _syscall(_SYS_FSOPEN, fstype.encode(), FSOPEN_CLOEXEC)
     if fd < 0:
         raise _failure()
@@ -246,14 +246,14 @@ def fsopen(fstype: str) -> int:
 
 
 def fsconfig(fd: int, command: int, key: str | None = None, value: Path | None = None) -> None:
-    """Call fsconfig(2); the kernel takes string values of up to 255 bytes."""
+    """Call fsconfig(2); the kernel accepts string values of up to 255 bytes."""
     name = None if key is None else key.encode()
     if _syscall(_SYS_FSCONFIG, fd, command, name, _encode(value), 0) < 0:
         raise _failure(value)
 
 
 def fsmount(fd: int, attributes: int = 0) -> int:
-    """Make a mount that is nowhere yet, as a file descriptor, by fsmount(2)."""
+    """Return the descriptor of a mount that is not attached yet (fsmount(2))."""
     mounted = _syscall(_SYS_FSMOUNT, fd, FSMOUNT_CLOEXEC, attributes)
     if mounted < 0:
         raise _failure()
@@ -261,14 +261,14 @@ def fsmount(fd: int, attributes: int = 0) -> int:
 
 
 def open_tree(path: Path, *, recursive: bool = False) -> int:
-    """A copy of the mount at ``path`` that is nowhere yet, by open_tree(2) (Linux 5.2).
+    """Return a copy of the mount at ``path`` that is not attached yet (open_tree(2), Linux 5.2).
 
     Args:
         path: a directory or file; it need not be a mount point.
-        recursive: with what is mounted below.
+        recursive: include the mounts below.
 
     Returns:
-        a file descriptor, closed on exec, with which the copy vanishes unless it is moved.
+        A descriptor that is closed on exec; closing it removes the copy unless it was attached.
     """
     flags = OPEN_TREE_CLONE | os.O_CLOEXEC | (AT_RECURSIVE if recursive else 0)
     fd = _syscall(_SYS_OPEN_TREE, AT_FDCWD, _encode(path), flags)
@@ -278,7 +278,7 @@ def open_tree(path: Path, *, recursive: bool = False) -> int:
 
 
 def move_mount(fd: int, target: Path | int) -> None:
-    """Put the mount ``fd`` at ``target``, a path or a descriptor, by move_mount(2)."""
+    """Attach the mount ``fd`` at ``target``, a path or a descriptor (move_mount(2))."""
     flags, where, path = MOVE_MOUNT_F_EMPTY_PATH, AT_FDCWD, b""
     if isinstance(target, int):
         where, flags = target, flags | MOVE_MOUNT_T_EMPTY_PATH
@@ -296,7 +296,7 @@ def mount_setattr(
     propagation: int = 0,
     recursive: bool = False,
 ) -> None:
-    """Change attributes of a mount, and of all below it, by mount_setattr(2) (Linux 5.12)."""
+    """Change attributes of a mount, or of all below as well (mount_setattr(2), Linux 5.12)."""
     attributes = struct.pack("=QQQQ", set_, clear, propagation, 0)
     buffer = ctypes.create_string_buffer(attributes, len(attributes))
     flags, where, path = AT_RECURSIVE if recursive else 0, AT_FDCWD, b""
@@ -309,7 +309,7 @@ def mount_setattr(
 
 
 def filesystem_type(path: Path) -> int:
-    """The magic number of the file system that holds ``path`` (``f_type`` of statfs(2))."""
+    """Return the magic number of the file system of ``path`` (``f_type`` of statfs(2))."""
     buffer = ctypes.create_string_buffer(256)
     if _libc.statfs(_encode(path), buffer) < 0:
         raise _failure(path)
@@ -319,9 +319,9 @@ def filesystem_type(path: Path) -> int:
 
 
 def statx_attributes(path: Path) -> tuple[int, int]:
-    """``stx_attributes`` of a path, not following a symlink, and which of them are meaningful.
+    """Return ``stx_attributes`` and ``stx_attributes_mask`` of a path; follows no symlink.
 
-    Where libc has no statx(2), none are.
+    Both are 0 if libc has no statx(2).
     """
     if _statx is None:
         return 0, 0
@@ -335,7 +335,7 @@ def statx_attributes(path: Path) -> tuple[int, int]:
 
 
 def inotify_init() -> int:
-    """Call inotify_init1(2) for a descriptor that does not block and is closed on exec."""
+    """Call inotify_init1(2) for a descriptor that is non-blocking and closed on exec."""
     fd: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     if fd < 0:
         raise _failure()
