@@ -49,7 +49,7 @@ def list_processes(arguments: Sequence[str], pids: Collection[int]) -> Table:
     if program is None:
         if list(arguments) != ["-ef"]:
             raise FileNotFoundError(
-                "ps is not installed on this machine (package procps); without it only -ef is possible"
+                "ps is not installed on this machine (package procps); only -ef works without it"
             )
         return list(FULL), full_table(pids)
     chosen = f"-q{','.join(map(str, sorted(pids)))}"
