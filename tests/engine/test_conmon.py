@@ -18,7 +18,7 @@ from palan.engine.streams import (
     LogQuery,
     read_logs,
 )
-from palan.engine.streams.segments import claim
+from palan.engine.streams.segments import assign_number
 from palan.host import cgroups, mounts, processes
 from palan.host.conmon import LOST, Conmon, ContainerPlan, ExecPlan, find_monitors
 from palan.host.oci_failures import explain
@@ -407,14 +407,14 @@ async def test_follow_through_rotations(bench):
     await bench.start(container)
     for _ in range(3):
         await asyncio.sleep(0.2)
-        claim(container.plan.log)
+        assign_number(container.plan.log)
         container.reopen_log()
     await container.wait()
     ended.set()
     expected = b"".join(b"%d\n" % i for i in range(1, 301))
     async with asyncio.timeout(5):
         assert await reading == expected
-    claim(container.plan.log)
+    assign_number(container.plan.log)
     assert await bench.logs(container, tty=True) == expected
 
 

@@ -1,10 +1,17 @@
+import json
+
 import pytest
 
 from palan.api.containers import HostConfig, LogConfig
-from palan.engine.config import EngineConfig
-from palan.engine.config_check import ConfigError, check
+from palan.cli.configuration import load_configuration
+from palan.engine.config_check import ConfigError
 from palan.engine.containers.adapt import Defaults, adapt_host_config
 from palan.engine.logdrivers.settings import SHIPPED_AT_ONCE, LogSettings, log_settings
+
+
+def configure(driver, options, path):
+    path.write_text(json.dumps({"log-driver": driver, "log-opts": options}))
+    return load_configuration({}, path)
 
 
 def settings(driver, **options):
@@ -66,19 +73,21 @@ def test_who_looks_at_the_size():
         ("splunk", {"splunk-format": "xml"}, "unknown format specified xml"),
     ],
 )
-def test_defaults_of_the_engine_that_can_not_be(driver, options, words):
+def test_defaults_of_the_engine_that_can_not_be(tmp_path, driver, options, words):
     with pytest.raises(ConfigError) as failure:
-        check(EngineConfig(log_driver=driver, log_opts=options, hosts=("unix:///tmp/x",)))
+        configure(driver, options, tmp_path / "daemon.json")
     assert words in str(failure.value)
+    assert str(failure.value).startswith("failed to set log opts: ")
 
 
-def test_defaults_of_the_engine_that_can_be():
+def test_defaults_of_the_engine_that_can_be(tmp_path):
     for driver, options in (
         ("none", {}),
         ("splunk", {}),
         ("local", {"max-size": "1m", "cache-max-size": "2m"}),
     ):
-        check(EngineConfig(log_driver=driver, log_opts=options, hosts=("unix:///tmp/x",)))
+        loaded = configure(driver, options, tmp_path / "daemon.json")
+        assert (loaded.config.log_driver, loaded.config.log_opts) == (driver, options)
 
 
 def test_options_of_the_cache_are_defaults_for_all_drivers():

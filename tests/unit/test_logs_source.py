@@ -10,7 +10,7 @@ import pytest
 from palan.api.frames import STDERR, STDOUT, FrameDecoder
 from palan.engine.streams import LogOptions, LogQuery, parse_tail, read_logs
 from palan.engine.streams.logsource import BLOCK, LogSource
-from palan.engine.streams.segments import claim, compress, cut_newest, trim
+from palan.engine.streams.segments import assign_number, compress, cut_newest, trim
 from palan.engine.streams.segments import numbered as files_of
 
 
@@ -120,12 +120,12 @@ async def test_rotated_files_are_one_log(path):
     path.write_bytes(numbered(0, 10))
     size = path.stat().st_size
     for i in range(1, 5):
-        assert claim(path) == i == claim(path)
+        assert assign_number(path) == i == assign_number(path)
         assert path.with_name(f"ctr.log.{i}").samefile(path)
         assert await read(path) == lines(max(0, i - 3) * 10, i * 10)
         begin_another(path, numbered(i * 10, i * 10 + 10))
         assert await read(path) == lines(max(0, i - 3) * 10, i * 10 + 10)  # before it has a number
-        claim(path)
+        assign_number(path)
         trim(path, size=size * 2, files=3)
     assert names(path) == ["ctr.log", "ctr.log.3", "ctr.log.4", "ctr.log.5"]
     assert await read(path) == lines(20, 50)
@@ -136,9 +136,9 @@ async def test_rotated_files_are_one_log(path):
 async def test_compressed_files_are_read_like_others(path):
     path.write_bytes(numbered(0, 1000))
     for i in range(1, 5):
-        claim(path)
+        assign_number(path)
         begin_another(path, numbered(i * 1000, i * 1000 + 1000))
-    claim(path)
+    assign_number(path)
     for segment in files_of(path)[:3]:
         compress(segment)
     assert names(path) == [
@@ -157,9 +157,9 @@ async def test_compressed_files_are_read_like_others(path):
 
 async def test_what_was_written_too_fast_is_cut_at_a_line(path):
     path.write_bytes(numbered(0, 1000))
-    claim(path)
+    assign_number(path)
     begin_another(path, numbered(1000, 1010))
-    claim(path)
+    assign_number(path)
     trim(path, size=5000, files=3)
     data = await read(path)
     first = int(data.split(b"\n")[0])
@@ -176,7 +176,7 @@ async def test_what_was_written_too_fast_is_cut_at_a_line(path):
 
 
 def test_a_file_without_a_log(path):
-    assert claim(path) == 0
+    assert assign_number(path) == 0
     trim(path, size=1, files=1)
     assert files_of(path) == []
     assert files_of(path / "absent") == []
@@ -184,9 +184,9 @@ def test_a_file_without_a_log(path):
 
 async def test_only_one_file_means_that_nothing_older_stays(path):
     path.write_bytes(numbered(0, 10))
-    claim(path)
+    assign_number(path)
     begin_another(path, numbered(10, 20))
-    claim(path)
+    assign_number(path)
     trim(path, size=1000, files=1)
     assert await read(path) == lines(10, 20)
 
@@ -194,13 +194,13 @@ async def test_only_one_file_means_that_nothing_older_stays(path):
 async def test_a_follower_misses_nothing_of_several_files(path):
     ended = asyncio.Event()
     path.write_bytes(numbered(0, 10))
-    claim(path)
+    assign_number(path)
     query = LogQuery(LogOptions(tty=True), follow=True)
     chunks: Any = read_logs(path, query, ended).chunks
     got = await anext(chunks)
     for i in range(1, 6):  # while it does not read
         begin_another(path, numbered(i * 10, i * 10 + 10))
-        claim(path)
+        assign_number(path)
         if i == 3:
             compress(files_of(path)[0])
             compress(files_of(path)[1])
@@ -214,13 +214,13 @@ async def test_a_follower_misses_nothing_of_several_files(path):
 async def test_a_follower_goes_on_where_files_are_gone(path):
     ended = asyncio.Event()
     path.write_bytes(numbered(0, 10))
-    claim(path)
+    assign_number(path)
     query = LogQuery(LogOptions(tty=True), follow=True)
     chunks: Any = read_logs(path, query, ended).chunks
     got = await anext(chunks)
     for i in range(1, 6):
         begin_another(path, numbered(i * 10, i * 10 + 10))
-        claim(path)
+        assign_number(path)
         trim(path, size=10**6, files=2)
     ended.set()
     async with asyncio.timeout(2):
@@ -273,7 +273,7 @@ async def test_follow_through_rotation_and_truncation(path):
     path.write_bytes(numbered(0, 5))
     reading = asyncio.ensure_future(follow(path, ended))
     await asyncio.sleep(0.01)
-    claim(path)
+    assign_number(path)
     with path.open("ab") as file:  # conmon has not reopened it yet
         file.write(numbered(5, 7))
     path.with_name("new").write_bytes(b"")

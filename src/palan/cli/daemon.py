@@ -15,11 +15,12 @@ import structlog
 
 from palan import __version__
 from palan.api.version import Version
+from palan.cli.configuration import load_configuration
 from palan.cli.flags import ServeFlags
 from palan.cli.listen import listeners
 from palan.cli.logging import set_up_logging
 from palan.engine.config import EngineConfig
-from palan.engine.config_load import ConfigError, load_config, reloaded
+from palan.engine.config_load import ConfigError, reloaded
 from palan.engine.engine import Engine
 from palan.host.sdnotify import hide_notify_socket, listen_fds, sd_notify
 from palan.server.app import Server
@@ -139,7 +140,7 @@ class _Daemon:
             sd_notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
             try:
                 loaded = await asyncio.to_thread(
-                    load_config, self.flags.given, self.flags.config_file
+                    load_configuration, self.flags.given, self.flags.config_file
                 )
             except ConfigError as error:
                 self.log.error("the configuration was not reloaded", error=str(error))  # noqa: TRY400 - a traceback would add nothing

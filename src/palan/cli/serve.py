@@ -9,10 +9,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from palan.cli.configuration import load_configuration
 from palan.cli.exclusive import InUseError, lock_roots, pid_file
 from palan.cli.flags import ServeFlags, parse_flags
 from palan.engine.config import EngineConfig
-from palan.engine.config_load import ConfigError, Loaded, load_config
+from palan.engine.config_load import ConfigError, Loaded
 
 
 __all__ = ["serve"]
@@ -28,7 +29,7 @@ def serve(arguments: Sequence[str]) -> int:
     """
     flags = parse_flags(arguments)
     try:
-        loaded = load_config(flags.given, flags.config_file)
+        loaded = load_configuration(flags.given, flags.config_file)
         if flags.validate:
             return _report_valid(loaded)
         if os.geteuid() != 0:

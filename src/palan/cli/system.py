@@ -9,8 +9,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
+from palan.cli.configuration import load_configuration
 from palan.cli.exclusive import InUseError, lock_roots
-from palan.engine.config_load import ConfigError, load_config
+from palan.engine.config_load import ConfigError
 from palan.engine.paths import Paths
 
 
@@ -55,7 +56,7 @@ def system(arguments: Sequence[str]) -> int:
 def _reset(flags: dict[str, list[str]], config_file: Path | None, *, ask: bool) -> int:
     from palan.engine.reset import is_engine, reset  # noqa: PLC0415 - no other command needs it
 
-    config = load_config(flags, config_file).config
+    config = load_configuration(flags, config_file).config
     paths = config.paths
     if not is_engine(config):
         print(f"There is no engine at {paths.data_root}.")  # noqa: T201 - the command's output

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from palan.api.errors import InvalidParameter
 from palan.api.version import MAX_VERSION, MIN_VERSION, Version
 from palan.engine.config import EngineConfig
 from palan.engine.hosts import parse_host
-from palan.engine.logdrivers.validate import check_defaults
 
 
 __all__ = ["ConfigError", "check"]
@@ -175,10 +173,6 @@ def _check_containers(config: EngineConfig, warnings: list[str]) -> None:
                 f"default-ulimits: the soft limit of {name} ({limit.soft}) must be less than or "
                 f"equal to its hard limit ({limit.hard})"
             )
-    try:
-        check_defaults(config.log_driver, config.log_opts)
-    except InvalidParameter as error:
-        raise ConfigError(f"failed to set log opts: {error.message}") from None
     profile = config.seccomp_profile
     if profile not in ("", "builtin", "unconfined") and not Path(profile).is_file():
         raise ConfigError(f"seccomp-profile: {profile} is not a file, builtin or unconfined")

@@ -26,8 +26,8 @@ from palan.engine.identity import SCHEMA as IDENTITY
 from palan.engine.identity import engine_id
 from palan.engine.images import SCHEMA as IMAGES
 from palan.engine.images import Images
-from palan.engine.logdrivers.keeper import LogKeeper
-from palan.engine.logdrivers.shipping import Shipping
+from palan.engine.logdrivers.room import SCHEMA as LOGS
+from palan.engine.logdrivers.room import Logs
 from palan.engine.machine import Machine, Runtimes
 from palan.engine.networks import SCHEMA as NETWORKS
 from palan.engine.networks import Networks
@@ -74,7 +74,8 @@ class Engine:
             )
         self.paths.prepare()
         self.db = Database(
-            self.paths.database, (*IDENTITY, *EVENTS, *CONTAINERS, *IMAGES, *NETWORKS, *VOLUMES)
+            self.paths.database,
+            (*IDENTITY, *EVENTS, *CONTAINERS, *LOGS, *IMAGES, *NETWORKS, *VOLUMES),
         )
         self.id = engine_id(self.db)
         # Those of this engine alone come first.
@@ -100,8 +101,7 @@ class Engine:
         self.step_containers = StepContainers(self)
         self.build = Builds(self)
         self.exec = Execs(self)
-        self.logs = LogKeeper(self)
-        self.shipping = Shipping(self)
+        self.logs = Logs(self, hostname=self.machine.facts.hostname)
         self.plugins = Plugins()
         self.swarm = self.nodes = self.services = self.tasks = OutsideSwarm()
         self.secrets = self.configs = self.swarm

@@ -62,7 +62,6 @@ async def _put_down(engine: "Engine", container: Container, result: Exit) -> Non
     _publish(engine, container, sandbox)
     await note_end(engine, container)
     await engine.logs.end(container)
-    engine.shipping.end(container)
     container.streams.ended()
     container.ended.set()
     engine.exec.discard_unstarted(container.id)

@@ -66,7 +66,7 @@ async def recover(engine: "Engine") -> None:
     # A driver that does not answer must not keep the engine from its start.
     engine.spawn(engine.volumes.unmount_stale({c.id for c in alive}))
     for container in engine.containers.registry:
-        engine.shipping.resume(container)
+        engine.logs.resume(container)
         await resume_policy(engine, container)
 
 
@@ -116,8 +116,7 @@ async def _adopt(engine: "Engine", container: Container, execs: list[Found]) -> 
         await container.streams.opened(bundle)
     watch(engine, container, monitored)
     engine.exec.adopt(container.id, execs)
-    engine.logs.begin(container)
-    engine.logs.rotated(container.id)
+    engine.logs.adopt(container)
     if not container.paused:
         resume_checks(engine, container, overdue=True)
     await drop_pending(engine, container)

@@ -95,7 +95,7 @@ async def remove_stopped(engine: "Engine", container: Container, *, volumes: boo
 async def _remove_all(engine: "Engine", container: Container) -> None:
     record = container.record
     trash = engine.paths.tmp / f"removed-{container.id}"
-    await engine.shipping.forget(container)
+    await engine.logs.remove(container)
     await asyncio.to_thread(engine.containers.discard_files, container, trash)
     engine.volumes.release(container.id)
     if record.remove_volumes:

@@ -44,7 +44,6 @@ from palan.engine.containers.top import top
 from palan.engine.containers.update import update
 from palan.engine.containers.users import ResolvedUser
 from palan.engine.containers.wait import wait
-from palan.engine.logdrivers.shipping import POSITIONS
 from palan.host import cgroups
 from palan.host.filesystem import remove_tree
 from palan.store.documents import Documents
@@ -57,7 +56,7 @@ if TYPE_CHECKING:
 __all__ = ["SCHEMA", "Containers"]
 
 _TABLE: Final = Documents("containers", ContainerRecord)
-SCHEMA: Final = (*_TABLE.schema, *HEALTH.schema, *POSITIONS.schema)
+SCHEMA: Final = (*_TABLE.schema, *HEALTH.schema)
 
 
 # Within the class, ``list`` is an operation.

@@ -33,7 +33,7 @@ from palan.engine.containers.remove import remove_stopped
 from palan.engine.containers.sources import hold_volumes, pin
 from palan.engine.containers.spec import cgroup_path, check_joined, container_spec
 from palan.engine.containers.takedown import note_end, take_down
-from palan.engine.logdrivers.keeper import prepare_log
+from palan.engine.logdrivers.rotation import prepare_log
 from palan.engine.logdrivers.settings import log_settings
 from palan.engine.machine import StartFailure
 from palan.engine.networks.endpoint_records import SandboxRecord
@@ -105,7 +105,7 @@ async def _start(
     try:
         runtime = engine.runtimes.get(record.runtime)
         check_links(engine, container)
-        await engine.shipping.connect(container, by_policy=by_policy)
+        await engine.logs.connect(container, by_policy=by_policy)
         await hold_volumes(engine, record.mounts, container.id)
         engine.runtimes.expect_moves()
         plugged = asyncio.create_task(
@@ -145,7 +145,6 @@ async def _start(
     watch(engine, container, monitored)
     begin_checks(engine, container)
     engine.logs.begin(container)
-    engine.shipping.begin(container)
     try:
         await engine.containers.save(container)
     except Exception:
@@ -376,7 +375,7 @@ async def _failed(
 ) -> None:
     """Take everything back, and remember why."""
     await take_down(engine, container, sandbox, force=True)
-    await engine.shipping.disconnect(container)
+    await engine.logs.disconnect(container)
     record = container.record
     record.error = error.message if isinstance(error, PalanError) else str(error)
     record.exit_code = error.exit_code if isinstance(error, StartFailure) else 128

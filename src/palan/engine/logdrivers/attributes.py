@@ -1,17 +1,14 @@
-"""What log drivers say of a container beside its lines: labels, variables, a tag."""
+"""What log drivers send of a container besides its lines: labels, variables, a tag."""
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import quote_plus
 
 from palan.api.errors import InvalidParameter
+from palan.engine.logdrivers.container import ContainerFacts
 from palan.engine.logdrivers.template import Template, TemplateError
 from palan.engine.timestamps import go_time
-
-
-if TYPE_CHECKING:
-    from palan.engine.containers.record import ContainerRecord
 
 
 __all__ = ["DEFAULT_TAG", "check_attributes", "details", "extra_attributes", "log_tag"]
@@ -28,10 +25,10 @@ _NAMES: Final = (
 
 
 def check_attributes(options: Mapping[str, str]) -> None:
-    """See that what selects attributes can be read.
+    """Check the options that select attributes.
 
     Raises:
-        InvalidParameter: in the words that dockerd has when the container is started.
+        InvalidParameter: in the words of dockerd, which checks them when the container starts.
     """
     before = "failed to create task for container: failed to initialize logging driver: "
     for name in ("labels-regex", "env-regex"):
@@ -52,14 +49,14 @@ def check_attributes(options: Mapping[str, str]) -> None:
         raise InvalidParameter(f"{before}{error}") from None
 
 
-def log_tag(record: "ContainerRecord", *, default: str, hostname: str, path: str) -> str:
-    """The tag of a container's lines.
+def log_tag(record: ContainerFacts, *, default: str, hostname: str, path: str) -> str:
+    """Return the tag of a container's lines.
 
     Args:
         record: the container.
-        default: the template where none was given; empty for no tag.
-        hostname: the machine's.
-        path: of the container's log.
+        default: the template for a container without the option ``tag``; empty for no tag.
+        hostname: the machine's name.
+        path: the path of the container's log.
 
     Raises:
         TemplateError: the template can't be applied.
@@ -68,7 +65,7 @@ def log_tag(record: "ContainerRecord", *, default: str, hostname: str, path: str
     return Template(template).apply(_values(record, hostname, path)) if template else ""
 
 
-def _values(record: "ContainerRecord", hostname: str, path: str) -> dict[str, Any]:
+def _values(record: ContainerFacts, hostname: str, path: str) -> dict[str, Any]:
     image = record.image
     digest = image.partition(":")[2] or image
     return {
@@ -95,14 +92,12 @@ def _values(record: "ContainerRecord", hostname: str, path: str) -> dict[str, An
     }
 
 
-def extra_attributes(
-    record: "ContainerRecord", rename: Callable[[str], str] = str
-) -> dict[str, str]:
-    """The labels and variables that the driver's options select.
+def extra_attributes(record: ContainerFacts, rename: Callable[[str], str] = str) -> dict[str, str]:
+    """Return the labels and variables that the driver's options select.
 
     Args:
         record: the container.
-        rename: what a driver makes of their names.
+        rename: changes their names, as some drivers do.
     """
     options = record.host_config.log_config.config or {}
     labels = record.config.labels
@@ -120,8 +115,8 @@ def extra_attributes(
     return {rename(name): value for name, value in found.items()}
 
 
-def details(record: "ContainerRecord", *, hostname: str, path: str) -> bytes:
-    """What ``logs?details=1`` prints before a line, with the space that follows it."""
+def details(record: ContainerFacts, *, hostname: str, path: str) -> bytes:
+    """Return what ``logs?details=1`` shows before each line, with the space that follows it."""
     attributes = extra_attributes(record)
     if tag := log_tag(record, default="", hostname=hostname, path=path):
         attributes["tag"] = tag

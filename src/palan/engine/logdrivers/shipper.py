@@ -1,109 +1,103 @@
-"""Sending a container's lines to a driver's receiver, from the log that conmon writes.
+"""Sends a container's lines to a driver's receiver, from the log that conmon writes.
 
-How far it got is written down, so the next engine goes on there.  What was sent and not yet
-noted, some tenths of a second of it, is then sent once more; so is what was sent when a
-connection broke, as nobody knows whether it has arrived.  Lines are lost only when the log
-itself no longer has them, or where the options say so (``mode=non-blocking``, or a number of
-attempts).
+The position in the log is saved, so that the next engine continues there.  Lines that were
+sent but whose position was not saved yet, those of some tenths of a second, are then sent
+again; so are those that were being sent when a connection broke, as they may not have arrived.
+Lines are lost only when the log itself no longer has them, or where the options say so
+(``mode=non-blocking``, or a number of attempts).
 
-It works in turns, a little at a time: many lines must not keep the loop from the clients.
+Lines are sent a few at a time, so that a long log does not keep the event loop from clients.
 """
 
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
 
-import msgspec
+import structlog
 
-from palan.engine.containers.container import Container
 from palan.engine.logdrivers.entry import Entry, EntryParser
+from palan.engine.logdrivers.positions import Position
 from palan.engine.logdrivers.sink import Sink
+from palan.engine.logdrivers.watches import FileWatches
 from palan.engine.sizes import parse_size
 from palan.engine.streams.logsource import LogSource
 
 
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
-
-
-__all__ = ["Position", "Shipper"]
+__all__ = ["Shipper"]
 
 SLICE: Final = 16 * 1024
 _PAUSE: Final = 0.02
 _BATCH: Final = 1000
-_NOTE_EVERY: Final = 0.3
-_LOOK_EVERY: Final = 5.0
+_SAVE_INTERVAL: Final = 0.3
+_POLL_INTERVAL: Final = 5.0
 _BUFFER: Final = 1_000_000
 """Bytes that wait for a receiver at most with ``mode=non-blocking``, as in dockerd."""
 
-
-class Position(msgspec.Struct, kw_only=True):
-    """How far a container's lines were sent.
-
-    Attributes:
-        number: of the file of its log.
-        inode: of that file.
-        offset: where to read on in it.
-        skip: bytes from there in which lines end that were sent already.
-        done: everything was sent, and the container has ended.
-    """
-
-    number: int = 0
-    inode: int = 0
-    offset: int = 0
-    skip: int = 0
-    done: bool = False
+_log: Any = structlog.get_logger("palan.engine")
 
 
 class Shipper:
     """Sends the lines of one container.
 
     Args:
-        engine: the engine.
-        container: the container.
-        sink: where they go.
-        position: how far they went.
+        path: the container's newest log file.
+        sink: the receiver.
+        position: the place from which to continue.
+        container_id: for the engine's log.
+        options: the options of the log driver.
+        watches: watches on files.
+        save: saves a position.
+        resting: held while a shipper that has more to send rests; all shippers share it.
         is_open: whether the sink is connected.
+
+    Attributes:
+        ended: the container has ended, so the log will not grow.
+        failing: the receiver can't be reached.
+        dropped: bytes of the log that were skipped, as they were too many.
     """
 
     def __init__(
         self,
-        engine: "Engine",
-        container: Container,
+        path: Path,
         sink: Sink,
         position: Position,
         *,
+        container_id: str,
+        options: Mapping[str, str],
+        watches: FileWatches,
+        save: Callable[[Position], None],
+        resting: asyncio.Lock,
         is_open: bool = False,
     ) -> None:
-        self._engine = engine
-        self._container = container
-        self._path = engine.paths.log(container.id)
+        self._path = path
         self._sink = sink
         self._open = is_open
         self._position = position
-        self._poke = asyncio.Event()
-        self._noted = 0.0
-        options = container.record.host_config.log_config.config or {}
-        self._most = (
+        self._container_id = container_id
+        self._watches = watches
+        self._save_position = save
+        self._resting = resting
+        self._wake = asyncio.Event()
+        self._saved = 0.0
+        self._limit = (
             parse_size(options["max-buffer-size"]) if "max-buffer-size" in options else _BUFFER
         )
         self._lossy = options.get("mode") == "non-blocking"
         self._pending: list[Entry] = []
         self._due = 0.0
         self.ended = False
-        """The container has ended: what there is, is all."""
         self.failing = False
-        """The receiver can't be reached."""
         self.dropped = 0
-        """Bytes of the log that were not sent, as they were too many."""
 
-    def poke(self) -> None:
-        """There may be something to do."""
-        self._poke.set()
+    def wake(self) -> None:
+        """Look at the log again: it may have changed."""
+        self._wake.set()
 
     async def run(self) -> None:
-        """Send until the container has ended and all is sent."""
+        """Send lines until the container has ended and all are sent."""
         source = await asyncio.to_thread(LogSource, self._path)
         try:
             await self._ship(source)
@@ -112,13 +106,13 @@ class Shipper:
             await self._sink.close()
 
     async def _ship(self, source: LogSource) -> None:
-        start = self._found(source)
+        start = self._start(source)
         parser = EntryParser(start, self._position.skip)
         position = start
         while True:
             over, moved = self.ended, source.moved()
-            self._poke.clear()
-            if self._lossy and source.refresh() - position > self._most:
+            self._wake.clear()
+            if self._lossy and source.refresh() - position > self._limit:
                 position, parser = await self._jump(source, position)
             data = await self._read(source, position)
             if data:
@@ -127,21 +121,21 @@ class Shipper:
                 self._pending += parser.feed(data)
                 await self._deliver(source, parser)
                 if len(data) == SLICE:
-                    # At most half of the time, all of them together.
-                    async with self._engine.shipping.turn:
+                    # All shippers together take at most half of the loop's time.
+                    async with self._resting:
                         await asyncio.sleep(min(_PAUSE, time.monotonic() - begun))
             elif moved:
                 await asyncio.to_thread(source.extend, parser.resume[0])
             elif over:
                 self._pending += parser.finish()
                 await self._deliver(source, parser, now=True)
-                self._note(source, parser, done=True)
+                self._save(source, parser, done=True)
                 return
             else:
                 await self._idle(source, parser, position)
 
-    def _found(self, source: LogSource) -> int:
-        """Where to begin: as noted, or at the oldest that there is."""
+    def _start(self, source: LogSource) -> int:
+        """Return the saved position in the log, or its beginning if that is gone."""
         wanted = self._position
         found = source.find(wanted.number, wanted.inode, wanted.offset)
         if found is None:
@@ -150,13 +144,13 @@ class Shipper:
         return found
 
     async def _jump(self, source: LogSource, position: int) -> tuple[int, EntryParser]:
-        """Leave out what is too much, as it was asked for."""
-        target = source.size - self._most
+        """Skip what exceeds the buffer's size, as ``mode=non-blocking`` asks for."""
+        target = source.size - self._limit
         window = await asyncio.to_thread(source.read, target, SLICE)
         target += window.find(b"\n") + 1
         if not self.dropped:
-            self._engine.log.warning(
-                "log lines are dropped: the receiver is too slow", container=self._container.id
+            _log.warning(
+                "log lines are dropped: the receiver is too slow", container=self._container_id
             )
         self.dropped += target - position
         return target, EntryParser(target)
@@ -168,10 +162,10 @@ class Shipper:
         return source.read(position, SLICE)  # just written, so in memory
 
     async def _deliver(self, source: LogSource, parser: EntryParser, *, now: bool = False) -> None:
-        """Send what waits, unless it may wait for more."""
+        """Send the pending lines, unless they may wait for more."""
         moment = time.monotonic()
         if not self._pending:
-            self._note(source, parser, seldom=True)
+            self._save(source, parser, throttled=True)
             return
         if not now and self._sink.linger and len(self._pending) < _BATCH:
             self._due = self._due or moment + self._sink.linger
@@ -180,7 +174,7 @@ class Shipper:
         self._due = 0.0
         entries, self._pending = self._pending, []
         await self._send(entries)
-        self._note(source, parser, seldom=True)
+        self._save(source, parser, throttled=True)
 
     async def _send(self, entries: list[Entry]) -> None:
         retry, attempts = self._sink.retry, 0
@@ -195,54 +189,56 @@ class Shipper:
                 self._open = False
                 await self._sink.close()
                 if not self.failing:
-                    self._engine.log.warning(
-                        "log lines can't be sent", container=self._container.id, reason=str(error)
+                    _log.warning(
+                        "log lines can't be sent",
+                        container=self._container_id,
+                        reason=str(error),
                     )
                 self.failing = True
                 attempts += 1
                 if retry.attempts is not None and attempts > retry.attempts:
-                    self._engine.log.warning(
-                        "log lines given up", container=self._container.id, count=len(entries)
+                    _log.warning(
+                        "log lines given up", container=self._container_id, count=len(entries)
                     )
                     return
                 await asyncio.sleep(delay)
                 delay = min(delay * retry.factor, retry.longest)
-            except Exception:
-                # Trying again would end likewise, and all further lines would wait for it.
-                self._engine.log.exception("log lines given up", container=self._container.id)
+            except Exception:  # noqa: BLE001 - logged
+                # Trying again would fail likewise, and hold up all further lines.
+                _log.exception("log lines given up", container=self._container_id)
                 return
             else:
                 if self.failing:
-                    self._engine.log.info("log lines are sent again", container=self._container.id)
+                    _log.info("log lines are sent again", container=self._container_id)
                 self.failing = False
                 return
 
     async def _idle(self, source: LogSource, parser: EntryParser, position: int) -> None:
-        """Wait for more, or until what waits is due."""
+        """Wait until the log changes, or pending lines are due."""
         if not self._pending:
-            self._note(source, parser)
-        heard = self._engine.logs.listen(self._path, self._poke)
+            self._save(source, parser)
+        watched = self._watches.notify_once(self._path, self._wake)
         if source.refresh() > position or self.ended:
             return
-        patience = _LOOK_EVERY if heard else _NOTE_EVERY
+        patience = _POLL_INTERVAL if watched else _SAVE_INTERVAL
         if self._pending:
             patience = max(0.0, min(patience, self._due - time.monotonic()))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
-                await self._poke.wait()
+                await self._wake.wait()
         if self._pending and time.monotonic() >= self._due:
             await self._deliver(source, parser)
 
-    def _note(
-        self, source: LogSource, parser: EntryParser, *, done: bool = False, seldom: bool = False
+    def _save(
+        self, source: LogSource, parser: EntryParser, *, done: bool = False, throttled: bool = False
     ) -> None:
-        """Write down how far it got."""
+        """Save the position up to which lines were sent, if it has changed."""
         now = time.monotonic()
-        if seldom and now - self._noted < _NOTE_EVERY:
+        if throttled and now - self._saved < _SAVE_INTERVAL:
             return
         start, skip = parser.resume
         number, inode, offset = source.locate(start)
         position = Position(number=number, inode=inode, offset=offset, skip=skip, done=done)
         if position != self._position:
-            self._position, self._noted = position, now
-            self._engine.shipping.note(self._container, position)
+            self._position, self._saved = position, now
+            self._save_position(position)

@@ -4,7 +4,7 @@ The newest is ``container.log``, and it has a second name with a number, as all 
 came before: ``container.log.1`` is the oldest, the next ``container.log.2``, and so on.  conmon
 begins another file by renaming it over ``container.log``; because of the second name nothing
 is lost by that, whether the engine asked for it or conmon's limit was reached.  What the
-engine then does (:func:`claim`, :func:`trim`, :func:`compress`) can be cut short at any
+engine then does (:func:`assign_number`, :func:`trim`, :func:`compress`) can be cut short at any
 moment and be done again.
 
 A file of this list that is full may be kept compressed, as ``container.log.3.gz``.
@@ -25,13 +25,13 @@ from typing import Final, NamedTuple
 __all__ = [
     "COMPRESSED",
     "Segment",
-    "claim",
+    "assign_number",
     "compress",
     "cut",
     "cut_newest",
     "numbered",
-    "settle",
     "trim",
+    "trim_ended",
 ]
 
 COMPRESSED: Final = ".gz"
@@ -73,7 +73,7 @@ def numbered(path: Path) -> list[Segment]:
     return [found[number] for number in sorted(found)]
 
 
-def claim(path: Path) -> int:
+def assign_number(path: Path) -> int:
     """Give the newest file its number if it has none yet.
 
     Returns:
@@ -163,7 +163,7 @@ def cut(path: Path, size: int) -> None:
     temporary.rename(path)
 
 
-def settle(path: Path, *, size: int, files: int) -> None:
+def trim_ended(path: Path, *, size: int, files: int) -> None:
     """Bring a log within its limits whose newest file is not written any more.
 
     That file may be as large as all files together should be, and has no successor.
@@ -198,7 +198,7 @@ def cut_newest(path: Path, size: int) -> None:
                 # Its other name first, so that no part of it is there twice at any moment.
                 segment.path.unlink()
     cut(path, size)
-    claim(path)
+    assign_number(path)
 
 
 def _keep_time(fd: int, copy: Path) -> None:
