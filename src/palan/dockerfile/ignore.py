@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from palan.dockerfile.errors import DockerfileError
+from palan.patterns import BadPattern, Pattern, compile_pattern
 
 
 __all__ = ["Ignore", "Verdict"]
@@ -20,7 +21,7 @@ __all__ = ["Ignore", "Verdict"]
 class _Pattern:
     text: str
     negated: bool
-    expression: re.Pattern[str]
+    expression: Pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Ignore:
             match = above is not None and above.matched[number]
             # A pattern that cannot change the result is not tried, nor recorded for entries below.
             if not match and pattern.negated == ignored:
-                match = pattern.expression.fullmatch(path) is not None
+                match = pattern.expression.fullmatch(path)
             matched.append(match)
             if match:
                 ignored = not pattern.negated
@@ -109,8 +110,8 @@ def _pattern(line: str) -> _Pattern | None:
     if len(text) > 1:
         text = text.lstrip("/")
     try:
-        return _Pattern(text, negated, re.compile(_expression(text)))
-    except re.error as error:
+        return _Pattern(text, negated, compile_pattern(_expression(text)))
+    except BadPattern as error:
         raise DockerfileError(f"{line!r} is no pattern: {error}") from None
 
 
@@ -136,10 +137,8 @@ def _expression(text: str) -> str:
         elif character == "[":
             end = text.find("]", position + 1)
             if end < 0:
-                raise re.error("missing ]")
-            # Escape the characters that are reserved for set operations in Python's syntax.
-            inner = re.sub(r"[\[&~|]", r"\\\g<0>", text[position:end]).replace("--", "\\--")
-            made += f"[{inner}]"
+                raise BadPattern("error parsing regexp: missing closing ]")
+            made += f"[{text[position:end]}]"
             position = end + 1
         else:
             made += re.escape(character)

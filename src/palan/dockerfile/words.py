@@ -12,6 +12,7 @@ from typing import Final
 
 from palan.dockerfile.errors import DockerfileError
 from palan.dockerfile.quoting import go_quoted
+from palan.patterns import compile_pattern
 
 
 __all__ = ["BLANKS", "expand", "expand_words", "split", "unquote"]
@@ -246,15 +247,13 @@ class _Expander:
         if greedy:
             self._next()
         pattern = self._pattern("}")
-        expression = _expression(pattern, greedy=greedy)
+        # Of the other part, a suffix gets as much as the trimmed part does not take.
+        trimmed = f"({_expression(pattern, greedy=greedy)})"
         if operator == "#":
-            found = re.match(expression, value, re.DOTALL)
-            return value[found.end() :] if found else value
-        starts = range(len(value) + 1) if greedy else range(len(value), -1, -1)
-        for start in starts:
-            if re.fullmatch(expression, value[start:], re.DOTALL):
-                return value[:start]
-        return value
+            parts = _split(f"{trimmed}(.*)", value)
+            return parts[1] if parts else value
+        parts = _split(f"({'.*?' if greedy else '.*'}){trimmed}", value)
+        return parts[0] if parts else value
 
     def _pattern(self, stop: str) -> str:
         """Return the pattern up to the character ``stop``, in which escapes are kept."""
@@ -279,9 +278,12 @@ class _Expander:
         pattern = self._pattern("/")
         other, _ = self.run("}")
         expression = _expression(pattern, greedy=True)
-        return re.sub(
-            expression, lambda _: other, value, count=0 if everywhere else 1, flags=re.DOTALL
-        )
+        compiled = compile_pattern(expression, dot_matches_newline=True)
+        return compiled.replace(value, other, count=0 if everywhere else 1)
+
+
+def _split(expression: str, value: str) -> tuple[str, ...] | None:
+    return compile_pattern(expression, dot_matches_newline=True).groups(value)
 
 
 def _expression(pattern: str, *, greedy: bool) -> str:
