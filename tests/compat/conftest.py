@@ -1,4 +1,4 @@
-"""Fixtures for the clients that we did not write."""
+"""Fixtures for tests with third-party clients."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tests.support.engine import TestEngine
 
 @pytest.fixture
 def docker(engine: TestEngine, tmp_path: Path) -> Iterator[Docker]:
-    """The docker CLI against an engine without containers and volumes."""
+    """Yield the docker CLI with an engine without containers and volumes."""
     if shutil.which("docker") is None:
         pytest.skip("there is no docker CLI on PATH (Debian: docker.io; Docker: docker-ce-cli)")
     yield Docker(engine, tmp_path / "docker-config")

@@ -1,4 +1,4 @@
-"""Clients that we did not write build images: the docker CLI, docker-py, Compose, Palan's own."""
+"""Builds of images by clients: the docker CLI, docker-py, Compose, and Palan's own."""
 
 import contextlib
 import io
@@ -99,7 +99,7 @@ def test_docker_py(engine: TestEngine, project: Path, version: str):
     assert "Successfully tagged app:py\n" in [line.get("stream") for line in lines]
     assert image.tags == ["app:py"]
     assert client.containers.run("app:py", remove=True) == b"hello from app\n"
-    if version != "1.24":  # it has no labels of builds there
+    if version != "1.24":  # at 1.24, docker-py has no labels of builds
         assert image.labels["by"] == "py"
     with pytest.raises(docker_py.errors.BuildError, match="returned a non-zero code: 4"):
         client.images.build(fileobj=io.BytesIO(b"FROM busybox\nRUN exit 4\n"), forcerm=True)

@@ -1,4 +1,4 @@
-"""What docs/client.md shows works as it stands there, and its types hold."""
+"""The examples of docs/client.md work, and are correctly typed."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Pulling, pushing and running on demand with credentials that lie where docker keeps them."""
+"""Pull, push and run with credentials from docker's configuration."""
 
 import base64
 import json

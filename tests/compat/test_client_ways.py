@@ -1,4 +1,4 @@
-"""The ways to an engine: TLS, ssh with ``dial-stdio``, contexts; and the command."""
+"""Connections to an engine: TLS, ssh with ``dial-stdio``, contexts; and the ``palan`` command."""
 
 import asyncio
 import hashlib
@@ -37,7 +37,7 @@ eval "$last"
 
 @pytest.fixture
 def ssh(tmp_path: Path, engine: TestEngine, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program called ssh, and over there nothing but palan."""
+    """Install a fake program ``ssh``, with only ``palan`` at the remote end."""
     directory = tmp_path / "bin"
     directory.mkdir()
     log = tmp_path / "log"
@@ -59,7 +59,7 @@ def test_ssh(ssh: Path, engine: TestEngine) -> None:
     with palan.Client("ssh://me@far:2222", environ={}) as docker:
         assert docker.system.ping() == "OK"
         assert docker.containers.list()[0].names == ["/there"]
-        # Half-close goes through two processes and two sockets.
+        # The half-close passes through two processes and two sockets.
         assert docker.exec.run("there", ["cat"], stdin=b"over there").stdout == b"over there"
     (first, *_) = ssh.read_text().splitlines()
     assert "-l me -p 2222 -- far" in first
@@ -136,7 +136,7 @@ def test_tls(secure: str, certificates: Path, tmp_path: Path) -> None:
     data = os.urandom(1 << 20)
     with palan.Client(environ=environ) as docker:
         assert docker.system.ping() == "OK"
-        # Much both ways, and the end of one direction within TLS.
+        # Many bytes in both directions, and the end of one direction within TLS.
         assert docker.containers.run("busybox:latest", ["cat"], stdin=data).stdout == data
 
 
@@ -294,7 +294,7 @@ def test_the_raw_door_of_the_command(engine: TestEngine) -> None:
 
 
 def in_a_terminal(engine: TestEngine, *words: str, typed: bytes) -> tuple[int, bytes]:
-    """What the command ends with, and what it shows, in a terminal that is typed into."""
+    """Run the command in a terminal, type keys, and return its exit code and output."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ["DOCKER_HOST"] = engine.url
@@ -325,7 +325,7 @@ def test_a_terminal(engine: TestEngine) -> None:
 
 def test_the_keys_that_let_go_of_a_terminal(engine: TestEngine) -> None:
     name = command(engine, "run", "-dit", "busybox", "cat")[1].strip()
-    keys = ("--detach-keys", "ctrl-a,x")  # ctrl-q is taken by a terminal that is not raw yet
+    keys = ("--detach-keys", "ctrl-a,x")  # a terminal that is not raw yet would consume ctrl-q
     for words in (("attach", *keys, name), ("exec", *keys, "-it", name, "cat")):
         ended, shown = in_a_terminal(engine, *words, typed=b"a\x01b\x01x")
         assert (ended, b"read escape sequence" in shown) == (1, True), shown

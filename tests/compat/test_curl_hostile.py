@@ -1,7 +1,7 @@
-"""Every endpoint with input that is wrong, odd or meant to do harm, over raw sockets.
+"""Every endpoint with wrong, unusual or malicious input, over raw sockets.
 
-Whatever comes: an answer in time, never a traceback, never a 5xx that is not documented,
-no descriptor left open, no memory that only grows.
+The engine must always answer in time, without a traceback and without an undocumented 5xx, leave
+no descriptor open, and not leak memory.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.root
 
 ENDPOINTS = list(endpoints())
 HEAVY = {"containers.create"}
-"""Too many fields to try every value with each: a sample, the same at every run."""
+"""A sample of the values, the same at every run: these messages have too many fields for all."""
 
 WAITS = {
     *[
@@ -50,18 +50,18 @@ WAITS = {
     ],
     ("images.create", "fromImage"),
 }
-"""Parameters that make the engine wait, which is not what is tested here."""
+"""Parameters that make the engine wait, left out here."""
 
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[TestEngine]:
-    """An engine that is beaten by all tests here; at the end its log has to be quiet."""
-    # Whatever registry odd names and words may mean, it is not asked.
+    """Yield an engine for all tests here; at the end its log must have no errors."""
+    # Registries that odd names may refer to must not be asked.
     engine = TestEngine("--http-proxy=http://127.0.0.1:9", "--https-proxy=http://127.0.0.1:9")
     engine.start()
     try:
         engine.load_image()
-        for _ in range(3):  # whatever is made at first use is there
+        for _ in range(3):  # create everything that is created at first use
             engine.remove(engine.run("true"))
         before = Measure(engine)
         yield engine
@@ -78,7 +78,7 @@ def target() -> Iterator[TestEngine]:
 
 @pytest.fixture
 def web(target: TestEngine) -> Iterator[TestEngine]:
-    """The engine with a container that runs."""
+    """Return the engine with a running container."""
     ensure_web(target)
     yield target
     assert target.api.get("/_ping").status == 200
@@ -104,7 +104,7 @@ def path_of(endpoint: Endpoint, name: str) -> str:
 
 @contextlib.contextmanager
 def asking(engine: TestEngine, endpoint: Endpoint) -> Iterator[Callable[..., int]]:
-    """A function that sends something to the endpoint and checks what comes back."""
+    """Return a function that sends a request to the endpoint and checks the response."""
     wire = Wire(engine)
     read = endpoint.name not in STREAMS
     base = json.dumps(BASES.get(endpoint.name, {})).encode()
@@ -150,7 +150,7 @@ def test_odd_names_and_queries(web: TestEngine, endpoint: Endpoint):
 def test_odd_bodies(web: TestEngine, endpoint: Endpoint):
     with asking(web, endpoint) as ask:
         path = path_of(endpoint, "web")
-        deep = 5000  # within what a body may have; far deeper follows below
+        deep = 5000  # within the limit of a body; far deeper bodies follow below
         for body in (
             b"",
             b"null",
@@ -200,7 +200,9 @@ def test_every_field_with_wrong_values(web: TestEngine, endpoint: Endpoint):
             assert status not in (401, 403, 405), (field, value)
         ensure_web(web)
         made = [line["Id"] for line in web.api.get("/containers/json?all=1").json]
-        for identity in made[:200]:  # what was accepted is shown, and started or refused
+        for identity in made[
+            :200
+        ]:  # accepted containers can be inspected, and are started or refused
             assert web.api.get(f"/containers/{identity}/json").status == 200
         for identity in random.Random(1).sample(made, min(25, len(made))):
             if web.inspect(identity)["Name"] != "/web":
@@ -370,7 +372,9 @@ def test_abandoned_connections(web: TestEngine, kind: str, how: str):
         if how == "half":
             sock.shutdown(socket.SHUT_WR)
     for sock in socks:
-        if how == "reset":  # closed with unread bytes from us in it, as after a crash
+        if (
+            how == "reset"
+        ):  # closed with unread bytes, which resets the connection, as after a crash
             with contextlib.suppress(OSError):
                 sock.sendall(b"\x81\x00" * 10)
         sock.close()
@@ -388,7 +392,7 @@ def test_two_hundred_connections_at_once(web: TestEngine):
             )
         for sock in socks:
             assert sock.recv(65536).startswith(b"HTTP/1.1 200")
-        # They stay open, and others are served all the same.
+        # They stay open, and other clients are still served.
         assert web.api.get("/_ping").status == 200
     eventually(lambda: Measure(web).descriptors <= before + 1)
 

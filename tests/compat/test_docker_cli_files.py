@@ -106,7 +106,7 @@ def test_owners_are_kept_with_and_without_a(docker, box, tree):
     docker("cp", "-a", str(tree / "file"), f"{box}:/srv/all")
     found = listing(docker, box)
     assert (found["./plain"].uid, found["./plain"].gid) == (1234, 2345)
-    # With -a they are the container's user's, of which there is none.
+    # With -a they belong to the container's user, which is not set.
     assert (found["./all"].uid, found["./all"].gid) == (1234, 2345)
 
 

@@ -1,4 +1,4 @@
-"""The docker CLI on images: list, inspect, tag, remove, import, load, save, history, prune."""
+"""The docker CLI with images: list, inspect, tag, remove, import, load, save, history, prune."""
 
 import io
 import json

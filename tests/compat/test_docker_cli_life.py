@@ -1,4 +1,4 @@
-"""The docker CLI on a container's life: create, start, stop, kill, pause, wait, ps, inspect, rm."""
+"""The docker CLI with containers: create, start, stop, kill, pause, wait, ps, inspect, rm."""
 
 import json
 import re
@@ -91,7 +91,7 @@ def test_wait_prints_exit_codes(docker: Docker):
 
 @pytest.fixture
 def some(docker: Docker) -> Docker:
-    """Three containers in three states."""
+    """Yield the docker CLI with three containers in three states."""
     docker("create", "--name", "made", "-l", "tier=db", "busybox", "true")
     docker("run", "-d", "--name", "ended", "-l", "tier=web", "busybox", "sh", "-c", "exit 3")
     docker("wait", "ended")
@@ -195,7 +195,7 @@ def test_inspect(some: Docker):
     done = some("inspect", "runs", "nobody", code=1)
     assert "no such object: nobody" in done.err.lower()
     assert json.loads(done.out)[0]["Name"] == "/runs"
-    # A prefix of the id will do.
+    # A prefix of the id suffices.
     identity = some.inspect("runs", "{{.Id}}")
     assert some.inspect(identity[:8], "{{.Name}}") == "/runs"
 
@@ -216,7 +216,7 @@ def test_rm(some: Docker):
     assert some("volume", "ls", "-q").lines == ["vol"]  # named, so -v leaves it
     some("volume", "rm", "vol")
     assert "No such container" in some("rm", "runs", code=1).err
-    assert "No such container" in some("rm", "-f", "runs").err  # said, but no failure
+    assert "No such container" in some("rm", "-f", "runs").err  # a message, but no failure
 
 
 def test_container_prune(some: Docker):

@@ -1,4 +1,4 @@
-"""The docker CLI on networks: published ports reached from everywhere, network modes, listings."""
+"""The docker CLI with networks: reachability of published ports, network modes, listings."""
 
 import json
 import re
@@ -18,7 +18,7 @@ HELLO = "while :; do echo hello from $HOSTNAME | nc -l -p 80 >/dev/null; done"
 
 
 def ask(address: str, port: int, family: socket.AddressFamily = socket.AF_INET) -> str:
-    """What a TCP server says; empty when it can't be reached."""
+    """Return a TCP server's text; empty if the server can't be reached."""
     try:
         with socket.socket(family) as sock:
             sock.settimeout(2)
@@ -38,7 +38,7 @@ def serve(docker: Docker, name: str, *options: str) -> None:
 
 
 def own_address() -> str:
-    """An address of this machine that is not loopback, if it has one."""
+    """Return an address of this machine that is not loopback, if it has one."""
     out = subprocess.run(
         ["ip", "-j", "-4", "addr"], check=True, capture_output=True, text=True
     ).stdout
@@ -88,7 +88,7 @@ def test_containers_reach_published_ports_and_each_other(docker: Docker):
     for target, number in ((gateway, port), (address, 80)):
         script = f"nc -w 3 {target} {number} < /dev/null"
         assert docker("run", "--rm", "busybox", "sh", "-c", script).out == "hello from web\n"
-        # And a container reaches itself the same way: that is the hairpin.
+        # A container reaches itself the same way (hairpin).
         out = docker("exec", "web", "sh", "-c", script).out
         assert out == "hello from web\n", target
 

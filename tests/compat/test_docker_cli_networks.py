@@ -1,4 +1,4 @@
-"""The docker CLI on networks that users make."""
+"""The docker CLI with user-defined networks."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""``docker run`` in all its kinds: exit codes, streams, signals, options."""
+"""``docker run``: exit codes, streams, signals, options."""
 
 import os
 import re
@@ -64,7 +64,7 @@ def test_failures_have_dockers_exit_codes(
     )  # fmt: skip
     assert done.returncode == code or (code is None and done.returncode in (125, 126, 127)), done
     assert words in done.stderr
-    # AutoRemove counts also for what never ran.
+    # AutoRemove applies also to a container that never ran.
     eventually(lambda: docker("ps", "-aq").out == "")
 
 
@@ -121,7 +121,7 @@ def test_signals_are_passed_on(docker: Docker, number: signal.Signals, code: int
     command = ["run", "--rm", "--init", "busybox", "sh", "-c", script]
     with docker.background(*command) as process:
         read_until(process, "ready")
-        time.sleep(0.1)  # the CLI forwards only once it has seen the start's answer
+        time.sleep(0.1)  # the CLI forwards signals only after the start's response
         process.send_signal(number)
         assert process.wait(15) == code
 
@@ -141,7 +141,7 @@ def test_sig_proxy_false_leaves_the_container_alone(docker: Docker):
     command = ["run", "--sig-proxy=false", "--name", "calm", "busybox"]
     with docker.background(*command, "sh", "-c", "echo ready; sleep 60") as process:
         read_until(process, "ready")
-        for _ in range(3):  # the third is the one that the CLI itself heeds
+        for _ in range(3):  # the third signal ends the CLI itself
             time.sleep(0.1)
             process.terminate()
         process.wait(15)
@@ -149,7 +149,7 @@ def test_sig_proxy_false_leaves_the_container_alone(docker: Docker):
 
 
 def test_init_reaps(docker: Docker):
-    # A child whose parent is gone becomes pid 1's, and would stay a zombie there.
+    # An orphan becomes a child of pid 1, and would stay a zombie there.
     script = "(sleep 0.1 &) ; sleep 0.4; ps -o pid,stat,comm"
     out = docker("run", "--rm", "--init", "busybox", "sh", "-c", script).out
     assert "Z" not in out
@@ -199,7 +199,7 @@ def test_mounts_of_all_kinds(docker: Docker, tmp_path: Path):
     assert out == ["from the host", "ro", "1024", "700"]
     assert (tmp_path / "b").read_text() == "2\n"
     assert docker("run", "--rm", "-v", "named:/x", "busybox", "cat", "/x/a").out == "1\n"
-    assert docker("volume", "ls", "-q").lines == ["named"]  # --rm took the anonymous one
+    assert docker("volume", "ls", "-q").lines == ["named"]  # --rm has removed the anonymous one
     docker("volume", "rm", "named")
 
 

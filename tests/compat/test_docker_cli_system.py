@@ -1,4 +1,4 @@
-"""The docker CLI on the engine itself: version, info, events, df, volumes; and what is pending."""
+"""The docker CLI with the engine itself: version, info, events, df; and pending operations."""
 
 import json
 import re
@@ -132,7 +132,7 @@ def test_system_df(docker: Docker):
 
 def test_system_prune(docker: Docker):
     docker("create", "busybox")
-    # The build cache and networks are pending or empty; containers go all the same.
+    # The build cache and networks are pending or empty; containers are pruned anyway.
     docker("container", "prune", "-f")
     assert docker("ps", "-aq").out == ""
 

@@ -1,4 +1,4 @@
-"""docker-compose 1.29, the one of Debian, which speaks to the engine through docker-py."""
+"""Debian's docker-compose 1.29, which uses docker-py."""
 
 import json
 import os
@@ -69,7 +69,7 @@ networks:
 
 
 def compose_in(directory: Path, engine: TestEngine) -> Callable[..., str]:
-    """Calls docker-compose in a directory."""
+    """Runs docker-compose in a directory."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("DOCKER_", "COMPOSE_"))}
     env = {**inherited, "DOCKER_HOST": engine.url, "COMPOSE_PROJECT_NAME": "proj"}
 
@@ -138,7 +138,7 @@ def test_the_life_of_a_project(engine: TestEngine, tmp_path: Path):
     assert compose("run", "--rm", "job", "echo", "one", "more") == "one more\n"
     assert compose("port", "web", "80").startswith("127.0.0.1:")
     before = json.dumps(engine.inspect("proj_web_1")["Id"])
-    compose("up", "-d")  # nothing has changed, so nothing is made anew
+    compose("up", "-d")  # nothing has changed, so nothing is recreated
     assert json.dumps(engine.inspect("proj_web_1")["Id"]) == before
     compose("restart", "-t", "0", "web")
     compose("pause", "web")

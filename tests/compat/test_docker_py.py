@@ -48,7 +48,7 @@ def test_ping_version_and_info(any_client: Any):
     assert any_client.ping()
     assert any_client.version()["ApiVersion"] == str(MAX_VERSION)
     assert any_client.info()["Images"] == 1
-    if any_client.api._version != "1.24":  # docker-py itself has no more at that version
+    if any_client.api._version != "1.24":  # docker-py itself has fewer fields at that version
         assert any_client.df()["Images"]
 
 
@@ -153,7 +153,7 @@ def test_attach_over_a_websocket_is_not_broken_by_the_client(client: Any):
     pytest.importorskip("websocket")
     container = client.containers.run("busybox", "cat", stdin_open=True, tty=True, detach=True)
     with pytest.raises((APIError, OSError, NotImplementedError)):
-        # docker-py can't do this over a unix socket; the engine answers politely.
+        # docker-py can't do this over a unix socket; the engine answers with an error.
         container.attach_socket(params={"stdin": 1, "stream": 1}, ws=True)
     container.remove(force=True)
 
@@ -367,7 +367,7 @@ def test_many_calls_leave_no_connection_behind(client: Any, engine: TestEngine):
     def connections() -> int:
         return int(engine.api.get("/info").json["NFd"])
 
-    client.containers.run("busybox", "true", remove=True)  # opens what it keeps for all
+    client.containers.run("busybox", "true", remove=True)  # opens the descriptors that it keeps
     before = connections()
     container = client.containers.run("busybox", "sleep 60", detach=True)
     for _ in range(20):
@@ -375,7 +375,7 @@ def test_many_calls_leave_no_connection_behind(client: Any, engine: TestEngine):
         container.reload()
         container.logs()
     container.remove(force=True)
-    client.close()  # till then it keeps some
+    client.close()  # only then are all its connections closed
     gc.collect()
     eventually(lambda: connections() <= before)
 

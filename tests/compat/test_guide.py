@@ -1,4 +1,4 @@
-"""What docs/guide.md shows works as it stands there."""
+"""The examples of docs/guide.md work."""
 
 import re
 import subprocess
@@ -40,7 +40,7 @@ def test_an_engine_for_a_test_session(tmp_path):
 
 
 def _engines() -> set[str]:
-    """Directories below /run that an engine of the guide's could have left."""
+    """Return directories below /run that an engine of the guide could have left behind."""
     return {path.name for path in Path("/run").glob("tmp*")}
 
 

@@ -1,4 +1,4 @@
-"""Twenty clients at once, each with the docker CLI or docker-py, and nothing left over."""
+"""Twenty concurrent clients, each with the docker CLI or docker-py; nothing is left behind."""
 
 import subprocess
 import time
@@ -27,7 +27,7 @@ SECONDS = 45
 
 
 def use(client: Any, number: int) -> None:
-    """What one client does, with things that only it has a name for."""
+    """Do the work of one client, with names of its own for all objects."""
     deadline = time.monotonic() + SECONDS
     for turn in range(ROUNDS):
         assert time.monotonic() < deadline
@@ -94,7 +94,7 @@ def test_many_clients_of_one_container(docker: Docker):
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         assert list(pool.map(run, range(40))) == [f"mine {number}" for number in range(40)]
-    # All stop it at once: it stops once, and nobody is told of an error.
+    # All clients stop it at the same time: it stops once, without errors.
     with ThreadPoolExecutor(CLIENTS) as pool:
         assert len(list(pool.map(lambda _: docker("stop", "-t", "0", "web"), range(10)))) == 10
     with ThreadPoolExecutor(CLIENTS) as pool:

@@ -1,4 +1,4 @@
-"""stats, top and update by clients that are not ours: the docker command and docker-py."""
+"""stats, top and update with third-party clients: the docker command and docker-py."""
 
 from collections.abc import Iterator
 from typing import Any

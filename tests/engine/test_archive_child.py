@@ -1,4 +1,4 @@
-"""The confined child: what it may touch, and how it says what went wrong."""
+"""The confined child process that unpacks archives: its permissions and its error reports."""
 
 import errno
 import io
@@ -53,7 +53,7 @@ def test_a_path_within_the_root_cannot_lead_out_of_it(tmp_path):
 
 
 def test_modules_of_the_target_are_not_ours(tmp_path):
-    """After the chroot, paths of Python lead into a tree that is not trusted."""
+    """After the chroot, Python's import paths lead into a tree that is not trusted."""
     for path in {"/work", "/usr/lib/python3.11", *filter(None, sys.path)}:
         poisoned = tmp_path / path.lstrip("/")
         poisoned.mkdir(parents=True, exist_ok=True)

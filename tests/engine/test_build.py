@@ -1,4 +1,4 @@
-"""Builds: instructions, what images become of them, and the cache."""
+"""Builds: instructions, the resulting images, and the cache."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +19,7 @@ BUILDKIT = (
 
 @pytest.fixture
 def engine(shared_engine: TestEngine) -> Iterator[TestEngine]:
-    """The engine of the session, with nothing of builds left behind."""
+    """Yield the engine of the session, and remove containers and images of builds at the end."""
     yield shared_engine
     shared_engine.remove_all()
     for line in shared_engine.api.get("/images/json").json:
@@ -120,7 +120,7 @@ def test_a_build_again_makes_nothing_again(engine):
     assert changed.image != first.image
     anew = build(engine, text, {"file": "1"}, nocache=1)
     assert anew.hits == 0
-    # After the first miss nothing is looked for, even if it is there.
+    # After the first miss the cache is not consulted any more.
     between = build(engine, text.replace("COPY", "LABEL x=y\nCOPY"), {"file": "1"})
     assert between.hits == 2
 
@@ -130,7 +130,7 @@ def test_steps_are_taken_from_the_images_that_the_client_names(engine):
     first = build(engine, text, {"f": "1"}, t="built:from")
     assert build(engine, text, {"f": "1"}, cachefrom=["built:from"]).hits == 3
     assert build(engine, text, {"f": "1"}, cachefrom=["built:none"]).hits == 0
-    # From its history, where it was not made here.
+    # A loaded image is matched by its history.
     data = engine.api.get("/images/built:from/get").body
     engine.api.delete("/images/built:from")
     engine.api.post("/images/prune")
@@ -389,7 +389,7 @@ def test_intermediate_images_are_out_of_sight_and_go_with_the_last_name(engine):
     dangling = engine.api.get('/images/json?filters={"dangling":["true"]}').json
     assert not made & {line["Id"] for line in dangling}
     assert inspect(engine, built.image)["Parent"] in made
-    # What others were built upon only loses its name.
+    # An image that others were built upon only loses its name.
     middle = inspect(engine, built.image)["Parent"]
     engine.api.post(f"/images/{middle}/tag?repo=built&tag=middle")
     assert engine.api.delete("/images/built:middle").json == [{"Untagged": "built:middle"}]

@@ -1,4 +1,4 @@
-"""Builds whose base or context is elsewhere: registries, git."""
+"""Builds whose base or context is remote: registries, git."""
 
 import base64
 import contextlib
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.root
 
 @pytest.fixture
 def engine(shared_engine: TestEngine) -> Iterator[TestEngine]:
-    """The engine of the session, with nothing of builds left behind."""
+    """Yield the engine of the session, and remove containers and images of builds at the end."""
     yield shared_engine
     shared_engine.remove_all()
     shared_engine.api.post("/images/prune")
@@ -32,7 +32,7 @@ def encoded(value: object) -> str:
 
 
 def push(engine: TestEngine, name: str, auth: object) -> None:
-    """Push the test image under a name, and forget that name here."""
+    """Push the test image under a name, and remove that name from the engine."""
     repository, _, tag = name.rpartition(":")
     engine.api.post(f"/images/busybox/tag?repo={repository}&tag={tag}")
     answer = engine.api.post(f"/images/{name}/push", headers={"X-Registry-Auth": encoded(auth)})
@@ -56,7 +56,7 @@ def test_bases_are_pulled_with_the_credentials_for_their_registry(engine, tmp_pa
         statuses = [line["status"] for line in built.lines if "status" in line]
         assert statuses[0] == "Pulling from base"
         assert statuses[-1] == f"Status: Downloaded newer image for {name}"
-        # It is here now, and nobody is asked; unless that is what is wanted.
+        # The base exists locally now, so the registry is not asked, unless the build pulls.
         assert build(engine, text).image == built.image
         alone = f"FROM {name}\nLABEL a=b\n"
         assert "no basic auth credentials" in build(engine, alone, pull=1).error
@@ -82,7 +82,7 @@ def test_a_base_that_can_not_be_had_fails_the_build(engine):
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Iterator[str]:
-    """The address of a git repository with a branch, a tag and a directory."""
+    """Make a git repository with a branch, a tag and a directory; yield its address."""
     if shutil.which("git") is None:
         pytest.skip("there is no git")
     work = tmp_path / "repository.git"

@@ -1,4 +1,4 @@
-"""Builds: what COPY and ADD make of the files they are given."""
+"""Builds: COPY and ADD."""
 
 import io
 import tarfile
@@ -17,14 +17,14 @@ pytestmark = pytest.mark.root
 
 @pytest.fixture
 def engine(shared_engine: TestEngine) -> Iterator[TestEngine]:
-    """The engine of the session, with nothing of builds left behind."""
+    """Yield the engine of the session, and remove containers and images of builds at the end."""
     yield shared_engine
     shared_engine.remove_all()
     shared_engine.api.post("/images/prune")
 
 
 def listed(engine: TestEngine, archive: bytes, what: str = "/x") -> dict[str, str]:
-    """Modes, owners, sizes or targets of files below a path, by name."""
+    """Return modes, owners, sizes or targets of files below a path, by name."""
     script = f"RUN find {what} -exec stat -c '%n %a %u:%g %s %Y %N' {{}} +"
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         members = [(m, (tar.extractfile(m) or io.BytesIO()).read()) for m in tar if m.isfile()]
@@ -49,7 +49,7 @@ def test_a_directory_is_copied_as_what_is_in_it(engine):
             entry("d/link", kind="link", linkname="/etc/passwd"),
         ),
     )
-    # The directory itself is made as if by hand; all belongs to root.
+    # The directory itself gets a default mode; root owns everything.
     assert found["/x/y"].startswith("755 0:0")
     assert found["/x/y/sub"].startswith("2770 0:0 ")
     assert " 7 " in found["/x/y/sub"]
@@ -204,12 +204,12 @@ def test_directories_that_workdir_makes(engine):
     assert bad.error == "cannot mkdir: /etc/passwd: not a directory"
 
 
-# ---- from elsewhere ------------------------------------------------------------------
+# ---- from URLs -----------------------------------------------------------------------
 
 
 @pytest.fixture
 def web() -> Iterator[tuple[str, dict[str, tuple[str, bytes]]]]:
-    """A server of files, by path: their type and content."""
+    """Run a server of files; yield its files by path: their type and content."""
     files: dict[str, tuple[str, bytes]] = {}
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""Builds that end early, that crash, that meet others: nothing half made is left."""
+"""Builds that are cancelled, crash or run concurrently: they leave nothing unfinished behind."""
 
 import os
 import socket
@@ -24,7 +24,7 @@ SLOW = "FROM busybox\nLABEL slow=1\nRUN echo begun && sleep 600\n"
 
 @pytest.fixture
 def engine(shared_engine: TestEngine) -> Iterator[TestEngine]:
-    """The engine of the session, with nothing of builds left behind."""
+    """Yield the engine of the session, and remove containers and images of builds at the end."""
     yield shared_engine
     shared_engine.remove_all()
     shared_engine.api.delete("/images/built?force=1")
@@ -36,7 +36,7 @@ def containers(engine: TestEngine) -> list[str]:
 
 
 def begun(engine: TestEngine, query: str = "") -> socket.socket:
-    """A connection on which a slow build is under way."""
+    """Yield a connection on which a slow build is running."""
     data = context(SLOW)
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(20)
@@ -156,7 +156,7 @@ def test_a_crash_in_the_middle_leaves_no_container(own_engine):
     assert own_engine.api.post("/images/prune").status == 200
     eventually(lambda: not list((own_engine.data_root / "tmp").iterdir()))
     assert_same_footprint(own_engine, before)
-    # What was done until then is not done again, and what was to be kept is.
+    # Finished steps are not repeated, and the remaining ones are done.
     first = build(own_engine, "FROM busybox\nLABEL a=1\nRUN true\n", rm=0)
     build(own_engine, "FROM busybox\nRUN exit 1\n")
     kept = containers(own_engine)
@@ -170,7 +170,7 @@ def test_a_crash_in_the_middle_leaves_no_container(own_engine):
 
 @pytest.fixture
 def small_engine() -> Iterator[TestEngine]:
-    """An engine on a disk of 40 MB."""
+    """Yield an engine on a disk of 40 MB."""
     engine = TestEngine()
     mount("tmpfs", engine.base, "tmpfs", 0, "size=40m")
     engine.start()
@@ -198,7 +198,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(small_engine):
     assert (received.status, full in received.message.lower()) == (500, True)
     copied = build(engine, "FROM busybox\nCOPY large /\n", {"large": large})
     assert full in copied.error.lower()
-    # What it wrote is more than half of what there is: there is no room for the layer.
+    # The step's files take more than half of the disk, so the layer does not fit beside them.
     ran = build(engine, "FROM busybox\nRUN dd if=/dev/zero of=/f bs=1M count=25\n", forcerm=1)
     assert full in ran.error.lower()
     assert state() == before

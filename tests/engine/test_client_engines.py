@@ -1,4 +1,4 @@
-"""The client against real engines: Palan always, dockerd and podman where they are installed."""
+"""The client against real engines: Palan, and dockerd and podman where they are installed."""
 
 import asyncio
 import os
@@ -280,7 +280,7 @@ def test_podman(podman: Any, tmp_path: Path) -> None:
         docker.containers.remove("pod", force=True)
 
 
-# ---- what not every engine has -----------------------------------------------------
+# ---- features that some engines lack -----------------------------------------------
 
 
 @pytest.fixture

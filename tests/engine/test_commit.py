@@ -1,4 +1,4 @@
-"""Commit, changes and export: what a container has made of its image's files."""
+"""Commit, changes and export: a container's changes of its image's files."""
 
 import contextlib
 import http.client
@@ -196,7 +196,7 @@ def test_a_running_container_stands_still_unless_told_otherwise(engine):
     second = commit(engine, container, "pause=0")
     state = engine.inspect(container)["State"]
     assert state["Status"] == "running"
-    # The same files make the same layer, which is there once.
+    # The same files make the same layer, which is stored once.
     assert image(engine, first)["RootFS"] == image(engine, second)["RootFS"]
     filters = quote(json.dumps({"container": [container]}))
     target = f"/events?since=0&until={int(time.time()) + 1}&filters={filters}"
@@ -246,7 +246,7 @@ def test_a_container_whose_image_was_removed_by_force_can_be_committed(engine):
     assert engine.output("cat", "/first", "/second", Image=name) == "first\nsecond\n"
     archive = engine.api.get("/images/test/again/get").body
     assert engine.api.delete("/images/test/again").status == 200
-    # All of it is in the archive, although the image it came from is gone.
+    # The archive has all files, although the container's image has been removed.
     assert b"Loaded image: test/again:latest" in engine.api.post("/images/load", archive).body
     assert engine.api.delete("/images/test/again").status == 200
 
@@ -272,6 +272,6 @@ def test_an_engine_killed_in_the_middle_of_a_commit_leaves_nothing(own_engine):
     assert engine.api.get("/images/json?all=1").json == before
     assert engine.inspect(container)["State"]["Status"] == "running"
     eventually(lambda: not list((engine.data_root / "tmp").iterdir()))
-    # It goes on, and can be committed after all.
+    # The container keeps running, and can be committed later.
     assert engine.api.post(f"/containers/{container}/stop?t=0").status == 204
     commit(engine, container, "repo=whole")

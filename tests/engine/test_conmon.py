@@ -1,4 +1,4 @@
-"""conmon and the OCI runtimes as they are on this machine, with a root of busybox."""
+"""The real conmon and OCI runtimes of this machine, with a root filesystem of busybox."""
 
 import asyncio
 import json
@@ -73,7 +73,7 @@ async def runtime(request, tmp_path):
 
 
 class Bench:
-    """Makes containers in a temporary directory."""
+    """Return a function that makes containers in a temporary directory."""
 
     def __init__(self, runtime, rootfs, directory):
         self.runtime, self.rootfs, self.directory = runtime, rootfs, directory

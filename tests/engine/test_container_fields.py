@@ -1,4 +1,4 @@
-"""Fields of a container's configuration that the docker command does not set, or hardly anybody."""
+"""Fields of a container's configuration that the docker command sets rarely or never."""
 
 import json
 from pathlib import Path

@@ -61,7 +61,7 @@ class Files:
 
 @pytest.fixture(scope="module", params=["running", "created"])
 def both(shared_engine, request, tmp_path_factory):
-    """A container with a volume, a bind and a read-only one."""
+    """Yield a container with a volume, a bind mount and a read-only one."""
     engine, bound = shared_engine, tmp_path_factory.mktemp("bound")
     host = {"Binds": [f"{bound}:/bound", f"{bound}:/locked:ro", "archived:/vol"]}
     container = engine.create(*SLEEP, host=host)
@@ -74,7 +74,7 @@ def both(shared_engine, request, tmp_path_factory):
 
 @pytest.fixture
 def files(both):
-    """One of them with an empty directory /data."""
+    """Return the container's endpoints, after creating an empty directory /data in it."""
     assert both.put("/", tarball(entry("data"), entry("data", kind="dir"))).status == 200
     return both
 
@@ -182,7 +182,7 @@ def test_what_is_not_there(files):
 def test_what_is_mounted_read_only_is_refused(files):
     answer = files.put("/locked", tarball(*TREE))
     assert (answer.status, answer.message) == (400, "mounted volume is marked read-only")
-    # Not at its top, but on the way.
+    # The mount is not the path itself, but on the way to it.
     answer = files.put("/", tarball(entry("locked/x", b"x")))
     assert answer.status == 400
     assert "read-only file system" in answer.message
@@ -355,7 +355,7 @@ def test_events_tell_of_it(shared_engine, files):
 
 
 def test_a_link_swapped_while_copying_leads_nowhere(engine, tmp_path):
-    """A container turns a directory of its volume into a link to the host's, and back."""
+    """A container turns a directory of its volume into a link to the host's root, and back."""
     outside = Path("/tmp/palan-archive-race")
     shutil.rmtree(outside, ignore_errors=True)
     outside.mkdir()
@@ -402,7 +402,7 @@ def test_a_client_that_goes_away_leaves_nothing(own_engine):
             if not body:
                 client.recv(100)
             time.sleep(0.3)
-    # It was held while it was read; it no longer is.
+    # The container was protected while it was read, and no longer is.
     assert engine.api.post(f"/containers/{container}/start", timeout=10).status == 204
     engine.api.post(f"/containers/{container}/kill")
     engine.wait(container)

@@ -1,8 +1,8 @@
-"""Checkpoints: what the engine makes of them, with criu's work done by a stand-in.
+"""The engine's handling of checkpoints, with a substitute for criu.
 
-criu must know the kernel, which few machines can promise.  The runtime here is the real
-one but for two commands: ``checkpoint`` leaves a file and, unless told otherwise, kills the
-container; ``restore`` makes it and starts it anew.
+criu works only with kernels that it supports.  The runtime here is the real one except for two
+commands: ``checkpoint`` writes a file and, unless asked not to, kills the container; ``restore``
+creates it again and starts it.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Ends: waiting for them, what is removed with them, and what starts again."""
+"""The end of containers: waiting, automatic removal and restart policies."""
 
 import json
 import threading
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.root
 
 
 class Waiter(threading.Thread):
-    """A client of ``/wait`` whose request the engine has taken."""
+    """A client of ``/wait`` whose request the engine has received."""
 
     def __init__(self, engine, container, condition=""):
         super().__init__(daemon=True)

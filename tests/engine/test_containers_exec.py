@@ -19,7 +19,7 @@ DETACHED = {"Detach": True}
 
 @pytest.fixture(scope="module")
 def box(shared_engine):
-    """A running container for all tests that leave it as it is."""
+    """Return a running container for all tests that do not change it."""
     container = shared_engine.run("sleep", "600", name="box", Env=["BASE=1"])
     yield container
     shared_engine.remove(container)
@@ -37,7 +37,7 @@ def start(engine, exec_id, body=ATTACHED, **options):
 
 
 def run(engine, container, *command, **config):
-    """The output of a process, in frames, and its exit code."""
+    """Run a process, and return its output in frames and its exit code."""
     exec_id = create(engine, container, *command, **config)
     _, sock = start(engine, exec_id)
     data = read_all(sock)
@@ -69,7 +69,7 @@ def read_until(sock, wanted):
 
 
 def test_at_the_moment_of_the_containers_end(shared_engine):
-    """It runs, or the container does not: never an error of the engine, nothing left."""
+    """The exec runs, or the container has ended: never an engine's error, and nothing is left."""
     engine = shared_engine
     answers = []
 
@@ -306,7 +306,7 @@ def test_inspect_of_nothing(shared_engine):
     assert (answer.status, answer.message) == (404, "No such exec instance: absent")
 
 
-# ---- the container's own life ----------------------------------------------------------------
+# ---- execs and the container's state ---------------------------------------------------------
 
 
 def test_only_in_a_running_container(engine):
@@ -359,7 +359,7 @@ def test_events(engine):
 
 
 def test_the_head_comes_before_the_process(engine):
-    # docker-py loses what reaches it together with the head.
+    # docker-py loses the bytes that arrive together with the head.
     container = engine.run("sleep", "600")
     for _ in range(20):
         exec_id = create(engine, container, "echo", "hi")

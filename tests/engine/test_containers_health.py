@@ -1,4 +1,4 @@
-"""Health checks of real containers: their results, events, and what stops and survives them."""
+"""Health checks of real containers: results, events, and restarts of the engine."""
 
 import json
 import sqlite3
@@ -180,7 +180,7 @@ def test_checks_go_on_with_the_next_engine(own_engine):
     last = after["Log"][-1]["End"]
     eventually(lambda: health(engine, container)["Log"][-1]["End"] > last)
     assert health(engine, sick) == before
-    # The check that hung has gone, and another hangs in its place.
+    # The check that hung was killed, and the next one hangs instead.
     eventually(lambda: engine.inspect(hangs)["ExecIDs"])
     engine.remove(container)
     eventually(lambda: len(processes_of(engine)) <= running)

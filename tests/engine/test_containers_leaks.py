@@ -1,4 +1,4 @@
-"""Clients come and go; the engine keeps nothing of them."""
+"""The engine keeps no descriptors or memory of clients that disconnect."""
 
 import socket
 import threading
@@ -19,7 +19,7 @@ def descriptors(engine):
 
 
 def settles(engine, limit, seconds=10):
-    """Whether the engine has no more descriptors than ``limit``, soon."""
+    """Return whether the engine soon has no more descriptors than ``limit``."""
     deadline = time.monotonic() + seconds
     while descriptors(engine) > limit:
         if time.monotonic() > deadline:
@@ -34,7 +34,7 @@ def talker(engine):
 
 
 def hang_up(engine, method, target, *, upgrade=False):
-    """Begin a request, read a little, and go."""
+    """Begin a request, read a little, and disconnect."""
     sock = socket.socket(socket.AF_UNIX)
     sock.settimeout(10)
     sock.connect(str(engine.api.path))
@@ -112,7 +112,7 @@ def test_containers_that_came_and_went(engine):
 
 
 def test_no_client_that_goes_takes_the_container_with_it(engine):
-    """conmon 2.1 dies of this, unless glibc keeps its memory (see ``palan.host.conmon``)."""
+    """This kills conmon 2.1, unless glibc keeps freed memory (see ``palan.host.conmon``)."""
     container = engine.run("sh", "-c", "while :; do echo word; done", OpenStdin=True)
     for query in ("stream=1&stdout=1&stdin=1", "stream=1&stdout=1&stderr=1"):
         for _ in range(300):

@@ -1,4 +1,4 @@
-"""Life of a container: the statuses and messages that clients match on, and what inspect says."""
+"""The lifecycle of containers: statuses and messages that clients match on, and inspect."""
 
 import re
 import time
@@ -19,7 +19,7 @@ def state(engine, container):
 
 
 def run_trap(engine, traps, **config):
-    """A container that has set its traps: init ignores signals that it does not handle."""
+    """Run a container until its signal handlers are set: init ignores other signals."""
     container = engine.run("sh", "-c", f"{traps}; {LOOP}", **config)
     ready(engine, container)
     return container
@@ -282,7 +282,7 @@ def test_refusals(shared_engine, refusing, target, status, message):
 
 @pytest.fixture(scope="module")
 def refusing(shared_engine):
-    """A running container ``run`` and a created one ``made`` which nothing changes."""
+    """Yield an engine with a running container ``run`` and a created one ``made``."""
     yield {
         "id": shared_engine.run(*SLEEP, name="run"),
         "made": shared_engine.create("true", name="made"),

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.root
 
 @pytest.fixture(scope="module")
 def three(shared_engine):
-    """``run`` runs, ``two`` has ended with 3, ``new`` was created; in this order."""
+    """Yield an engine with ``run`` (running), ``two`` (exit code 3), ``new`` (created)."""
     engine = shared_engine
     run = engine.run(
         "sleep", "600", name="run", Labels={"tier": "web", "all": "1"},

@@ -1,4 +1,4 @@
-"""Logs: which lines, in which form, and until when."""
+"""Logs: selection of lines, their format, and following."""
 
 import re
 import threading
@@ -16,7 +16,7 @@ STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"
 
 @pytest.fixture(scope="module")
 def talk(shared_engine):
-    """An ended container that has written to both streams."""
+    """Return an ended container that has written to both streams."""
     container = shared_engine.run(*TALK, Labels={"tier": "web"}, Env=["ZONE=east"])
     shared_engine.wait(container)
     yield container

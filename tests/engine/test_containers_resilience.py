@@ -24,7 +24,7 @@ def seconds(call, *arguments):
 
 
 def in_background(call, *arguments):
-    """Begin a call that waits; returns what waits for its answer."""
+    """Begin a call that takes long; return a function that waits for its response."""
     answers = []
     thread = threading.Thread(target=lambda: answers.append(call(*arguments)), daemon=True)
     thread.start()
@@ -43,7 +43,7 @@ def in_background(call, *arguments):
 
 @pytest.fixture
 def stalled(engine):
-    """A container whose output somebody has asked for and does not read."""
+    """Yield a container whose output a client has requested and does not read."""
     container = engine.create(*FLOOD)
     _, sock = engine.api.hijack(f"/containers/{container}/attach?stream=1&stdout=1")
     assert engine.api.post(f"/containers/{container}/start").status == 204
@@ -89,7 +89,7 @@ def test_a_slow_reader_gets_all_output_of_a_container_that_ends_by_itself(engine
 
 @pytest.fixture
 def small_engine():
-    """An engine whose data root is on a small file system of its own."""
+    """Yield an engine whose data root is on a small filesystem of its own."""
     engine = TestEngine()
     engine.data_root.mkdir()
     mount("small", engine.data_root, "tmpfs", 0, "size=24m")
@@ -119,9 +119,9 @@ def test_the_end_of_a_container_is_noted_though_the_disk_is_full(small_engine):
     fill(engine)
     assert engine.api.post(f"/containers/{container}/kill", timeout=10).status == 204
     assert engine.api.post(f"/containers/{container}/wait", timeout=10).json["StatusCode"] == 137
-    # What is kept back for removals may have room for a few rows.
+    # The reserve for removals may have room for a few rows.
     assert engine.api.post("/containers/create", {"Image": IMAGE}).status in (201, 500)
-    # Whether room is made by the removal or not: who waits for it hears of it.
+    # A client that waits for the removal is answered, whether it succeeds or not.
     waiting = in_background(engine.api.post, f"/containers/{going}/wait?condition=removed")
     assert engine.api.post(f"/containers/{going}/kill", timeout=10).status == 204
     assert waiting().json["StatusCode"] == 137
@@ -140,7 +140,7 @@ def test_what_cannot_be_written_down_does_not_run(small_engine):
     fill(engine)
     for container in containers:
         answer = engine.api.post(f"/containers/{container}/start", timeout=20)
-        # SQLite may have had room for a change or two.
+        # SQLite may have had room for one or two changes.
         assert answer.status in (204, 500), answer.body
         if answer.status == 500:
             assert engine.api.post(f"/containers/{container}/wait", timeout=10).status == 200

@@ -1,4 +1,4 @@
-"""What containers use: stats and top, against what the containers really do."""
+"""Stats and top, compared with the containers' real resource usage."""
 
 import json
 import time
@@ -19,7 +19,7 @@ def stats(engine, container, query="stream=0&one-shot=1"):
 
 
 def streamed(engine, container, count):
-    """The first samples of a stream, and its end if it ends before."""
+    """Return the first samples of a stream, fewer if it ends before."""
     with engine.api.stream(f"/containers/{container}/stats") as answer:
         return [json.loads(line) for line, _ in zip(answer, range(count), strict=False)]
 
@@ -38,7 +38,7 @@ def test_a_busy_container(engine):
     cpu, before = found["cpu_stats"], found["precpu_stats"]
     used = cpu["cpu_usage"]["total_usage"] - before["cpu_usage"]["total_usage"]
     passed = (cpu["system_cpu_usage"] - before["system_cpu_usage"]) / cpu["online_cpus"]
-    # Limited to 0.3 processors, and wanting more.
+    # Limited to 0.3 processors, while its process would use a whole one.
     assert 0.01 < used / passed < 0.5
     assert cpu["throttling_data"]["periods"] > 0
     assert cpu["cpu_usage"]["usage_in_usermode"] > 0
@@ -55,7 +55,7 @@ def test_one_shot_has_nothing_before(engine):
     found = stats(engine, container)
     assert (found["preread"], found["precpu_stats"]["cpu_usage"]["total_usage"]) == (ZERO, 0)
     assert "system_cpu_usage" not in found["precpu_stats"]
-    # Below 1.41 there was no one-shot.
+    # Versions below 1.41 have no one-shot.
     old = engine.api.at("1.40").get(f"/containers/{container}/stats?stream=0&one-shot=1").json
     assert old["preread"] != ZERO
 

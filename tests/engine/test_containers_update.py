@@ -1,4 +1,4 @@
-"""Changing containers: the kernel has the new limits at once, and after any restart."""
+"""Update of containers: the kernel enforces the new limits at once, and after restarts."""
 
 import os
 import threading
@@ -18,14 +18,14 @@ V1 = LAYOUT.layout is not cgroups.Layout.V2
 
 @pytest.fixture(params=["crun", "runc"])
 def container(request, engine):
-    """A running container, by each of the runtimes that work here."""
+    """Yield a running container, one for each of the runtimes that work here."""
     if request.param not in engine.api.get("/info").json["Runtimes"]:
         pytest.skip(f"{request.param} does not work here")
     return engine.run("sleep", "1000", host={"Runtime": request.param})
 
 
 def limit(engine, container, controller, v1, v2):
-    """What a file of the container's cgroup says."""
+    """Return the content of a file of the container's cgroup."""
     pid = engine.inspect(container)["State"]["Pid"]
     for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
         _, names, path = line.split(":", 2)
@@ -80,7 +80,7 @@ def test_limits_of_a_running_container(engine, container):
         assert limit(engine, container, "cpu", "cpu.shares", "") == "256"
     told = engine.inspect(container)["HostConfig"]
     assert {name: told[name] for name in asked} == asked
-    # Larger, beyond what memory and swap together were; then smaller again.
+    # First larger than memory and swap together were, then smaller again.
     update(engine, container, Memory=256 * MB, MemorySwap=512 * MB)
     assert limits(engine, container)["memory"] == str(256 * MB)
     update(engine, container, Memory=32 * MB, MemorySwap=32 * MB, PidsLimit=-1)
@@ -161,7 +161,7 @@ def test_what_had_no_limit_has_none_after_a_refusal(engine, container):
     before = limits(engine, container)
     shares = limit(engine, container, "cpu", "cpu.shares", "")
     asked = {"Memory": 64 * MB, "MemorySwap": 64 * MB, "CpuShares": 300, "CpuQuota": 50_000}
-    # Of real-time processor time there is none to be had.
+    # The parent cgroup has no real-time processor time.
     update(engine, container, status=400, **asked, CpuRealtimeRuntime=900_000, PidsLimit=10)
     assert limits(engine, container) == before
     assert limit(engine, container, "cpu", "cpu.shares", "") == shares
@@ -185,7 +185,7 @@ def test_rates_of_devices(engine, container):
     update(engine, container, BlkioDeviceWriteBps=rules)
     wanted = f"{os.major(number)}:{os.minor(number)} {1 * MB}"
     assert rates() == wanted
-    # Below 1.55 there was no such thing.
+    # Versions below 1.55 do not have it.
     old = engine.api.at("1.54")
     assert old.post(f"/containers/{container}/update", {"BlkioDeviceWriteBps": []}).status == 200
     engine.api.post(f"/containers/{container}/restart?t=0")
@@ -207,7 +207,7 @@ def test_a_policy_counts_from_now_on(own_engine):
 
 
 def test_many_at_once_and_with_everything_else(engine):
-    """Whoever comes last wins; nothing is mixed up, and nobody gets a 500."""
+    """The last change wins; the values of one change stay together, and no response is a 500."""
     container = engine.run("sleep", "1000", name="busy")
     seen = []
 

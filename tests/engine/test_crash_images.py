@@ -1,4 +1,4 @@
-"""``kill -9`` of the engine while images and volumes come and go: whole, or not at all."""
+"""``kill -9`` of the engine while images and volumes are made and removed: all or nothing."""
 
 import io
 import os
@@ -40,7 +40,7 @@ def chaos(whole):
 
 @pytest.fixture(scope="module")
 def archive():
-    """A layer of some megabytes, so that there is time to be killed in."""
+    """Return a layer of some megabytes, which takes long enough to be interrupted."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for number in range(200):
@@ -51,7 +51,7 @@ def archive():
 
 
 def files(engine):
-    """What lies in the data root, but for what is in layers, and the database."""
+    """Return the paths in the data root, without the layers' contents and the database."""
     found = {str(path.relative_to(engine.data_root)) for path in below(engine.data_root)}
     return {name for name in found if "/file" not in name and not name.startswith("palan.db")}
 

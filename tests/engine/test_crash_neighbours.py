@@ -1,4 +1,4 @@
-"""Engines side by side, and other programs' things: what is not ours is never touched."""
+"""Several engines and other programs on one machine: an engine never touches foreign objects."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ def free_port():
 
 
 def serve(engine, text, port):
-    """A container that says something to everybody who connects."""
+    """Run a container that sends a text on every connection."""
     return engine.run(
         "nc", "-ll", "-p", "80", "-e", "echo", text,
         host={"PortBindings": {"80/tcp": [{"HostPort": str(port)}]}},
@@ -62,7 +62,7 @@ def test_two_engines_do_not_touch_each_other():
         with killed(first):
             assert (said(one), said(two)) == ("one", "two")
         assert (said(one), said(two)) == ("one", "two")
-        # A port that another engine's container has is not to be had.
+        # A port that another engine's container publishes is in use.
         other = second.create(
             "true", host={"PortBindings": {"80/tcp": [{"HostPort": str(one)}]}},
             ExposedPorts={"80/tcp": {}},
@@ -184,7 +184,7 @@ def test_reset_leaves_nothing_of_a_crash_in_the_middle_of_everything():
     assert reset(engine).returncode == 0
     eventually(lambda: not processes_of(engine))
     engine.process = None
-    # The socket is not the engine's roots' but where it was told to listen.
+    # The socket is not below the engine's roots.
     engine.socket.unlink()
     left = Footprint(engine)
     assert (left.mounts, left.interfaces, left.cgroups, left.netns) == ([], [], [], [])
@@ -207,6 +207,6 @@ def test_a_clean_stop_without_containers_unmounts_the_exec_root():
         engine.start()
         engine.run("sleep", "1000")
         engine.stop()
-        # What runs needs it.
+        # Running containers need it.
         assert str(engine.exec_root) in Path("/proc/self/mountinfo").read_text()
         engine.start()

@@ -1,7 +1,7 @@
 """``kill -9`` of the engine at many points of create, start, exit and remove.
 
-The points are moments after the request was sent, in steps of a few milliseconds: no
-code of the engine knows of this test.  ``tests/soak`` does the same for hours.
+The points are moments after the request was sent, in steps of a few milliseconds; the engine has
+no code for this test.  ``tests/soak`` does the same for hours.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from tests.support.crash import eventually, running
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
 QUICK, SLOW = 2.0, 8.0
-"""Seconds for most starts after a crash, and for any: other programs may keep the machine busy."""
+"""Limits in seconds for most starts after a crash, and for all: the machine may be busy."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def chaos(whole):
 
 
 def steps(first, last, count):
-    """Moments in seconds, evenly spread over milliseconds from ``first`` to ``last``."""
+    """Return moments in seconds, evenly spread over milliseconds from ``first`` to ``last``."""
     return [(first + (last - first) * i / (count - 1)) / 1000 for i in range(count)]
 
 
@@ -102,7 +102,7 @@ def test_remove(chaos, delay):
 
 @pytest.mark.parametrize("delay", steps(0, 100, 5))
 def test_auto_remove(chaos, delay):
-    """``docker run --rm``, in which all of the above happens in a row."""
+    """``docker run --rm``: create, start, end and removal in a row."""
 
     def work():
         body = {**SHORT, "HostConfig": {"AutoRemove": True}, "Volumes": {"/data": {}}}
@@ -120,7 +120,7 @@ def test_auto_remove(chaos, delay):
 
 @pytest.mark.parametrize("delay", steps(0, 150, 6))
 def test_sigterm(chaos, delay):
-    """What a client is waiting for is done, or it is as after a crash."""
+    """An operation that a client waits for is completed, or the state is as after a crash."""
 
     def work():
         answers = []

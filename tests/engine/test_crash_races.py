@@ -1,4 +1,4 @@
-"""Many clients at one container: no 500, no hang, and an end that all agree on."""
+"""Many clients of one container: no 500, no hang, and a consistent final state."""
 
 import http.client
 import random
@@ -33,7 +33,7 @@ def engine(shared_engine):
 
 
 def together(*calls):
-    """Make calls at the same moment; their answers, in order."""
+    """Make calls at the same moment, and return their responses in order."""
     barrier = threading.Barrier(len(calls))
 
     def run(call):
@@ -114,7 +114,7 @@ def test_removal_and_start_at_the_same_time(engine):
                 post(engine, f"/containers/{container}/start"),
             )
         )
-        # Whoever came first: a removal by force is one.
+        # The first removal wins; a forced one counts too.
         assert engine.api.get(f"/containers/{container}/json").status == 404
     assert not processes_of(engine)
 
@@ -170,7 +170,7 @@ def test_waits_come_back_whatever_happens(engine):
 
 
 def test_anything_at_once(engine):
-    """Clients do whatever comes to their minds with the same few containers."""
+    """Clients do random operations on the same few containers."""
     policies = ("no", "no", "always", "on-failure")
     containers = [
         engine.create("sh", "-c", command, host={"RestartPolicy": {"Name": policy}})
@@ -194,7 +194,7 @@ def test_anything_at_once(engine):
             except (OSError, http.client.HTTPException) as error:
                 strange.append((verb, error))
                 return
-            # dockerd, too, answers 500 where a container is not paused.
+            # dockerd also answers 500 if a container is not paused.
             if answer.status not in EXPECTED and "is not paused" not in answer.message:
                 strange.append((verb, answer.body))
             engine.api.get("/containers/json?all=1")

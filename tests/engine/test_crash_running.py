@@ -1,4 +1,4 @@
-"""``kill -9`` of the engine: what runs goes on, and the next start finds it."""
+"""``kill -9`` of the engine: containers keep running, and the next start adopts them."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def crashing_engine():
 
 @pytest.fixture
 def engine(crashing_engine):
-    """An engine whose log has no surprise in it, and of which nothing is left in the end."""
+    """Yield an engine; check at the end its log for errors, and that nothing of it is left."""
     engine = crashing_engine
     before = baseline(engine)
     engine.log.write_bytes(b"")
@@ -66,7 +66,7 @@ def gone(engine, container):
 
 
 def nanoseconds(text):
-    """A time of the API, to the second."""
+    """Parse a time of the API, exact to the second."""
     return time.mktime(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone
 
 
@@ -160,7 +160,7 @@ def test_a_paused_container_stays_paused(engine):
 
 
 def test_frozen_and_not_written_down_goes_on(engine):
-    # By a pause that nobody was told of, or to be read by a commit.
+    # Frozen by a pause that was not acknowledged, or for a commit.
     container = engine.run("sleep", "1000")
     engine.kill()
     freezer = Path("/sys/fs/cgroup/freezer")
@@ -255,7 +255,7 @@ def test_a_container_whose_conmon_was_killed_is_put_down(engine):
 
 
 def test_a_process_that_calls_itself_conmon_is_not_believed(engine):
-    """Neither kills nor removes anything: whatever it says is its exec's or its container's."""
+    """Neither the process nor the directory that it names is killed or removed at the start."""
     victim = engine.base / "victim"
     victim.mkdir()
     (victim / "precious").write_text("kept")
@@ -276,7 +276,7 @@ def test_a_process_that_calls_itself_conmon_is_not_believed(engine):
     with killed(engine):
         pass
     time.sleep(0.3)
-    assert set(before) <= set(processes_of(engine))  # its sleep may have come only now
+    assert set(before) <= set(processes_of(engine))  # its sleep may have been started only now
     for pid in before:
         status = processes.status(pid)
         if status is not None and status.name == "conmon" and processes.cmdline(pid)[0] == "sh":
@@ -352,7 +352,7 @@ def test_published_ports_work_while_there_is_no_engine(engine):
         echo(old, b"after")
         with connected(port) as new:
             echo(new, b"after")
-    # The port is the container's still: nobody else gets it.
+    # The port still belongs to the container: no other one gets it.
     other = engine.create(
         "true", host={"PortBindings": binding}, ExposedPorts={"80/tcp": {}}
     )  # fmt: skip
@@ -413,7 +413,7 @@ def test_after_a_reboot_everything_has_ended_and_policies_hold(engine):
 
 
 def test_a_later_process_with_the_same_number_is_no_container(own_engine):
-    """After a reboot a process may have the number of a container's, and even its start time."""
+    """After a reboot, a process may have a container's pid, and even its start time."""
     container = own_engine.run("sleep", "1000")
     reboot(own_engine)
     stranger = subprocess.Popen(["sleep", "1000"])

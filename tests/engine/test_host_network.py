@@ -1,4 +1,4 @@
-"""Bridges, pairs and rules, all inside of namespaces made for the test."""
+"""Bridges, veth pairs and rules, in network namespaces made for the test."""
 
 import ipaddress
 import os
@@ -84,7 +84,7 @@ def test_the_callers_thread_stays_where_it_is(router):
 
 
 def wire(router, leaf):
-    """A bridge with an address in one namespace, an interface on it in the other."""
+    """Make a bridge with an address in one namespace, and an interface on it in the other."""
     fd = os.open(leaf, os.O_RDONLY | os.O_CLOEXEC)
     try:
         with Netlink(router) as here, Netlink(leaf) as there:

@@ -99,7 +99,7 @@ SLSA = "https://slsa.dev/provenance/v0.2"
 
 
 def attested() -> bytes:
-    """An index of an image and what is said about it."""
+    """Return an index of an image and its attestations."""
     layout = Layout()
     image = layout.image("amd64")
     index = layout.index(image, layout.attestation(image, provenance=SLSA))
@@ -126,7 +126,7 @@ async def test_attestations_are_kept_and_told(engine):
         await ask(platform=['{"os":"linux","architecture":"riscv64"}'])
     with pytest.raises(InvalidParameter, match="only one platform value"):
         await ask(platform=[amd64, amd64])
-    # They go out with the image, and the image runs.
+    # A save contains them, and the image can be run.
     other = await saved(engine, "attested:1")
     await engine.images.remove(api.ImageRemove(name="attested:1"))
     await engine.load_tar(other)
@@ -140,7 +140,7 @@ async def test_an_image_without_attestations_has_none(engine):
         await engine.images.attestations(api.ImageAttestations(name="b:1"))
 
 
-# ---- telling ----------------------------------------------------------------------------
+# ---- progress ---------------------------------------------------------------------------
 
 
 async def test_large_layers_are_told_of_unless_quiet(engine):
@@ -152,7 +152,7 @@ async def test_large_layers_are_told_of_unless_quiet(engine):
     assert [(d.current, d.total) for d in told][-1] == (len(large), len(large))
     assert {line.id for line in lines if line.status} == {sha256(large)[7:19]}
     assert lines[-1].stream == "Loaded image: a:1\n"
-    # What is there already takes no time, and is not told of.
+    # Layers that exist already take no time, and cause no progress messages.
     request = api.ImageLoad(body=stream(archive, 1 << 20), quiet=False)
     again = await collect((await engine.images.load(request)).messages)
     assert texts(again) == ["Loaded image: a:1\n"]

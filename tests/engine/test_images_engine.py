@@ -1,4 +1,4 @@
-"""Images in a running engine: what containers, clients and a restart of the engine make of them."""
+"""Images in a running engine: use by containers and clients, and a restart of the engine."""
 
 import io
 import json

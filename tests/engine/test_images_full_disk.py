@@ -65,7 +65,7 @@ async def test_load(engine, mebibytes):
     assert (await listed(engine), engine.files()) == (before, files)
     assert not list(engine.paths.tmp.iterdir())
     assert await saved(engine, "small:1")
-    # There is room again, and it works.
+    # There is room again, and the load succeeds.
     assert "Loaded image: other:1\n" in texts(
         await engine.load_tar(docker_archive(large_tar(5), tags=["other:1"]))
     )
@@ -99,7 +99,7 @@ def test_commit(small_disk):
         assert engine.api.get("/images/json?all=1").json == before
         eventually(lambda: not list((small_disk / "tmp").iterdir()))
         assert len(list((small_disk / "images/layers").iterdir())) == 1
-        # The container goes on, and can be removed: then there is room.
+        # The container keeps running, and can be removed, which makes room.
         assert engine.inspect(container)["State"]["Status"] == "running"
         engine.remove(container)
         container = engine.run("sh", "-c", "echo >/small")
@@ -110,7 +110,7 @@ def test_commit(small_disk):
 
 
 def test_what_fills_the_disk_can_be_removed(small_disk):
-    """Where not a byte is left, not even for writing down what is deleted."""
+    """Not a byte is left, not even for recording deletions in the database."""
     engine = TestEngine()
     engine.data_root = small_disk
     try:
@@ -136,7 +136,7 @@ def test_what_fills_the_disk_can_be_removed(small_disk):
             assert engine.api.delete(f"/images/{name}:latest").status == 200
         eventually(lambda: not list((small_disk / "images/blobs/sha256").iterdir()))
         (small_disk / "filler").unlink()
-        # There is room, and something is kept back again.
+        # There is room, and the reserve exists again.
         assert engine.api.post("/volumes/create", {"Name": "some"}).status == 201
         assert (small_disk / "palan.db-reserve").exists()
     finally:

@@ -1,4 +1,4 @@
-"""Whatever is loaded, tagged, used and removed, also at once: what is wanted is there, no more."""
+"""Random loads, tags, uses and removals, also concurrent ones: the store has what is referenced."""
 
 import asyncio
 import shutil
@@ -28,7 +28,7 @@ from palan.api.errors import PalanError
 pytestmark = pytest.mark.root
 
 LAYERS: Final = [make_tar(member(f"file{n}", b"%d" % n)) for n in range(3)]
-# Images that share layers in all ways: as a base, in the middle, and in another order.
+# Images that share layers in various ways: as a base, in the middle, and in another order.
 SHAPES: Final = [(0,), (0, 1), (0, 2), (0, 1, 2), (1, 0), (2,)]
 ARCHIVES: Final = [docker_archive(*(LAYERS[n] for n in shape)) for shape in SHAPES]
 NAMES: Final = ["a:1", "a:2", "b:1"]
@@ -63,7 +63,7 @@ async def prune(engine: ImagesEngine) -> None:
 
 
 def run(name: str) -> Operation:
-    """A container is made of an image, as the room of containers does it."""
+    """Create a container of an image, as the room of containers does it."""
 
     async def work(engine: ImagesEngine) -> None:
         image = engine.images.resolve(name)
@@ -75,7 +75,7 @@ def run(name: str) -> Operation:
 
 
 async def end(engine: ImagesEngine) -> None:
-    """The oldest container is removed."""
+    """Remove the oldest container."""
     if engine.containers.all:
         container = engine.containers.all.pop(0)
         await engine.images.release(container.image)
@@ -96,7 +96,7 @@ operations = st.one_of(
 
 
 class Garbage(RuleBasedStateMachine):
-    """A room of images and what happens to it."""
+    """A state machine of operations on a room of images."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,13 +154,13 @@ class Garbage(RuleBasedStateMachine):
 
 
 class TestGarbage(Garbage.TestCase):  # type: ignore[misc,valid-type] # made by hypothesis
-    """Run by pytest."""
+    """The state machine as a test case for pytest."""
 
     settings = settings(
         max_examples=10,
         stateful_step_count=12,
         deadline=None,
         suppress_health_check=list(HealthCheck),
-        # Shrinking would take minutes, and what is raced need not fail again.
+        # Shrinking would take minutes, and a failure of a race may not occur again.
         phases=(Phase.explicit, Phase.generate),
     )

@@ -1,4 +1,4 @@
-"""Importing root file systems."""
+"""Import of root filesystems."""
 
 import asyncio
 import bz2

@@ -1,4 +1,4 @@
-"""Loading and saving images, whatever the archive."""
+"""Loading and saving of images in all kinds of archives."""
 
 import asyncio
 import bz2
@@ -65,7 +65,7 @@ async def test_load_of_an_old_archive(engine):
     assert (lowest / "opt/dir/file").read_bytes() == b"1"
     assert is_whiteout(middle / "opt/dir")
     assert os.getxattr(highest / "etc", "trusted.overlay.opaque") == b"y"
-    # Directories that a layer does not describe look as below.
+    # Directories that a layer has no entry for are as in the layer below.
     for layer in (middle, highest):
         info = (layer / "opt").stat()
         assert (info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode)) == (5, 6, 0o2750)
@@ -152,7 +152,7 @@ async def test_removing_an_image_while_it_is_saved_does_not_hurt(engine):
 
 
 def multi_platform():
-    """An index of two images, one that is not here, and an attestation."""
+    """Return a layout with an index of two images, an absent one, and an attestation."""
     blobs, manifests = [], []
 
     def add(data, media_type, **more):
@@ -374,7 +374,7 @@ async def test_a_platform_that_is_missing_is_told(engine):
 
 
 async def test_all_that_a_layer_can_contain(engine):
-    """A tree with everything special, packed by GNU tar."""
+    """Make a tree with all special kinds of files, packed by GNU tar."""
     tree = engine.paths.tmp / "tree"
     tree.mkdir()
     (tree / "sparse").write_bytes(b"")
@@ -431,7 +431,7 @@ async def test_hard_links_to_files_of_layers_below(engine):
     await engine.load_tar(docker_archive(lower, upper, tags=["a:1"]))
     layer = engine.images.resolve("a:1").layers[1]
     info = (layer / "new/hard").stat()
-    # Copied up, with what the layer below says about it, and one file under all names.
+    # Copied up with its metadata from the layer below, and still one file under all names.
     assert (info.st_mode & 0o7777, info.st_uid, info.st_gid, info.st_mtime) == (0o4755, 5, 6, 1000)
     assert (layer / "opt/file").stat().st_ino == (layer / "new/harder").stat().st_ino == info.st_ino
     assert (layer / "new/hard").read_bytes() == b"lower"

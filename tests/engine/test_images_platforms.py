@@ -1,4 +1,4 @@
-"""Images for several platforms: which one is meant, and that all of them are kept."""
+"""Images for several platforms: choosing one, and keeping all of them."""
 
 import io
 import tarfile
@@ -47,7 +47,7 @@ async def engine(tmp_path, monkeypatch):
         (["arm64", "386"], "386"),
         (["amd64", "amd64/v2", "amd64/v4"], "amd64/v2"),
         (["amd64/v2", "amd64/v3"], "amd64/v3"),
-        (["arm64", "s390x"], "arm64"),  # what this machine can't run, if there is nothing else
+        (["arm64", "s390x"], "arm64"),  # one that this machine can't run, if there is no other
     ],
 )
 async def test_the_image_that_a_name_means(engine, there, meant):
@@ -112,7 +112,7 @@ async def test_an_index_within_an_index_is_kept_and_looked_into(engine):
     assert (again.id, again.manifests) == (line.id, line.manifests)
     await engine.load_tar(layout.archive(without=(inner["digest"],)))
     [again] = await listed(engine, manifests=True)
-    assert len(again.manifests) == 2  # what is known of an index stays known
+    assert len(again.manifests) == 2  # the known parts of an index are kept
     await engine.close()
 
 
@@ -140,7 +140,7 @@ async def test_manifests_are_told_as_the_index_has_them(engine):
     assert told.platform.architecture == "amd64"
     assert said.platform.architecture == "unknown"
     assert said.annotations == about["annotations"]
-    # An image without an index is told of without a platform.
+    # The message for an image without an index names no platform.
     layout = Layout()
     await engine.load_tar(layout.name(layout.image("s390x"), "docker.io/rec/one:1").archive())
     [manifest] = (await inspected(engine, "rec/one:1", manifests=True)).manifests
@@ -173,7 +173,7 @@ async def test_what_is_saved_for_some_platforms(engine, platforms, has):
         name for name, each in named.items() if f"blobs/sha256/{each['digest'][7:]}" in blobs
     } == has
     assert top["digest"] == (index if len(platforms) != 1 else arm)["digest"]
-    # What knows no index, such as an old dockerd, gets the one that is meant.
+    # A loader that knows no indexes, such as an old dockerd, gets the chosen image.
     assert architecture == ("amd64" if "amd64" in has else "arm64")
     assert old["RepoTags"] == ["rec/multi:1"]
 
@@ -195,7 +195,7 @@ async def test_what_is_no_image_is_left_in_the_archive(engine):
     layout = Layout()
     image = layout.image("amd64")
     about = layout.attestation(image, sbom="https://spdx.dev/Document")
-    # As dockerd saves an image for one platform: beside it stands what is said about it.
+    # As dockerd saves an image for one platform: with its attestation beside it.
     layout.name(image, NAME).name({**about, "annotations": {}}, "")
     assert texts(await engine.load_tar(layout.archive())) == ["Loaded image: rec/multi:1\n"]
     [alone] = await engine.load_tar(Layout().archive())

@@ -1,4 +1,4 @@
-"""Names, lists, removal and restarts: the room of images without containers."""
+"""The room of images without containers: names, lists, removal and restarts."""
 
 import gzip
 import shutil
@@ -115,7 +115,7 @@ async def test_a_name_that_moves_leaves_a_dangling_image(engine):
 
 
 async def test_the_same_image_under_two_manifests(engine):
-    """Once with its layer as it is and once compressed: one image, two digests."""
+    """One image with two manifest digests: one has its layer uncompressed, one compressed."""
     plain = docker_archive(small_tar(), tags=["rec/a:1"])
     packed = docker_archive(
         gzip.compress(small_tar()), tags=["rec/a:2"], diff_ids=[sha256(small_tar())]
@@ -125,7 +125,7 @@ async def test_the_same_image_under_two_manifests(engine):
     [line] = await listed(engine)
     assert line.repo_tags == ["rec/a:1", "rec/a:2"]
     assert len(line.repo_digests or []) == 2
-    # When a name moves from one to the other, nothing but blobs are given up.
+    # When a name moves from one to the other, only blobs are released.
     await tagged(engine, "rec/a:2", "rec/a", "1")
     [line] = await listed(engine)
     assert line.repo_tags == ["rec/a:1", "rec/a:2"]

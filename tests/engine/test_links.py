@@ -86,7 +86,7 @@ def test_on_other_networks_links_are_aliases(engine, network):
 
 
 def reaches(engine, source, address, port):
-    """Whether a TCP connection from inside of a container comes through."""
+    """Return whether a TCP connection from inside of a container succeeds."""
     try:
         connect(netns_of(engine, source), address, port, timeout=1).close()
     except OSError:
@@ -105,7 +105,7 @@ def test_where_containers_may_not_talk_a_link_opens_exposed_ports():
                 assert reaches(engine, web, address, 80)
                 assert not reaches(engine, web, address, 81)
                 assert not reaches(engine, other, address, 80)
-            # With its new address, and after a crash.
+            # With the target's new address, and after a crash.
             engine.api.post("/containers/database/restart?t=0")
             with killed(engine):
                 pass

@@ -1,4 +1,4 @@
-"""Log drivers that send lines elsewhere: to real receivers, through crashes and outages."""
+"""Log drivers that send lines to servers: with real receivers, crashes and outages."""
 
 import socket
 import time
@@ -79,7 +79,9 @@ def test_splunk(engine: TestEngine):
             engine, "splunk", *SPEAK, splunk_url=receiver.address, splunk_token="secret"
         )
         engine.wait(container)
-        messages = receiver.wait(3, seconds=3)  # an end does not wait for more lines
+        messages = receiver.wait(
+            3, seconds=3
+        )  # at the container's end, an incomplete batch is sent at once
     assert {m["event"]["line"] for m in messages} == {"out", "err", "no end"}
     assert {m["event"]["tag"] for m in messages} == {container[:12]}
 
@@ -167,7 +169,7 @@ def test_a_receiver_that_goes_and_comes_back_gets_everything(engine: TestEngine)
         seen = [int(m[2]["log"]) for m in (*first, *receiver.messages)]
     assert sorted(set(seen)) == list(range(1, 61))
     assert seen == sorted(seen)
-    assert len(seen) <= 62  # what was on its way when the connection broke came twice
+    assert len(seen) <= 62  # lines in transit when the connection broke are sent twice
 
 
 def test_the_next_engine_goes_on_without_loss(own_engine: TestEngine):
@@ -189,13 +191,13 @@ def test_the_next_engine_goes_on_without_loss(own_engine: TestEngine):
             if m["_container_id"] == container
         ]  # fmt: skip
         assert sorted(set(numbers)) == list(range(1, 81))
-        assert len(numbers) < 80 + 15  # what was sent and not yet noted
-        time.sleep(0.5)  # until how far it got is noted
+        assert len(numbers) < 80 + 15  # lines sent whose position was not saved yet
+        time.sleep(0.5)  # until the position is saved
         count = len(receiver.messages)
         with killed(engine):
             pass
         time.sleep(0.5)
-        assert len(receiver.messages) == count  # nothing is sent once more
+        assert len(receiver.messages) == count  # no line is sent again
     assert_quiet_log(engine)
 
 
@@ -230,7 +232,7 @@ def test_a_receiver_that_is_away_holds_up_nothing(engine: TestEngine):
     with receivers.Fluentd(port=port) as receiver:
         eventually(lambda: receiver.messages and receiver.messages[-1][2]["log"] == "20000")
         numbers = [int(m[2]["log"]) for m in receiver.messages]
-    # The first turn was on its way already; of the rest, the buffer's size is kept.
+    # The first batch was in transit already; of the rest, as much as the buffer holds is kept.
     assert 1000 < len(numbers) < 10_000
     engine.remove(container)
 

@@ -1,4 +1,4 @@
-"""The size of logs: bounded, and what is kept of them is the end, without holes."""
+"""Limits of the size of logs: the end is kept, without gaps."""
 
 import contextlib
 import gzip
@@ -30,7 +30,7 @@ def log_files(engine: TestEngine, container: str) -> list[str]:
 
 
 def size_of(engine: TestEngine, container: str) -> int:
-    """Bytes on the disk; a file with two names counts once."""
+    """Return the bytes on disk; a file with two names counts once."""
     directory = engine.data_root / "containers" / container
     found = {}
     for path in directory.glob("container.log*"):
@@ -46,7 +46,7 @@ def run(engine: TestEngine, *command: str, driver: str = "json-file", **options:
 
 
 def is_a_suffix(data: bytes, last: int) -> int:
-    """See that these are numbers up to the last one, none missing; the first of them."""
+    """Check that the numbers have no gap and end with the last one; return the first."""
     numbers = [int(line) for line in data.split(b"\n")[:-1]]
     assert numbers == list(range(numbers[0], last + 1))
     return numbers[0]

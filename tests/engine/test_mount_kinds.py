@@ -1,4 +1,4 @@
-"""Mounts of every type and with every option, as the container sees them."""
+"""Mounts of every type and with every option, seen from inside of the container."""
 
 import subprocess
 import threading
@@ -20,7 +20,7 @@ SLEEP = ("sleep", "600")
 
 @pytest.fixture
 def own(engine):
-    """The engine, and no volume afterwards."""
+    """Yield an engine, and remove all volumes at the end."""
     yield engine
     engine.remove_all()
     for volume in engine.api.get("/volumes").json["Volumes"]:
@@ -29,7 +29,7 @@ def own(engine):
 
 @pytest.fixture(scope="module")
 def data(shared_engine):
-    """An image of nothing but data, in two layers."""
+    """Load an image with only data, in two layers."""
     archive = tarball(
         entry("models", kind="dir"),
         entry("models/weights", b"heavy"),
@@ -134,7 +134,7 @@ def test_an_absent_image_is_not_found(own):
 
 @pytest.fixture
 def volume(own):
-    """A volume with something in it."""
+    """Create a volume with files."""
     holder = own.create(*SLEEP, host={"Binds": ["parts:/v"]})
     archive = tarball(
         entry("a", kind="dir"),
@@ -185,7 +185,7 @@ def test_a_part_that_leads_out_of_the_volume_is_refused(own, subpath, status):
 
 @pytest.mark.usefixtures("volume")
 def test_a_part_swapped_for_a_link_leads_nowhere(own):
-    """A container turns the part into a link to the host's while others mount it."""
+    """A container replaces the subpath by a link to the host's root while others mount it."""
     script = "cd /v/a; while :; do mv b c; ln -s /etc b; rm b; mv c b; done"
     own.run("sh", "-c", script, host={"Binds": ["parts:/v"]})
     found = []
@@ -206,7 +206,7 @@ def test_a_part_swapped_for_a_link_leads_nowhere(own):
 
 @pytest.fixture
 def tree(tmp_path):
-    """A directory with a tmpfs mounted below it."""
+    """Yield a directory with a tmpfs mounted below it."""
     below = tmp_path / "tree/below"
     below.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "below", below], check=True)

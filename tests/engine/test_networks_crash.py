@@ -1,4 +1,4 @@
-"""``kill -9`` of the engine while networks are made and removed, joined and left."""
+"""``kill -9`` of the engine while networks are created, removed, connected and disconnected."""
 
 import pytest
 from tests.support.chaos import Chaos, acknowledged
@@ -76,7 +76,7 @@ def test_connect(chaos, delay):
     there = interfaces(chaos.engine, container)
     if acknowledged(answer, 200):
         assert "alpha" in shown
-    # What is said is what is there.
+    # The API's answers agree with the kernel.
     assert ("eth1" in there) is ("alpha" in shown)
     if "alpha" in shown:
         assert there["eth1"] == f"{shown['alpha']['IPAddress']}/24"

@@ -1,4 +1,4 @@
-"""Networks in detail: what dockerd does with odd requests, and what is refused in its words."""
+"""Networks in detail: unusual requests handled as by dockerd, and refusals in its words."""
 
 from ipaddress import ip_network
 

@@ -26,7 +26,7 @@ __all__ = ["network"]
 
 @pytest.fixture(scope="module")
 def six():
-    """An engine with IPv6 in its default network, and pools of its own."""
+    """Yield an engine with IPv6 in its default network, and address pools of its own."""
     engine = TestEngine(
         "--ipv6", "--fixed-cidr-v6=fd00:240:1::/64",
         "--default-address-pool=base=10.240.0.0/16,size=24",
@@ -63,7 +63,7 @@ def test_networks_get_their_subnets_from_the_pools(six):
         assert config["Options"] == {"com.docker.network.driver.mtu": "1400"}
         container = six.run(*SLEEP, host={"NetworkMode": "alpha"})
         assert "mtu 1400" in exec_output(six, container, "ip", "link", "show", "eth0")
-        # The default network's first address is from there, too.
+        # The default network's subnet comes from these pools too.
         assert six.api.get("/networks/bridge").json["IPAM"]["Config"][0]["Subnet"] in {
             f"10.240.{n}.0/24" for n in range(2)
         }
@@ -74,7 +74,7 @@ def test_networks_get_their_subnets_from_the_pools(six):
 
 def test_pools_that_are_exhausted_are_told_of(network):
     network("all", IPAM=subnet("10.0.0.0/8"))
-    network("more", IPAM=subnet("172.16.0.0/12"), status=403)  # the default network is there
+    network("more", IPAM=subnet("172.16.0.0/12"), status=403)  # the default network uses it
     said = network("huge", 400, IPAM=subnet("0.0.0.0/4"))
     assert said == "invalid address pool"
 

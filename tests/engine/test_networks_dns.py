@@ -1,4 +1,4 @@
-"""Names of containers, asked for from inside of them."""
+"""Name resolution from inside of containers."""
 
 import ipaddress
 import shutil
@@ -31,7 +31,7 @@ def next_door():
 
 @pytest.fixture
 def network(engine):
-    """Makes networks, and removes them in the end."""
+    """Yield a function that creates networks, which are removed at the end."""
     made = []
 
     def make(name: str, **body) -> str:
@@ -47,9 +47,9 @@ def network(engine):
 
 
 def on(name, **endpoint):
-    """What puts a container on a network."""
+    """Return the request fields that put a container on a network."""
     return {
-        # Nobody is at its own port 53: what no container is called is known to nobody, at once.
+        # No resolver listens at its port 53: names of no container fail at once.
         "host": {"NetworkMode": name, "Dns": ["127.0.0.1"]},
         "NetworkingConfig": {"EndpointsConfig": {name: endpoint}},
     }
@@ -68,7 +68,7 @@ def test_names_aliases_and_short_ids(engine, network):
     for name in ("web", "WEB", "www", "shop", web[:12], "inner", "web.dnsnet", "www.DNSNET"):
         assert ask(netns, name).found == [where], name
         assert ask(netns, name, tcp=True).found == [where], name
-    # Of the other family, or of another type, there is nothing; that is no error.
+    # The other address family and other types give an empty answer, not an error.
     for rtype in (AAAA, MX, TXT):
         assert ask(netns, "web", rtype)[:2] == (NOERROR, [])
     assert ask(netns, ipaddress.ip_address(where).reverse_pointer, PTR).found == ["web.dnsnet"]
@@ -76,7 +76,7 @@ def test_names_aliases_and_short_ids(engine, network):
         "nameserver 127.0.0.11"
     )
     assert "ndots:0" in exec_output(engine, other, "cat", "/etc/resolv.conf")
-    # By the programs of the container itself, too.
+    # The container's own programs resolve it too.
     assert "from" in exec_output(engine, other, "ping", "-c", "1", "-W", "2", "www")
     assert where in exec_output(engine, other, "nslookup", "web")
 
@@ -155,7 +155,7 @@ def test_a_container_of_the_default_network_that_joins_gets_names(engine, networ
     assert "127.0.0.11" in exec_output(engine, container, "cat", "/etc/resolv.conf")
 
 
-# ---- names of others -----------------------------------------------------------------
+# ---- names outside -------------------------------------------------------------------
 
 
 def test_other_names_are_asked_for_from_the_containers_network(engine, network, next_door):
@@ -173,7 +173,7 @@ def test_other_names_are_asked_for_from_the_containers_network(engine, network, 
         assert text.splitlines() == [
             "nameserver 127.0.0.11", "search example.net", "options timeout:3 ndots:0",
         ]  # fmt: skip
-        # A name of a container is never asked for elsewhere.
+        # A container's name is never forwarded.
         engine.run(*SLEEP, name="web", **on("dnsnet"))
         assert ask(netns, "web").found != ["192.0.2.7"]
         assert ask(netns, "web", MX)[:2] == (NOERROR, [])
@@ -242,8 +242,8 @@ def test_an_internal_network_asks_nobody_outside(engine, network, next_door):
 
 
 def test_the_hosts_own_resolver_on_loopback(network, engine):
-    # Asked from the host's network, as a container can't reach it; unless it is shut in.
-    # The file is the machine's: it is only read here, and used if it names such a resolver.
+    # Forwarded from the host's network, as the container can't reach it; unless it is internal.
+    # The file belongs to the machine: it is only read, and used if it names such a resolver.
     servers = [
         line.split()[1]
         for line in Path("/etc/resolv.conf").read_text().splitlines()
@@ -257,7 +257,7 @@ def test_the_hosts_own_resolver_on_loopback(network, engine):
         assert ask(netns_of(engine, container), "example.com").found == ["192.0.2.9"]
 
 
-# ---- what else is at port 53 ---------------------------------------------------------
+# ---- other servers at port 53 --------------------------------------------------------
 
 
 def test_a_container_may_be_a_name_server_itself(engine, network):
@@ -272,7 +272,7 @@ def test_a_container_may_be_a_name_server_itself(engine, network):
         where = address(engine, container, "dnsnet")
         client = connect(netns_of(engine, other), where, 53, kind=socket.SOCK_DGRAM)
         assert talk_udp(server, client) == address(engine, other, "dnsnet")
-        # Its own look-ups still come to us.
+        # Its own queries still reach the engine.
         assert ask(netns, "own").found == [where]
         assert ask(netns, "own", tcp=True).found == [where]
 
@@ -292,7 +292,7 @@ def test_nonsense_does_no_harm(engine, network):
     assert ask(netns, "web").found
 
 
-# ---- the engine is gone and comes back -----------------------------------------------
+# ---- the engine stops and starts again -----------------------------------------------
 
 
 def test_names_come_back_with_the_engine(own_engine):
@@ -309,7 +309,7 @@ def test_names_come_back_with_the_engine(own_engine):
     engine.stop()
     engine.start()
     assert ask(asking, "www").found == [where]
-    # What was the server's port may be somebody else's by then.
+    # Another process may have taken the server's former port.
     with killed(engine):
         holder = run_in_netns(asking, _take_the_port)
     assert ask(asking, "www").found == [where]
@@ -318,7 +318,7 @@ def test_names_come_back_with_the_engine(own_engine):
 
 
 def _take_the_port():
-    """Sockets at the port that port 53 is redirected to, in the calling thread's namespace."""
+    """Bind sockets to the port that port 53 is redirected to, in the thread's namespace."""
     shown = subprocess.run(
         ["nft", "list", "ruleset"], check=True, capture_output=True, text=True
     ).stdout
@@ -348,7 +348,7 @@ def test_answers_are_fast(engine, network):
                 times.append(time.perf_counter() - began)
         return times
 
-    # Generous, as the machine may be busy: it is a tenth of a millisecond on an idle one.
+    # A generous limit, as the machine may be busy: an idle one takes a tenth of a millisecond.
     assert statistics.median(run_in_netns(netns, measure)) < 0.005
 
 

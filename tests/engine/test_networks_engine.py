@@ -1,4 +1,4 @@
-"""Networks: addresses, translation, published ports and who reaches what, with real packets."""
+"""Networks: addresses, translation, published ports and reachability, with real packets."""
 
 import ipaddress
 import re
@@ -33,7 +33,7 @@ def next_door():
 
 @pytest.fixture(scope="module")
 def odd_engine():
-    """An engine whose default network is as unusual as it can be."""
+    """Yield an engine whose default network has unusual settings."""
     engine = TestEngine(
         "--bip=10.231.40.1/24", "--fixed-cidr=10.231.40.128/26", "--icc=false",
         "--ip-masq=false", "--mtu=1400", "--ip=127.0.0.1",
@@ -45,7 +45,7 @@ def odd_engine():
 
 
 def publish(*bindings, protocol="tcp", inner=80):
-    """A host configuration that publishes the inner port at ``(ip, port)`` each."""
+    """Return a host configuration that publishes the inner port at each ``(ip, port)``."""
     return {
         "PortBindings": {
             f"{inner}/{protocol}": [{"HostIp": ip, "HostPort": str(port)} for ip, port in bindings]
@@ -104,7 +104,7 @@ def test_a_hardware_address_that_is_asked_for(engine):
     assert network_of(engine, container)["MacAddress"] == mac
 
 
-# ---- who reaches what ----------------------------------------------------------------
+# ---- reachability --------------------------------------------------------------------
 
 
 def test_containers_reach_each_other_and_the_host(engine):
@@ -148,9 +148,9 @@ def test_a_published_port_from_everywhere(engine, next_door):
     other = engine.run(*SLEEP)
     network = network_of(engine, container)
     with listen(netns_of(engine, container), 80) as server:
-        # The client's address is kept where packets are only redirected ...
+        # The client's address is preserved where packets are only redirected ...
         assert talk(server, connect(next_door.netns, next_door.host, port)) == next_door.address
-        # ... and is one that the container can answer to where it has to be.
+        # ... and is translated to one that the container can reach where it must be.
         assert talk(server, connect(None, "127.0.0.1", port)) == network["Gateway"]
         assert talk(server, connect(None, next_door.host, port))
         assert talk(server, connect(None, network["Gateway"], port))
@@ -317,7 +317,7 @@ def test_containers_that_may_not_talk(odd_engine):
         with pytest.raises(TimeoutError):
             connect(netns_of(odd_engine, second), network["IPAddress"], 80, timeout=0.3)
         assert talk(server, connect(None, network["IPAddress"], 80))
-        # What is published is for everybody.
+        # Published ports are reachable by all.
         assert talk(server, connect(netns_of(odd_engine, second), network["Gateway"], port))
     odd_engine.remove_all()
 
@@ -360,7 +360,7 @@ def test_without_a_default_network():
         engine.close()
 
 
-# ---- what the API says ---------------------------------------------------------------
+# ---- the API's answers ---------------------------------------------------------------
 
 
 def test_the_networks_that_every_engine_has(engine):
@@ -426,7 +426,7 @@ def test_rules_that_somebody_deletes_are_written_again(engine, next_door):
     later = engine.run(*SLEEP, host=publish(("", ports[1])))
     for container, port in zip((earlier, later), ports, strict=True):
         with listen(netns_of(engine, container), 80) as server:
-            # That its address is seen says that the packets were redirected, not carried.
+            # The client's address proves that the packets were redirected, not proxied.
             assert talk(server, connect(next_door.netns, next_door.host, port)) == next_door.address
     subprocess.run(["nft", "delete", "table", "inet", table], check=True)
     for container in (earlier, later):

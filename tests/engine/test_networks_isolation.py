@@ -1,4 +1,4 @@
-"""Who reaches whom across networks and from outside, in each mode that a network can have."""
+"""Reachability across networks and from outside, in each mode that a network can have."""
 
 import contextlib
 import socket
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.root
 SLEEP = ("sleep", "600")
 BRIDGE = "com.docker.network.bridge."
 SILENT = 0.4
-"""Seconds after which no answer counts as none."""
+"""Seconds after which a missing reply counts as unreachable."""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def next_door():
 
 @pytest.fixture(scope="module", params=["nftables", "iptables"])
 def walled(request):
-    """An engine with each of the back ends."""
+    """Yield an engine with each of the firewall back ends."""
     engine = TestEngine(f"--firewall-backend={request.param}", "--userland-proxy=false")
     engine.start()
     assert engine.api.get("/info").json["FirewallBackend"]["Driver"] == request.param
@@ -86,7 +86,7 @@ def subnet_of(engine, name):
 
 @contextlib.contextmanager
 def known_next_door(next_door, subnet):
-    """The machine next door has a route to a network."""
+    """Give the neighbouring machine a route to a network."""
     next_door.learn_route(subnet)
     try:
         yield
@@ -109,7 +109,7 @@ def test_networks_do_not_reach_each_other(walled, network):
         assert talk(listening, connect(netns_of(walled, neighbour_), where, 80))
         refuses(netns_of(walled, stranger), where, 80)
         refuses(netns_of(walled, walled.run(*SLEEP)), where, 80)
-        # The host does, as with Docker.
+        # The host reaches it, as with Docker.
         assert talk(listening, connect(None, where, 80))
 
 
@@ -154,7 +154,7 @@ def test_an_internal_network(walled, network, next_door):
         refuses(netns_of(walled, published), address(walled, server), 80)
     with listen(next_door.netns, 80):
         refuses(netns_of(walled, other), next_door.address, 80)
-        # Not even if it knows the way.
+        # Not even with a route.
         gateway = walled.api.get("/networks/inside").json["IPAM"]["Config"][0]["Gateway"]
         _default_route(netns_of(walled, other), gateway)
         refuses(netns_of(walled, other), next_door.address, 80)
@@ -223,7 +223,7 @@ def test_a_routed_network(walled, network, next_door):
         listen(netns_of(walled, server), 81),
         known_next_door(next_door, subnet_of(walled, "routed")),
     ):
-        # At its own address, which nobody translates, and only what is published.
+        # At its own address, without translation, and only published ports.
         assert talk(listening, connect(next_door.netns, where, 80)) == next_door.address
         assert talk(listening, connect(netns_of(walled, stranger), where, 80))
         refuses(next_door.netns, where, 81)
@@ -281,13 +281,13 @@ def test_nobody_on_a_bridge_reaches_the_hosts_loopback(walled, network):
 
 
 def test_udp_follows_a_container_that_comes_back(walled, network, next_door):
-    """A client that never stops sending has a flow that the kernel remembers."""
+    """The kernel keeps the conntrack flow of a client that never stops sending."""
     network("one")
     port = free_port(socket.SOCK_DGRAM)
     client = connect(next_door.netns, next_door.host, port, kind=socket.SOCK_DGRAM, timeout=0.2)
     with client:
         for _ in range(2):
-            client.send(b"early")  # before there is anybody
+            client.send(b"early")  # before a server listens
             with contextlib.suppress(OSError):
                 client.recv(10)
             server = run(walled, "one", port, protocol="udp")
@@ -306,7 +306,7 @@ def test_udp_follows_a_container_that_comes_back(walled, network, next_door):
 
                 eventually(answered, 5)
             walled.remove(server)
-            run(walled, "one")  # takes an address, so that the next one has another
+            run(walled, "one")  # takes an address, so that the next container gets another one
 
 
 def test_the_same_with_ipv6(walled, network):
@@ -324,7 +324,7 @@ def test_the_same_with_ipv6(walled, network):
     with listen(netns_of(walled, server), 80, host="::") as listening:
         assert talk(listening, connect(netns_of(walled, other), where, 80))
         refuses(netns_of(walled, stranger), where, 80)
-        # By an address of the host, whose own is kept as far as Docker keeps it.
+        # By an address of the host; the client's address is preserved as far as with Docker.
         assert talk(listening, connect(netns_of(walled, stranger), gateway, port))
         assert talk(listening, connect(None, gateway, port))
     shown = walled.inspect(server)["NetworkSettings"]["Ports"]["80/tcp"]
@@ -336,7 +336,7 @@ def test_ipv6_from_outside_at_once_and_with_its_address(walled, network, next_do
     port = free_port()
     server = run(walled, "six", port)
     with listen(netns_of(walled, server), 80, host="::") as listening:
-        # The kernel would ask around for a second or two whether somebody has an address.
+        # The kernel would check for a second or two that the address is unique.
         client = connect(next_door.netns, next_door.host6, port, timeout=SILENT)
         assert talk(listening, client) == next_door.address6
         with known_next_door(next_door, "fd00:231:aa::/64"):
@@ -364,7 +364,7 @@ def test_a_routed_network_with_ipv6(walled, network, next_door):
 
 
 def test_leaving_packets_take_the_address_that_was_chosen(walled, network, next_door):
-    """``host_ipv4`` and ``host_ipv6``, where the host has several."""
+    """``host_ipv4`` and ``host_ipv6`` select one of the host's addresses."""
     other4 = next_door.host.removesuffix(".1") + ".77"
     other6 = next_door.host6 + "77"
     for chosen in (f"{other4}/24", f"{other6}/64"):

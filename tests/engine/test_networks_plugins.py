@@ -17,7 +17,7 @@ GATEWAY = "com.docker.network.gateway"
 
 
 class PluggedEngine(TestEngine):
-    """An engine, and what its plugins know."""
+    """An engine, and the state of its plugins."""
 
     cables: "Cables"
     driver: TestPlugin
@@ -56,7 +56,7 @@ class Addresses:
 
 
 class Cables:
-    """A network plugin that gives the containers of a network cables to nowhere."""
+    """A network plugin that gives containers interfaces whose other ends are unconnected."""
 
     def __init__(self):
         self.networks, self.endpoints = {}, {}
@@ -98,7 +98,7 @@ class Cables:
 
 @pytest.fixture
 def plugged():
-    """An engine, and plugins of both kinds that it finds."""
+    """Yield an engine with plugins of both kinds."""
     addresses, cables = Addresses(), Cables()
     engine = PluggedEngine()
     engine.start()
@@ -243,7 +243,7 @@ NONSENSE = {
 
 @contextlib.contextmanager
 def answering(plugin, method, answer):
-    """Has a method of a plugin give an answer, in which CABLE is an interface that there is."""
+    """Set the answer of a plugin's method; CABLE in it stands for an existing interface."""
     good = plugin.methods[method]
 
     def bad(asked):
@@ -327,5 +327,5 @@ def test_plugins_that_are_not_there_are_not_found(plugged):
     assert create(plugged, 404, Driver="bogus") == 'plugin "bogus" not found'
     assert create(plugged, 404, IPAM={"Driver": "bogus"}) == 'plugin "bogus" not found'
     assert create(plugged, 400, IPAM={"Driver": "null"}) == "ipv4 pool is empty"
-    # It is there, but something else.
+    # The plugin exists, but is of another kind.
     assert "does not implement" in create(plugged, 404, Driver="addresses")

@@ -1,4 +1,4 @@
-"""Networks that users make: containers on several of them, joining and leaving."""
+"""User-defined networks: containers on several of them, connecting and disconnecting."""
 
 import contextlib
 import ipaddress

@@ -1,4 +1,4 @@
-"""macvlan: containers on a wire of the host, reached by other machines on it."""
+"""macvlan: containers on a link of the host, reached by other machines on the link."""
 
 import subprocess
 
@@ -19,12 +19,12 @@ def machine():
 
 
 def wire(machine, number):
-    """An address on the wire to the machine next door."""
+    """Return an address on the link to the neighbouring machine."""
     return machine.address.rpartition(".")[0] + f".{number}"
 
 
 def serve(engine, container, netns, address):
-    """The address that a server in the container sees of somebody in ``netns``."""
+    """Return the address of a client in ``netns`` as a server in the container sees it."""
     with listen(netns_of(engine, container), 80) as server:
         return talk(server, connect(netns, address, 80))
 
@@ -120,7 +120,7 @@ def test_passthru_is_for_one_network_alone(network, machine):
 
 
 def kernel_has(kind, parent):
-    """Whether the kernel has this kind of interface."""
+    """Return whether the kernel has this kind of interface."""
     command = ["ip", "link", "add", "link", parent, "name", "pt1", "type", kind]
     if subprocess.run(command, check=False, capture_output=True).returncode:
         return False

@@ -1,4 +1,4 @@
-"""Runtime specs as real runtimes take them: what a container sees is what was asked for."""
+"""Runtime specs run by real runtimes: containers see what the spec asks for."""
 
 import json
 import os
@@ -68,7 +68,7 @@ class Result:
 
 @dataclass
 class Runner:
-    """Runs shell commands in containers made of runtime specs."""
+    """Return a function that runs shell commands in containers made from runtime specs."""
 
     runtime: str
     view: LegacyCgroupView | None
@@ -125,7 +125,7 @@ def run(request, rootfs, tmp_path_factory):
     runtime = shutil.which(request.param)
     if runtime is None:
         pytest.skip(f"{request.param} is not installed")
-    # crun wants one generation of cgroups, which on hybrid machines takes hiding the other.
+    # crun needs one generation of cgroups, so on hybrid machines the other one is hidden.
     hybrid = this_host().cgroup == "hybrid"
     view = LegacyCgroupView() if hybrid and request.param == "crun" else None
     runner = Runner(runtime, view, tmp_path_factory.mktemp("oci"), rootfs)

@@ -1,4 +1,4 @@
-"""Published ports, however many and of whatever kind, and what becomes of them."""
+"""Published ports: many of them, of all kinds, and through changes and restarts."""
 
 import contextlib
 import json
@@ -43,7 +43,7 @@ def next_door():
 
 @pytest.fixture(scope="module")
 def unwalled():
-    """An engine without any firewall."""
+    """Yield an engine without any firewall."""
     engine = TestEngine("--iptables=false", "--ip6tables=false")
     engine.start()
     engine.load_image()
@@ -64,7 +64,7 @@ def bindings(engine, container, key="80/tcp"):
 
 
 def elements(engine):
-    """How many elements the maps of ports have."""
+    """Return the number of elements of the maps of ports."""
     found = 0
     for version in (4, 6):
         shown = subprocess.run(
@@ -77,7 +77,7 @@ def elements(engine):
 
 
 def chains(engine):
-    """The rules without the elements of maps."""
+    """Return the rules without the elements of maps."""
     shown = subprocess.run(
         ["nft", "-j", "list", "table", "inet", engine.config.table_name],
         check=True, capture_output=True,
@@ -96,7 +96,7 @@ def test_udp_over_ipv6_to_a_container_without_it(engine):
 
 
 def test_a_client_of_udp_that_is_early_is_answered_later(engine):
-    """That nobody listens yet is an error of the socket that carries to the container."""
+    """Without a server in the container, the proxy's socket to the container gets an error."""
     port = free_port(DATAGRAM)
     container = engine.run(*SLEEP, host=publish(("", port), protocol="udp"))
     with connect(None, "::1", port, kind=DATAGRAM, timeout=0.2) as client:
@@ -161,7 +161,9 @@ def test_a_thousand_ports_are_elements_and_nothing_else(engine):
     taken = time.monotonic() - began
     assert elements(engine) == 1000
     assert chains(engine) == rules
-    assert len(_children(engine.process.pid)) <= children + 1  # its conmon, if that is ours
+    assert (
+        len(_children(engine.process.pid)) <= children + 1
+    )  # the container's conmon may be a child
     with listen(netns_of(engine, container), 777) as server:
         assert talk(server, connect(None, "127.0.0.1", 20776))
     with killed(engine):
@@ -171,7 +173,7 @@ def test_a_thousand_ports_are_elements_and_nothing_else(engine):
         assert talk(server, connect(None, "127.0.0.1", 20777))
     engine.remove(container)
     assert_same_footprint(engine, before)
-    assert taken < 10  # a busy machine; a tenth of that else
+    assert taken < 10  # for a busy machine; an idle one takes a tenth
 
 
 def _children(pid):
@@ -239,7 +241,7 @@ def test_ports_are_published_as_soon_as_there_is_a_network_for_that(engine, next
         assert engine.api.delete(f"/networks/{network}").status == 204
 
 
-# ---- rules that others take away -------------------------------------------------------
+# ---- rules that other programs remove --------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -267,7 +269,7 @@ def test_rules_come_back(engine, next_door, how):
     subprocess.run(["nft", "-f", "-"], input=command, text=True, check=True)
     eventually(again, 10)
     with listen(netns_of(engine, container), 80) as server:
-        # That its address is seen says that the packets were redirected, not carried.
+        # The client's address proves that the packets were redirected, not proxied.
         assert talk(server, connect(next_door.netns, next_door.host, port)) == next_door.address
 
 
@@ -305,7 +307,7 @@ def test_without_nft_rules_are_made_with_iptables_and_come_back(next_door):
 
 
 def test_the_engine_does_not_disturb_itself(engine):
-    """What it changes itself, such as a network that goes, is no reason to repair anything."""
+    """The engine's own changes, such as removing a network, cause no repair."""
     engine.run("true")
     settled_footprint(engine)
     mark = engine.log.stat().st_size
@@ -386,7 +388,7 @@ def test_a_host_firewall_that_drops_what_is_forwarded_is_told_of(own_engine):
 
 
 def test_where_iptables_drops_what_is_forwarded_the_engines_rules_come_first(next_door):
-    """As on a machine where dockerd runs, or ufw."""
+    """Set up iptables as on a machine with dockerd or ufw."""
     show = ["nft", "list", "table", "ip", "filter"]
     strange = subprocess.run(show, check=False, capture_output=True).returncode != 0
     subprocess.run(["iptables", "-P", "FORWARD", "DROP"], check=True)
@@ -436,7 +438,7 @@ def test_without_a_firewall_everything_is_carried(unwalled, next_door):
     assert any("No firewall" in line for line in unwalled.api.get("/info").json["Warnings"])
 
 
-# ---- the engine ends and comes back under traffic --------------------------------------
+# ---- the engine stops and starts again under traffic -----------------------------------
 
 
 def test_connections_go_on_while_the_engine_is_killed(own_engine, next_door):
@@ -472,7 +474,7 @@ def test_connections_go_on_while_the_engine_is_killed(own_engine, next_door):
             with killed(own_engine):
                 time.sleep(0.2)
                 marks.append(exchanged)
-                # New ones, too.
+                # New connections work too.
                 extra = connect(next_door.netns, next_door.host, port)
                 extra.close()
                 server.accept()[0].close()

@@ -1,4 +1,4 @@
-"""Pulling: from a registry that behaves, and from ones that do not."""
+"""Pulls from a working registry, and from ones with faults."""
 
 import contextlib
 import gzip
@@ -55,7 +55,7 @@ def remove_images(engine):
 
 
 def pull(engine, name, tag="", platform="", **options):
-    """The lines of a pull that begins well, or the refusal."""
+    """Return the lines of a pull, or the error response."""
     query = f"fromImage={quote(name)}&tag={quote(tag)}&platform={quote(platform)}"
     answer = engine.api.post(f"/images/create?{query}", **options)
     if answer.status != 200:
@@ -69,7 +69,7 @@ def error(lines):
 
 
 def statuses(lines, digest=""):
-    """What was said about a layer, each thing once."""
+    """Return the statuses of a layer, each of them once."""
     said = [line["status"] for line in lines if line.get("id", "") == digest[7:19]]
     return list(dict.fromkeys(said))
 
@@ -78,7 +78,7 @@ def layer(text="hello", size=0, seed=0):
     return make_tar(member("file.txt", text.encode()), member("noise", noise(size, seed)))
 
 
-# ---- what is pulled ----------------------------------------------------------------
+# ---- successful pulls --------------------------------------------------------------
 
 
 def test_a_tag(puller, registry):
@@ -195,7 +195,7 @@ def test_an_index(puller, registry, kind):
         other["digest"]: ("image", False),
         statement["digest"]: ("attestation", True),
     }
-    # The other one comes beside it; the name is one.
+    # The other platform is stored beside it, under the same name.
     lines = pull(puller, name, platform="linux/riscv64")
     assert lines[-1]["status"].startswith("Status: Downloaded newer image")
     image = puller.api.get(f"/images/{name}/json?manifests=1").json
@@ -225,7 +225,7 @@ def test_an_index_within_an_index(puller, registry):
     assert [manifest["Available"] for manifest in image["Manifests"]] == [False, True]
     assert image["Architecture"] == "amd64"
     pull(puller, name, platform="linux/riscv64")
-    # A registry wants what an index names before the index.
+    # A registry demands the contents of an index before the index.
     copy = f"{registry.address}/copy"
     assert puller.api.post(f"/images/{name}/tag?repo={copy}&tag=1").status == 201
     assert b'"error"' not in puller.api.post(f"/images/{copy}/push?tag=1").body
@@ -265,7 +265,7 @@ def test_a_layer_that_another_image_has(puller, registry):
     assert registry.seen[f"GET blobs/{sha256(shared)}"] == 1
 
 
-# ---- what is refused ---------------------------------------------------------------
+# ---- refusals ----------------------------------------------------------------------
 
 
 def test_names_that_are_none(puller):
@@ -322,7 +322,7 @@ def test_other_things_than_images(puller, registry):
 
 
 def test_an_index_of_indexes_is_no_bomb(puller, registry):
-    """Each is looked into once, however often it is there."""
+    """Each index is read once, however often it is listed."""
     app = registry.image("app", "", layer())
     inner = registry.index("app", "", app)
     for level in range(6):
@@ -383,7 +383,7 @@ def test_wrong_content(puller, registry):
     lines = pull(puller, f"{registry.address}/app:1")
     assert error(lines) == f"filesystem layer verification failed for digest {digest}"
     assert puller.api.get("/images/json").json == []
-    # Nothing of it is used again.
+    # The partial download is not used again.
     registry.blobs[digest] = data
     assert pull(puller, f"{registry.address}/app:1")[-1]["status"].startswith("Status: Down")
     assert registry.offsets[digest][-1] == 0
@@ -460,7 +460,7 @@ def test_pulling_again_repairs(puller, registry, what, damage):
         path.unlink()
         if damage != "gone":
             path.write_bytes(b"!" + data[1 if damage == "flipped" else 2 :])
-        # That a layer was changed is found out by who reads it.
+        # A changed layer is detected when it is read.
         with contextlib.suppress(http.client.IncompleteRead):
             assert puller.api.get(f"/images/{name}/get").status == 500
     assert "error" not in pull(puller, name)[-1]
@@ -498,7 +498,7 @@ def test_redirects(puller, registry):
         assert elsewhere.offsets[sha256(data)] == [0]
 
 
-# ---- at once -----------------------------------------------------------------------
+# ---- concurrency -------------------------------------------------------------------
 
 
 def test_layers_are_downloaded_at_once_but_not_all(puller, registry):
@@ -608,7 +608,7 @@ def _size(file: Path) -> int:
 
 
 def test_pulls_removals_and_prunes_at_once(puller, registry):
-    """Each pull has its image in the end, whatever others delete meanwhile."""
+    """Each pull has its image at the end, whatever is deleted concurrently."""
     layers = [layer(size=100_000, seed=seed) for seed in range(4)]
     for number in range(3):
         registry.image("app", str(number), *layers[number : number + 2])

@@ -1,4 +1,4 @@
-"""Pushing: to registries in memory that misbehave, and what arrives there."""
+"""Pushes to registries in memory with faults, and the content that arrives there."""
 
 import gzip
 import json
@@ -94,11 +94,11 @@ def test_a_blob_of_another_repository(pusher, registry):
     push(pusher, f"{registry.address}/a:1")
     pusher.api.post(f"/images/{registry.address}/a:1/tag?repo={registry.address}/b&tag=1")
     registry.mountable.add("a")
-    # This registry keeps blobs in one place; it says that b does not have it.
+    # This registry stores blobs in one place, but answers that b does not have this one.
     registry.faults.append(failing("/v2/b/blobs/sha256:", 404, 2))
     lines = push(pusher, f"{registry.address}/b:1")
     assert statuses(lines, sha256(data))[-1] == "Mounted from a"
-    # And one that may not be taken from there is sent.
+    # A blob that may not be mounted from there is sent.
     registry.mountable.clear()
     registry.faults.append(failing("/v2/b/blobs/sha256:", 404, 2))
     lines = push(pusher, f"{registry.address}/b:1")
@@ -141,7 +141,7 @@ def test_an_index_with_all_and_with_some_of_its_images(pusher, registry):
         }  # fmt: skip
         lines = push(pusher, name, "1", platform=riscv)
         assert lines[-1]["aux"]["Digest"] == other["digest"]
-    # Where it came from has the rest already.
+    # The repository of its origin has the other layers already.
     pusher.api.delete(f"/images/{source}")
     pusher.api.delete(f"/images/{name}:1")
     pusher.api.delete(f"/images/{target}:1")
@@ -153,7 +153,7 @@ def test_an_index_with_all_and_with_some_of_its_images(pusher, registry):
 
 
 def hang_up(part, times):
-    """Read a part of uploads that are sent as a whole, and close the connection."""
+    """Return a fault that reads a part of a monolithic upload, and closes the connection."""
     left = [times]
 
     def early(request):

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.root
 
 
 class Configured(TestEngine):
-    """An engine whose configuration changes while it runs."""
+    """Yield an engine whose configuration can be changed while it runs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Configured(TestEngine):
         self.flags = ("--config-file", str(self.file))
 
     def configure(self, **directives):
-        """Change directives; underscores stand for hyphens."""
+        """Change directives and reload; underscores stand for hyphens."""
         changed = {key.replace("_", "-"): value for key, value in directives.items()}
         self.file.write_text(json.dumps(changed))
         before = self.log.read_text().count("reload")
@@ -44,7 +44,7 @@ class Configured(TestEngine):
 
     @property
     def address(self):
-        """One of this machine that is not loopback."""
+        """Return an address of this machine that is not loopback."""
         network = self.api.get("/networks/bridge").json
         return network["IPAM"]["Config"][0]["Gateway"]
 
@@ -157,7 +157,7 @@ def test_skopeo_and_we_understand_each_other(engine, tmp_path, form, compression
 
 @contextlib.contextmanager
 def certificates(address, **files):
-    """Files in this registry's directory of the machine; underscores stand for dots."""
+    """Write files into this registry's directory in certs.d; underscores stand for dots."""
     root = Path("/etc/palan")
     existed = [path for path in (root, root / "certs.d") if path.exists()]
     directory = root / "certs.d" / address
@@ -177,7 +177,7 @@ def test_tls(engine, tmp_path):
     host = engine.address
     certificate, key = self_signed(tmp_path, name=f"IP:{host}")
     tls = f'tls: {{certificate: "{certificate}", key: "{key}", clientcas: ["{certificate}"]}}'
-    # It wants to see a certificate, too: its own does for that.
+    # It demands a client certificate too: its own serves for that.
     with docker_registry(tmp_path, host=host, http=tls, mutual=(certificate, key)) as address:
         name = f"{address}/app:1"
         load(engine, layer(), tag=name)
@@ -193,7 +193,7 @@ def test_tls(engine, tmp_path):
 
 
 def test_a_registry_of_loopback_that_wants_a_certificate(engine, tmp_path):
-    """It need not prove who it is, but may want to know who we are."""
+    """Its certificate is not verified, but it may demand one from the client."""
     certificate, key = self_signed(tmp_path)
     tls = f'tls: {{certificate: "{certificate}", key: "{key}", clientcas: ["{certificate}"]}}'
     with docker_registry(tmp_path, http=tls, mutual=(certificate, key)) as address:
@@ -229,7 +229,7 @@ def test_insecure_registries(engine, tmp_path):
 
 
 def told(engine):
-    """All that the engine wrote down."""
+    """Return everything that the engine has written to disk."""
     files = [engine.log, *(p for p in engine.data_root.rglob("*") if p.is_file())]
     since = engine.api.get(f"/events?since=1&until={time.time() - 0.01}").body
     return since + b"".join(path.read_bytes() for path in files)

@@ -1,4 +1,4 @@
-"""Logging in to registries: real ones, ones with a token server, and ones that misbehave."""
+"""Login to registries: real ones, ones with a token server, and ones with faults."""
 
 import asyncio
 import http.client
@@ -39,11 +39,11 @@ def auth(server, *, username=USER, password=PASSWORD, **rest):
 
 
 async def refused(server, *, kind=InternalError, insecure=LOOPBACK, credentials=None, **options):
-    """The message of a login that must fail with exactly this kind of error."""
+    """Return the message of a login that must fail with exactly this kind of error."""
     with pytest.raises(PalanError) as caught:
         await login(credentials or auth(server), insecure=insecure, **options)
     assert type(caught.value) is kind, caught.value
-    # Nothing secret in what people get to see, wherever it came from.
+    # Error messages must not contain secrets, whatever their origin.
     told = "".join(traceback.format_exception(caught.value))
     assert PASSWORD not in told
     assert BASIC[6:] not in told
@@ -117,7 +117,7 @@ def test_an_engine_does_not_import_the_client_before_it_is_used():
     assert run.stdout == "[]\n"
 
 
-# ---- registries that cannot be asked ----------------------------------------------
+# ---- unreachable and invalid registries --------------------------------------------
 
 
 async def test_nobody_is_there():
@@ -175,7 +175,7 @@ async def test_a_client_that_goes_away_ends_the_thread():
         with pytest.raises(asyncio.CancelledError):
             await task
         connection.settimeout(5)
-        # The hello of TLS, and then the end: nobody waits there any more.
+        # The TLS hello, and then the end: the client has closed the connection.
         while await asyncio.to_thread(connection.recv, 65536):
             pass
         connection.close()
@@ -200,7 +200,7 @@ async def test_a_server_that_does_not_speak_http():
 
 
 class TokenRegistry:
-    """A registry and its token server in one; accepts the tests' user or ``identity``."""
+    """Run a registry with its token server; it accepts the tests' user or ``identity``."""
 
     def __init__(self):
         self.challenge = 'Bearer realm="{url}/token?extra=1",service="tests",scope="registry:x:*"'
@@ -296,7 +296,7 @@ async def test_a_registry_token_goes_as_it_is(tokens):
 )
 async def test_what_a_token_server_refuses(tokens, refusal, kind, message):
     def answer(handler):
-        # Good credentials too, so that they can be looked for in what is told.
+        # Valid credentials, so that the messages can be searched for them.
         if handler.path.startswith("/token"):
             handler.json(*(refusal or tokens.refusal))
         else:
@@ -439,7 +439,7 @@ SECRET = "Basic bWU6cHIweHk="
 
 
 def behind(server):
-    """The proxies of a transport that is to go through a server."""
+    """Return the proxies of a transport that sends through a server."""
     url = server.url.replace("//", "//me:pr0xy@")
     return Proxies(url, url)
 
@@ -498,7 +498,7 @@ def test_connections_are_kept_and_stale_ones_replaced():
     def answer(handler):
         peers.append(handler.client_address)
         handler.reply(200, "x" * 10)
-        # Said to be kept, but closed: what a server's idle timeout looks like.
+        # Kept alive by its headers, but closed, as by a server's idle timeout.
         handler.close_connection = len(peers) == 2
 
     with serve(answer) as server, Transport() as transport:

@@ -1,4 +1,4 @@
-"""Options of ``docker run``: not that they are taken, but what they do to the container."""
+"""Options of ``docker run``: their effects on the container."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ SECTION = "== "
 
 @dataclass
 class Docker:
-    """The docker command line at a test's engine."""
+    """The docker command line with a test's engine."""
 
     engine: TestEngine
     runtime: str = ""
@@ -37,7 +37,7 @@ class Docker:
         return done.stderr.strip() if fails else done.stdout
 
     def run(self, *options, script, image=IMAGE):
-        """Run a script; what it writes, by the ``say`` before it."""
+        """Run a script, and return its output by the argument of the ``say`` before it."""
         runtime = ["--runtime", self.runtime] if self.runtime else []
         say = f'say() {{ echo "{SECTION}$1"; }}\n'
         text = self("run", "--rm", *runtime, *options, image, "sh", "-c", say + script)
@@ -45,7 +45,7 @@ class Docker:
         return {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in parts}
 
     def start(self, *options):
-        """Run something that stays; its full id."""
+        """Run a container in the background, and return its full id."""
         runtime = ["--runtime", self.runtime] if self.runtime else []
         return self("run", "-d", *runtime, *options, IMAGE, "sleep", "1000").strip()
 
@@ -63,14 +63,14 @@ def docker(engine):
 
 @pytest.fixture(params=["crun", "runc"])
 def on(engine, request):
-    """The command line, for each runtime."""
+    """Return the command line, for each runtime."""
     if request.param not in engine.api.get("/info").json["Runtimes"]:
         pytest.skip(f"{request.param} does not work here")
     return Docker(engine, request.param)
 
 
 def of(text):
-    """``NAME: value`` lines."""
+    """Parse ``NAME: value`` lines."""
     return {line.split(":", 1)[0]: line.split(":", 1)[1].strip() for line in text.splitlines()}
 
 
@@ -311,7 +311,7 @@ def test_sysctls(on):
 
 @pytest.fixture
 def tree(tmp_path):
-    """A directory of the host with another file system mounted in it."""
+    """Yield a directory of the host with another filesystem mounted in it."""
     top = tmp_path / "tree"
     (top / "below").mkdir(parents=True)
     (top / "file").write_text("from the host\n")
@@ -359,7 +359,7 @@ def test_a_bind_of_what_is_not_there(docker, tmp_path):
 
 @contextlib.contextmanager
 def shared(directory):
-    """A mount of which mounts made later can be seen elsewhere."""
+    """Yield a shared mount, whose later mounts propagate to others."""
     directory.mkdir()
     mounts.mount("tmpfs", directory, "tmpfs")
     mounts.make_shared(directory)
@@ -443,7 +443,7 @@ def test_volumes(docker, engine):
         script=script + "; touch /etc/kept",
     )
     assert {"passwd", "group"} <= set(got["etc"].split())
-    # The second time it is not empty, so nothing is copied.
+    # The second time, the volume is not empty, so nothing is copied.
     got = docker.run(
         "-v", "filled:/bin/../mine:ro", script="say mine; ls /mine; touch /mine/x || echo no"
     )

@@ -1,4 +1,4 @@
-"""Compiled seccomp filters do to a container what the runtime's own would do."""
+"""Compiled seccomp filters have the same effect as the runtime's own."""
 
 import base64
 import json
@@ -47,7 +47,7 @@ HOSTS: dict[str, dict[str, Any]] = {
 }
 FILTERED = [name for name in HOSTS if name not in ("unconfined", "privileged")]
 
-# Not the calls that end, stop or multiply the caller, or wait for ever.
+# Without the calls that end, stop or fork the caller, or wait for ever.
 ALL_CALLS = """
 import ctypes
 call = ctypes.CDLL(None, use_errno=True).syscall
@@ -88,7 +88,7 @@ def spec_of(engine, container):
 
 
 def made_by_crun(spec, directory):
-    """The program that crun makes by itself for a container with the same profile."""
+    """Return the program that crun itself makes for a container with the same profile."""
     name = f"palan-test-{uuid.uuid4().hex[:12]}"
     spec["annotations"].pop(ANNOTATION)
     spec["linux"]["cgroupsPath"] = f"/{name}"
@@ -114,7 +114,7 @@ def test_it_is_the_runtimes_own_program(engine, tmp_path, kind):
     spec = spec_of(engine, container)
     assert spec["linux"]["seccomp"], "for a runtime that does not know the annotation"
     ours = base64.b64decode(spec["annotations"][ANNOTATION])
-    # The first process waits in the container's mounts: those of another one will do.
+    # The first process waits in the container's mount namespace; another container's serves too.
     assert ours == made_by_crun(spec, tmp_path)
     state = engine.exec_root / "runtime" / "crun" / container / "seccomp.bpf"
     assert state.read_bytes() == ours

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.root
 
 @pytest.fixture
 def configured(tmp_path):
-    """An engine with a configuration file that the test may change."""
+    """Yield an engine with a configuration file that the test may change."""
     path = tmp_path / "daemon.json"
     path.write_text(json.dumps({"labels": ["a=1"]}))
     engine = TestEngine("--config-file", str(path))
@@ -47,7 +47,7 @@ def palan(*words):
 
 
 def run(*words):
-    """Run a command that is expected to end by itself."""
+    """Run a command that ends by itself."""
     return subprocess.run(palan(*words), check=False, capture_output=True, text=True, timeout=20)
 
 
@@ -55,7 +55,7 @@ def test_it_is_there_in_well_under_a_second(own_engine):
     own_engine.stop()
     began = time.monotonic()
     own_engine.start()
-    # On an idle machine it is 0.4 s; this one is busy with other tests.
+    # An idle machine takes 0.4 s; this one may be busy with other tests.
     assert time.monotonic() - began < 3
 
 
@@ -180,7 +180,7 @@ def test_reset_removes_an_engine_that_was_killed_and_its_containers():
     engine.kill()
     roots = ("--data-root", engine.data_root, "--exec-root", engine.exec_root)
     assert run("system", "reset", "--yes", *roots).returncode == 0
-    # Whoever is process 1 may take a moment to reap it.
+    # Process 1 may take a moment to reap it.
     eventually(lambda: not Path(f"/proc/{pid}").exists())
     assert str(engine.exec_root) not in Path("/proc/self/mountinfo").read_text()
     assert not Path("/sys/class/net", engine.config.bridge_name).exists()

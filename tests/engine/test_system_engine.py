@@ -1,4 +1,4 @@
-"""The engine about itself: what it says is true of this machine and of what it has."""
+"""The engine's information about itself: version, info, df and events are accurate."""
 
 import json
 import os

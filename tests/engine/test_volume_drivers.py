@@ -1,4 +1,4 @@
-"""Volumes that are more than directories: options of the local driver, and other drivers."""
+"""Volumes that are no plain directories: options of the local driver, and plugins."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def volume_events(engine: TestEngine, since: float) -> list[tuple[str, Any]]:
 
 @pytest.fixture
 def own(engine):
-    """The engine, and no volume afterwards."""
+    """Yield an engine, and remove all volumes at the end."""
     yield engine
     engine.remove_all()
     for volume in engine.api.get("/volumes").json["Volumes"]:

@@ -24,7 +24,7 @@ def engine(engine):
 
 @pytest.fixture(scope="module")
 def filled(shared_engine):
-    """An image with a declared volume that has something in it."""
+    """Return an image with a declared volume, at whose path the image has files."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name in ("bin", "data", "data/sub"):
@@ -130,7 +130,7 @@ def test_volumes_from_another_container(engine, filled):
     text = engine.output("sh", "-c", "ls /v; touch /v/no; true", host={"VolumesFrom": ["first:ro"]})
     assert text.startswith("shared\n")
     assert "Read-only" in text
-    # An anonymous volume is not removed while another container has it too.
+    # An anonymous volume is not removed while another container uses it.
     second = engine.create(*SLEEP, host={"VolumesFrom": ["first"]})
     engine.remove(first)
     assert len(volumes(engine)) == 2
@@ -179,7 +179,7 @@ def test_prune(engine):
     answer = engine.api.post("/volumes/prune")
     assert answer.json == {"VolumesDeleted": [anonymous["Name"]], "SpaceReclaimed": 4096}
     assert list(volumes(engine)) == ["named"]
-    # Before 1.42, all that nobody used were pruned.
+    # Before 1.42, named volumes were pruned too.
     answer = engine.api.at("1.41").post("/volumes/prune")
     assert answer.json["VolumesDeleted"] == ["named"]
 

@@ -1,4 +1,4 @@
-"""Requests of old versions lifted, results lowered; and the recordings as the judge."""
+"""Requests of old versions lifted, and results lowered; compared with recordings of dockerd."""
 
 import copy
 import json
@@ -24,7 +24,7 @@ def at(text: str) -> Version:
 
 
 def lifted(operation: str, version: str, body: Any = None, **query: list[str]) -> Any:
-    """The body and the query after lifting."""
+    """Return the body and the query after lifting."""
     body = lift(operation, at(version), query, copy.deepcopy(body))
     return body, query
 
@@ -525,7 +525,7 @@ def test_network_list_has_containers_below_1_28():
     assert query == {"containers": ["1"]}
 
 
-# ---- what dockerd was recorded to answer ------------------------------------
+# ---- recorded responses of dockerd ------------------------------------------
 
 RESULTS = {
     "info": "system.info",
@@ -556,9 +556,9 @@ ASKED_FOR_LATER = re.compile(
     r"HostConfig\.Annotations|BindOptions\.|Healthcheck\.StartInterval"  # lifted at create
     r"|^\[\]\.precpu_stats\.|\.Manifests\b"  # one-shot, manifests: lifted parameters
     r"|^\[\]\[\]\.Containers$"  # of networks: a lifted parameter
-    r"|^\[\]\.Config\.MacAddress"  # what was asked for; dockerd keeps it apart from what it shows
+    r"|^\[\]\.Config\.MacAddress"  # the requested address, which dockerd stores apart
 )
-"""What differs because the requests of the scenario were read differently, not the answers."""
+"""Fields that differ because dockerd interprets the recorded requests differently by version."""
 
 
 @cache
@@ -581,7 +581,7 @@ def keys(value: Any, path: str = "") -> Iterator[str]:
 
 
 def messages(response: dict[str, Any]) -> Any:
-    """A stream of one message was recorded as one document."""
+    """Return a response as a list: a stream of one message was recorded as one document."""
     body = copy.deepcopy(response["body"])
     return body if response["form"] == "ndjson" else [body]
 

@@ -16,7 +16,7 @@ from palan.api.results import ByteSource
 GROUPS_HERE = {"containers", "exec", "images", "networks", "volumes", "system", "build"}
 
 UNDESCRIBED_PATHS = {
-    # Known to dockerd, or to Palan alone, but not in Docker's description.
+    # Endpoints of dockerd, or of Palan alone, that Docker's description lacks.
     ("GET", "/containers/{}/checkpoints"),
     ("POST", "/containers/{}/checkpoints"),
     ("DELETE", "/containers/{}/checkpoints/{}"),
@@ -36,7 +36,7 @@ UNDESCRIBED_PARAMETERS = {
     "networks.list": {"containers"},
 }
 
-# Described as required, but dockerd takes their absence for an empty object or string.
+# Described as required, but for dockerd, absence means an empty object or string.
 OPTIONAL_HERE = {"body", "X-Registry-Auth"}
 
 
@@ -46,7 +46,7 @@ def spec() -> Any:
 
 
 def shape(path: str) -> str:
-    """A path without the names of its parameters."""
+    """Return a path without the names of its parameters."""
     return re.sub(r"{[^}]*}", "{}", path)
 
 
@@ -107,7 +107,7 @@ def test_bodies_and_required_parameters_are_those_described(spec):
 
 
 def test_types_of_query_parameters_are_those_described(spec):
-    # Described more narrowly or widely than what dockerd takes.
+    # Types that the description has narrower or wider than dockerd.
     otherwise = {
         ("containers.logs", "since"): str,  # fractions of seconds
         ("containers.logs", "until"): str,
@@ -212,7 +212,7 @@ def test_streamed_bodies():
 
 
 def query_fields(endpoint: Endpoint) -> list[Any]:
-    """The fields of a request that stand in the query."""
+    """Return the fields of a request that are sent in the query."""
     return [
         one
         for one in msgspec.structs.fields(endpoint.request)

@@ -1,4 +1,4 @@
-"""The messages against Docker's description of 1.55 and against what dockerd really sent."""
+"""The messages compared with Docker's description of 1.55 and with dockerd's responses."""
 
 import json
 import re
@@ -25,7 +25,7 @@ RENAMED: dict[str, type[Message]] = {
     # The request of the endpoint has the definition's name.
     "ImageInspect": images.ImageInspectResponse,
     "NetworkInspect": networks.NetworkInspectResponse,
-    # One message for three definitions that differ in nothing but which keys they mention.
+    # One message for three definitions, which differ only in the keys that they mention.
     "BuildInfo": images.JSONMessage,
     "CreateImageInfo": images.JSONMessage,
     "PushImageInfo": images.JSONMessage,
@@ -34,13 +34,13 @@ RENAMED: dict[str, type[Message]] = {
 }
 
 EXTRA = {
-    # Read (and refused or ignored) from clients of older versions.
+    # Fields of requests of older versions, which are refused or ignored.
     "Resources": {"KernelMemory", "KernelMemoryTCP"},
     "HostConfig": {"KernelMemory", "KernelMemoryTCP", "Capabilities"},
     "ContainerConfig": {"MacAddress"},
-    # Told to clients of older versions.
+    # Fields of responses to clients of older versions.
     "NetworkSummary": {"Containers"},
-    # Known to dockerd, missing in its description.
+    # Fields of dockerd that its description lacks.
     "AuthConfig": {"auth", "identitytoken", "registrytoken"},
     "Mount": {"ClusterOptions"},
     "ImageInspect": {"Parent"},
@@ -95,7 +95,7 @@ def spec() -> Any:
 
 
 def properties(schema: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
-    """The properties of a schema, also those of the schemas it is put together from."""
+    """Return the properties of a schema, including those of the schemas that it combines."""
     if "$ref" in schema:
         return properties(spec["definitions"][schema["$ref"].rsplit("/", 1)[1]], spec)
     found: dict[str, Any] = {}
@@ -106,7 +106,7 @@ def properties(schema: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def messages() -> dict[str, type[Message]]:
-    """Our messages that have the names of definitions."""
+    """Return Palan's messages that have the names of definitions."""
     named: dict[str, type[Message]] = {}
     for module in MODULES:
         for name in module.__all__:
@@ -151,7 +151,7 @@ def test_access_mode_of_cluster_volumes(spec):
 
 
 def test_every_definition_of_these_groups_has_a_message(spec):
-    """What is reachable from our endpoints' schemas is there as a message."""
+    """Every definition that the endpoints' schemas refer to exists as a message."""
     plain = {
         *("ChangeType", "MountType", "PortMap", "GenericResources", "SignatureType"),
         *("SignatureTimestampType", "KnownSignerIdentity", "LocalNodeState"),
@@ -205,11 +205,11 @@ def test_defaults_are_not_shared():
     assert other.log_config.config == {}
 
 
-# ---- what dockerd sends -----------------------------------------------------
+# ---- responses of dockerd ---------------------------------------------------
 
 
 def recorded() -> Iterator[tuple[str, Endpoint, Any]]:
-    """Real answers of 1.55, with the endpoint that gave them."""
+    """Return recorded responses of 1.55, with their endpoints."""
     routes = [
         (
             endpoint,
@@ -220,7 +220,7 @@ def recorded() -> Iterator[tuple[str, Endpoint, Any]]:
         for endpoint in endpoints()
         if endpoint.group in {module.group.name for module in MODULES}
     ]
-    # The most particular path first, as a router has it.
+    # The most specific path first, as in a router.
     routes.sort(key=lambda route: (route[0].path.count("..."), route[0].path.count("{")))
     for entry in recorded_steps():
         request, response = entry["request"], entry["response"]
@@ -236,7 +236,7 @@ def recorded() -> Iterator[tuple[str, Endpoint, Any]]:
 
 
 def differences(theirs: Any, ours: Any, path: str = "") -> Iterator[str]:
-    """Where two JSON documents differ."""
+    """Return the paths where two JSON documents differ."""
     if isinstance(theirs, dict) and isinstance(ours, dict):
         for key in theirs.keys() | ours.keys():
             if key not in ours:
@@ -253,7 +253,7 @@ def differences(theirs: Any, ours: Any, path: str = "") -> Iterator[str]:
 
 
 def test_what_dockerd_answers_survives():
-    """Null, absent, empty and zero are told apart just as dockerd does."""
+    """Null, absent, empty and zero are distinguished exactly as by dockerd."""
     wrong: dict[str, str] = {}
     seen: set[str] = set()
     for step, endpoint, body in recorded():

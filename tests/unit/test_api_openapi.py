@@ -1,4 +1,4 @@
-"""The published description of the API: whole, consistent, and Docker's own."""
+"""The OpenAPI document: complete, consistent, and equal to Docker's description."""
 
 import json
 import re
@@ -88,7 +88,7 @@ def test_older_versions_lack_what_came_later():
 
 OWN_OPERATIONS = {
     "GET /openapi.json",  # this document
-    "POST /build/cancel",  # dockerd has these, its description does not
+    "POST /build/cancel",  # dockerd has these endpoints, its description does not
     "POST /grpc",
     "GET /containers/{id}/checkpoints",
     "POST /containers/{id}/checkpoints",
@@ -96,7 +96,7 @@ OWN_OPERATIONS = {
 }
 
 JUSTIFIED = {
-    # dockerd answers or takes it, its description does not say so.
+    # Fields and parameters that dockerd has and its description lacks.
     r"^GET /containers/{id}/logs: \+query details$": "dockerd",
     r"^POST /containers/{id}/start: \+query checkpoint": "dockerd",
     r"^POST /build: \+query (buildid|cgroupparent|cpusetmems|securityopt|session|ulimits)$": "",
@@ -115,7 +115,7 @@ JUSTIFIED = {
     r"^GET /system/df: \+result\.(BuildCache|Containers|Images|LayersSize|Volumes)$": "recorded",
     r"^GET /system/df: \+result\.\w+Usage\.Items\[\]\.": "described as objects of unknown shape",
     r"\+result\.(aux|error|errorDetail|id|progressDetail|status|stream)$": "lines of progress",
-    # The description errs; the recordings and dockerd's source have it as here.
+    # The description is wrong; the recordings and dockerd's source agree with Palan.
     r"TaskTemplate\.ContainerSpec\.Health[cC]heck$": "Healthcheck",
     r"^GET /tasks.*Spec\.ContainerSpec\.Health[cC]heck$": "Healthcheck",
     r"PluginSpec\.\w+$": "in lower case on the wire",
@@ -133,17 +133,17 @@ JUSTIFIED = {
     r"^POST /(build|images/create|images/load|plugins/create|auth): \+body required$": "archives",
     r"^POST /(containers/{id}/(exec|update)|networks/.*|volumes/create): -body required$": "",
     r"^POST /images/{name}/push: -required header x-registry-auth$": "dockerd does without",
-    # Of older versions, and ignored since.
+    # Fields of older versions, ignored since.
     r"\.KernelMemory(TCP)?$|\.Capabilities$|(Config|body)\.MacAddress$": "ignored since",
     r"^(GET|POST) /services.*-(result(\[\])?\.Spec|body)\.Networks$": "ignored since 1.44",
 }
-"""Where this is not as in Docker's description, and why; or as the comment above says."""
+"""Differences from Docker's description with the reason, or None for the comment above."""
 
 
 def unjustified(
     name: str, own: set[str], theirs: set[str], justified: dict[str, str] = JUSTIFIED
 ) -> list[str]:
-    """The differences without a reason; of a whole subtree, only its top."""
+    """Return the differences without a reason; of a whole subtree, only its top."""
     found = []
     for sign, here, there in (("+", own, theirs), ("-", theirs, own)):
         extra = here - there
@@ -168,7 +168,7 @@ def parameters(operation: Schema) -> dict[str, Schema]:
 def properties(
     described: Schema, schema: Schema, path: str, within: tuple[str, ...] = ()
 ) -> Iterator[str]:
-    """The paths of all properties within a schema, references followed."""
+    """Return the paths of all properties within a schema, with references resolved."""
     if reference := schema.get("$ref"):
         if reference in within:
             return
@@ -187,7 +187,7 @@ def properties(
 
 
 def body_of(operation: Schema) -> tuple[Schema, bool]:
-    """The schema of a request's body, and whether it must be there."""
+    """Return the schema of a request's body, and whether the body is mandatory."""
     if "requestBody" in operation:
         (content,) = operation["requestBody"]["content"].values()
         return content["schema"], operation["requestBody"]["required"]
@@ -198,7 +198,7 @@ def body_of(operation: Schema) -> tuple[Schema, bool]:
 
 
 def result_of(operation: Schema) -> Schema:
-    """The schema of a successful answer."""
+    """Return the schema of a successful response."""
     for status, response in operation["responses"].items():
         if str(status).startswith("2"):
             content = response.get("content")
@@ -217,7 +217,7 @@ def test_operations_are_dockers():
 
 
 def everything(described: Schema, operation: Schema) -> set[str]:
-    """All that is compared of one operation."""
+    """Return everything that is compared of one operation."""
     body, required = body_of(operation)
     return {
         *parameters(operation),
@@ -233,7 +233,7 @@ def everything(described: Schema, operation: Schema) -> set[str]:
 def test_operation_is_dockers(name: str):
     own = everything(ours(), operations(ours())[name])
     theirs = everything(dockers(), operations(dockers())[name])
-    # Docker's description is often silent about errors that dockerd does answer.
+    # Docker's description often lacks errors that dockerd answers.
     own -= {status for status in own - theirs if status.startswith(("status 4", "status 5"))}
     assert unjustified(name, own, theirs) == []
 

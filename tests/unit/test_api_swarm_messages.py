@@ -1,4 +1,4 @@
-"""Messages of the swarm and of plugins, against what dockerd really sent and was sent."""
+"""Messages of the swarm and of plugins, compared with dockerd's recorded requests and responses."""
 
 import json
 import re
@@ -40,7 +40,7 @@ def kind_of(request: str) -> Any:
 
 @cache
 def recorded() -> list[tuple[str, Any, Any]]:
-    """(step, type, body) of every answer of these groups."""
+    """Return (step, type, body) of every recorded response of these groups."""
     found = []
     for step in recorded_steps():
         if step["area"] not in ("swarm", "plugins"):

@@ -1,4 +1,4 @@
-"""Unpacking stays below its root, whatever an archive says."""
+"""Unpacking never writes outside of its root, whatever the archive contains."""
 
 import io
 import os

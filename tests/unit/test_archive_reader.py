@@ -1,4 +1,4 @@
-"""Reading tar streams: everything tarfile writes, and nothing that breaks the reader."""
+"""Reading of tar streams: everything that tarfile writes, and malformed ones."""
 
 import contextlib
 import io
@@ -57,7 +57,7 @@ def test_what_tarfile_writes_is_read(  # noqa: PLR0917 - hypothesis passes them 
     name, size, uid, mtime, mode, style, step
 ):
     info = tarfile.TarInfo(name)
-    # A file whose name ends with a slash is a directory, in an old way to say so.
+    # In old archives, a file whose name ends with a slash is a directory.
     info.size = 0 if name.endswith("/") else size
     info.uid, info.mtime, info.mode = uid, mtime, mode
     content = bytes(range(256)) * 8
@@ -68,7 +68,7 @@ def test_what_tarfile_writes_is_read(  # noqa: PLR0917 - hypothesis passes them 
 
 
 @given(
-    name=NAMES.filter(lambda name: name.strip("/")),  # whoever reads "/" calls it as they like
+    name=NAMES.filter(lambda name: name.strip("/")),  # readers disagree about the name "/"
     linkname=NAMES,
     uid=st.integers(0, 2**40),
     mtime_ns=st.integers(-(10**18), 10**19),

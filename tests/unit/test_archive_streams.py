@@ -1,4 +1,4 @@
-"""Compressed streams, and trees made into archives."""
+"""Compressed streams, and packing of file trees into archives."""
 
 import bz2
 import gzip
@@ -43,7 +43,7 @@ def without_isal(name):
 
 @pytest.fixture(params=["fastest", "zlib"], autouse=True, scope="module")
 def gzip_inflater(request):
-    """Everything here with the fastest inflater there is, and with Python's own."""
+    """Run all tests with the fastest available inflater, and with Python's own."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "zlib":
             patch.setattr(inflate, "import_module", without_isal)

@@ -1,4 +1,4 @@
-"""Builds: what computes and does nothing else."""
+"""Builds: the parts without I/O."""
 
 import contextlib
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Devices by the Container Device Interface: files, names, and what becomes of a runtime spec."""
+"""Devices by the Container Device Interface: files, names, and changes of the runtime spec."""
 
 import json
 import os

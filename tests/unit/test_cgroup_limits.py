@@ -23,7 +23,7 @@ def v2(tmp_path):
 
 @pytest.fixture
 def written(monkeypatch):
-    """Lines as they are written one by one, which files would not show."""
+    """Record the lines in the order of writing, which the files would not show."""
     lines = []
     monkeypatch.setattr(
         "palan.host.cgroup_limits._write", lambda file, line: lines.append((file.name, line))

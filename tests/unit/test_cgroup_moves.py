@@ -1,4 +1,4 @@
-"""Being ready for moves between cgroups: which file is written, and that nothing can fail."""
+"""Preparation for moves between cgroups: the file that is written, and tolerance of errors."""
 
 import pytest
 

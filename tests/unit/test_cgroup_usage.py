@@ -1,4 +1,4 @@
-"""What a cgroup uses, read from trees of both generations made of plain files."""
+"""The resource usage of a cgroup, read from plain files that imitate both generations."""
 
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def test_the_first_generation(tmp_path):
         "cache": 1, "rss": 2, "total_inactive_file": 4, "hierarchical_memory_limit": 5,
     }  # fmt: skip
     assert (usage.processes, usage.process_limit) == (3, None)
-    # What passes the layer that throttles, whatever the scheduler has to say.
+    # The bytes that pass the throttling layer, not the scheduler's count.
     assert usage.block_io["service_bytes"] == [
         (8, 0, "read", 10), (8, 0, "write", 20), (8, 0, "total", 30),
     ]  # fmt: skip

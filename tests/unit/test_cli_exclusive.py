@@ -32,7 +32,7 @@ def paths(tmp_path):
 
 @pytest.fixture
 def other(paths):
-    """Another process that holds the same roots."""
+    """Start another process that locks the same roots."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, paths.data_root, paths.exec_root],
         stdin=subprocess.PIPE,

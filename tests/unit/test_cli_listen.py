@@ -139,7 +139,7 @@ def test_missing_sockets_of_the_service_manager_are_an_error():
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """A self-signed certificate, which is its own authority, and its key."""
+    """Make a self-signed certificate, which is its own CA, and its key."""
     directory = tmp_path_factory.mktemp("tls")
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1"
     subprocess.run(
@@ -154,7 +154,7 @@ def certificate(tmp_path_factory):
 
 
 def handshake(listener, client):
-    """Connect, and say whether the server accepted the client."""
+    """Connect, and return whether the server accepted the client."""
     outcome = []
 
     def serve():
@@ -172,7 +172,7 @@ def handshake(listener, client):
         socket.create_connection(listener.socket.getsockname()) as plain,
         client.wrap_socket(plain, server_hostname="localhost") as secured,
     ):
-        # With TLS 1.3, a refused client learns of it only here, or not at all.
+        # With TLS 1.3, a refused client sees the error only here, or not at all.
         with contextlib.suppress(OSError):
             secured.sendall(b"x")
         thread.join()

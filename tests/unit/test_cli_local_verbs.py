@@ -1,4 +1,4 @@
-"""Verbs about what lies in docker's configuration directory: contexts and credentials."""
+"""Verbs for the files in docker's configuration directory: contexts and credentials."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The engine's log: forms, levels, and a reader that goes away."""
+"""The engine's log: formats, levels, and a reader that closes its end."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from palan.engine.config import EngineConfig
 
 
 @pytest.fixture(autouse=True)
-def _as_before():
+def _restore_logging():
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     yield

@@ -1,4 +1,4 @@
-"""What the verbs make of their arguments and show of answers, without an engine."""
+"""The verbs' parsing of arguments and printing of responses, without an engine."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The client against engines that break off, dawdle and lie."""
+"""The client against engines that close connections, are slow, or send malformed responses."""
 
 import asyncio
 import struct
@@ -186,7 +186,7 @@ def test_an_answer_after_the_answer_is_not_taken_for_the_next(path: Path) -> Non
 
 def test_connections_are_kept_and_stale_ones_replaced(path: Path) -> None:
     def handle(line: Line) -> None:
-        # Three answers, then an end as of an engine that is restarted.
+        # Three responses, then the connection ends, as when an engine is restarted.
         for _ in range(3):
             if not line.head():
                 return
@@ -323,7 +323,7 @@ def test_a_refused_upload_stops_and_says_why(path: Path) -> None:
 
 
 def test_both_sides_may_talk_at_once(path: Path) -> None:
-    """Progress that nobody reads yet does not keep the engine from reading the upload."""
+    """Progress that is not read yet does not keep the engine from reading the upload."""
     line_of_progress = b'{"status":"' + b"x" * 1000 + b'"}\r\n'
 
     def handle(line: Line) -> None:

@@ -1,4 +1,4 @@
-"""The client's methods follow from the contract, in both faces, and the types hold."""
+"""The methods of both clients are generated from the declarations, and their types are correct."""
 
 import inspect
 import re
@@ -52,7 +52,7 @@ def public(thing: Any) -> dict[str, Any]:
 
 
 def signature(function: Any) -> str:
-    # The types of a face are its own; names and defaults are not.
+    # Each client has types of its own; names and defaults are the same.
     words = re.sub(r"Async(?=[A-Z])|\b_a?sync\.", "", str(inspect.signature(function)))
     twice = "collections.abc.Iterable[bytes], collections.abc.Iterable[bytes]"
     return words.replace(twice, "collections.abc.Iterable[bytes]")
@@ -249,7 +249,7 @@ def test_what_stood_elsewhere_goes_there() -> None:
 
 
 def test_every_endpoint_can_be_asked_at_every_version() -> None:
-    """What has only what must be given is understood by the version that it came with."""
+    """A request with only mandatory arguments works in the version that introduced it."""
     for group in GROUPS:
         for endpoint in group:
             operation = f"{group.name}.{endpoint.operation}"
@@ -261,7 +261,7 @@ def test_every_endpoint_can_be_asked_at_every_version() -> None:
             assert "{" not in prepared.target
 
 
-# ---- answers -----------------------------------------------------------------------
+# ---- responses ---------------------------------------------------------------------
 
 
 def test_null_and_absence_are_the_default() -> None:

@@ -1,4 +1,4 @@
-"""Where the engine is and who we are, as the docker CLI finds it out."""
+"""The engine's address and the user's credentials, found as the docker CLI finds them."""
 
 import base64
 import hashlib

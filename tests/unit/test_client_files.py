@@ -1,4 +1,4 @@
-"""What is packed, left out, unpacked and refused when files are copied and built."""
+"""Packing and unpacking of files for copies and builds, ignored files, and refusals."""
 
 import io
 import os
@@ -165,7 +165,7 @@ def test_a_link_in_the_place_of_a_file_is_replaced_not_followed(tmp_path: Path) 
     unpack(pulling(archive(("file", tarfile.REGTYPE, b"new"))), inside)
     assert (tmp_path / "secret").read_text() == "secret"
     assert (inside / "file").read_text() == "new"
-    # Nobody becomes root by running what a container had.
+    # No setuid bit: running a copied file must not make its user root.
     assert (inside / "file").stat().st_mode & 0o7777 == 0o755
 
 

@@ -1,4 +1,4 @@
-"""What importing the client costs, told by what is imported, on any machine."""
+"""The cost of importing the client, measured by the modules that are imported."""
 
 import json
 import subprocess

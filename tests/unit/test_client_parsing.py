@@ -1,4 +1,4 @@
-"""Frames, answers and lines, however they are cut."""
+"""Parsing of frames, responses and lines, whatever the borders of the chunks."""
 
 import struct
 

@@ -207,7 +207,7 @@ def test_filters_that_are_none(text):
     assert message == "invalid filter"
 
 
-# ---- words of their own ---------------------------------------------------------
+# ---- messages of errors ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -422,11 +422,11 @@ def test_headers():
         assert change(headers={**JSON, "x-credentials": bad}).credentials is None
 
 
-# ---- versions and answers ---------------------------------------------------------
+# ---- versions and responses -------------------------------------------------------
 
 
 def test_older_versions_are_lifted():
-    # Below 1.42 named volumes are pruned, too.
+    # Below 1.42, named volumes are pruned too.
     prune = ENDPOINTS["volumes.prune"]
     request = decode_request(
         prune, path={}, query={}, headers={}, body=None, version=Version(1, 41)

@@ -1,4 +1,4 @@
-"""Flags and daemon.json: merging, types, and what is refused."""
+"""Flags and daemon.json: merging, types, and refusals."""
 
 import json
 

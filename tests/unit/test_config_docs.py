@@ -1,4 +1,4 @@
-"""The document says what the declarations say, and what is declared is used."""
+"""The document agrees with the declared directives, and every directive is used."""
 
 import re
 import sys
@@ -43,7 +43,7 @@ def uses():
     for path in SOURCES.rglob("*.py"):
         if path.name not in DECLARED:
             found |= set(USE.findall(path.read_text()))
-    # These have effect through what is derived from them, or by allowing one value only.
+    # These have their effect through derived values, or because they allow only one value.
     derived = {
         "hosts": {"tls", "exec_opts", "storage_driver", "firewall_backend"},
         "paths": {"data_root", "exec_root"},

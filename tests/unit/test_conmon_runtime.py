@@ -1,4 +1,4 @@
-"""OCI runtimes and the prober, with scripts that stand in for the programs."""
+"""OCI runtimes and the prober, with scripts in place of the programs."""
 
 import json
 import os
@@ -87,7 +87,7 @@ async def test_start_of_crun_without_the_program(tmp_path, spawner):
     fifo = tmp_path / "c" / "exec.fifo"
     fifo.parent.mkdir()
     os.mkfifo(fifo)
-    with pytest.raises(FileNotFoundError):  # nobody waits there: it is left to the program
+    with pytest.raises(FileNotFoundError):  # no check before the call: the program itself fails
         await runtime.start("c")
     assert stat.S_ISFIFO(fifo.stat().st_mode)
     waiting = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
@@ -147,7 +147,7 @@ async def test_delete_of_what_runs_is_refused_by_the_program(tmp_path, spawner):
     (root / "c" / "config.json").write_text("{}")
     with pytest.raises(RuntimeFailure, match="running"):
         await runtime.delete("c")
-    state["process-start-time"] = started - 1  # another process has its number
+    state["process-start-time"] = started - 1  # another process has the same pid
     (root / "c" / "status").write_text(json.dumps(state))
     await runtime.delete("c")
     assert runtime.containers() == []
@@ -172,7 +172,7 @@ async def test_probe_is_remembered(tmp_path, spawner):
     assert (broken.works, broken.error) == (False, "broken here")
     assert calls.read_text() == "\n\n\n"
     await probe()
-    assert calls.read_text() == "\n\n\n\n\n"  # failures are tried again
+    assert calls.read_text() == "\n\n\n\n\n"  # failed probes are repeated
     cache.write_text("not JSON")
     assert not (await probe()).works
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cache.json", "calls", "rt"]
@@ -248,7 +248,7 @@ def test_find_monitors_finds_none(tmp_path):
 
 
 def test_find_monitors_believes_no_process(tmp_path):
-    """One that calls itself conmon is one only where program, ids and directory agree."""
+    """A process counts as a container's conmon only if program, ids and directory agree."""
     bundles, one, two = tmp_path / "bundles", "1" * 64, "2" * 64
     programs = [tmp_path / "a" / "conmon", tmp_path / "b" / "conmon"]
     for program in programs:
@@ -280,7 +280,7 @@ def test_find_monitors_believes_no_process(tmp_path):
         assert not found(bundles / one / "execs" / "..", one, "..")
         assert not found(bundles / one, one, two)
         assert not found(bundles / "..", "..", "..")
-        # What it runs was replaced by another version meanwhile.
+        # Its program file has been replaced by another version.
         programs[0].unlink()
         shutil.copy("/bin/sh", programs[0])
         assert [f.pid for f in find_monitors(bundles, programs[0])] == [p.pid for p in running[:2]]

@@ -1,4 +1,4 @@
-"""Devices of the host for containers: what there is, and what is said of what there is not."""
+"""Devices of the host for containers, and the errors for devices that do not exist."""
 
 import os
 import stat
@@ -53,7 +53,7 @@ def test_what_is_no_device(tmp_path, name, why):
 
 
 def test_a_directory(monkeypatch, tmp_path):
-    # Making device nodes takes root; these are the machine's under other names.
+    # Creating device nodes needs root; these are links to the machine's own.
     null = Path("/dev/null").stat()
     (tmp_path / "below").mkdir()
     for name in ("one", "below/two"):

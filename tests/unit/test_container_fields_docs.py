@@ -16,14 +16,14 @@ ROW = re.compile(r"\| `([^`]+)` \| (.+) \| `([^`]+)` \| `([^`]+)` \|")
 
 
 def structs(annotation: Any) -> list[type[msgspec.Struct]]:
-    """The structures in a type, such as that in a list of them."""
+    """Return the structs in a type, such as the items of a list."""
     if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
         return [annotation]
     return [found for part in get_args(annotation) for found in structs(part)]
 
 
 def fields(message: type[msgspec.Struct], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Every field below a message: its name on the wire, with the way to it, and in Python."""
+    """Return every field below a message: its path in JSON, and its name in Python."""
     for field in msgspec.structs.fields(message):
         below = structs(field.type)
         for inner in below:
@@ -38,7 +38,7 @@ ROWS = [match.groups() for match in ROW.finditer(TEXT)]
 
 
 @pytest.fixture(scope="module")
-def tests_there_are():
+def existing_tests():
     files = (ROOT / "tests").rglob("test_*.py")
     return {
         name
@@ -53,14 +53,14 @@ def test_every_field_has_one_row_and_nothing_else_has():
 
 
 @pytest.mark.parametrize(("field", "effect", "module", "test"), ROWS, ids=[r[0] for r in ROWS])
-def test_a_row_is_true(field, effect, module, test, tests_there_are):
+def test_a_row_is_true(field, effect, module, test, existing_tests):
     source = ROOT / "src/palan" / module
     assert source.is_file(), module
     assert (
         re.search(rf"\b{CONTRACT[field]}\b", source.read_text())
         or field.rpartition(".")[2] in source.read_text()
     ), f"{module} does not know {CONTRACT[field]}"
-    assert test in tests_there_are, test
+    assert test in existing_tests, test
     assert effect
 
 

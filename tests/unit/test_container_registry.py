@@ -94,7 +94,7 @@ async def test_a_walk_over_all_stands_changes():
 
 
 class Stub(Container):
-    """A container without a loop: only what the registry looks at."""
+    """A container without an event loop, with only the attributes that the registry reads."""
 
     def __init__(self, container_id: str, name: str) -> None:
         self._id, self._name = container_id, name

@@ -43,7 +43,7 @@ def test_a_running_one_has_its_address():
     assert (shown.network_id, shown.endpoint_id) == ("id of bridge", "e" * 64)
     assert (shown.ip_address, shown.ip_prefix_len) == ("172.17.0.2", 16)
     assert (shown.gateway, shown.mac_address) == ("172.17.0.1", "02:42:ac:11:00:02")
-    # What was asked for stays as it was.
+    # The request is unchanged.
     assert record.endpoints["bridge"].ip_address == ""
 
 

@@ -19,7 +19,7 @@ NETWORK = "8" * 64
 
 
 class Images:
-    """Of one image, called ``web:1``, from which ``sha256:child`` descends."""
+    """Images: only ``web:1``, whose child is ``sha256:child``."""
 
     def resolve(self, name):
         if name == "web:1":

@@ -1,4 +1,4 @@
-"""The list of endpoints in the documents says what the contract and the engine say."""
+"""The documented list of endpoints agrees with the declarations and the engine."""
 
 import re
 import subprocess

@@ -31,7 +31,7 @@ def question(name="web", rtype=Rtype.A, *, number=7, flags=0x0100, edns=0):
 
 
 def records(message):
-    """The answer section of what we make: (type, ttl, data), names being pointers."""
+    """Return the records of the answer section: (type, ttl, data); names are pointers."""
     _, _, questions, answers, _, _ = struct.unpack_from("!HHHHHH", message)
     assert questions == 1
     position = 12

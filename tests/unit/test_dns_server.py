@@ -1,4 +1,4 @@
-"""A container's name server and who it asks, on loopback."""
+"""A container's name server and the resolvers that it forwards to, on loopback."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,7 @@ NAMES_OF = {
 
 
 class Known:
-    """What our container knows."""
+    """The names that the container's networks have."""
 
     def lookup(self, name):
         return NAMES.get(name)
@@ -96,7 +96,7 @@ def test_several_containers_take_turns():
 
 
 class Elsewhere:
-    """A resolver on loopback, over UDP and TCP, that does as it is told."""
+    """A resolver on loopback, over UDP and TCP, whose behaviour a test determines."""
 
     def __init__(self, respond):
         self.respond = respond
@@ -153,7 +153,7 @@ def fails(query, _tcp):
 
 
 class Addresses(NamedTuple):
-    """Where it listens."""
+    """Return its address."""
 
     udp: tuple[str, int]
     tcp: tuple[str, int]
@@ -161,7 +161,7 @@ class Addresses(NamedTuple):
 
 @contextlib.asynccontextmanager
 async def pair(behaviour):
-    """Two resolvers, of which the second one is good."""
+    """Run two resolvers, the first with a given behaviour, the second a working one."""
     async with Elsewhere(behaviour) as bad, Elsewhere(says("192.0.2.1")) as good:
         yield bad.upstream, good.upstream
 
@@ -169,7 +169,7 @@ async def pair(behaviour):
 @contextlib.asynccontextmanager
 async def server(*upstreams, dotted_only=False):
     sockets = open_sockets([0])
-    # UDP and TCP have different ports here, which is all the same to a test.
+    # UDP and TCP have different ports here, which makes no difference to the tests.
     made = DnsServer(
         sockets,
         Known(),
@@ -268,7 +268,7 @@ async def test_nobody_knows(monkeypatch, how):
 
 
 async def refuses_twice():
-    """Questions to a port that nobody listens at, by way of one forwarder."""
+    """Forward questions twice to a port without a listener."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
@@ -278,7 +278,7 @@ async def refuses_twice():
         for _ in range(3):
             async with asyncio.timeout(dns_forward.TIMEOUT / 4):
                 assert await forwarder.ask(parse_query(message), message, tcp=False) is None
-            await asyncio.sleep(0.01)  # what an ICMP message says has time to come
+            await asyncio.sleep(0.01)  # time for the ICMP message to arrive
     finally:
         forwarder.close()
 

@@ -1,4 +1,4 @@
-"""Documents point at what is there."""
+"""Paths and links in documents exist."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_links_lead_somewhere(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_files_that_are_named_are_there(document):
-    """Paths in backquotes that begin with a directory of the repository."""
+    """Paths in backquotes, beginning with a directory of the repository, exist."""
     pattern = r"`((?:src|tests|docs|scripts|contrib|benchmarks|engine|host|server|api)/[\w./*-]+)`"
     for name in re.findall(pattern, document.read_text()):
         found = [*ROOT.glob(name), *(ROOT / "src/palan").glob(name)]

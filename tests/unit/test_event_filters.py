@@ -47,7 +47,7 @@ HEALTH = event(action="health_status: healthy", name="web")
         ({"container": ["44444"]}, WEB, True),
         ({"container": ["eb"]}, WEB, False),
         ({"container": ["other", "web"]}, WEB, True),
-        # As dockerd's: what happens to a container's networks is about the networks.
+        # As with dockerd, a container's connection to a network is an event of the network.
         ({"container": [CONTAINER]}, CONNECT, False),
         ({"network": ["bridge"]}, CONNECT, True),
         ({"network": ["888"]}, CONNECT, True),

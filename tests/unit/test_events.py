@@ -129,7 +129,7 @@ async def test_events_outlive_the_engine(tmp_path):
     journal = EventJournal(database)
     publish(journal, "c")
     assert await names(journal.follow(1, time.time_ns() + 1, everything)) == ["a", "b", "c"]
-    # Numbers and times go on where they were, also if the clock was set back.
+    # Numbers and times continue, even if the clock was set back.
     rows = await database.run(
         lambda c: c.execute("SELECT number, time_nano FROM events ORDER BY number").fetchall()
     )

@@ -1,4 +1,4 @@
-"""Announcements of addresses, as they are on the wire."""
+"""The packets that announce addresses."""
 
 import struct
 from ipaddress import ip_address
@@ -28,7 +28,7 @@ def test_a_neighbor_advertisement_overrides_and_adds_up():
     assert icmp[4] == 0x20
     assert icmp[8:24] == address.packed
     assert icmp[24:] == b"\2\1" + OWN
-    # With its checksum, everything adds up to all ones (RFC 1071).
+    # Including its checksum, the packet's sum is all ones (RFC 1071).
     pseudo = header[8:40] + struct.pack("!II", len(icmp), 58)
     words = struct.unpack(f"!{(len(pseudo) + len(icmp)) // 2}H", pseudo + icmp)
     total = sum(words)

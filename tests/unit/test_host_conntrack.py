@@ -1,4 +1,4 @@
-"""Flows as the kernel tells them."""
+"""Parsing of the kernel's conntrack flows."""
 
 import socket
 import struct

@@ -77,7 +77,7 @@ def test_what_holds_a_mount_is_refused(tmp_path, monkeypatch):
     line = f"50 27 0:40 / {tmp_path}/tree/mnt rw - tmpfs tmpfs rw"
     monkeypatch.setattr(mounts, "mountinfo", lambda: mounts.parse_mountinfo(line))
     (tmp_path / "tree/mnt").mkdir(parents=True)
-    for number in range(100):  # of a small one each entry is asked for instead
+    for number in range(100):  # a small directory is measured entry by entry
         (tmp_path / f"tree/{number}").touch()
     with pytest.raises(OSError, match="mounted"):
         filesystem.remove_tree(tmp_path / "tree")

@@ -1,4 +1,4 @@
-"""Processes and what tells them apart."""
+"""The identity of processes: pid and start time."""
 
 import os
 import select

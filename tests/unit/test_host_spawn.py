@@ -1,4 +1,4 @@
-"""Starting programs, without a view."""
+"""Starting of programs in the engine's own mount namespace."""
 
 import asyncio
 import os
@@ -61,7 +61,7 @@ def test_a_daemon_left_behind_holds_nobody_up():
 
 
 def test_children_are_started_without_copying_us():
-    # The interpreter forks the slow way when asked for things that we must not ask for.
+    # With some arguments, subprocess uses the slow fork; none of them may be used.
     assert subprocess._USE_VFORK
 
 
@@ -106,7 +106,7 @@ async def test_spawn_and_signal(spawner):
     process.send_signal(signal.SIGTERM)
     assert await process.wait() == -signal.SIGTERM
     assert process.returncode == -signal.SIGTERM
-    process.kill()  # of no effect any more
+    process.kill()  # without effect after the end
 
 
 async def test_spawn_with_pipes(spawner):

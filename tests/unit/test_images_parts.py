@@ -1,4 +1,4 @@
-"""Platforms, patterns, documents and times of images."""
+"""The image room's code without I/O: platforms, patterns, documents, times."""
 
 import fnmatch
 

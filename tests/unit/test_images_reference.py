@@ -1,4 +1,4 @@
-"""Names of images: what is meant by what users write."""
+"""Parsing of image names as users write them."""
 
 import pytest
 from hypothesis import given

@@ -51,7 +51,7 @@ def test_what_can_be_read():
 
 
 def test_who_looks_at_the_size():
-    """conmon alone, conmon with the engine renaming, or the engine."""
+    """Either conmon limits the log, or conmon and the engine do, or the engine alone."""
     alone = settings("json-file", max_size="10k")
     assert (alone.rotates, alone.is_watched, alone.hard_limit) == (False, False, 10_000)
     small = settings("json-file", max_size="10k", max_file="3")

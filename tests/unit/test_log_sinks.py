@@ -1,4 +1,4 @@
-"""What each driver puts on the wire, as a receiver takes it apart."""
+"""The messages that each log driver sends, as a receiver parses them."""
 
 import ssl
 import subprocess
@@ -111,7 +111,9 @@ async def test_syslog_over_tls(certificate, form):
 async def test_syslog_without_anybody():
     with pytest.raises(OSError, match=r"dial tcp 127.0.0.1:1: connection refused"):
         await send("syslog", syslog_address="tcp://127.0.0.1:1")
-    await send("syslog", syslog_address="udp://127.0.0.1:1")  # nobody knows
+    await send(
+        "syslog", syslog_address="udp://127.0.0.1:1"
+    )  # without a receiver, datagrams are lost silently
 
 
 # ---- gelf --------------------------------------------------------------------------
@@ -144,7 +146,7 @@ async def test_gelf_over_udp(form):
 async def test_gelf_sends_large_messages_in_chunks():
     import random
 
-    text = bytes(random.Random(1).choices(range(33, 126), k=16000))  # it does not compress
+    text = bytes(random.Random(1).choices(range(33, 126), k=16000))  # incompressible text
     with receivers.Gelf("udp") as receiver:
         await send("gelf", [Entry(TIME, "stdout", text)], gelf_address=receiver.address)
         (message,) = receiver.wait(1)

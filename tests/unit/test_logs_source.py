@@ -107,7 +107,7 @@ async def test_since_is_found_without_reading_all(path):
 
 
 def begin_another(path, data=b""):
-    """What conmon does when its log is full, or when it is told to."""
+    """Start a new log file, as conmon does when its log is full or on request."""
     path.with_name("ctr.log.tmp").write_bytes(data)
     path.with_name("ctr.log.tmp").rename(path)
 
@@ -238,7 +238,7 @@ async def test_follow_what_is_added(path):
     ended = asyncio.Event()
     reading = asyncio.ensure_future(follow(path, ended, tail=1))
     await asyncio.sleep(0.01)
-    with path.open("ab") as file:  # not even there before
+    with path.open("ab") as file:  # the file did not exist before
         for i in range(20):
             data = numbered(i, i + 1)
             cut = random.Random(i).randrange(len(data))

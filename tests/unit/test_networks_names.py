@@ -39,7 +39,7 @@ def test_the_endpoint_with_the_highest_priority_leads_on():
     assert sandbox.main(4) is high
     assert sandbox.main(6) is None
     assert sandbox.address == "10.0.0.3"
-    # Of two with the same priority, the one whose network's name comes first.
+    # With equal priority, the network whose name sorts first wins.
     sandbox.endpoints = [endpoint(5, gateway="10.0.0.254"), low]
     assert sandbox.main(4) is low
     sandbox.endpoints = [inner]

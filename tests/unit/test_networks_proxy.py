@@ -14,7 +14,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 @contextlib.asynccontextmanager
 async def proxied(handle: Handler) -> AsyncIterator[tuple[int, StreamProxy]]:
-    """A proxy in front of a server; its port."""
+    """Run a proxy in front of a server, and yield its port."""
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
@@ -29,7 +29,7 @@ async def proxied(handle: Handler) -> AsyncIterator[tuple[int, StreamProxy]]:
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
-    """Break a connection off, as a process that is killed does."""
+    """Reset a connection, as the kernel does when a process is killed."""
     sock = writer.get_extra_info("socket")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

@@ -1,4 +1,4 @@
-"""What the rules of networks and ports say, in both languages."""
+"""The firewall rules of networks and ports, for nftables and iptables."""
 
 import re
 
@@ -28,7 +28,7 @@ def network(short="a", *, internal=False, icc=True, trusted=(), v6=None, **famil
 
 
 def chain(rules, name):
-    """The rules of one chain in what adds a network."""
+    """Return the rules of one chain among those that add a network."""
     text = rules_nft.add_network("t", rules)
     found = re.search(rf"chain {name}_{rules.short} {{\n(.*?)  }}", text, re.DOTALL)
     return [line.strip() for line in found[1].splitlines()] if found else []
@@ -97,7 +97,7 @@ def test_nothing_enters_or_leaves_an_internal_network():
 
 
 def test_a_network_is_asked_where_packets_come_from_before_where_they_go():
-    # Else a port that is published elsewhere would be reached from an internal network.
+    # Otherwise an internal network could reach a port that another network publishes.
     text = rules_nft.whole("t", [], [])
     assert text.index("iifname vmap @from") < text.index("oifname vmap @to")
 

@@ -1,4 +1,4 @@
-"""What is asked for of a new network: subnets, ranges, addresses, options of drivers."""
+"""Validation of new networks: subnets, ranges, addresses, options of drivers."""
 
 import contextlib
 from ipaddress import ip_network

@@ -1,4 +1,4 @@
-"""Which interfaces of the host macvlan networks make, share and take away; without a kernel."""
+"""The parent interfaces that macvlan networks create, share and remove; without a kernel."""
 
 import errno
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ CONFIG = EngineConfig()
 
 
 class FakeHost:
-    """Interfaces by name, as requests make and delete them."""
+    """A host whose interfaces are created and deleted by netlink requests."""
 
     def __init__(self, *names: str) -> None:
         self.links: dict[str, Any] = {}

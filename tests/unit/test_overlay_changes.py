@@ -1,4 +1,4 @@
-"""What an upper directory changes, without an overlay: whiteouts that need root are left out."""
+"""The changes in an upper directory, without an overlay and without whiteouts that need root."""
 
 import os
 from pathlib import Path
@@ -79,4 +79,4 @@ def test_no_depth_of_directories_is_too_much(upper):
         assert len(names) > 1500
         assert all(kind == ADDED for _, kind in names)
     finally:
-        remove_tree(upper / "d")  # pytest cannot
+        remove_tree(upper / "d")  # pytest cannot remove it

@@ -1,4 +1,4 @@
-"""What is not built yet: the list may only shrink, and says nothing about what is built."""
+"""The list of endpoints that are not implemented: it may only shrink, and is accurate."""
 
 from palan.api.registry import endpoints
 from palan.engine.builder import Builds
@@ -24,7 +24,7 @@ ROOMS = {
 }
 
 AT_MOST = 41
-"""Lower this number with each landing that implements something; never raise it."""
+"""Lower this number whenever an endpoint is implemented; never raise it."""
 
 
 def test_an_operation_is_either_built_or_pending():

@@ -145,7 +145,7 @@ async def test_a_socket_without_a_listener(tmp_path: Path):
 
 @asynccontextmanager
 async def serve_answer(path: Path, data: bytes) -> AsyncIterator[PluginClient]:
-    """Serve a plugin that gives the same answer to every request."""
+    """Serve a plugin that sends the same response to every request."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

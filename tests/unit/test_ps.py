@@ -1,4 +1,4 @@
-"""What is made of what ps prints."""
+"""Parsing of the output of ps."""
 
 import os
 import subprocess
@@ -67,7 +67,7 @@ def test_what_is_printed_where_there_is_no_ps(monkeypatch):
         monkeypatch.setattr("palan.host.ps.find_programs", lambda _names: {})
         assert list_processes(["-ef"], pids | {1 << 23})[0] == titles
         ours = list_processes(["-ef"], pids)[1]
-        # All but what changes from one moment to the next, and may be rounded otherwise.
+        # All columns except those that change all the time, or may be rounded differently.
         same = [n for n, title in enumerate(titles) if title not in ("C", "STIME", "TIME", "CMD")]
         assert [[line[n] for n in same] for line in ours] == [
             [line[n] for n in same] for line in real
@@ -89,7 +89,7 @@ def test_the_real_one():
     assert titles[0] == "PID"
     assert [fields[0] for fields in processes] == [str(os.getpid())]
     assert sys.executable.rpartition("/")[2] in processes[0][1] or "pytest" in processes[0][1]
-    # Together with f, which q does not go with.
+    # With the option f, which excludes q.
     assert list_processes(["axf", "-o", "pid"], own)[1] == [[str(os.getpid())]]
     with pytest.raises(PsFailure, match="unknown gnu long option"):
         list_processes(["--bogus"], own)

@@ -19,7 +19,7 @@ TARGET = Target(address=LOOPBACK)
 
 
 def free_ports(count: int, kind: int = socket.SOCK_STREAM) -> list[int]:
-    """Numbers of ports that nobody had a moment ago."""
+    """Return numbers of ports that are not in use."""
     with contextlib.ExitStack() as stack:
         found = []
         for _ in range(count):
@@ -130,7 +130,7 @@ def test_any_free_port_is_one_after_the_other(published):
     assert all(number in ports_module.EPHEMERAL for number in numbers)
     published.give_back("a")
     (again,) = published.take("a", [request()], TARGET)
-    assert again.host_port not in numbers  # late packets do not meet a new owner
+    assert again.host_port not in numbers  # late packets must not reach a new owner
 
 
 def test_the_search_for_a_free_port_ends(published, monkeypatch):
@@ -159,7 +159,7 @@ def test_all_addresses_are_those_of_ipv6_too(published):
     assert [r.host_port for r in records] == [port, port]
     assert not is_free(port, "::1")
     published.give_back("a")
-    # An address that is asked for is that address and no other.
+    # A requested address is used exactly.
     assert len(published.take("a", [request(port, ip="0.0.0.0")], TARGET)) == 1
 
 
@@ -223,7 +223,9 @@ async def test_datagrams_are_carried_and_answered_from_where_they_came_to(publis
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             with socket.socket(family, socket.SOCK_DGRAM) as client:
                 client.settimeout(5)
-                client.connect((host, records[0].host_port))  # takes no answer from elsewhere
+                client.connect(
+                    (host, records[0].host_port)
+                )  # accepts replies from this address only
                 for word in (b"one", b"two"):
                     client.send(word)
                     data, peer = await asyncio.to_thread(target.recvfrom, 100)

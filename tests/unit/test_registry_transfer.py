@@ -162,7 +162,7 @@ async def test_downloads_that_nobody_came_back_for_are_forgotten(tmp_path):
         assert downloads.forget(0) == 5
         downloads.drop([busy])
         assert [file.name for file in (tmp_path / "downloads").iterdir()] == ["c" * 64]
-    # One that a pull has, and will take into the store when it has all others.
+    # A blob that a pull has downloaded and will store when all others are complete.
     downloads.keep(busy)
     downloads.keep(busy)
     downloads.drop([busy])

@@ -49,7 +49,7 @@ async def test_what_a_policy_says(policy, retries, fields, wanted):
 
 @pytest.fixture
 def delays(monkeypatch):
-    """The delays with which starts are scheduled, which do not happen."""
+    """Record the delays of scheduled starts instead of starting."""
     found = []
 
     async def note(_engine, _container, delay):

@@ -1,4 +1,4 @@
-"""Compiled seccomp filters: what is compiled, what is left to the runtime, what is kept."""
+"""Compiled seccomp filters: compilation, profiles left to the runtime, and the cache."""
 
 import base64
 import copy
@@ -29,7 +29,7 @@ def compiler(tmp_path):
 
 @pytest.fixture
 def compilations(monkeypatch):
-    """The profiles that are really compiled."""
+    """Record the profiles that are really compiled."""
     seen = []
     compile_really = seccomp_bpf._compile
 
@@ -42,7 +42,7 @@ def compilations(monkeypatch):
 
 
 def returned(text):
-    """What the instructions of a program can return (linux/bpf_common.h, linux/seccomp.h)."""
+    """Return the possible results of a BPF program (linux/bpf_common.h, linux/seccomp.h)."""
     program = base64.b64decode(text, validate=True)
     instructions = struct.iter_unpack("=HBBI", program)
     return {value for code, _, _, value in instructions if code == 0x06}
@@ -81,7 +81,7 @@ def test_conditions(compiler):
     ]
     assert None not in programs
     assert len(set(programs)) == len(programs)
-    # Several conditions on one argument are alternatives, as they could not all hold.
+    # Several conditions on one argument are alternatives, as they cannot hold together.
     both = [
         {"names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "args": [condition]}
         for condition in (one, two)

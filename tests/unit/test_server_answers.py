@@ -1,4 +1,4 @@
-"""What goes over the wire for each kind of result, error and version."""
+"""The HTTP responses for each kind of result, error and version."""
 
 import asyncio
 import base64
@@ -165,7 +165,7 @@ async def several(*items: Any) -> AsyncIterator[Any]:
 
 
 def engine(**methods: Any) -> Any:
-    """An engine with these operations and no others, e.g. ``list=...`` or ``system_ping=...``."""
+    """Return an engine with only these operations, e.g. ``list=...`` or ``system_ping=...``."""
     groups: dict[str, dict[str, Any]] = {"things": {}, "containers": {}, "system": {}}
     for name, method in methods.items():
         group, _, operation = name.rpartition("__")
@@ -196,7 +196,7 @@ def without_date(headers: dict[str, str]) -> dict[str, str]:
     return rest
 
 
-# ---- whole answers ----------------------------------------------------------------
+# ---- whole responses --------------------------------------------------------------
 
 
 async def test_json(tmp_path):
@@ -275,7 +275,7 @@ async def test_stat(tmp_path):
     assert without_date(response.headers) == API_HEADERS
 
 
-# ---- late answers -------------------------------------------------------------------
+# ---- late responses -----------------------------------------------------------------
 
 
 async def test_the_head_of_a_late_answer_comes_at_once(tmp_path):

@@ -1,4 +1,4 @@
-"""Connections that go on, break off, stall, or were never meant well."""
+"""Connections that are reused, break off, stall, or send malformed requests."""
 
 import asyncio
 import contextlib
@@ -187,7 +187,7 @@ async def test_expect_continue(tmp_path):
         assert (await client.response()).status == 100
         await client.send(b"hi")
         assert (await client.response()).body == b'{"Name":"hi"}\n'
-        # Whoever sends at once is not told to.
+        # A client that sends its body at once receives no "100 Continue".
         await client.request("PUT", "/upload", "Expect: 100-continue", body=b"ho")
         assert (await client.response()).body == b'{"Name":"ho"}\n'
 
@@ -234,7 +234,7 @@ async def test_a_body_that_ends_early(tmp_path):
 
 
 async def test_an_upload_waits_for_who_takes_it(tmp_path):
-    """However much is sent, only some of it is held while the engine does not read."""
+    """Only a limited part of a body is buffered while the engine does not read it."""
     go = asyncio.Event()
     size = 32 * 2**20
 
@@ -259,7 +259,7 @@ async def test_an_upload_waits_for_who_takes_it(tmp_path):
         await sender
 
 
-# ---- clients that go ----------------------------------------------------------------------
+# ---- clients that disconnect --------------------------------------------------------------
 
 
 async def endless(closed: asyncio.Event, item: Any) -> AsyncIterator[Any]:
@@ -310,7 +310,7 @@ async def test_a_silent_stream_ends_with_its_client(tmp_path):
 
 
 async def test_half_a_client_still_gets_its_stream(tmp_path):
-    """``printf ... | nc -NU docker.sock``: no more to say, but all ears."""
+    """``printf ... | nc -NU docker.sock``: the client sends no more, but still reads."""
     more = asyncio.Event()
 
     async def late():
@@ -442,7 +442,7 @@ async def test_slow_readers_hold_up_their_stream_only(tmp_path):
         try:
             await client.request("GET", "/tar")
             before = -1
-            while sent != before:  # it stands still once what lies between is full
+            while sent != before:  # it stalls once the buffers between are full
                 before = sent
                 await asyncio.sleep(0.2)
             assert sent < 8 * 2**20
@@ -480,7 +480,7 @@ async def test_hostile_heads(tmp_path):
 
 
 async def test_the_answer_to_an_error_is_read_though_more_was_sent(tmp_path):
-    """Closing with unread bytes would reset the connection and lose the answer."""
+    """Closing with unread bytes would reset the connection and lose the response."""
     async with serving(tmp_path) as (path, _), connected(path) as client:
         await client.send(b"NONSENSE\r\n\r\n" + b"x" * 100_000)
         assert (await client.response()).status == 400

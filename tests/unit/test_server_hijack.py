@@ -46,7 +46,7 @@ class Start(Request):
 
 
 class EchoSession:
-    """Gives back what it is given, and ``end`` after the end of input."""
+    """A session that echoes its input, and outputs ``end`` after the end of input."""
 
     def __init__(self, tty: bool = True, end: bytes = b"end") -> None:
         self.tty = tty
@@ -301,7 +301,7 @@ async def test_bugs_of_a_session(tmp_path, capsys):
 
 
 class Flood(EchoSession):
-    """Writes as fast as it can, and counts."""
+    """A session that outputs as fast as it can, and counts the bytes."""
 
     def __init__(self, total: int) -> None:
         super().__init__()
@@ -371,7 +371,7 @@ async def test_throughput(tmp_path):
     async with attached(tmp_path, Flood(total)) as path:
         size, seconds = await asyncio.to_thread(read_everything, str(path))
     assert size > total
-    # A tenth of what is usual: the machine may be busy, and still this must be right.
+    # A tenth of the usual rate, as the machine may be busy.
     assert total / seconds > 30 * 10**6
 
 

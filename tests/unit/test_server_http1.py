@@ -16,7 +16,7 @@ from palan.server.http1 import (
 
 
 def events(pieces):
-    """All that a reader finds in a connection that is cut into these pieces."""
+    """Return all events that a parser finds in a connection with these chunks."""
     reader = RequestReader()
     found: list[tuple[object, ...]] = []
     body = None

@@ -1,4 +1,4 @@
-"""Clients that would speak a version that they do not know."""
+"""Clients that would use the engine's newest version although they do not know it."""
 
 import pytest
 

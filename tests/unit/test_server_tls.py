@@ -1,4 +1,4 @@
-"""TLS, whose two halves must be closed one by one like those of a socket."""
+"""TLS connections, whose two directions can be closed separately like those of a socket."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ class Tar(Request):
 
 
 class Session:
-    """Answers only after the end of input."""
+    """A session that outputs only after the end of input."""
 
     tty = True
 
@@ -81,7 +81,7 @@ def certificate(tmp_path_factory):
 
 
 class Secure:
-    """A client on a plain socket with TLS done by hand, so that each half can be closed."""
+    """A client on a plain socket with its own TLS, so that each direction can be closed."""
 
     def __init__(self, port: int, context: ssl.SSLContext) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=5)
@@ -114,7 +114,7 @@ class Secure:
         self._flush()
 
     def end_input(self) -> None:
-        """Send close_notify, as Go's CloseWrite does, and read on."""
+        """Send close_notify, as Go's CloseWrite does, and continue to read."""
         with contextlib.suppress(ssl.SSLWantReadError):
             self.tls.unwrap()
         self._flush()
@@ -184,7 +184,7 @@ async def test_output_after_the_end_of_input(certificate):
         tls.read_until(b"\r\n\r\n")
         tls.end_input()
         data = b""
-        # The client's OpenSSL reads no more after its own close_notify; the records do come.
+        # The client's OpenSSL reads nothing after its own close_notify, but the records arrive.
         while part := tls.sock.recv(65536):
             data += part
         tls.close()
@@ -239,7 +239,7 @@ async def test_clients_without_a_certificate(certificate):
     _, cert = certificate
 
     def client(port, trust):
-        # With TLS 1.3 the client learns only afterwards that it was refused.
+        # With TLS 1.3, the client sees the refusal only after its handshake.
         tls = Secure(port, trust)
         with contextlib.closing(tls):
             tls.send(b"GET /name HTTP/1.1\r\nHost: d\r\n\r\n")

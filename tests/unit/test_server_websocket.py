@@ -1,4 +1,4 @@
-"""Attaching through a WebSocket."""
+"""Attach through a WebSocket."""
 
 import asyncio
 import contextlib

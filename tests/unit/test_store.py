@@ -227,7 +227,7 @@ def test_acknowledged_changes_survive_a_sigkill(tmp_path):
             for _ in range(20):
                 line = writer.stdout.readline()
             writer.send_signal(signal.SIGKILL)
-            # Lines that are still in the pipe were acknowledged as well.
+            # Lines that are still in the pipe were acknowledged too.
             line = (writer.stdout.read().splitlines() or [line])[-1]
             acknowledged += int(line)
         database = Database(path, ())
@@ -242,7 +242,7 @@ def test_acknowledged_changes_survive_a_sigkill(tmp_path):
 
 
 def test_only_the_owner_can_read_the_file(tmp_path):
-    """The file contains environments of containers; a wider mode is corrected."""
+    """The database contains environments of containers, so a wider mode is corrected."""
     path = tmp_path / "db"
     for _ in range(2):
         database = Database(path, SCHEMA)

@@ -1,4 +1,4 @@
-"""What a start of the engine takes away, and what it must not touch."""
+"""The things that a start of the engine removes, and those that it must not touch."""
 
 from types import SimpleNamespace
 
@@ -16,7 +16,9 @@ MINE, ENDED, HALF_MADE, FOREIGN = (letter * 64 for letter in "abcd")
 @pytest.fixture
 def engine(tmp_path, monkeypatch):
     """An engine with one running container, one that has ended, and leftovers of a third."""
-    monkeypatch.setattr(cgroups, "kill_all", lambda _path: True)  # it makes files where none are
+    monkeypatch.setattr(
+        cgroups, "kill_all", lambda _path: True
+    )  # on ordinary directories it would create files
     paths = Paths(tmp_path / "data", tmp_path / "exec")
     paths.prepare()
     tree = tmp_path / "cgroups"

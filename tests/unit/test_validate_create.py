@@ -1,4 +1,4 @@
-"""What dockerd 29 says to containers that cannot be, field by field."""
+"""dockerd 29's error messages for invalid containers, field by field."""
 
 import ipaddress
 from dataclasses import replace

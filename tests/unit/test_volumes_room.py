@@ -31,7 +31,7 @@ HINT = "a volume of type tmpfs has its size in o=size="
 
 
 class Room:
-    """A room of volumes with a database and directories, and no more."""
+    """A room of volumes with only a database and directories."""
 
     def __init__(self, root: Path) -> None:
         paths = SimpleNamespace(volumes=root / "volumes", tmp=root / "tmp")
@@ -73,7 +73,7 @@ class Room:
         return [(action, actor) for _, action, actor, _ in self.engine.events.seen]
 
     def again(self) -> "Room":
-        """The same files, after a start of the engine."""
+        """Return a room on the same files, as after a start of the engine."""
         self.engine.db.close()
         return Room(self.root)
 
