@@ -78,7 +78,7 @@ def test_every_piece_is_seen_although_the_child_gave_up(tmp_path):
     seen: list[bytes] = []
     pieces = [b"x" * 1000] * 1000
     with pytest.raises(ArchiveError, match="invalid tar header"):
-        unpack_pieces(pieces, tmp_path, "", seen=seen.append)
+        unpack_pieces(pieces, tmp_path, "", on_piece=seen.append)
     assert len(seen) == 1000
 
 

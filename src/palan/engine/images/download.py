@@ -194,7 +194,7 @@ class Download:
                     skip -= dropped
                     piece = piece[dropped:]
                 if piece:
-                    space.coming(len(piece))
+                    space.check(len(piece))
                     digest.update(piece)
                     _write(descriptor, piece)
                     self._advance(len(piece))

@@ -173,7 +173,7 @@ class _Receiver:
                 file.write(piece)
 
             unpacked = unpack_pieces(
-                self._pieces(head), directory, self.compression, options, seen=keep
+                self._pieces(head), directory, self.compression, options, on_piece=keep
             )
         self.blob_digest = f"sha256:{digest.hexdigest()}"
         return unpacked

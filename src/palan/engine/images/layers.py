@@ -13,10 +13,10 @@ from palan.api.errors import InternalError, InvalidParameter, PalanError
 from palan.engine.images.catalog import Catalog, Lease
 from palan.engine.keyed_lock import KeyedLock
 from palan.engine.threads import in_thread
-from palan.host.archive.distant import link_distant
 from palan.host.archive.headers import ArchiveError
 from palan.host.archive.inflate import Compression
-from palan.host.archive.unpack import Options, Unpacked, adopt_attributes, unpack
+from palan.host.archive.lower_links import make_lower_links
+from palan.host.archive.unpack import Options, Unpacked, copy_lower_attributes, unpack
 from palan.store.images import LayerRecord
 
 
@@ -214,16 +214,16 @@ class Unpacker:
     ) -> LayerRecord:
         """Give an unpacked layer its place; the caller is :meth:`alone` with it."""
         directories = [self._catalog.layer_directory(each) for each in reversed(lower)]
-        if unpacked.distant:
+        if unpacked.lower_links:
             try:
                 await in_thread(
-                    lambda: link_distant(staging / "diff", unpacked.distant, directories)
+                    lambda: make_lower_links(staging / "diff", unpacked.lower_links, directories)
                 )
             except (ArchiveError, OSError) as error:
                 raise unpacking_failed(f"layer {diff_id}", error) from None
         if directories and unpacked.implicit:
             await in_thread(
-                lambda: adopt_attributes(staging / "diff", unpacked.implicit, directories)
+                lambda: copy_lower_attributes(staging / "diff", unpacked.implicit, directories)
             )
         return self._settle(staging, LayerRecord(chain_id, diff_id, unpacked.size))
 

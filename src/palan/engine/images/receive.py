@@ -128,7 +128,7 @@ def _receive(source: Source, directory: Path) -> Members:
         if number >= _MAX_MEMBERS:
             raise InvalidParameter(f"invalid archive: more than {_MAX_MEMBERS} members")
         path = clean(entry.name)
-        space.coming(entry.stored)
+        space.check(entry.stored)
         if entry.kind == Kind.FILE and entry.sparse is None:
             files[path] = _keep(reader, directory / str(number))
         elif entry.kind == Kind.SYMLINK:

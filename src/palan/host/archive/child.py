@@ -1,11 +1,11 @@
-"""The process that unpacks or packs: confined to its directory before it reads a byte.
+"""The child process that unpacks or packs, confined to its directory before it reads a byte.
 
-It is started with its task as JSON in ``argv[1]``, reads or writes the archive on
-standard input or output, and answers one JSON object.  It imports little, because
-starting is most of what a small archive costs.
+It receives its task as JSON in ``argv[1]``, reads or writes the archive on standard input or
+output, and answers with one JSON object. It imports little, because most of the time for a small
+archive is spent on starting.
 
-As root it changes its root directory to the target and gives up every capability
-that making files does not need; the memory it may use is bounded in any case.
+As root it changes its root directory to the target and drops every capability that is not
+needed to create files. Its memory is limited in any case.
 """
 
 import ctypes
@@ -51,7 +51,7 @@ def _drop_capabilities() -> None:
 
 
 def _confine(target: str, compression: Compression) -> str:
-    """Make ``target`` all there is; where it is to be found afterwards."""
+    """Restrict the process to ``target``; return the path under which it sees it."""
     prepare(compression)
     os.umask(0)
     _, most = resource.getrlimit(resource.RLIMIT_AS)
@@ -63,7 +63,7 @@ def _confine(target: str, compression: Compression) -> str:
     except PermissionError:
         return target
     os.chdir("/")
-    # What looks like a Python module in there is not ours to run.
+    # Never import Python modules from the target directory.
     sys.meta_path.clear()
     _drop_capabilities()
     return "/"
@@ -73,23 +73,23 @@ def _read_input() -> bytes:
     return os.read(0, _PIECE)
 
 
-class _Ahead:
-    """Reads ahead in a thread: inflating and hashing overlap with writing files."""
+class _ReadAhead:
+    """Reads ahead in a thread, so that inflating and hashing overlap with writing files."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._pieces: deque[bytes | BaseException] = deque()
-        self._room = threading.Semaphore(8)
+        self._free = threading.Semaphore(8)
         self._ready = threading.Semaphore(0)
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
         piece: bytes | BaseException = b" "
         while piece and not isinstance(piece, BaseException):
-            self._room.acquire()
+            self._free.acquire()
             try:
                 piece = self._source()
-            except BaseException as error:  # noqa: BLE001 - handed over to the reader
+            except BaseException as error:  # noqa: BLE001 - raised in the reader
                 piece = error
             self._pieces.append(piece)
             self._ready.release()
@@ -104,7 +104,7 @@ class _Ahead:
             self._ready.release()
             return b""
         self._pieces.popleft()
-        self._room.release()
+        self._free.release()
         return piece
 
 
@@ -119,7 +119,7 @@ def _unpack(task: dict[str, Any], root: str) -> dict[str, object]:
 
     source: Source = hashed if task["digest"] else plain
     if task["compression"]:
-        source = _Ahead(source)
+        source = _ReadAhead(source)
     extractor = Extractor(
         root,
         whiteouts=task["whiteouts"],
@@ -134,7 +134,7 @@ def _unpack(task: dict[str, Any], root: str) -> dict[str, object]:
     return {
         "digest": "sha256:" + digest.hexdigest(),
         "implicit": sorted(extractor.implicit)[:_MAX_IMPLICIT],
-        "distant": extractor.distant[:_MAX_IMPLICIT],
+        "lower_links": extractor.lower_links[:_MAX_IMPLICIT],
         "entries": extractor.entries,
         "size": extractor.size,
     }
@@ -158,12 +158,12 @@ def _pack(task: dict[str, Any], root: str) -> dict[str, object]:
 def _layer(task: dict[str, Any], root: str) -> dict[str, object]:
     """Copy an overlay's upper directory.
 
-    The directory that it is copied to is outside of the root by now, and the working
-    directory: what is made in there is named relative to it.
+    The target directory is outside of the process's root by now, so it is made the working
+    directory, and files in it are named relative to it.
     """
     os.fchdir(task["directory"])
     answer = copy_layer_to(root, 1, ".")
-    for name in ("implicit", "distant"):
+    for name in ("implicit", "lower_links"):
         answer[name] = answer[name][:_MAX_IMPLICIT]
     return answer
 
@@ -175,7 +175,7 @@ def _write(data: bytes) -> None:
 
 
 def _inside(root: str, path: str) -> str:
-    """``path`` within the root; after a chroot its links cannot leave the root."""
+    """Return ``path`` within the root; after a chroot its links cannot leave the root."""
     inside = clean(path)
     if not inside:
         return root
@@ -189,7 +189,7 @@ _ACTIONS: Final = {"layer": _layer, "pack": _pack, "unpack": _unpack}
 
 
 def main() -> None:
-    """Do what ``argv[1]`` says and report."""
+    """Execute the task in ``argv[1]`` and write the answer."""
     task = json.loads(sys.argv[1])
     answer: dict[str, object]
     try:
@@ -204,6 +204,6 @@ def main() -> None:
         answer = {"error": message, "errno": error.errno}
     except MemoryError:
         answer = {"error": "the archive needs too much memory"}
-    # Beside the archive on standard output, what packing has to say goes to standard error.
+    # When packing, standard output has the archive, so the answer goes to standard error.
     os.write(1 if task["action"] == "unpack" else 2, json.dumps(answer).encode())
     os._exit(0)

@@ -1,17 +1,15 @@
-"""Entries of an archive become files below one directory, and nowhere else.
+"""Extraction of archive entries into one directory, and nowhere else.
 
-No name in an archive is ever given to the kernel as it is.  A name is cleaned (one
-that leaves the root is refused), and the directories on its way are looked at one by
-one: a symbolic link among them is followed here, as if the root were ``/``, and what
-is written is never followed at all.  This holds without any privilege; where there is
-one, the child that does this is also chrooted (:mod:`palan.host.archive.child`),
-which is what counts when somebody else changes the tree meanwhile.
+No name of an archive is passed to the kernel unchanged. A name is cleaned (one that leaves the
+root is refused), and its parent directories are checked one by one: a symbolic link among them is
+resolved here, as if the root were ``/``, and the last component is never followed. This needs no
+privileges; as root, the child that runs this is also chrooted (:mod:`palan.host.archive.child`),
+which protects against others that change the tree at the same time.
 
-An image layer says what it removes from the layers below with names:
-``.wh.<name>`` removes ``<name>``, ``.wh..wh..opq`` everything below the directory it
-stands in (OCI image specification, "Layer Filesystem Changeset").  In ``overlay``
-mode these become what overlayfs understands: a character device 0/0 and an extended
-attribute.
+An image layer marks removals from lower layers by names: ``.wh.<name>`` removes ``<name>``,
+``.wh..wh..opq`` all lower content of its directory (OCI image specification, "Layer Filesystem
+Changeset"). In ``overlay`` mode these become the forms of overlayfs: a character device 0/0 and
+an extended attribute.
 """
 
 # Thousands of files a second: strings and system calls, no path objects.
@@ -45,7 +43,9 @@ _ALLOWED_XATTRS: Final = frozenset(
 
 
 def clean(name: str) -> str:
-    """``name`` as a path below the root: no ``.``, ``..``, double or outer slashes; "" is the root.
+    """Return ``name`` relative to the root, without ``.``, ``..`` and extra slashes.
+
+    The root itself is "".
 
     Raises:
         ArchiveError: the name leaves the root, or is longer than Linux allows.
@@ -66,14 +66,14 @@ def clean(name: str) -> str:
 
 
 class Extractor:
-    """Unpacks archives into one directory.
+    """Extracts archives into one directory.
 
     Attributes:
-        entries: how many entries were unpacked.
-        size: bytes of all files, as long as they say they are.
-        implicit: directories that were made because something in them was unpacked,
-            without an entry of their own: nobody said what owner and mode they have.
-        distant: hard links of a layer, and the files that they are to, which it does not have.
+        entries: number of extracted entries.
+        size: sum of the nominal sizes of all files in bytes.
+        implicit: directories that were created for their content, without an entry of their own:
+            their owner and mode are not in the archive.
+        lower_links: hard links to files that only lower layers have, and the paths of these files.
     """
 
     def __init__(
@@ -87,22 +87,22 @@ class Extractor:
         owner: tuple[int, int] | None = None,
         keep_root: bool = False,
     ) -> None:
-        """Prepare to unpack.
+        """Prepare; extracts nothing.
 
         Args:
-            root: the directory to unpack into; "/" after a chroot.
-            whiteouts: what ``.wh.`` names mean; ``keep`` takes them as ordinary names.
-            opaque_xattr: how overlayfs is told that a directory hides what is below.
-            max_entries: more entries than that are refused.
+            root: the directory to extract into; "/" after a chroot.
+            whiteouts: the meaning of ``.wh.`` names; ``keep`` makes them ordinary names.
+            opaque_xattr: overlayfs's attribute for a directory that hides lower content.
+            max_entries: maximum number of entries.
             no_overwrite_dir_non_dir: refuse to replace a directory by something else
                 or something else by a directory.
-            owner: everything belongs to it, whatever the archive says.
-            keep_root: leave owner, mode and time of the root alone, whatever the archive says.
+            owner: user and group of all files, instead of those in the archive.
+            keep_root: keep owner, mode and time of the root, ignoring its entry in the archive.
         """
         self.entries = 0
         self.size = 0
         self.implicit: set[str] = {""}
-        self.distant: list[tuple[str, str]] = []
+        self.lower_links: list[tuple[str, str]] = []
         self._root = root.rstrip("/")
         self._overlay = whiteouts == "overlay"
         self._opaque_xattr = opaque_xattr
@@ -111,7 +111,7 @@ class Extractor:
         self._owner = owner
         self._keep_root = keep_root
         self._privileged = os.geteuid() == 0
-        # Directories known to be real ones, by cleaned path, and where they really are.
+        # Directories that are known not to be links, by cleaned path, with their real paths.
         self._known: dict[str, str] = {"": ""}
         self._directories: dict[str, tuple[int, int]] = {}
         self._space = SpaceWatch(self._root or "/")
@@ -119,10 +119,10 @@ class Extractor:
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}"
 
-    # ---- where things are ---------------------------------------------------------
+    # ---- paths --------------------------------------------------------------------
 
     def _directory(self, path: str) -> str:
-        """Where the directory ``path`` really is, made if it is missing."""
+        """Return the real path of the directory ``path``; create it if it is missing."""
         known = self._known.get(path)
         if known is not None:
             return known
@@ -134,7 +134,7 @@ class Extractor:
         return real
 
     def _resolve(self, base: str, rest: str) -> str:
-        """Walk ``rest`` from the real directory ``base``, following links within the root."""
+        """Walk ``rest`` from the real directory ``base``; links are resolved within the root."""
         links = 0
         pending = rest.split("/")[::-1]
         here = base
@@ -170,7 +170,7 @@ class Extractor:
         return here
 
     def _replace_whiteout(self, path: str) -> None:
-        """A directory after all, where something was removed: what was below stays hidden."""
+        """Replace a whiteout by a directory; lower content stays hidden."""
         info = os.lstat(self._at(path))
         if not (self._overlay and stat.S_ISCHR(info.st_mode) and info.st_rdev == 0):
             raise ArchiveError(f"{path!r} is not a directory")
@@ -193,7 +193,11 @@ class Extractor:
                 raise
 
     def _clear(self, path: str, *, directory_wanted: bool) -> int:
-        """Make way for ``path``; says what was left there: 0 or the mode of a directory."""
+        """Make room for an entry at ``path``.
+
+        Returns:
+            The mode of an existing directory that is kept, -1 if a whiteout was removed, else 0.
+        """
         full = self._at(path)
         try:
             info = os.lstat(full)
@@ -207,21 +211,21 @@ class Extractor:
                     f'cannot overwrite directory "{path}" with non-directory "{self._root or "/"}"'
                 )
             _remove_tree(full)
-            self._forget(path)
+            self._discard_cached(path)
             return 0
         if directory_wanted and self._strict:
             raise ArchiveError(
                 f'cannot overwrite non-directory "{path}" with directory "{self._root or "/"}"'
             )
         if stat.S_ISLNK(info.st_mode):
-            self._forget(path)
+            self._discard_cached(path)
         os.unlink(full)
         if directory_wanted and self._overlay and stat.S_ISCHR(info.st_mode) and not info.st_rdev:
             return -1
         return 0
 
-    def _forget(self, path: str) -> None:
-        """Something on the way to other paths has changed: look again from now on."""
+    def _discard_cached(self, path: str) -> None:
+        """Discard cached paths after a directory or link was removed."""
         self._known = {"": ""}
         inside = path + "/"
         for remembered in [p for p in self._directories if p == path or p.startswith(inside)]:
@@ -231,11 +235,11 @@ class Extractor:
     # ---- entries ------------------------------------------------------------------
 
     def unpack(self, reader: TarReader) -> None:
-        """Unpack all entries that the reader still has.
+        """Extract all remaining entries of the reader.
 
         Raises:
-            ArchiveError: the archive is damaged or asks for something forbidden.
-            OSError: the file system refuses.
+            ArchiveError: the archive is damaged or contains something forbidden.
+            OSError: the file system rejects an operation.
         """
         for entry in reader:
             self.entries += 1
@@ -246,7 +250,7 @@ class Extractor:
         self.finish()
 
     def finish(self) -> None:
-        """Give directories their modes and times, now that nothing is put into them any more."""
+        """Set modes and times of directories, after all their content was written."""
         for path, (mode, mtime_ns) in sorted(self._directories.items(), reverse=True):
             full = self._at(path)
             os.chmod(full, mode)
@@ -254,7 +258,7 @@ class Extractor:
         self._directories.clear()
 
     def add(self, entry: Entry, content: Iterator[memoryview]) -> None:
-        """Unpack one entry."""
+        """Extract one entry."""
         path = clean(entry.name)
         parent, _, name = path.rpartition("/")
         if self._overlay and name.startswith(WHITEOUT):
@@ -275,7 +279,7 @@ class Extractor:
             elif kind == Kind.SYMLINK:
                 self._clear(path, directory_wanted=False)
                 os.symlink(entry.linkname, self._at(path))
-                self._dress(path, entry)
+                self._set_metadata(path, entry)
             elif kind == Kind.HARDLINK:
                 self._link(path, entry)
             elif kind in (Kind.CHARACTER, Kind.BLOCK, Kind.FIFO):
@@ -283,14 +287,14 @@ class Extractor:
                 self._node(path, entry)
             else:
                 raise ArchiveError(f"unhandled tar header type {kind!r}")
-        except (ValueError, OverflowError):  # a NUL in a name, a number beyond any kernel's
+        except (ValueError, OverflowError):  # a NUL in a name, a number out of range
             raise ArchiveError(f"invalid entry {entry.name!r}") from None
 
     def _whiteout(self, directory: str, name: str) -> None:
         if name == OPAQUE:
             self._make_opaque(directory)
             return
-        if name.startswith(WHITEOUT * 2):  # bookkeeping of aufs
+        if name.startswith(WHITEOUT * 2):  # metadata of aufs
             return
         hidden = name[len(WHITEOUT) :]
         if hidden in ("", ".", ".."):
@@ -301,13 +305,13 @@ class Extractor:
         except FileNotFoundError:
             os.mknod(self._at(path), stat.S_IFCHR, os.makedev(0, 0))
             return
-        # The layer itself has the name, too; only what is below is meant.
+        # The layer itself has the name, too; the whiteout refers to lower layers only.
         if stat.S_ISDIR(mode):
             self._make_opaque(path)
 
     def _file(self, path: str, entry: Entry, content: Iterator[memoryview]) -> None:
         self.size += entry.size
-        self._space.coming(entry.stored)
+        self._space.check(entry.stored)
         handle = os.open(self._at(path), _CREATE, 0o600)
         try:
             if entry.sparse is None:
@@ -355,15 +359,15 @@ class Extractor:
                 raise ArchiveError(
                     f"hard link {path!r} to {linkname!r}, which is not there"
                 ) from None
-            # A layer below may have it.
+            # A lower layer may have the file.
             self._clear(path, directory_wanted=False)
-            self.distant.append((path, source))
+            self.lower_links.append((path, source))
             return
         if stat.S_ISDIR(info.st_mode):
             raise ArchiveError(f"hard link {path!r} to a directory")
         self._clear(path, directory_wanted=False)
         os.link(self._at(source), self._at(path), follow_symlinks=False)
-        self._redress(path, entry, info)
+        self._update_metadata(path, entry, info)
 
     def _node(self, path: str, entry: Entry) -> None:
         full = self._at(path)
@@ -379,12 +383,12 @@ class Extractor:
             except PermissionError:
                 if self._privileged:
                     raise
-                return  # nobody but root can, and a container is given its /dev anyway
-        self._dress(path, entry)
+                return  # only root may, and containers get their own /dev
+        self._set_metadata(path, entry)
         os.chmod(full, entry.mode)
 
-    def _redress(self, path: str, entry: Entry, info: os.stat_result) -> None:
-        """What the entry of a hard link says holds for the file, where it says something else."""
+    def _update_metadata(self, path: str, entry: Entry, info: os.stat_result) -> None:
+        """Apply the metadata of a hard link's entry to the file, where they differ."""
         full = self._at(path)
         owner = self._owner or (entry.uid, entry.gid)
         changed = self._privileged and owner != (info.st_uid, info.st_gid)
@@ -396,8 +400,8 @@ class Extractor:
             self._set_xattrs(full, entry)
         os.utime(full, ns=(entry.mtime_ns, entry.mtime_ns), follow_symlinks=False)
 
-    def _dress(self, path: str, entry: Entry) -> None:
-        """Owner, attributes and time of what is neither file nor directory."""
+    def _set_metadata(self, path: str, entry: Entry) -> None:
+        """Set owner, attributes and time of an entry that is neither file nor directory."""
         full = self._at(path)
         if self._privileged:
             os.lchown(full, *(self._owner or (entry.uid, entry.gid)))
@@ -407,7 +411,7 @@ class Extractor:
 
     def _set_xattrs(self, target: int | str, entry: Entry) -> None:
         for name, value in entry.xattrs.items():
-            # Overlayfs obeys attributes of its own; an archive must not speak to it.
+            # Attributes that control overlayfs must not come from an archive.
             if name.startswith("user.overlay.") or not (
                 name.startswith("user.") or name in _ALLOWED_XATTRS
             ):
@@ -418,7 +422,7 @@ class Extractor:
                 else:
                     os.setxattr(target, name, value, follow_symlinks=False)
             except OSError as error:
-                # As other engines: a file system without attributes is no obstacle.
+                # As in other engines, a file system without extended attributes is no error.
                 if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.EINVAL):
                     raise
 
@@ -440,12 +444,12 @@ def _write_sparse(handle: int, entry: Entry, content: Iterator[memoryview]) -> N
             _write(handle, piece[:length])
             taken = min(length, len(piece))
             piece = piece[taken:]
-            length -= taken  # noqa: PLW2901 - counts down what is left of this piece
+            length -= taken  # noqa: PLW2901 - remaining length of this piece
     os.ftruncate(handle, entry.size)
 
 
 def _remove_tree(full: str) -> None:
-    """Remove a directory with all that is in it, without recursion: trees may be deep."""
+    """Remove a directory tree without recursion, because trees may be deep."""
     pending = [full]
     while pending:
         here = pending[-1]

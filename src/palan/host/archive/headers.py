@@ -1,8 +1,8 @@
-"""What a block of a tar archive says, and how to say it.
+"""Encoding and decoding of tar headers.
 
-Formats: ustar (POSIX.1-1988), pax (POSIX.1-2001) and GNU, as ``tar(5)`` describes
-them.  Names are bytes on the wire and ``surrogateescape`` strings here, so that any
-name a Linux file can have survives a round trip.
+Formats: ustar (POSIX.1-1988), pax (POSIX.1-2001) and GNU, as described in ``tar(5)``. Names are
+bytes in the archive and ``surrogateescape`` strings here, so that any file name of Linux survives
+a round trip.
 """
 
 import struct
@@ -30,18 +30,18 @@ _MAX_OCTAL_8: Final = 8**7 - 1
 
 
 class ArchiveError(Exception):
-    """The archive is damaged, or asks for something that is never done."""
+    """The archive is damaged, or contains something that is not allowed."""
 
 
 class Truncated(ArchiveError):
-    """The archive ends in the middle of something."""
+    """The archive is incomplete."""
 
     def __init__(self) -> None:
         super().__init__("unexpected EOF")
 
 
 class Kind:
-    """What an entry is: the ``typeflag`` of the header."""
+    """The types of entries: the ``typeflag`` of the header."""
 
     FILE: Final = "0"
     HARDLINK: Final = "1"
@@ -66,14 +66,14 @@ class Entry:
     """One member of an archive.
 
     Attributes:
-        name: the path as the archive has it, not cleaned in any way.
-        kind: one of :class:`Kind`, never one of its extension headers.
-        stored: how many bytes of data follow in the archive.
-        size: how long the file is; differs from ``stored`` when it is sparse.
+        name: the path as in the archive, not cleaned.
+        kind: one of :class:`Kind`, never an extension header.
+        stored: number of data bytes in the archive.
+        size: length of the file; differs from ``stored`` for a sparse file.
         mtime_ns: modification time in nanoseconds since the epoch.
         device: major and minor number of a device node.
         xattrs: extended attributes by name.
-        sparse: the file's data as (offset, length), or None if it has no holes.
+        sparse: the data segments as (offset, length); None for a file without holes.
     """
 
     __slots__ = (
@@ -119,10 +119,10 @@ class Entry:
         self.sparse: list[tuple[int, int]] | None = None
 
     def apply_pax(self, records: Mapping[str, bytes]) -> None:
-        """Let extended header records override what the plain header said.
+        """Override header fields with the records of an extended header.
 
         Raises:
-            ArchiveError: a record's value is not what it must be.
+            ArchiveError: the value of a record is malformed.
         """
         xattrs = {}
         for key, value in records.items():
@@ -149,12 +149,12 @@ def _text(value: bytes) -> str:
 
 
 def _number(field: bytes) -> int:
-    if field[-1] in (0, 32) and field[:-1].isdigit():  # nearly all are so
+    if field[-1] in (0, 32) and field[:-1].isdigit():  # the usual form
         try:
             return int(field[:-1], 8)
         except ValueError:
             raise ArchiveError("archive/tar: invalid tar header") from None
-    if field[0] & 0x80:  # GNU: base 256, two's complement, the top bit being a mark
+    if field[0] & 0x80:  # GNU: base 256, two's complement; the top bit marks the format
         value = int.from_bytes(field, "big") & ~(1 << (len(field) * 8 - 1))
         sign = 1 << (len(field) * 8 - 2)
         return value - (sign << 1) if value & sign else value
@@ -170,7 +170,7 @@ def _number(field: bytes) -> int:
 
 
 def pax_number(value: bytes) -> int:
-    """A non-negative decimal number of an extended header."""
+    """Parse a non-negative decimal number of an extended header."""
     if not value.isdigit() or len(value) > 19:
         raise ArchiveError("archive/tar: invalid tar header")
     return int(value)
@@ -187,10 +187,10 @@ def _pax_time(value: bytes) -> int:
 
 
 def decode_header(block: bytes) -> Entry:
-    """Read one header block.
+    """Decode a header block.
 
     Raises:
-        ArchiveError: it is no header: the checksum or a number is wrong.
+        ArchiveError: the checksum or a number is wrong.
     """
     (
         name,
@@ -212,7 +212,7 @@ def decode_header(block: bytes) -> Entry:
     ) = _HEADER.unpack(block)
     expected = _number(checksum)
     if sum(block) - sum(checksum) + 8 * 32 != expected:
-        # Some old programs summed signed characters.
+        # Some old programs added the bytes as signed characters.
         signed = sum(struct.unpack("512b", block)) - sum(struct.unpack("8b", checksum)) + 8 * 32
         if signed != expected:
             raise ArchiveError("archive/tar: invalid tar header")
@@ -241,7 +241,7 @@ def decode_header(block: bytes) -> Entry:
 
 
 def decode_pax(data: bytes) -> list[tuple[str, bytes]]:
-    r"""Read the records of an extended header, in their order.
+    r"""Decode the records of an extended header, in their order.
 
     Raises:
         ArchiveError: a record does not have the form ``<length> <key>=<value>\n``.
@@ -264,7 +264,7 @@ def decode_pax(data: bytes) -> list[tuple[str, bytes]]:
 
 
 def encode_pax(records: Mapping[str, bytes]) -> bytes:
-    """Records as the data of an extended header, not padded."""
+    """Encode records as the data of an extended header, without padding."""
     parts = []
     for key, value in records.items():
         body = b" " + key.encode("utf-8", "surrogateescape") + b"=" + value + b"\n"
@@ -283,7 +283,7 @@ def _block(entry: Entry, name: bytes, linkname: bytes, seconds: int) -> bytes:
     device = _NO_DEVICE
     if entry.device != (0, 0):
         device = b"%07o\0%07o\0" % entry.device + bytes(167)
-    # As one text: headers are a good part of the time that packing takes.
+    # Formatted in one step, because headers take a good part of the time for packing.
     before = b"%s%07o\0%07o\0%07o\0%011o\0%011o\0" % (
         name[:100].ljust(100, b"\0"),
         entry.mode & 0o7777,
@@ -298,7 +298,7 @@ def _block(entry: Entry, name: bytes, linkname: bytes, seconds: int) -> bytes:
         _USTAR,
         device,
     )
-    # The checksum counts itself as spaces.
+    # The checksum is calculated with spaces in its own field.
     return b"%s%06o\0 %s" % (before, sum(before) + 8 * 32 + sum(after), after)
 
 
@@ -307,7 +307,7 @@ def _is_ascii(data: bytes) -> bool:
 
 
 def encode_header(entry: Entry) -> bytes:
-    """The header of ``entry``, with an extended header before it where ustar is too small."""
+    """Encode the header of ``entry``, preceded by an extended header if ustar does not suffice."""
     name = entry.name.encode("utf-8", "surrogateescape")
     linkname = entry.linkname.encode("utf-8", "surrogateescape")
     seconds, fraction = divmod(entry.mtime_ns, 10**9)

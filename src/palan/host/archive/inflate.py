@@ -1,8 +1,8 @@
-"""Compressed streams: telling what they are, and inflating them in bounded memory.
+"""Compressed streams: detect the format, and inflate with limited memory.
 
-gzip, bzip2 and xz come with Python, but gzip, as which nearly all layers come, is left to
-ISA-L where that is installed: it takes half the time.  zstd is inflated by the ``zstd``
-program, which whoever opens the stream starts (see :mod:`palan.host.archive.unpack`).
+Python has gzip, bzip2 and xz. Nearly all layers are gzip, which ISA-L inflates in half the time
+if it is installed. zstd is inflated by the ``zstd`` program, which the opener of the stream
+starts (see :mod:`palan.host.archive.unpack`).
 """
 
 import zlib
@@ -29,7 +29,7 @@ _XZ_MEMORY: Final = 256 << 20
 
 
 def detect(head: bytes) -> Compression:
-    """What a stream beginning with ``head`` (six bytes suffice) is compressed with."""
+    """Return the compression of a stream that begins with ``head`` (six bytes suffice)."""
     for magic, name in _MAGIC:
         if head.startswith(magic):
             return name
@@ -37,7 +37,7 @@ def detect(head: bytes) -> Compression:
 
 
 class _Decompressor(Protocol):
-    """What bz2 and lzma have in common."""
+    """The common interface of bz2 and lzma."""
 
     @property
     def eof(self) -> bool: ...
@@ -49,7 +49,7 @@ class _Decompressor(Protocol):
 
 
 class _Gzip(Protocol):
-    """What zlib and ISA-L have in common."""
+    """The common interface of zlib and ISA-L."""
 
     @property
     def eof(self) -> bool: ...
@@ -61,7 +61,7 @@ class _Gzip(Protocol):
 
 
 def _gzip() -> tuple[Callable[[], _Gzip], type[Exception]]:
-    """The fastest decompressor there is, and what it raises."""
+    """Return the fastest available decompressor, and its exception."""
     try:
         isal_zlib = import_module("isal.isal_zlib")
     except ImportError:
@@ -76,7 +76,7 @@ def _gunzip(source: Source) -> Iterator[bytes]:
         stream = new()
         piece = b""
         while not stream.eof:
-            if not data and len(piece) < _PIECE:  # else there may be more of what was fed
+            if not data and len(piece) < _PIECE:  # otherwise more output may be pending
                 data = source()
                 if not data:
                     raise Truncated
@@ -88,7 +88,7 @@ def _gunzip(source: Source) -> Iterator[bytes]:
                 yield piece
             data = stream.unconsumed_tail
         data = stream.unused_data or source()
-        if data.startswith(b"\0"):  # padding after the last member, as tape programs leave
+        if data.startswith(b"\0"):  # padding after the last member, as written by tape programs
             return
 
 
@@ -130,9 +130,9 @@ def _pieces(source: Source, compression: Compression) -> Iterator[bytes]:
 
 
 def prepare(compression: Compression) -> None:
-    """Import what inflating needs, for who cannot import any more later.
+    """Import the modules for inflating, before a process loses access to them.
 
-    Not done for all when this module is imported: starting to unpack should be quick.
+    They are not imported with this module, so that unpacking starts quickly.
     """
     if compression == "gzip":
         _gzip()
@@ -141,9 +141,9 @@ def prepare(compression: Compression) -> None:
 
 
 def inflated(source: Source, compression: Compression) -> Source:
-    """The source's bytes, inflated.
+    """Return a source of the inflated bytes.
 
-    The result raises :class:`ArchiveError` where the data is damaged.
+    Reading it raises :class:`ArchiveError` if the data is damaged.
     """
     if not compression:
         return source

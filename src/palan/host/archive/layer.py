@@ -1,8 +1,8 @@
-"""An overlay's upper directory becomes a layer: packed into a file and unpacked elsewhere, at once.
+"""Conversion of an overlay's upper directory into a layer: an archive and an unpacked copy.
 
-A process does it that is confined to the upper directory and to the one that it makes, as
-somebody may change the former meanwhile.  Where nobody does, and there is little to copy,
-starting one would take longer than all of it.
+A child process does it, confined to the upper directory and the new one, because a container may
+change the upper directory at the same time. If that is excluded and there is little to copy, it
+is done in this process, because starting a child would take longer than copying.
 """
 
 import os
@@ -18,34 +18,34 @@ from palan.host.archive.unpack import Unpacked
 
 __all__ = ["LayerCopy", "copy_small"]
 
-_FEW: Final = 300
-"""Files that are copied without a process."""
+_MAX_FILES: Final = 300
+"""Maximum number of files to copy without a child process."""
 
-_LITTLE: Final = 8 << 20
-"""Bytes of them."""
+_MAX_BYTES: Final = 8 << 20
+"""Maximum bytes to copy without a child process."""
 
 
 def copy_small(upper: Path, archive: Path, directory: Path) -> tuple[Unpacked, int] | None:
-    """Copy an upper directory that nobody changes, if there is little in it.  Blocking.
+    """Copy an upper directory that does not change, if it is small. Blocking.
 
     Args:
-        upper: see :class:`LayerCopy`, and the others.
-        archive: as there.
-        directory: as there.
+        upper: the upper directory, as for :class:`LayerCopy`.
+        archive: the archive to write, likewise.
+        directory: the directory to fill, likewise.
 
     Returns:
-        what was copied with the length of the archive, or None if it is too much.
+        The result and the length of the archive, or None if the directory is too large.
 
     Raises:
-        OSError: something can't be read, or written.
+        OSError: reading or writing failed.
     """
     files = size = 0
     for place, directories, names in os.walk(upper):
         files += len(directories) + len(names)
-        if files > _FEW:
+        if files > _MAX_FILES:
             return None
-        size += sum(os.lstat(os.path.join(place, name)).st_size for name in names)  # noqa: PTH118 - strings are at hand
-        if size > _LITTLE:
+        size += sum(os.lstat(os.path.join(place, name)).st_size for name in names)  # noqa: PTH118 - paths are strings here
+        if size > _MAX_BYTES:
             return None
     with archive.open("xb", buffering=0) as output:
         answer = copy_layer_to(str(upper), output.fileno(), str(directory))
@@ -53,22 +53,22 @@ def copy_small(upper: Path, archive: Path, directory: Path) -> tuple[Unpacked, i
 
 
 class LayerCopy:
-    """The process that does it.
+    """The child process that converts an upper directory.
 
     Attributes:
-        length: bytes of the archive, once it is done.
+        length: size of the archive in bytes, after the end.
     """
 
     def __init__(self, upper: Path, archive: Path, directory: Path) -> None:
-        """Start it.
+        """Start the process.
 
         Args:
             upper: the upper directory.
-            archive: where the archive is written; a new file.
-            directory: an empty directory, which gets what a layer of that archive would have.
+            archive: the archive to write; a new file.
+            directory: an empty directory, filled with the content of the layer.
 
         Raises:
-            OSError: it can't be started.
+            OSError: the process could not be started.
         """
         self.length = 0
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in wait()
@@ -97,11 +97,11 @@ class LayerCopy:
             raise
 
     def wait(self) -> Unpacked:
-        """Wait for its end; the digest is the archive's.
+        """Wait for the end; the digest in the result is the archive's.
 
         Raises:
-            OSError: something can't be read, or written.
-            ArchiveError: it was ended.
+            OSError: reading or writing failed.
+            ArchiveError: the process was killed.
         """
         with self._errors:
             status = self._process.wait()
@@ -111,5 +111,5 @@ class LayerCopy:
         return Unpacked(answer)
 
     def kill(self) -> None:
-        """End it, whatever it is doing."""
+        """Kill the process."""
         self._process.kill()

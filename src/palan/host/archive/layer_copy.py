@@ -1,6 +1,6 @@
-"""An overlay's upper directory becomes an archive and a directory, both at once.
+"""Copying of an overlay's upper directory into an archive and a directory at the same time.
 
-Each file is read once and written to both, so that they have the same content.
+Each file is read once and written to both, so that their content is the same.
 """
 
 import hashlib
@@ -19,19 +19,19 @@ _PIECE: Final = 256 << 10
 
 
 def copy_layer_to(upper: str, archive: int, directory: str) -> dict[str, Any]:
-    """Do it.
+    """Copy an upper directory into an archive and a directory.
 
     Args:
         upper: the upper directory.
         archive: a descriptor to write the archive to.
-        directory: an empty directory, which gets what a layer of that archive would have.
+        directory: an empty directory, filled with the content of the layer.
 
     Returns:
-        What :class:`~palan.host.archive.unpack.Unpacked` is made of, and the ``length`` of
+        The arguments of :class:`~palan.host.archive.unpack.Unpacked`, and the ``length`` of
         the archive; the digest is the archive's.
 
     Raises:
-        OSError: something can't be read, or written.
+        OSError: reading or writing failed.
     """
     packer = Packer(upper, whiteouts=True)
     extractor = Extractor(directory, whiteouts="overlay")
@@ -48,14 +48,14 @@ def copy_layer_to(upper: str, archive: int, directory: str) -> dict[str, Any]:
         "digest": "sha256:" + output.digest.hexdigest(),
         "length": output.length,
         "implicit": sorted(extractor.implicit),
-        "distant": extractor.distant,
+        "lower_links": extractor.lower_links,
         "entries": extractor.entries,
         "size": extractor.size,
     }
 
 
 class _Hashed:
-    """A file, written in large pieces, with the digest of all that was written."""
+    """A file that is written in large pieces, with the digest of its content."""
 
     def __init__(self, file: int) -> None:
         self.digest = hashlib.sha256()

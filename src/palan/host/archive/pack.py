@@ -1,8 +1,7 @@
-"""Packing a directory tree into a tar stream, in a process of its own.
+"""Packing of a directory tree into a tar stream, by a child process.
 
-The tree may belong to a running container, which can change it while it is read: the
-child is chrooted to ``root``, so no link in there can lead it elsewhere.  Blocking:
-iterate in a thread.
+The tree may belong to a running container that changes it at the same time, so the child is
+chrooted to ``root``, and no link can lead it elsewhere. Blocking: iterate in a thread.
 """
 
 import contextlib
@@ -21,10 +20,10 @@ _PIECE: Final = 1 << 20
 
 
 class Packing:
-    """A child that packs a directory tree, or one file; the archive comes on its output.
+    """A child process that packs a directory tree, or one file, to its standard output.
 
     Attributes:
-        output: the reading end of the pipe with the archive.
+        output: the reading end of the pipe.
     """
 
     def __init__(
@@ -34,16 +33,16 @@ class Packing:
         inside: str = "/",
         prefix: str = "",
     ) -> None:
-        """Start it.
+        """Start the process.
 
         Args:
-            root: the directory to be confined to; may be a ``/proc/<pid>/root``.
-            inside: what to pack, as a path within ``root``; its last component is not followed.
-            prefix: the name of ``inside`` in the archive; "" leaves its own entry out, and
+            root: the directory to confine it to; may be a ``/proc/<pid>/root``.
+            inside: the path within ``root`` to pack; its last component is not followed.
+            prefix: the name of ``inside`` in the archive; "" omits its own entry, and
                 "/" begins all names with a slash.
 
         Raises:
-            OSError: it can't be started.
+            OSError: the process could not be started.
         """
         task = {
             "action": "pack",
@@ -65,13 +64,13 @@ class Packing:
         widen(self.output)
 
     def pieces(self) -> Generator[bytes, None, None]:
-        """The whole archive; the child ends with it, or when this is closed.
+        """Yield the whole archive, then wait for the child; closing the generator kills it.
 
         Raises:
-            OSError: something could not be read; nothing or only a part was yielded then.
+            OSError: something could not be read; the archive is incomplete.
         """
         try:
-            # Whole pieces: each is a turn of several threads.
+            # Large pieces, because each takes several thread switches.
             while piece := self.output.read(_PIECE):
                 yield piece
             self.finish()
@@ -79,17 +78,17 @@ class Packing:
             self.kill()
 
     def finish(self) -> None:
-        """Wait for its end, when all of its output has been read.
+        """Wait for the end of the process, after all of its output was read.
 
         Raises:
-            OSError: something could not be read; the archive is not whole.
+            OSError: something could not be read; the archive is incomplete.
         """
         self._process.wait()
         self._errors.seek(0)
         read_answer(self._errors.read(), self._process.returncode)
 
     def kill(self) -> None:
-        """End it, whatever it is doing, and let go of everything; also when it has ended."""
+        """Kill the process and close all files; idempotent, also after its end."""
         self._process.kill()
         with contextlib.suppress(OSError):
             self.output.close()

@@ -1,4 +1,4 @@
-"""Starting the confined child of this package, and understanding its answer."""
+"""Start the confined child process of this package, and parse its answer."""
 
 import contextlib
 import fcntl
@@ -22,7 +22,7 @@ _SOURCE: Final = str(Path(__file__).resolve().parents[3])
 
 @functools.cache
 def _program() -> str:
-    """What the child runs: ours first, last what may be where ISA-L is installed."""
+    """Return the child's Python code; the directory of ISA-L is last in its module path."""
     isal = find_spec("isal")
     path = [str(Path(isal.origin).parents[1])] if isal and isal.origin else []
     return f"""
@@ -41,7 +41,7 @@ def start(
     stderr: IO[bytes] | int,
     pass_fds: tuple[int, ...] = (),
 ) -> "subprocess.Popen[bytes]":
-    """Start the child with ``task``; without site packages, of which it needs but one."""
+    """Start the child with a task; without site packages, except for ISA-L."""
     return subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _program(), json.dumps(task)],
         stdin=stdin,
@@ -54,17 +54,17 @@ def start(
 
 
 def widen(pipe: IO[bytes]) -> None:
-    """Let a pipe hold a megabyte, where that is allowed: the sides take turns less often."""
+    """Enlarge a pipe to a megabyte, if permitted, to reduce context switches."""
     with contextlib.suppress(OSError):
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
 
 
 def read_answer(data: bytes, status: int, errors: str = "") -> dict[str, Any]:
-    """What the child said.
+    """Parse the child's answer.
 
     Raises:
-        ArchiveError: the archive is at fault, or the child died.
-        OSError: the file system is.
+        ArchiveError: the archive is invalid, or the child was killed.
+        OSError: the file system rejected an operation.
     """
     try:
         answer: dict[str, Any] = json.loads(data)

@@ -1,8 +1,8 @@
-"""A tar stream, entry by entry, from a source that cannot go back.
+"""Streaming parser for tar archives.
 
-Nothing is trusted: every length that decides how much is held in memory has a bound,
-so that a reader needs a few megabytes whatever it is fed.  Data of entries is handed
-out in pieces as it comes and never held as a whole.
+The input is not trusted: every length that determines memory use is limited, so that a reader
+needs a few megabytes for any input. The data of entries is passed on in pieces as it arrives, and
+never held as a whole.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,13 +23,13 @@ from palan.host.archive.headers import (
 __all__ = ["Source", "TarReader"]
 
 Source = Callable[[], bytes]
-"""Gives the next bytes of a stream, as many as it likes, and ``b""`` at its end."""
+"""Returns the next bytes of a stream, any number of them, and ``b""`` at its end."""
 
 MAX_EXTENSION: Final = 1 << 20
-"""How long an extended header may be: xattrs are at most 64 KiB each, paths 4 KiB."""
+"""Maximum length of an extended header: xattrs have at most 64 KiB each, paths 4 KiB."""
 
 MAX_SPARSE: Final = 1 << 16
-"""How many pieces a sparse file may have."""
+"""Maximum number of data segments of a sparse file."""
 
 _ZERO_BLOCK: Final = bytes(BLOCK)
 
@@ -38,7 +38,7 @@ _EXTENSIONS: Final = frozenset((Kind.PAX, Kind.PAX_GLOBAL, Kind.GNU_LONG_NAME, K
 
 
 class _Extensions:
-    """What headers before the header of an entry said about it."""
+    """The extension headers that precede the header of an entry."""
 
     __slots__ = ("linkname", "name", "pax", "pending")
 
@@ -49,7 +49,7 @@ class _Extensions:
         self.pax: list[tuple[str, bytes]] = []
 
     def add(self, kind: str, data: bytes) -> None:
-        if kind == Kind.PAX_GLOBAL:  # comments in practice; other engines ignore it, too
+        if kind == Kind.PAX_GLOBAL:  # comments in practice; other engines ignore them, too
             return
         self.pending = True
         if kind == Kind.PAX:
@@ -72,7 +72,7 @@ class _Extensions:
 
 
 class TarReader:
-    """Iterates over the entries of a tar stream; :meth:`content` is the current one's data."""
+    """Iterates over the entries of a tar stream; :meth:`content` returns the current one's data."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -110,7 +110,7 @@ class TarReader:
         return b"".join(parts)
 
     def content(self) -> Iterator[memoryview]:
-        """The data of the current entry (what is left of it), in pieces."""
+        """Yield the remaining data of the current entry in pieces."""
         while self._remaining:
             if self._position >= len(self._buffer):
                 self._buffer = self._source()
@@ -124,10 +124,10 @@ class TarReader:
             yield piece
 
     def read(self, limit: int) -> bytes:
-        """All data of the current entry.
+        """Return all data of the current entry.
 
         Raises:
-            ArchiveError: there are more than ``limit`` bytes.
+            ArchiveError: it has more than ``limit`` bytes.
         """
         if self._remaining > limit:
             raise ArchiveError(f"entry is larger than {limit} bytes")
@@ -136,7 +136,7 @@ class TarReader:
         return data
 
     def drain(self) -> None:
-        """Read the rest of the stream, whatever it is, and forget it."""
+        """Read the rest of the stream and ignore it."""
         self._buffer = b""
         self._position = 0
         self._remaining = self._padding = 0
@@ -149,7 +149,7 @@ class TarReader:
         for _ in self.content():
             pass
         if self._padding:
-            # Docker's client ends some archives with the data of the last file.
+            # Docker's client omits the padding at the end of some archives.
             self._take(self._padding, end_allowed=True)
             self._padding = 0
 
@@ -166,7 +166,7 @@ class TarReader:
             self._skip_rest()
             block = self._take(BLOCK, end_allowed=not extensions.pending)
             if not block or block == _ZERO_BLOCK:
-                # One block of zeros is an end, too: many programs write no second one.
+                # One block of zeros also counts as the end: many programs write no second one.
                 if extensions.pending:
                     raise Truncated
                 return
@@ -176,8 +176,8 @@ class TarReader:
                 continue
             extensions.apply(entry)
             if entry.kind == Kind.FILE and entry.name.endswith("/"):
-                # As old programs write directories.  Not before the whole name is known:
-                # one that the header has no room for may be cut off after a slash.
+                # Old programs write directories so. Only checked when the whole name is known,
+                # because a name that is too long for the header may be truncated after a slash.
                 entry.kind = Kind.DIRECTORY
                 entry.size = entry.stored = 0
             self._remaining = entry.stored
@@ -192,7 +192,7 @@ class TarReader:
     # ---- sparse files -----------------------------------------------------------
 
     def _read_gnu_sparse(self, entry: Entry, header: bytes) -> None:
-        """The old GNU form: pieces in the header and in blocks after it."""
+        """Read segments in the old GNU format: in the header and in blocks after it."""
         pieces = _gnu_pieces(header[386:482])
         more = header[482]
         while more:
@@ -206,7 +206,7 @@ class TarReader:
         entry.sparse = _checked(pieces, entry)
 
     def _read_pax_sparse(self, entry: Entry, records: list[tuple[str, bytes]]) -> None:
-        """GNU's pax forms 0.0, 0.1 and 1.0."""
+        """Read segments in GNU's pax formats 0.0, 0.1 and 1.0."""
         values = dict(records)
         size = values.get("GNU.sparse.realsize", values.get("GNU.sparse.size"))
         if size is None:
@@ -229,7 +229,7 @@ class TarReader:
         entry.sparse = _checked(list(zip(numbers[::2], numbers[1::2], strict=True)), entry)
 
     def _sparse_map(self) -> list[int]:
-        """Form 1.0 keeps its map, in decimal lines, before the data."""
+        """Read the segments of format 1.0: decimal lines before the data."""
         data = b""
 
         def line() -> int:
@@ -277,7 +277,7 @@ def _gnu_pieces(table: bytes) -> list[tuple[int, int]]:
 
 
 def _checked(pieces: list[tuple[int, int]], entry: Entry) -> list[tuple[int, int]]:
-    """The pieces, if they are in order, within the file and no more than what is stored."""
+    """Check that segments are ordered, within the file, and not longer than the stored data."""
     end = 0
     for offset, length in pieces:
         if offset < end:

@@ -1,4 +1,4 @@
-"""Stopping before a file system is full: a bomb should not take everything else down with it."""
+"""A limit for disk space, so that an archive bomb does not fill the file system."""
 
 import errno
 import os
@@ -12,18 +12,18 @@ _RESERVE: Final = 64 << 20
 
 
 class SpaceWatch:
-    """Looks at the free space now and then while files are written."""
+    """Checks the free space from time to time while files are written."""
 
     def __init__(self, path: str) -> None:
-        """Watch the file system that ``path`` is on."""
+        """Watch the file system of ``path``."""
         self._path = path
         self._unchecked = _EVERY
 
-    def coming(self, size: int) -> None:
-        """So many bytes are about to be written.
+    def check(self, size: int) -> None:
+        """Account for bytes that are about to be written.
 
         Raises:
-            OSError: ENOSPC, when they would leave less than the reserve: 64 MiB, or a
+            OSError: ENOSPC, if they would leave less free space than the reserve: 64 MiB, or a
                 hundredth of a small file system.
         """
         self._unchecked += size

@@ -1,8 +1,8 @@
-"""A directory tree as a tar stream: the other way round from ``extract``.
+"""Directory trees as tar streams: the reverse of ``extract``.
 
-It runs in the confined child (:mod:`palan.host.archive.child`): names are looked up
-by path, and only the root directory that the child changed to makes sure that a tree
-which somebody else changes meanwhile cannot lead it elsewhere.
+It runs in the confined child (:mod:`palan.host.archive.child`): files are opened by path, and only
+the child's changed root directory prevents a tree that is modified at the same time from leading
+it elsewhere.
 """
 
 # Thousands of files a second: strings and system calls, no path objects.
@@ -38,10 +38,10 @@ _KINDS: Final = {
 
 
 class Packer:
-    """Makes an archive of what lies below one directory.
+    """Packs the files below one directory.
 
-    Entries come in the order of their names, a directory before what is in it.
-    Sockets are left out: nobody could connect to a copy.
+    Entries are sorted by name, a directory before its entries. Sockets are omitted, as a copy would
+    have no listener.
     """
 
     def __init__(
@@ -52,14 +52,14 @@ class Packer:
         whiteouts: bool = False,
         opaque_xattr: str = "trusted.overlay.opaque",
     ) -> None:
-        """Prepare to pack.
+        """Prepare; reads nothing.
 
         Args:
             root: a directory, or another file, which is then the only entry.
-            prefix: the name of ``root`` in the archive; "" leaves its own entry out, and
+            prefix: the name of ``root`` in the archive; "" omits its own entry, and
                 "/" begins all names with a slash.
-            whiteouts: ``root`` is the upper directory of an overlay: write what it
-                removes in the form of an image layer.
+            whiteouts: ``root`` is the upper directory of an overlay: write its whiteouts in the
+                form of an image layer.
             opaque_xattr: the attribute of an opaque directory in an overlay.
         """
         self._root = root
@@ -71,7 +71,7 @@ class Packer:
         self._links: dict[tuple[int, int], str] = {}
 
     def pieces(self) -> Iterator[bytes]:
-        """The archive."""
+        """Yield the archive."""
         for entry, content in self.entries():
             yield encode_header(entry)
             yield from content
@@ -80,7 +80,7 @@ class Packer:
         yield END
 
     def entries(self) -> Iterator[tuple[Entry, Iterator[bytes]]]:
-        """What is in the archive, one by one; what an entry contains is to be read at once."""
+        """Yield the entries; the content of each has to be read before the next."""
         info = os.lstat(self._root)
         if self._own:
             yield from self._entry(self._root, self._prefix, info)
@@ -97,14 +97,14 @@ class Packer:
                 continue
             try:
                 info = os.lstat(full)
-            except FileNotFoundError:  # gone since the directory was read
+            except FileNotFoundError:  # removed since the directory was read
                 continue
             yield from self._entry(full, name, info)
             if stat.S_ISDIR(info.st_mode):
                 pending += self._children(path)
 
     def _children(self, path: str) -> list[tuple[str, bool]]:
-        """What is in a directory, the last first, and whether each is a regular file."""
+        """List a directory in reverse order, and tell for each entry if it is a regular file."""
         try:
             with os.scandir(f"{self._root}/{path}") as found:
                 entries = [(entry.name, entry.is_file(follow_symlinks=False)) for entry in found]
@@ -126,7 +126,7 @@ class Packer:
         if kind == Kind.FILE:
             yield from self._regular(full, name)
             return
-        entry = self._described(name, kind, info)
+        entry = self._describe(name, kind, info)
         entry.xattrs = _xattrs(full)
         if kind == Kind.DIRECTORY:
             entry.name += "/"
@@ -140,7 +140,7 @@ class Packer:
         if kind == Kind.DIRECTORY and self._whiteouts and self._is_opaque(full):
             yield self._whiteout(f"{name}/{OPAQUE[len(WHITEOUT) :]}", info), iter(())
 
-    def _described(self, name: str, kind: str, info: os.stat_result) -> Entry:
+    def _describe(self, name: str, kind: str, info: os.stat_result) -> Entry:
         return Entry(
             name,
             kind,
@@ -151,7 +151,7 @@ class Packer:
         )
 
     def _link(self, entry: Entry, info: os.stat_result) -> bool:
-        """Make ``entry`` a hard link if the file is in the archive already."""
+        """Turn ``entry`` into a hard link if the archive already has the file."""
         first = self._links.setdefault((info.st_dev, info.st_ino), entry.name)
         if first == entry.name:
             return False
@@ -171,22 +171,22 @@ class Packer:
             return False
 
     def _regular(self, full: str, name: str) -> Iterator[tuple[Entry, Iterator[bytes]]]:
-        """A regular file: opened first, so that it takes no look at it before."""
+        """Yield a regular file; it is opened without a preceding lstat()."""
         try:
             handle = os.open(full, _READ)
-        except FileNotFoundError:  # gone since the directory was read
+        except FileNotFoundError:  # removed since the directory was read
             return
         except OSError:
             info = os.lstat(full)
             if stat.S_ISREG(info.st_mode):
                 raise
-            yield from self._entry(full, name, info)  # it has become something else
+            yield from self._entry(full, name, info)  # it was replaced by another kind of file
             return
         try:
             info = os.fstat(handle)
             if not stat.S_ISREG(info.st_mode):
                 return
-            entry = self._described(name, Kind.FILE, info)
+            entry = self._describe(name, Kind.FILE, info)
             entry.xattrs = _xattrs(handle)
             if info.st_nlink > 1 and self._link(entry, info):
                 yield entry, iter(())
@@ -198,21 +198,21 @@ class Packer:
 
 
 def _whole_seconds(info: os.stat_result) -> int:
-    """The modification time: a fraction would cost nearly every file an extended header."""
+    """Return the time in whole seconds: a fraction would require an extended header."""
     return info.st_mtime_ns // 10**9 * 10**9
 
 
 def _content(handle: int, remaining: int) -> Iterator[bytes]:
     while remaining:
         piece = os.read(handle, min(remaining, _PIECE))
-        if not piece:  # it shrank: what was promised is filled up
+        if not piece:  # the file shrank: pad it to its announced size
             piece = bytes(min(remaining, _PIECE))
         remaining -= len(piece)
         yield piece
 
 
 def _xattrs(file: str | int) -> dict[str, bytes]:
-    follow = isinstance(file, int)  # a descriptor is of what it is
+    follow = isinstance(file, int)  # a descriptor cannot be a link
     try:
         names = os.listxattr(file, follow_symlinks=follow)
     except OSError:

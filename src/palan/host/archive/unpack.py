@@ -1,7 +1,7 @@
-"""Unpacking archives that nobody vouches for: the side that starts the child.
+"""Unpacking of untrusted archives: the parent's side of the child process.
 
-One call unpacks one stream into one directory, in a process of its own that is
-confined to it (:mod:`palan.host.archive.child`).  Blocking: call it in a thread.
+One call unpacks one stream into one directory, in a child process that is confined to it
+(:mod:`palan.host.archive.child`). Blocking: call it in a thread.
 """
 
 import contextlib
@@ -22,25 +22,25 @@ from palan.host.archive.process import read_answer, start, widen
 from palan.host.archive.zstd import start_zstd
 
 
-__all__ = ["Options", "Unpacked", "adopt_attributes", "open_below", "unpack", "unpack_pieces"]
+__all__ = ["Options", "Unpacked", "copy_lower_attributes", "open_below", "unpack", "unpack_pieces"]
 
 
 _PIPE: Final = 1 << 20
-"""Bytes between whoever has an archive and the child, as many as anybody may ask for."""
+"""Size of the pipe to the child in bytes, the maximum for unprivileged processes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to unpack."""
+    """Options for unpacking."""
 
     inside: str = "/"
-    """Where below the target, as a path; its links are followed, but never out of the target."""
+    """Path below the target to unpack into; its links are followed within the target."""
 
     digest: bool = True
     """Compute the digest of the inflated stream."""
 
     whiteouts: Whiteouts = "keep"
-    """``overlay`` turns ``.wh.`` names of an image layer into overlayfs's forms."""
+    """``overlay`` turns ``.wh.`` names of an image layer into the forms of overlayfs."""
 
     opaque_xattr: str = "trusted.overlay.opaque"
     """The attribute of an opaque directory in that form."""
@@ -49,38 +49,38 @@ class Options:
     """Refuse to replace a directory by something else, and the reverse."""
 
     keep_root: bool = False
-    """Leave owner, mode and time of the directory itself alone, whatever the archive says."""
+    """Keep owner, mode and time of the directory itself, ignoring its entry in the archive."""
 
     owner: tuple[int, int] | None = None
-    """Everything belongs to it, whatever the archive says."""
+    """User and group of all files, instead of those in the archive."""
 
 
 DEFAULT: Final = Options()
 
 
 class Unpacked:
-    """What came out of an archive.
+    """The result of unpacking.
 
     Attributes:
-        digest: ``sha256:`` digest of the inflated stream ("" if not asked for).
-        size: bytes of all files, as long as they say they are.
-        entries: how many entries there were.
+        digest: ``sha256:`` digest of the inflated stream ("" if not requested).
+        size: sum of the nominal sizes of all files in bytes.
+        entries: number of entries.
         implicit: directories without an entry of their own ("" is the root itself).
-        distant: hard links that are still to be made, and the files that they are to.
+        lower_links: hard links that are still to be made, with the paths of their files.
     """
 
-    __slots__ = ("digest", "distant", "entries", "implicit", "size")
+    __slots__ = ("digest", "entries", "implicit", "lower_links", "size")
 
     def __init__(self, answer: dict[str, Any]) -> None:
         self.digest: str = answer["digest"]
         self.size: int = answer["size"]
         self.entries: int = answer["entries"]
         self.implicit: list[str] = answer["implicit"]
-        self.distant: list[tuple[str, str]] = [(path, to) for path, to in answer["distant"]]
+        self.lower_links: list[tuple[str, str]] = [(path, to) for path, to in answer["lower_links"]]
 
 
 class _Child:
-    """The confined process, and a zstd before it where one is needed."""
+    """The confined process, and a zstd process before it if needed."""
 
     def __init__(
         self, target: Path, stdin: IO[bytes] | int, compression: Compression, options: Options
@@ -110,11 +110,11 @@ class _Child:
             widen(self.input)
 
     def wait(self) -> Unpacked:
-        """The child's answer.
+        """Wait for the child and return its result.
 
         Raises:
-            ArchiveError: the archive is at fault.
-            OSError: the file system is.
+            ArchiveError: the archive is invalid.
+            OSError: the file system rejected an operation.
         """
         assert self._process.stdout  # noqa: S101 - for the type checker
         with self._errors, self._process.stdout:
@@ -129,7 +129,7 @@ class _Child:
         return Unpacked(answer)
 
     def kill(self) -> None:
-        """End it, whatever it is doing."""
+        """Kill the processes and close all files."""
         for process in (self._inflater, self._process):
             if process is None:
                 continue
@@ -148,17 +148,17 @@ def unpack(
     compression: Compression,
     options: Options = DEFAULT,
 ) -> Unpacked:
-    """Unpack a stream that has a file descriptor, from where it stands.
+    """Unpack a stream from a file descriptor, starting at its current position.
 
     Args:
         source: the stream.
-        target: an existing directory; nothing outside is touched.
-        compression: what the stream is compressed with.
-        options: how to unpack.
+        target: an existing directory; nothing outside is changed.
+        compression: the compression of the stream.
+        options: options for unpacking.
 
     Raises:
-        ArchiveError: the archive is damaged or asks for something forbidden.
-        OSError: the file system refuses.
+        ArchiveError: the archive is damaged or contains something forbidden.
+        OSError: the file system rejected an operation.
     """
     child = _Child(target, source, compression, options)
     try:
@@ -174,24 +174,24 @@ def unpack_pieces(
     compression: Compression,
     options: Options = DEFAULT,
     *,
-    seen: Callable[[bytes], object] = lambda _: None,
+    on_piece: Callable[[bytes], object] = lambda _: None,
 ) -> Unpacked:
-    """Unpack a stream that comes in pieces; see :func:`unpack`.
+    """Unpack a stream that arrives in pieces; see :func:`unpack`.
 
-    All pieces are consumed, even when the child gave up before their end.
+    All pieces are consumed, even if the child fails before their end.
 
     Args:
         pieces: the stream.
-        target: an existing directory; nothing outside is touched.
-        compression: what the stream is compressed with.
-        options: how to unpack.
-        seen: called with every piece after the child got it (to keep or to hash it).
+        target: an existing directory; nothing outside is changed.
+        compression: the compression of the stream.
+        options: options for unpacking.
+        on_piece: called with every piece after it was passed to the child.
     """
     child = _Child(target, subprocess.PIPE, compression, options)
     try:
         assert child.input  # noqa: S101 - for the type checker
         with contextlib.suppress(OSError):
-            # On a busy machine each time that one side waits for the other is dear.
+            # On a busy machine each switch between the processes is expensive.
             fcntl.fcntl(child.input, fcntl.F_SETPIPE_SZ, _PIPE)
         listening = True
         for piece in pieces:
@@ -200,7 +200,7 @@ def unpack_pieces(
                     child.input.write(piece)
                 except BrokenPipeError:
                     listening = False
-            seen(piece)
+            on_piece(piece)
         with contextlib.suppress(BrokenPipeError):
             child.input.close()
         return child.wait()
@@ -209,11 +209,11 @@ def unpack_pieces(
         raise
 
 
-def adopt_attributes(target: Path, paths: Iterable[str], lower: Sequence[Path]) -> None:
-    """Give implicit directories of a layer what the layers below it say about them.
+def copy_lower_attributes(target: Path, paths: Iterable[str], lower: Sequence[Path]) -> None:
+    """Copy the attributes of a layer's implicit directories from the layers below it.
 
-    A layer need not contain an entry for every directory on the way to what it adds;
-    in the merged view such a directory must keep its owner, mode and time.
+    A layer need not contain an entry for every parent directory of its files; in the merged view
+    such a directory has to keep its owner, mode and time.
 
     Args:
         target: the unpacked layer.
@@ -243,7 +243,7 @@ def adopt_attributes(target: Path, paths: Iterable[str], lower: Sequence[Path]) 
 
 
 def open_below(root: Path, path: str, *, directory: bool = False) -> int | None:
-    """Open ``path`` below ``root`` without following any link; None if that cannot be done."""
+    """Open ``path`` below ``root`` without following links; return None if that fails."""
     flags = os.O_NOFOLLOW | os.O_CLOEXEC
     flags |= os.O_RDONLY | os.O_DIRECTORY if directory else os.O_PATH
     parts = [part for part in path.split("/") if part]

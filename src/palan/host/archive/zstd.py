@@ -1,4 +1,4 @@
-"""zstd, which Python 3.11 does not have, by the program of that name."""
+"""Inflating of zstd with the program of that name, as Python 3.11 has no module for it."""
 
 import contextlib
 import subprocess
@@ -17,7 +17,7 @@ _PIECE = 256 << 10
 
 
 def start_zstd(stdin: IO[bytes] | int, stderr: IO[bytes] | int) -> "subprocess.Popen[bytes]":
-    """Start inflating; the result comes on its standard output.
+    """Start inflating; the result can be read from the process's standard output.
 
     Raises:
         ArchiveError: the program is not installed.
@@ -37,7 +37,7 @@ def start_zstd(stdin: IO[bytes] | int, stderr: IO[bytes] | int) -> "subprocess.P
 
 @contextlib.contextmanager
 def unzstd(source: Source) -> Iterator[Source]:
-    """The source's bytes inflated, within a ``with`` statement; the source is read by a thread."""
+    """Yield a source of the inflated bytes; a thread reads the original source."""
     failures: list[BaseException] = []
 
     def feed(stdin: IO[bytes]) -> None:

@@ -1,7 +1,7 @@
-"""Hard links of a layer to files that only a layer below it has.
+"""Hard links of a layer to files that exist only in a lower layer.
 
-Making such a link in the merged view copies the file up, and then the layer has it under
-both names, as one file.  The same is done here, where there is no merged view.
+In a mounted overlay, making such a link copies the file up, so that the layer contains it under
+both names as one file. The same is done here without a mount.
 """
 
 import errno
@@ -15,23 +15,23 @@ from palan.host.archive.headers import ArchiveError
 from palan.host.archive.unpack import open_below
 
 
-__all__ = ["link_distant"]
+__all__ = ["make_lower_links"]
 
 _OPAQUE: Final = "trusted.overlay.opaque"
 _PIECE: Final = 1 << 20
 
 
-def link_distant(target: Path, links: Iterable[tuple[str, str]], lower: Sequence[Path]) -> None:
+def make_lower_links(target: Path, links: Iterable[tuple[str, str]], lower: Sequence[Path]) -> None:
     """Make the links.
 
     Args:
-        target: the unpacked layer; the directories on the way to links and files are there.
-        links: the paths of the links and of the files, cleaned, in their order.
+        target: the unpacked layer; the parent directories of links and files exist.
+        links: the paths of the links and of the files, cleaned, in the order of the archive.
         lower: the unpacked layers below, topmost first.
 
     Raises:
-        ArchiveError: no layer has the file, or it is none.
-        OSError: the file system refuses.
+        ArchiveError: the file is missing in all layers, or is not a regular file or symlink.
+        OSError: the file system rejects an operation.
     """
     for path, to in links:
         here, there = _directory(target, path), _directory(target, to)
@@ -42,7 +42,7 @@ def link_distant(target: Path, links: Iterable[tuple[str, str]], lower: Sequence
             try:
                 os.link(source, name, src_dir_fd=there, dst_dir_fd=here, follow_symlinks=False)
             except FileExistsError:
-                continue  # a later entry of the layer took its place
+                continue  # a later entry of the layer has replaced it
         finally:
             os.close(here)
             os.close(there)
@@ -107,7 +107,7 @@ def _copy_file(found: int, info: os.stat_result, name: str, directory: int) -> N
 
 
 def _find(path: str, lower: Sequence[Path]) -> int | None:
-    """A file as it is seen from above: what hides it, hides it here as well."""
+    """Open a file as it is visible through the layers: whiteouts and opaque directories hide it."""
     parts = path.split("/")
     for layer in lower:
         covered = False
