@@ -12,8 +12,8 @@ from palan.api.errors import InvalidParameter
 from palan.api.images import ImageConfig
 from palan.engine.builder.arguments import Arguments
 from palan.engine.builder.cache import step_key
+from palan.engine.builder.copy_target import find_owner
 from palan.engine.builder.options import read_options
-from palan.engine.builder.placing import find_owner
 from palan.engine.builder.remote import is_git
 from palan.engine.images.configure import quoted_words
 

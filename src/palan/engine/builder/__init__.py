@@ -1,7 +1,7 @@
-"""Images made from Dockerfiles, by what Docker calls its classic builder.
+"""Building images from Dockerfiles, as Docker's classic builder does.
 
-:mod:`~palan.dockerfile` reads a Dockerfile; here its instructions are carried out, each of
-which makes an image upon the one before.
+:mod:`~palan.dockerfile` parses a Dockerfile; this room executes its instructions, each of
+which makes an image based on the one before.
 """
 
 from palan.engine.builder.room import Builds

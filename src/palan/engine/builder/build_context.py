@@ -1,6 +1,6 @@
-"""The files that a build may copy: unpacked where nobody else is, and never left.
+"""The build context: the files that a build may copy, in a temporary directory.
 
-Names are looked up as if the context were the root directory, so that neither ``..`` nor a
+Paths are looked up as if the context were the root directory, so that neither ``..`` nor a
 link leads out of it.
 """
 
@@ -28,13 +28,13 @@ __all__ = ["BuildContext", "outside", "receive"]
 
 _MAX_DOCKERFILE: Final = 16 << 20
 _MAGIC: Final = 6
-"""Bytes that tell what an archive is compressed with."""
+"""Bytes by which the compression of an archive is recognised."""
 
 _IGNORE: Final = ".dockerignore"
 
 
 class BuildContext:
-    """A directory with what there is to copy, and the Dockerfile in it.
+    """A directory with the files to copy and the Dockerfile.
 
     Attributes:
         root: the directory.
@@ -45,7 +45,7 @@ class BuildContext:
         self._sums: Checksums | None = None
 
     def sums(self, root: int) -> Checksums:
-        """The checksums of its files, which are computed but once.
+        """Return the checksums of its files, which are computed once.
 
         Args:
             root: a descriptor of the root.
@@ -55,14 +55,16 @@ class BuildContext:
         self._sums.root = root
         return self._sums
 
-    def take_dockerfile(self, name: str) -> Dockerfile:
-        """Read the Dockerfile, and take out of the context what is not to be copied.  Blocking.
+    def read_dockerfile(self, name: str) -> Dockerfile:
+        """Read the Dockerfile.  Blocking.
+
+        It and ``.dockerignore`` are removed from the context if the latter excludes them.
 
         Args:
-            name: where it is in the context.
+            name: the Dockerfile's path in the context.
 
         Raises:
-            InvalidParameter: it is not there, or is none.
+            InvalidParameter: it does not exist, or is malformed.
         """
         with self.opened() as root:
             data = _read(root, name)
@@ -74,15 +76,15 @@ class BuildContext:
             dockerfile = parsed(data, name)
             ignored = _read(root, _IGNORE)
         if ignored is not None:
-            self._drop(ignored, name)
+            self._remove_own_files(ignored, name)
         return dockerfile
 
-    def _drop(self, ignored: bytes, dockerfile: str) -> None:
-        """Remove the two files themselves, if the one says so: a client had to send them."""
+    def _remove_own_files(self, ignored: bytes, dockerfile: str) -> None:
+        """Remove Dockerfile and ``.dockerignore`` if excluded: clients send them in any case."""
         try:
             ignore = Ignore.parse(ignored.decode("utf-8", "replace"))
         except ValueError:
-            return  # patterns that are none leave nothing out
+            return  # malformed patterns exclude nothing
         for name in (_IGNORE, dockerfile):
             path = posixpath.normpath(name).lstrip("/")
             if ignore.matches(path):
@@ -99,7 +101,7 @@ class BuildContext:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[int]:
-        """A descriptor of the root."""
+        """Open a descriptor of the root."""
         root = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             yield root
@@ -108,10 +110,10 @@ class BuildContext:
 
 
 def parsed(data: bytes, name: str) -> Dockerfile:
-    """Read a Dockerfile.
+    """Parse a Dockerfile.
 
     Raises:
-        InvalidParameter: it is none, in dockerd's words.
+        InvalidParameter: it is malformed; in dockerd's words.
     """
     if not data:
         raise InvalidParameter(f"the Dockerfile ({name}) cannot be empty")
@@ -122,12 +124,12 @@ def parsed(data: bytes, name: str) -> Dockerfile:
 
 
 def outside(path: str) -> InvalidParameter:
-    """A path leads out of the context."""
+    """Return the error about a path that leads out of the context."""
     return InvalidParameter(f"forbidden path outside the build context: {path} ()")
 
 
 def _read(root: int, path: str) -> bytes | None:
-    """A file of the context; None if it is not there."""
+    """Return a file of the context; None if it does not exist."""
     if posixpath.normpath(path.lstrip("/")).split("/")[0] == "..":
         raise outside(path)
     try:
@@ -152,7 +154,7 @@ def receive(source: Incoming, root: Path) -> None:
     """Unpack an archive, compressed or not, into a new directory ``root``.  Blocking.
 
     Raises:
-        InvalidParameter: it is damaged, or none.
+        InvalidParameter: it is damaged, or not an archive.
         InternalError: the file system refuses.
     """
     root.mkdir(mode=0o755)

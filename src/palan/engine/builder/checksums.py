@@ -1,4 +1,4 @@
-"""What files are known by, so that copying the same ones again is found in the cache.
+"""Checksums of copied files, by which the cache finds that the same files were copied before.
 
 Modification times do not count, as with dockerd.  Blocking.
 """
@@ -20,24 +20,24 @@ _CAPABILITY: Final = "security.capability"
 
 
 def combined(kind: str, sums: Iterable[str]) -> str:
-    """Several as one."""
+    """Return one checksum of several."""
     return f"{kind}:{hashlib.sha256(','.join(sums).encode()).hexdigest()}"
 
 
 class Checksums:
-    """Of the files of one tree, which does not change; each is read once.
+    """The checksums of the files of one tree, which does not change; each file is read once.
 
     Attributes:
-        root: a descriptor of its root directory.
+        root: a descriptor of the tree's root directory.
     """
 
     def __init__(self, root: int) -> None:
-        """Look at a tree; see :attr:`root`."""
+        """Begin with a tree; see :attr:`root`."""
         self.root = root
         self._known: dict[str, str] = {}
 
     def of(self, path: str) -> str:
-        """Of what is at ``path``, links followed.
+        """Return the checksum of a file or directory; links are followed.
 
         Raises:
             OSError: it can't be read.

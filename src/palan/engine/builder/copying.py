@@ -13,10 +13,10 @@ from palan.api.errors import InternalError, InvalidParameter, PalanError
 from palan.dockerfile import Add, Copy
 from palan.engine.builder.build_context import BuildContext
 from palan.engine.builder.checksums import Checksums
-from palan.engine.builder.heredocs import is_heredoc, keep_text
+from palan.engine.builder.copy_target import CopyTarget
+from palan.engine.builder.heredocs import is_heredoc, write_text
 from palan.engine.builder.job import Job
-from palan.engine.builder.placing import Placing
-from palan.engine.builder.selection import Picked, known_by, pick
+from palan.engine.builder.selection import Picked, combined_checksum, pick
 from palan.engine.builder.stages import Stages
 from palan.engine.builder.state import State
 from palan.engine.builder.steps import Base
@@ -45,13 +45,13 @@ class Plan:
 
     Attributes:
         description: the instruction, as the image's history shows it.
-        placing: the destination.
+        target: the destination.
         image: the image to copy from; None if all sources are in directories.
         sources: the files, each with the root of its tree; None for the tree of the image.
     """
 
     description: str
-    placing: Placing
+    target: CopyTarget
     image: Base | None = None
     sources: list[tuple[Path | None, Picked]] = field(default_factory=list)
 
@@ -104,14 +104,16 @@ async def plan_copy(
             " directory and end with a /"
         )
     option = f"--chown={chown} " if chown else ""
-    placing = Placing(
+    target = CopyTarget(
         _absolute(state.config.working_dir, destination),
         chown,
         keep_owners=image is not None and not chown,
         unpack=isinstance(step, Add),
     )
-    description = f"{name} {option}{known_by([picked for _, picked in found])} in {destination} "
-    return Plan(description, placing, image, found)
+    description = (
+        f"{name} {option}{combined_checksum([picked for _, picked in found])} in {destination} "
+    )
+    return Plan(description, target, image, found)
 
 
 def _absolute(directory: str, path: str) -> str:
@@ -142,7 +144,7 @@ async def _find(  # noqa: PLR0917 - all places where files may be
     for number, source in enumerate(sources):
         if is_heredoc(source, step.files):
             place, text = scratch / f"text-{number}", next(texts)
-            found.append((place, await in_thread(partial(keep_text, text, state, place))))
+            found.append((place, await in_thread(partial(write_text, text, state, place))))
         elif source.startswith(("http://", "https://")):
             if isinstance(step, Copy):
                 raise InvalidParameter("source can't be a URL for COPY")
@@ -263,4 +265,4 @@ async def layer_written(job: Job, base: Base, scratch: Path) -> NewLayer:
 def _copy(view: Path, plan: Plan, trees: Sequence[Layers]) -> None:
     with contextlib.ExitStack() as stack:
         roots = stack.enter_context(mounted_layers(view, *trees))
-        plan.placing.run(roots[0], [(tree or roots[-1], picked) for tree, picked in plan.sources])
+        plan.target.run(roots[0], [(tree or roots[-1], picked) for tree, picked in plan.sources])

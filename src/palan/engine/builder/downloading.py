@@ -1,4 +1,4 @@
-"""``ADD`` of a URL: a file as its server has it."""
+"""``ADD`` of a URL: downloads the file."""
 
 import email.message
 import email.utils
@@ -27,14 +27,14 @@ async def download(url: str, place: Path, destination: str, output: Output) -> P
     """Download a file.
 
     Args:
-        url: where from.
-        place: a new directory for it.
-        destination: where it is to go; with a slash at its end the file needs a name.
-        output: is told how long it was.
+        url: the file's address.
+        place: a directory to create for it.
+        destination: the path in the image; with a trailing slash, the file needs a name.
+        output: gets a line about the file's length.
 
     Raises:
-        InvalidParameter: it has no name, and needs one.
-        PalanError: it can't be had.
+        InvalidParameter: the file needs a name, and has none.
+        PalanError: the download failed.
     """
     response = await in_thread(lambda: open_url(url))
     source = Download(response)
@@ -56,7 +56,7 @@ async def download(url: str, place: Path, destination: str, output: Output) -> P
 
 
 def _name(url: str, response: http.client.HTTPResponse) -> str:
-    """What the file is called: by its URL, or else by its server."""
+    """Return the name of the file, from the URL or else from the response."""
     path = urllib.parse.unquote(urllib.parse.urlsplit(url).path)
     if path and not path.endswith("/"):
         return posixpath.basename(path)
@@ -67,7 +67,7 @@ def _name(url: str, response: http.client.HTTPResponse) -> str:
 
 
 def _modified(response: http.client.HTTPResponse) -> float:
-    """Seconds since the epoch; 0 where the server does not say."""
+    """Return the modification time in seconds since the epoch; 0 if the server names none."""
     try:
         return email.utils.parsedate_to_datetime(
             response.headers.get("Last-Modified", "")

@@ -1,6 +1,6 @@
-"""Texts in the Dockerfile itself, as BuildKit has them: files to copy, scripts to run.
+"""Heredocs: texts in the Dockerfile itself that are files to copy or scripts to run.
 
-dockerd's classic builder ignores them without a word.
+They are a feature of BuildKit; dockerd's classic builder ignores them silently.
 """
 
 import os
@@ -16,33 +16,33 @@ from palan.engine.builder.selection import Picked
 from palan.engine.builder.state import State
 
 
-__all__ = ["SCRIPTS", "Command", "command_with", "is_heredoc", "keep_text"]
+__all__ = ["SCRIPTS", "Command", "command_with", "is_heredoc", "write_text"]
 
 SCRIPTS: Final = "/dev/pipes"
-"""Where a script that says what runs it is found."""
+"""The directory in the container of scripts that begin with ``#!``."""
 
 _WORD: Final = re.compile(r"\d*<<-?([\"']?)[^\s<\"']+\1")
 
 
 def is_heredoc(word: str, files: Sequence[Heredoc]) -> bool:
-    """Whether a source of ``COPY`` stands for a text."""
+    """Whether a source of ``COPY`` is a heredoc."""
     return bool(files) and _WORD.fullmatch(word) is not None
 
 
 def _text(heredoc: Heredoc) -> str:
-    """What it says, without the tabs that do not count."""
+    """Return the text, without leading tabs if it was written with ``<<-``."""
     if not heredoc.chomp:
         return heredoc.content
     return re.sub(r"^\t+", "", heredoc.content, flags=re.MULTILINE)
 
 
-def keep_text(heredoc: Heredoc, state: State, place: Path) -> Picked:
-    """Make a file of a text, to be copied.  Blocking.
+def write_text(heredoc: Heredoc, state: State, place: Path) -> Picked:
+    """Write a text into a file, to be copied.  Blocking.
 
     Args:
         heredoc: the text.
-        state: the stage, whose variables are replaced in it.
-        place: a new directory for it.
+        state: the stage, whose variables are replaced in the text.
+        place: a directory to create for the file.
 
     Raises:
         InvalidParameter: its variables can't be replaced.
@@ -64,12 +64,12 @@ def keep_text(heredoc: Heredoc, state: State, place: Path) -> Picked:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What ``RUN`` runs.
+    """The command of ``RUN``.
 
     Attributes:
-        words: its words, or the one line of them for a shell.
-        script: the text of a file that the line names, in :data:`SCRIPTS`; "" for none.
-        name: what that file is called.
+        words: the command's words, or its one line for a shell.
+        script: the text of a file in :data:`SCRIPTS` that the line names; empty for none.
+        name: the name of that file.
     """
 
     words: tuple[str, ...]
@@ -77,7 +77,7 @@ class Command:
     name: str = ""
 
     def write_script(self, directory: Path) -> None:
-        """Make the file, in a new directory.  Blocking."""
+        """Write the script into a new directory.  Blocking."""
         directory.mkdir()
         directory.chmod(0o755)
         file = directory / self.name
@@ -86,7 +86,7 @@ class Command:
 
 
 def command_with(step: Run) -> Command:
-    """A command with the texts that its line refers to."""
+    """Return the command of a step, with the heredocs that its line refers to."""
     if not step.files or not step.command.shell:
         return Command(step.command.words)
     line = step.command.words[0]
@@ -96,5 +96,5 @@ def command_with(step: Run) -> Command:
             name = step.files[0].name.replace("/", "_")
             return Command((f"{SCRIPTS}/{name}",), script, name)
         return Command((script,))
-    # The shell reads them as it always does.
+    # The shell reads the heredocs itself.
     return Command(("\n".join([line, *(f"{file.content}{file.name}" for file in step.files)]),))

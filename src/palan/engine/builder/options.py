@@ -1,4 +1,4 @@
-"""What a client asks of a build, checked before a byte of its context is read."""
+"""The options of a build, which are checked before its context is read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,25 +25,25 @@ _BUILDKIT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """A build, as it was asked for.
+    """The options of a build.
 
     Attributes:
-        dockerfile: where in the context; never empty.
-        remote: where the context is instead of the body.
-        names: what the image is to be called.
+        dockerfile: the path of the Dockerfile in the context; never empty.
+        remote: the address of a remote context; empty if the body is the context.
+        names: the names of the image.
         arguments: build arguments; None is one that was named without a value.
-        labels: for the image, sorted by name.
-        cache_from: images whose history counts as cache.
-        no_cache: carry out everything anew.
-        pull: ask registries even for images that are here.
+        labels: the labels to add to the image, sorted by name.
+        cache_from: the images to take cached steps from.
+        no_cache: execute every step, without a look at the cache.
+        pull: pull base images even if they are here.
         remove: remove the containers of steps that succeeded.
-        remove_failed: and of those that failed.
-        quiet: say the id and nothing else.
+        remove_failed: remove the containers of steps that failed.
+        quiet: send only the id of the image.
         target: the stage to stop after.
-        platform: for ``FROM`` without its own.
-        credentials: for registries, as the client sent them.
-        id: a name to cancel the build by.
-        request: the rest, see :meth:`host_config`.
+        platform: the platform of ``FROM`` without its own.
+        credentials: the credentials for registries, as the client sent them.
+        id: an id by which the build can be cancelled.
+        request: further options, see :meth:`host_config`.
     """
 
     dockerfile: str
@@ -65,7 +65,7 @@ class Options:
     ulimits: tuple[Ulimit, ...]
 
     def host_config(self) -> HostConfig:
-        """How containers of steps are run; a new one each time."""
+        """Return a new host configuration for the container of a step."""
         request = self.request
         return HostConfig(
             memory=request.memory,
@@ -80,16 +80,16 @@ class Options:
             shm_size=request.shm_size,
             network_mode=request.network_mode,
             extra_hosts=list(request.extra_hosts),
-            # The client gets the output as it comes, and nobody asks for it later.
+            # The output is sent to the client at once, and is not read again.
             log_config=LogConfig(type="none"),
         )
 
 
 def read_options(request: BuildImage, *, experimental: bool) -> Options:
-    """Check a request.
+    """Check a request, and return its options.
 
     Raises:
-        InvalidParameter: something makes no sense, in dockerd's words; or it is for BuildKit.
+        InvalidParameter: an option is invalid, in dockerd's words; or it needs BuildKit.
     """
     if request.version == "2":
         raise InvalidParameter(_BUILDKIT)
@@ -140,7 +140,7 @@ def _names(texts: list[str]) -> tuple[Reference, ...]:
 
 
 def _decoded(text: str, kind: Any, what: str, default: Any) -> Any:
-    """A parameter that is JSON; ``null`` is as good as nothing."""
+    """Decode a parameter that is JSON; ``null`` counts as absent."""
     if not text:
         return default
     try:
@@ -151,7 +151,7 @@ def _decoded(text: str, kind: Any, what: str, default: Any) -> Any:
 
 
 def _complaint(text: str, error: Exception) -> str:
-    """What is wrong with JSON, in Go's words where it does not begin as any."""
+    """Describe an error in JSON, in Go's words as far as they are known."""
     if isinstance(error, msgspec.ValidationError):
         return str(error)
     first = text.lstrip()[:1]

@@ -1,4 +1,4 @@
-"""The lines of a build on their way to the client."""
+"""The output of a build: a queue of lines that the client reads."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
@@ -11,21 +11,21 @@ from palan.api.errors import Conflict
 __all__ = ["Output"]
 
 _AHEAD: Final = 256
-"""Lines that may wait for a slow client before the build waits as well."""
+"""Lines that may wait for a slow client before the build waits."""
 
 _KEPT: Final = 4 << 20
-"""Characters of a quiet build that are kept in case that it fails."""
+"""Characters of a quiet build that are kept in case it fails."""
 
 
 class Output:
-    """Says what a build does.
+    """The lines that a build sends to its client.
 
     Attributes:
-        held: the lines of a quiet build, which are told only if it fails.
+        held: the lines of a quiet build, which are sent only if it fails.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        """Begin; a quiet build says only what it is told to :meth:`conclude` with."""
+        """Begin; a quiet build sends only what is given to :meth:`conclude`."""
         self._lines: asyncio.Queue[JSONMessage | None] = asyncio.Queue(_AHEAD)
         self._quiet = quiet
         self.held: list[JSONMessage] = []
@@ -34,7 +34,7 @@ class Output:
         self._size = 0
 
     async def send(self, message: JSONMessage) -> None:
-        """Send a line of any kind; waits when the client does not read."""
+        """Send a line of any kind; wait if the client does not read."""
         if not self._quiet:
             await self._lines.put(message)
         elif self._size < _KEPT:
@@ -42,28 +42,28 @@ class Output:
             self._size += len(message.stream or "")
 
     async def say(self, text: str) -> None:
-        """Send output for people."""
+        """Send text for people."""
         await self.send(JSONMessage(stream=text))
 
     async def warn(self, text: str) -> None:
-        """Send what goes to standard error, which clients see in red, as dockerd has it."""
+        """Send text of standard error, in red as dockerd does."""
         await self.say(f"\x1b[91m{text}\x1b[0m")
 
     async def built(self, image_id: str) -> None:
-        """Tell programs what was built."""
+        """Send an image id, for programs."""
         await self.send(JSONMessage(aux=ImageID(id=image_id)))
 
     async def conclude(self, message: JSONMessage) -> None:
-        """Send a last line, of a quiet build as well."""
+        """Send the last line, even of a quiet build."""
         await self._lines.put(message)
 
     async def during(self, work: Coroutine[Any, Any, None]) -> AsyncGenerator[JSONMessage, None]:
-        """Do something; the lines that are said meanwhile.
+        """Run a coroutine, and yield the lines that are sent meanwhile.
 
         Closing the iterator cancels the work and waits for its end.
 
         Raises:
-            Exception: what the work raises, once all lines have been given.
+            Exception: the exception of the work, after all lines.
         """
         self._task = task = asyncio.ensure_future(self._finished(work))
         try:
@@ -74,10 +74,10 @@ class Output:
             task.cancel()
             await asyncio.wait((task,))
             if not task.cancelled():
-                task.exception()  # seen, whoever closed the iterator
+                task.exception()  # retrieved, or asyncio would log it
 
     def cancel(self) -> None:
-        """End what is done, as somebody asked for it."""
+        """Cancel the build at the request of a client."""
         if self._task is not None:
             self._cancelled = True
             self._task.cancel()
@@ -87,7 +87,7 @@ class Output:
             await work
         except asyncio.CancelledError:
             if not self._cancelled:
-                raise  # nobody reads any more
+                raise  # the client has disconnected
             await self._lines.put(None)
             raise Conflict("build cancelled") from None
         except BaseException:

@@ -1,4 +1,4 @@
-"""Contexts that are elsewhere: a Dockerfile or an archive at a URL, a git repository."""
+"""Remote contexts: a Dockerfile or an archive at a URL, or a git repository."""
 
 import http.client
 import os
@@ -18,11 +18,11 @@ from palan.engine.threads import Incoming
 __all__ = ["Clone", "Fetched", "fetch_context", "is_git", "open_url"]
 
 _MAX_BODY: Final = 4096
-"""Bytes of a server's explanation that are passed on."""
+"""Bytes of a server's error response that are shown to the client."""
 
 _MAX_DOCKERFILE: Final = 16 << 20
 _PREAMBLE: Final = 100
-"""Bytes that tell text from archives where the server does not."""
+"""Bytes by which text is distinguished from archives if the server names no type."""
 
 _ACCEPTABLE: Final = re.compile(
     r"application/(?:(?:x-)?tar|octet-stream|(?:x-)?(?:gzip|bzip2?|xz))|text/plain"
@@ -33,16 +33,16 @@ _GIT_ENVIRONMENT: Final = {
     "HOME": "/nonexistent",
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_TERMINAL_PROMPT": "0",
-    # Neither files of this machine, nor programs that an address names.
+    # Neither local files, nor programs that an address names.
     "GIT_PROTOCOL_FROM_USER": "0",
 }
 
 
 class Fetched:
-    """What came from a URL: either a Dockerfile, or an archive that was unpacked.
+    """A downloaded context: either a Dockerfile, or an archive that was unpacked.
 
     Attributes:
-        dockerfile: the Dockerfile, None where it is in the archive.
+        dockerfile: the Dockerfile; None if the context was an archive.
     """
 
     def __init__(self, dockerfile: bytes | None) -> None:
@@ -57,10 +57,10 @@ def is_git(remote: str) -> bool:
 
 
 def open_url(url: str) -> http.client.HTTPResponse:
-    """Ask for what is at a URL.  Blocking.
+    """Open a URL.  Blocking.
 
     Raises:
-        PalanError: it can't be had; in dockerd's words.
+        PalanError: the request failed; in dockerd's words.
     """
     try:
         return fetch(url)
@@ -79,14 +79,14 @@ def open_url(url: str) -> http.client.HTTPResponse:
 
 
 def fetch_context(url: str, root: Path) -> Fetched:
-    """Get a context from a URL.  Blocking.
+    """Download a context.  Blocking.
 
     Args:
-        url: of a Dockerfile or an archive.
-        root: where an archive is unpacked, a new directory.
+        url: the address of a Dockerfile or an archive.
+        root: a directory to create, into which an archive is unpacked.
 
     Raises:
-        PalanError: it can't be had, or is neither.
+        PalanError: the download failed, or is neither of both.
     """
     try:
         response = open_url(url)
@@ -125,7 +125,7 @@ def _after(head: bytes, rest: Incoming) -> Incoming:
 
 
 def _kind(url: str, said: str, head: bytes) -> str:
-    """The type of what came, by what its server says or by how it begins."""
+    """Return the media type of a response, from its header or else from its first bytes."""
     problem = f"error detecting content type for remote {url}: "
     if not head:
         raise InvalidParameter(f"{problem}empty response")
@@ -139,7 +139,7 @@ def _kind(url: str, said: str, head: bytes) -> str:
 
 
 def _is_binary(head: bytes) -> bool:
-    """Whether there are control characters that no text has."""
+    """Whether the bytes have control characters that do not occur in text."""
     return any(byte < 0x20 and byte not in b"\t\n\f\r\x1b" for byte in head)
 
 
@@ -147,31 +147,32 @@ def _is_binary(head: bytes) -> bool:
 
 
 class Clone:
-    """Gets a git repository; what is under way can be aborted."""
+    """Clones a git repository; can be aborted."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._aborted = False
 
     def abort(self) -> None:
-        """End it, whatever it is doing; from any thread."""
+        """Kill the running git; from any thread."""
         self._aborted = True
         if self._process is not None:
             self._process.kill()
 
     def run(self, remote: str, root: Path) -> Path:
-        """Get it.  Blocking.
+        """Clone the repository.  Blocking.
 
         Args:
-            remote: its address, perhaps with ``#branch:directory``.
-            root: where to, a new directory.
+            remote: its address, optionally with ``#branch:directory``.
+            root: a directory to create for the repository.
 
         Returns:
-            the directory in it that is the context.
+            The directory in it that is the context.
 
         Raises:
-            InvalidParameter: the address makes no sense, or there is nothing like it.
-            InternalError: there is no git here.
+            InvalidParameter: the address is malformed, or the repository has no such branch
+                or directory.
+            InternalError: git is not installed.
         """
         if shutil.which("git") is None:
             raise InternalError(
@@ -191,9 +192,9 @@ class Clone:
         try:
             self._git(root, "fetch", "--quiet", "--depth", "1", "origin", "--", branch)
         except InvalidParameter:
-            # Some servers have it only whole.
+            # Some servers do not support shallow clones.
             self._git(root, "fetch", "--quiet", "origin", "--", branch)
-        # A tag or a commit is no branch.
+        # A commit cannot be fetched like a branch.
         self._git(root, "checkout", "--quiet", "FETCH_HEAD")
         self._git(root, "submodule", "update", "--init", "--recursive", "--depth=1")
         inside = Path(os.path.realpath(root / directory.lstrip("/")))

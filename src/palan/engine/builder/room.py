@@ -130,7 +130,7 @@ class Builds:
         else:
             raise InvalidParameter(f"remoteURL ({remote}) could not be recognized as URL")
         context = BuildContext(root)
-        return context, await in_thread(lambda: context.take_dockerfile(name))
+        return context, await in_thread(lambda: context.read_dockerfile(name))
 
     async def _conclude(self, options: Options, output: Output, image: Image) -> None:
         await output.say(f"Successfully built {image.short_id}\n")

@@ -1,4 +1,4 @@
-"""Which files ``COPY`` and ``ADD`` mean, and what they are known by.  Blocking."""
+"""Finding the files that ``COPY`` and ``ADD`` select, and their checksums.  Blocking."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ from palan.engine.images.listing import glob
 from palan.host.rootfs import lookup, names_in
 
 
-__all__ = ["Picked", "known_by", "pick"]
+__all__ = ["Picked", "combined_checksum", "pick"]
 
 _WILD: Final = frozenset("*?[")
 _ABSENT: Final = (errno.ENOENT, errno.ENOTDIR)
@@ -23,12 +23,12 @@ _ABSENT: Final = (errno.ENOENT, errno.ENOTDIR)
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """Something to copy.
+    """A file or directory that a source of ``COPY`` selects.
 
     Attributes:
-        path: where it is in its tree.
-        checksum: what it is known by.
-        fetched: it was downloaded, and is not unpacked whatever it is.
+        path: its path in its tree.
+        checksum: its checksum, see :class:`Checksums`.
+        fetched: it was downloaded, and is not unpacked even if it is an archive.
     """
 
     path: str
@@ -36,25 +36,25 @@ class Picked:
     fetched: bool = False
 
 
-def known_by(picked: list[Picked]) -> str:
-    """What all of it together is known by."""
+def combined_checksum(picked: list[Picked]) -> str:
+    """Return the checksum of all selected files, as the history shows it."""
     if len(picked) == 1:
         return picked[0].checksum
     return combined("multi", (each.checksum for each in picked))
 
 
 def pick(root: int, sums: Checksums, source: str, *, context: bool) -> list[Picked]:
-    """What a source means.
+    """Return the files that a source selects.
 
     Args:
         root: a descriptor of the root of the tree.
-        sums: of that tree.
+        sums: the checksums of that tree.
         source: a path or a pattern.
-        context: it is the context, and no image.
+        context: the tree is the build context and not an image.
 
     Raises:
-        InvalidParameter: there is no such file, or it is not in the tree.
-        InternalError: something can't be read.
+        InvalidParameter: no file matches, or the path leads out of the tree.
+        InternalError: a file can't be read.
     """
     path = source.removeprefix("/").removeprefix("./")
     if context and posixpath.normpath(path).split("/")[0] == "..":
@@ -79,7 +79,7 @@ def _one(root: int, sums: Checksums, path: str, *, context: bool) -> Picked:
 
 
 def _matching(root: int, pattern: str) -> Iterator[str]:
-    """Paths that a pattern fits, in the order of their names."""
+    """Yield the paths that match a pattern, sorted by name."""
     pattern = posixpath.normpath(pattern)
     compiled = glob(pattern)
     if compiled is None:

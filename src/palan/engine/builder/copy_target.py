@@ -1,4 +1,4 @@
-"""Where copied files go in an image, and copying them there.  Blocking."""
+"""Copying files to their destination in an image.  Blocking."""
 
 import os
 import posixpath
@@ -19,20 +19,20 @@ from palan.host.rootfs import follow_links, lookup, read_text
 from palan.host.treecopy import TreeCopy, make_directories
 
 
-__all__ = ["Placing", "find_owner"]
+__all__ = ["CopyTarget", "find_owner"]
 
 _PIECE: Final = 64 << 10
 _MAGIC: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Placing:
-    """One ``COPY`` or ``ADD``, as far as the image is concerned.
+class CopyTarget:
+    """The destination of one ``COPY`` or ``ADD``.
 
     Attributes:
-        destination: absolute; with a slash at its end it is a directory.
-        chown: who gets the files, as it was asked for.
-        keep_owners: they belong to whom they belonged to, unless ``chown`` says otherwise.
+        destination: the absolute path; with a trailing slash it is a directory.
+        chown: the owner of the copies, as in the instruction; empty if it names none.
+        keep_owners: copies keep their owners if ``chown`` is empty.
         unpack: archives are unpacked.
     """
 
@@ -42,16 +42,16 @@ class Placing:
     unpack: bool = False
 
     def run(self, image: Path, sources: Sequence[tuple[Path, Picked]]) -> None:
-        """Copy.
+        """Copy files.
 
         Args:
-            image: where the image's files are seen, and changed.
-            sources: what to copy, and from where.
+            image: the mount point of the image's file system.
+            sources: the files to copy, each with the root of its tree.
 
         Raises:
-            InvalidParameter: there is no such owner.
+            InvalidParameter: the owner does not exist.
             ArchiveError: an archive is damaged.
-            OSError: something can't be read, or written.
+            OSError: a file can't be read or written.
         """
         owner = None if self.keep_owners else (0, 0)
         if self.chown:
@@ -85,7 +85,7 @@ class Placing:
         copy.copy_file(real, place)
 
     def _directory(self, copy: TreeCopy, real: str, target: int, place: str) -> None:
-        """What is in it; the directory itself is made as if by hand."""
+        """Copy the entries of a directory; the directory itself gets default metadata."""
         there = _is_directory(target, place)
         make_directories(target, place)
         if not there and copy.owner is not None:
@@ -108,7 +108,7 @@ def _is_directory(root: int, path: str) -> bool:
 
 
 def _is_archive(root: int, path: str) -> bool:
-    """Whether a file is a tar archive, compressed or not, that has something in it."""
+    """Whether a file is a tar archive, compressed or not, with at least one entry."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=root)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -160,10 +160,12 @@ def _unpack(root: int, path: str, image: Path, place: str) -> None:
 
 
 def find_owner(text: str, passwd: str, group: str) -> tuple[int, int]:
-    """The ids that ``user[:group]`` means in an image; without a group it is both.
+    """Return user and group id of ``user[:group]`` in an image.
+
+    Without a group, the name or number is looked up among the groups, too.
 
     Raises:
-        InvalidParameter: there is none, in dockerd's words.
+        InvalidParameter: the user or group does not exist; in dockerd's words.
     """
     parts = text.split(":")
     problem = "unable to convert uid/gid chown string to host mapping: "
