@@ -1,1 +1,1 @@
-"""The engine: what containers, images, networks and the rest are and do."""
+"""The engine: containers, images, networks, volumes and the operations on them."""

@@ -1,11 +1,10 @@
-"""What an engine is told before it starts: dockerd's directives, under dockerd's names.
+"""The configuration of an engine: dockerd's directives, with dockerd's names.
 
-Every directive is one field of :class:`EngineConfig`.  Its annotation says all there
-is to know about it, and the command line, the reading of ``daemon.json`` and the
-table in ``docs/configuration.md`` follow from that.  A directive has effect, or it
-says why not: one that is *inert* is accepted with a warning, because without it the
-engine does what was asked for anyway or nearly so; one that is *refused* is an
-error, because going on without it would be less safe or other than what was asked.
+Every directive is one field of :class:`EngineConfig`.  The command line, the reading of
+``daemon.json`` and the table in ``docs/configuration.md`` are derived from its annotation.
+A directive has effect, or declares why not: an *inert* one is accepted with a warning,
+because the engine does the same or nearly the same without it; a *refused* one is an
+error, because the engine would be less safe or behave differently without it.
 """
 
 import grp
@@ -35,20 +34,20 @@ DEFAULT_CONFIG_FILE: Final = Path("/etc/palan/daemon.json")
 DEFAULT_HOST: Final = "unix:///run/palan.sock"
 DEFAULT_PIDFILE: Final = "/run/palan.pid"
 
-_SWARM: Final = "there is no swarm mode yet"
+_SWARM: Final = "swarm mode is not supported yet"
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What is known about a directive besides its name, type and default.
+    """The declaration of a directive, besides its name, type and default.
 
     Attributes:
-        help: what it does, in a phrase.
-        flag: the flag's name without dashes, where it is not the key's.
+        help: a phrase that describes it.
+        flag: the flag's name without dashes; empty if it equals the key.
         short: a one-letter flag.
-        metavar: what the flag's value is, in the help text.
-        inert: why it has no effect; it is then accepted with a warning.
-        refused: why it cannot be had; it is then an error.
+        metavar: the name of the flag's value in the help text.
+        inert: the reason why it has no effect; giving it is then a warning.
+        refused: the reason why it is not supported; giving it is then an error.
         reload: whether SIGHUP applies a change of it.
     """
 
@@ -70,7 +69,7 @@ class Ulimit(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class Runtime(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """An OCI runtime: a program, and arguments that come before its own."""
+    """An OCI runtime: a program, and arguments to put before the runtime's own."""
 
     path: str = ""
     runtime_args: tuple[str, ...] = ()
@@ -79,7 +78,7 @@ class Runtime(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 class AddressPool(msgspec.Struct, frozen=True):
-    """Where networks without a subnet of their own get one of ``size`` bits."""
+    """A range; networks without a configured subnet get one of ``size`` bits from it."""
 
     base: str
     size: int
@@ -89,9 +88,10 @@ Strings = tuple[str, ...]
 
 
 class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
-    """The directives of an engine, checked and with their defaults.
+    """The directives of an engine, with their defaults.
 
-    Build one with :func:`palan.engine.config_load.load_config`, or directly, when embedding.
+    :func:`palan.engine.config_load.load_config` makes a checked one; programs that embed
+    the engine may make one directly.
     """
 
     # ---- where it is and who may reach it ----------------------------------------
@@ -99,7 +99,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     hosts: Annotated[
         Strings,
         Option(
-            "where to listen: unix:///path, tcp://host:port or fd:// (systemd)",
+            "address to listen on: unix:///path, tcp://host:port or fd:// (systemd)",
             flag="host",
             short="H",
             metavar="URL",
@@ -153,7 +153,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     debug: Annotated[bool, Option("log debug messages", short="D", reload=True)] = False
     log_level: Annotated[
         Literal["debug", "info", "warn", "error", "fatal"],
-        Option("least level of messages to log", short="l", metavar="LEVEL"),
+        Option("lowest level of messages to log", short="l", metavar="LEVEL"),
     ] = "info"
     log_format: Annotated[
         Literal["text", "json"], Option("form of the engine's own log", metavar="FORM")
@@ -223,7 +223,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         Option("seccomp profile: a file, builtin or unconfined", metavar="FILE"),
     ] = "builtin"
     no_new_privileges: Annotated[
-        bool, Option("set no-new-privileges for containers that do not say")
+        bool, Option("set no-new-privileges for containers that do not set it")
     ] = False
     selinux_enabled: Annotated[
         bool, Option("label containers for SELinux", refused="SELinux is not supported")
@@ -261,7 +261,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     live_restore: Annotated[
         bool,
         Option(
-            "let containers go on while the engine is down",
+            "keep containers running while the engine is down",
             inert="containers always outlive the engine",
             reload=True,
         ),
@@ -344,7 +344,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     ] = ""
     builder: Annotated[
         dict[str, Any],
-        Option("garbage collection of the build cache", inert="what builds know is in images"),
+        Option("garbage collection of the build cache", inert="the build cache consists of images"),
     ] = {}
 
     # ---- networks ---------------------------------------------------------------
@@ -493,9 +493,9 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 
     @property
     def instance(self) -> str:
-        """What tells engines on one machine apart: empty for the one at the default data root.
+        """A suffix for names of this engine's objects; empty for the default data root.
 
-        Derived from the data root, so that it stays the same from start to start.
+        It is derived from the data root, so it is the same at each start.
         """
         root = self.paths.data_root
         if root == DEFAULT_DATA_ROOT:
@@ -504,7 +504,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 
     @property
     def bridge_name(self) -> str:
-        """The default network's interface; at most 15 bytes, as the kernel wants."""
+        """The interface of the default network; at most 15 bytes, the kernel's limit."""
         if self.bridge:
             return self.bridge
         return f"palan-{self.instance}" if self.instance else "palan0"
@@ -516,7 +516,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 
     @property
     def cgroup_root(self) -> str:
-        """The cgroup below which containers are, unless they name a parent themselves."""
+        """The parent cgroup of containers that name no parent."""
         if self.cgroup_parent:
             return self.cgroup_parent
         return f"/palan-{self.instance}" if self.instance else "/palan"

@@ -1,4 +1,4 @@
-"""What a configuration must fulfil beyond its types, in dockerd's phrases where it has some."""
+"""Checks of a configuration beyond its types, with dockerd's messages where it has some."""
 
 import ipaddress
 import re
@@ -36,17 +36,17 @@ _INTERFACE: Final = re.compile(r"[^\s/:]{1,15}")
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be; the message says what is wrong."""
+    """An invalid configuration; the message describes the problem."""
 
 
 def check(config: EngineConfig, warnings: Iterable[str] = ()) -> tuple[str, ...]:
-    """Check that the directives make sense, alone and together.
+    """Check that the directives are valid, alone and in combination.
 
     Returns:
         The given warnings and new ones.
 
     Raises:
-        ConfigError: something is wrong.
+        ConfigError: a directive is invalid.
     """
     found = list(warnings)
     try:
@@ -124,7 +124,7 @@ def _check_identity(config: EngineConfig) -> None:
 
 
 def uses_tls(config: EngineConfig) -> bool:
-    """Whether TCP has TLS: as dockerd has it, ``--tlsverify`` implies ``--tls``."""
+    """Whether TCP uses TLS: as in dockerd, ``--tlsverify`` implies ``--tls``."""
     return bool(config.tls or config.tlsverify)
 
 

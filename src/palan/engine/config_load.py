@@ -1,7 +1,7 @@
-"""From flags and ``daemon.json`` to an :class:`EngineConfig`.
+"""Making an :class:`EngineConfig` of flags and ``daemon.json``.
 
-The rules are dockerd's: a directive stands in the file or on the command line, never
-in both; a key that is no directive is an error.
+The rules are dockerd's: a directive may be in the file or on the command line, but not
+in both; an unknown key is an error.
 """
 
 import json
@@ -43,23 +43,23 @@ class Directive:
 
     @property
     def flag(self) -> str:
-        """Its flag, without dashes."""
+        """The flag, without dashes."""
         return self.option.flag or self.key
 
     @property
     def is_bool(self) -> bool:
-        """Whether the flag may stand without a value."""
+        """Whether the flag may be given without a value."""
         return bool(self.type in (bool, bool | None))
 
     @property
     def has_flag(self) -> bool:
-        """Whether it can be given on the command line at all; free-form JSON cannot."""
+        """Whether the directive has a flag; free-form JSON has none."""
         return bool(self.type != dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration, and what its author should be told."""
+    """A configuration, and warnings for its author."""
 
     config: EngineConfig
     warnings: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class Loaded:
 
 @cache
 def directives() -> Mapping[str, Directive]:
-    """All directives by key, in the order in which they are declared."""
+    """Return all directives by key, in the order of their declaration."""
     hints = get_type_hints(EngineConfig, include_extras=True)
     found: dict[str, Directive] = {}
     for entry in msgspec.structs.fields(EngineConfig):
@@ -85,15 +85,15 @@ def directives() -> Mapping[str, Directive]:
 def load_config(
     flags: Mapping[str, Sequence[str]] | None = None, config_file: Path | None = None
 ) -> Loaded:
-    """Merge flags and file, check the result, and say what was ignored.
+    """Merge flags and file, check the result, and warn about ignored directives.
 
     Args:
         flags: values by *key* (``hosts``, not ``host``), each as given, in order.
-        config_file: the file to read; it must be there.  None reads the default file,
-            if there is one.
+        config_file: the file to read, which must exist.  None reads the default file
+            if it exists.
 
     Raises:
-        ConfigError: something is wrong; the message says what.
+        ConfigError: the configuration is invalid; the message describes the problem.
     """
     flags = flags or {}
     path = config_file or DEFAULT_CONFIG_FILE
@@ -119,7 +119,7 @@ def load_config(
 
 
 def reloaded(old: EngineConfig, new: EngineConfig) -> EngineConfig:
-    """``old`` with those directives of ``new`` that a running engine can take on."""
+    """Return ``old`` with those directives of ``new`` that a running engine can apply."""
     changes = {
         entry.field: getattr(new, entry.field)
         for entry in directives().values()
@@ -161,7 +161,7 @@ def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
         raise _in_file(path, str(error)) from None
     if not isinstance(document, dict):
         raise _in_file(path, "it must be a JSON object")
-    # Docker groups the proxies in an object of their own, though their flags stand alone.
+    # Docker groups the proxies in one object, though each has its own flag.
     unknown = [key for key in document if key not in directives() and key != "proxies"]
     unknown += [key for key in _PROXIES if key in document]
     proxies = document.pop("proxies", {})
@@ -193,7 +193,7 @@ def _in_file(path: Path, why: str) -> ConfigError:
 
 
 def _from_flag(directive: Directive, values: Sequence[str]) -> Any:
-    """A flag's text as the JSON value that the file would have."""
+    """Return a flag's text as the JSON value that the file would have."""
     kind = directive.type
     try:
         if kind == Strings:
@@ -256,7 +256,7 @@ def _address_pool(text: str) -> dict[str, Any]:
 
 
 def _convert(directive: Directive, value: Any) -> Any:
-    """A JSON value as the directive's type; ``null`` is the default, as in Go."""
+    """Convert a JSON value to the directive's type; ``null`` is the default, as in Go."""
     if value is None:
         return directive.default
     if directive.key == "default-shm-size" and isinstance(value, str):
@@ -282,7 +282,7 @@ def _plain(message: str) -> str:
 
 
 def _go(value: Any) -> str:
-    """A value as Go prints it, which is how dockerd's message has it."""
+    """Return a value as Go prints it, for dockerd's message."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):

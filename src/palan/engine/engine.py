@@ -1,7 +1,10 @@
-"""The engine: its rooms, how it starts, how it lets go.
+"""The engine: creates its rooms, starts and stops them.
 
-Starting *is* recovering: rows are read, what really runs is looked at, and what no row
-accounts for is taken away.  Stopping leaves everything that runs alone.
+A start *is* a recovery: the rows are read and compared with what is running, and what
+no row accounts for is removed.  A stop leaves all containers running.
+
+This is the composition root: rooms get what they need from here, as Protocols, and do
+not know the class :class:`Engine`.
 """
 
 import asyncio
@@ -50,18 +53,26 @@ T = TypeVar("T")
 
 
 class Engine:
-    """One engine.  Its rooms are attributes named like the groups of the API.
+    """One engine, whose rooms are attributes with the names of the API's groups.
 
     The caller holds the lock of the data root.
+
+    Attributes:
+        config: the configuration, which :meth:`reload` replaces.
+        paths: the files and directories.
+        db: the database.
+        id: the engine's id.
+        drivers: plugins of other programs, which provide volumes and networks.
+        stopping: set when the engine stops; a task that sleeps should end then.
     """
 
     pending = PENDING
 
     def __init__(self, config: EngineConfig) -> None:
-        """Make the rooms' common ground; :meth:`start` makes the rooms.
+        """Open the database; :meth:`start` creates the rooms.
 
         Raises:
-            DamagedState: the database is damaged, or gone while the rest is there.
+            DamagedState: the database is damaged, or missing although other files exist.
         """
         self.config = config
         self.paths = config.paths
@@ -78,18 +89,16 @@ class Engine:
             (*IDENTITY, *EVENTS, *CONTAINERS, *LOGS, *IMAGES, *NETWORKS, *VOLUMES),
         )
         self.id = engine_id(self.db)
-        # Those of this engine alone come first.
+        # Plugins for this engine only take precedence.
         machine = PluginPaths()
         self.drivers = PluginRegistry(
             PluginPaths((self.paths.plugins, *machine.sockets), machine.specs)
         )
-        """Plugins of other programs, which provide volumes and networks."""
         self._background = BackgroundWork()
         self.stopping = self._background.stopping
-        """Set when the engine stops; a task that sleeps should end then."""
 
     async def start(self) -> None:
-        """Recover, and be ready for requests."""
+        """Create the rooms, and recover; on return the engine is ready for requests."""
         self.loop = asyncio.get_running_loop()
         self.events = EventJournal(self.db)
         self.machine = Machine(self.config)
@@ -106,8 +115,8 @@ class Engine:
         self.swarm = self.nodes = self.services = self.tasks = OutsideSwarm()
         self.secrets = self.configs = self.swarm
         self.system = System(self)
-        # Mounts below the exec root reach the mount namespaces of conmon and back, so
-        # that an unmount here is one there.
+        # Mounts below the exec root are shared with the mount namespaces of conmon, so
+        # that an unmount in one is an unmount in the other.
         await asyncio.to_thread(ensure_shared, self.paths.exec_root)
         self._empty_tmp()
         await asyncio.to_thread(sweep_merged, self.paths.merged)
@@ -119,8 +128,8 @@ class Engine:
         await self.images.collect()
 
     def _empty_tmp(self) -> None:
-        """Delete what a crash left unfinished, behind everybody's back: it may be large."""
-        # An image may be mounted there, which a volume was being filled from.
+        """Remove unfinished files of a crash, in the background as they may be large."""
+        # An image may be mounted here: a volume was being filled from it.
         unmount_below(self.paths.tmp.resolve())
         if leftovers := list(self.paths.tmp.iterdir()):
             self.spawn(asyncio.to_thread(_remove_all, leftovers))
@@ -134,14 +143,14 @@ class Engine:
         return await self._background.slowly(function, *args, **kwargs)
 
     async def reload(self, config: EngineConfig) -> None:
-        """Take on a changed configuration, as far as it can change while running."""
+        """Apply a changed configuration, as made by :func:`palan.engine.config_load.reloaded`."""
         self.config = config
         self.events.publish("daemon", "reload", self.id, {"name": self.machine.facts.hostname})
 
     async def stop(self) -> None:
-        """Let go of everything; containers go on."""
+        """Stop tasks and close everything; containers keep running."""
         self._background.begin_stop()
-        # First, or else what waits for a container's end would wait for it.
+        # First, as tasks that wait for a container's end would delay the stop.
         self.containers.release()
         self.exec.release()
         self.logs.close()

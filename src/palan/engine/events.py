@@ -1,10 +1,10 @@
-"""The event journal: what happened, kept in the database and followed live.
+"""The event journal, which is kept in the database and can be followed live.
 
-An event gets its number and time in memory, is queued for the database and wakes
-whoever follows.  A follower is only a position in the journal: it reads on from
-memory, or from the database where it has fallen behind, so a slow client costs
-nothing and loses nothing as long as the journal still has what it missed.  What the
-bounded journal no longer has is reported in-band (``daemon``/``events-lost``).
+An event gets its number and time in memory, is queued for the database and wakes the
+followers.  A follower is only a position in the journal: it continues from memory, or
+from the database if it has fallen behind.  A slow client therefore costs nothing, and
+loses only events that the bounded journal no longer has; their number is reported
+in-band (``daemon``/``events-lost``).
 """
 
 import asyncio
@@ -48,7 +48,7 @@ class Publisher(Protocol):
 
 
 class EventJournal:
-    """Everything that happened on this engine, in order."""
+    """The events of an engine, in order."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -74,14 +74,14 @@ class EventJournal:
         """Record an event.
 
         Args:
-            kind: what it happened to: ``container``, ``image``, ``network``, ...
-            action: what happened, in Docker's words (``start``, ``die``, ``exec_create: sh``).
+            kind: the kind of object: ``container``, ``image``, ``network``, ...
+            action: Docker's word for the event (``start``, ``die``, ``exec_create: sh``).
             actor: the id or name of the object.
-            attributes: its labels and whatever else the action calls for.
-            scope: ``local``, or ``swarm`` for what a whole swarm sees.
+            attributes: its labels and further attributes of the action.
+            scope: ``local``, or ``swarm`` for an event that a whole swarm sees.
         """
-        # Times never repeat, so that `since` with the time of the last event seen
-        # plus one nanosecond neither misses nor repeats anything.
+        # Times are unique, so that `since` with the time of the last event seen plus
+        # one nanosecond neither misses nor repeats an event.
         self._time = max(time.time_ns(), self._time + 1)
         self._number += 1
         event = EventMessage(
@@ -107,13 +107,13 @@ class EventJournal:
     async def follow(
         self, since: int | None, until: int | None, test: EventTest
     ) -> AsyncGenerator[EventMessage, None]:
-        """Events from ``since`` on, those to come included, that pass ``test``.
+        """Yield the events since a time, future ones included, that pass ``test``.
 
         Args:
-            since: nanoseconds since the epoch; None for only what happens from now on, or
-                for everything that is kept if ``until`` is given.
+            since: nanoseconds since the epoch; None for future events only, or, if
+                ``until`` is given, for all events in the journal.
             until: nanoseconds since the epoch at which to end; None for never.
-            test: which events are wanted.
+            test: a predicate that selects events.
         """
         self.followers += 1
         try:
@@ -125,14 +125,14 @@ class EventJournal:
 
     async def _follow(self, since: int | None, until: int | None) -> AsyncIterator[EventMessage]:
         if since is None and until is not None:
-            since = 0  # an end without a beginning: from the first event that is kept
+            since = 0  # an end without a beginning: from the first event in the journal
         position = self._number if since is None else await self._before(since)
         while True:
             news = self._news
             while position < self._number:
                 page = await self._page(position)
                 if not page:
-                    position = self._number  # the rows are gone, with nothing to tell it by
+                    position = self._number  # the rows are gone, and no later event shows how many
                     break
                 for number, event in page:
                     if number > position + 1:
@@ -151,7 +151,7 @@ class EventJournal:
                 await asyncio.wait_for(news.wait(), left)
 
     async def _before(self, since: int) -> int:
-        """The number of the last event before ``since``."""
+        """Return the number of the last event before ``since``."""
 
         def find(connection: sqlite3.Connection) -> int:
             row = connection.execute(
@@ -162,7 +162,7 @@ class EventJournal:
         return await self._database.run(find)
 
     async def _page(self, position: int) -> list[tuple[int, EventMessage]]:
-        """The next events after ``position``; empty only where the rows are gone."""
+        """Return the next events after ``position``; empty only if the rows are gone."""
         if self._recent and self._recent[0][0] <= position + 1:
             start = position + 1 - self._recent[0][0]
             return [self._recent[i] for i in range(start, len(self._recent))]
@@ -174,7 +174,7 @@ class EventJournal:
             ).fetchall()
 
         page = [(number, self._decode(row)) for number, row in await self._database.run(read)]
-        return page or list(self._recent)  # nothing can be written to a full disk
+        return page or list(self._recent)  # on a full disk no row was written
 
     @staticmethod
     def _lost(count: int, before: EventMessage) -> EventMessage:

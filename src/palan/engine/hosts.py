@@ -1,4 +1,4 @@
-"""Where an engine listens: the forms of ``--host``, dockerd's."""
+"""The addresses an engine listens on, in dockerd's forms of ``--host``."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ DEFAULT_TLS_PORT: Final = 2376
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One place to listen at.
+    """An address to listen on.
 
     Attributes:
-        kind: what sort of socket it is; ``fd`` is one that systemd made.
-        path: of a unix socket; of an ``fd``, a descriptor's number or name, empty for all.
-        address: of TCP, empty for every address.
-        port: of TCP.
+        kind: the kind of socket; ``fd`` is one that systemd has opened.
+        path: the path of a unix socket; the number or name of an ``fd``, empty for all.
+        address: the TCP address, empty for every address.
+        port: the TCP port.
     """
 
     kind: Literal["unix", "tcp", "fd"]
@@ -29,7 +29,7 @@ class Host:
 
     @property
     def loopback(self) -> bool:
-        """Whether only this machine can reach it."""
+        """Whether it can be reached from this machine only."""
         if self.kind != "tcp":
             return True
         if self.address == "localhost":
@@ -47,14 +47,14 @@ class Host:
 
 
 def parse_host(text: str, *, tls: bool = False) -> Host:
-    """Read one value of ``--host``.
+    """Parse one value of ``--host``.
 
     Args:
         text: such as ``unix:///run/palan.sock``, ``tcp://127.0.0.1:2375`` or ``fd://``.
-        tls: whether TCP has TLS, which decides the default port.
+        tls: whether TCP uses TLS, which decides the default port.
 
     Raises:
-        ValueError: with dockerd's words, ``invalid bind address``.
+        ValueError: it is malformed; with dockerd's ``invalid bind address``.
     """
     scheme, separator, rest = text.strip().partition("://")
     if not separator:

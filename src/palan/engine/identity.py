@@ -1,4 +1,4 @@
-"""The engine's id: made once and kept, as ``GET /info`` shows it."""
+"""The engine's id, which ``GET /info`` shows: a UUID that is generated once."""
 
 import uuid
 from typing import Final
@@ -12,7 +12,7 @@ SCHEMA: Final = ("CREATE TABLE IF NOT EXISTS identity (id TEXT NOT NULL)",)
 
 
 def engine_id(database: Database) -> str:
-    """The id, made if there is none yet (only while the engine starts)."""
+    """Return the id; generate it if the database has none.  Only while the engine starts."""
     row = database.read(lambda c: c.execute("SELECT id FROM identity").fetchone())
     if row:
         return str(row[0])

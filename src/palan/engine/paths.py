@@ -1,7 +1,7 @@
-"""Where an engine keeps things: durable ones below its data root, the rest below its exec root.
+"""The files and directories of an engine: durable ones in its data root, others in its exec root.
 
-The data root outlives a reboot; the exec root is on a tmpfs and need not.  Every
-path is derived here and nowhere else, so that two engines with two roots never meet.
+The data root outlives a reboot; the exec root, on a tmpfs, need not.  Every path is
+derived here and nowhere else, so that engines with different roots share nothing.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Paths:
 
     @property
     def lock(self) -> Path:
-        """Locked by the one engine that may use this data root."""
+        """The file that the one engine with this data root locks."""
         return self.data_root / "lock"
 
     @property
@@ -46,7 +46,7 @@ class Paths:
 
     @property
     def containers(self) -> Path:
-        """A directory for each container: its log, writable layer and files."""
+        """The parent of the containers' directories, each with log, writable layer and files."""
         return self.data_root / "containers"
 
     def container(self, container_id: str) -> Path:
@@ -54,54 +54,54 @@ class Paths:
         return self.containers / container_id
 
     def log(self, container_id: str) -> Path:
-        """The log of one container, as conmon writes it."""
+        """The log of one container, written by conmon."""
         return self.containers / container_id / "container.log"
 
     @property
     def images(self) -> Path:
-        """Blobs and unpacked layers."""
+        """The directory of blobs and unpacked layers."""
         return self.data_root / "images"
 
     @property
     def stubs(self) -> Path:
-        """The lowest layer of every container: what the runtime mounts over, empty."""
+        """The lowest layer of every container: empty mount points for the runtime."""
         return self.data_root / "stubs"
 
     @property
     def volumes(self) -> Path:
-        """A directory for each volume of the driver ``local``."""
+        """The parent of the directories of volumes with the driver ``local``."""
         return self.data_root / "volumes"
 
     @property
     def seccomp(self) -> Path:
-        """Compiled seccomp filters; what is missing is made anew."""
+        """A cache of compiled seccomp filters."""
         return self.data_root / "seccomp"
 
     @property
     def tmp(self) -> Path:
-        """Unfinished files, on the same file system as what they become; emptied at start."""
+        """A directory for unfinished files, on the data root's file system; emptied at start."""
         return self.data_root / "tmp"
 
     @property
     def exec_lock(self) -> Path:
-        """Locked by the one engine that may use this exec root."""
+        """The file that the one engine with this exec root locks."""
         return self.exec_root / "lock"
 
     # ---- while running ----------------------------------------------------------
 
     @property
     def netns(self) -> Path:
-        """Network namespaces, bind-mounted."""
+        """The directory of bind-mounted network namespaces."""
         return self.exec_root / "netns"
 
     @property
     def firewall(self) -> Path:
-        """Which back ends may have made rules that are there now."""
+        """The file with the names of the firewall back ends that may have written rules."""
         return self.exec_root / "firewall"
 
     @property
     def bundles(self) -> Path:
-        """A directory for each container: OCI bundle, pid files, mount point of its root."""
+        """The parent of the OCI bundles, each with pid files and the mount point of the root."""
         return self.exec_root / "containers"
 
     def bundle(self, container_id: str) -> Path:
@@ -110,34 +110,34 @@ class Paths:
 
     @property
     def merged(self) -> Path:
-        """Root file systems of containers, mounted to be read for a while."""
+        """The directory of root file systems that are mounted temporarily to be read."""
         return self.exec_root / "merged"
 
     @property
     def runtime(self) -> Path:
-        """State directories of the OCI runtimes (``--root``)."""
+        """The parent of the OCI runtimes' state directories (``--root``)."""
         return self.exec_root / "runtime"
 
     @property
     def exits(self) -> Path:
-        """Where conmon reports exit codes (``--exit-dir``)."""
+        """The directory in which conmon writes exit codes (``--exit-dir``)."""
         return self.exec_root / "exits"
 
     @property
     def view(self) -> Path:
-        """Where threads that look into a container, each in a namespace of its own, mount it."""
+        """A mount point for threads that read layers, each in its own mount namespace."""
         return self.exec_root / "view"
 
     @property
     def plugins(self) -> Path:
-        """Sockets of plugins for this engine only; who wants one makes the directory."""
+        """The directory of sockets of plugins for this engine only; created by their users."""
         return self.exec_root / "plugins"
 
     # ---- all of it --------------------------------------------------------------
 
     @property
     def volatile(self) -> tuple[Path, ...]:
-        """All that an engine makes in its exec root."""
+        """All entries that an engine creates in its exec root."""
         names = (
             *("netns", "firewall", "containers", "runtime", "exits", "view", "merged"),
             *("bin", "lock"),
@@ -146,7 +146,7 @@ class Paths:
 
     @property
     def durable(self) -> tuple[Path, ...]:
-        """All that an engine makes in its data root, the database last."""
+        """All entries that an engine creates in its data root, the database last."""
         names = (
             *("containers", "images", "stubs", "volumes", "seccomp", "tmp"),
             *("runtimes.json", "lock"),
@@ -157,9 +157,9 @@ class Paths:
     # ---- life -------------------------------------------------------------------
 
     def has_lost_its_rows(self) -> bool:
-        """Whether containers, images or volumes lie here, and there is no database of them.
+        """Whether containers, images or volumes exist but the database does not.
 
-        An engine would take all of them for what a crash has left behind.
+        An engine would take all of them for leftovers of a crash, and delete them.
         """
         if self.database.exists() and self.database.stat().st_size:
             return False
@@ -167,10 +167,10 @@ class Paths:
         return any(place.is_dir() and any(place.iterdir()) for place in places)
 
     def prepare(self) -> None:
-        """Make the directories.
+        """Create the directories.
 
-        The roots are 0711 like dockerd's: a user of a container with user namespaces
-        must be able to walk through, not to look around.  What is in them is closed.
+        The roots have mode 0711, like dockerd's: users of containers with user namespaces
+        must be able to traverse them, but not to list them.  Their entries have mode 0700.
         """
         for root in (self.data_root, self.exec_root):
             root.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -187,6 +187,6 @@ class Paths:
             (self.merged, 0o700),
         ):
             directory.mkdir(mode=mode, exist_ok=True)
-        # Layers and writable layers begin in the one, and keep their inodes when renamed.
+        # Layers are created in tmp and keep their inodes when they are renamed.
         for directory in (self.tmp, self.volumes):
             spread_subdirectories(directory)

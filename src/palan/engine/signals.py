@@ -1,4 +1,4 @@
-"""Signals by the names and numbers that Docker takes: ``SIGTERM``, ``term``, ``15``."""
+"""Signals, by the names and numbers that Docker accepts: ``SIGTERM``, ``term``, ``15``."""
 
 import re
 import signal
@@ -10,16 +10,16 @@ __all__ = ["parse_signal"]
 
 _NAMES = {
     name.removeprefix("SIG"): int(number)
-    for name, number in signal.Signals.__members__.items()  # with their other names
+    for name, number in signal.Signals.__members__.items()  # aliases included
     if name not in ("SIGRTMIN", "SIGRTMAX")
 }
 _REALTIME = re.compile(r"RTM(IN|AX)(?:([+-])([0-9]{1,9}))?")
 _DIGITS = 9
-"""More than a signal has; Python refuses to read thousands of them."""
+"""More digits than a signal has; Python refuses to convert thousands of them."""
 
 
 def parse_signal(text: str) -> int:
-    """The number of a signal.
+    """Return the number of a signal.
 
     Raises:
         InvalidParameter: there is no such signal; in dockerd's words.

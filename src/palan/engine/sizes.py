@@ -1,4 +1,4 @@
-"""Sizes as Docker's users write them."""
+"""Sizes in bytes, as Docker's users write them."""
 
 import re
 from typing import Final
@@ -12,14 +12,14 @@ _SIZE: Final = re.compile(
 
 
 def parse_size(text: str, base: int = 1024) -> int:
-    """Bytes of a size such as ``10m``, ``1.5G`` or ``512 kb``.
+    """Return the bytes of a size such as ``10m``, ``1.5G`` or ``512 kb``.
 
     Args:
         text: the size.
-        base: what a k is: 1024, or 1000 for log files.
+        base: the factor of ``k``: 1024, or 1000 for log files.
 
     Raises:
-        ValueError: it is none; in dockerd's words.
+        ValueError: it is malformed; in dockerd's words.
     """
     match = _SIZE.fullmatch(text)
     if not match or ((match[3] or "").lower() == "ib" and not match[2]):

@@ -1,4 +1,4 @@
-"""Times as clients give them (Unix seconds, RFC 3339, a duration ago) and as Go prints them."""
+"""Parsing times (Unix seconds, RFC 3339, a duration ago), and printing them as Go does."""
 
 import re
 import time
@@ -22,16 +22,16 @@ _DATE = re.compile(
 
 
 _FIRST, _LAST = -(2**63), 2**63 - 1
-"""Nanoseconds that 64 bits hold, as SQLite and the log's records want them: 1677 to 2262."""
+"""Nanoseconds that fit into 64 bits, as SQLite and log records store them: 1677 to 2262."""
 
 
 def parse_time(text: str) -> int | None:
-    """Nanoseconds since the epoch; None for an empty text or zero.
+    """Return nanoseconds since the epoch; None for an empty text or zero.
 
-    A time before 1677 or after 2262 is taken for the first or last that there is.
+    A time before 1677 or after 2262 counts as the earliest or latest that 64 bits hold.
 
     Raises:
-        InvalidParameter: it is no time, in dockerd's words.
+        InvalidParameter: it is malformed, in dockerd's words.
     """
     if text in ("", "0"):
         return None
@@ -60,7 +60,7 @@ def _nanoseconds(text: str) -> int:
 
 
 def go_time(nanoseconds: int) -> str:
-    """Nanoseconds since the epoch as Go prints a time: trailing zeros dropped, UTC."""
+    """Return nanoseconds since the epoch as Go prints a time: UTC, without trailing zeros."""
     if not nanoseconds:
         return ZERO_TIME
     seconds, fraction = divmod(nanoseconds, 1_000_000_000)
@@ -70,10 +70,10 @@ def go_time(nanoseconds: int) -> str:
 
 
 def parse_duration(text: str) -> int:
-    """Nanoseconds of a duration as Go writes it: ``1m30s``, ``-2s``, ``0``.
+    """Return the nanoseconds of a duration as Go writes it: ``1m30s``, ``-2s``, ``0``.
 
     Raises:
-        ValueError: it is none; in Go's words.
+        ValueError: it is malformed; in Go's words.
     """
     sign, digits = (-1, text[1:]) if text[:1] == "-" else (1, text.removeprefix("+"))
     if digits == "0":
@@ -85,7 +85,7 @@ def parse_duration(text: str) -> int:
 
 
 def go_duration(nanoseconds: int) -> str:
-    """A duration as Go prints it: ``1.5s``, ``2m0s``, ``250ms``, ``1h0m0s``."""
+    """Return a duration as Go prints it: ``1.5s``, ``2m0s``, ``250ms``, ``1h0m0s``."""
     if not nanoseconds:
         return "0s"
     for unit, name in ((1, "ns"), (10**3, "µs"), (10**6, "ms")):
@@ -100,7 +100,7 @@ def go_duration(nanoseconds: int) -> str:
 
 
 def _decimal(value: int, unit: int) -> str:
-    """``value / unit`` without trailing zeros; ``unit`` is a power of ten."""
+    """Return ``value / unit`` without trailing zeros; ``unit`` is a power of ten."""
     whole, fraction = divmod(value, unit)
     digits = f"{fraction:0{len(str(unit)) - 1}d}".rstrip("0") if unit > 1 else ""
     return f"{whole}.{digits}" if digits else str(whole)

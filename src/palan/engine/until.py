@@ -1,4 +1,4 @@
-"""The filter ``until`` of prunes: only what was made before a time."""
+"""The filter ``until`` of prunes, which selects objects created before a time."""
 
 from palan.api import Filters
 from palan.api.errors import InvalidParameter
@@ -9,14 +9,14 @@ __all__ = ["made_before", "parse_until"]
 
 
 def made_before(filters: Filters, *, prefix: str = "") -> int | None:
-    """The filter ``until`` as nanoseconds since the epoch; None if it is not given.
+    """Return the filter ``until`` as nanoseconds since the epoch; None if it is absent.
 
     Args:
-        filters: what the client gave.
-        prefix: how dockerd begins to say what is wrong with its value, which differs.
+        filters: the filters of the request.
+        prefix: the beginning of dockerd's message about a wrong value, which differs.
 
     Raises:
-        InvalidParameter: several are given, or it is no time.
+        InvalidParameter: several values are given, or the value is malformed.
     """
     given = filters.get("until")
     if len(given) > 1:
@@ -27,14 +27,14 @@ def made_before(filters: Filters, *, prefix: str = "") -> int | None:
 
 
 def parse_until(text: str, *, prefix: str = "") -> int | None:
-    """One value of ``until`` as nanoseconds since the epoch; None for zero.
+    """Return a value of ``until`` as nanoseconds since the epoch; None for zero.
 
     Args:
         text: a time, or a duration ago.
-        prefix: how dockerd begins to say what is wrong with it, which differs.
+        prefix: the beginning of dockerd's message about a wrong value, which differs.
 
     Raises:
-        InvalidParameter: it is no time.
+        InvalidParameter: it is malformed.
     """
     wrong = "value is empty"
     if text:
