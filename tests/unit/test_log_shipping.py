@@ -13,11 +13,11 @@ from tests.support.containers import make_record
 from palan.api.containers import HostConfig, LogConfig
 from palan.api.errors import InternalError
 from palan.engine.logdrivers import rotation, shipper, shipping
+from palan.engine.logdrivers.driver import Driver, Origin, Retry, Sink
 from palan.engine.logdrivers.entry import Entry
 from palan.engine.logdrivers.room import SCHEMA, Logs
 from palan.engine.logdrivers.rotation import prepare_log
 from palan.engine.logdrivers.settings import log_settings
-from palan.engine.logdrivers.sink import Driver, Origin, Retry, Sink
 from palan.engine.streams.segments import numbered
 from palan.store.database import Database
 

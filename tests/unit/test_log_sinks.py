@@ -9,10 +9,10 @@ from tests.support import receivers
 
 from palan.api.containers import LogConfig
 from palan.api.errors import InvalidParameter
+from palan.engine.logdrivers.driver import Origin
 from palan.engine.logdrivers.drivers import SHIPPING
 from palan.engine.logdrivers.entry import Entry, Partial
 from palan.engine.logdrivers.journald import JournalSink
-from palan.engine.logdrivers.sink import Origin
 
 
 TIME = 1_795_438_800_123_456_789

@@ -1,12 +1,12 @@
-"""Which log drivers there are."""
+"""All log drivers, and their options."""
 
 from collections.abc import Mapping
 from typing import Final
 
+from palan.engine.logdrivers.driver import Driver
 from palan.engine.logdrivers.fluentd import Fluentd
 from palan.engine.logdrivers.gelf import Gelf
 from palan.engine.logdrivers.journald import Journald
-from palan.engine.logdrivers.sink import Driver
 from palan.engine.logdrivers.splunk import Splunk
 from palan.engine.logdrivers.syslog import Syslog
 
@@ -14,7 +14,7 @@ from palan.engine.logdrivers.syslog import Syslog
 __all__ = ["COMMON_OPTIONS", "LOG_DRIVERS", "SHIPPING"]
 
 COMMON_OPTIONS: Final = frozenset(("labels", "labels-regex", "env", "env-regex", "tag"))
-"""What every driver but ``none`` takes."""
+"""The options of every driver except ``none``."""
 
 _FILES: Final = frozenset(("max-size", "max-file", "compress"))
 
@@ -25,7 +25,7 @@ SHIPPING: Final[Mapping[str, Driver]] = {
     "splunk": Splunk(),
     "syslog": Syslog(),
 }
-"""Those that send lines elsewhere."""
+"""The drivers that send lines to a receiver."""
 
 LOG_DRIVERS: Final[Mapping[str, frozenset[str]]] = {
     "json-file": _FILES | COMMON_OPTIONS,
@@ -33,4 +33,4 @@ LOG_DRIVERS: Final[Mapping[str, frozenset[str]]] = {
     "none": frozenset(),
     **{name: driver.options | COMMON_OPTIONS for name, driver in SHIPPING.items()},
 }
-"""All log drivers, and the options of each."""
+"""The names of all log drivers, with the options of each."""

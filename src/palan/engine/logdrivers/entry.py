@@ -1,7 +1,7 @@
-"""conmon's log taken apart into lines, for drivers that send them elsewhere.
+"""A parser that splits conmon's log into lines, for drivers that send them to a receiver.
 
-Lines above 16 KiB come in pieces, as from dockerd.  What is told about positions makes it
-possible to go on at the same place later: see :attr:`EntryParser.resume`.
+Lines above 16 KiB are split into pieces, as dockerd does.  The parser reports a position from
+which another one can continue later, see :attr:`EntryParser.resume`.
 """
 
 import secrets
@@ -22,12 +22,12 @@ _STREAMS: Final = {b" stdout ": "stdout", b" stderr ": "stderr"}
 
 
 class Partial(NamedTuple):
-    """Which piece of a long line something is.
+    """The position of a piece in a long line.
 
     Attributes:
         id: the same for all pieces of a line.
-        ordinal: from 1 on.
-        last: whether the line ends with it.
+        ordinal: the number of the piece, from 1 on.
+        last: whether it ends the line.
     """
 
     id: str
@@ -41,7 +41,7 @@ class Entry(NamedTuple):
     Attributes:
         time: nanoseconds since the epoch.
         source: ``stdout`` or ``stderr``.
-        line: what was written.
+        line: the bytes that were written.
         partial: None for a whole line.
     """
 
@@ -52,7 +52,7 @@ class Entry(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The line, with replacements for what is no UTF-8."""
+        """The line as text; invalid UTF-8 is replaced."""
         return self.line.decode("utf-8", "replace")
 
 
@@ -68,11 +68,12 @@ class _Line:
 
 
 class EntryParser:
-    """Takes a log apart, however it is cut into blocks.
+    """Splits a log into lines, in whatever blocks its bytes are fed.
 
     Args:
-        position: where the first byte that is fed is in the log.
-        skip: lines that end within so many bytes are dropped; what begins there is not.
+        position: the position in the log of the first byte that is fed.
+        skip: the number of bytes in which ending lines are dropped; lines that begin there
+            and end later are not.
     """
 
     def __init__(self, position: int, skip: int = 0) -> None:
@@ -85,12 +86,12 @@ class EntryParser:
 
     @property
     def resume(self) -> tuple[int, int]:
-        """Where to go on with another parser: its ``position`` and ``skip``."""
+        """The ``position`` and ``skip`` of another parser that continues here."""
         start = min((line.start for line in self._lines.values()), default=self._position)
         return start, max(self._position, self._skip_until) - start
 
     def feed(self, data: bytes) -> list[Entry]:
-        """Add the next bytes of the log; the lines that end in them."""
+        """Add the next bytes of the log; return the lines that end in them."""
         if self._rest:
             data = self._rest + data
         end = data.rfind(b"\n") + 1
@@ -102,7 +103,7 @@ class EntryParser:
         return entries
 
     def finish(self) -> list[Entry]:
-        """There is no more: lines without an end."""
+        """Return the unfinished lines, at the end of the log."""
         entries: list[Entry] = []
         for source, line in self._lines.items():
             self._emit(entries, source, line, whole=True)
@@ -112,7 +113,7 @@ class EntryParser:
     def _add(self, record: bytes, entries: list[Entry]) -> None:
         source, tag = _STREAMS.get(record[_STREAM]), record[_TAG]
         if source is None or tag not in (b"F ", b"P "):
-            return  # torn, as a full disk leaves it
+            return  # an incomplete record, as a full disk leaves it
         whole = tag == b"F "
         skipped = self._position < self._skip_until
         line = self._lines.get(source)
@@ -134,7 +135,7 @@ class EntryParser:
 
     @staticmethod
     def _emit(entries: list[Entry], source: str, line: _Line, *, whole: bool) -> None:
-        """Hand on a line, or as much of it as makes full pieces."""
+        """Append a line to ``entries``, or as much of it as fills whole pieces."""
         data = line.data
         while len(data) > LONGEST or (data and not whole and len(data) == LONGEST):
             line.id = line.id or secrets.token_hex(32)

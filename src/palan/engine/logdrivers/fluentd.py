@@ -13,17 +13,9 @@ import msgspec
 from palan.api.booleans import BOOLEANS
 from palan.api.containers import LogConfig
 from palan.api.errors import InvalidParameter
+from palan.engine.logdrivers.driver import Driver, Origin, Retry, Sink
 from palan.engine.logdrivers.entry import Entry
-from palan.engine.logdrivers.sink import (
-    Address,
-    Driver,
-    Origin,
-    Retry,
-    Sink,
-    Stream,
-    made,
-    split_url,
-)
+from palan.engine.logdrivers.transport import Address, Stream, build_messages, split_url
 from palan.engine.sizes import parse_size
 from palan.engine.timestamps import go_duration, parse_duration
 
@@ -69,7 +61,7 @@ def _boolean(options: Mapping[str, str], name: str) -> bool:
 
 
 def _duration(options: Mapping[str, str], name: str, *, words: str = "") -> int:
-    """Nanoseconds; 0 if it is not given."""
+    """Return an option in nanoseconds; 0 if it is not given."""
     text = options.get(name, "")
     if not text:
         return 0
@@ -91,7 +83,7 @@ def _retries(options: Mapping[str, str]) -> int | None:
 
 
 class Fluentd(Driver):
-    """``fluentd``."""
+    """The log driver ``fluentd``."""
 
     options = frozenset(
         f"fluentd-{name}"
@@ -102,7 +94,7 @@ class Fluentd(Driver):
     )  # fmt: skip
 
     def check(self, options: Mapping[str, str]) -> None:
-        """Refuse values that can't be."""
+        """Check the values of options."""
         _address(options.get("fluentd-address", ""))
         if limit := options.get("fluentd-buffer-limit"):
             try:
@@ -126,14 +118,14 @@ class Fluentd(Driver):
                 raise InvalidParameter(f"{before} that is non-negative")
 
     def warnings(self, config: LogConfig) -> list[str]:
-        """What has no effect."""
+        """Return warnings about options without effect."""
         if "fluentd-buffer-limit" in (config.config or {}):
             warning = "fluentd-buffer-limit has no effect: events wait in the log, not in memory."
             return [warning]
         return []
 
     def sink(self, origin: Origin) -> Sink:
-        """A sink for one container."""
+        """Return the receiver of one container's lines."""
         return _Sink(origin)
 
 
@@ -155,7 +147,7 @@ class _Sink(Sink):
         self.retry = Retry(wait, 1.5, max(60.0, wait), _retries(options))
 
     async def open(self) -> None:
-        """Connect."""
+        """Connect to the receiver."""
         await self._connection.open()
         self._renewed = asyncio.get_running_loop().time()
 
@@ -163,9 +155,9 @@ class _Sink(Sink):
         """Send lines, in order."""
         now = asyncio.get_running_loop().time()
         if self._renewal and not self.must_connect and now - self._renewed >= self._renewal:
-            await self.open()  # so that a name that means another address now is followed
+            await self.open()  # the name may have got another address
         if not self._acknowledged:
-            messages = await made(entries, lambda entry: self._message(entry, {}))
+            messages = await build_messages(entries, lambda entry: self._message(entry, {}))
             await self._connection.write(b"".join(messages))
             return
         for entry in entries:
@@ -192,7 +184,7 @@ class _Sink(Sink):
                         return
         except TimeoutError:
             raise OSError("fluentd does not acknowledge") from None
-        raise OSError("fluentd does not acknowledge, but talks")
+        raise OSError("fluentd sends something other than an acknowledgement")
 
     def _message(self, entry: Entry, option: dict[str, str]) -> bytes:
         record = {
@@ -217,12 +209,12 @@ class _Sink(Sink):
         return msgspec.msgpack.encode([self._origin.tag, time, record, option])
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         await self._connection.close()
 
 
 def _decoded(data: bytes) -> dict[str, Any] | None:
-    """An answer; None while it is not whole."""
+    """Decode an answer; return None while it is incomplete."""
     try:
         return msgspec.msgpack.decode(data, type=dict[str, Any])
     except msgspec.DecodeError:

@@ -9,25 +9,16 @@ from typing import Any, Final
 import msgspec
 
 from palan.api.errors import InvalidParameter
+from palan.engine.logdrivers.driver import Driver, Origin, Retry, Sink
 from palan.engine.logdrivers.entry import Entry
-from palan.engine.logdrivers.sink import (
-    Address,
-    Datagrams,
-    Driver,
-    Origin,
-    Retry,
-    Sink,
-    Stream,
-    made,
-    split_url,
-)
+from palan.engine.logdrivers.transport import Address, Datagrams, Stream, build_messages, split_url
 
 
 __all__ = ["Gelf"]
 
 _CHUNK: Final = 1420
 _HEADER: Final = 12
-_MOST_CHUNKS: Final = 128
+_MAX_CHUNKS: Final = 128
 _MAGIC: Final = b"\x1e\x0f"
 _LEVELS: Final = {"stderr": 3, "stdout": 6}
 
@@ -51,7 +42,7 @@ def _is_number(text: str, low: int, high: int) -> bool:
 
 
 class Gelf(Driver):
-    """``gelf``."""
+    """The log driver ``gelf``."""
 
     options = frozenset(
         f"gelf-{name}"
@@ -62,11 +53,11 @@ class Gelf(Driver):
     )  # fmt: skip
 
     def rename(self, name: str) -> str:
-        """What it makes of the name of a label or variable."""
+        """Return the name under which a label or variable is sent."""
         return name if name.startswith("_") else f"_{name}"
 
     def check(self, options: Mapping[str, str]) -> None:
-        """Refuse values that can't be."""
+        """Check the values of options."""
         scheme = _address(options.get("gelf-address", "")).scheme
         for name, value in options.items():
             unknown = f'unknown value "{value}" for log opt "{name}" for gelf log driver'
@@ -88,7 +79,7 @@ class Gelf(Driver):
                         raise InvalidParameter(f'"{name}" must be a positive integer')
 
     def sink(self, origin: Origin) -> Sink:
-        """A sink for one container."""
+        """Return the receiver of one container's lines."""
         return _Sink(origin)
 
 
@@ -115,7 +106,7 @@ class _Sink(Sink):
             self.retry = Retry(delay, 1.0, delay, None if attempts is None else int(attempts))
 
     async def open(self) -> None:
-        """Connect."""
+        """Connect to the receiver."""
         try:
             await self._connection.open()
         except OSError as error:
@@ -125,9 +116,9 @@ class _Sink(Sink):
         """Send lines, in order."""
         lines = (entry for entry in entries if entry.line)
         if isinstance(self._connection, Datagrams):
-            packed = await made(lines, lambda entry: self._pack(self._message(entry)))
+            packed = await build_messages(lines, lambda entry: self._pack(self._message(entry)))
             await self._connection.write(part for data in packed for part in _chunks(data))
-        elif messages := await made(lines, self._message):
+        elif messages := await build_messages(lines, self._message):
             await self._connection.write(b"\0".join([*messages, b""]))
 
     def _message(self, entry: Entry) -> bytes:
@@ -142,7 +133,7 @@ class _Sink(Sink):
         return msgspec.json.encode(message)
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         await self._connection.close()
 
 
@@ -153,17 +144,17 @@ def _packer(options: Mapping[str, str]) -> Callable[[bytes], bytes]:
             return bytes
         case "zlib":
             return lambda data: zlib.compress(data, level)
-    # gzip has no word for "as usual"; 6 is what that means.
+    # gzip takes no -1 for the default level, which is 6.
     return lambda data: gzip.compress(data, 6 if level < 0 else level)
 
 
 def _chunks(data: bytes) -> list[bytes]:
-    """A message as datagrams; one that is too large for the protocol is dropped."""
+    """Split a message into datagrams; one that is too large for the protocol is dropped."""
     if len(data) <= _CHUNK:
         return [data]
     room = _CHUNK - _HEADER
     pieces = [data[at : at + room] for at in range(0, len(data), room)]
-    if len(pieces) > _MOST_CHUNKS:
+    if len(pieces) > _MAX_CHUNKS:
         return []
     name = _MAGIC + secrets.token_bytes(8)
     return [name + bytes((number, len(pieces))) + piece for number, piece in enumerate(pieces)]

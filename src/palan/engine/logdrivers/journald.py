@@ -1,7 +1,7 @@
 """The log driver ``journald``: systemd's journal, by its native protocol.
 
-A message is a datagram of fields; one that is too large for that is handed over as a sealed
-file in memory, whose descriptor is sent (systemd's "Native Journal Protocol").
+A message is a datagram of fields.  If it is too large, it is written to a sealed file in
+memory, whose descriptor is sent instead (systemd's "Native Journal Protocol").
 """
 
 import array
@@ -14,8 +14,9 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from palan.engine.logdrivers.driver import Driver, Origin, Sink
 from palan.engine.logdrivers.entry import Entry
-from palan.engine.logdrivers.sink import TIMEOUT, Driver, Origin, Sink, made, reason
+from palan.engine.logdrivers.transport import TIMEOUT, build_messages, error_text
 from palan.engine.timestamps import go_time
 
 
@@ -28,33 +29,33 @@ _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | f
 
 
 def _field_name(name: str) -> str:
-    """A name as the journal takes it: capital letters, digits, underscores, not leading."""
+    """Return a valid field name: capital letters, digits, and underscores except at the start."""
     letters = (c.upper() if c.isascii() and c.isalnum() else "_" for c in name)
     return "".join(letters).lstrip("_")
 
 
 class Journald(Driver):
-    """``journald``."""
+    """The log driver ``journald``."""
 
     options: frozenset[str] = frozenset()
 
     def rename(self, name: str) -> str:
-        """What it makes of the name of a label or variable."""
+        """Return the name under which a label or variable is sent."""
         return _field_name(name)
 
     def check(self, options: Mapping[str, str]) -> None:
-        """There is nothing to check."""
+        """Accept all: the driver has no options of its own."""
 
     def sink(self, origin: Origin) -> Sink:
-        """A sink for one container."""
+        """Return the receiver of one container's lines."""
         return JournalSink(origin)
 
 
 class JournalSink(Sink):
-    """A sink for one container.
+    """The journal, as the receiver of one container's lines.
 
     Args:
-        origin: what to say of the container.
+        origin: the facts about the container.
         path: the journal's socket.
     """
 
@@ -74,7 +75,7 @@ class JournalSink(Sink):
         self._socket: socket.socket | None = None
 
     async def open(self) -> None:
-        """Find the journal."""
+        """Connect to the journal."""
         await self.close()
         opened = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         try:
@@ -83,7 +84,7 @@ class JournalSink(Sink):
         except OSError as error:
             opened.close()
             raise OSError(
-                f"journald is not enabled on this host ({self._path}: {reason(error)})"
+                f"journald is not enabled on this host ({self._path}: {error_text(error)})"
             ) from None
         self._socket = opened
 
@@ -91,7 +92,7 @@ class JournalSink(Sink):
         """Send lines, in order."""
         if self._socket is None:
             await self.open()
-        for message in await made(entries, self._message):
+        for message in await build_messages(entries, self._message):
             await self._write(message)
 
     def _message(self, entry: Entry) -> bytes:
@@ -127,7 +128,7 @@ class JournalSink(Sink):
             _send_as_file(self._socket, data)
 
     async def close(self) -> None:
-        """Let go of the socket."""
+        """Close the socket."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -1,7 +1,7 @@
-"""How a container's log is kept: its size, its files, whether it can be read.
+"""Settings of a container's log files: their size and number, and whether clients may read them.
 
-Drivers that ship lines elsewhere have the file as their buffer; its options begin with
-``cache-``, as in dockerd, and its defaults are those of the driver ``local``.
+For drivers that ship lines to a receiver the files are the buffer.  Their options then begin
+with ``cache-``, as in dockerd, and have the defaults of the driver ``local``.
 """
 
 from collections.abc import Mapping
@@ -17,24 +17,25 @@ __all__ = ["LogSettings", "log_settings"]
 
 _MB: Final = 1_000_000
 _MAX_DIGITS: Final = 18
-"""Of any number that makes sense here; Python refuses to read thousands of them."""
+"""Digits of the largest sensible number; Python refuses to parse thousands of digits."""
 
 SHIPPED_AT_ONCE: Final = 4 * _MB
-"""From this size of a file on, conmon itself begins the next one in time.  Smaller ones would
-be full before the engine has seen that; then conmon's limit is this, and the engine looks."""
+"""The smallest file size for which conmon alone keeps the limit.  Smaller files could fill up
+again before the engine has renamed them; for them conmon gets this limit, and the engine polls
+their size."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """How the log of a container is kept.
+    """The settings of a container's log files.
 
     Attributes:
-        kept: whether there is one.
+        kept: whether a log is written.
         readable: whether clients may read it.
-        ships: whether a driver sends it elsewhere.
-        max_size: bytes of a file at which the next one is begun; 0 is without limit.
-        max_files: how many files there are.
-        compress: whether full ones are compressed.
+        ships: whether a driver sends it to a receiver.
+        max_size: bytes of a file at which the next one is begun; 0 for no limit.
+        max_files: the number of files, the newest included.
+        compress: whether full files are compressed.
     """
 
     kept: bool = True
@@ -46,33 +47,33 @@ class LogSettings:
 
     @property
     def rotates(self) -> bool:
-        """Whether there is more for the engine to do than to let conmon write."""
+        """Whether the engine must number, delete or compress files."""
         return self.kept and self.max_size > 0 and (self.max_files > 1 or self.ships)
 
     @property
     def is_watched(self) -> bool:
-        """Whether the engine has to look at the size of the newest file."""
+        """Whether the engine must poll the size of the newest file."""
         return self.rotates and self.max_size < SHIPPED_AT_ONCE
 
     @property
     def hard_limit(self) -> int:
-        """Bytes at which conmon begins another file by itself; 0 is never."""
+        """Bytes at which conmon begins another file by itself; 0 for never."""
         return SHIPPED_AT_ONCE if self.is_watched else self.max_size
 
 
-_UNSAID: Final = LogSettings(max_size=100 * _MB, max_files=5)
-"""Of ``json-file``: dockerd has no limit there, and many a disk was filled that way."""
+_JSON_FILE: Final = LogSettings(max_size=100 * _MB, max_files=5)
+"""The default of ``json-file``, for which dockerd has no limit, so that logs can fill a disk."""
 
 _LOCAL: Final = LogSettings(max_size=20 * _MB, max_files=5, compress=True)
 
 
 def log_settings(config: LogConfig) -> LogSettings:
-    """How a log is kept that is configured so; the configuration is valid."""
+    """Return the settings of a log for a valid configuration."""
     options = config.config or {}
     if config.type == "none":
         return LogSettings(kept=False, readable=False)
     if config.type == "json-file":
-        usual = LogSettings() if options.get("max-size") else _UNSAID
+        usual = LogSettings() if options.get("max-size") else _JSON_FILE
         return _with(usual, options)
     if config.type == "local":
         return _with(_LOCAL, options)

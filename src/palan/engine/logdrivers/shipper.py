@@ -18,9 +18,9 @@ from typing import Any, Final
 
 import structlog
 
+from palan.engine.logdrivers.driver import Sink
 from palan.engine.logdrivers.entry import Entry, EntryParser
 from palan.engine.logdrivers.positions import Position
-from palan.engine.logdrivers.sink import Sink
 from palan.engine.logdrivers.watches import FileWatches
 from palan.engine.sizes import parse_size
 from palan.engine.streams.logsource import LogSource

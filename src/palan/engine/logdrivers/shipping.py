@@ -10,10 +10,10 @@ import structlog
 from palan.api.errors import InternalError, PalanError
 from palan.engine.logdrivers.attributes import extra_attributes, log_tag
 from palan.engine.logdrivers.container import LoggedContainer
+from palan.engine.logdrivers.driver import Driver, Origin, Sink
 from palan.engine.logdrivers.drivers import SHIPPING
 from palan.engine.logdrivers.positions import TABLE, Position
 from palan.engine.logdrivers.shipper import Shipper
-from palan.engine.logdrivers.sink import Driver, Origin, Sink
 from palan.engine.logdrivers.surroundings import Surroundings
 from palan.engine.logdrivers.template import TemplateError
 from palan.engine.logdrivers.watches import FileWatches

@@ -1,7 +1,7 @@
 """The log driver ``splunk``: Splunk's HTTP event collector.
 
-Lines wait for up to five seconds, so that many are sent at once; what was sent counts only when
-the collector has answered.  ``http.client`` in a thread does it, as the work is the network's.
+Lines wait up to five seconds, so that many are sent in one request; they count as sent only when
+the collector has answered.  Requests are made by ``http.client`` in a thread, which mostly waits.
 """
 
 import asyncio
@@ -17,8 +17,9 @@ import msgspec
 
 from palan.api.booleans import BOOLEANS
 from palan.api.errors import InvalidParameter
+from palan.engine.logdrivers.driver import Driver, Origin, Sink
 from palan.engine.logdrivers.entry import Entry
-from palan.engine.logdrivers.sink import Driver, Origin, Sink, made, split_url
+from palan.engine.logdrivers.transport import build_messages, split_url
 
 
 __all__ = ["Splunk"]
@@ -76,7 +77,7 @@ def _level(options: Mapping[str, str]) -> int:
 
 
 class Splunk(Driver):
-    """``splunk``."""
+    """The log driver ``splunk``."""
 
     options = frozenset(
         f"splunk-{name}"
@@ -88,7 +89,7 @@ class Splunk(Driver):
     )  # fmt: skip
 
     def check(self, options: Mapping[str, str]) -> None:
-        """Refuse values that can't be; dockerd looks at them when the container starts."""
+        """Check the values of options, which dockerd does when the container starts."""
         _url(options)
         if "splunk-token" not in options:
             raise InvalidParameter("splunk: splunk-token is expected")
@@ -105,7 +106,7 @@ class Splunk(Driver):
                 raise InvalidParameter(f"splunk: {name} has characters that can't be sent")
 
     def sink(self, origin: Origin) -> Sink:
-        """A sink for one container."""
+        """Return the receiver of one container's lines."""
         return _Sink(origin)
 
 
@@ -117,7 +118,7 @@ class _Sink(Sink):
         self._origin = origin
         self._url = _url(options)
         self._form = options.get("splunk-format", "inline")
-        # An empty tag means none, where dockerd's other drivers take it for the default.
+        # An empty tag means no tag; for dockerd's other drivers it means the default.
         self._tag = "" if options.get("tag") == "" else origin.tag
         prefix = [self._tag] if self._tag else []
         prefix += [f"{name}={value}" for name, value in origin.extra.items()]
@@ -133,14 +134,14 @@ class _Sink(Sink):
         self._connection: http.client.HTTPConnection | None = None
 
     async def open(self) -> None:
-        """See whether the collector is there, unless that is not wanted."""
+        """Check that the collector answers, unless an option forbids that."""
         if self.must_connect:
             await asyncio.to_thread(self._call, "OPTIONS", b"", "verify connection")
 
     async def send(self, entries: Sequence[Entry]) -> None:
         """Send lines, in order."""
         for start in range(0, len(entries), _BATCH):
-            messages = await made(entries[start : start + _BATCH], self._message)
+            messages = await build_messages(entries[start : start + _BATCH], self._message)
             if data := b"".join(messages):
                 await asyncio.to_thread(self._call, "POST", data, "send event")
 
@@ -148,7 +149,7 @@ class _Sink(Sink):
         event: Any
         if self._form == "raw":
             if not entry.text.strip():
-                return b""  # the collector takes no blank ones
+                return b""  # the collector refuses blank events
             event = self._prefix + entry.text
         else:
             line: Any = entry.text
@@ -167,10 +168,10 @@ class _Sink(Sink):
         return msgspec.json.encode({"event": event, "time": time, **self._fixed})
 
     def _call(self, method: str, data: bytes, what: str) -> None:
-        """One request.  Blocking.
+        """Make a request.  Blocking.
 
         Raises:
-            OSError: there is no answer, or it is a refusal.
+            OSError: there is no answer, or the collector refused it.
         """
         headers = {"Authorization": f"Splunk {self._origin.options['splunk-token']}"}
         if self._level is not None and data:
@@ -196,7 +197,7 @@ class _Sink(Sink):
         if self._connection is None:
             host, port = self._url.hostname or "", self._url.port
             if self._url.scheme == "https":
-                self._connection = _Named(
+                self._connection = _RenamedConnection(
                     host,
                     port,
                     name=self._origin.options.get("splunk-caname", ""),
@@ -213,12 +214,12 @@ class _Sink(Sink):
             connection.close()
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._drop()
 
 
-class _Named(http.client.HTTPSConnection):
-    """To a host whose certificate has another name."""
+class _RenamedConnection(http.client.HTTPSConnection):
+    """A connection to a host whose certificate has another name."""
 
     def __init__(
         self, host: str, port: int | None, *, name: str, context: ssl.SSLContext, timeout: float
@@ -228,7 +229,7 @@ class _Named(http.client.HTTPSConnection):
         self._tls = context
 
     def connect(self) -> None:
-        """Connect, and check the certificate against that name."""
+        """Connect, and verify the certificate for that name."""
         http.client.HTTPConnection.connect(self)
         self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
 

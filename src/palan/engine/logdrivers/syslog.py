@@ -9,17 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from palan.api.errors import InvalidParameter
+from palan.engine.logdrivers.driver import Driver, Origin, Sink
 from palan.engine.logdrivers.entry import Entry
-from palan.engine.logdrivers.sink import (
-    Address,
-    Datagrams,
-    Driver,
-    Origin,
-    Sink,
-    Stream,
-    made,
-    split_url,
-)
+from palan.engine.logdrivers.transport import Address, Datagrams, Stream, build_messages, split_url
 
 
 __all__ = ["Syslog"]
@@ -42,10 +34,10 @@ Format = Callable[[int, Origin, Entry], str]
 
 
 def _address(text: str) -> Address | None:
-    """Where to send to; None for the machine's own syslog.
+    """Parse the receiver's address; return None for the machine's own syslog.
 
     Raises:
-        InvalidParameter: it is no address; in dockerd's words.
+        InvalidParameter: it is not a valid address; in dockerd's words.
     """
     if not text:
         return None
@@ -74,7 +66,7 @@ def _moment(entry: Entry) -> datetime:
 
 
 def _stamp(entry: Entry) -> str:
-    """``Jan  2 15:04:05``, in the machine's time zone."""
+    """Return a time like ``Jan  2 15:04:05``, in the machine's time zone."""
     moment = _moment(entry)
     return f"{moment:%b} {moment.day:2} {moment:%H:%M:%S}"
 
@@ -113,7 +105,7 @@ _WRITERS: Final[Mapping[str, Format]] = {
 
 
 class Syslog(Driver):
-    """``syslog``."""
+    """The log driver ``syslog``."""
 
     options = frozenset(
         f"syslog-{name}"
@@ -124,14 +116,14 @@ class Syslog(Driver):
     )  # fmt: skip
 
     def check(self, options: Mapping[str, str]) -> None:
-        """Refuse values that can't be."""
+        """Check the values of options."""
         _address(options.get("syslog-address", ""))
         _facility(options.get("syslog-facility", ""))
         if options.get("syslog-format", "") not in _FORMATS:
             raise InvalidParameter("Invalid syslog format")
 
     def sink(self, origin: Origin) -> Sink:
-        """A sink for one container."""
+        """Return the receiver of one container's lines."""
         return _Sink(origin)
 
 
@@ -148,7 +140,7 @@ class _Sink(Sink):
         self._connection: Stream | Datagrams | None = None
 
     async def open(self) -> None:
-        """Connect."""
+        """Connect to the receiver."""
         await self.close()
         address = self._address
         if address is None:
@@ -170,7 +162,7 @@ class _Sink(Sink):
         if self._connection is None:
             await self.open()
         connection = self._connection
-        messages = await made((entry for entry in entries if entry.line), self._message)
+        messages = await build_messages((entry for entry in entries if entry.line), self._message)
         if isinstance(connection, Datagrams):
             await connection.write(messages)
         elif connection is not None and messages:
@@ -182,14 +174,14 @@ class _Sink(Sink):
         return b"%d %s" % (len(data), data) if self._counted else data
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
 
 
 async def _local() -> Datagrams | Stream:
-    """The machine's own syslog."""
+    """Connect to the machine's own syslog."""
     for kind in ("unixgram", "unix"):
         for path in _LOCAL:
             address = Address(kind, path=path)
@@ -203,10 +195,10 @@ async def _local() -> Datagrams | Stream:
 
 
 def _tls_context(options: Mapping[str, str]) -> ssl.SSLContext:
-    """For TLS to a receiver.  Blocking.
+    """Return the context for TLS to a receiver.  Blocking.
 
     Raises:
-        OSError: a file can't be read, or holds nothing of use.
+        OSError: a file can't be read, or has no certificate or key.
     """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2

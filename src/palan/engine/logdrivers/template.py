@@ -1,7 +1,7 @@
-"""Go's templates, as far as tags of logs use them: fields, functions, pipes, parentheses.
+"""The part of Go's templates that tags of logs use: fields, functions, pipes, parentheses.
 
 ``{{.Name}}``, ``{{.ImageName | upper}}``, ``{{index .ContainerLabels "tier"}}``,
-``{{truncate (lower .Name) 5}}``, ``{{/* a remark */}}``, ``{{- .ID -}}``.  Control
+``{{truncate (lower .Name) 5}}``, ``{{/* a comment */}}``, ``{{- .ID -}}``.  Control
 structures (``if``, ``range``, variables) are an error when the template is read.
 """
 
@@ -24,17 +24,17 @@ Node = Callable[[Mapping[str, Any]], Any]
 
 
 class TemplateError(ValueError):
-    """What is written there is no template, or one that can't be applied."""
+    """The text is not a valid template, or can't be applied to the values."""
 
 
 class Template:
-    """A template that was read.
+    """A parsed template.
 
     Args:
         text: the template.
 
     Raises:
-        TemplateError: it is none.
+        TemplateError: the text is not a valid template.
     """
 
     def __init__(self, text: str) -> None:
@@ -54,10 +54,10 @@ class Template:
         self._parts.append(rest.lstrip() if trim else rest)
 
     def apply(self, values: Mapping[str, Any]) -> str:
-        """The text with values in place.
+        """Return the text with values inserted.
 
         Raises:
-            TemplateError: there is no such value, or it is of the wrong kind.
+            TemplateError: a value is missing or has the wrong type.
         """
         return "".join(
             part if isinstance(part, str) else _printed(part(values)) for part in self._parts
@@ -65,7 +65,7 @@ class Template:
 
 
 class _Parser:
-    """Reads what stands between two pairs of braces."""
+    """A parser of one action, the text between ``{{`` and ``}}``."""
 
     def __init__(self, source: str) -> None:
         self._tokens: list[tuple[str, str]] = []
@@ -79,7 +79,7 @@ class _Parser:
         self._source = source
 
     def parse(self) -> Node:
-        """The whole of it."""
+        """Parse the whole action."""
         node = self._pipeline()
         if self._tokens:
             raise TemplateError(f"template: log-tag:1: unexpected {self._tokens[0][1]!r}")
@@ -164,12 +164,12 @@ def _index(value: Any, *keys: Any) -> Any:
     return value
 
 
-_LONGEST: Final = 4096
-"""Characters that a tag may be padded with."""
+_MAX_PADDING: Final = 4096
+"""The most characters with which a tag is padded."""
 
 
 def _pad(text: str, before: int, after: int) -> str:
-    return " " * min(before, _LONGEST) + text + " " * min(after, _LONGEST) if text else text
+    return " " * min(before, _MAX_PADDING) + text + " " * min(after, _MAX_PADDING) if text else text
 
 
 def _title(text: str) -> str:
@@ -192,7 +192,7 @@ _FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
 
 
 def _printed(value: Any) -> str:
-    """A value as Go prints it."""
+    """Return a value as Go prints it."""
     if isinstance(value, Mapping):
         return "map[" + " ".join(f"{key}:{_printed(value[key])}" for key in sorted(value)) + "]"
     if isinstance(value, list):

@@ -1,6 +1,7 @@
 """Validation of the options of log drivers: their names and their values.
 
-dockerd looks at most values when the container starts; finding them at create is kinder.
+dockerd checks most values when the container starts.  They are checked at create here, so that
+clients see the error earlier.
 """
 
 import re
@@ -21,15 +22,15 @@ _BUILT_IN: Final = (
     *("cache-compress", "cache-labels", "cache-labels-regex", "cache-env", "cache-env-regex"),
     "cache-tag",
 )
-"""What all drivers take.  ``cache-`` are options of the file from which a log is read again."""
+"""Options of all drivers; ``cache-`` are those of the files that a driver ships from."""
 
 
 def check_options(driver: str, options: Mapping[str, str]) -> None:
     """Check the options of a container's log driver.
 
     Args:
-        driver: the name of one that there is.
-        options: its options, the engine's defaults merged in.
+        driver: the name of an existing driver.
+        options: its options, merged with the engine's defaults.
 
     Raises:
         InvalidParameter: in dockerd's words.
@@ -47,14 +48,14 @@ def check_options(driver: str, options: Mapping[str, str]) -> None:
 
 
 def check_defaults(driver: str, options: Mapping[str, str]) -> None:
-    """Check the engine's own log driver and options, which containers may complete.
+    """Check the engine's default log driver and options, to which containers may add options.
 
     Raises:
         InvalidParameter: in dockerd's words.
     """
     if driver not in LOG_DRIVERS:
         raise InvalidParameter(f"logger: no log driver named '{driver}' is registered")
-    if driver == "splunk":  # where to send to may well be the container's to say
+    if driver == "splunk":  # a container may give the receiver
         options = {"splunk-url": "http://localhost", "splunk-token": "", **options}
     check_options(driver, options)
 
@@ -68,7 +69,7 @@ def _check_names(driver: str, options: Mapping[str, str]) -> None:
 
 
 def _check_common(options: Mapping[str, str]) -> None:
-    """Options that all drivers take."""
+    """Check the options that all drivers have."""
     mode = options.get("mode", "")
     if mode not in ("", "blocking", "non-blocking"):
         raise InvalidParameter(f"logger: logging mode not supported: {mode}")
@@ -91,7 +92,7 @@ def _check_files(driver: str, options: Mapping[str, str]) -> None:
     text = options.get("max-file", "1" if driver == "json-file" else "5")
     if not re.fullmatch(r"[+-]?\d+", text, re.ASCII):
         raise InvalidParameter(f'strconv.Atoi: parsing "{text}": invalid syntax')
-    files = int(text[:18])  # Python refuses thousands of digits
+    files = int(text[:18])  # Python refuses to parse thousands of digits
     if files < 1:
         raise InvalidParameter("max-file cannot be less than 1")
     compress = options.get("compress", "")
@@ -106,7 +107,7 @@ def _check_files(driver: str, options: Mapping[str, str]) -> None:
 
 
 def _cache(options: Mapping[str, str]) -> dict[str, str]:
-    """The options of the file that a driver ships from, named as the driver ``local`` does."""
+    """Return the options of the files that a driver ships from, named as for ``local``."""
     start = "cache-"
     return {name.removeprefix(start): v for name, v in options.items() if name.startswith(start)}
 

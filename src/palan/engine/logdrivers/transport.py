@@ -1,4 +1,4 @@
-"""Where drivers send lines to, and what they have in common."""
+"""Connections of log drivers to their receivers: streams and datagrams."""
 
 import asyncio
 import contextlib
@@ -6,130 +6,29 @@ import os
 import socket
 import ssl
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from palan.api.containers import LogConfig
 from palan.api.errors import InvalidParameter
 from palan.engine.logdrivers.entry import Entry
 
 
 __all__ = [
+    "TIMEOUT",
     "Address",
     "Datagrams",
-    "Driver",
-    "Origin",
-    "Retry",
-    "Sink",
     "Stream",
-    "made",
+    "build_messages",
+    "error_text",
     "split_url",
 ]
 
-_TURN: Final = 0.0005
-"""Seconds that making or sending messages may keep the loop."""
+_SLICE: Final = 0.0005
+"""Seconds for which building or sending messages may occupy the event loop."""
 
 TIMEOUT: Final = 10.0
-"""Seconds to connect, and for a receiver that reads nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """What drivers may say of the container whose lines they send.
-
-    Attributes:
-        id: of the container.
-        name: without a slash.
-        image_id: ``sha256:`` and the digest.
-        image_name: as the client named it.
-        command: program and arguments.
-        created: as Go prints times.
-        hostname: of the machine.
-        tag: the option ``tag``, or its default.
-        extra: selected labels and variables.
-        options: of the driver.
-    """
-
-    id: str
-    name: str
-    image_id: str
-    image_name: str
-    command: str
-    created: str
-    hostname: str
-    tag: str
-    extra: Mapping[str, str] = field(default_factory=dict)
-    options: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """How a driver tries again.
-
-    Attributes:
-        first: seconds before the first time.
-        factor: by how much each further delay is longer.
-        longest: seconds at most.
-        attempts: after so many in a row, lines are given up; None for never.
-    """
-
-    first: float = 0.1
-    factor: float = 2.0
-    longest: float = 10.0
-    attempts: int | None = None
-
-
-class Sink(ABC):
-    """A receiver of lines.  Any :class:`OSError` means: connect again, send again."""
-
-    retry: Retry = Retry()
-    must_connect = True
-    """Whether a container does not start when its receiver can't be reached."""
-
-    linger = 0.0
-    """Seconds to wait for more lines, so that many are sent at once."""
-
-    @abstractmethod
-    async def open(self) -> None:
-        """Connect."""
-
-    @abstractmethod
-    async def send(self, entries: Sequence[Entry]) -> None:
-        """Send lines, in order."""
-
-    @abstractmethod
-    async def close(self) -> None:
-        """Let go of the connection; idempotent."""
-
-
-class Driver(ABC):
-    """A log driver: its options, and how to send."""
-
-    options: frozenset[str]
-    default_tag = "{{.ID}}"
-
-    def rename(self, name: str) -> str:
-        """What it makes of the name of a label or variable."""
-        return name
-
-    @abstractmethod
-    def check(self, options: Mapping[str, str]) -> None:
-        """Refuse values that can't be.
-
-        Raises:
-            InvalidParameter: in dockerd's words.
-        """
-
-    def warnings(self, config: LogConfig) -> list[str]:  # noqa: ARG002 - few have any
-        """What has no effect."""
-        return []
-
-    @abstractmethod
-    def sink(self, origin: Origin) -> Sink:
-        """A sink for one container."""
+"""Seconds to connect, and to wait for a receiver that does not read."""
 
 
 class Address(NamedTuple):
@@ -137,9 +36,9 @@ class Address(NamedTuple):
 
     Attributes:
         scheme: such as ``tcp``.
-        host: a name or address.
-        port: a number.
-        path: of a socket.
+        host: a name or IP address.
+        port: the port's number.
+        path: the path of a local socket.
     """
 
     scheme: str
@@ -152,26 +51,26 @@ class Address(NamedTuple):
 
 
 def split_url(text: str) -> SplitResult:
-    """A URL taken apart.
+    """Split a URL.
 
     Raises:
-        InvalidParameter: it is none, as Go says it.
+        InvalidParameter: the text is not a URL; in Go's words.
     """
     try:
         parts = urlsplit(text)
-        parts.port  # noqa: B018 - it is read only here
+        parts.port  # noqa: B018 - reading it checks it
     except ValueError as error:
         raise InvalidParameter(f'parse "{text}": {error}') from None
     return parts
 
 
 class Stream:
-    """A connection by which bytes are sent in order.
+    """A stream connection: TCP, TLS or a local socket.
 
     Args:
-        address: its scheme is ``unix`` for a path, else it is a TCP one.
-        tls: makes the context for TLS, blocking; None for none.
-        timeout: seconds that the receiver has to read.
+        address: the receiver.
+        tls: the context for TLS; None for plain TCP.
+        timeout: seconds to wait for a receiver that does not read.
     """
 
     def __init__(
@@ -206,11 +105,11 @@ class Stream:
         except TimeoutError:
             raise OSError(f"dial {network} {address}: i/o timeout") from None
         except OSError as error:
-            raise OSError(f"dial {network} {address}: {reason(error)}") from None
+            raise OSError(f"dial {network} {address}: {error_text(error)}") from None
         self.reader, self._writer = pair
 
     async def write(self, data: bytes) -> None:
-        """Send; waits for a receiver that is slow.
+        """Send bytes; waits while the receiver does not read.
 
         Raises:
             OSError: the connection is broken, or the receiver does not read.
@@ -228,7 +127,7 @@ class Stream:
             raise OSError(f"write {self._address}: i/o timeout") from None
 
     async def close(self) -> None:
-        """Close the connection, with what was written sent."""
+        """Send what was written, then close the connection."""
         writer, self._writer, self.reader = self._writer, None, None
         if writer is not None:
             writer.close()
@@ -237,29 +136,29 @@ class Stream:
                     await writer.wait_closed()
 
 
-async def made(entries: Iterable[Entry], make: Callable[[Entry], bytes]) -> list[bytes]:
-    """Messages of lines, in turns short enough for all others on the loop."""
+async def build_messages(entries: Iterable[Entry], make: Callable[[Entry], bytes]) -> list[bytes]:
+    """Return the messages for lines, yielding often enough to the event loop."""
     messages, since = [], time.monotonic()
     for entry in entries:
         messages.append(make(entry))
-        if time.monotonic() - since > _TURN:
+        if time.monotonic() - since > _SLICE:
             await asyncio.sleep(0)
             since = time.monotonic()
     return messages
 
 
 class Datagrams:
-    """A socket for datagrams: UDP, or one of the file system."""
+    """A socket for datagrams: UDP or a local socket."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
         self._socket: socket.socket | None = None
 
     async def open(self) -> None:
-        """Find the receiver.
+        """Connect the socket to the receiver.
 
         Raises:
-            OSError: there is none.
+            OSError: the host name or the local socket was not found.
         """
         await self.close()
         loop, address = asyncio.get_running_loop(), self._address
@@ -269,7 +168,7 @@ class Datagrams:
             try:
                 found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)
             except OSError as error:
-                raise OSError(f"dial udp: lookup {address.host}: {reason(error)}") from None
+                raise OSError(f"dial udp: lookup {address.host}: {error_text(error)}") from None
             family, target = found[0][0], found[0][4]  # type: ignore[assignment]
         opened = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         try:
@@ -277,14 +176,14 @@ class Datagrams:
             opened.connect(target)
         except OSError as error:
             opened.close()
-            raise OSError(f"dial {self._address.scheme} {address}: {reason(error)}") from None
+            raise OSError(f"dial {self._address.scheme} {address}: {error_text(error)}") from None
         self._socket = opened
 
     async def write(self, messages: Iterable[bytes]) -> None:
-        """Send datagrams, in turns short enough for all others on the loop.
+        """Send datagrams, yielding often enough to the event loop.
 
         Raises:
-            OSError: one can't be sent, or nobody receives.
+            OSError: a datagram can't be sent, or a local receiver is gone.
         """
         if self._socket is None:
             await self.open()
@@ -296,10 +195,10 @@ class Datagrams:
             except ConnectionRefusedError:
                 if self._address.path:
                     raise
-                # What came before was refused; nobody waits for answers to datagrams.
+                # It is an earlier datagram that was refused; this one was not sent yet.
                 with contextlib.suppress(ConnectionRefusedError):
                     await self._send(self._socket, message)
-            if time.monotonic() - since > _TURN:
+            if time.monotonic() - since > _SLICE:
                 await asyncio.sleep(0)
                 since = time.monotonic()
 
@@ -318,8 +217,8 @@ class Datagrams:
             self._socket = None
 
 
-def reason(error: OSError) -> str:
-    """Why something failed, in Go's words where it is the kernel that says it."""
+def error_text(error: OSError) -> str:
+    """Return the reason of an error, in Go's words for errors of the kernel."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"tls: failed to verify certificate: {error.verify_message}"
     if error.errno is not None and error.errno > 0:
