@@ -42,33 +42,55 @@ class FakeEvents:
         self.seen.append((kind, action, actor, dict(attributes)))
 
 
-class FakeEngine(SimpleNamespace):
-    """What :func:`fake_engine` makes."""
+class FakeLog:
+    """Remembers warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[tuple[str, dict[str, Any]]] = []
+
+    def bind(self, **_fields: Any) -> "FakeLog":
+        return self
+
+    def warning(self, text: str, **fields: Any) -> None:
+        self.warnings.append((text, fields))
+
+    exception = warning
+
+
+class FakeContext(SimpleNamespace):
+    """A :class:`ContainerContext` without a database; see :func:`fake_context`."""
 
     def __init__(self, *containers: Container, **rooms: Any) -> None:
         registry = ContainerRegistry()
         for container in containers:
             registry.add(container)
-        self.saved: list[str] = []
         recovered = asyncio.Event()
         recovered.set()
+        self.saved: list[str] = []
+        self.deleted: list[str] = []
+        self.spawned: list[asyncio.Task[Any]] = []
         super().__init__(
-            containers=SimpleNamespace(registry=registry, save=self._save, recovered=recovered),
+            registry=registry,
+            surroundings=SimpleNamespace(containers=SimpleNamespace(registry=registry)),
+            recovered=recovered,
             events=FakeEvents(),
             stopping=asyncio.Event(),
+            log=FakeLog(),
             **rooms,
         )
-        self.spawned: list[asyncio.Task[Any]] = []
 
-    async def _save(self, container: Container) -> None:
+    async def save(self, container: Container) -> None:
         self.saved.append(container.record.status)
 
-    def spawn(self, work: Any) -> asyncio.Task[Any]:
+    async def delete(self, record: ContainerRecord) -> None:
+        self.deleted.append(record.id)
+
+    def spawn(self, work: Any, **_options: bool) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = asyncio.ensure_future(work)
         self.spawned.append(task)
         return task
 
 
-def fake_engine(*containers: Container, **rooms: Any) -> Any:
-    """An engine of the rooms that a test gives it, with these containers in its registry."""
-    return FakeEngine(*containers, **rooms)
+def fake_context(*containers: Container, **rooms: Any) -> Any:
+    """A context with the rooms that a test gives it, and these containers in its registry."""
+    return FakeContext(*containers, **rooms)

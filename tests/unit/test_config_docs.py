@@ -13,7 +13,7 @@ from palan.engine.config_load import directives
 
 SOURCES = Path(palan.__file__).parent
 # The engine's configuration, not a container's: config.x, engine.config.x, self._engine.config.x
-USE = re.compile(r"(?<![\w.])(?:self\.)?(?:_?engine\.)?_?config\.(\w+)")
+USE = re.compile(r"(?<![\w.])(?:self\.)?(?:_?(?:engine|context)\.)?_?config\.(\w+)")
 DECLARED = {"config.py", "config_check.py", "config_load.py"}
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.containers import fake_engine, make_container
+from tests.support.containers import fake_context, make_container
 
 from palan.api import UNSET, Filters
 from palan.api.containers import ContainerConfig, EndpointSettings, HostConfig
@@ -44,8 +44,8 @@ class Networks:
         return wanted in container.record.endpoints
 
 
-def engine_of(*containers):
-    return fake_engine(*containers, images=Images(), networks=Networks())
+def context_of(*containers):
+    return fake_context(*containers, images=Images(), networks=Networks())
 
 
 def ports(*published, **fields):
@@ -58,8 +58,8 @@ def ports(*published, **fields):
 
 
 @pytest.fixture
-async def engine():
-    return engine_of(
+async def context():
+    return context_of(
         make_container(1, name="db", status="exited", exit_code=3, started=1, finished=2,
                        image="sha256:child", mounts=[
                            MountRecord(kind="volume", destination="/v", volume="data")]),
@@ -74,19 +74,19 @@ async def engine():
     )  # fmt: skip
 
 
-def listed(engine, everything=True, limit=0, **filters):
+def listed(context, everything=True, limit=0, **filters):
     chosen = Filters({k.replace("_", "-"): v for k, v in filters.items()})
-    return [c.name for c in select(engine, chosen, everything=everything, limit=limit)]
+    return [c.name for c in select(context, chosen, everything=everything, limit=limit)]
 
 
-async def test_newest_first_and_what_runs(engine):
-    assert listed(engine, everything=False) == ["again", "frozen", "web"]
-    assert listed(engine) == ["again", "frozen", "new", "web", "db"]
+async def test_newest_first_and_what_runs(context):
+    assert listed(context, everything=False) == ["again", "frozen", "web"]
+    assert listed(context) == ["again", "frozen", "new", "web", "db"]
 
 
-async def test_a_limit_counts_stopped_ones_too(engine):
-    assert listed(engine, everything=False, limit=3) == ["again", "frozen", "new"]
-    assert listed(engine, everything=False, limit=-1) == ["again", "frozen", "web"]
+async def test_a_limit_counts_stopped_ones_too(context):
+    assert listed(context, everything=False, limit=3) == ["again", "frozen", "new"]
+    assert listed(context, everything=False, limit=-1) == ["again", "frozen", "web"]
 
 
 @pytest.mark.parametrize(
@@ -131,13 +131,13 @@ async def test_a_limit_counts_stopped_ones_too(engine):
         ({"label": ["tier"], "status": ["running"]}, ["web"]),
     ],
 )
-async def test_filters(engine, filters, names):
-    assert listed(engine, **filters) == names
+async def test_filters(context, filters, names):
+    assert listed(context, **filters) == names
 
 
-async def test_filters_of_what_does_not_run_imply_all(engine):
-    assert listed(engine, everything=False, status=["exited"]) == ["db"]
-    assert listed(engine, everything=False, label=["tier"]) == ["web"]
+async def test_filters_of_what_does_not_run_imply_all(context):
+    assert listed(context, everything=False, status=["exited"]) == ["db"]
+    assert listed(context, everything=False, label=["tier"]) == ["web"]
 
 
 @pytest.mark.parametrize(
@@ -156,9 +156,9 @@ async def test_filters_of_what_does_not_run_imply_all(engine):
         ({"publish": ["80-x"]}, InternalError, "invalid end port 'x'"),
     ],
 )
-async def test_nonsense_is_refused(engine, filters, error, message):
+async def test_nonsense_is_refused(context, filters, error, message):
     with pytest.raises(error, match=message):
-        listed(engine, **filters)
+        listed(context, **filters)
 
 
 @settings(max_examples=60, deadline=None)
@@ -167,13 +167,13 @@ async def test_nonsense_is_refused(engine, filters, error, message):
 def test_any_filter_is_answered_or_refused(filters):
     async def check() -> None:
         with contextlib.suppress(PalanError):
-            select(engine_of(make_container(1)), Filters(filters), everything=True, limit=0)
+            select(context_of(make_container(1)), Filters(filters), everything=True, limit=0)
 
     asyncio.run(check())
 
 
-async def test_a_summary(engine):
-    (line,) = summaries(engine, [engine.containers.registry.get("web")])
+async def test_a_summary(context):
+    (line,) = summaries(context, [context.registry.get("web")])
     assert (line.names, line.image, line.image_id) == (["/web"], "web:1", "sha256:web")
     assert (line.state, line.labels) == ("running", {"tier": "front"})
     shown = [(p.ip, p.public_port, p.private_port, p.type) for p in line.ports]
@@ -181,22 +181,22 @@ async def test_a_summary(engine):
     assert shown[1][2:] == (53, "udp")
 
 
-async def test_an_image_is_called_by_its_id_once_its_name_means_another(engine):
+async def test_an_image_is_called_by_its_id_once_its_name_means_another(context):
     container = make_container(
         9, image="sha256:old", config=ContainerConfig(image="web:1"), path="sh", args=["-c", "a b"]
     )
-    (line,) = summaries(engine, [container])
+    (line,) = summaries(context, [container])
     assert line.image == "sha256:old"
     assert line.command == "sh -c 'a b'"
 
 
-async def test_a_stopped_container_shows_no_ports(engine):
+async def test_a_stopped_container_shows_no_ports(context):
     container = make_container(9, config=ContainerConfig(exposed_ports={"80/tcp": {}}))
-    assert summaries(engine, [container])[0].ports == []
+    assert summaries(context, [container])[0].ports == []
 
 
-async def test_an_annotation_is_shown(engine):
+async def test_an_annotation_is_shown(context):
     host = HostConfig(network_mode="bridge", annotations={"a": "b"})
-    (line,) = summaries(engine, [make_container(9, host_config=host)])
+    (line,) = summaries(context, [make_container(9, host_config=host)])
     assert line.host_config.annotations == {"a": "b"}
     assert line.host_config.network_mode == "bridge"

@@ -1,7 +1,7 @@
 from types import SimpleNamespace
 
 import pytest
-from tests.support.containers import fake_engine, make_container
+from tests.support.containers import fake_context, make_container
 
 from palan.api.containers import ContainerConfig, HostConfig, Mount
 from palan.api.errors import InvalidParameter
@@ -12,7 +12,7 @@ from palan.engine.containers.record import MountRecord
 
 def plan(*others, volumes=(), **host):
     config = ContainerConfig(volumes={path: {} for path in volumes})
-    return plan_mounts(fake_engine(*others), config, HostConfig(network_mode="bridge", **host))
+    return plan_mounts(fake_context(*others), config, HostConfig(network_mode="bridge", **host))
 
 
 def donor(*mounts):
@@ -95,7 +95,7 @@ async def test_volumes_of_others_are_held_at_once():
     held = []
     volumes = SimpleNamespace(use=lambda name, user: held.append((name, user)))
     found = plan(donor(DATA, BIND), volumes_from=["donor"])
-    hold_inherited(fake_engine(volumes=volumes), "me", found)
+    hold_inherited(fake_context(volumes=volumes), "me", found)
     assert held == [("data", "me")]
 
 

@@ -14,11 +14,9 @@ MINE, ENDED, HALF_MADE, FOREIGN = (letter * 64 for letter in "abcd")
 
 
 @pytest.fixture
-def engine(tmp_path, monkeypatch):
-    """An engine with one running container, one that has ended, and leftovers of a third."""
-    monkeypatch.setattr(
-        cgroups, "kill_all", lambda _path: True
-    )  # on ordinary directories it would create files
+def context(tmp_path, monkeypatch):
+    """The context of one running container, one that has ended, and leftovers of a third."""
+    monkeypatch.setattr(cgroups, "kill_all", lambda _path: True)  # it makes files where none are
     paths = Paths(tmp_path / "data", tmp_path / "exec")
     paths.prepare()
     tree = tmp_path / "cgroups"
@@ -34,12 +32,10 @@ def engine(tmp_path, monkeypatch):
         config=SimpleNamespace(cgroup_root="/palan", cgroup_parent=""),
         machine=SimpleNamespace(cgroups=Cgroups(Layout.V2, tree, {}, (tree,))),
         log=SimpleNamespace(warning=print),
-        containers=SimpleNamespace(
-            registry=[
-                SimpleNamespace(id=MINE, running=True),
-                SimpleNamespace(id=ENDED, running=False),
-            ]
-        ),
+        registry=[
+            SimpleNamespace(id=MINE, running=True),
+            SimpleNamespace(id=ENDED, running=False),
+        ],
     )
 
 
@@ -47,32 +43,32 @@ def names(directory):
     return {path.name for path in directory.iterdir()}
 
 
-def test_what_no_container_accounts_for_goes(engine):
-    (engine.paths.exec_root / "probe-0123").mkdir()
-    (engine.paths.data_root / "runtimes.json.77").touch()
-    trash = sweep(engine, {HALF_MADE})
-    assert names(engine.paths.bundles) == {MINE}
-    assert names(engine.paths.exits) == {MINE}
-    assert names(engine.paths.containers) == {MINE, ENDED}
-    assert [path.parent for path in trash] == [engine.paths.tmp]
-    assert not (engine.paths.exec_root / "probe-0123").exists()
-    assert not (engine.paths.data_root / "runtimes.json.77").exists()
+def test_what_no_container_accounts_for_goes(context):
+    (context.paths.exec_root / "probe-0123").mkdir()
+    (context.paths.data_root / "runtimes.json.77").touch()
+    trash = sweep(context, {HALF_MADE})
+    assert names(context.paths.bundles) == {MINE}
+    assert names(context.paths.exits) == {MINE}
+    assert names(context.paths.containers) == {MINE, ENDED}
+    assert [path.parent for path in trash] == [context.paths.tmp]
+    assert not (context.paths.exec_root / "probe-0123").exists()
+    assert not (context.paths.data_root / "runtimes.json.77").exists()
 
 
-def test_below_our_own_cgroup_all_is_ours(engine):
-    sweep(engine, set())
-    assert names(engine.tree / "palan") == {MINE}
+def test_below_our_own_cgroup_all_is_ours(context):
+    sweep(context, set())
+    assert names(context.tree / "palan") == {MINE}
 
 
-def test_below_a_given_cgroup_only_what_we_came_across_is(engine):
-    engine.config.cgroup_parent = "/palan"
-    sweep(engine, {HALF_MADE})
-    assert names(engine.tree / "palan") == {MINE, FOREIGN}
+def test_below_a_given_cgroup_only_what_we_came_across_is(context):
+    context.config.cgroup_parent = "/palan"
+    sweep(context, {HALF_MADE})
+    assert names(context.tree / "palan") == {MINE, FOREIGN}
 
 
-def test_sweeping_twice_is_as_once(engine):
-    sweep(engine, {HALF_MADE})
-    assert sweep(engine, {HALF_MADE}) == []
+def test_sweeping_twice_is_as_once(context):
+    sweep(context, {HALF_MADE})
+    assert sweep(context, {HALF_MADE}) == []
 
 
 @pytest.mark.parametrize(

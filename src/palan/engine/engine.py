@@ -20,7 +20,6 @@ from palan.engine.config import EngineConfig
 from palan.engine.containers import SCHEMA as CONTAINERS
 from palan.engine.containers import Containers
 from palan.engine.containers.merged import sweep_merged
-from palan.engine.containers.step_containers import StepContainers
 from palan.engine.containers.stubs import make_stubs
 from palan.engine.events import SCHEMA as EVENTS
 from palan.engine.events import EventJournal
@@ -107,7 +106,7 @@ class Engine:
         self.volumes = Volumes(self)
         self.networks = Networks(self)
         self.containers = Containers(self)
-        self.step_containers = StepContainers(self)
+        self.step_containers = self.containers.steps
         self.build = Builds(self)
         self.exec = Execs(self)
         self.logs = Logs(self, hostname=self.machine.facts.hostname)

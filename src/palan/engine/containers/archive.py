@@ -15,12 +15,13 @@ import posixpath
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 from palan.api.containers import ContainerArchiveGet, ContainerArchiveInfo, ContainerArchivePut
 from palan.api.errors import Conflict, InternalError, InvalidParameter, NotFound
 from palan.api.results import ByteStream, PathStat
 from palan.engine.containers.container import Container, go_time
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.filemode import go_file_mode
 from palan.engine.containers.spec import find_user
 from palan.engine.containers.view import root_view
@@ -33,10 +34,6 @@ from palan.host.archive.unpack import Options, unpack_pieces
 from palan.host.namespaces import run_in_thread
 from palan.host.rootfs import follow_links, lookup
 from palan.host.rootview import RootView
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["archive_get", "archive_info", "archive_put"]
@@ -58,12 +55,12 @@ _MAGIC: Final = 6
 
 
 async def archive_info(
-    engine: "Engine", container: Container, request: ContainerArchiveInfo
+    context: ContainerContext, container: Container, request: ContainerArchiveInfo
 ) -> PathStat:
     """Tell what a path in a container is."""
     _check_path(request.path)
     with _failures(request.path, request.id):
-        async with container.lock, root_view(engine, container) as view:
+        async with container.lock, root_view(context, container) as view:
             return await asyncio.to_thread(run_in_thread, lambda: _info(view, request.path))
 
 
@@ -125,7 +122,7 @@ class _Hold:
 
 
 async def archive_get(
-    engine: "Engine", container: Container, request: ContainerArchiveGet
+    context: ContainerContext, container: Container, request: ContainerArchiveGet
 ) -> ByteStream:
     """Read a path in a container as an archive."""
     _check_path(request.path)
@@ -133,7 +130,7 @@ async def archive_get(
     with _failures(request.path, request.id):
         async with contextlib.AsyncExitStack() as stack:
             hold = await stack.enter_async_context(_Hold(container))
-            view = await stack.enter_async_context(root_view(engine, container))
+            view = await stack.enter_async_context(root_view(context, container))
             found, packing = await in_thread(
                 lambda: run_in_thread(lambda: _start_packing(view, path))
             )
@@ -142,7 +139,7 @@ async def archive_get(
                 # What is mounted in the view stays, whatever becomes of the container.
                 hold.release()
             headers = {"X-Docker-Container-Path-Stat": found.header()}
-            engine.events.publish("container", "archive-path", container.id, container.attributes)
+            context.events.publish("container", "archive-path", container.id, container.attributes)
             failures = partial(_failures, request.path, request.id)
             return ByteStream(_Packed(packing, stack.pop_all(), failures), headers)
 
@@ -200,18 +197,20 @@ class _Packed:
 # ---- in -------------------------------------------------------------------------
 
 
-async def archive_put(engine: "Engine", container: Container, request: ContainerArchivePut) -> None:
+async def archive_put(
+    context: ContainerContext, container: Container, request: ContainerArchivePut
+) -> None:
     """Unpack an archive into a directory of a container."""
     _check_path(request.path)
     with _failures(request.path, request.id):
         async with BodyReader(request.body) as body:
             # Before the container is held: a client may take its time.
             head = await in_thread(lambda: _head(body), body.abort)
-            async with _Hold(container) as hold, root_view(engine, container) as view:
+            async with _Hold(container) as hold, root_view(context, container) as view:
                 if view.mounted is not None:
                     hold.release()
                 await in_thread(lambda: _unpack(container, view, request, head, body), body.abort)
-    engine.events.publish("container", "extract-to-dir", container.id, container.attributes)
+    context.events.publish("container", "extract-to-dir", container.id, container.attributes)
 
 
 def _head(body: BodyReader) -> bytes:

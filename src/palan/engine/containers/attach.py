@@ -2,28 +2,26 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
 
 from palan.api.containers import ContainerAttach, ContainerAttachWebSocket
 from palan.api.detach_keys import parse_keys
 from palan.api.errors import Conflict
 from palan.api.results import Session
 from palan.engine.containers.container import Container
+from palan.engine.containers.context import ContainerContext
 from palan.engine.logdrivers.settings import log_settings
 from palan.engine.streams.attach import OutputSession
 from palan.engine.streams.logfile import LogOptions
 from palan.engine.streams.logs import LogQuery, read_logs
 
 
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
-
-
 __all__ = ["attach", "resize"]
 
 
 async def attach(
-    engine: "Engine", container: Container, request: ContainerAttach | ContainerAttachWebSocket
+    context: ContainerContext,
+    container: Container,
+    request: ContainerAttach | ContainerAttachWebSocket,
 ) -> Session:
     """Connect a client to a container's streams, now or when it is started.
 
@@ -49,8 +47,8 @@ async def attach(
             eager=True,
         )
         query = LogQuery(options, follow=from_log)
-        replay = read_logs(engine.paths.log(container.id), query, container.ended).chunks
-    engine.events.publish("container", "attach", container.id, container.attributes)
+        replay = read_logs(context.paths.log(container.id), query, container.ended).chunks
+    context.events.publish("container", "attach", container.id, container.attributes)
     if not request.stream:
         return OutputSession(replay or _nothing(), tty=container.record.config.tty)
     return await container.streams.attach(
@@ -60,7 +58,7 @@ async def attach(
         detach_keys=keys,
         replay=replay,
         live=not from_log,
-        detached=lambda: engine.events.publish(
+        detached=lambda: context.events.publish(
             "container", "detach", container.id, container.attributes
         ),
     )
@@ -75,7 +73,7 @@ async def _nothing() -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def resize(engine: "Engine", container: Container, height: int, width: int) -> None:
+async def resize(context: ContainerContext, container: Container, height: int, width: int) -> None:
     """Set the size of the container's terminal.
 
     Raises:
@@ -85,7 +83,7 @@ async def resize(engine: "Engine", container: Container, height: int, width: int
         raise Conflict(f"container {container.id} is not running")
     with contextlib.suppress(OSError):  # it has just ended
         container.monitored.resize(height, width)
-    engine.events.publish(
+    context.events.publish(
         "container",
         "resize",
         container.id,

@@ -8,7 +8,7 @@ is what the client is told.  A checkpoint is a directory of its own below the co
 import asyncio
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from palan.api.containers import Checkpoint, CheckpointCreateBody
 from palan.api.errors import (
@@ -19,12 +19,9 @@ from palan.api.errors import (
     NotYetImplemented,
 )
 from palan.engine.containers.container import Container
+from palan.engine.containers.context import ContainerContext
 from palan.host.filesystem import remove_tree
 from palan.host.oci_runtime import RuntimeFailure, find_programs
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = [
@@ -42,8 +39,8 @@ _DISABLED: Final = (
 )
 
 
-def _check_enabled(engine: "Engine") -> None:
-    if not engine.config.experimental:
+def _check_enabled(context: ContainerContext) -> None:
+    if not context.config.experimental:
         raise NotYetImplemented(_DISABLED)
 
 
@@ -54,19 +51,21 @@ def _check_name(name: str) -> None:
         )
 
 
-def _root(engine: "Engine", container: Container, directory: str) -> Path:
+def _root(context: ContainerContext, container: Container, directory: str) -> Path:
     if not directory:
-        return engine.paths.container(container.id) / "checkpoints"
+        return context.paths.container(container.id) / "checkpoints"
     if not directory.startswith("/") or "\0" in directory:
         raise InvalidParameter(f"invalid checkpoint directory {directory!r}: it must be absolute")
     return Path(directory)
 
 
-def checkpoint_directory(engine: "Engine", container: Container, name: str, directory: str) -> Path:
+def checkpoint_directory(
+    context: ContainerContext, container: Container, name: str, directory: str
+) -> Path:
     """Where a checkpoint is.
 
     Args:
-        engine: the engine.
+        context: the context of the room.
         container: whose it is.
         name: its name.
         directory: what checkpoints are kept in; empty for where the container's are.
@@ -76,14 +75,14 @@ def checkpoint_directory(engine: "Engine", container: Container, name: str, dire
         NotFound: there is none.
     """
     _check_name(name)
-    path = _root(engine, container, directory) / name
+    path = _root(context, container, directory) / name
     if not path.is_dir():
         raise NotFound(f"checkpoint {name} does not exist for container {container.name}")
     return path
 
 
 async def checkpoint_create(
-    engine: "Engine", container: Container, body: CheckpointCreateBody, name: str
+    context: ContainerContext, container: Container, body: CheckpointCreateBody, name: str
 ) -> None:
     """Freeze the processes of a container onto disk; they go on unless ``exit`` is given.
 
@@ -92,7 +91,7 @@ async def checkpoint_create(
         NotYetImplemented: the feature is off, or there is no criu.
         InternalError: criu can't; in its own words.
     """
-    _check_enabled(engine)
+    _check_enabled(context)
     _check_name(body.checkpoint_id)
     prefix = f"Cannot checkpoint container {name}: "
     if not find_programs(["criu"]):
@@ -100,8 +99,8 @@ async def checkpoint_create(
     async with container.lock:
         if not container.running or container.ending:
             raise Conflict(f"container {container.id} is not running")
-        runtime = engine.runtimes.get(container.record.runtime)
-        path = _root(engine, container, body.checkpoint_dir) / body.checkpoint_id
+        runtime = context.runtimes.get(container.record.runtime)
+        path = _root(context, container, body.checkpoint_dir) / body.checkpoint_id
         try:
             await asyncio.to_thread(_make, path)
         except FileExistsError:
@@ -118,14 +117,14 @@ async def checkpoint_create(
             await runtime.checkpoint(
                 container.id,
                 path,
-                bundle=engine.paths.bundle(container.id),
+                bundle=context.paths.bundle(container.id),
                 keep_running=not body.exit,
             )
         except (RuntimeFailure, OSError, TimeoutError) as failure:
             container.record.stopped_by_user = stopped
             await asyncio.to_thread(remove_tree, path)
             raise InternalError(f"{prefix}{failure}") from None
-    engine.events.publish("container", "checkpoint", container.id, container.attributes)
+    context.events.publish("container", "checkpoint", container.id, container.attributes)
 
 
 def _make(path: Path) -> None:
@@ -134,15 +133,15 @@ def _make(path: Path) -> None:
 
 
 async def checkpoint_list(
-    engine: "Engine", container: Container, directory: str
+    context: ContainerContext, container: Container, directory: str
 ) -> list[Checkpoint]:
     """The checkpoints of a container.
 
     Raises:
         NotFound, InvalidParameter: the directory that was named is none.
     """
-    _check_enabled(engine)
-    root = _root(engine, container, directory)
+    _check_enabled(context)
+    root = _root(context, container, directory)
     try:
         names = await asyncio.to_thread(_names, root)
     except FileNotFoundError:
@@ -163,13 +162,13 @@ def _names(root: Path) -> list[str]:
 
 
 async def checkpoint_remove(
-    engine: "Engine", container: Container, name: str, directory: str
+    context: ContainerContext, container: Container, name: str, directory: str
 ) -> None:
     """Remove a checkpoint.
 
     Raises:
         NotFound: there is none of that name.
     """
-    _check_enabled(engine)
-    path = checkpoint_directory(engine, container, name, directory)
-    await engine.slowly(remove_tree, path)
+    _check_enabled(context)
+    path = checkpoint_directory(context, container, name, directory)
+    await context.slowly(remove_tree, path)

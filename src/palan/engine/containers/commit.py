@@ -3,7 +3,7 @@
 import copy
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -11,13 +11,10 @@ from palan.api.containers import ContainerConfig
 from palan.api.errors import Conflict
 from palan.api.images import ImageConfig
 from palan.engine.containers.container import Container
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.merge import inherit_config
 from palan.engine.containers.pause import held_still
 from palan.engine.images.changes import apply_changes
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["CommittedContainer", "committed_config"]
@@ -28,13 +25,13 @@ C = TypeVar("C", ContainerConfig, ImageConfig)
 class CommittedContainer:
     """What a commit minds of a container (see :mod:`palan.engine.images.surroundings`)."""
 
-    def __init__(self, engine: "Engine", container: Container) -> None:
-        self._engine = engine
+    def __init__(self, context: ContainerContext, container: Container) -> None:
+        self._context = context
         self._container = container
         self.id = container.id
         self.image = container.record.image
         self.command = container.record.config.cmd or []
-        self.upper: Path = engine.paths.container(container.id) / "diff"
+        self.upper: Path = context.paths.container(container.id) / "diff"
 
     def check(self) -> None:
         """Say whether it can be committed.
@@ -49,7 +46,7 @@ class CommittedContainer:
 
     def held_still(self) -> AbstractAsyncContextManager[None]:
         """Its processes are frozen meanwhile, if it has any."""
-        return held_still(self._engine, self._container)
+        return held_still(self._context, self._container)
 
     def committed_config(self, asked: ContainerConfig | None, changes: list[str]) -> ImageConfig:
         """The image's configuration; see :func:`committed_config`."""
@@ -57,7 +54,7 @@ class CommittedContainer:
 
     def committed(self, comment: str, image: str, name: str) -> None:
         """Tell that an image was made of it."""
-        self._engine.events.publish(
+        self._context.events.publish(
             "container",
             "commit",
             self.id,

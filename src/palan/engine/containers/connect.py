@@ -1,12 +1,11 @@
 """``POST /networks/{id}/connect`` and ``disconnect``: containers that join and leave networks.
 
 A running container's row says first that an endpoint is coming or going, so that what a
-crash leaves half plugged is taken away by the next start of the engine.
+crash leaves half plugged is taken away by the next start of the context.
 """
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
 
 from palan.api.containers import EndpointSettings
 from palan.api.errors import (
@@ -19,6 +18,7 @@ from palan.api.errors import (
 )
 from palan.api.networks import NetworkConnectRequest, NetworkDisconnectRequest
 from palan.engine.containers.container import Container
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.hosts import add_to_hosts, remove_from_hosts
 from palan.engine.networks.attachment import join, leave
 from palan.engine.networks.company import CONFIGURATION_ONLY, SHARING, check_company
@@ -28,26 +28,22 @@ from palan.engine.networks.plumbing import plug_in, plug_out, reroute
 from palan.engine.networks.validate_endpoint import validate_endpoint
 
 
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
-
-
 __all__ = ["connect", "disconnect", "drop_pending"]
 
 
-async def connect(engine: "Engine", reference: str, body: NetworkConnectRequest) -> None:
+async def connect(context: ContainerContext, reference: str, body: NetworkConnectRequest) -> None:
     """Put a container on a network.
 
     Raises:
         PalanError: in dockerd's words.
     """
-    container = engine.containers.registry.get(body.container)
+    container = context.registry.get(body.container)
     settings = body.endpoint_config or EndpointSettings()
     async with container.lock:
         record = container.record
         if container.removed or record.status in ("removing", "dead"):
             raise Conflict(f"container {container.id} is marked for removal")
-        network = engine.networks.resolve(reference)
+        network = context.networks.resolve(reference)
         if network.record.config_only:
             raise Forbidden(CONFIGURATION_ONLY)
         if record.config.network_disabled:
@@ -55,18 +51,20 @@ async def connect(engine: "Engine", reference: str, body: NetworkConnectRequest)
         if record.host_config.network_mode.startswith("container:"):
             raise InvalidParameter(SHARING)
         validate_endpoint(network.name, settings, network.subnets)
-        check_company(engine, record.host_config.network_mode, record.endpoints, network)
+        check_company(
+            context.surroundings, record.host_config.network_mode, record.endpoints, network
+        )
         asked = _only_asked(network, settings)
         if container.running and record.sandbox is not None:
             if container.id in network.endpoints:
                 raise Forbidden(
                     f"endpoint with name {container.name} already exists in network {network.name}"
                 )
-            await _connect_running(engine, container, record.sandbox, network, asked)
+            await _connect_running(context, container, record.sandbox, network, asked)
         elif network.name not in record.endpoints:
             record.endpoints[network.name] = asked
             try:
-                await engine.containers.save(container)
+                await context.save(container)
             except BaseException:
                 del record.endpoints[network.name]
                 raise
@@ -86,7 +84,7 @@ def _only_asked(network: Network, settings: EndpointSettings) -> EndpointSetting
 
 
 async def _connect_running(
-    engine: "Engine",
+    context: ContainerContext,
     container: Container,
     sandbox: SandboxRecord,
     network: Network,
@@ -95,59 +93,62 @@ async def _connect_running(
     record = container.record
     before = {version: sandbox.main(version) for version in (4, 6)}
     try:
-        endpoint = await join(engine, container, sandbox, network, asked)
+        endpoint = await join(context.surroundings, container, sandbox, network, asked)
     except BaseException:
         if (half := network.endpoints.get(container.id)) is not None:
-            await _drop(engine, container, sandbox, half)
+            await _drop(context, container, sandbox, half)
         raise
     endpoint.pending = True
     record.endpoints[network.name] = asked
 
     def plug() -> None:
-        plug_in(sandbox, engine.networks.wiring(sandbox, endpoint), late=True)
+        plug_in(sandbox, context.networks.wiring(sandbox, endpoint), late=True)
         reroute(sandbox, before)
 
     try:
-        await engine.containers.save(container)
+        await context.save(container)
         try:
             await asyncio.to_thread(plug)
         except OSError as error:
             raise InternalError(
                 f"failed to connect container {container.name} to network {network.name}: {error}"
             ) from error
-        await engine.networks.main_changed(container, sandbox, before)
-        await engine.networks.dns.joined(container, sandbox)
-        await asyncio.to_thread(add_to_hosts, engine, container, endpoint)
+        await context.networks.main_changed(container, sandbox, before)
+        await context.networks.dns.joined(container, sandbox)
+        await asyncio.to_thread(add_to_hosts, context, container, endpoint)
         endpoint.pending = False
-        engine.networks.publish("connect", network, container.id)
-        await engine.containers.save(container)
+        context.networks.publish("connect", network, container.id)
+        await context.save(container)
     except BaseException:
         endpoint.pending = True
         del record.endpoints[network.name]
-        await _drop(engine, container, sandbox, endpoint)
+        await _drop(context, container, sandbox, endpoint)
         with contextlib.suppress(PalanError):
-            await engine.containers.save(container)
+            await context.save(container)
         raise
 
 
 async def _drop(
-    engine: "Engine", container: Container, sandbox: SandboxRecord, endpoint: EndpointRecord
+    context: ContainerContext,
+    container: Container,
+    sandbox: SandboxRecord,
+    endpoint: EndpointRecord,
 ) -> None:
     """Take an endpoint away from a namespace that stays, as far as it got; idempotent."""
     before = {version: sandbox.main(version) for version in (4, 6)}
     if endpoint in sandbox.endpoints:
         sandbox.endpoints.remove(endpoint)
-    network = engine.networks.by_id(endpoint.network)
+    network = context.networks.by_id(endpoint.network)
     try:
-        await engine.networks.main_changed(container, sandbox, before)
+        await context.networks.main_changed(container, sandbox, before)
     except PalanError as error:  # what is to go goes all the same
-        engine.log.warning(
+        context.log.warning(
             "ports are not published any more", container=container.id, reason=error.message
         )
 
     def plug_away() -> None:
-        plug_out(engine.networks.driver_of(endpoint), sandbox, endpoint)
-        remove_from_hosts(engine, container, endpoint)
+        plug_out(context.networks.driver_of(endpoint), sandbox, endpoint)
+        remove_from_hosts(context, container, endpoint)
         with contextlib.suppress(OSError):  # the namespace is just going away
             reroute(sandbox, before)
 
@@ -155,47 +156,49 @@ async def _drop(
         await asyncio.to_thread(plug_away)
     finally:
         leave(network, container.id, endpoint)
-        await engine.networks.leases.give_back(endpoint.id)
+        await context.networks.leases.give_back(endpoint.id)
 
 
-async def drop_pending(engine: "Engine", container: Container) -> None:
+async def drop_pending(context: ContainerContext, container: Container) -> None:
     """Take away what a crash has left half plugged in or out of a container that runs."""
     sandbox = container.record.sandbox
     pending = [e for e in sandbox.endpoints if e.pending] if sandbox else []
     for endpoint in pending:
         assert sandbox is not None  # noqa: S101 - it has endpoints
-        await _drop(engine, container, sandbox, endpoint)
+        await _drop(context, container, sandbox, endpoint)
         container.record.endpoints.pop(endpoint.network_name, None)
     if pending:
-        await engine.containers.save(container)
+        await context.save(container)
 
 
-async def disconnect(engine: "Engine", reference: str, body: NetworkDisconnectRequest) -> None:
+async def disconnect(
+    context: ContainerContext, reference: str, body: NetworkDisconnectRequest
+) -> None:
     """Take a container off a network.
 
     Raises:
         PalanError: in dockerd's words.
     """
-    network = engine.networks.find(reference)
-    container = engine.containers.registry.find(body.container)
+    network = context.networks.find(reference)
+    container = context.registry.find(body.container)
     if container is None:
-        engine.networks.resolve(reference)
+        context.networks.resolve(reference)
         if body.force:
             raise NotFound(f"endpoint {body.container} not found")
-        container = engine.containers.registry.get(body.container)
+        container = context.registry.get(body.container)
     async with container.lock:
         record = container.record
         if container.removed or record.status in ("removing", "dead"):
             raise Conflict(f"container {container.id} is marked for removal")
         if not container.running or (network is None and body.force):
-            await _disconnect_stopped(engine, container, reference, network)
+            await _disconnect_stopped(context, container, reference, network)
         else:
-            network = network or engine.networks.resolve(reference)
-            await _disconnect_running(engine, container, network)
+            network = network or context.networks.resolve(reference)
+            await _disconnect_running(context, container, network)
 
 
 async def _disconnect_stopped(
-    engine: "Engine", container: Container, reference: str, network: Network | None
+    context: ContainerContext, container: Container, reference: str, network: Network | None
 ) -> None:
     """Have a container not be on a network, which may be gone, at its next start."""
     endpoints = container.record.endpoints
@@ -204,13 +207,15 @@ async def _disconnect_stopped(
         raise InternalError(f"container {container.id} is not connected to the network {name}")
     asked = endpoints.pop(name)
     try:
-        await engine.containers.save(container)
+        await context.save(container)
     except BaseException:
         endpoints[name] = asked
         raise
 
 
-async def _disconnect_running(engine: "Engine", container: Container, network: Network) -> None:
+async def _disconnect_running(
+    context: ContainerContext, container: Container, network: Network
+) -> None:
     record = container.record
     sandbox = record.sandbox
     if network.driver == "host" and record.host_config.network_mode == "host":
@@ -224,12 +229,12 @@ async def _disconnect_running(engine: "Engine", container: Container, network: N
     asked = record.endpoints.pop(network.name, None)
     endpoint.pending = True
     try:
-        await engine.containers.save(container)
+        await context.save(container)
     except BaseException:
         endpoint.pending = False
         if asked is not None:
             record.endpoints[network.name] = asked
         raise
-    await _drop(engine, container, sandbox, endpoint)
-    engine.networks.publish("disconnect", network, container.id)
-    await engine.containers.save(container)
+    await _drop(context, container, sandbox, endpoint)
+    context.networks.publish("disconnect", network, container.id)
+    await context.save(container)

@@ -52,12 +52,12 @@ class Container:
         self.restart_delay = 0.0
         """Seconds that a restart policy waits next time."""
 
-    def settle_exit(self, code: int) -> None:
+    def resolve_exit(self, code: int) -> None:
         """Answer those who wait for the exit; the next one is another."""
         exited, self.exit = self.exit, asyncio.get_running_loop().create_future()
         exited.set_result(code)
 
-    def settle_removal(self, result: int | PalanError) -> None:
+    def resolve_removal(self, result: int | PalanError) -> None:
         """Answer those who wait for the removal, with the last exit code or why it failed.
 
         One that has failed may be tried again.

@@ -6,19 +6,15 @@ import os
 import secrets
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from palan.api.errors import InternalError, NotFound
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.record import MountRecord
-from palan.engine.containers.sources import hold_volumes, let_go_of_volumes, open_part
+from palan.engine.containers.sources import hold_volumes, open_part, release_volumes
 from palan.host.filesystem import remove_tree
 from palan.host.mounts import unmount
 from palan.host.overlay import mount_overlay
 from palan.host.rootfs import open_directory
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["fill_volumes", "is_empty"]
@@ -31,22 +27,22 @@ def is_empty(directory: Path) -> bool:
 
 
 async def fill_volumes(
-    engine: "Engine", container_id: str, layers: list[str], mounts: list[MountRecord]
+    context: ContainerContext, container_id: str, layers: list[str], mounts: list[MountRecord]
 ) -> None:
     """Copy what the image has at a volume's destination into each of them that is empty.
 
     Raises:
         InvalidParameter, InternalError: a volume can't be mounted, or not written.
     """
-    rootfs = engine.paths.tmp / f"fill-{container_id}"
+    rootfs = context.paths.tmp / f"fill-{container_id}"
     await asyncio.to_thread(_show, layers, rootfs)
     try:
         wanted = await asyncio.to_thread(_wanted, rootfs, mounts)
-        await hold_volumes(engine, wanted, container_id)
+        await hold_volumes(context, wanted, container_id)
         try:
-            await asyncio.to_thread(_fill, engine, container_id, rootfs, wanted)
+            await asyncio.to_thread(_fill, context, container_id, rootfs, wanted)
         finally:
-            await let_go_of_volumes(engine, wanted, container_id)
+            await release_volumes(context, wanted, container_id)
     finally:
         await asyncio.to_thread(_hide, rootfs)
 
@@ -71,14 +67,16 @@ def _wanted(rootfs: Path, mounts: list[MountRecord]) -> list[MountRecord]:
     return found
 
 
-def _fill(engine: "Engine", container_id: str, rootfs: Path, mounts: list[MountRecord]) -> None:
+def _fill(
+    context: ContainerContext, container_id: str, rootfs: Path, mounts: list[MountRecord]
+) -> None:
     for mount in mounts:
         with open_directory(rootfs, mount.destination) as source:
             if source is not None:
-                _copy_up(engine, container_id, source, mount)
+                _copy_up(context, container_id, source, mount)
 
 
-def _copy_up(engine: "Engine", container_id: str, source: int, mount: MountRecord) -> None:
+def _copy_up(context: ContainerContext, container_id: str, source: int, mount: MountRecord) -> None:
     target = Path(mount.source)
     if mount.subpath:
         try:
@@ -94,13 +92,13 @@ def _copy_up(engine: "Engine", container_id: str, source: int, mount: MountRecor
         return
     if not is_empty(target):
         return
-    if target != engine.volumes.path(mount.volume) or engine.volumes.is_used(
+    if target != context.volumes.path(mount.volume) or context.volumes.is_used(
         mount.volume, besides=container_id
     ):
         _copy_tree(source, target, mount.volume)
         return
     # All or nothing: what a crash leaves half filled would not be filled again.
-    draft = engine.paths.tmp / f"filled-{secrets.token_hex(8)}"
+    draft = context.paths.tmp / f"filled-{secrets.token_hex(8)}"
     draft.mkdir(mode=0o755)
     try:
         _copy_tree(source, draft, mount.volume)

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import secrets
 import time
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -26,6 +25,7 @@ from palan.api.containers import (
 from palan.api.errors import InvalidParameter, NotFound
 from palan.engine.containers.adapt import Defaults, adapt_host_config, default_hostname
 from palan.engine.containers.container import Container
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.create_facts import create_facts
 from palan.engine.containers.device_requests import check_device_requests
 from palan.engine.containers.links import take_links
@@ -40,20 +40,16 @@ from palan.engine.networks.company import check_company
 from palan.host.filesystem import remove_tree
 
 
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
-
-
-__all__ = ["create", "unmake"]
+__all__ = ["create", "undo_create"]
 
 
 async def create(
-    engine: "Engine", request: ContainerCreate, *, step: bool = False
+    context: ContainerContext, request: ContainerCreate, *, step: bool = False
 ) -> ContainerCreateResponse:
     """Create a container.
 
     Args:
-        engine: the engine.
+        context: the context of the room.
         request: what it is to be.
         step: it is for a step of a build, and goes with it.
 
@@ -72,34 +68,34 @@ async def create(
     config = _config(body)
     # Since 1.52 an address belongs to an endpoint; older requests were lifted to that.
     config.mac_address = UNSET
-    warnings = validate_create(config, host_config, networking, create_facts(engine))
+    warnings = validate_create(config, host_config, networking, create_facts(context))
     if host_config.device_requests:
         await asyncio.to_thread(
-            check_device_requests, host_config.device_requests, engine.machine.cdi
+            check_device_requests, host_config.device_requests, context.machine.cdi
         )
-    image = engine.images.resolve(config.image)
+    image = context.images.resolve(config.image)
     if request.platform:
-        image = _image_for(engine, config.image, request.platform)
+        image = _image_for(context, config.image, request.platform)
     else:
         warnings += foreign_platform(image.platform)
     config = merge_config(config, _image_config(image))
-    adapt_host_config(host_config, _defaults(engine))
-    _check_references(engine, host_config)
+    adapt_host_config(host_config, _defaults(context))
+    _check_references(context, host_config)
 
     container_id = generate_id()
-    registry = engine.containers.registry
+    registry = context.registry
     name = request.name.removeprefix("/") or generate_name(
         lambda n: not registry.is_free(n), container_id
     )
     config.hostname = default_hostname(
-        config, host_config, container_id, engine.machine.facts.hostname
+        config, host_config, container_id, context.machine.facts.hostname
     )
     registry.reserve(name, container_id)
     try:
         # Held, or an image that is removed meanwhile would take its layers away.
-        with engine.images.hold(image):
+        with context.images.hold(image):
             await _make(
-                engine,
+                context,
                 container_id,
                 name,
                 image,
@@ -129,21 +125,22 @@ def _image_config(image: Image) -> ContainerConfig:
     })  # fmt: skip
 
 
-def _image_for(engine: "Engine", reference: str, platform: str) -> Image:
+def _image_for(context: ContainerContext, reference: str, platform: str) -> Image:
     """The image for the platform that was asked for.
 
     Raises:
         InvalidParameter: it is no platform.
         NotFound: the image is there, but not for that one.
     """
-    return engine.images.for_platform(reference, parse_specifier(platform))
+    image: Image = context.images.for_platform(reference, parse_specifier(platform))
+    return image
 
 
-def _defaults(engine: "Engine") -> Defaults:
-    config = engine.config
+def _defaults(context: ContainerContext) -> Defaults:
+    config = context.config
     return Defaults(
-        runtime=engine.runtimes.default,
-        unified=engine.machine.host.unified,
+        runtime=context.runtimes.default,
+        unified=context.machine.host.unified,
         shm_size=config.default_shm_size,
         ipc_mode=config.default_ipc_mode,
         cgroupns_mode=config.default_cgroupns_mode,
@@ -153,25 +150,25 @@ def _defaults(engine: "Engine") -> Defaults:
     )
 
 
-def _check_references(engine: "Engine", host_config: HostConfig) -> None:
+def _check_references(context: ContainerContext, host_config: HostConfig) -> None:
     """Containers whose namespaces are to be joined must exist; their names become ids."""
     for field in ("ipc_mode", "pid_mode"):
         mode: str = getattr(host_config, field)
         if mode.startswith("container:"):
             try:
-                other = engine.containers.registry.get(mode.removeprefix("container:"))
+                other = context.registry.get(mode.removeprefix("container:"))
             except NotFound as error:
                 raise InvalidParameter(error.message) from None
             setattr(host_config, field, f"container:{other.id}")
     mode = host_config.network_mode
     if mode.startswith("container:"):
-        found = engine.containers.registry.find(mode.removeprefix("container:"))
+        found = context.registry.find(mode.removeprefix("container:"))
         if found is not None:
             host_config.network_mode = f"container:{found.id}"
 
 
 async def _make(  # noqa: PLR0917 - what a record is made of
-    engine: "Engine",
+    context: ContainerContext,
     container_id: str,
     name: str,
     image: Image,
@@ -183,8 +180,8 @@ async def _make(  # noqa: PLR0917 - what a record is made of
 ) -> None:
     """Make a container, and take back what was made if that fails."""
     layers = [str(layer) for layer in image.layers]
-    directory = engine.paths.container(container_id)
-    plan = plan_mounts(engine, config, host_config)
+    directory = context.paths.container(container_id)
+    plan = plan_mounts(context, config, host_config)
     path, args = command_line(config)
     record = ContainerRecord(
         id=container_id,
@@ -193,58 +190,58 @@ async def _make(  # noqa: PLR0917 - what a record is made of
         image=image.id,
         config=config,
         host_config=host_config,
-        endpoints={} if config.network_disabled else _endpoints(engine, host_config, networking),
+        endpoints={} if config.network_disabled else _endpoints(context, host_config, networking),
         layers=layers,
-        links=take_links(engine, host_config),
-        runtime=engine.runtimes.resolve(host_config.runtime),
+        links=take_links(context, host_config),
+        runtime=context.runtimes.resolve(host_config.runtime),
         anonymous_volumes=plan.anonymous,
         path=path,
         args=args,
         step=step,
     )
-    hold_inherited(engine, container_id, plan)
+    hold_inherited(context, container_id, plan)
     held = contextlib.ExitStack()
     try:
         for mounted in plan.images.values():
-            held.enter_context(engine.images.hold(mounted))
+            held.enter_context(context.images.hold(mounted))
         if plan.anonymous:
             # Nobody else knows what they are for: a start that finds this removes them.
             record.draft = True
-            await engine.containers.put(record)
-        record.mounts = await make_mounts(engine, container_id, plan, layers)
+            await context.save_record(record)
+        record.mounts = await make_mounts(context, container_id, plan, layers)
         # Under its final name only when it is complete; see the sweep at start.
-        draft = engine.paths.tmp / f"create-{secrets.token_hex(8)}"
+        draft = context.paths.tmp / f"create-{secrets.token_hex(8)}"
         for part in (draft, draft / "diff", draft / "work"):
             part.mkdir(mode=0o710 if part == draft else 0o755)
         draft.rename(directory)
         record.draft = False
         container = Container(record)
         # Whoever learns of it from the event finds it.
-        engine.containers.registry.add(container)
-        engine.events.publish("container", "create", container_id, container.attributes)
-        await engine.containers.put(record)
+        context.registry.add(container)
+        context.events.publish("container", "create", container_id, container.attributes)
+        await context.save_record(record)
     except BaseException:
-        await unmake(engine, record)
+        await undo_create(context, record)
         raise
     finally:
         held.close()
 
 
-async def unmake(engine: "Engine", record: ContainerRecord) -> None:
+async def undo_create(context: ContainerContext, record: ContainerRecord) -> None:
     """Take back what was made for a container that can't be created, or only half was."""
-    if container := engine.containers.registry.find(record.id):
-        engine.containers.registry.discard(container)
+    if container := context.registry.find(record.id):
+        context.registry.discard(container)
         container.streams.ended()
-    engine.volumes.release(record.id)
+    context.volumes.release(record.id)
     for volume in record.anonymous_volumes:
-        await engine.volumes.remove_anonymous(volume)
-    await asyncio.to_thread(remove_tree, engine.paths.container(record.id))
+        await context.volumes.remove_anonymous(volume)
+    await asyncio.to_thread(remove_tree, context.paths.container(record.id))
     if record.anonymous_volumes:
-        await engine.containers.withdraw(record)
+        await context.delete(record)
 
 
 def _endpoints(
-    engine: "Engine", host_config: HostConfig, networking: NetworkingConfig | None
+    context: ContainerContext, host_config: HostConfig, networking: NetworkingConfig | None
 ) -> dict[str, EndpointSettings]:
     """What was asked for on each network; without endpoints, on the one of ``NetworkMode``.
 
@@ -256,13 +253,13 @@ def _endpoints(
     mode = host_config.network_mode
     if mode.startswith("container:"):
         return {}
-    main = engine.networks.find(mode)
+    main = context.networks.find(mode)
     if main is not None and mode not in (main.name, main.id):
         host_config.network_mode = main.id
     asked = (networking.endpoints_config if networking else None) or {}
     found: dict[str, EndpointSettings] = {}
     for reference, settings in asked.items():
-        name = _network_name(engine, reference)
+        name = _network_name(context, reference)
         if name in found:
             raise InvalidParameter(f"invalid config for network {reference}: {name} is there twice")
         found[name] = settings or EndpointSettings()
@@ -272,15 +269,15 @@ def _endpoints(
         found = {name: found.pop(name, EndpointSettings()), **found}
     company = [mode] if mode == "host" else []
     for other, settings in found.items():
-        network = engine.networks.find(other)
+        network = context.networks.find(other)
         settings.network_id = ""
         if network is not None:
-            check_company(engine, mode, company, network)
+            check_company(context.surroundings, mode, company, network)
             settings.network_id = network.id
         company.append(other)
     return found
 
 
-def _network_name(engine: "Engine", reference: str) -> str:
-    network = engine.networks.find(reference)
+def _network_name(context: ContainerContext, reference: str) -> str:
+    network = context.networks.find(reference)
     return network.name if network is not None else reference

@@ -1,22 +1,18 @@
 """Gathering the facts that validation at create depends on."""
 
 import os
-from typing import TYPE_CHECKING
 
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.validate_facts import CreateFacts
 from palan.host import facts
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["create_facts"]
 
 
-def create_facts(engine: "Engine") -> CreateFacts:
+def create_facts(context: ContainerContext) -> CreateFacts:
     """Return the facts as they are now."""
-    config, machine, runtimes = engine.config, engine.machine, engine.runtimes
+    config, machine, runtimes = context.config, context.machine, context.runtimes
     return CreateFacts(
         host=machine.host,
         cpus=machine.facts.ncpu,
@@ -36,5 +32,5 @@ def create_facts(engine: "Engine") -> CreateFacts:
         cgroup_namespaces=machine.facts.cgroup_namespaces,
         selinux=machine.facts.selinux,
         recursive_read_only=runtimes.any_recursively_read_only,
-        subnets_of=engine.networks.subnets,
+        subnets_of=context.networks.subnets,
     )

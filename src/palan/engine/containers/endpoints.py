@@ -1,27 +1,22 @@
 """A container's networks as inspect and list show them."""
 
-from typing import TYPE_CHECKING
-
 from palan.api.containers import EndpointSettings, PortBinding
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.record import ContainerRecord
 from palan.engine.networks.endpoint_records import EndpointRecord
 from palan.engine.networks.port_parsing import Port, parse_exposed_ports, parse_port
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["endpoint_settings", "exposed_now", "port_map"]
 
 
 def endpoint_settings(
-    engine: "Engine", record: ContainerRecord, *, brief: bool = False
+    context: ContainerContext, record: ContainerRecord, *, brief: bool = False
 ) -> dict[str, EndpointSettings]:
     """What was asked for on each network, with what the container has there now.
 
     Args:
-        engine: the engine.
+        context: the context of the room.
         record: the container.
         brief: as in a list, where names and aliases are left out.
     """
@@ -38,7 +33,7 @@ def endpoint_settings(
             aliases=None if brief else asked.aliases,
             driver_opts=None if brief else asked.driver_opts,
             gw_priority=asked.gw_priority,
-            network_id=(engine.networks.id_of(name) or asked.network_id) if record.started else "",
+            network_id=(context.networks.id_of(name) or asked.network_id) if record.started else "",
             mac_address="" if record.started else asked.mac_address,
         )
         if (endpoint := now.get(name)) is not None:
@@ -62,25 +57,27 @@ def _add_operational(shown: EndpointSettings, endpoint: EndpointRecord) -> None:
     shown.dns_names = endpoint.dns_names or None
 
 
-def exposed_now(engine: "Engine", record: ContainerRecord) -> list[Port]:
+def exposed_now(context: ContainerContext, record: ContainerRecord) -> list[Port]:
     """Exposed ports, also those to be published, of a container that runs on a bridge.
 
     Others are shown without, as with dockerd.
     """
     endpoints = record.sandbox.endpoints if record.sandbox else ()
-    networks = (engine.networks.by_id(endpoint.network) for endpoint in endpoints)
+    networks = (context.networks.by_id(endpoint.network) for endpoint in endpoints)
     if not any(network is not None and network.bridge for network in networks):
         return []
     exposed = parse_exposed_ports(record.config.exposed_ports)
     return list(dict.fromkeys([*exposed, *map(parse_port, record.host_config.port_bindings)]))
 
 
-def port_map(engine: "Engine", record: ContainerRecord) -> dict[str, list[PortBinding] | None]:
+def port_map(
+    context: ContainerContext, record: ContainerRecord
+) -> dict[str, list[PortBinding] | None]:
     """``NetworkSettings.Ports``: published ports, and exposed ones with null, while it runs."""
     if record.sandbox is None:
         return {}
     ports: dict[str, list[PortBinding] | None] = {
-        str(port): None for port in exposed_now(engine, record)
+        str(port): None for port in exposed_now(context, record)
     }
     for port in record.sandbox.ports:
         key = f"{port.container_port}/{port.protocol}"

@@ -1,15 +1,11 @@
 """A container as execs see it."""
 
-from typing import TYPE_CHECKING
-
 from palan.engine.containers.container import Container
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.links import link_environment
 from palan.engine.containers.record import ProcessRecord
+from palan.engine.containers.spec import find_user
 from palan.engine.containers.users import ResolvedUser
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["ExecTarget"]
@@ -18,8 +14,8 @@ __all__ = ["ExecTarget"]
 class ExecTarget:
     """The :class:`palan.engine.exec.surroundings.Target` of one container."""
 
-    def __init__(self, engine: "Engine", container: Container) -> None:
-        self._engine = engine
+    def __init__(self, context: ContainerContext, container: Container) -> None:
+        self._context = context
         self._container = container
         self.id = container.id
         self.lock = container.lock
@@ -66,12 +62,14 @@ class ExecTarget:
 
     def environment(self) -> list[str]:
         """Return the variables of its links and of its configuration."""
-        links = link_environment(self._engine, self._container)
+        links = link_environment(self._context, self._container)
         return [*links, *(self._container.record.config.env or ())]
 
     def user(self, name: str) -> ResolvedUser:
         """Find a user in the container; an empty name is the container's own.  Blocking."""
-        return self._engine.containers.user(self._container, name)
+        record = self._container.record
+        rootfs = self._context.paths.bundle(self.id) / "rootfs"
+        return find_user(rootfs, name or record.config.user, record.host_config.group_add)
 
     async def wait(self) -> None:
         """Wait for the end of the container's first process, if the engine watches it."""

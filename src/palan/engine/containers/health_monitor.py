@@ -9,10 +9,11 @@ counts as unhealthy, without an event of it.
 import asyncio
 import random
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from palan.api.containers import HealthConfig
 from palan.engine.containers.container import Container
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.health import (
     OUTPUT_MAX,
     HealthRecord,
@@ -21,37 +22,31 @@ from palan.engine.containers.health import (
     probe_timeout,
     probe_wait,
 )
-from palan.store.documents import Documents
 
 
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
-
-
-__all__ = ["HEALTH", "begin_checks", "resume_checks", "stop_checks"]
-
-HEALTH: Final = Documents("health", HealthRecord)
-"""Apart from the containers' rows, which are much larger and change seldom."""
+__all__ = ["begin_checks", "resume_checks", "stop_checks"]
 
 _SPREAD: Final = 1_000_000_000
 """Nanoseconds over which checks are spread that are overdue when the engine starts."""
 
 
-def begin_checks(engine: "Engine", container: Container) -> None:
+def begin_checks(context: ContainerContext, container: Container) -> None:
     """The container has been started: it is to become healthy once more."""
     if check_of(container.record.config) is None:
         return
     container.health = container.health or HealthRecord()
     container.health.begin()
-    _post(engine, container)
-    _watch(engine, container, wait=None)
+    context.save_health(container)
+    _watch(context, container, wait=None)
 
 
-def resume_checks(engine: "Engine", container: Container, *, overdue: bool = False) -> None:
-    """The container goes on, after a pause or with another engine.
+def resume_checks(
+    context: ContainerContext, container: Container, *, overdue: bool = False
+) -> None:
+    """The container goes on, after a pause or with another context.
 
     Args:
-        engine: the engine.
+        context: the context of the room.
         container: the container; it runs and is not paused.
         overdue: whether the check that should have been made meanwhile is to be made soon.
     """
@@ -67,32 +62,27 @@ def resume_checks(engine: "Engine", container: Container, *, overdue: bool = Fal
         # All containers at once would be a storm; and the clock may have been set back.
         soon = random.randrange(min(_SPREAD, usual) + 1)  # noqa: S311 - no secret
         wait = min(usual, max(soon, max(started, last) + usual - now))
-    _watch(engine, container, wait=wait)
+    _watch(context, container, wait=wait)
 
 
-def stop_checks(engine: "Engine", container: Container) -> None:
+def stop_checks(context: ContainerContext, container: Container) -> None:
     """The container is paused or ends: a check that runs is killed, its result ignored."""
     checks, container.checks = container.checks, None
     if checks is not None and container.health is not None:
         checks.cancel()
         container.health.status = "unhealthy"
-        _post(engine, container)
+        context.save_health(container)
 
 
-def _post(engine: "Engine", container: Container) -> None:
-    if container.health is not None:
-        HEALTH.post(engine.db, container.id, container.health)
-
-
-def _watch(engine: "Engine", container: Container, *, wait: int | None) -> None:
+def _watch(context: ContainerContext, container: Container, *, wait: int | None) -> None:
     found = check_of(container.record.config)
     if found is not None and container.checks is None:
-        work = _check_on(engine, container, *found, wait=wait)
-        container.checks = engine.spawn(work, endless=True)
+        work = _check_on(context, container, *found, wait=wait)
+        container.checks = context.spawn(work, endless=True)
 
 
 async def _check_on(
-    engine: "Engine",
+    context: ContainerContext,
     container: Container,
     check: HealthConfig,
     command: list[str],
@@ -110,17 +100,17 @@ async def _check_on(
             wait = probe_wait(check, health, time.monotonic_ns() - begun)
         await asyncio.sleep(wait / 1e9)
         wait, start, elapsed = None, time.time_ns(), time.monotonic_ns() - begun
-        outcome = await engine.exec.probe(
+        outcome = await context.exec.probe(
             container.id, command, timeout_ns=probe_timeout(check), max_output=OUTPUT_MAX
         )
         result = Result(
             start=start, end=time.time_ns(), exit_code=outcome.code, output=outcome.output
         )
         if health.add(result, check, elapsed):
-            engine.events.publish(
+            context.events.publish(
                 "container",
                 f"health_status: {health.status}",
                 container.id,
                 container.attributes,
             )
-        _post(engine, container)
+        context.save_health(container)

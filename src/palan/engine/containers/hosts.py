@@ -5,14 +5,11 @@ taken away, and the rest is left as it is.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from palan.engine.containers.container import Container
+from palan.engine.containers.context import ContainerContext
 from palan.engine.networks.endpoint_records import EndpointRecord
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["add_to_hosts", "change_hosts", "own_addresses", "own_names", "remove_from_hosts"]
@@ -35,14 +32,16 @@ def own_addresses(endpoint: EndpointRecord) -> Iterator[str]:
     yield from filter(None, (endpoint.address, endpoint.address6))
 
 
-def add_to_hosts(engine: "Engine", container: Container, endpoint: EndpointRecord) -> None:
+def add_to_hosts(context: ContainerContext, container: Container, endpoint: EndpointRecord) -> None:
     """Add the addresses that a container has on a network; blocking."""
-    change_hosts(engine, container, add=_lines(container, endpoint))
+    change_hosts(context, container, add=_lines(container, endpoint))
 
 
-def remove_from_hosts(engine: "Engine", container: Container, endpoint: EndpointRecord) -> None:
+def remove_from_hosts(
+    context: ContainerContext, container: Container, endpoint: EndpointRecord
+) -> None:
     """Take them away; blocking."""
-    change_hosts(engine, container, remove=_lines(container, endpoint))
+    change_hosts(context, container, remove=_lines(container, endpoint))
 
 
 def _lines(container: Container, endpoint: EndpointRecord) -> list[str]:
@@ -51,7 +50,7 @@ def _lines(container: Container, endpoint: EndpointRecord) -> list[str]:
 
 
 def change_hosts(
-    engine: "Engine",
+    context: ContainerContext,
     container: Container,
     *,
     add: Iterable[str] = (),
@@ -61,16 +60,16 @@ def change_hosts(
     """Add and take away lines, in place: the file is bind-mounted.  Blocking.
 
     Args:
-        engine: the engine.
+        context: the context of the room.
         container: the container.
         add: lines to be there.
         remove: lines not to be there.
         remove_alias: the first name of lines not to be there either.
     """
-    path = engine.paths.container(container.id) / "hosts"
+    path = context.paths.container(container.id) / "hosts"
     try:
         if path.stat().st_size > _LARGEST:
-            engine.log.warning("hosts stays as it is: it is too large", container=container.id)
+            context.log.warning("hosts stays as it is: it is too large", container=container.id)
             return
         # The container may have written anything there.
         text = path.read_bytes().decode(errors="surrogateescape")

@@ -1,7 +1,5 @@
 """``GET /containers/{id}/json``."""
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from palan.api import UNSET
@@ -16,6 +14,7 @@ from palan.api.containers import (
     Storage,
 )
 from palan.engine.containers.container import Container, go_time
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.endpoints import endpoint_settings, port_map
 from palan.engine.containers.links import shown_links
 from palan.engine.containers.record import ContainerRecord
@@ -23,22 +22,18 @@ from palan.engine.containers.spec import network_owner
 from palan.host.filesystem import directory_size
 
 
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
-
-
 __all__ = ["inspect", "sizes"]
 
 
 async def inspect(
-    engine: "Engine", container: Container, *, size: bool
+    context: ContainerContext, container: Container, *, size: bool
 ) -> ContainerInspectResponse:
     """All there is to say about a container."""
     record = container.record
     # Texts: joining paths would be a good part of the time that this takes.
-    directory = str(engine.paths.container(record.id))
-    owner = network_owner(engine, container)
-    files = directory if owner is container else str(engine.paths.container(owner.id))
+    directory = str(context.paths.container(record.id))
+    owner = network_owner(context, container)
+    files = directory if owner is container else str(context.paths.container(owner.id))
     answer = ContainerInspectResponse(
         id=record.id,
         created=go_time(record.created),
@@ -56,33 +51,33 @@ async def inspect(
         restart_count=record.restart_count,
         driver="overlay2",
         platform="linux",
-        exec_ids=engine.exec.unfinished(container.id) or None,
-        host_config=_host_config(engine, container),
-        graph_driver=DriverData(name="overlay2", data=_layers(engine, container, directory)),
+        exec_ids=context.exec.unfinished(container.id) or None,
+        host_config=_host_config(context, container),
+        graph_driver=DriverData(name="overlay2", data=_layers(context, container, directory)),
         storage=Storage(root_fs=RootFSStorage(snapshot=RootFSStorageSnapshot(name="overlay2"))),
         mounts=record.mount_points(),
         config=record.config,
-        network_settings=_network_settings(engine, record),
-        image_manifest_descriptor=engine.images.descriptor(record.image),
+        network_settings=_network_settings(context, record),
+        image_manifest_descriptor=context.images.descriptor(record.image),
     )
     if size:
-        answer.size_rw, answer.size_root_fs = await sizes(engine, container)
+        answer.size_rw, answer.size_root_fs = await sizes(context, container)
     return answer
 
 
-async def sizes(engine: "Engine", container: Container) -> tuple[int, int]:
+async def sizes(context: ContainerContext, container: Container) -> tuple[int, int]:
     """Bytes the container has written, and those with its image's added."""
-    upper = engine.paths.container(container.id) / "diff"
-    written = await engine.slowly(directory_size, upper)
-    return written, written + engine.images.size(container.record.image)
+    upper = context.paths.container(container.id) / "diff"
+    written = await context.slowly(directory_size, upper)
+    return written, written + context.images.size(container.record.image)
 
 
-def _host_config(engine: "Engine", container: Container) -> HostConfig:
+def _host_config(context: ContainerContext, container: Container) -> HostConfig:
     """As it was given, with links under the names that containers have now."""
     host_config = container.record.host_config
     if not container.record.links:
         return host_config
-    return msgspec.structs.replace(host_config, links=shown_links(engine, container))
+    return msgspec.structs.replace(host_config, links=shown_links(context, container))
 
 
 def _state(container: Container) -> ContainerState:
@@ -104,20 +99,20 @@ def _state(container: Container) -> ContainerState:
     )
 
 
-def _layers(engine: "Engine", container: Container, directory: str) -> dict[str, str]:
+def _layers(context: ContainerContext, container: Container, directory: str) -> dict[str, str]:
     return {
         "LowerDir": ":".join(reversed(container.record.layers)),
-        "MergedDir": f"{engine.paths.bundle(container.id)}/rootfs",
+        "MergedDir": f"{context.paths.bundle(container.id)}/rootfs",
         "UpperDir": f"{directory}/diff",
         "WorkDir": f"{directory}/work",
     }
 
 
-def _network_settings(engine: "Engine", record: ContainerRecord) -> NetworkSettings:
+def _network_settings(context: ContainerContext, record: ContainerRecord) -> NetworkSettings:
     sandbox = record.sandbox
     return NetworkSettings(
         sandbox_id=sandbox.id if sandbox else "",
         sandbox_key=sandbox.path if sandbox else "",
-        ports=port_map(engine, record),
-        networks=endpoint_settings(engine, record),
+        ports=port_map(context, record),
+        networks=endpoint_settings(context, record),
     )

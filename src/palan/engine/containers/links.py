@@ -7,20 +7,17 @@ aliases that the DNS server knows (:mod:`palan.engine.networks.attachment`).
 
 import asyncio
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from palan.api.containers import HostConfig
 from palan.api.errors import Conflict, InternalError, InvalidParameter, NotFound
 from palan.engine.containers.container import Container
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.hosts import change_hosts, own_addresses
 from palan.engine.networks.endpoint_records import EndpointRecord, SandboxRecord
 from palan.engine.networks.links import Linked, allow_links, default_endpoint
 from palan.engine.networks.port_parsing import Port, parse_exposed_ports
 from palan.engine.networks.validate_endpoint import is_user_defined, parse_link
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = [
@@ -41,7 +38,7 @@ _NOT_PASSED_ON: Final = ("HOME", "PATH")
 """Variables of an image rather than of what runs in it."""
 
 
-def take_links(engine: "Engine", host_config: HostConfig) -> dict[str, str]:
+def take_links(context: ContainerContext, host_config: HostConfig) -> dict[str, str]:
     """The legacy links that a new container asks for: aliases to ids of containers.
 
     They are taken out of ``host_config``: what inspect shows follows from names, which change.
@@ -55,10 +52,10 @@ def take_links(engine: "Engine", host_config: HostConfig) -> dict[str, str]:
     found = {}
     for link in host_config.links or ():
         name, alias = parse_link(link)
-        child = engine.containers.registry.find(name)
+        child = context.registry.find(name)
         if child is None:
             raise InvalidParameter(f"could not get container for {name}: No such container: {name}")
-        child = _owner(engine, child)
+        child = _owner(context, child)
         if child.record.host_config.network_mode == "host":
             raise InvalidParameter(
                 "conflicting options: host type networking can't be used with links. This would"
@@ -70,40 +67,40 @@ def take_links(engine: "Engine", host_config: HostConfig) -> dict[str, str]:
     return found
 
 
-def _owner(engine: "Engine", child: Container) -> Container:
+def _owner(context: ContainerContext, child: Container) -> Container:
     """Whose network a container has."""
     mode = child.record.host_config.network_mode
     if mode.startswith("container:"):
-        other = engine.containers.registry.find(mode.removeprefix("container:"))
+        other = context.registry.find(mode.removeprefix("container:"))
         return other or child
     return child
 
 
-def linked(engine: "Engine", container: Container) -> Iterator[tuple[str, Container]]:
+def linked(context: ContainerContext, container: Container) -> Iterator[tuple[str, Container]]:
     """The containers that one is linked to, with what it calls them."""
     for alias, child_id in container.record.links.items():
-        child = engine.containers.registry.find(child_id)
+        child = context.registry.find(child_id)
         if child is not None:
             yield alias, child
 
 
-def shown_links(engine: "Engine", container: Container) -> list[str] | None:
+def shown_links(context: ContainerContext, container: Container) -> list[str] | None:
     """``HostConfig.Links``: ``/child:/parent/alias``; on other networks as they were given."""
     record = container.record
-    found = [f"/{child.name}:/{record.name}/{alias}" for alias, child in linked(engine, container)]
+    found = [f"/{child.name}:/{record.name}/{alias}" for alias, child in linked(context, container)]
     return found or record.host_config.links
 
 
-def link_names(engine: "Engine") -> dict[str, list[str]]:
+def link_names(context: ContainerContext) -> dict[str, list[str]]:
     """The names that links give to containers, by their ids: ``/parent/alias``."""
     found: dict[str, list[str]] = {}
-    for parent in engine.containers.registry:
+    for parent in context.registry:
         for alias, child_id in parent.record.links.items():
             found.setdefault(child_id, []).append(f"/{parent.name}/{alias}")
     return found
 
 
-async def unlink(engine: "Engine", reference: str) -> None:
+async def unlink(context: ContainerContext, reference: str) -> None:
     """Remove a link, which is called ``parent/alias``.
 
     Raises:
@@ -113,7 +110,7 @@ async def unlink(engine: "Engine", reference: str) -> None:
     name, _, alias = reference.strip("/").rpartition("/")
     if not name:
         raise InternalError("Conflict, cannot remove the default link name of the container")
-    parent = engine.containers.registry.find(name)
+    parent = context.registry.find(name)
     if parent is None:
         raise NotFound(f"Cannot get parent {name} for link name {reference}: No such container")
     async with parent.lock:
@@ -121,23 +118,23 @@ async def unlink(engine: "Engine", reference: str) -> None:
         if child_id is None:
             raise NotFound(f"No such link: {reference}")
         try:
-            await engine.containers.save(parent)
+            await context.save(parent)
         except BaseException:
             parent.record.links[alias] = child_id
             raise
-        await asyncio.to_thread(change_hosts, engine, parent, remove_alias=alias)
+        await asyncio.to_thread(change_hosts, context, parent, remove_alias=alias)
 
 
 # ---- at a start -------------------------------------------------------------------
 
 
-def check_links(engine: "Engine", container: Container) -> None:
+def check_links(context: ContainerContext, container: Container) -> None:
     """See that a container can be started with its links.
 
     Raises:
         Conflict: one that it is linked to does not run, or is not on the default bridge.
     """
-    for alias, child in linked(engine, container):
+    for alias, child in linked(context, container):
         shown = f"/{container.name}/{alias}"
         if not child.running:
             raise Conflict(f"Cannot link to a non running container: /{child.name} AS {shown}")
@@ -147,11 +144,11 @@ def check_links(engine: "Engine", container: Container) -> None:
             )
 
 
-def link_hosts(engine: "Engine", container: Container) -> list[str]:
+def link_hosts(context: ContainerContext, container: Container) -> list[str]:
     """Lines of ``/etc/hosts`` for the containers that one is linked to."""
     return [
         line
-        for alias, child in linked(engine, container)
+        for alias, child in linked(context, container)
         if (there := default_endpoint(child.record.sandbox))
         for line in _lines(alias, child, there)
     ]
@@ -168,52 +165,56 @@ def _names(alias: str, child: Container) -> str:
     return " ".join(names)
 
 
-def has_linking(engine: "Engine", child: Container) -> bool:
+def has_linking(context: ContainerContext, child: Container) -> bool:
     """Whether anybody is linked to a container."""
-    return any(child.id in c.record.links.values() for c in engine.containers.registry)
+    return any(child.id in c.record.links.values() for c in context.registry)
 
 
-async def tell_linking(engine: "Engine", child: Container, there: EndpointRecord) -> None:
+async def tell_linking(context: ContainerContext, child: Container, there: EndpointRecord) -> None:
     """Have those who are linked to a container that has just started find its address."""
-    for parent in engine.containers.registry:
+    for parent in context.registry:
         if not parent.running or child.id not in parent.record.links.values():
             continue
-        await asyncio.to_thread(_tell, engine, parent, child, there)
+        await asyncio.to_thread(_tell, context, parent, child, there)
         if parent.record.sandbox is not None:
-            await let_links_through(engine, parent, parent.record.sandbox)
+            await let_links_through(context, parent, parent.record.sandbox)
 
 
-def _tell(engine: "Engine", parent: Container, child: Container, there: EndpointRecord) -> None:
+def _tell(
+    context: ContainerContext, parent: Container, child: Container, there: EndpointRecord
+) -> None:
     for alias, child_id in parent.record.links.items():
         if child_id == child.id:
-            change_hosts(engine, parent, add=_lines(alias, child, there), remove_alias=alias)
+            change_hosts(context, parent, add=_lines(alias, child, there), remove_alias=alias)
 
 
-def linked_endpoints(engine: "Engine", container: Container) -> list[Linked]:
+def linked_endpoints(context: ContainerContext, container: Container) -> list[Linked]:
     """Return the containers that one is linked to, as far as they are on the default bridge."""
     return [
         Linked(there, parse_exposed_ports(child.record.config.exposed_ports))
-        for _, child in linked(engine, container)
+        for _, child in linked(context, container)
         if (there := default_endpoint(child.record.sandbox))
     ]
 
 
-async def let_links_through(engine: "Engine", container: Container, sandbox: SandboxRecord) -> None:
+async def let_links_through(
+    context: ContainerContext, container: Container, sandbox: SandboxRecord
+) -> None:
     """Have the rules let a container reach those that it is linked to.
 
     Raises:
         InternalError: the rules were refused.
     """
     if container.record.links:
-        networks = engine.networks
-        others = linked_endpoints(engine, container)
+        networks = context.networks
+        others = linked_endpoints(context, container)
         await allow_links(networks.firewall, networks.default, container.id, sandbox, others)
 
 
-def link_environment(engine: "Engine", container: Container) -> list[str]:
+def link_environment(context: ContainerContext, container: Container) -> list[str]:
     """The variables that tell a container about those that it is linked to."""
     variables = []
-    for alias, child in linked(engine, container):
+    for alias, child in linked(context, container):
         there = default_endpoint(child.record.sandbox)
         if there is not None:
             name = f"/{container.name}/{alias}"

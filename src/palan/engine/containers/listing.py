@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from palan.api import UNSET, Filters, Unset
 from palan.api.containers import (
@@ -15,14 +14,11 @@ from palan.api.containers import (
 from palan.api.errors import InternalError, InvalidParameter, NotFound
 from palan.api.images import OCIDescriptor
 from palan.engine.containers.container import Container
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.endpoints import endpoint_settings, exposed_now
 from palan.engine.containers.health import HealthRecord, shown_status
 from palan.engine.containers.links import link_names
 from palan.engine.containers.wording import status_text
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["select", "summaries"]
@@ -38,11 +34,13 @@ HEALTH = ("none", "starting", "healthy", "unhealthy")
 Test = Callable[[Container], bool]
 
 
-def select(engine: "Engine", filters: Filters, *, everything: bool, limit: int) -> list[Container]:
+def select(
+    context: ContainerContext, filters: Filters, *, everything: bool, limit: int
+) -> list[Container]:
     """The containers that a list is about, newest first.
 
     Args:
-        engine: the engine.
+        context: the context of the room.
         filters: all must match.
         everything: stopped ones too; implied by ``limit`` and by some filters.
         limit: at most so many, if positive.
@@ -52,10 +50,10 @@ def select(engine: "Engine", filters: Filters, *, everything: bool, limit: int) 
         NotFound: ``before`` or ``since`` name no container.
     """
     filters.accept(*FILTERS)
-    tests = list(_tests(engine, filters))
+    tests = list(_tests(context, filters))
     stopped_too = everything or limit > 0 or "status" in filters or "exited" in filters
     found: list[Container] = []
-    newest_first = sorted(engine.containers.registry, key=lambda c: -c.record.created)
+    newest_first = sorted(context.registry, key=lambda c: -c.record.created)
     for container in newest_first:
         if not (stopped_too or container.running or container.record.status == "restarting"):
             continue
@@ -66,7 +64,7 @@ def select(engine: "Engine", filters: Filters, *, everything: bool, limit: int) 
     return found
 
 
-def _tests(engine: "Engine", filters: Filters) -> Iterable[Test]:  # noqa: C901, PLR0912 - one plain step a filter
+def _tests(context: ContainerContext, filters: Filters) -> Iterable[Test]:  # noqa: C901, PLR0912 - one plain step a filter
     if "status" in filters:
         _check_words("status", "state", filters, STATES)
         yield lambda c: filters.exact("status", c.record.status)
@@ -88,9 +86,9 @@ def _tests(engine: "Engine", filters: Filters) -> Iterable[Test]:  # noqa: C901,
         yield lambda c: any(p.search(c.name) or p.search(f"/{c.name}") for p in patterns)
     for name, later in (("before", False), ("since", True)):
         if name in filters:
-            yield _relative(engine, filters.get(name), later=later)
+            yield _relative(context, filters.get(name), later=later)
     if "ancestor" in filters:
-        images = engine.images.descendants(filters.get("ancestor"))
+        images = context.images.descendants(filters.get("ancestor"))
         names = set(filters.get("ancestor"))
         yield lambda c: c.record.image in images or c.record.config.image in names
     if "volume" in filters:
@@ -100,11 +98,11 @@ def _tests(engine: "Engine", filters: Filters) -> Iterable[Test]:  # noqa: C901,
         )
     if "network" in filters:
         networks = filters.get("network")
-        yield lambda c: any(engine.networks.is_on(c, wanted) for wanted in networks)
+        yield lambda c: any(context.networks.is_on(c, wanted) for wanted in networks)
     for name in ("publish", "expose"):
         if name in filters:
             ports = {p for text in filters.get(name) for p in _ports(name, text)}
-            yield _port_test(engine, name, ports)
+            yield _port_test(context, name, ports)
     if "isolation" in filters:
         yield lambda c: filters.matches(
             "isolation", lambda v: v in ("", "default", c.record.host_config.isolation)
@@ -136,8 +134,8 @@ def _pattern(text: str) -> re.Pattern[str]:
         return re.compile(r"(?!)")  # dockerd: what is no expression matches nothing
 
 
-def _relative(engine: "Engine", names: list[str], *, later: bool) -> Test:
-    other = engine.containers.registry.get(names[-1]).record.created
+def _relative(context: ContainerContext, names: list[str], *, later: bool) -> Test:
+    other = context.registry.get(names[-1]).record.created
     return lambda c: c.record.created > other if later else c.record.created < other
 
 
@@ -156,25 +154,25 @@ def _ports(name: str, text: str) -> Iterable[tuple[int, str]]:
     )
 
 
-def _port_test(engine: "Engine", name: str, ports: set[tuple[int, str]]) -> Test:
+def _port_test(context: ContainerContext, name: str, ports: set[tuple[int, str]]) -> Test:
     """Whether one of the ports that the list shows is among these; so it must be running."""
     if name == "publish":
-        return lambda c: any((p.public_port, p.type) in ports for p in _port_summaries(engine, c))
-    return lambda c: any((p.private_port, p.type) in ports for p in _port_summaries(engine, c))
+        return lambda c: any((p.public_port, p.type) in ports for p in _port_summaries(context, c))
+    return lambda c: any((p.private_port, p.type) in ports for p in _port_summaries(context, c))
 
 
-def summaries(engine: "Engine", containers: Iterable[Container]) -> list[ContainerSummary]:
+def summaries(context: ContainerContext, containers: Iterable[Container]) -> list[ContainerSummary]:
     """The lines of a list."""
-    images = _Images(engine)
-    links = link_names(engine)
-    return [_summary(engine, container, images, links) for container in containers]
+    images = _Images(context)
+    links = link_names(context)
+    return [_summary(context, container, images, links) for container in containers]
 
 
 class _Images:
     """What a list says of images: each is looked up once, however many containers it has."""
 
-    def __init__(self, engine: "Engine") -> None:
-        self._engine = engine
+    def __init__(self, context: ContainerContext) -> None:
+        self._context = context
         self._ids: dict[str, str] = {}
         self._descriptors: dict[str, OCIDescriptor | Unset] = {}
 
@@ -184,7 +182,7 @@ class _Images:
         found = self._ids.get(name)
         if found is None:
             try:
-                found = self._engine.images.resolve(name).id
+                found = self._context.images.resolve(name).id
             except (NotFound, InvalidParameter):
                 found = ""
             self._ids[name] = found
@@ -193,12 +191,12 @@ class _Images:
     def descriptor(self, image: str) -> OCIDescriptor | Unset:
         """The manifest's, if that is still there."""
         if image not in self._descriptors:
-            self._descriptors[image] = self._engine.images.descriptor(image)
+            self._descriptors[image] = self._context.images.descriptor(image)
         return self._descriptors[image]
 
 
 def _summary(
-    engine: "Engine", container: Container, images: _Images, links: Mapping[str, list[str]]
+    context: ContainerContext, container: Container, images: _Images, links: Mapping[str, list[str]]
 ) -> ContainerSummary:
     record = container.record
     host = record.host_config
@@ -210,7 +208,7 @@ def _summary(
         image_manifest_descriptor=images.descriptor(record.image),
         command=_command(record.path, record.args),
         created=record.created // 1_000_000_000,
-        ports=_port_summaries(engine, container),
+        ports=_port_summaries(context, container),
         labels=record.config.labels,
         state=record.status,
         status=status_text(record, health=shown_status(container.health)),
@@ -219,7 +217,7 @@ def _summary(
             network_mode=host.network_mode, annotations=host.annotations or UNSET
         ),
         network_settings=ContainerSummaryNetworkSettings(
-            networks=endpoint_settings(engine, record, brief=True)
+            networks=endpoint_settings(context, record, brief=True)
         ),
         mounts=record.mount_points(),
     )
@@ -236,7 +234,7 @@ def _command(path: str, args: list[str]) -> str:
     return " ".join([path, *(f"'{a}'" if " " in a else a for a in args)])
 
 
-def _port_summaries(engine: "Engine", container: Container) -> list[PortSummary]:
+def _port_summaries(context: ContainerContext, container: Container) -> list[PortSummary]:
     sandbox = container.record.sandbox
     published = sandbox.ports if sandbox else []
     ports = [
@@ -252,7 +250,7 @@ def _port_summaries(engine: "Engine", container: Container) -> list[PortSummary]
     if container.running:
         ports += [
             PortSummary(private_port=port.number, type=port.protocol)
-            for port in exposed_now(engine, container.record)
+            for port in exposed_now(context, container.record)
             if port not in taken
         ]
     return ports

@@ -1,11 +1,10 @@
 """``GET /containers/{id}/logs``."""
 
-from typing import TYPE_CHECKING
-
 from palan.api.containers import ContainerLogs
 from palan.api.errors import InvalidParameter, NotYetImplemented
 from palan.api.results import FrameStream
 from palan.engine.containers.container import Container
+from palan.engine.containers.context import ContainerContext
 from palan.engine.logdrivers.attributes import details
 from palan.engine.logdrivers.settings import log_settings
 from palan.engine.streams.logfile import LogOptions
@@ -13,14 +12,12 @@ from palan.engine.streams.logs import LogQuery, parse_tail, read_logs
 from palan.engine.timestamps import parse_time
 
 
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
-
-
 __all__ = ["logs"]
 
 
-async def logs(engine: "Engine", container: Container, request: ContainerLogs) -> FrameStream:
+async def logs(
+    context: ContainerContext, container: Container, request: ContainerLogs
+) -> FrameStream:
     """What a container has written, and what it writes from now on.
 
     Raises:
@@ -39,7 +36,7 @@ async def logs(engine: "Engine", container: Container, request: ContainerLogs) -
             stdout=request.stdout,
             stderr=request.stderr,
             timestamps=request.timestamps,
-            details=_details(engine, container) if request.details else None,
+            details=_details(context, container) if request.details else None,
             since=since,
             until=until,
         ),
@@ -47,7 +44,7 @@ async def logs(engine: "Engine", container: Container, request: ContainerLogs) -
         follow=request.follow,
     )
     return read_logs(
-        engine.paths.log(container.id),
+        context.paths.log(container.id),
         query,
         None if container.ended.is_set() else container.ended,
     )
@@ -60,9 +57,9 @@ def _time(name: str, text: str) -> int | None:
         raise InvalidParameter(f'invalid value for "{name}": {error.message}') from None
 
 
-def _details(engine: "Engine", container: Container) -> bytes:
+def _details(context: ContainerContext, container: Container) -> bytes:
     return details(
         container.record,
-        hostname=engine.machine.facts.hostname,
-        path=str(engine.paths.log(container.id)),
+        hostname=context.machine.facts.hostname,
+        path=str(context.paths.log(container.id)),
     )

@@ -12,24 +12,20 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from palan.api.errors import Conflict, InternalError
 from palan.engine.containers.container import Container
-from palan.engine.containers.start import image_layers
+from palan.engine.containers.context import ContainerContext
+from palan.engine.containers.root_filesystem import image_layers
 from palan.host.mounts import bind, unmount, unmount_below
 from palan.host.overlay import mount_overlay
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["merged_root", "sweep_merged"]
 
 
 @contextlib.asynccontextmanager
-async def merged_root(engine: "Engine", container: Container) -> AsyncIterator[Path]:
+async def merged_root(context: ContainerContext, container: Container) -> AsyncIterator[Path]:
     """A directory that shows the container's root file system, without its volumes.
 
     Of a running container it is the live one.
@@ -38,13 +34,13 @@ async def merged_root(engine: "Engine", container: Container) -> AsyncIterator[P
         Conflict: the container is being removed.
         InternalError: the kernel refuses.
     """
-    root = engine.paths.merged / f"{container.id}-{secrets.token_hex(4)}"
+    root = context.paths.merged / f"{container.id}-{secrets.token_hex(4)}"
     async with container.lock:
         if container.removed or container.record.status in ("removing", "dead"):
             raise Conflict(f"container {container.id} is marked for removal")
-        live = engine.paths.bundle(container.id) / "rootfs" if container.running else None
-        upper = engine.paths.container(container.id) / "diff"
-        layers = [upper, *image_layers(engine, container)]
+        live = context.paths.bundle(container.id) / "rootfs" if container.running else None
+        upper = context.paths.container(container.id) / "diff"
+        layers = [upper, *image_layers(context, container)]
         try:
             await asyncio.to_thread(_mount, root, live, layers)
         except OSError as error:

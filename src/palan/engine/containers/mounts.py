@@ -3,12 +3,12 @@
 import asyncio
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from palan.api.containers import ContainerConfig, HostConfig
 from palan.api.errors import InvalidParameter, NotFound
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.copyup import fill_volumes, is_empty
 from palan.engine.containers.record import MountRecord
 from palan.engine.containers.validate_mounts import (
@@ -18,10 +18,6 @@ from palan.engine.containers.validate_mounts import (
 )
 from palan.engine.images.image import Image
 from palan.engine.volumes.record import ANONYMOUS, LOCAL
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["MountPlan", "hold_inherited", "make_mounts", "plan_mounts"]
@@ -45,7 +41,9 @@ class MountPlan:
     images: dict[str, Image] = field(default_factory=dict)
 
 
-def plan_mounts(engine: "Engine", config: ContainerConfig, host_config: HostConfig) -> MountPlan:
+def plan_mounts(
+    context: ContainerContext, config: ContainerConfig, host_config: HostConfig
+) -> MountPlan:
     """What will be mounted.
 
     Raises:
@@ -53,9 +51,9 @@ def plan_mounts(engine: "Engine", config: ContainerConfig, host_config: HostConf
     """
     requests = mount_requests(config, host_config, lambda _path: True)
     asked_for = {r.destination for r in requests if not r.from_image}
-    inherited = [m for m in _inherited(engine, host_config) if m.destination not in asked_for]
+    inherited = [m for m in _inherited(context, host_config) if m.destination not in asked_for]
     taken = {m.destination for m in inherited}
-    plan = MountPlan(inherited, [], _shared_anonymous(engine, inherited))
+    plan = MountPlan(inherited, [], _shared_anonymous(context, inherited))
     for request in requests:
         if request.destination in taken:
             continue
@@ -64,20 +62,20 @@ def plan_mounts(engine: "Engine", config: ContainerConfig, host_config: HostConf
             name = secrets.token_hex(32)
             plan.anonymous.append(name)
         if request.kind == "image":
-            plan.images[request.source] = engine.images.resolve(request.source)
+            plan.images[request.source] = context.images.resolve(request.source)
         plan.requests.append((request, name))
     return plan
 
 
-def hold_inherited(engine: "Engine", container_id: str, plan: MountPlan) -> None:
+def hold_inherited(context: ContainerContext, container_id: str, plan: MountPlan) -> None:
     """Note the volumes of other containers as in use, before one of them can be removed."""
     for mount in plan.inherited:
         if mount.volume:
-            engine.volumes.use(mount.volume, container_id)
+            context.volumes.use(mount.volume, container_id)
 
 
 async def make_mounts(
-    engine: "Engine", container_id: str, plan: MountPlan, layers: list[str]
+    context: ContainerContext, container_id: str, plan: MountPlan, layers: list[str]
 ) -> list[MountRecord]:
     """Find or make the volumes, and fill new ones with what the image has there.
 
@@ -87,7 +85,7 @@ async def make_mounts(
     Raises:
         InvalidParameter, NotFound: a volume can't be made, or its driver is not there.
     """
-    pinned = engine.paths.bundle(container_id) / "mounts"
+    pinned = context.paths.bundle(container_id) / "mounts"
     mounts = [
         replace(mount, source=str(pinned / str(number))) if mount.kind == "image" else mount
         for number, mount in enumerate(plan.inherited)
@@ -102,14 +100,14 @@ async def make_mounts(
             mounts.append(_record(request, request.source))
             continue
         labels = {**(request.labels or {}), ANONYMOUS: ""} if not request.source else request.labels
-        volume, made = await engine.volumes.ensure(
+        volume, made = await context.volumes.ensure(
             name,
             driver=request.driver,
             options=request.driver_options or None,
             labels=labels or None,
         )
-        engine.volumes.use(volume.name, container_id)
-        source = engine.volumes.path(volume.name)
+        context.volumes.use(volume.name, container_id)
+        source = context.volumes.path(volume.name)
         record = _record(request, str(source))
         record.volume, record.driver = volume.name, volume.driver
         if volume.driver != LOCAL:
@@ -120,7 +118,7 @@ async def make_mounts(
             if mounted or made or await asyncio.to_thread(is_empty, source):
                 fill.append(record)
     if fill:
-        await fill_volumes(engine, container_id, layers, fill)
+        await fill_volumes(context, container_id, layers, fill)
     return mounts
 
 
@@ -154,13 +152,13 @@ def _record(request: MountRequest, source: str) -> MountRecord:
     )
 
 
-def _inherited(engine: "Engine", host_config: HostConfig) -> list[MountRecord]:
+def _inherited(context: ContainerContext, host_config: HostConfig) -> list[MountRecord]:
     """The mounts of the containers of ``VolumesFrom``."""
     found: dict[str, MountRecord] = {}
     for text in host_config.volumes_from or ():
         reference, mode = parse_volumes_from(text)
         try:
-            other = engine.containers.registry.get(reference)
+            other = context.registry.get(reference)
         except NotFound as error:
             raise InvalidParameter(error.message) from None
         for mount in other.record.mounts:
@@ -170,8 +168,6 @@ def _inherited(engine: "Engine", host_config: HostConfig) -> list[MountRecord]:
     return list(found.values())
 
 
-def _shared_anonymous(engine: "Engine", inherited: list[MountRecord]) -> list[str]:
+def _shared_anonymous(context: ContainerContext, inherited: list[MountRecord]) -> list[str]:
     names = {m.volume for m in inherited if m.volume}
-    return sorted(
-        names & {v for c in engine.containers.registry for v in c.record.anonymous_volumes}
-    )
+    return sorted(names & {v for c in context.registry for v in c.record.anonymous_volumes})

@@ -3,21 +3,18 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
 
 from palan.api.errors import Conflict, InternalError
 from palan.engine.containers.container import Container
+from palan.engine.containers.context import ContainerContext
+from palan.engine.containers.freezer import freeze, thaw
 from palan.engine.containers.health_monitor import resume_checks, stop_checks
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["held_still", "pause", "unpause"]
 
 
-async def pause(engine: "Engine", container: Container) -> None:
+async def pause(context: ContainerContext, container: Container) -> None:
     """Freeze all processes of the container.
 
     Raises:
@@ -28,14 +25,14 @@ async def pause(engine: "Engine", container: Container) -> None:
             raise Conflict(f"container {container.id} is already paused")
         if not container.running:
             raise Conflict(f"container {container.id} is not running")
-        await asyncio.to_thread(engine.containers.freeze, container)
+        await asyncio.to_thread(freeze, context, container)
         container.record.status = "paused"
-        stop_checks(engine, container)
-        engine.events.publish("container", "pause", container.id, container.attributes)
-        await engine.containers.save(container)
+        stop_checks(context, container)
+        context.events.publish("container", "pause", container.id, container.attributes)
+        await context.save(container)
 
 
-async def unpause(engine: "Engine", container: Container) -> None:
+async def unpause(context: ContainerContext, container: Container) -> None:
     """Thaw them.
 
     Raises:
@@ -44,15 +41,15 @@ async def unpause(engine: "Engine", container: Container) -> None:
     async with container.lock:
         if not container.paused:
             raise InternalError(f"Container {container.id} is not paused")
-        await asyncio.to_thread(engine.containers.thaw, container)
+        await asyncio.to_thread(thaw, context, container)
         container.record.status = "running"
-        resume_checks(engine, container)
-        engine.events.publish("container", "unpause", container.id, container.attributes)
-        await engine.containers.save(container)
+        resume_checks(context, container)
+        context.events.publish("container", "unpause", container.id, container.attributes)
+        await context.save(container)
 
 
 @contextlib.asynccontextmanager
-async def held_still(engine: "Engine", container: Container) -> AsyncIterator[None]:
+async def held_still(context: ContainerContext, container: Container) -> AsyncIterator[None]:
     """Freeze the processes of a container for a while, if it runs and is not paused.
 
     It is not called paused meanwhile, nor is that written down: an engine that starts
@@ -64,28 +61,28 @@ async def held_still(engine: "Engine", container: Container) -> AsyncIterator[No
         if running:
             container.held_still += 1
             if not container.paused and container.held_still == 1:
-                await _freeze(engine, container)
+                await _freeze(context, container)
     try:
         yield
     finally:
         if running:
-            await asyncio.shield(_let_go(engine, container))
+            await asyncio.shield(_let_go(context, container))
 
 
-async def _freeze(engine: "Engine", container: Container) -> None:
+async def _freeze(context: ContainerContext, container: Container) -> None:
     try:
-        await asyncio.to_thread(engine.containers.freeze, container)
+        await asyncio.to_thread(freeze, context, container)
     except BaseException:
         container.held_still -= 1
         raise
-    engine.events.publish("container", "pause", container.id, container.attributes)
+    context.events.publish("container", "pause", container.id, container.attributes)
 
 
-async def _let_go(engine: "Engine", container: Container) -> None:
+async def _let_go(context: ContainerContext, container: Container) -> None:
     async with container.lock:
         container.held_still -= 1
         if container.held_still or container.record.status != "running":
             return
         with contextlib.suppress(OSError):  # its end has taken the cgroup away
-            await asyncio.to_thread(engine.containers.thaw, container)
-        engine.events.publish("container", "unpause", container.id, container.attributes)
+            await asyncio.to_thread(thaw, context, container)
+        context.events.publish("container", "unpause", container.id, container.attributes)

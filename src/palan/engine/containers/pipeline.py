@@ -3,7 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 
 __all__ = ["Step", "Steps", "do_steps", "undo_steps"]
@@ -16,7 +16,7 @@ class Step(ABC):
         name: a word for the log.
     """
 
-    name: ClassVar[str]
+    name: str
 
     @abstractmethod
     async def do(self) -> None:

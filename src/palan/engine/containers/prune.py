@@ -1,23 +1,18 @@
 """``POST /containers/prune``: remove what does not run."""
 
-from typing import TYPE_CHECKING
-
 from palan.api import Filters
 from palan.api.containers import ContainerPruneResponse
 from palan.api.errors import PalanError
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.inspect import sizes
-from palan.engine.containers.remove import remove_stopped
+from palan.engine.containers.lifecycle import remove_stopped
 from palan.engine.until import made_before
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["prune"]
 
 
-async def prune(engine: "Engine", filters: Filters) -> ContainerPruneResponse:
+async def prune(context: ContainerContext, filters: Filters) -> ContainerPruneResponse:
     """Remove all containers that do not run and that the filters let through.
 
     Raises:
@@ -27,7 +22,7 @@ async def prune(engine: "Engine", filters: Filters) -> ContainerPruneResponse:
     until = made_before(filters)
     deleted: list[str] = []
     reclaimed = 0
-    for container in engine.containers.registry:
+    for container in context.registry:
         if until is not None and container.record.created >= until:
             continue
         if not filters.labels(container.record.config.labels):
@@ -37,15 +32,15 @@ async def prune(engine: "Engine", filters: Filters) -> ContainerPruneResponse:
                 continue
             if container.record.status in ("removing", "restarting"):
                 continue
-            size, _ = await sizes(engine, container)
+            size, _ = await sizes(context, container)
             try:
-                await remove_stopped(engine, container, volumes=False)
+                await remove_stopped(context, container, volumes=False)
             except PalanError as failure:
-                engine.log.warning(
+                context.log.warning(
                     "container stays", container=container.id, reason=failure.message
                 )
                 continue
         deleted.append(container.id)
         reclaimed += size
-    engine.events.publish("container", "prune", "", {"reclaimed": str(reclaimed)})
+    context.events.publish("container", "prune", "", {"reclaimed": str(reclaimed)})
     return ContainerPruneResponse(containers_deleted=deleted or None, space_reclaimed=reclaimed)

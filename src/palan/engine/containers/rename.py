@@ -1,20 +1,15 @@
 """``POST /containers/{id}/rename``."""
 
-from typing import TYPE_CHECKING
-
 from palan.api.errors import Conflict, InvalidParameter
 from palan.engine.containers.container import Container
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.naming import check_name
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["rename"]
 
 
-async def rename(engine: "Engine", container: Container, name: str) -> None:
+async def rename(context: ContainerContext, container: Container, name: str) -> None:
     """Give a container another name.
 
     Raises:
@@ -28,7 +23,7 @@ async def rename(engine: "Engine", container: Container, name: str) -> None:
         check_name(f"/{new}")
     except InvalidParameter as error:
         raise InvalidParameter(f"Error when allocating new name: {error.message}") from None
-    registry = engine.containers.registry
+    registry = context.registry
     async with container.lock:
         if container.removed or container.record.status in ("removing", "dead"):
             raise Conflict(f"container {container.id} is marked for removal")
@@ -40,14 +35,14 @@ async def rename(engine: "Engine", container: Container, name: str) -> None:
         except Conflict as error:
             raise Conflict(f"Error when allocating new name: {error.message}") from None
         container.record.name = new
-        engine.events.publish(
+        context.events.publish(
             "container", "rename", container.id, {**container.attributes, "oldName": f"/{old}"}
         )
         try:
-            await engine.containers.save(container)
+            await context.save(container)
         except BaseException:
             container.record.name = old
             registry.release(new)
             raise
-        engine.networks.renamed(container)
+        context.networks.renamed(container)
         registry.release(old)

@@ -1,12 +1,10 @@
 """``engine.containers``: the operations on containers, each in a module of its own."""
 
-import asyncio
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
 from palan.api import containers as api
-from palan.api.errors import InternalError, InvalidParameter, NotFound, NotModified
+from palan.api.errors import InvalidParameter, NotFound, NotModified
 from palan.api.networks import NetworkConnectRequest, NetworkDisconnectRequest
 from palan.api.results import ByteStream, FrameStream, Late, MessageStream, PathStat, Session
 from palan.engine.containers.archive import archive_get, archive_info, archive_put
@@ -21,140 +19,75 @@ from palan.engine.containers.checkpoints import (
 from palan.engine.containers.commit import CommittedContainer
 from palan.engine.containers.connect import connect, disconnect
 from palan.engine.containers.container import Container
+from palan.engine.containers.context import SCHEMA, ContainerContext
 from palan.engine.containers.create import create
 from palan.engine.containers.disk_usage import measured_containers
 from palan.engine.containers.exec_target import ExecTarget
-from palan.engine.containers.health_monitor import HEALTH
 from palan.engine.containers.inspect import inspect, sizes
+from palan.engine.containers.lifecycle import start
 from palan.engine.containers.links import unlink
 from palan.engine.containers.listing import select, summaries
 from palan.engine.containers.logs import logs
 from palan.engine.containers.pause import pause, unpause
 from palan.engine.containers.prune import prune
-from palan.engine.containers.record import ContainerRecord
 from palan.engine.containers.recover import recover
-from palan.engine.containers.registry import ContainerRegistry
 from palan.engine.containers.remove import remove
 from palan.engine.containers.rename import rename
-from palan.engine.containers.spec import cgroup_path, find_user
-from palan.engine.containers.start import start
 from palan.engine.containers.stats import StatsRoom
+from palan.engine.containers.step_containers import StepContainers
 from palan.engine.containers.stop import kill, stop
+from palan.engine.containers.surroundings import Surroundings
 from palan.engine.containers.top import top
 from palan.engine.containers.update import update
-from palan.engine.containers.users import ResolvedUser
 from palan.engine.containers.wait import wait
-from palan.host import cgroups
-from palan.host.filesystem import remove_tree
-from palan.store.documents import Documents
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["SCHEMA", "Containers"]
 
-_TABLE: Final = Documents("containers", ContainerRecord)
-SCHEMA: Final = (*_TABLE.schema, *HEALTH.schema)
-
 
 # Within the class, ``list`` is an operation.
+_Summaries = list[api.ContainerSummary]
 _Changes = list[api.FilesystemChange]
-
-
-# Within the class, ``list`` is an operation.
 _Checkpoints = list[api.Checkpoint]
 
 
 class Containers:
     """The containers of an engine."""
 
-    def __init__(self, engine: "Engine") -> None:
-        self._engine = engine
-        self.registry = ContainerRegistry()
-        self._stats = StatsRoom(engine)
-        self.recovered = asyncio.Event()
-        """Set once the rows and the machine agree; policies start nothing before that."""
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._context = ContainerContext(surroundings)
+        self.registry = self._context.registry
+        self.steps = StepContainers(self._context)
+        """The containers of the steps of builds."""
+        self._stats = StatsRoom(self._context)
 
     # ---- state -------------------------------------------------------------------
 
     async def load(self) -> None:
         """Read the rows and reconcile them with what really runs."""
-        for _, record in _TABLE.load(self._engine.db):
-            self.registry.add(Container(record))
-        for key, health in HEALTH.load(self._engine.db):
-            if (container := self.registry.find(key)) is not None:
-                container.health = health
-        await recover(self._engine)
-        self.recovered.set()
-
-    async def save(self, container: Container) -> None:
-        """Write the container's row; committed on return."""
-        await _TABLE.put(self._engine.db, container.id, container.record)
-
-    async def put(self, record: ContainerRecord) -> None:
-        """Write the row of a container that is being created."""
-        await _TABLE.put(self._engine.db, record.id, record)
-
-    async def withdraw(self, record: ContainerRecord) -> None:
-        """Delete the row of a container that can't be created."""
-        await _TABLE.delete(self._engine.db, record.id)
-
-    def discard_files(self, container: Container, trash: Path) -> None:
-        """Move a container's directory away, and delete it there; blocking."""
-        directory = self._engine.paths.container(container.id)
-        if directory.exists():
-            directory.rename(trash)
-        if trash.exists():
-            remove_tree(trash)
-
-    def user(self, container: Container, name: str) -> ResolvedUser:
-        """A user in a running container; an empty name is the container's own.  Blocking."""
-        rootfs = self._engine.paths.bundle(container.id) / "rootfs"
-        record = container.record
-        return find_user(rootfs, name or record.config.user, record.host_config.group_add)
-
-    async def connect_to_network(self, network: str, body: NetworkConnectRequest) -> None:
-        """Connect a container to a network, as ``POST /networks/{id}/connect`` asks for."""
-        await connect(self._engine, network, body)
-
-    async def disconnect_from_network(self, network: str, body: NetworkDisconnectRequest) -> None:
-        """Disconnect a container, as ``POST /networks/{id}/disconnect`` asks for."""
-        await disconnect(self._engine, network, body)
-
-    def freeze(self, container: Container) -> None:
-        """Freeze all processes of a container; blocking."""
-        cgroups.freeze(self._freezer(container))
-
-    def thaw(self, container: Container) -> None:
-        """Let them go on; blocking."""
-        cgroups.thaw(self._freezer(container))
-
-    def frozen(self, container: Container) -> bool:
-        """Whether they are frozen, whatever its row says; blocking."""
-        return bool(self._engine.machine.cgroups.trees) and cgroups.is_frozen(
-            self._freezer(container)
-        )
-
-    def _freezer(self, container: Container) -> Path:
-        known, name = self._engine.machine.cgroups, cgroup_path(self._engine, container.record)
-        path = known.paths(name).get("freezer") or next(iter(known.directories(name)), None)
-        if path is None:
-            raise InternalError("no cgroups are mounted, so processes can't be paused")
-        return path
+        self._context.load()
+        await recover(self._context)
+        self._context.recovered.set()
 
     def release(self) -> None:
-        """Let go of all containers; they go on."""
+        """Stop watching the containers, which continue to run."""
         for container in self.registry:
             if container.monitored is not None:
                 container.monitored.release()
 
-    async def forget(self, container: Container) -> None:
-        """Delete the container's row."""
-        HEALTH.post_delete(self._engine.db, container.id)
-        await _TABLE.delete(self._engine.db, container.id)
-        self.registry.discard(container)
+    # ---- what other rooms ask ----------------------------------------------------
+
+    async def save(self, container: Container) -> None:
+        """Write the container's row; committed on return."""
+        await self._context.save(container)
+
+    async def connect_to_network(self, network: str, body: NetworkConnectRequest) -> None:
+        """Connect a container to a network, as ``POST /networks/{id}/connect`` asks for."""
+        await connect(self._context, network, body)
+
+    async def disconnect_from_network(self, network: str, body: NetworkDisconnectRequest) -> None:
+        """Disconnect a container, as ``POST /networks/{id}/disconnect`` asks for."""
+        await disconnect(self._context, network, body)
 
     def using_image(self, image_id: str) -> list[Container]:
         """The containers made from an image, and those that have it mounted."""
@@ -168,9 +101,9 @@ class Containers:
         """Return the status of each container, for ``GET /info``."""
         return [container.record.status for container in self.registry]
 
-    async def disk_usage(self) -> list[api.ContainerSummary]:
+    async def disk_usage(self) -> _Summaries:
         """Return all containers with their sizes, for ``GET /system/df``."""
-        return await measured_containers(self._engine)
+        return await measured_containers(self._context)
 
     def layers_in_use(self) -> set[str]:
         """Chain ids of the layers that containers are made of."""
@@ -184,7 +117,7 @@ class Containers:
         Raises:
             NotFound: there is none.
         """
-        return CommittedContainer(self._engine, self.registry.get(reference))
+        return CommittedContainer(self._context, self.registry.get(reference))
 
     def exec_target(self, reference: str) -> ExecTarget:
         """Return the container of that id, name or beginning of an id, for execs.
@@ -192,43 +125,43 @@ class Containers:
         Raises:
             NotFound: there is no such container.
         """
-        return ExecTarget(self._engine, self.registry.get(reference))
+        return ExecTarget(self._context, self.registry.get(reference))
 
     # ---- operations --------------------------------------------------------------
 
     async def list(self, request: api.ContainerList) -> list[api.ContainerSummary]:
         """``GET /containers/json``."""
-        found = select(self._engine, request.filters, everything=request.all, limit=request.limit)
-        lines = summaries(self._engine, found)
+        found = select(self._context, request.filters, everything=request.all, limit=request.limit)
+        lines = summaries(self._context, found)
         if request.size:
             for container, line in zip(found, lines, strict=True):
-                line.size_rw, line.size_root_fs = await sizes(self._engine, container)
+                line.size_rw, line.size_root_fs = await sizes(self._context, container)
         return lines
 
     async def create(self, request: api.ContainerCreate) -> api.ContainerCreateResponse:
         """``POST /containers/create``."""
-        return await create(self._engine, request)
+        return await create(self._context, request)
 
     async def inspect(self, request: api.ContainerInspect) -> api.ContainerInspectResponse:
         """``GET /containers/{id}/json``."""
-        return await inspect(self._engine, self.registry.get(request.id), size=request.size)
+        return await inspect(self._context, self.registry.get(request.id), size=request.size)
 
     async def start(self, request: api.ContainerStart) -> None:
         """``POST /containers/{id}/start``."""
         container = self.registry.get(request.id)
         restore = None
         if request.checkpoint or request.checkpoint_dir:
-            if not self._engine.config.experimental:
+            if not self._context.config.experimental:
                 raise InvalidParameter("checkpoint is only supported in experimental mode")
             restore = checkpoint_directory(
-                self._engine, container, request.checkpoint, request.checkpoint_dir
+                self._context, container, request.checkpoint, request.checkpoint_dir
             )
-        await start(self._engine, container, restore=restore)
+        await start(self._context, container, restore=restore)
 
     async def stop(self, request: api.ContainerStop) -> None:
         """``POST /containers/{id}/stop``."""
         container = self.registry.get(request.id)
-        await stop(self._engine, container, request.signal, request.t, name=request.id)
+        await stop(self._context, container, request.signal, request.t, name=request.id)
 
     async def restart(self, request: api.ContainerRestart) -> None:
         """``POST /containers/{id}/restart``."""
@@ -237,12 +170,12 @@ class Containers:
         try:
             # That it has just ended, or was just started by somebody else, is as well.
             with contextlib.suppress(NotModified):
-                await stop(self._engine, container, request.signal, request.t, name=request.id)
+                await stop(self._context, container, request.signal, request.t, name=request.id)
             with contextlib.suppress(NotModified):
-                await start(self._engine, container)
+                await start(self._context, container)
         finally:
             container.restarting -= 1
-        self._engine.events.publish("container", "restart", container.id, container.attributes)
+        self._context.events.publish("container", "restart", container.id, container.attributes)
 
     async def kill(self, request: api.ContainerKill) -> None:
         """``POST /containers/{id}/kill``."""
@@ -250,19 +183,19 @@ class Containers:
             container = self.registry.get(request.id)
         except NotFound as error:
             raise NotFound(f"cannot kill container: {request.id}: {error.message}") from None
-        await kill(self._engine, container, request.signal, name=request.id)
+        await kill(self._context, container, request.signal, name=request.id)
 
     async def pause(self, request: api.ContainerPause) -> None:
         """``POST /containers/{id}/pause``."""
-        await pause(self._engine, self.registry.get(request.id))
+        await pause(self._context, self.registry.get(request.id))
 
     async def unpause(self, request: api.ContainerUnpause) -> None:
         """``POST /containers/{id}/unpause``."""
-        await unpause(self._engine, self.registry.get(request.id))
+        await unpause(self._context, self.registry.get(request.id))
 
     async def rename(self, request: api.ContainerRename) -> None:
         """``POST /containers/{id}/rename``."""
-        await rename(self._engine, self.registry.get(request.id), request.name)
+        await rename(self._context, self.registry.get(request.id), request.name)
 
     async def wait(self, request: api.ContainerWait) -> Late:
         """``POST /containers/{id}/wait``."""
@@ -271,50 +204,50 @@ class Containers:
     async def remove(self, request: api.ContainerRemove) -> None:
         """``DELETE /containers/{id}``."""
         if request.link:
-            await unlink(self._engine, request.id)
+            await unlink(self._context, request.id)
             return
         container = self.registry.get(request.id)
         await remove(
-            self._engine, container, force=request.force, volumes=request.v, name=request.id
+            self._context, container, force=request.force, volumes=request.v, name=request.id
         )
 
     async def prune(self, request: api.ContainerPrune) -> api.ContainerPruneResponse:
         """``POST /containers/prune``."""
-        return await prune(self._engine, request.filters)
+        return await prune(self._context, request.filters)
 
     async def logs(self, request: api.ContainerLogs) -> FrameStream:
         """``GET /containers/{id}/logs``."""
-        return await logs(self._engine, self.registry.get(request.id), request)
+        return await logs(self._context, self.registry.get(request.id), request)
 
     async def checkpoint_create(self, request: api.CheckpointCreate) -> None:
         """``POST /containers/{id}/checkpoints``."""
         container = self.registry.get(request.id)
-        await checkpoint_create(self._engine, container, request.body, request.id)
+        await checkpoint_create(self._context, container, request.body, request.id)
 
     async def checkpoint_list(self, request: api.CheckpointList) -> _Checkpoints:
         """``GET /containers/{id}/checkpoints``."""
-        return await checkpoint_list(self._engine, self.registry.get(request.id), request.dir)
+        return await checkpoint_list(self._context, self.registry.get(request.id), request.dir)
 
     async def checkpoint_remove(self, request: api.CheckpointRemove) -> None:
         """``DELETE /containers/{id}/checkpoints/{checkpoint}``."""
         container = self.registry.get(request.id)
-        await checkpoint_remove(self._engine, container, request.checkpoint, request.dir)
+        await checkpoint_remove(self._context, container, request.checkpoint, request.dir)
 
     async def archive_info(self, request: api.ContainerArchiveInfo) -> PathStat:
         """``HEAD /containers/{id}/archive``."""
-        return await archive_info(self._engine, self.registry.get(request.id), request)
+        return await archive_info(self._context, self.registry.get(request.id), request)
 
     async def archive_get(self, request: api.ContainerArchiveGet) -> ByteStream:
         """``GET /containers/{id}/archive``."""
-        return await archive_get(self._engine, self.registry.get(request.id), request)
+        return await archive_get(self._context, self.registry.get(request.id), request)
 
     async def archive_put(self, request: api.ContainerArchivePut) -> None:
         """``PUT /containers/{id}/archive``."""
-        await archive_put(self._engine, self.registry.get(request.id), request)
+        await archive_put(self._context, self.registry.get(request.id), request)
 
     async def attach(self, request: api.ContainerAttach | api.ContainerAttachWebSocket) -> Session:
         """``POST /containers/{id}/attach``."""
-        return await attach(self._engine, self.registry.get(request.id), request)
+        return await attach(self._context, self.registry.get(request.id), request)
 
     async def attach_websocket(self, request: api.ContainerAttachWebSocket) -> Session:
         """``GET /containers/{id}/attach/ws``."""
@@ -322,15 +255,15 @@ class Containers:
 
     async def changes(self, request: api.ContainerChanges) -> _Changes | None:
         """``GET /containers/{id}/changes``."""
-        return await list_changes(self._engine, self.registry.get(request.id))
+        return await list_changes(self._context, self.registry.get(request.id))
 
     async def export(self, request: api.ContainerExport) -> ByteStream:
         """``GET /containers/{id}/export``."""
-        return export(self._engine, self.registry.get(request.id))
+        return export(self._context, self.registry.get(request.id))
 
     async def resize(self, request: api.ContainerResize) -> None:
         """``POST /containers/{id}/resize``."""
-        await resize(self._engine, self.registry.get(request.id), request.h, request.w)
+        await resize(self._context, self.registry.get(request.id), request.h, request.w)
 
     async def stats(self, request: api.ContainerStats) -> MessageStream:
         """``GET /containers/{id}/stats``."""
@@ -339,8 +272,8 @@ class Containers:
 
     async def top(self, request: api.ContainerTop) -> api.ContainerTopResponse:
         """``GET /containers/{id}/top``."""
-        return await top(self._engine, self.registry.get(request.id), request.ps_args)
+        return await top(self._context, self.registry.get(request.id), request.ps_args)
 
     async def update(self, request: api.ContainerUpdate) -> api.ContainerUpdateResponse:
         """``POST /containers/{id}/update``."""
-        return await update(self._engine, self.registry.get(request.id), request.body)
+        return await update(self._context, self.registry.get(request.id), request.body)

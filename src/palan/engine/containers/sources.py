@@ -11,20 +11,28 @@ import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from palan.api.errors import InvalidParameter, NotFound, PalanError
+from palan.engine.containers.container import Container
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.record import MountRecord
 from palan.host import syscalls
 from palan.host.mounts import unmount
 from palan.host.overlay import mount_overlay
 
 
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
-
-
-__all__ = ["hold_volumes", "host_source", "let_go_of_volumes", "open_part", "pin", "unpin"]
+__all__ = [
+    "hold_volumes",
+    "host_source",
+    "make_bind_sources",
+    "mount_parts",
+    "open_part",
+    "publish_mounts",
+    "publish_unmounts",
+    "release_volumes",
+    "unmount_parts",
+]
 
 _BENEATH: Final = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_MAGICLINKS
 
@@ -32,11 +40,13 @@ _BENEATH: Final = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_MAGICLINKS
 # ---- volumes --------------------------------------------------------------------
 
 
-async def hold_volumes(engine: "Engine", mounts: Iterable[MountRecord], holder: str) -> None:
+async def hold_volumes(
+    context: ContainerContext, mounts: Iterable[MountRecord], holder: str
+) -> None:
     """Have all volumes in place; their sources are where they are then.
 
     Args:
-        engine: the engine.
+        context: the context of the room.
         mounts: of a container.
         holder: who needs them, see :meth:`palan.engine.volumes.Volumes.mount`.
 
@@ -49,16 +59,16 @@ async def hold_volumes(engine: "Engine", mounts: Iterable[MountRecord], holder: 
             if not mount.volume:
                 continue
             if mount.volume not in held:
-                held[mount.volume] = await engine.volumes.mount(mount.volume, holder)
+                held[mount.volume] = await context.volumes.mount(mount.volume, holder)
             mount.source = held[mount.volume]
     except BaseException:
         for name in held:
-            await _let_go(engine, name, holder)
+            await _release(context, name, holder)
         raise
 
 
-async def let_go_of_volumes(
-    engine: "Engine", mounts: Iterable[MountRecord], holder: str
+async def release_volumes(
+    context: ContainerContext, mounts: Iterable[MountRecord], holder: str
 ) -> list[str]:
     """Undo :func:`hold_volumes`; harmless where there is nothing to undo.
 
@@ -66,22 +76,84 @@ async def let_go_of_volumes(
         the volumes that were held.
     """
     names = dict.fromkeys(mount.volume for mount in mounts if mount.volume)
-    return [name for name in names if await _let_go(engine, name, holder)]
+    return [name for name in names if await _release(context, name, holder)]
 
 
-async def _let_go(engine: "Engine", name: str, holder: str) -> bool:
+async def _release(context: ContainerContext, name: str, holder: str) -> bool:
     try:
-        return await engine.volumes.unmount(name, holder)
+        held: bool = await context.volumes.unmount(name, holder)
     except (PalanError, OSError) as error:
-        engine.log.warning("volume stays mounted", volume=name, reason=str(error))
+        context.log.warning("volume stays mounted", volume=name, reason=str(error))
         return True
+    return held
+
+
+def publish_mounts(context: ContainerContext, container: Container) -> None:
+    """Publish that the container's volumes are mounted."""
+    for mounted in container.record.mounts:
+        if mounted.volume:
+            context.events.publish(
+                "volume",
+                "mount",
+                mounted.volume,
+                {
+                    "driver": mounted.driver,
+                    "container": container.id,
+                    "destination": mounted.destination,
+                    "read/write": "false" if mounted.read_only else "true",
+                    "propagation": mounted.propagation,
+                },
+            )
+
+
+def publish_unmounts(
+    context: ContainerContext, container: Container, volumes: Iterable[str]
+) -> None:
+    """Publish that volumes of the container are no longer mounted for it."""
+    drivers = {mount.volume: mount.driver for mount in container.record.mounts}
+    for name in volumes:
+        attributes = {"driver": drivers[name], "container": container.id}
+        context.events.publish("volume", "unmount", name, attributes)
+
+
+# ---- directories of the host ----------------------------------------------------
+
+
+def make_bind_sources(mounts: Iterable[MountRecord]) -> None:
+    """Make the directories of the host that are to be bound, where that was asked for.
+
+    Raises:
+        InvalidParameter: one can't be made, or does not exist; in dockerd's words.
+    """
+    for wanted in mounts:
+        if wanted.kind != "bind":
+            continue
+        if wanted.create_source:
+            _make_bind_source(Path(wanted.source))
+        elif not os.path.lexists(wanted.source):
+            raise InvalidParameter(
+                f'invalid mount config for type "bind": bind source path does not exist:'
+                f" {wanted.source}"
+            )
+
+
+def _make_bind_source(path: Path) -> None:
+    try:
+        if not path.exists():
+            path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        # A dangling link is in the way of a directory, and mkdir(2) says no more than that.
+        why = "file exists" if isinstance(error, FileExistsError) else str(error.strerror).lower()
+        raise InvalidParameter(
+            f"error while creating mount source path '{path}': mkdir {path}: {why}"
+        ) from None
 
 
 # ---- parts of volumes, and images -----------------------------------------------
 
 
 def host_source(directory: Path, number: int, mount: MountRecord) -> str:
-    """Where on the host the files of a mount are, :func:`pin` having been called.
+    """Where on the host the files of a mount are, :func:`mount_parts` having been called.
 
     Args:
         directory: the container's bundle.
@@ -93,7 +165,7 @@ def host_source(directory: Path, number: int, mount: MountRecord) -> str:
     return mount.source
 
 
-def pin(directory: Path, mounts: Iterable[MountRecord]) -> None:
+def mount_parts(directory: Path, mounts: Iterable[MountRecord]) -> None:
     """Mount images, and bind parts of volumes and images to a place of our own; blocking.
 
     Raises:
@@ -120,8 +192,8 @@ def mount_image(layers: list[str], target: Path) -> None:
     mount_overlay([Path(layer) for layer in reversed(layers)], None, None, target)
 
 
-def unpin(directory: Path) -> None:
-    """Undo :func:`pin`; blocking."""
+def unmount_parts(directory: Path) -> None:
+    """Undo :func:`mount_parts`; blocking."""
     try:
         places = sorted((directory / "mounts").iterdir(), key=lambda p: p.name.endswith("-image"))
     except (FileNotFoundError, NotADirectoryError):

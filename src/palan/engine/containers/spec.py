@@ -5,7 +5,7 @@ user is in *this* root file system, which devices there are, whose namespaces ar
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -13,6 +13,7 @@ from palan.api import UNSET
 from palan.api.containers import ContainerConfig
 from palan.api.errors import Conflict, InvalidParameter, NotFound
 from palan.engine.containers.container import Container
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.device_requests import check_device_requests, inject_devices
 from palan.engine.containers.devices import all_devices, asked_devices, block_devices
 from palan.engine.containers.links import link_environment
@@ -25,10 +26,6 @@ from palan.engine.oci.process import User
 from palan.engine.oci.spec import Namespaces, SpecInput, runtime_spec
 from palan.host.mounts import mount_flags
 from palan.host.rootfs import read_text
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["check_joined", "container_spec", "find_user", "network_owner"]
@@ -44,7 +41,7 @@ def find_user(rootfs: Path, name: str, group_add: list[str] | None) -> ResolvedU
     )
 
 
-def network_owner(engine: "Engine", container: Container) -> Container:
+def network_owner(context: ContainerContext, container: Container) -> Container:
     """The container whose network this one has, with host name and files: mostly its own."""
     seen = set()
     while container.id not in seen:
@@ -52,7 +49,7 @@ def network_owner(engine: "Engine", container: Container) -> Container:
         mode = container.record.host_config.network_mode
         if not mode.startswith("container:"):
             break
-        other = engine.containers.registry.find(mode.removeprefix("container:"))
+        other = context.registry.find(mode.removeprefix("container:"))
         if other is None:
             break  # the start will say so
         container = other
@@ -60,7 +57,7 @@ def network_owner(engine: "Engine", container: Container) -> Container:
 
 
 def container_spec(
-    engine: "Engine", container: Container, sandbox: SandboxRecord | None, rootfs: Path
+    context: ContainerContext, container: Container, sandbox: SandboxRecord | None, rootfs: Path
 ) -> dict[str, Any]:
     """The runtime spec of a container that is about to start.
 
@@ -72,69 +69,69 @@ def container_spec(
     host_config = record.host_config
     user = find_user(rootfs, record.config.user, host_config.group_add)
     privileged = host_config.privileged
-    namespaces = _namespaces(engine, container, sandbox)
+    namespaces = _namespaces(context, container, sandbox)
     spec = runtime_spec(
         SpecInput(
-            config=_with_links(engine, container),
+            config=_with_links(context, container),
             host_config=host_config,
             id=record.id,
-            hostname=network_owner(engine, container).record.config.hostname,
+            hostname=network_owner(context, container).record.config.hostname,
             rootfs=str(rootfs),
             args=[record.path, *record.args],
             user=User(user.uid, user.gid, user.groups),
             home=user.home,
-            mounts=_mounts(engine, container),
+            mounts=_mounts(context, container),
             namespaces=namespaces,
-            cgroups_path=cgroup_path(engine, record),
-            host=engine.machine.host,
+            cgroups_path=cgroup_path(context, record),
+            host=context.machine.host,
             devices=[n for device in host_config.devices or () for n in asked_devices(device)],
             host_devices=all_devices() if privileged else (),
             block_devices=block_devices(host_config),
-            init_path=_init_path(engine, record),
-            default_ulimits=engine.config.default_ulimits,
-            default_seccomp=engine.machine.default_seccomp,
-            no_new_privileges=engine.config.no_new_privileges,
+            init_path=_init_path(context, record),
+            default_ulimits=context.config.default_ulimits,
+            default_seccomp=context.machine.default_seccomp,
+            no_new_privileges=context.config.no_new_privileges,
         )
     )
     if host_config.device_requests:
-        edits = check_device_requests(host_config.device_requests, engine.machine.cdi)
+        edits = check_device_requests(host_config.device_requests, context.machine.cdi)
         inject_devices(spec, edits)
-    engine.runtimes.compile_filter(record.runtime, spec)
+    context.runtimes.compile_filter(record.runtime, spec)
     return spec
 
 
-def _with_links(engine: "Engine", container: Container) -> ContainerConfig:
+def _with_links(context: ContainerContext, container: Container) -> ContainerConfig:
     """The configuration, with variables about linked containers before its own."""
     config = container.record.config
     if not container.record.links:
         return config
-    env = [*link_environment(engine, container), *(config.env or ())]
+    env = [*link_environment(context, container), *(config.env or ())]
     return msgspec.structs.replace(config, env=env)
 
 
-def cgroup_path(engine: "Engine", record: ContainerRecord) -> str:
+def cgroup_path(context: ContainerContext, record: ContainerRecord) -> str:
     """The container's cgroup, below the root of the hierarchies."""
-    parent = record.host_config.cgroup_parent or engine.config.cgroup_root
+    parent = record.host_config.cgroup_parent or context.config.cgroup_root
     return f"/{parent.strip('/')}/{record.id}"
 
 
-def _init_path(engine: "Engine", record: ContainerRecord) -> str:
+def _init_path(context: ContainerContext, record: ContainerRecord) -> str:
     wanted = record.host_config.init
-    if not (engine.config.init if wanted is UNSET else wanted):
+    if not (context.config.init if wanted is UNSET else wanted):
         return ""
-    if not engine.machine.init_path:
+    if not context.machine.init_path:
         raise InvalidParameter(
             "no init program was found on this machine: install tini or catatonit,"
             " or name one with --init-path"
         )
-    return engine.machine.init_path
+    return context.machine.init_path
 
 
 # ---- namespaces -----------------------------------------------------------------
 
 
 def _namespaces(
-    engine: "Engine", container: Container, sandbox: SandboxRecord | None
+    context: ContainerContext, container: Container, sandbox: SandboxRecord | None
 ) -> Namespaces:
     host = container.record.host_config
 
@@ -142,11 +139,11 @@ def _namespaces(
         if mode == "host":
             return None
         if mode.startswith("container:"):
-            return _joined(engine, container, mode.removeprefix("container:"), kind)
+            return _joined(context, container, mode.removeprefix("container:"), kind)
         return ""
 
     network = of(host.network_mode, "net")
-    cgroup_namespaces = engine.machine.facts.cgroup_namespaces
+    cgroup_namespaces = context.machine.facts.cgroup_namespaces
     return Namespaces(
         network=sandbox.path if sandbox is not None and sandbox.path else network,
         pid=of(host.pid_mode, "pid"),
@@ -156,23 +153,23 @@ def _namespaces(
     )
 
 
-def check_joined(engine: "Engine", container: Container) -> None:
+def check_joined(context: ContainerContext, container: Container) -> None:
     """See that those whose namespaces a container joins run.
 
     Raises:
         PalanError: one does not; in dockerd's words.
     """
-    _namespaces(engine, container, None)
+    _namespaces(context, container, None)
 
 
-def _joined(engine: "Engine", container: Container, reference: str, kind: str) -> str:
+def _joined(context: ContainerContext, container: Container, reference: str, kind: str) -> str:
     """Where another container's namespace is.
 
     Raises:
         NotFound, InvalidParameter, Conflict: in dockerd's words, which differ by kind.
     """
     network, what = kind == "net", f"failed to join {kind.upper()} namespace: "
-    other = engine.containers.registry.find(reference)
+    other = context.registry.find(reference)
     if other is None:
         missing = f"No such container: {reference}"
         if network:
@@ -188,7 +185,7 @@ def _joined(engine: "Engine", container: Container, reference: str, kind: str) -
                 f" container {other.name} is {other.record.status}"
             )
         raise Conflict(f"{what}container {reference} is not running")
-    if kind == "ipc" and not _shared_memory(engine, other):
+    if kind == "ipc" and not _shared_memory(context, other):
         raise InvalidParameter(
             f"{what}container {reference}: non-shareable IPC"
             " (hint: use IpcMode:shareable for the donor container)"
@@ -199,17 +196,17 @@ def _joined(engine: "Engine", container: Container, reference: str, kind: str) -
 # ---- mounts ---------------------------------------------------------------------
 
 
-def _mounts(engine: "Engine", container: Container) -> list[MountPlan]:
+def _mounts(context: ContainerContext, container: Container) -> list[MountPlan]:
     record = container.record
     host = record.host_config
-    recursive = engine.runtimes.mounts_recursively_read_only(record.runtime)
-    bundle = engine.paths.bundle(container.id)
+    recursive = context.runtimes.mounts_recursively_read_only(record.runtime)
+    bundle = context.paths.bundle(container.id)
     plans = [
         _plan(mount, host_source(bundle, number, mount), recursive_read_only=recursive)
         for number, mount in enumerate(record.mounts)
     ]
     taken = {plan.destination for plan in plans}
-    directory = engine.paths.container(network_owner(engine, container).id)
+    directory = context.paths.container(network_owner(context, container).id)
     plans += [
         bind_mount(
             str(directory / name), f"/etc/{name}", propagation="rprivate",
@@ -218,7 +215,7 @@ def _mounts(engine: "Engine", container: Container) -> list[MountPlan]:
         for name in ("resolv.conf", "hostname", "hosts")
         if f"/etc/{name}" not in taken
     ]  # fmt: skip
-    shm = _shared_memory(engine, container)
+    shm = _shared_memory(context, container)
     if shm and host.ipc_mode != "host" and SHM not in taken:
         plans.append(bind_mount(shm, SHM, propagation="rprivate"))
     return plans
@@ -257,15 +254,15 @@ def _flags(source: str) -> tuple[str, ...]:
         return ()  # what is wrong with it the runtime will say
 
 
-def _shared_memory(engine: "Engine", container: Container) -> str:
+def _shared_memory(context: ContainerContext, container: Container) -> str:
     """The /dev/shm of an IPC namespace that others may join; empty for one they may not."""
     mode = container.record.host_config.ipc_mode
     if mode == "host":
         return SHM
     if mode == "shareable":
-        return str(engine.paths.bundle(container.id) / "shm")
+        return str(context.paths.bundle(container.id) / "shm")
     if mode.startswith("container:"):
-        donor = engine.containers.registry.find(mode.removeprefix("container:"))
+        donor = context.registry.find(mode.removeprefix("container:"))
         if donor is not None and donor is not container:
-            return _shared_memory(engine, donor)
+            return _shared_memory(context, donor)
     return ""

@@ -9,7 +9,7 @@ waits for it.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Collection
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -27,6 +27,7 @@ from palan.api.containers import (
 )
 from palan.api.results import MessageStream
 from palan.engine.containers.container import Container
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.spec import cgroup_path, network_owner
 from palan.engine.timestamps import ZERO_TIME, go_time
 from palan.host.cgroup_usage import (
@@ -37,10 +38,6 @@ from palan.host.cgroup_usage import (
     system_processor_time,
 )
 from palan.host.interface_counters import interface_counters
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["StatsRoom"]
@@ -83,12 +80,12 @@ class _Watcher:
 class _Watched:
     """A container that is sampled, and its meter."""
 
-    def __init__(self, engine: "Engine", container: Container) -> None:
+    def __init__(self, context: ContainerContext, container: Container) -> None:
         self.container = container
-        path = cgroup_path(engine, container.record)
-        self._meter = CgroupMeter(engine.machine.cgroups, path)
-        self._memory = engine.machine.facts.memory_total
-        self._engine = engine
+        path = cgroup_path(context, container.record)
+        self._meter = CgroupMeter(context.machine.cgroups, path)
+        self._memory = context.machine.facts.memory_total
+        self._context = context
         self.watchers: set[_Watcher] = set()
 
     def sample(self, system: int, processors: int) -> ContainerStatsResponse:
@@ -115,7 +112,7 @@ class _Watched:
         return answer
 
     def _networks(self, pid: int) -> dict[str, ContainerNetworkStats] | Unset:
-        owner = network_owner(self._engine, self.container)
+        owner = network_owner(self._context, self.container)
         if owner.record.host_config.network_mode == "host":
             return UNSET  # its interfaces are everybody's
         return {
@@ -128,11 +125,11 @@ class StatsRoom:
     """Everybody who watches containers.
 
     Args:
-        engine: the engine.
+        context: the context of the room.
     """
 
-    def __init__(self, engine: "Engine") -> None:
-        self._engine = engine
+    def __init__(self, context: ContainerContext) -> None:
+        self._context = context
         self._watched: dict[str, _Watched] = {}
         self._ticking = False
 
@@ -158,14 +155,14 @@ class StatsRoom:
         yield _after(before, await self._sample(container))
 
     async def _sample(self, container: Container) -> ContainerStatsResponse:
-        watched = self._watched.get(container.id) or _Watched(self._engine, container)
+        watched = self._watched.get(container.id) or _Watched(self._context, container)
         (sample,) = await asyncio.to_thread(_take, [watched])
         return sample
 
     async def _stream(self, container: Container) -> AsyncIterator[ContainerStatsResponse]:
         watcher, watched = _Watcher(), self._watched.get(container.id)
         if watched is None:
-            watched = self._watched[container.id] = _Watched(self._engine, container)
+            watched = self._watched[container.id] = _Watched(self._context, container)
         watched.watchers.add(watcher)
         try:
             watcher.offer(await self._sample(container), time.monotonic())
@@ -182,7 +179,7 @@ class StatsRoom:
     def _tick(self) -> None:
         if not self._ticking:
             self._ticking = True
-            self._engine.spawn(self._ticks(), endless=True)
+            self._context.spawn(self._ticks(), endless=True)
 
     async def _ticks(self) -> None:
         """Sample all that is watched once a second, as long as anything is."""

@@ -4,18 +4,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from palan.api.containers import ContainerCreate, ContainerCreateBody
 from palan.api.errors import PalanError
 from palan.engine.containers.container import Container
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.create import create
+from palan.engine.containers.lifecycle import start
 from palan.engine.containers.remove import remove
-from palan.engine.containers.start import start
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["StepContainer", "StepContainers"]
@@ -24,8 +20,8 @@ __all__ = ["StepContainer", "StepContainers"]
 class StepContainers:
     """Creates containers for steps."""
 
-    def __init__(self, engine: "Engine") -> None:
-        self._engine = engine
+    def __init__(self, context: ContainerContext) -> None:
+        self._context = context
 
     async def create(self, body: ContainerCreateBody, /) -> "StepContainer":
         """Create a container, which the next start of the engine removes.
@@ -33,9 +29,9 @@ class StepContainers:
         Raises:
             PalanError: as at ``docker create``.
         """
-        answer = await create(self._engine, ContainerCreate(body=body), step=True)
-        container = self._engine.containers.registry.get(answer.id)
-        return StepContainer(self._engine, container, answer.warnings)
+        answer = await create(self._context, ContainerCreate(body=body), step=True)
+        container = self._context.registry.get(answer.id)
+        return StepContainer(self._context, container, answer.warnings)
 
 
 class StepContainer:
@@ -46,8 +42,10 @@ class StepContainer:
         warnings: the warnings of its creation.
     """
 
-    def __init__(self, engine: "Engine", container: Container, warnings: Sequence[str]) -> None:
-        self._engine = engine
+    def __init__(
+        self, context: ContainerContext, container: Container, warnings: Sequence[str]
+    ) -> None:
+        self._context = context
         self._container = container
         self.id = container.id
         self.warnings = warnings
@@ -69,7 +67,7 @@ class StepContainer:
         exited = self._container.exit
         session = await self._container.streams.attach(stdout=True, stderr=True)
         try:
-            await start(self._engine, self._container)
+            await start(self._context, self._container)
             async for frames in session.output():
                 await write(frames)
             return await asyncio.shield(exited)
@@ -80,19 +78,21 @@ class StepContainer:
     async def changes(self) -> AsyncIterator[Path]:
         """Lock the stopped container, and yield the upper directory of its overlay."""
         async with self._container.lock:
-            yield self._engine.paths.container(self.id) / "diff"
+            yield self._context.paths.container(self.id) / "diff"
 
     async def keep(self) -> None:
         """Make it a container like others, which stays after the build."""
         self._container.record.step = False
         if not self._container.removed:
-            await self._engine.containers.save(self._container)
+            await self._context.save(self._container)
 
     async def remove(self) -> None:
         """Kill and remove it, and its anonymous volumes; what fails is logged."""
         try:
-            await remove(self._engine, self._container, force=True, volumes=True, name=self.id[:12])
+            await remove(
+                self._context, self._container, force=True, volumes=True, name=self.id[:12]
+            )
         except PalanError as error:
-            self._engine.log.warning(
+            self._context.log.warning(
                 "container of a build stays", container=self.id, reason=error.message
             )

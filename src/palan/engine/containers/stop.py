@@ -2,24 +2,21 @@
 
 None of these holds the container's lock while it waits, so that a kill gets through
 while a stop is being patient.  The exit itself is dealt with in
-:mod:`palan.engine.containers.exit`.
+:mod:`palan.engine.containers.lifecycle`.
 """
 
 import asyncio
 import contextlib
 import signal
-from typing import TYPE_CHECKING
 
 from palan.api import UNSET
 from palan.api.errors import Conflict, InternalError, InvalidParameter, NotModified
 from palan.engine.containers.container import Container
+from palan.engine.containers.context import ContainerContext
+from palan.engine.containers.freezer import is_frozen, thaw
+from palan.engine.containers.lifecycle import cancel_restart
 from palan.engine.containers.pause import unpause
-from palan.engine.containers.restart import give_up
 from palan.engine.signals import parse_signal
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["kill", "kill_now", "stop"]
@@ -34,36 +31,36 @@ STREAMS_TIMEOUT = 2
 """Seconds after SIGKILL that clients have to read what is left of the output."""
 
 
-async def kill_now(engine: "Engine", container: Container) -> None:
+async def kill_now(context: ContainerContext, container: Container) -> None:
     """Kill a container, say so, and wait until it is gone.
 
     Raises:
         InternalError: the kernel does not let go of it.
     """
     exited = container.exit
-    _send(engine, container, signal.SIGKILL)
+    _send(context, container, signal.SIGKILL)
     if container.paused:
         # A frozen process dies only once it is thawed (cgroup v1).
-        await _thaw(engine, container)
-    await _gone(engine, container, exited)
+        await _thaw(context, container)
+    await _gone(context, container, exited)
 
 
-def _send(engine: "Engine", container: Container, number: int) -> None:
+def _send(context: ContainerContext, container: Container, number: int) -> None:
     """Signal the init process through its pidfd; one that has gone is no error."""
     if container.monitored is not None:
         container.monitored.signal(number)
-    engine.events.publish(
+    context.events.publish(
         "container", "kill", container.id, {**container.attributes, "signal": str(number)}
     )
 
 
-async def _wake(engine: "Engine", container: Container) -> None:
+async def _wake(context: ContainerContext, container: Container) -> None:
     """Let a paused container go on, so that it can heed the signal to stop."""
     with contextlib.suppress(InternalError):  # it is not paused any more
-        await unpause(engine, container)
+        await unpause(context, container)
 
 
-async def kill(engine: "Engine", container: Container, text: str, *, name: str) -> None:
+async def kill(context: ContainerContext, container: Container, text: str, *, name: str) -> None:
     """``POST /containers/{id}/kill``.
 
     Raises:
@@ -75,27 +72,27 @@ async def kill(engine: "Engine", container: Container, text: str, *, name: str) 
         number = parse_signal(text or "SIGKILL")
     except InvalidParameter as error:
         raise InvalidParameter(prefix + error.message) from None
-    if container.record.status == "restarting" and await give_up(engine, container):
+    if container.record.status == "restarting" and await cancel_restart(context, container):
         return
     if not container.running:
         raise Conflict(f"{prefix}container {container.id} is not running")
     if number in (signal.SIGKILL, parse_signal(container.record.config.stop_signal or "SIGTERM")):
         container.record.stopped_by_user = True
     if number == signal.SIGKILL:
-        await kill_now(engine, container)
+        await kill_now(context, container)
         return
-    _send(engine, container, number)
+    _send(context, container, number)
     if container.record.stopped_by_user and container.paused:
-        await _wake(engine, container)
+        await _wake(context, container)
 
 
 async def stop(
-    engine: "Engine", container: Container, text: str, patience: int | None, *, name: str
+    context: ContainerContext, container: Container, text: str, patience: int | None, *, name: str
 ) -> None:
     """``POST /containers/{id}/stop``: the stop signal, patience, SIGKILL.
 
     Args:
-        engine: the engine.
+        context: the context of the room.
         container: the container.
         text: the signal; empty for the container's own.
         patience: seconds of patience, negative without end; None for the container's own.
@@ -107,8 +104,8 @@ async def stop(
         InternalError: it does not go, even when it is killed.
     """
     config = container.record.config
-    if container.record.status == "restarting" and await give_up(engine, container):
-        engine.events.publish("container", "stop", container.id, container.attributes)
+    if container.record.status == "restarting" and await cancel_restart(context, container):
+        context.events.publish("container", "stop", container.id, container.attributes)
         return
     if not container.running:
         raise NotModified(f"container {container.id} is already stopped")
@@ -120,23 +117,25 @@ async def stop(
         patience = STOP_TIMEOUT if config.stop_timeout is UNSET else config.stop_timeout
     container.record.stopped_by_user = True
     exited = container.exit
-    _send(engine, container, number)
+    _send(context, container, number)
     if container.paused:
-        await _wake(engine, container)
+        await _wake(context, container)
     try:
         async with asyncio.timeout(None if patience < 0 else patience):
             await asyncio.shield(exited)
     except TimeoutError:
         if not exited.done():
-            await kill_now(engine, container)
-    engine.events.publish("container", "stop", container.id, container.attributes)
+            await kill_now(context, container)
+    context.events.publish("container", "stop", container.id, container.attributes)
 
 
-async def _gone(engine: "Engine", container: Container, exited: asyncio.Future[int]) -> None:
+async def _gone(
+    context: ContainerContext, container: Container, exited: asyncio.Future[int]
+) -> None:
     """Wait for the end of a container that was killed.
 
     Args:
-        engine: the engine.
+        context: the context of the room.
         container: the container.
         exited: its ``exit``, taken before it was killed.
 
@@ -149,27 +148,27 @@ async def _gone(engine: "Engine", container: Container, exited: asyncio.Future[i
                 await asyncio.shield(exited)
                 return
         if second >= STREAMS_TIMEOUT:
-            _drop_clients(engine, container)
+            _drop_clients(context, container)
         # It may have been frozen after it was killed, by a client or by somebody else.
-        if await asyncio.to_thread(engine.containers.frozen, container):
-            await _thaw(engine, container)
+        if await asyncio.to_thread(is_frozen, context, container):
+            await _thaw(context, container)
     raise InternalError(
         f"container {container.id} did not exit within {KILL_TIMEOUT} s of SIGKILL;"
         " its processes may be stuck in the kernel"
     )
 
 
-def _drop_clients(engine: "Engine", container: Container) -> None:
+def _drop_clients(context: ContainerContext, container: Container) -> None:
     """Hang up on the clients of a container and of its execs.
 
     One that does not read holds up its conmon, which then does not see the process end;
     and a container's first process does not go before those of its execs were reaped.
     """
     container.streams.drop()
-    engine.exec.drop_clients(container.id)
+    context.exec.drop_clients(container.id)
 
 
-async def _thaw(engine: "Engine", container: Container) -> None:
+async def _thaw(context: ContainerContext, container: Container) -> None:
     # Its cgroup may have gone with it, or one above be frozen: then it is tried again.
     with contextlib.suppress(OSError):
-        await asyncio.to_thread(engine.containers.thaw, container)
+        await asyncio.to_thread(thaw, context, container)

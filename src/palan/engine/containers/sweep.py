@@ -11,17 +11,14 @@ import signal
 import time
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from palan.engine.containers.context import ContainerContext
 from palan.host import cgroups, processes
 from palan.host.conmon import Found
 from palan.host.filesystem import remove_tree
 from palan.host.mounts import unmount_below
 from palan.host.oci_runtime import OCIRuntime, RuntimeFailure
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["kill_strays", "sweep"]
@@ -31,12 +28,12 @@ _PAUSE: Final = 0.005
 
 
 async def kill_strays(
-    engine: "Engine", alive: Collection[str], monitors: Collection[Found]
+    context: ContainerContext, alive: Collection[str], monitors: Collection[Found]
 ) -> set[str]:
     """End the conmons, and with them the processes, of starts that nobody was told about.
 
     Args:
-        engine: the engine.
+        context: the context of the room.
         alive: ids of the containers that run.
         monitors: all conmons that run.
 
@@ -47,12 +44,12 @@ async def kill_strays(
     if strays:
         await asyncio.to_thread(_kill, strays)
     found = {stray.container for stray in strays}
-    found.update(path.name for path in engine.paths.bundles.iterdir())
-    for runtime in engine.runtimes.usable.values():
+    found.update(path.name for path in context.paths.bundles.iterdir())
+    for runtime in context.runtimes.usable.values():
         for name in await asyncio.to_thread(runtime.containers):
             found.add(name)
             if name not in alive:
-                await _delete(engine, runtime, name)
+                await _delete(context, runtime, name)
     return found.difference(alive)
 
 
@@ -78,27 +75,27 @@ def _family(stray: Found) -> list[int]:
     return [pid for pid in processes.descendants(stray.pid) if processes.is_alive(pid)]
 
 
-async def _delete(engine: "Engine", runtime: OCIRuntime, name: str) -> None:
+async def _delete(context: ContainerContext, runtime: OCIRuntime, name: str) -> None:
     try:
         await runtime.delete(name, force=True)
     except (OSError, TimeoutError, RuntimeFailure) as failure:
         # Its state was half written; what it had made is swept away later.
-        engine.log.debug("stale runtime state", id=name, reason=str(failure))
+        context.log.debug("stale runtime state", id=name, reason=str(failure))
         await asyncio.to_thread(remove_tree, runtime.root / name)
 
 
-def sweep(engine: "Engine", suspects: Collection[str]) -> list[Path]:
+def sweep(context: ContainerContext, suspects: Collection[str]) -> list[Path]:
     """Remove bundles, mounts, directories, exit files and cgroups that belong to nobody.
 
     Args:
-        engine: the engine.
+        context: the context of the room.
         suspects: ids of containers that may have left cgroups.
 
     Returns:
         directories that are out of the way and may be large: to be removed when there is time.
     """
-    paths = engine.paths
-    registry = engine.containers.registry
+    paths = context.paths
+    registry = context.registry
     ids = {c.id for c in registry}
     running = {c.id for c in registry if c.running}
     bundles = [path for path in paths.bundles.iterdir() if path.name not in running]
@@ -118,15 +115,15 @@ def sweep(engine: "Engine", suspects: Collection[str]) -> list[Path]:
             path.unlink(missing_ok=True)
     for temporary in paths.data_root.glob("runtimes.json.*"):
         temporary.unlink(missing_ok=True)
-    _sweep_cgroups(engine, running, {*suspects, *ids})
+    _sweep_cgroups(context, running, {*suspects, *ids})
     return trash
 
 
-def _sweep_cgroups(engine: "Engine", running: set[str], suspects: set[str]) -> None:
+def _sweep_cgroups(context: ContainerContext, running: set[str], suspects: set[str]) -> None:
     """Remove cgroups of containers that do not run, and what is still in them."""
     stale: set[Path] = set()
-    for tree in engine.machine.cgroups.directories(engine.config.cgroup_root):
-        if engine.config.cgroup_parent:
+    for tree in context.machine.cgroups.directories(context.config.cgroup_root):
+        if context.config.cgroup_parent:
             # Others may have theirs in there as well.
             stale |= {tree / name for name in suspects}
         elif tree.is_dir():
@@ -136,4 +133,4 @@ def _sweep_cgroups(engine: "Engine", running: set[str], suspects: set[str]) -> N
     for path in sorted(stale, key=lambda path: "freezer" not in path.parts):
         cgroups.kill_all(path)
     if left := cgroups.remove(stale):
-        engine.log.warning("cgroups stay", paths=[str(path) for path in left])
+        context.log.warning("cgroups stay", paths=[str(path) for path in left])

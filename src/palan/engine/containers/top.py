@@ -1,28 +1,26 @@
 """``GET /containers/{id}/top``: the processes of a container, as the host's ``ps`` shows them."""
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from palan.api.containers import ContainerTopResponse
 from palan.api.errors import Conflict, InternalError, InvalidParameter
 from palan.engine.containers.container import Container
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.spec import cgroup_path
 from palan.host import cgroups
 from palan.host.ps import PsFailure, false_pid_column, list_processes
 
 
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
-
-
 __all__ = ["top"]
 
 
-async def top(engine: "Engine", container: Container, arguments: str) -> ContainerTopResponse:
+async def top(
+    context: ContainerContext, container: Container, arguments: str
+) -> ContainerTopResponse:
     """List the processes.
 
     Args:
-        engine: the engine.
+        context: the context of the room.
         container: the container.
         arguments: of ``ps``, separated by blanks; empty is ``-ef``.
 
@@ -43,19 +41,19 @@ async def top(engine: "Engine", container: Container, arguments: str) -> Contain
     if not container.running:
         raise Conflict(f"container {container.id} is not running")
     try:
-        titles, processes = await asyncio.to_thread(_list, engine, container, arguments)
+        titles, processes = await asyncio.to_thread(_list, context, container, arguments)
     except PsFailure as failure:
         raise InvalidParameter(str(failure)) from None
     except (OSError, TimeoutError) as error:
         raise InternalError(str(error)) from error
-    engine.events.publish("container", "top", container.id, container.attributes)
+    context.events.publish("container", "top", container.id, container.attributes)
     return ContainerTopResponse(processes=processes, titles=titles)
 
 
 def _list(
-    engine: "Engine", container: Container, arguments: str
+    context: ContainerContext, container: Container, arguments: str
 ) -> tuple[list[str], list[list[str]]]:
-    known = engine.machine.cgroups.directories(cgroup_path(engine, container.record))
+    known = context.machine.cgroups.directories(cgroup_path(context, container.record))
     pids = next((found for tree in known if (found := cgroups.processes(tree))), set())
     process = container.record.process
     if not pids and process is not None:  # nothing is mounted that would tell of the others

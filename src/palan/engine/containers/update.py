@@ -7,7 +7,7 @@ that runs is changed first, so that a limit that the kernel does not take change
 import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
@@ -23,6 +23,7 @@ from palan.api.containers import (
 )
 from palan.api.errors import Conflict, InternalError, InvalidParameter, PalanError
 from palan.engine.containers.container import Container
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.create_facts import create_facts
 from palan.engine.containers.devices import block_devices
 from palan.engine.containers.spec import cgroup_path
@@ -36,10 +37,6 @@ from palan.host.cgroup_limits import (
 )
 from palan.host.cgroups import Cgroups
 from palan.host.oci_runtime import RuntimeFailure
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["UPDATABLE", "update"]
@@ -93,7 +90,7 @@ _CONFLICTS: Final = (
 
 
 async def update(
-    engine: "Engine", container: Container, body: ContainerUpdateBody
+    context: ContainerContext, container: Container, body: ContainerUpdateBody
 ) -> ContainerUpdateResponse:
     """Change a container.
 
@@ -105,7 +102,7 @@ async def update(
     warnings = _fixed(body)
     policy = body.restart_policy
     asked = [name for name in _DEVICE_LIMITS if getattr(body, name)]
-    warnings += validate_update(body, policy, create_facts(engine))
+    warnings += validate_update(body, policy, create_facts(context))
     for name in asked:
         # What the machine cannot do is no change; an empty list would take away what is there.
         setattr(body, name, getattr(body, name) or None)
@@ -117,14 +114,14 @@ async def update(
             raise _cannot(container, 'container is marked for removal and cannot be "update"')
         changed = _changed(container, body, policy)
         if container.running:
-            await _apply(engine, container, body, changed)
+            await _apply(context, container, body, changed)
         before, record.host_config = record.host_config, changed
         try:
-            await engine.containers.save(container)
+            await context.save(container)
         except BaseException:
             record.host_config = before
             raise
-    engine.events.publish("container", "update", container.id, container.attributes)
+    context.events.publish("container", "update", container.id, container.attributes)
     return ContainerUpdateResponse(warnings=warnings or None)
 
 
@@ -185,7 +182,7 @@ def _changed(
 
 
 async def _apply(
-    engine: "Engine", container: Container, body: ContainerUpdateBody, changed: HostConfig
+    context: ContainerContext, container: Container, body: ContainerUpdateBody, changed: HostConfig
 ) -> None:
     """Give the new limits to a container that runs, or leave it all its old ones.
 
@@ -194,12 +191,12 @@ async def _apply(
         InternalError: the runtime does not work.
     """
     try:
-        await _set(engine, container, _limits(body, changed))
+        await _set(context, container, _limits(body, changed))
     except (RuntimeFailure, OSError, TimeoutError) as failure:
         why = f"Cannot update container {container.id}: {failure}"
         with contextlib.suppress(RuntimeFailure, OSError, TimeoutError, PalanError):
             before = _limits(body, container.record.host_config)
-            await _set(engine, container, before, lift=_asked(body))
+            await _set(context, container, before, lift=_asked(body))
         if isinstance(failure, TimeoutError):
             raise InternalError(why) from failure
         raise InvalidParameter(why) from None
@@ -224,12 +221,12 @@ def _limits(body: ContainerUpdateBody, source: HostConfig) -> Resources:
 
 
 async def _set(
-    engine: "Engine", container: Container, limits: Resources, *, lift: Iterable[str] = ()
+    context: ContainerContext, container: Container, limits: Resources, *, lift: Iterable[str] = ()
 ) -> None:
     """Set limits of a running container.
 
     Args:
-        engine: the engine.
+        context: the context of the room.
         container: the container.
         limits: those that are 0 or None stay as they are.
         lift: but of these 0 means that there shall be none.
@@ -237,7 +234,7 @@ async def _set(
     numbers = await asyncio.to_thread(block_devices, limits)
     own = (*_DEVICE_LIMITS, "pids_limit")
     others = msgspec.structs.replace(limits, **dict.fromkeys(own))
-    unified = engine.machine.host.unified
+    unified = context.machine.host.unified
     resources = linux_resources(others, unified=unified, update=True)
     for name in lift:
         if not getattr(limits, name) and name in _WITHOUT_LIMIT:
@@ -246,14 +243,14 @@ async def _set(
                 value = 0  # it is a promise there, and none was made
             resources.setdefault(section, {}).setdefault(key, value)
     if resources:
-        runtime = engine.runtimes.get(container.record.runtime)
+        runtime = context.runtimes.get(container.record.runtime)
         await runtime.update(container.id, resources)
-    path = cgroup_path(engine, container.record)
+    path = cgroup_path(context, container.record)
     unlimited = limits.cpu_quota < 0 or (
         bool({"cpu_quota", "nano_cpus"} & set(lift)) and not (limits.cpu_quota or limits.nano_cpus)
     )
     await asyncio.to_thread(
-        _set_here, engine.machine.cgroups, path, limits, numbers, unlimited=unlimited
+        _set_here, context.machine.cgroups, path, limits, numbers, unlimited=unlimited
     )
 
 

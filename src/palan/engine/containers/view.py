@@ -6,33 +6,31 @@ import secrets
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from palan.api.errors import Conflict, NotFound
 from palan.engine.containers.container import Container
+from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.record import MountRecord
+from palan.engine.containers.root_filesystem import image_layers
 from palan.engine.containers.sources import (
     hold_volumes,
     host_source,
-    let_go_of_volumes,
-    pin,
+    make_bind_sources,
+    mount_parts,
+    publish_mounts,
+    publish_unmounts,
+    release_volumes,
 )
 from palan.engine.containers.spec import network_owner
-from palan.engine.containers.start import image_layers, make_sources, publish_mounts
-from palan.engine.containers.takedown import publish_unmounts
 from palan.host.mounts import is_mount_point
 from palan.host.rootview import Bind, RootView
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
 
 
 __all__ = ["root_view"]
 
 
 @contextlib.asynccontextmanager
-async def root_view(engine: "Engine", container: Container) -> AsyncIterator[RootView]:
+async def root_view(context: ContainerContext, container: Container) -> AsyncIterator[RootView]:
     """How to see the files of a container, running or not; its volumes are mounted meanwhile.
 
     Of one that does not run (:attr:`RootView.mounted` is None) the caller holds the lock as
@@ -49,46 +47,46 @@ async def root_view(engine: "Engine", container: Container) -> AsyncIterator[Roo
         raise Conflict(f"container {container.id} is marked for removal")
     mounts = container.record.mounts
     volumes = list(dict.fromkeys(mount.volume for mount in mounts if mount.volume))
-    rootfs = engine.paths.bundle(container.id) / "rootfs"
+    rootfs = context.paths.bundle(container.id) / "rootfs"
     mounted = await asyncio.to_thread(is_mount_point, rootfs)
     holder = secrets.token_hex(32)
     if not mounted:
-        await hold_volumes(engine, mounts, holder)
+        await hold_volumes(context, mounts, holder)
     try:
-        publish_mounts(engine, container)
+        publish_mounts(context, container)
         try:
-            yield await asyncio.to_thread(_view, engine, container, rootfs if mounted else None)
+            yield await asyncio.to_thread(_view, context, container, rootfs if mounted else None)
         finally:
-            publish_unmounts(engine, container, volumes)
+            publish_unmounts(context, container, volumes)
     finally:
         if not mounted:
-            await let_go_of_volumes(engine, mounts, holder)
+            await release_volumes(context, mounts, holder)
 
 
-def _view(engine: "Engine", container: Container, rootfs: Path | None) -> RootView:
-    make_sources(container)
+def _view(context: ContainerContext, container: Container, rootfs: Path | None) -> RootView:
+    make_bind_sources(container.record.mounts)
     record = container.record
-    place = engine.paths.view
-    directory = place if rootfs is None else engine.paths.bundle(container.id)
+    place = context.paths.view
+    directory = place if rootfs is None else context.paths.bundle(container.id)
     binds = [
         _bind(mount, host_source(directory, number, mount))
         for number, mount in enumerate(record.mounts)
         if mount.kind != "tmpfs"
     ]
     taken = {bind.destination for bind in binds}
-    files = engine.paths.container(network_owner(engine, container).id)
+    files = context.paths.container(network_owner(context, container).id)
     binds += [
         Bind(str(files / name), f"/etc/{name}", read_only=record.host_config.readonly_rootfs)
         for name in ("resolv.conf", "hostname", "hosts")
         if f"/etc/{name}" not in taken and (files / name).exists()
     ]
     binds.sort(key=lambda bind: bind.destination.count("/"))
-    own = engine.paths.container(container.id)
+    own = context.paths.container(container.id)
     return RootView(
         place,
-        prepare=partial(pin, directory, record.mounts if rootfs is None else ()),
+        prepare=partial(mount_parts, directory, record.mounts if rootfs is None else ()),
         mounted=rootfs,
-        lowers=image_layers(engine, container),
+        lowers=image_layers(context, container),
         upper=own / "diff",
         work=own / "work",
         binds=binds,

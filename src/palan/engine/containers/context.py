@@ -1,0 +1,137 @@
+"""What the operations on containers share: the containers, their rows, and the other rooms."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any, Final, ParamSpec, TypeVar
+
+import structlog
+
+from palan.engine.config import EngineConfig
+from palan.engine.containers.container import Container
+from palan.engine.containers.health import HealthRecord
+from palan.engine.containers.record import ContainerRecord
+from palan.engine.containers.registry import ContainerRegistry
+from palan.engine.containers.surroundings import Surroundings
+from palan.engine.events import Publisher
+from palan.engine.machine import Machine, Runtimes
+from palan.engine.paths import Paths
+from palan.store.documents import Documents
+
+
+__all__ = ["SCHEMA", "ContainerContext"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_CONTAINERS: Final = Documents("containers", ContainerRecord)
+_HEALTH: Final = Documents("health", HealthRecord)
+"""Apart from the containers' rows, which are much larger and change seldom."""
+
+SCHEMA: Final = (*_CONTAINERS.schema, *_HEALTH.schema)
+
+
+class ContainerContext:
+    """The state of the room, and what it needs of the other rooms.
+
+    Args:
+        surroundings: the engine.  The other rooms may be made after this one, so they are
+            looked up each time.
+    """
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self.surroundings: Any = surroundings
+        self._surroundings = surroundings
+        self.registry = ContainerRegistry()
+        self.recovered = asyncio.Event()
+        """Set once the rows and the machine agree; policies start nothing before that."""
+        self.log: Any = structlog.get_logger("palan.engine.containers")
+        self.paths: Paths = surroundings.paths
+
+    # ---- rows --------------------------------------------------------------------
+
+    def load(self) -> Iterator[Container]:
+        """Read the rows into the registry."""
+        for _, record in _CONTAINERS.load(self._surroundings.db):
+            self.registry.add(Container(record))
+        for key, health in _HEALTH.load(self._surroundings.db):
+            if (container := self.registry.find(key)) is not None:
+                container.health = health
+        return iter(self.registry)
+
+    async def save(self, container: Container) -> None:
+        """Write the container's row; committed on return."""
+        await self.save_record(container.record)
+
+    async def save_record(self, record: ContainerRecord) -> None:
+        """Write the row of a container that may not exist yet; committed on return."""
+        await _CONTAINERS.put(self._surroundings.db, record.id, record)
+
+    def save_health(self, container: Container) -> None:
+        """Write the results of the container's health checks, soon."""
+        if container.health is not None:
+            _HEALTH.post(self._surroundings.db, container.id, container.health)
+
+    async def delete(self, record: ContainerRecord) -> None:
+        """Delete the rows of a container; committed on return."""
+        _HEALTH.post_delete(self._surroundings.db, record.id)
+        await _CONTAINERS.delete(self._surroundings.db, record.id)
+
+    # ---- the rest of the engine --------------------------------------------------
+
+    @property
+    def config(self) -> EngineConfig:
+        """The configuration as it is now; some of it changes while the engine runs."""
+        return self._surroundings.config
+
+    @property
+    def events(self) -> Publisher:
+        """The journal of events."""
+        return self._surroundings.events
+
+    @property
+    def machine(self) -> Machine:
+        """The facts about this machine."""
+        return self._surroundings.machine
+
+    @property
+    def runtimes(self) -> Runtimes:
+        """The OCI runtimes and conmon."""
+        return self._surroundings.runtimes
+
+    @property
+    def images(self) -> Any:
+        """The images."""
+        return self._surroundings.images
+
+    @property
+    def volumes(self) -> Any:
+        """The volumes."""
+        return self._surroundings.volumes
+
+    @property
+    def networks(self) -> Any:
+        """The networks."""
+        return self._surroundings.networks
+
+    @property
+    def exec(self) -> Any:
+        """The execs."""
+        return self._surroundings.exec
+
+    @property
+    def logs(self) -> Any:
+        """The logs of containers, and the drivers that send them elsewhere."""
+        return self._surroundings.logs
+
+    @property
+    def stopping(self) -> asyncio.Event:
+        """Set when the engine stops."""
+        return self._surroundings.stopping
+
+    def spawn(self, work: Any, *, endless: bool = False) -> asyncio.Task[Any]:
+        """Run something without waiting for it; see :class:`Surroundings`."""
+        return self._surroundings.spawn(work, endless=endless)
+
+    async def slowly(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function that may take seconds in one of a few threads for such work."""
+        return await self._surroundings.slowly(function, *args, **kwargs)
