@@ -309,4 +309,6 @@ def test_a_damaged_file_is_reported(tmp_path, what):
     else:
         path.write_bytes(data.replace(b'{"a":1}', b'{"a":!}'))
     with pytest.raises(DamagedState, match="is damaged"):
-        list(documents.load(Database(path, documents.schema)))
+        damaged = Database(path, documents.schema)
+        with contextlib.closing(damaged):
+            list(documents.load(damaged))

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from time import perf_counter
@@ -33,6 +34,9 @@ _STREAM_GRACE: Final = 0.5
 
 _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
 """A machine that vanished is noticed within two minutes."""
+
+_KEEP_FILE: Final[dict[str, Any]] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+"""Keeps asyncio from removing the file of a unix socket, which may belong to a socket unit."""
 
 _log = structlog.get_logger(__name__)
 
@@ -84,7 +88,7 @@ class Server:
 
         if sock.family == socket.AF_UNIX:
             self._listening.append(
-                await loop.create_unix_server(connected, sock=sock, backlog=_BACKLOG)
+                await loop.create_unix_server(connected, sock=sock, backlog=_BACKLOG, **_KEEP_FILE)
             )
             return
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

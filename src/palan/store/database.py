@@ -68,12 +68,16 @@ class Database:
         # in the store's thread from here on.
         self._path = path
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        with self._reporting_damage():
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.execute("PRAGMA foreign_keys = ON")
-            for statement in schema:
-                self._connection.execute(statement)
+        try:
+            with self._reporting_damage():
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+                self._connection.execute("PRAGMA foreign_keys = ON")
+                for statement in schema:
+                    self._connection.execute(statement)
+        except BaseException:
+            self._connection.close()
+            raise
 
     def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Call ``function`` in this thread; only while the engine starts, before :meth:`run`.
