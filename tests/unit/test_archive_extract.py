@@ -76,7 +76,7 @@ def test_names_that_leave_the_root_are_refused(name, tmp_path):
         unpack(tmp_path, file(name))
 
 
-def test_a_file_is_as_the_archive_says(tmp_path):
+def test_a_file_has_the_metadata_of_its_entry(tmp_path):
     made = unpack(tmp_path, (file("a/b", mode=0o4751, mtime_ns=1_600_000_000_123_456_789), b"text"))
     info = (tmp_path / "a/b").stat()
     assert stat.S_IMODE(info.st_mode) == 0o4751
@@ -86,7 +86,7 @@ def test_a_file_is_as_the_archive_says(tmp_path):
     assert made.size == 4
 
 
-def test_a_directory_keeps_its_time_and_mode_although_filled_later(tmp_path):
+def test_a_directory_keeps_its_time_and_mode_after_it_is_filled(tmp_path):
     unpack(tmp_path, folder("a", 0o2555, mtime_ns=10**18), (file("a/b"), b"x"))
     info = (tmp_path / "a").stat()
     assert (stat.S_IMODE(info.st_mode), info.st_mtime_ns) == (0o2555, 10**18)
@@ -136,7 +136,7 @@ def test_hard_links_share_one_file(tmp_path):
     assert (tmp_path / "a").stat().st_ino == (tmp_path / "b").stat().st_ino
 
 
-def test_what_a_hard_link_says_holds_for_the_file(tmp_path):
+def test_metadata_of_a_hard_link_apply_to_the_file(tmp_path):
     entry = hardlink("b", "a")
     entry.mode, entry.mtime_ns, entry.xattrs = 0o4711, 5 * 10**9, {"user.note": b"x"}
     unpack(tmp_path, (file("a"), b"x"), entry, symlink("s", "a"), hardlink("t", "s"))
@@ -146,7 +146,7 @@ def test_what_a_hard_link_says_holds_for_the_file(tmp_path):
     assert (tmp_path / "t").is_symlink()
 
 
-def test_links_in_a_circle_are_refused(tmp_path):
+def test_a_cycle_of_links_is_refused(tmp_path):
     with pytest.raises(ArchiveError, match="too many symbolic links"):
         unpack(tmp_path, symlink("a", "b"), symlink("b", "a"), file("a/x"))
 
@@ -174,12 +174,12 @@ def test_replacing_can_be_refused(tmp_path):
             unpack(tmp_path, first, second, no_overwrite_dir_non_dir=True)
 
 
-def test_a_file_is_no_directory(tmp_path):
+def test_a_file_in_place_of_a_parent_directory_is_refused(tmp_path):
     with pytest.raises(ArchiveError, match="not a directory"):
         unpack(tmp_path, file("a"), file("a/b"))
 
 
-def test_whiteouts_become_overlays(tmp_path):
+def test_whiteouts_are_converted_for_overlayfs(tmp_path):
     unpack(
         tmp_path,
         folder("a"),
@@ -194,7 +194,7 @@ def test_whiteouts_become_overlays(tmp_path):
     assert not list(tmp_path.glob(".wh..wh.aufs"))
 
 
-def test_a_whiteout_concerns_the_layers_below_only(tmp_path):
+def test_a_whiteout_affects_lower_layers_only(tmp_path):
     unpack(
         tmp_path,
         (file("kept"), b"x"),
@@ -216,12 +216,12 @@ def test_a_whiteout_concerns_the_layers_below_only(tmp_path):
 
 
 @pytest.mark.parametrize("name", [".wh.", ".wh..", ".wh...", "a/.wh..."])
-def test_a_whiteout_of_nothing_is_refused(name, tmp_path):
+def test_a_whiteout_without_a_name_is_refused(name, tmp_path):
     with pytest.raises(ArchiveError, match="invalid whiteout"):
         unpack(tmp_path, file(name), whiteouts="overlay")
 
 
-def test_whiteouts_are_names_where_they_mean_nothing(tmp_path):
+def test_whiteouts_are_ordinary_names_outside_of_layers(tmp_path):
     unpack(tmp_path, file(".wh.a"))
     assert (tmp_path / ".wh.a").is_file()
 
@@ -259,7 +259,7 @@ def test_entries_are_counted_and_limited(tmp_path):
 
 
 @pytest.mark.parametrize("attribute", ["mtime_ns", "uid"])
-def test_numbers_beyond_the_kernel_are_refused(attribute, tmp_path):
+def test_numbers_out_of_range_are_refused(attribute, tmp_path):
     entry = file("a")
     extractor = Extractor(str(tmp_path))
     setattr(entry, attribute, 1 << 100)
@@ -287,7 +287,7 @@ ENTRY = st.builds(
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(ENTRY, max_size=12), st.sampled_from(["keep", "overlay"]))
-def test_nothing_ever_leaves_the_root(tmp_path, entries, whiteouts):
+def test_no_archive_writes_outside_of_the_root(tmp_path, entries, whiteouts):
     top = tmp_path / os.urandom(8).hex()
     root = top / "x" / "root"
     root.mkdir(parents=True)

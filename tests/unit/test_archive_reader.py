@@ -53,7 +53,7 @@ NAMES = st.text(
     style=st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]),
     step=st.integers(1, 3000),
 )
-def test_what_tarfile_writes_is_read(  # noqa: PLR0917 - hypothesis passes them by name
+def test_archives_of_tarfile_are_parsed(  # noqa: PLR0917 - hypothesis passes them by name
     name, size, uid, mtime, mode, style, step
 ):
     info = tarfile.TarInfo(name)
@@ -74,7 +74,7 @@ def test_what_tarfile_writes_is_read(  # noqa: PLR0917 - hypothesis passes them 
     mtime_ns=st.integers(-(10**18), 10**19),
     xattr=st.binary(max_size=50),
 )
-def test_what_we_write_is_read_by_us_and_by_tarfile(name, linkname, uid, mtime_ns, xattr):
+def test_our_headers_are_parsed_by_us_and_by_tarfile(name, linkname, uid, mtime_ns, xattr):
     entry = Entry(
         name,
         Kind.SYMLINK,
@@ -93,13 +93,13 @@ def test_what_we_write_is_read_by_us_and_by_tarfile(name, linkname, uid, mtime_n
 
 
 @given(st.binary(max_size=3000))
-def test_garbage_is_refused_or_read_but_never_breaks_anything(data):
+def test_any_data_is_parsed_or_raises_archive_error(data):
     with contextlib.suppress(ArchiveError):
         read_all(data)
 
 
 @given(position=st.integers(0, 5000), value=st.integers(0, 255))
-def test_a_damaged_archive_never_breaks_anything(position, value):
+def test_a_damaged_archive_is_parsed_or_raises_archive_error(position, value):
     info = tarfile.TarInfo("ä" * 120)
     info.size = 1000
     info.pax_headers = {"SCHILY.xattr.user.a": "b", "GNU.sparse.size": "3"}
@@ -110,7 +110,7 @@ def test_a_damaged_archive_never_breaks_anything(position, value):
 
 
 @pytest.mark.parametrize("cut", [1, 300, 511, 513, 800, 1100])
-def test_an_archive_cut_anywhere_is_truncated(cut):
+def test_an_archive_cut_at_any_position_is_truncated(cut):
     info = tarfile.TarInfo("file")
     info.size = 600
     data = written(tarfile.PAX_FORMAT, info, data=b"x" * 600)
@@ -125,11 +125,11 @@ def test_the_padding_of_the_last_file_may_be_missing():
     assert [entry.name for entry, _ in read_all(data[:1112])] == ["file"]
 
 
-def test_no_bytes_are_an_empty_archive():
+def test_empty_input_is_an_empty_archive():
     assert read_all(b"") == []
 
 
-def test_the_end_may_be_missing_or_a_single_block():
+def test_the_end_marker_may_be_missing_or_a_single_block():
     info = tarfile.TarInfo("file")
     data = written(tarfile.USTAR_FORMAT, info)
     assert len(read_all(data[:512])) == 1
@@ -144,7 +144,7 @@ def test_a_huge_extended_header_is_refused_before_it_is_read():
 
 @pytest.mark.parametrize("style", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
 @pytest.mark.parametrize("cut", range(97, 103))
-def test_a_long_name_is_no_directory_where_its_header_cuts_it_off(style, cut):
+def test_a_long_name_truncated_after_a_slash_is_not_a_directory(style, cut):
     info = tarfile.TarInfo("d" * (cut - 1) + "/" + "f" * 20)
     info.size = 600
     ((entry, content),) = read_all(written(style, info, data=b"x" * 600))
@@ -182,7 +182,7 @@ def sparse(headers: dict[str, str], stored: bytes) -> bytes:
         ),
     ],
 )
-def test_sparse_files_of_pax_are_understood(headers, stored):
+def test_sparse_files_in_pax_formats(headers, stored):
     [(entry, data)] = read_all(sparse(headers, stored))
     assert (entry.name, entry.size) == ("name", 1000)
     assert entry.sparse == [(0, 3), (900, 4)]
@@ -199,5 +199,5 @@ def test_impossible_sparse_maps_are_refused(pieces_):
 
 
 @given(st.dictionaries(st.text("abc.", min_size=1), st.binary(max_size=2000), max_size=4))
-def test_pax_records_survive(records):
+def test_pax_records_are_decoded_back(records):
     assert dict(decode_pax(encode_pax(records))) == records

@@ -50,7 +50,7 @@ def gzip_inflater(request):
         yield request.param
 
 
-def test_isal_is_used_where_it_is_installed(gzip_inflater):
+def test_isal_is_used_if_it_is_installed(gzip_inflater):
     pytest.importorskip("isal")
     _, error = inflate._gzip()
     assert (error is zlib.error) == (gzip_inflater == "zlib")
@@ -59,20 +59,20 @@ def test_isal_is_used_where_it_is_installed(gzip_inflater):
 @pytest.mark.parametrize("name", list(COMPRESS))
 @settings(max_examples=30)
 @given(parts=st.lists(st.binary(max_size=3000), min_size=1, max_size=3), size=st.integers(1, 4000))
-def test_what_was_compressed_comes_back(name, parts, size):
+def test_compressed_data_are_inflated(name, parts, size):
     data = b"".join(COMPRESS[name](part) for part in parts)  # several members are one stream
     assert detect(data[:6]) == name
     assert read_all(inflated(source(data, size), name)) == b"".join(parts)
 
 
-def test_a_bomb_comes_in_pieces():
+def test_an_archive_bomb_is_inflated_in_pieces():
     data = gzip.compress(bytes(50 << 20))
     read = inflated(source(data), "gzip")
     assert max(len(piece) for piece in iter(read, b"")) <= 1 << 20
 
 
 @pytest.mark.parametrize("name", list(COMPRESS))
-def test_damage_and_ends_are_noticed(name):
+def test_damaged_and_truncated_data_are_reported(name):
     data = COMPRESS[name](os.urandom(5000))
     with pytest.raises(Truncated):
         read_all(inflated(source(data[:-100]), name))
@@ -85,7 +85,7 @@ def test_padding_after_gzip_is_ignored():
     assert read_all(inflated(source(data), "gzip")) == b"text"
 
 
-def test_plain_data_is_passed_on():
+def test_uncompressed_data_are_passed_on():
     assert detect(b"file.txt") == ""
     assert detect(b"") == ""
     assert read_all(inflated(source(b"abc"), "")) == b"abc"
@@ -113,7 +113,7 @@ def members(data):
         return {info.name: info for info in archive.getmembers()}
 
 
-def test_a_tree_becomes_an_archive(tree):
+def test_a_tree_is_packed(tree):
     found = members(b"".join(Packer(str(tree)).pieces()))
     assert list(found) == ["a", "dir", "dir/file", "dir/" + "long" * 60, "fifo", "link"]
     assert found["dir/file"].islnk()
@@ -135,18 +135,18 @@ def test_names_begin_with_the_prefix(tmp_path, prefix, first, file):
     assert file in names
 
 
-def test_a_prefix_names_the_tree_itself(tree):
+def test_a_prefix_adds_an_entry_for_the_tree_itself(tree):
     found = members(b"".join(Packer(str(tree), prefix="top").pieces()))
     assert {"top", "top/a", "top/dir", "top/dir/file", "top/fifo", "top/link"} < set(found)
 
 
-def test_one_file_is_an_archive_of_one_entry(tree):
+def test_a_single_file_is_packed_as_one_entry(tree):
     packer = Packer(str(tree / "link"), prefix="renamed")
     [info] = members(b"".join(packer.pieces())).values()
     assert (info.name, info.issym()) == ("renamed", True)
 
 
-def test_what_is_packed_unpacks_to_the_same(tree, tmp_path):
+def test_a_packed_tree_is_unpacked_identically(tree, tmp_path):
     copy = tmp_path / "copy"
     copy.mkdir()
     data = b"".join(Packer(str(tree)).pieces())
@@ -162,7 +162,7 @@ def test_what_is_packed_unpacks_to_the_same(tree, tmp_path):
     assert (copy / "a").read_bytes() == b"x" * 1000
 
 
-def test_overlay_removals_become_whiteouts(tmp_path):
+def test_overlay_removals_are_packed_as_whiteouts(tmp_path):
     os.mknod(tmp_path / "gone", 0o020000, 0)
     (tmp_path / "dir").mkdir()
     os.setxattr(tmp_path / "dir", "user.overlay.opaque", b"y")

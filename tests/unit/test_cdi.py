@@ -71,7 +71,7 @@ def ask(registry, *names, **fields):
     return check_device_requests([request], registry)
 
 
-def test_what_a_device_needs(tmp_path):
+def test_the_changes_for_a_device(tmp_path):
     found = spec()
     inject_devices(found, ask(write(tmp_path), "vendor.com/device=null"))
     assert found["process"]["env"] == ["X=1", "ALL=1", "ONE=1", "PATH=/vendor"] or found["process"][
@@ -89,7 +89,7 @@ def test_what_a_device_needs(tmp_path):
     assert found["hooks"] == {"poststop": [{"path": "/bin/true", "args": ["true"]}]}
 
 
-def test_a_node_that_is_described_in_full_need_not_be_there(tmp_path):
+def test_a_fully_described_node_need_not_exist_on_the_host(tmp_path):
     found = spec()
     inject_devices(found, ask(write(tmp_path), "vendor.com/device=made-up"))
     assert found["linux"]["devices"] == [
@@ -102,7 +102,7 @@ def test_a_node_that_is_described_in_full_need_not_be_there(tmp_path):
     assert found["linux"]["intelRdt"] == {"closID": "x"}
 
 
-def test_the_edits_of_a_file_come_once(tmp_path):
+def test_the_changes_of_a_file_are_applied_once(tmp_path):
     names = ("vendor.com/device=null", "vendor.com/device=made-up", "vendor.com/device=null")
     assert len(ask(write(tmp_path), *names)) == 3
 
@@ -123,13 +123,13 @@ def test_the_edits_of_a_file_come_once(tmp_path):
         ),
     ],
 )
-def test_what_is_refused(tmp_path, fields, message):
+def test_invalid_requests_are_refused(tmp_path, fields, message):
     with pytest.raises(InvalidParameter) as caught:
         ask(write(tmp_path), "vendor.com/device=other", "x", **fields)
     assert caught.value.message == message
 
 
-def test_without_directories_there_is_no_such_driver():
+def test_without_directories_the_driver_is_absent():
     with pytest.raises(InvalidParameter, match="could not select device driver"):
         ask(CdiRegistry([""]), "vendor.com/device=null")
 
@@ -155,7 +155,7 @@ def test_graphics_cards(tmp_path, fields, names):
         ask(registry, **given | {"count": 1, "device_ids": ["0"]})
 
 
-def test_later_directories_go_before_and_equals_exclude_each_other(tmp_path):
+def test_later_directories_override_and_duplicates_conflict(tmp_path):
     write(tmp_path / "a")
     write(tmp_path / "b", containerEdits={"env": ["B=1"]})
     registry = CdiRegistry([str(tmp_path / "a"), str(tmp_path / "b"), str(tmp_path / "absent")])
@@ -166,7 +166,7 @@ def test_later_directories_go_before_and_equals_exclude_each_other(tmp_path):
     assert all("conflicting device" in problem for problem in problems)
 
 
-def test_files_are_read_again_when_they_change(tmp_path):
+def test_changed_files_are_read_again(tmp_path):
     registry = write(tmp_path)
     assert registry.devices()[0] == ["vendor.com/device=made-up", "vendor.com/device=null"]
     write(tmp_path, devices=[])
@@ -196,13 +196,13 @@ def test_yaml(tmp_path, monkeypatch):
         {"containerEdits": {"mounts": [{"hostPath": "/a", "containerPath": "b"}]}},
     ],
 )
-def test_files_that_make_no_sense(tmp_path, changes):
+def test_invalid_files_are_reported(tmp_path, changes):
     names, (problem,) = write(tmp_path, **changes).devices()
     assert names == []
     assert problem.startswith(f"{tmp_path}/a.json: ")
 
 
-def test_what_is_no_json_and_hooks_that_are_none(tmp_path):
+def test_invalid_json_and_invalid_hooks(tmp_path):
     (tmp_path / "b.json").write_text("{")
     (tmp_path / "c.yml").write_text("a: [")
     hook = [{"hookName": "bogus", "path": "/bin/true"}]

@@ -1,4 +1,4 @@
-"""Limits of devices and processes in cgroups of both generations, as files."""
+"""Limits of devices and processes in cgroup v1 and v2, with ordinary files."""
 
 import pytest
 
@@ -31,14 +31,14 @@ def written(monkeypatch):
     return lines
 
 
-def test_rates_of_the_first_generation(v1, written):
+def test_rates_of_v1(v1, written):
     (v1.root / "blkio/c/blkio.throttle.read_bps_device").write_text("8:0 5\n8:16 6\n")
     set_device_limits(v1, "/c", "read_bps", {(8, 16): 7, (9, 0): 8})
     file = "blkio.throttle.read_bps_device"
     assert written == [(file, "8:0 0"), (file, "8:16 7"), (file, "9:0 8")]
 
 
-def test_rates_of_the_second_generation(v2, written):
+def test_rates_of_v2(v2, written):
     (v2.root / "c/io.max").write_text("8:0 rbps=5 wbps=max riops=max wiops=9\n")
     set_device_limits(v2, "/c", "read_bps", {})
     set_device_limits(v2, "/c", "write_bps", {})
@@ -56,13 +56,13 @@ def test_weights(v1, written):
 @pytest.mark.parametrize(
     ("file", "least", "most"), [("io.weight", "1", "10000"), ("io.bfq.weight", "10", "1000")]
 )
-def test_weights_of_the_second_generation(v2, written, file, least, most):
+def test_weights_of_v2(v2, written, file, least, most):
     (v2.root / "c" / file).write_text("default 100\n9:0 5\n")
     set_device_limits(v2, "/c", "weight", {(8, 0): 10, (8, 16): 1000})
     assert written == [(file, "9:0 default"), (file, f"8:0 {least}"), (file, f"8:16 {most}")]
 
 
-def test_no_quota(v1, v2, written):
+def test_the_cpu_quota_is_removed(v1, v2, written):
     (v1.root / "cpu").mkdir()
     (v1.root / "cpu/cgroup.procs").touch()
     (v1.root / "cgroup.controllers").unlink()
@@ -72,13 +72,13 @@ def test_no_quota(v1, v2, written):
     assert written == [("cpu.cfs_quota_us", "-1"), ("cpu.max", "max")]
 
 
-def test_processes(v1, written):
+def test_the_process_limit(v1, written):
     set_process_limit(v1, "/c", 5)
     set_process_limit(v1, "/c", 0)
     assert written == [("pids.max", "5"), ("pids.max", "max")]
 
 
-def test_what_the_kernel_refuses(v1, tmp_path):
+def test_limits_that_the_kernel_rejects(v1, tmp_path):
     (tmp_path / "pids/c/pids.max").mkdir()
     with pytest.raises(OSError, match=r"'?[Ii]s a directory"):
         set_process_limit(v1, "/c", 5)

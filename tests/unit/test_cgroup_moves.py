@@ -29,7 +29,7 @@ def machine(tmp_path, layout, *trees):
         (Layout.V1, ("pids", "memory"), "4:pids:/../own\n3:rdma:/own\n1:memory:/own", "memory/own"),
     ],
 )
-def test_the_engine_is_moved_to_where_it_is(tmp_path, layout, trees, membership, written):
+def test_the_engine_is_moved_to_its_own_cgroup(tmp_path, layout, trees, membership, written):
     cgroups = machine(tmp_path, layout, *trees)
     (tmp_path / "membership").write_text(membership)
     CgroupMoves(cgroups, tmp_path / "membership").prepare()
@@ -40,7 +40,7 @@ def test_the_engine_is_moved_to_where_it_is(tmp_path, layout, trees, membership,
 
 
 @pytest.mark.parametrize("membership", [None, "", "0::/gone\n", "5:name=other:/own\n"])
-def test_without_a_place_nothing_happens(tmp_path, membership):
+def test_without_a_visible_cgroup_nothing_is_written(tmp_path, membership):
     cgroups = machine(tmp_path, Layout.V2)
     if membership is not None:
         (tmp_path / "membership").write_text(membership)

@@ -53,7 +53,7 @@ def tree(root: Path, files: dict[str, str], *, unified: bool) -> CgroupMeter:
     return CgroupMeter(detect(root), "/palan/c")
 
 
-def test_the_first_generation(tmp_path):
+def test_v1(tmp_path):
     usage = tree(tmp_path, V1, unified=False).read()
     assert (usage.processor, usage.per_processor) == (350, [100, 250])
     assert (usage.user, usage.system) == (70_000_000, 50_000_000)
@@ -72,14 +72,14 @@ def test_the_first_generation(tmp_path):
     assert usage.block_io["merged"] == []
 
 
-def test_a_hybrid_machine_is_read_as_the_first_generation(tmp_path):
+def test_a_hybrid_machine_is_read_as_v1(tmp_path):
     (tmp_path / "unified").mkdir()
     (tmp_path / "unified" / "cgroup.controllers").touch()
     (tmp_path / "unified" / "cgroup.procs").touch()
     assert tree(tmp_path, V1, unified=False).read().processor == 350
 
 
-def test_the_second_generation(tmp_path):
+def test_v2(tmp_path):
     usage = tree(tmp_path, V2, unified=True).read()
     assert (usage.processor, usage.per_processor) == (30_000, None)
     assert (usage.user, usage.system) == (20_000, 10_000)
@@ -96,7 +96,7 @@ def test_the_second_generation(tmp_path):
 
 
 @pytest.mark.parametrize("files", [V1, V2])
-def test_controllers_that_are_not_there(tmp_path, files):
+def test_missing_controllers(tmp_path, files):
     unified = files is V2
     some = {path: text for path, text in files.items() if "cpu" in path}
     tree(tmp_path, some, unified=unified)
@@ -108,20 +108,20 @@ def test_controllers_that_are_not_there(tmp_path, files):
 
 
 @pytest.mark.parametrize("files", [V1, V2])
-def test_a_cgroup_that_is_gone(tmp_path, files):
+def test_an_absent_cgroup(tmp_path, files):
     tree(tmp_path, files, unified=files is V2)
     with pytest.raises(OSError, match="No such file"):
         CgroupMeter(detect(tmp_path), "/palan/gone").read()
 
 
-def test_the_machine(tmp_path):
+def test_processor_time_of_the_machine(tmp_path):
     (tmp_path / "stat").write_text("cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 1 2 3 4 5 6 7 8 9 10\n")
     assert system_processor_time(tmp_path / "stat") == 28 * 10_000_000
     assert system_processor_time() > 0
     assert online_processors() >= 1
 
 
-def test_interfaces():
+def test_interface_counters():
     text = (
         "Inter-|   Receive                                                |  Transmit\n"
         " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs"

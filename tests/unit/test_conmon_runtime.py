@@ -70,7 +70,7 @@ async def test_commands(tmp_path, spawner):
     ]
 
 
-async def test_failures_are_its_own_words(tmp_path, spawner):
+async def test_failures_have_the_message_of_the_runtime(tmp_path, spawner):
     said = '{"level":"error","msg":"no such thing","time":"x"}'
     program = script(tmp_path / "rt", f"echo warning >&2; echo '{said}' >&2; exit 1")
     runtime = OCIRuntime("x", program, tmp_path / "root", spawner)
@@ -119,7 +119,7 @@ async def test_start_of_runc_without_the_program(tmp_path, spawner):
 
 @pytest.mark.parametrize("broken", ["{", "{}", '{"pid": 1}', "[]"])
 @pytest.mark.parametrize("kind", ["crun", "runc"])
-async def test_delete_leaves_what_it_does_not_know_to_the_program(tmp_path, spawner, kind, broken):
+async def test_delete_runs_the_program_for_an_unexpected_state(tmp_path, spawner, kind, broken):
     program = script(tmp_path / "rt", f"echo called >> {tmp_path}/calls")
     root = tmp_path / "root"
     runtime = OCIRuntime(kind, program, root, spawner, version=f"{kind} version 1")
@@ -130,7 +130,7 @@ async def test_delete_leaves_what_it_does_not_know_to_the_program(tmp_path, spaw
     assert (tmp_path / "calls").read_text() == "called\n"
 
 
-async def test_delete_of_what_runs_is_refused_by_the_program(tmp_path, spawner):
+async def test_delete_of_a_running_container_is_refused_by_the_program(tmp_path, spawner):
     program = script(tmp_path / "rt", 'echo \'{"msg":"running"}\' >&2; exit 1')
     root = tmp_path / "root"
     runtime = OCIRuntime("crun", program, root, spawner, version="crun version 1")
@@ -153,7 +153,7 @@ async def test_delete_of_what_runs_is_refused_by_the_program(tmp_path, spawner):
     assert runtime.containers() == []
 
 
-async def test_probe_is_remembered(tmp_path, spawner):
+async def test_the_result_of_a_probe_is_stored(tmp_path, spawner):
     calls = tmp_path / "calls"
     text = f'case "$*" in *--version*) echo crun version 9;; *) echo >> {calls}; %s;; esac'
     program = script(tmp_path / "rt", text % "exit 0")
@@ -178,7 +178,7 @@ async def test_probe_is_remembered(tmp_path, spawner):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cache.json", "calls", "rt"]
 
 
-async def test_conmon_that_is_absent_or_fails(tmp_path, spawner):
+async def test_conmon_is_absent_or_fails(tmp_path, spawner):
     runtime = OCIRuntime("crun", tmp_path / "rt", tmp_path / "root", spawner)
     plan = ContainerPlan(id="c", bundle=tmp_path, exits=tmp_path, log=None)
     with pytest.raises(FileNotFoundError):
@@ -247,7 +247,7 @@ def test_find_monitors_finds_none(tmp_path):
     assert find_monitors(tmp_path) == []
 
 
-def test_find_monitors_believes_no_process(tmp_path):
+def test_find_monitors_checks_program_ids_and_directory(tmp_path):
     """A process counts as a container's conmon only if program, ids and directory agree."""
     bundles, one, two = tmp_path / "bundles", "1" * 64, "2" * 64
     programs = [tmp_path / "a" / "conmon", tmp_path / "b" / "conmon"]

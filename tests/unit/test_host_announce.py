@@ -10,14 +10,14 @@ MAC = "02:00:00:00:00:22"
 OWN = bytes.fromhex(MAC.replace(":", ""))
 
 
-def test_an_arp_announcement_asks_everybody_for_its_own_address():
+def test_an_arp_announcement_is_a_broadcast_for_its_own_address():
     frame = announcement(ip_address("10.0.0.5"), MAC)
     assert frame[:14] == b"\xff" * 6 + OWN + b"\x08\x06"
     assert frame[14:22] == b"\0\1\x08\0\6\4\0\1"
     assert frame[22:] == OWN + b"\n\0\0\5" + bytes(6) + b"\n\0\0\5"
 
 
-def test_a_neighbor_advertisement_overrides_and_adds_up():
+def test_a_neighbor_advertisement_overrides_and_has_a_checksum():
     address = ip_address("fd00::5")
     frame = announcement(address, MAC)
     assert frame[:14] == b"\x33\x33\0\0\0\1" + OWN + b"\x86\xdd"

@@ -1,4 +1,4 @@
-"""Cgroups, in trees made of ordinary directories."""
+"""Cgroups, with ordinary directories as hierarchies."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def second(tmp_path):
     return tmp_path
 
 
-def test_first_generation(first):
+def test_v1(first):
     found = cgroups.detect(first)
     assert found.layout is Layout.V1
     assert found.version == "1"
@@ -50,7 +50,7 @@ def test_first_generation(first):
     assert len(found.trees) == 5
 
 
-def test_a_tree_of_the_second_beside_makes_it_hybrid(first):
+def test_v1_with_a_v2_hierarchy_is_hybrid(first):
     (first / "unified").mkdir()
     (first / "unified/cgroup.controllers").write_text("hugetlb\n")
     found = cgroups.detect(first)
@@ -60,7 +60,7 @@ def test_a_tree_of_the_second_beside_makes_it_hybrid(first):
     assert first / "unified" in found.trees
 
 
-def test_second_generation(second):
+def test_v2(second):
     found = cgroups.detect(second)
     assert found.layout is Layout.V2
     assert found.version == "2"
@@ -75,7 +75,7 @@ def test_nothing_mounted(tmp_path):
     assert cgroups.detect(tmp_path / "absent").trees == ()
 
 
-def test_features_of_the_first_generation(first):
+def test_features_of_v1(first):
     features = cgroups.detect(first).features()
     assert features.memory_limit
     assert features.oom_kill_disable
@@ -87,7 +87,7 @@ def test_features_of_the_first_generation(first):
     assert not features.devices
 
 
-def test_features_of_the_second_generation(second):
+def test_features_of_v2(second):
     features = cgroups.detect(second).features()
     assert features.memory_limit
     assert features.swap_limit
@@ -98,7 +98,7 @@ def test_features_of_the_second_generation(second):
     assert not features.kernel_memory
 
 
-def test_swap_cannot_be_limited_where_the_kernel_does_not_account_it(second):
+def test_swap_cannot_be_limited_without_swap_accounting(second):
     (second / "system.slice/memory.swap.max").unlink()
     assert not cgroups.detect(second).features().swap_limit
 
@@ -117,14 +117,14 @@ def test_processes_of_a_cgroup_and_below(tmp_path):
     assert cgroups.processes(tmp_path / "absent") == set()
 
 
-def test_removing_starts_with_the_leaves(tmp_path):
+def test_descendants_are_removed_first(tmp_path):
     (tmp_path / "a/b/c").mkdir(parents=True)
     (tmp_path / "a/d").mkdir()
     assert cgroups.remove([tmp_path / "a", tmp_path / "absent"]) == []
     assert not (tmp_path / "a").exists()
 
 
-def test_freezing_waits_for_the_kernel_and_gives_up(tmp_path):
+def test_freezing_waits_until_the_timeout(tmp_path):
     (tmp_path / "cgroup.freeze").touch()
     (tmp_path / "cgroup.events").write_text("populated 1\nfrozen 0\n")
     with pytest.raises(TimeoutError, match="freeze"):
@@ -135,7 +135,7 @@ def test_freezing_waits_for_the_kernel_and_gives_up(tmp_path):
     assert (tmp_path / "cgroup.freeze").read_text() == "1"
 
 
-def test_freezing_in_the_first_generation(tmp_path):
+def test_freezing_with_v1(tmp_path):
     (tmp_path / "freezer.state").touch()
     cgroups.freeze(tmp_path)
     assert (tmp_path / "freezer.state").read_text() == "FROZEN"
@@ -154,11 +154,11 @@ def test_values_and_keyed_files(tmp_path):
     assert cgroups.read_keyed(tmp_path / "absent") == {}
 
 
-def test_an_absent_cgroup_has_nobody_to_kill(tmp_path):
+def test_killing_an_absent_cgroup_does_nothing(tmp_path):
     assert cgroups.kill_all(tmp_path / "absent")
 
 
-def test_this_machine_can_be_looked_at():
+def test_this_machine_can_be_detected():
     found = cgroups.detect()
     assert isinstance(found.features().memory_limit, bool)
 
@@ -167,7 +167,7 @@ def test_this_machine_can_be_looked_at():
     ("name", "unified"),
     [("cpuset.{}.effective", True), ("cpuset.effective_{}", False), ("cpuset.{}", False)],
 )
-def test_what_there_is_for_cpusets(tmp_path, name, unified):
+def test_available_cpus_and_memory_nodes(tmp_path, name, unified):
     tree = tmp_path if unified else tmp_path / "cpuset"
     tree.mkdir(exist_ok=True)
     if unified:

@@ -38,7 +38,7 @@ def decoded(attributes):
     ("client", "host", "container"),
     [("192.0.2.9", "192.0.2.1", "172.18.0.2"), ("fd01::9", "fd01::1", "fd00::2")],
 )
-def test_a_flow_that_is_translated(client, host, container):
+def test_a_translated_flow(client, host, container):
     there = ends(1, client, host, 17, (4000, 53))
     back = ends(2, container, client, 17, (53, 4000))
     number = codec.attribute(12, b"\0\0\0\7")
@@ -49,13 +49,13 @@ def test_a_flow_that_is_translated(client, host, container):
     assert flow.key == there + number
 
 
-def test_a_flow_that_is_not():
+def test_a_flow_without_translation():
     there = ends(1, "192.0.2.9", "192.0.2.1", 17, (4000, 53))
     back = ends(2, "192.0.2.1", "192.0.2.9", 17, (53, 4000))
     assert not decoded(there + back).translated
 
 
-def test_flows_without_ports_are_passed_over():
+def test_flows_without_ports_are_ignored():
     there = ends(1, "192.0.2.9", "192.0.2.1", 1, ())
     back = ends(2, "192.0.2.1", "192.0.2.9", 1, ())
     assert decode_flow(memoryview(bytes(4) + there + back)) is None

@@ -1,4 +1,4 @@
-"""Whole files and whole trees."""
+"""Atomic writes, and removal and size of trees."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ def names(directory):
     return sorted(path.name for path in directory.iterdir())
 
 
-def test_a_file_is_replaced_whole(tmp_path):
+def test_a_file_is_replaced_atomically(tmp_path):
     path = tmp_path / "file"
     filesystem.write_atomically(path, "one")
     filesystem.write_atomically(path, b"two", 0o600, durable=True)
@@ -22,14 +22,14 @@ def test_a_file_is_replaced_whole(tmp_path):
     assert names(tmp_path) == ["file"]
 
 
-def test_nothing_is_left_of_a_failed_write(tmp_path):
+def test_a_failed_write_leaves_nothing_behind(tmp_path):
     (tmp_path / "file").mkdir()
     with pytest.raises(OSError, match="directory"):
         filesystem.write_atomically(tmp_path / "file", "x")
     assert names(tmp_path) == ["file"]
 
 
-def test_a_tree_is_removed_and_what_links_lead_to_is_not(tmp_path):
+def test_a_tree_is_removed_without_the_targets_of_links(tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "kept").touch()
@@ -43,7 +43,7 @@ def test_a_tree_is_removed_and_what_links_lead_to_is_not(tmp_path):
     assert (outside / "kept").exists()
 
 
-def test_forbidding_directories_are_no_obstacle(tmp_path):
+def test_directories_without_write_permission_are_removed(tmp_path):
     closed = tmp_path / "tree/closed"
     closed.mkdir(parents=True)
     (closed / "file").touch()
@@ -52,7 +52,7 @@ def test_forbidding_directories_are_no_obstacle(tmp_path):
     assert not (tmp_path / "tree").exists()
 
 
-def test_no_depth_is_too_deep(tmp_path):
+def test_very_deep_trees_are_removed(tmp_path):
     fd = os.open(tmp_path, os.O_RDONLY)
     for _ in range(1200):
         os.mkdir("d", dir_fd=fd)
@@ -65,7 +65,7 @@ def test_no_depth_is_too_deep(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_files_links_and_nothing_at_all(tmp_path):
+def test_files_and_links_are_removed_and_absent_paths_ignored(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path)
     for name in ("file", "link", "absent", "absent/below"):
@@ -73,7 +73,7 @@ def test_files_links_and_nothing_at_all(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_what_holds_a_mount_is_refused(tmp_path, monkeypatch):
+def test_trees_with_mount_points_are_refused(tmp_path, monkeypatch):
     line = f"50 27 0:40 / {tmp_path}/tree/mnt rw - tmpfs tmpfs rw"
     monkeypatch.setattr(mounts, "mountinfo", lambda: mounts.parse_mountinfo(line))
     (tmp_path / "tree/mnt").mkdir(parents=True)
@@ -105,7 +105,7 @@ def test_hard_links_are_counted_once(tmp_path):
     assert filesystem.directory_size(tmp_path / "absent") == 0
 
 
-def test_chown_reaches_links_and_not_their_targets(tmp_path):
+def test_chown_changes_links_and_not_their_targets(tmp_path):
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/file").touch()
     (tmp_path / "tree/link").symlink_to("nowhere")
@@ -115,7 +115,7 @@ def test_chown_reaches_links_and_not_their_targets(tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("lsattr") is None, reason="needs lsattr")
-def test_subdirectories_are_spread_where_the_file_system_knows_how(tmp_path):
+def test_subdirectories_are_spread_if_the_file_system_supports_it(tmp_path):
     (tmp_path / "trees").mkdir()
     filesystem.spread_subdirectories(tmp_path / "trees")
     filesystem.spread_subdirectories(tmp_path / "trees")  # no change, no error

@@ -1,4 +1,4 @@
-"""Facts, limits, capabilities, the service manager, inotify, nft's answers."""
+"""Facts, limits, capabilities, the service manager, inotify, output of nft."""
 
 import os
 import socket
@@ -21,7 +21,7 @@ from palan.host import (
 # ---- facts ------------------------------------------------------------------
 
 
-def test_os_release_is_read():
+def test_os_release_is_parsed():
     text = '# comment\nNAME="Debian GNU/Linux"\nVERSION_ID=12\nX="a \\"b\\""\nBAD="open\n\njunk'
     found = facts.parse_os_release(text)
     assert found == {
@@ -38,7 +38,7 @@ def test_architectures():
     assert facts.go_architecture("newarch") == ("newarch", "")
 
 
-def test_this_machine():
+def test_facts_of_this_machine():
     found = facts.gather()
     assert found.ncpu > 0
     assert found.memory_total > 1 << 20
@@ -57,7 +57,7 @@ def test_capabilities_are_numbered_as_in_the_kernel():
     assert set(capabilities.effective()) <= set(capabilities.CAPABILITIES)
 
 
-def test_without_the_capability_limits_are_clamped(monkeypatch):
+def test_limits_are_clamped_without_the_capability(monkeypatch):
     monkeypatch.setattr(rlimits, "can_raise", lambda: False)
     monkeypatch.setattr(rlimits, "limits", lambda _name: (10, 1000))
     assert rlimits.clamp("nofile", 500, 5000) == (500, 1000)
@@ -67,13 +67,13 @@ def test_without_the_capability_limits_are_clamped(monkeypatch):
     assert rlimits.clamp("nofile", 7, rlimits.INFINITY) == (7, rlimits.INFINITY)
 
 
-def test_with_the_capability_only_nonsense_is_clamped(monkeypatch):
+def test_a_soft_limit_above_the_hard_one_is_clamped(monkeypatch):
     monkeypatch.setattr(rlimits, "can_raise", lambda: True)
     assert rlimits.clamp("nofile", 1 << 30, 1 << 30) == (1 << 30, 1 << 30)
     assert rlimits.clamp("nofile", rlimits.INFINITY, 5) == (5, 5)
 
 
-def test_every_resource_can_be_asked_for():
+def test_limits_of_every_resource_can_be_read():
     for name in rlimits.RESOURCES:
         soft, hard = rlimits.limits(name)
         assert isinstance(soft, int)
@@ -104,14 +104,14 @@ def test_notify_on_an_abstract_socket(monkeypatch):
         assert manager.recv(100) == b"STATUS=x"
 
 
-def test_sockets_meant_for_another_process_are_left_alone(monkeypatch):
+def test_sockets_for_another_process_are_ignored(monkeypatch):
     monkeypatch.setenv("LISTEN_PID", "1")
     monkeypatch.setenv("LISTEN_FDS", "1")
     assert sdnotify.listen_fds() == []
     assert "LISTEN_FDS" not in os.environ
 
 
-def test_sockets_are_handed_over(monkeypatch):
+def test_sockets_from_the_service_manager(monkeypatch):
     given = []
     monkeypatch.setattr(os, "set_inheritable", lambda fd, _: given.append(fd))
     monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
@@ -125,7 +125,7 @@ def test_sockets_are_handed_over(monkeypatch):
 # ---- inotify ----------------------------------------------------------------
 
 
-def test_changes_are_seen(tmp_path):
+def test_inotify_reports_changes(tmp_path):
     with inotify.Inotify() as watcher:
         watch = watcher.add(tmp_path, inotify.CREATE | inotify.CLOSE_WRITE | inotify.MOVED_TO)
         assert watcher.read() == []
@@ -146,7 +146,7 @@ def test_changes_are_seen(tmp_path):
 # ---- nft --------------------------------------------------------------------
 
 
-def test_the_error_is_what_nft_said(monkeypatch):
+def test_an_nft_error_has_the_message_of_nft(monkeypatch):
     said = b"/dev/stdin:1:1-3: Error: syntax error\nadd garbage\n^^^\n"
     monkeypatch.setattr(spawn, "run", lambda *_, **__: spawn.Completed(1, b"", said))
     with pytest.raises(nftables.NftError) as caught:
@@ -155,13 +155,13 @@ def test_the_error_is_what_nft_said(monkeypatch):
     assert caught.value.script == "add garbage"
 
 
-def test_a_table_that_is_not_there_is_none(monkeypatch):
+def test_an_absent_nft_table_is_none(monkeypatch):
     said = b"Error: No such file or directory\nlist table ip x\n"
     monkeypatch.setattr(spawn, "run", lambda *_, **__: spawn.Completed(1, b"", said))
     assert nftables.list_table("ip", "x") is None
 
 
-def test_a_listing_without_its_preamble(monkeypatch):
+def test_an_nft_listing_omits_the_metadata(monkeypatch):
     said = b'{"nftables": [{"metainfo": {"version": "1"}}, {"table": {"name": "x"}}]}'
     monkeypatch.setattr(spawn, "run", lambda *_, **__: spawn.Completed(0, said, b""))
     assert nftables.list_table("ip", "x") == [{"table": {"name": "x"}}]
@@ -176,13 +176,13 @@ def test_a_machine_without_nft(monkeypatch):
 # ---- system calls and namespaces --------------------------------------------
 
 
-def test_errors_name_the_path(tmp_path):
+def test_errors_of_system_calls_have_the_path(tmp_path):
     with pytest.raises(OSError, match="nothing-here") as caught:
         syscalls.umount2(tmp_path / "nothing-here")
     assert caught.value.filename == str(tmp_path / "nothing-here")
 
 
-def test_openat2_keeps_within_the_root(tmp_path):
+def test_openat2_stays_within_the_root(tmp_path):
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/name").write_text("inside")
     (tmp_path / "link").symlink_to("/etc/name")
@@ -193,7 +193,7 @@ def test_openat2_keeps_within_the_root(tmp_path):
     os.close(root)
 
 
-def test_what_a_thread_raises_is_raised():
+def test_exceptions_of_a_thread_are_raised_in_the_caller():
     def fail():
         raise KeyError("x")
 
@@ -214,12 +214,12 @@ def test_names_of_sysctls(name, path):
     assert str(namespaces._sysctl_path(name)) == path
 
 
-def test_sysctls_stay_where_they_belong():
+def test_names_outside_of_proc_sys_are_refused():
     with pytest.raises(ValueError, match="sysctl"):
         namespaces._sysctl_path("net/../../etc/passwd")
 
 
-def test_a_file_is_no_namespace(tmp_path):
+def test_a_regular_file_is_not_a_namespace(tmp_path):
     (tmp_path / "file").touch()
     assert not namespaces.is_namespace(tmp_path / "file")
     assert not namespaces.is_namespace(tmp_path / "absent")

@@ -1,4 +1,4 @@
-"""Reading mountinfo, without mounting anything."""
+"""Parsing of mountinfo, without mounting anything."""
 
 import pytest
 
@@ -13,7 +13,7 @@ SAMPLE = r"""22 27 0:21 / /proc rw,relatime - proc proc rw
 """
 
 
-def test_a_line_is_taken_apart():
+def test_a_line_is_parsed():
     entry = mounts.parse_mountinfo(SAMPLE)[1]
     assert (entry.id, entry.parent, entry.device, entry.root) == (36, 35, "98:0", "/mnt1")
     assert entry.mount_point == "/mnt 2"
@@ -24,15 +24,15 @@ def test_a_line_is_taken_apart():
     assert entry.super_options == ("rw", "errors=continue")
 
 
-def test_escapes_are_undone():
+def test_escapes_are_decoded():
     assert "lowerdir=/x\\:y" in mounts.parse_mountinfo(SAMPLE)[2].super_options
 
 
-def test_a_mount_is_private_without_propagation_fields():
+def test_a_mount_without_propagation_fields_is_private():
     assert not mounts.parse_mountinfo(SAMPLE)[0].shared
 
 
-def test_unmount_below_takes_what_is_inside_last_first(monkeypatch):
+def test_unmount_below_detaches_the_latest_mounts_first(monkeypatch):
     undone = []
 
     def unmount(point, *, lazy):
@@ -45,7 +45,7 @@ def test_unmount_below_takes_what_is_inside_last_first(monkeypatch):
     assert undone == ["/data/a/b", "/data/a"]
 
 
-def test_an_unknown_propagation_is_refused_before_anything_is_mounted(tmp_path):
+def test_an_unknown_propagation_is_refused_before_mounting(tmp_path):
     with pytest.raises(ValueError, match="propagation"):
         mounts.bind(tmp_path, tmp_path, propagation="wild")
 
@@ -55,6 +55,6 @@ def test_our_own_mounts_can_be_read():
     assert mounts.is_mount_point("/proc")
 
 
-def test_what_does_not_exist_is_no_mount_point(tmp_path):
+def test_an_absent_path_is_not_a_mount_point(tmp_path):
     assert not mounts.is_mount_point(tmp_path / "nothing")
     assert not mounts.is_mount_point(tmp_path)

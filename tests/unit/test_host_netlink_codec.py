@@ -1,4 +1,4 @@
-"""The bytes of netlink, there and back."""
+"""Encoding and decoding of netlink messages."""
 
 import errno
 import ipaddress
@@ -20,7 +20,7 @@ def reply(kind, body, flags=0, sequence=1):
 
 
 @given(st.dictionaries(st.integers(0, 0x3FFF), st.binary(max_size=40), max_size=8))
-def test_attributes_survive(values):
+def test_attributes_are_decoded_back(values):
     data = b"".join(codec.attribute(kind, value) for kind, value in values.items())
     assert len(data) % 4 == 0
     found = codec.parse_attributes(memoryview(data))
@@ -28,7 +28,7 @@ def test_attributes_survive(values):
 
 
 @given(st.lists(st.tuples(st.integers(16, 100), st.binary(max_size=30)), max_size=6))
-def test_messages_survive_one_after_another(given_messages):
+def test_consecutive_messages_are_decoded_back(given_messages):
     data = b"".join(
         codec.encode_message(codec.Request(kind, codec.NLM_F_ACK, body, ""), number)
         for number, (kind, body) in enumerate(given_messages)
@@ -41,7 +41,7 @@ def test_messages_survive_one_after_another(given_messages):
 
 
 @given(st.binary(max_size=64))
-def test_rubbish_is_refused_or_read_but_never_worse(data):
+def test_any_data_is_decoded_or_raises_value_error(data):
     try:
         for message in codec.decode_messages(data):
             codec.parse_attributes(message.body)
@@ -55,7 +55,7 @@ def test_success_is_an_error_of_number_zero():
 
 
 @pytest.mark.parametrize("capped", [True, False])
-def test_the_kernels_explanation_is_found(capped):
+def test_the_kernels_explanation_is_decoded(capped):
     original = codec.encode_message(codec.Request(16, 0, b"12345678", ""), 1)
     echoed = original[:16] if capped else original
     body = struct.pack("=i", -errno.EINVAL) + echoed + codec.string(1, "No such thing")
@@ -63,7 +63,7 @@ def test_the_kernels_explanation_is_found(capped):
     assert codec.decode_acknowledgement(message) == (errno.EINVAL, "No such thing")
 
 
-def test_a_link_is_read():
+def test_a_link_is_decoded():
     body = struct.pack("=BxHiII", 0, 1, 7, 0x1, 0)
     body += codec.string(3, "veth1") + codec.attribute(1, bytes.fromhex("0242ac110002"))
     body += codec.u32(4, 1400) + codec.u32(10, 3) + codec.u32(5, 8)
@@ -76,7 +76,7 @@ def test_a_link_is_read():
     assert link.statistics["tx_dropped"] == 7
 
 
-def test_the_own_address_of_a_point_to_point_interface_is_the_local_one():
+def test_the_address_of_a_point_to_point_interface_is_the_local_one():
     body = struct.pack("=BBBBi", 2, 32, 0, 0, 4)
     body += codec.attribute(1, bytes([10, 0, 0, 2])) + codec.attribute(2, bytes([10, 0, 0, 1]))
     found = codec.decode_address(memoryview(body))
@@ -84,7 +84,7 @@ def test_the_own_address_of_a_point_to_point_interface_is_the_local_one():
     assert found.index == 4
 
 
-def test_a_default_route_has_no_destination_on_the_wire():
+def test_a_default_route_has_no_destination_attribute():
     request = requests.add_route("::/0", gateway="fd00::1", index=3, metric=5)
     route = codec.decode_route(memoryview(request.body))
     assert route.destination == ipaddress.ip_network("::/0")
@@ -92,7 +92,7 @@ def test_a_default_route_has_no_destination_on_the_wire():
     assert (route.index, route.metric, route.table) == (3, 5, 254)
 
 
-def test_a_route_in_a_high_table_is_read_back():
+def test_a_route_in_a_table_above_255_is_decoded_back():
     route = codec.decode_route(memoryview(requests.add_route("10.0.0.0/8", table=1000).body))
     assert route.table == 1000
 
@@ -104,7 +104,7 @@ def test_bad_hardware_addresses_are_refused(mac):
 
 
 @pytest.mark.parametrize("name", ["", "x" * 16])
-def test_names_that_the_kernel_would_cut_are_refused(name):
+def test_too_long_interface_names_are_refused(name):
     with pytest.raises(ValueError, match="interface name"):
         requests.add_bridge(name)
 
@@ -114,7 +114,7 @@ def test_a_link_cannot_be_renamed_by_its_name():
         requests.set_link("eth0", name="eth1")
 
 
-def test_all_parts_of_a_pair_are_in_one_message():
+def test_one_message_creates_a_whole_veth_pair():
     request = requests.add_veth(
         "v1", "eth0", mac="02:00:00:00:00:01", mtu=1400, master=9, peer_netns=5
     )
@@ -129,7 +129,7 @@ def test_all_parts_of_a_pair_are_in_one_message():
     assert request.what == "create veth v1"
 
 
-def test_loopback_can_be_looked_up_by_anybody():
+def test_loopback_can_be_looked_up_without_privileges():
     with Netlink() as netlink:
         link = netlink.link("lo")
         assert link is not None
@@ -138,7 +138,7 @@ def test_loopback_can_be_looked_up_by_anybody():
         assert any(entry.name == "lo" for entry in netlink.links())
 
 
-def test_closing_twice_is_well():
+def test_close_is_idempotent():
     netlink = Netlink()
     netlink.close()
     netlink.close()

@@ -17,14 +17,14 @@ def sleeper():
         process.kill()
 
 
-def test_a_name_may_hold_anything():
+def test_a_name_may_contain_any_characters():
     fields = b" S 7 8 9 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0"
     found = processes.parse_stat(b"42 (a) b (c" + b")" + fields)
     assert (found.pid, found.name, found.state) == (42, "a) b (c", "S")
     assert (found.ppid, found.session, found.start_time) == (7, 9, 4711)
 
 
-def test_our_own():
+def test_our_own_process():
     me = os.getpid()
     found = processes.status(me)
     assert found is not None
@@ -40,7 +40,7 @@ def test_a_child_is_found(sleeper):
     assert sleeper.pid in processes.descendants(os.getpid())
 
 
-def test_another_process_of_the_same_number_is_not_harmed(sleeper):
+def test_a_process_with_another_start_time_gets_no_signal(sleeper):
     started = processes.start_time(sleeper.pid)
     assert started is not None
     assert not processes.kill(sleeper.pid, signal.SIGKILL, started=started + 1)
@@ -50,7 +50,7 @@ def test_another_process_of_the_same_number_is_not_harmed(sleeper):
     assert not processes.kill(sleeper.pid, started=started)
 
 
-def test_a_dead_one_that_was_not_reaped_is_not_alive(sleeper):
+def test_a_zombie_is_not_alive(sleeper):
     fd = processes.open_pidfd(sleeper.pid, processes.start_time(sleeper.pid))
     processes.kill(sleeper.pid)
     assert select.select([fd], [], [], 5)[0]
@@ -58,12 +58,12 @@ def test_a_dead_one_that_was_not_reaped_is_not_alive(sleeper):
     assert not processes.is_alive(sleeper.pid)
 
 
-def test_a_descriptor_for_another_is_refused(sleeper):
+def test_no_descriptor_for_another_start_time(sleeper):
     with pytest.raises(ProcessLookupError):
         processes.open_pidfd(sleeper.pid, 1)
 
 
-def test_nobody():
+def test_an_absent_process():
     nobody = 2**22 + 1  # beyond the largest process id
     assert processes.status(nobody) is None
     assert not processes.is_alive(nobody)
@@ -74,7 +74,7 @@ def test_nobody():
 
 
 @pytest.mark.parametrize("pid", [0, -1])
-def test_groups_are_never_killed_by_accident(pid):
+def test_process_groups_are_never_killed(pid):
     with pytest.raises(ValueError, match="single"):
         processes.kill(pid)
 

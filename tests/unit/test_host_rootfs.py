@@ -26,7 +26,7 @@ def test_a_file_is_read_from_inside(root, path):
 
 
 @pytest.mark.parametrize("target", ["../secret", "/../secret", "../../secret", "/etc/../../secret"])
-def test_a_link_does_not_lead_out(root, target):
+def test_a_link_does_not_lead_out_of_the_root(root, target):
     (root / "link").symlink_to(target)
     assert read_text(root, "/link") == ""
 
@@ -44,25 +44,25 @@ def test_an_absolute_link_to_a_file_of_the_host_is_not_that_file(root, tmp_path)
     assert read_text(root, "link") == ""
 
 
-def test_what_is_not_there_is_empty(root):
+def test_an_absent_file_is_empty(root):
     (root / "loop").symlink_to("loop")
     (root / "dangling").symlink_to("nowhere")
     for path in ("absent", "absent/passwd", "etc/passwd/x", "loop", "dangling"):
         assert read_text(root, path) == ""
 
 
-def test_what_is_no_regular_file_is_empty_and_holds_nobody_up(root):
+def test_a_file_that_is_not_regular_is_empty_and_does_not_block(root):
     os.mkfifo(root / "fifo")
     for path in ("fifo", "etc", "."):
         assert read_text(root, path) == ""
 
 
-def test_what_is_no_text_is_read_all_the_same(root):
+def test_invalid_utf8_is_replaced(root):
     (root / "odd").write_bytes(b"a\xffb")
     assert read_text(root, "odd") == "a\ufffdb"
 
 
-def test_what_is_too_large_is_cut(root):
+def test_a_large_file_is_truncated(root):
     with (root / "large").open("wb") as file:
         file.truncate(LIMIT + 10)
     assert len(read_text(root, "large")) == LIMIT
@@ -78,7 +78,7 @@ def test_a_directory_is_opened_inside(root):
             os.fstat(fd)
 
 
-def test_no_directory_is_none(root, tmp_path):
+def test_an_absent_directory_is_none(root, tmp_path):
     (root / "out").symlink_to("../etc/passwd")
     (root / "host").symlink_to(tmp_path)
     for path in ("absent", "etc/passwd", "out", "host"):
@@ -86,7 +86,7 @@ def test_no_directory_is_none(root, tmp_path):
             assert fd is None
 
 
-def test_a_root_that_is_gone_is_an_error(tmp_path):
+def test_an_absent_root_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_text(tmp_path / "absent", "etc/passwd")
 
@@ -114,7 +114,7 @@ def top(root):
         ("../../..", "/"),
     ],
 )
-def test_links_are_followed_as_far_as_they_go(root, top, path, expected):
+def test_links_are_resolved_as_far_as_the_path_exists(root, top, path, expected):
     (root / "absolute").symlink_to("/etc/passwd")
     (root / "up").symlink_to("../../../etc")
     (root / "dangling").symlink_to("no/where")
@@ -122,7 +122,7 @@ def test_links_are_followed_as_far_as_they_go(root, top, path, expected):
     assert follow_links(top, path) == expected
 
 
-def test_links_in_a_circle_are_an_error(root, top):
+def test_a_cycle_of_links_is_an_error(root, top):
     (root / "a").symlink_to("b")
     (root / "b").symlink_to("/a")
     with pytest.raises(OSError, match="symbolic links"):

@@ -28,21 +28,21 @@ def test_input_and_environment():
     assert result.stdout == b"in y\n/\n"
 
 
-def test_no_input_is_the_end_of_it():
+def test_without_input_stdin_is_empty():
     assert spawn.run(["cat"], timeout=10) == spawn.Completed(0, b"", b"")
 
 
-def test_a_program_that_is_not_there():
+def test_an_absent_program():
     with pytest.raises(FileNotFoundError):
         spawn.run(["no-such-program-at-all"])
 
 
-def test_one_that_takes_too_long_is_killed():
+def test_a_program_is_killed_at_the_timeout():
     with pytest.raises(TimeoutError, match="sleep took over"):
         spawn.run(["sleep", "60"], timeout=0.05)
 
 
-def test_only_named_descriptors_are_handed_on():
+def test_only_named_descriptors_are_inherited():
     ours, passed = os.memfd_create("a"), os.memfd_create("b")
     os.set_inheritable(ours, True)
     result = spawn.run(["sh", "-c", "echo /proc/self/fd/*"], pass_fds=[passed])
@@ -53,14 +53,14 @@ def test_only_named_descriptors_are_handed_on():
     assert f"/proc/self/fd/{ours}".encode() not in names
 
 
-def test_a_daemon_left_behind_holds_nobody_up():
+def test_a_daemon_left_behind_does_not_delay_the_end():
     before = time.monotonic()
     result = spawn.run(["sh", "-c", "sleep 5 & echo $!"])
     assert time.monotonic() - before < 3
     processes.kill(int(result.stdout))
 
 
-def test_children_are_started_without_copying_us():
+def test_programs_are_started_with_vfork():
     # With some arguments, subprocess uses the slow fork; none of them may be used.
     assert subprocess._USE_VFORK
 
@@ -70,7 +70,7 @@ async def test_run(spawner):
     assert result == spawn.Completed(4, b"hello", b"")
 
 
-async def test_many_at_once(spawner):
+async def test_many_programs_at_the_same_time(spawner):
     results = await asyncio.gather(*(spawner.run(["true"]) for _ in range(20)))
     assert {result.returncode for result in results} == {0}
 
@@ -86,7 +86,7 @@ async def test_failure_to_start(spawner):
 
 
 @pytest.mark.parametrize("delay", [0, 0.1])
-async def test_who_is_cancelled_leaves_nothing_behind(spawner, delay):
+async def test_cancellation_leaves_no_program_behind(spawner, delay):
     mark = f"60.{os.getpid()}{int(delay * 10)}"
     task = asyncio.create_task(spawner.run(["sleep", mark]))
     await asyncio.sleep(delay)
@@ -120,6 +120,6 @@ async def test_spawn_with_pipes(spawner):
     process.stdout.close()
 
 
-async def test_several_can_wait_for_one(spawner):
+async def test_several_tasks_can_wait_for_a_program(spawner):
     process = await spawner.spawn(["sh", "-c", "exit 5"])
     assert list(await asyncio.gather(process.wait(), process.wait())) == [5, 5]

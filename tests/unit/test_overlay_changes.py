@@ -28,11 +28,11 @@ def upper(tmp_path: Path) -> Path:
     return tmp_path / "upper"
 
 
-def test_nothing_is_changed(upper, tmp_path):
+def test_an_empty_upper_directory_has_no_changes(upper, tmp_path):
     assert found(upper, tree(tmp_path / "lower", a="1")) == []
 
 
-def test_files_are_added_or_modified_and_directories_with_them(upper, tmp_path):
+def test_files_and_their_directories_are_added_or_modified(upper, tmp_path):
     lower = tree(tmp_path / "lower", dir__same="1", dir__other="1", kept__same="1")
     tree(upper, dir__same="1", dir__other="22", kept__same="1", new__deep__file="1")
     assert found(upper, lower) == [
@@ -44,14 +44,14 @@ def test_files_are_added_or_modified_and_directories_with_them(upper, tmp_path):
     ]
 
 
-def test_only_what_is_seen_from_above_is_compared(upper, tmp_path):
+def test_only_visible_lower_files_are_compared(upper, tmp_path):
     top = tree(tmp_path / "top", name="now a file")
     bottom = tree(tmp_path / "bottom", name__inside="1", other="1")
     tree(upper, name__inside="1")
     assert found(upper, top, bottom) == [("/name", MODIFIED), ("/name/inside", ADDED)]
 
 
-def test_links_lead_nowhere(upper, tmp_path):
+def test_links_are_not_followed(upper, tmp_path):
     outside = tree(tmp_path / "outside", secret="1")
     lower = tmp_path / "lower"
     lower.mkdir()
@@ -65,7 +65,7 @@ def test_links_lead_nowhere(upper, tmp_path):
     ]
 
 
-def test_no_depth_of_directories_is_too_much(upper):
+def test_very_deep_directories(upper):
     here = upper
     os.chdir(upper)
     try:

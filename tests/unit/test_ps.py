@@ -38,13 +38,13 @@ def test_an_empty_last_column():
     ("text", "why"),
     [("CMD\nsleep\n", "Couldn't find PID field"), ("", "Couldn't find"), ("PID\nx\n", "'x'")],
 )
-def test_what_is_no_table(text, why):
+def test_malformed_tables_are_refused(text, why):
     with pytest.raises(PsFailure, match=why):
         parse_table(text, {7})
 
 
 @given(st.text(), st.sets(st.integers(0, 99)))
-def test_any_text_is_a_table_or_none(text, pids):
+def test_any_text_is_parsed_or_refused(text, pids):
     try:
         titles, processes = parse_table(text, pids)
     except PsFailure:
@@ -52,13 +52,13 @@ def test_any_text_is_a_table_or_none(text, pids):
     assert all(len(fields) == len(titles) for fields in processes)
 
 
-def test_columns_that_mislead():
+def test_other_columns_titled_pid():
     assert false_pid_column(" -o comm=PID") == "comm=PID"
     assert not false_pid_column(" -o pid=PID,args")
     assert not false_pid_column(" -ef")
 
 
-def test_what_is_printed_where_there_is_no_ps(monkeypatch):
+def test_the_table_without_ps_equals_that_of_ps(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     child = subprocess.Popen(["sleep", "100"])
     try:
@@ -83,7 +83,7 @@ def test_what_is_printed_where_there_is_no_ps(monkeypatch):
         child.wait()
 
 
-def test_the_real_one():
+def test_the_installed_ps():
     own = {os.getpid()}
     titles, processes = list_processes(["-o", "pid,args"], own)
     assert titles[0] == "PID"

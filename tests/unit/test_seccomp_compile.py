@@ -64,7 +64,7 @@ def test_a_program(compiler):
     assert returned(compiler.compile(trace)) == {kill, allow, 0x7FF00007}
 
 
-def test_what_happens_anyway_is_no_rule(compiler):
+def test_rules_with_the_default_action_are_skipped(compiler):
     nothing = compiler.compile(changed(syscalls=[]))
     assert compiler.compile(with_call(action="SCMP_ACT_ALLOW")) == nothing
     assert compiler.compile(with_call(names=["no_such_call"])) == nothing
@@ -107,17 +107,17 @@ def test_conditions(compiler):
         {"syscalls": []},
     ],
 )
-def test_what_is_left_to_the_runtime(compiler, tmp_path, profile):
+def test_profiles_that_are_left_to_the_runtime(compiler, tmp_path, profile):
     assert compiler.compile(profile) is None
     assert not (tmp_path / "seccomp").exists()
 
 
-def test_without_the_library_everything_is(tmp_path, monkeypatch):
+def test_without_the_library_all_profiles_are_left_to_the_runtime(tmp_path, monkeypatch):
     monkeypatch.setattr(seccomp_bpf, "_LIBRARY", "libpalan-none.so.9")
     assert SeccompCompiler(tmp_path).compile(PROFILE) is None
 
 
-def test_programs_are_kept(tmp_path, compilations):
+def test_programs_are_cached(tmp_path, compilations):
     first = SeccompCompiler(tmp_path / "s")
     program = first.compile(PROFILE)
     assert first.compile(copy.deepcopy(PROFILE)) == program
@@ -128,7 +128,7 @@ def test_programs_are_kept(tmp_path, compilations):
 
 
 @pytest.mark.parametrize("spoil", [b"", b"\0" * 500, b"short"])
-def test_a_spoilt_file_is_not_believed(tmp_path, compilations, spoil):
+def test_a_damaged_file_is_not_used(tmp_path, compilations, spoil):
     program = SeccompCompiler(tmp_path / "s").compile(PROFILE)
     (file,) = (tmp_path / "s").iterdir()
     whole = file.read_bytes()
@@ -139,12 +139,12 @@ def test_a_spoilt_file_is_not_believed(tmp_path, compilations, spoil):
     assert len(compilations) == 4
 
 
-def test_nowhere_to_keep_programs(tmp_path):
+def test_compilation_without_a_writable_directory(tmp_path):
     (tmp_path / "s").write_text("a file")
     assert SeccompCompiler(tmp_path / "s").compile(PROFILE) is not None
 
 
-def test_not_everything_is_kept(tmp_path, monkeypatch, compilations):
+def test_the_cache_is_limited(tmp_path, monkeypatch, compilations):
     monkeypatch.setattr(seccomp_bpf, "_CACHE_SIZE", 3)
     compiler = SeccompCompiler(tmp_path / "s")
     for errno in range(1, 6):
@@ -156,7 +156,7 @@ def test_not_everything_is_kept(tmp_path, monkeypatch, compilations):
     assert len(compilations) == 6
 
 
-def test_which_programs_use_the_library(tmp_path):
+def test_programs_that_use_the_shared_library(tmp_path):
     (tmp_path / "static").write_bytes(b"\x7fELF" + b"\0" * 100)
     (tmp_path / "dynamic").write_bytes(b"\x7fELF" + b"\0libseccomp.so.2\0")
     (tmp_path / "empty").touch()

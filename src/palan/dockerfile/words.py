@@ -247,7 +247,7 @@ class _Expander:
         if greedy:
             self._next()
         pattern = self._pattern("}")
-        # Of the other part, a suffix gets as much as the trimmed part does not take.
+        # The other group gets the part of the value that is not trimmed.
         trimmed = f"({_expression(pattern, greedy=greedy)})"
         if operator == "#":
             parts = _split(f"{trimmed}(.*)", value)
