@@ -20,6 +20,7 @@ import msgspec
 from palan.api._base import Unset
 from palan.api._docstrings import class_description, field_descriptions
 from palan.api._progress import JSONMessage
+from palan.api.annotations import Filter, Header
 from palan.api.endpoint import Endpoint, Group
 from palan.api.filters import Filters
 from palan.api.registry import GROUPS
@@ -195,10 +196,10 @@ class Module:
         if made.body is parameter and made.streams_body:
             self.uses.add("AsyncBody")
             return "AsyncBody"
-        if any(parameter is one and header == "X-Registry-Auth" for one, header in made.headers):
-            self.messages.setdefault("palan.api.system", set()).add("AuthConfig")
-            return "AuthConfig | str"
-        return self._render(parameter.kind)
+        text = self._render(parameter.kind)
+        if parameter in made.headers and text != "str":
+            return f"{text.removesuffix(' | None')} | str"
+        return text
 
     def _render(self, kind: Any) -> str:  # noqa: PLR0911 - a table of types
         origin, inner = get_origin(kind), get_args(kind)
@@ -249,8 +250,8 @@ class Module:
         if made.fields:
             descriptions = {**field_descriptions(made.body_type), **descriptions}
         for parameter in given:
-            text = descriptions.get(parameter.name) or _words(parameter)
-            if any(parameter is one and name == "X-Registry-Auth" for one, name in made.headers):
+            text = descriptions.get(parameter.name) or _words(endpoint, parameter)
+            if parameter.wire_name == "X-Registry-Auth":
                 text = 'credentials; None takes those of ``config.json``, ``""`` sends none.'
             lines += _wrapped(f"{parameter.name}: {_lower(text)}", "    ")
         if not own_timeout:
@@ -274,22 +275,15 @@ def class_name(group: Group) -> str:
 
 def arguments(made: Plan) -> tuple[list[Parameter], list[Parameter]]:
     """What a method takes: what must be given, and what need not."""
-    headers = [parameter for parameter, _ in made.headers]
     body = made.fields or ([made.body] if made.body is not None else [])
     required, optional = list(made.path), []
-    for parameter in (*made.query, *body, *headers):
+    for parameter in (*made.query, *body, *made.headers):
         is_body = parameter is made.body and made.streams_body
         if is_body and made.operation in OPTIONAL_BODY:
             optional.insert(0, Parameter("body", "body", parameter.kind, None))
             made.body = optional[0]
         elif parameter.default is NO_DEFAULT:
             required.append(parameter)
-        elif any(parameter is one and name == "X-Registry-Auth" for one, name in made.headers):
-            changed = Parameter(parameter.name, parameter.wire_name, parameter.kind, None)
-            made.headers = [
-                (changed if one is parameter else one, name) for one, name in made.headers
-            ]
-            optional.append(changed)
         else:
             optional.append(parameter)
     return required, optional
@@ -312,11 +306,28 @@ def _described(kind: Any) -> str:
     return "What the engine answers."
 
 
-def _words(parameter: Parameter) -> str:
-    """What is said of an argument whose declaration says nothing: its name on the wire."""
+def _words(endpoint: Endpoint, parameter: Parameter) -> str:
+    """The description of an argument whose field has no docstring."""
+    if endpoint.filters is not None and parameter.kind is Filters:
+        filters = ", ".join(_filter(declared) for declared in endpoint.filters.filters)
+        return f"select objects by {filters}."
     if parameter.name in ("id", "name", "checkpoint") and parameter.default is NO_DEFAULT:
-        return "Which one: a name, an id, or the beginning of an id."
+        return "a name, an id, or the beginning of an id."
+    for entry in endpoint.fields:
+        header = entry.annotation(Header)
+        if entry.name == parameter.name and header is not None and header.description:
+            return header.description
     return f"Docker's ``{parameter.wire_name}``."
+
+
+def _filter(declared: Filter) -> str:
+    """A filter in a list of filters."""
+    text = f"``{declared.name}``"
+    if declared.values:
+        text += f" ({', '.join(declared.values)})"
+    elif declared.boolean:
+        text += " (a boolean)"
+    return text
 
 
 def _lower(text: str) -> str:

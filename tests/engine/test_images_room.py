@@ -177,7 +177,6 @@ async def test_filters(engine):
     assert await tags(reference=["rec/old", "[bad"]) == [old_]
     for filters, error, message in (
         ({"dangling": ["maybe"]}, InvalidParameter, r"invalid filter 'dangling=\[maybe\]'"),
-        ({"bogus": ["x"]}, InvalidParameter, "invalid filter 'bogus'"),
         ({"before": ["rec/absent"]}, NotFound, "No such image: rec/absent:latest"),
         ({"until": ["bogus"]}, InvalidParameter, "invalid value for 'until' filter"),
         ({"until": [""]}, InvalidParameter, "value is empty"),
@@ -390,9 +389,8 @@ async def test_prune(engine):
     assert (answer.images_deleted or [])[0].untagged == "rec/p:latest"
     await engine.settle()
     assert engine.files() == (set(), set())
-    for filters in ({"dangling": ["maybe"]}, {"bogus": ["x"]}):
-        with pytest.raises(InvalidParameter):
-            await prune(**filters)
+    with pytest.raises(InvalidParameter):
+        await prune(dangling=["maybe"])
 
 
 # ---- crashes -----------------------------------------------------------------------

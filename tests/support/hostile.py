@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 import msgspec
 from tests.support.engine import IMAGE, TestEngine
 
-from palan.api.endpoint import Endpoint, Header
+from palan.api.endpoint import Endpoint
 from palan.engine.pending import PENDING
 
 
@@ -236,14 +236,7 @@ def body_with(path: tuple[str, ...], value: str, base: dict[str, Any]) -> bytes:
 
 def query_names(endpoint: Endpoint) -> list[str]:
     """Return the names of the parameters that an endpoint takes in the query."""
-    names = []
-    for field in msgspec.structs.fields(endpoint.request):
-        extra = getattr(field.type, "__metadata__", ())
-        if field.name in (*endpoint.path_parameters, "body"):
-            continue
-        if not any(isinstance(item, Header) for item in extra):
-            names.append(field.encode_name)
-    return names
+    return [field.wire_name for field in endpoint.fields if field.place == "query"]
 
 
 BASES: dict[str, dict[str, Any]] = {

@@ -1,14 +1,13 @@
 """The endpoints against Docker's description of 1.55 and its list of endpoints."""
 
 import re
-from typing import Any, get_args, get_origin
+from typing import Any, get_origin
 
-import msgspec
 import pytest
 from tests.support.contract import description, listed_endpoints
 
-from palan.api import MIN_VERSION, Filters, Header, Version
-from palan.api.endpoint import Endpoint
+from palan.api import MIN_VERSION, Filters, Version
+from palan.api.endpoint import Endpoint, Field
 from palan.api.registry import GROUPS, endpoints
 from palan.api.results import ByteSource
 
@@ -84,7 +83,7 @@ def test_query_parameters_are_those_described(spec):
     for key, entry in described_here(spec).items():
         endpoint = ours[key]
         operation = endpoint.name
-        given = {one.encode_name for one in query_fields(endpoint)}
+        given = {one.wire_name for one in query_fields(endpoint)}
         described = {one["name"] for one in entry.get("parameters", ()) if one["in"] == "query"}
         assert given - described == UNDESCRIBED_PARAMETERS.get(operation, set()), operation
         assert described <= given, operation
@@ -100,7 +99,7 @@ def test_bodies_and_required_parameters_are_those_described(spec):
             if one["in"] in {"query", "body"}
         }
         assert (endpoint.body is not None) == ("body" in described), endpoint
-        given = {one.encode_name: one.required for one in query_fields(endpoint)}
+        given = {one.wire_name: one.required for one in query_fields(endpoint)}
         for name, required in described.items():
             if name not in OPTIONAL_HERE:
                 assert given[name] == required, f"{endpoint}: {name}"
@@ -123,7 +122,7 @@ def test_types_of_query_parameters_are_those_described(spec):
     for key, entry in described_here(spec).items():
         endpoint = ours[key]
         operation = endpoint.name
-        types = {one.encode_name: one.type for one in query_fields(endpoint)}
+        types = {one.wire_name: one.kind for one in query_fields(endpoint)}
         for one in entry.get("parameters", ()):
             if one["in"] != "query":
                 continue
@@ -149,9 +148,9 @@ def test_success_statuses_are_those_described(spec):
 
 @pytest.mark.parametrize("endpoint", list(endpoints()), ids=str)
 def test_path_parameters_are_fields(endpoint):
-    fields = {one.name: one for one in msgspec.structs.fields(endpoint.request)}
+    fields = {one.name: one for one in endpoint.fields}
     for name in endpoint.path_parameters:
-        assert fields[name].type is str
+        assert fields[name].kind is str
         assert fields[name].required
 
 
@@ -172,7 +171,7 @@ def test_every_endpoint_says_what_it_does():
 def test_query_parameters_have_types_that_can_be_read(endpoint):
     readable = {str, bool, int, int | None, list[str], Filters}
     for one in query_fields(endpoint):
-        assert one.type in readable, one.name
+        assert one.kind in readable, one.name
 
 
 def test_names_with_slashes_are_taken_whole():
@@ -211,12 +210,6 @@ def test_streamed_bodies():
     } <= streamed
 
 
-def query_fields(endpoint: Endpoint) -> list[Any]:
+def query_fields(endpoint: Endpoint) -> list[Field]:
     """Return the fields of a request that are sent in the query."""
-    return [
-        one
-        for one in msgspec.structs.fields(endpoint.request)
-        if one.name != "body"
-        and one.name not in endpoint.path_parameters
-        and not any(isinstance(mark, Header) for mark in get_args(one.type)[1:])
-    ]
+    return [one for one in endpoint.fields if one.place == "query"]

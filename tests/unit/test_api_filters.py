@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palan.api import Filters
+from palan.api.annotations import LABEL, Filter, FilterSet
 from palan.api.errors import InvalidParameter
 
 
@@ -63,9 +64,9 @@ def test_false_in_the_old_form_is_as_good_as_true():
 
 def test_unknown_names_are_refused_by_name():
     filters = Filters({"label": ["x"], "bogus": ["y"]})
-    filters.accept("label", "bogus")
+    FilterSet(LABEL, Filter("bogus", "")).check(filters)
     with pytest.raises(InvalidParameter, match="invalid filter 'bogus'"):
-        filters.accept("label")
+        FilterSet(LABEL).check(filters)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 
@@ -10,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.images import stream
 
+from palan.api.auth import AuthConfig
+from palan.api.codec import decode_header
 from palan.api.errors import InvalidParameter
 from palan.api.images import ImageCreate, ProgressDetail
 from palan.engine.images.download import _begins_at
@@ -21,6 +24,7 @@ from palan.engine.images.pull import _best, _media_type, _named
 from palan.engine.images.reference import parse
 from palan.engine.images.remote import credentials_for
 from palan.engine.images.search import _split
+from palan.registry.credentials import Credentials
 from palan.registry.refusals import error_details
 from palan.registry.server import _merged
 
@@ -46,9 +50,16 @@ def header(**auth):
     return base64.urlsafe_b64encode(json.dumps(auth).encode()).decode()
 
 
+def credentials(header: str, domain: str) -> Credentials:
+    auth: AuthConfig | None = None
+    with contextlib.suppress(InvalidParameter):
+        auth = decode_header(AuthConfig, header)
+    return credentials_for(auth, domain)
+
+
 def test_credentials_are_used_only_for_the_registry_they_name():
     def user(domain, **more):
-        return credentials_for(header(username="me", password="p", **more), domain).username
+        return credentials(header(username="me", password="p", **more), domain).username
 
     assert user("r:5000") == "me"
     assert user("r:5000", serveraddress="r:5000") == "me"
@@ -60,14 +71,14 @@ def test_credentials_are_used_only_for_the_registry_they_name():
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40))
 def test_malformed_headers_give_no_credentials(text):
-    assert credentials_for(text, "r").password == ""
+    assert credentials(text, "r").password == ""
 
 
 def test_credentials_are_decoded_with_and_without_padding():
     for name in ("a", "ab", "abc"):
         text = header(username=name, password="p")
-        assert credentials_for(text, "r").username == name
-        assert credentials_for(text.rstrip("="), "r").username == name
+        assert credentials(text, "r").username == name
+        assert credentials(text.rstrip("="), "r").username == name
 
 
 @pytest.mark.parametrize(

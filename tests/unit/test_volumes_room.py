@@ -202,8 +202,6 @@ async def test_lists(room):
     assert await room.names(driver=["nfs"]) == []
     assert await room.names(dangling=["true"]) == ["one", "three"]
     assert await room.names(dangling=["0"]) == ["two"]
-    with pytest.raises(InvalidParameter):
-        await room.names(bogus=["x"])
 
 
 async def test_removal(room):
@@ -257,8 +255,6 @@ async def test_prune_by_label(room):
         await room.make(name, labels={name: ""})
     assert await room.prune(all=["1"], **{"label!": ["keep"]}) == (["drop"], 0)
     assert await room.prune(all=["1"], label=["absent"]) == ([], 0)
-    with pytest.raises(InvalidParameter):
-        await room.prune(until=["1h"])
 
 
 async def test_prune_spares_what_a_container_takes_meanwhile(room, monkeypatch):

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from palan.api._base import Message as Message
     from palan.api._base import Request as Request
     from palan.api._base import Unset as Unset
+    from palan.api.annotations import Header as Header
     from palan.api.endpoint import Endpoint as Endpoint
     from palan.api.endpoint import Group as Group
-    from palan.api.endpoint import Header as Header
     from palan.api.filters import Filters as Filters
     from palan.api.version import MAX_VERSION as MAX_VERSION
     from palan.api.version import MIN_VERSION as MIN_VERSION
@@ -39,7 +39,7 @@ _HOME = {
     "Endpoint": "palan.api.endpoint",
     "Filters": "palan.api.filters",
     "Group": "palan.api.endpoint",
-    "Header": "palan.api.endpoint",
+    "Header": "palan.api.annotations",
     "MAX_VERSION": "palan.api.version",
     "MIN_VERSION": "palan.api.version",
     "Message": "palan.api._base",

@@ -1,10 +1,13 @@
 """The files of containers, and checkpoints of their processes."""
 
+from typing import Annotated
+
 from msgspec import field
 
 from palan.api._base import Request
 from palan.api._container_messages import Checkpoint, CheckpointCreateBody, FilesystemChange
 from palan.api._containers_group import group
+from palan.api.annotations import NotEmpty
 from palan.api.results import NO_CONTENT, Bytes, ByteSource, Json, NoContent, Stat
 from palan.api.version import Version
 
@@ -54,7 +57,7 @@ class ContainerArchiveInfo(Request):
     """Tell what a path in a container is."""
 
     id: str
-    path: str
+    path: Annotated[str, NotEmpty()]
 
 
 @group.endpoint(
@@ -72,7 +75,7 @@ class ContainerArchiveGet(Request):
     """
 
     id: str
-    path: str
+    path: Annotated[str, NotEmpty()]
     """Ends in ``/.`` for the contents of a directory without itself."""
 
 
@@ -88,7 +91,7 @@ class ContainerArchivePut(Request):
     """Unpack a tar archive into a directory of a container."""
 
     id: str
-    path: str
+    path: Annotated[str, NotEmpty()]
     body: ByteSource
     """A tar archive, plain or compressed."""
 

@@ -1,5 +1,7 @@
 """What containers there are, and their life from create to remove."""
 
+from typing import Annotated
+
 from msgspec import field
 
 from palan.api._base import Request
@@ -15,6 +17,7 @@ from palan.api._container_messages import (
 )
 from palan.api._container_stats import ContainerStatsResponse
 from palan.api._containers_group import group
+from palan.api.annotations import LABEL, NOT_LABEL, UNTIL, Body, Filter, FilterSet
 from palan.api.filters import Filters
 from palan.api.results import NO_CONTENT, Json, LateJson, Messages
 from palan.api.version import Version
@@ -42,11 +45,7 @@ __all__ = [
 
 @group.endpoint("GET", "/containers/json", operation="list", result=Json(list[ContainerSummary]))
 class ContainerList(Request):
-    """List containers, the newest first.
-
-    Filters: ancestor, before, expose, exited, health, id, isolation, is-task, label,
-    name, network, publish, since, status, volume.
-    """
+    """List containers, the newest first."""
 
     all: bool = False
     """Also those that do not run."""
@@ -57,7 +56,50 @@ class ContainerList(Request):
     size: bool = False
     """Also measure their files."""
 
-    filters: Filters = field(default_factory=Filters)
+    filters: Annotated[
+        Filters,
+        FilterSet(
+            Filter(
+                "status",
+                "The state.",
+                values=(
+                    "created",
+                    "running",
+                    "paused",
+                    "restarting",
+                    "removing",
+                    "exited",
+                    "dead",
+                ),
+                error=(
+                    "invalid filter '{name}={value}': invalid value for state ({value}):"
+                    " must be one of {values}"
+                ),
+            ),
+            Filter(
+                "health",
+                "The result of the health check; ``none`` without one.",
+                values=("none", "starting", "healthy", "unhealthy"),
+                error=(
+                    "invalid filter '{name}={value}': invalid value for health ({value}):"
+                    " must be one of {values}"
+                ),
+            ),
+            Filter("ancestor", "The image, or an image that it was built upon."),
+            Filter("before", "Only containers created before this one: name or id."),
+            Filter("exited", "The exit code of containers that have ended.", integer=True),
+            Filter("expose", "An exposed port or range: ``port[-last][/protocol]``."),
+            Filter("id", "The beginning of the id."),
+            Filter("is-task", "Whether it is a task of a service.", boolean=True),
+            Filter("isolation", "The isolation; Windows only."),
+            LABEL,
+            Filter("name", "A regular expression that matches a part of the name."),
+            Filter("network", "Name or id of a network that it is connected to."),
+            Filter("publish", "A published port or range: ``port[-last][/protocol]``."),
+            Filter("since", "Only containers created after this one: name or id."),
+            Filter("volume", "The name of a mounted volume, or the path of a mount point."),
+        ),
+    ] = field(default_factory=Filters)
 
 
 @group.endpoint(
@@ -70,7 +112,7 @@ class ContainerList(Request):
 class ContainerCreate(Request):
     """Create a container; it does not run yet."""
 
-    body: ContainerCreateBody
+    body: Annotated[ContainerCreateBody, Body(needed=True)]
     name: str = ""
     """Empty for a made-up one."""
 
@@ -287,9 +329,13 @@ class ContainerRemove(Request):
     slow=True,
 )
 class ContainerPrune(Request):
-    """Remove all containers that do not run.
+    """Remove all containers that do not run."""
 
-    Filters: label, until.
-    """
-
-    filters: Filters = field(default_factory=Filters)
+    filters: Annotated[
+        Filters,
+        FilterSet(
+            LABEL,
+            NOT_LABEL,
+            UNTIL,
+        ),
+    ] = field(default_factory=Filters)

@@ -1,7 +1,10 @@
 """What containers read and write: logs, attach, the size of a terminal."""
 
+from typing import Annotated
+
 from palan.api._base import Request
 from palan.api._containers_group import group
+from palan.api.annotations import Integer
 from palan.api.results import Hijack, NoContent, RawFrames
 
 
@@ -85,5 +88,8 @@ class ContainerResize(Request):
     """Set the size of a container's terminal, in characters."""
 
     id: str
-    h: int
-    w: int
+    h: Annotated[int, Integer("invalid resize height {quoted}: {reason}")]
+    """The height in rows."""
+
+    w: Annotated[int, Integer("invalid resize width {quoted}: {reason}")]
+    """The width in columns."""

@@ -1,12 +1,12 @@
-"""Query parameters: their types, and what is said about those that are malformed.
+"""Reading query parameters by their declared types.
 
-Values are read as dockerd reads them, most of them kindly: every word is true but a few.
-A handful of endpoints have words of their own for what they cannot read; clients show
-them to people, and some match on them, so they are listed here.
+Values are read as dockerd reads them, most of them leniently: nearly every word is true.
+Where dockerd is stricter, or has an error text of its own, the field is annotated so
+(:mod:`palan.api.annotations`).
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 from urllib.parse import unquote_plus
@@ -15,7 +15,9 @@ import msgspec
 
 from palan.api._base import Unset
 from palan.api._json_decode import decoder, parse_json
+from palan.api.annotations import FilterSet, Integer, NotEmpty, StrictBoolean
 from palan.api.booleans import BOOLEANS
+from palan.api.endpoint import Field
 from palan.api.errors import InvalidParameter
 from palan.api.filters import Filters
 
@@ -23,73 +25,28 @@ from palan.api.filters import Filters
 __all__ = ["Reader", "reader", "split_query"]
 
 Reader = Callable[[list[str]], Any]
-"""Makes a value of all that was given for one parameter, of which there is at least one."""
+"""Makes a value of all texts that were given for one parameter, at least one."""
 
 _FALSE: Final = {"", "0", "no", "false", "none"}
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 _INT64: Final = range(-(2**63), 2**63)
 
-_SIZE: Final = "invalid resize {name} {quoted}: {reason}"
-_SWARM_VERSION: Final = (
-    "invalid {kind} version '{given}': strconv.ParseUint: parsing {quoted}: {reason}"
-)
-_BYTES: Final = (
-    "{name} is in bytes and expects an integer, got {given}: "
-    "strconv.Atoi: parsing {quoted}: {reason}"
-)
 
-_INTEGER_WORDING: Final[Mapping[tuple[str, str], str]] = {
-    ("containers.resize", "h"): _SIZE.replace("{name}", "height"),
-    ("containers.resize", "w"): _SIZE.replace("{name}", "width"),
-    ("exec.resize", "h"): _SIZE.replace("{name}", "height"),
-    ("exec.resize", "w"): _SIZE.replace("{name}", "width"),
-    ("swarm.update", "version"): _SWARM_VERSION.replace("{kind}", "swarm"),
-    ("nodes.update", "version"): _SWARM_VERSION.replace("{kind}", "node"),
-    ("services.update", "version"): _SWARM_VERSION.replace("{kind}", "service"),
-    ("volumes.update", "version"): _SWARM_VERSION.replace("{kind}", "swarm object"),
-    ("secrets.update", "version"): "invalid secret version",
-    ("configs.update", "version"): "invalid config version",
-    **{
-        ("build.prune", name): _BYTES.replace("{name}", name)
-        for name in ("keep-storage", "reserved-space", "max-used-space", "min-free-space")
-    },
-}
-
-_STRICT_BOOLEANS: Final = {
-    ("swarm.update", "rotateWorkerToken"),
-    ("swarm.update", "rotateManagerToken"),
-    ("swarm.update", "rotateManagerUnlockKey"),
-    ("services.list", "status"),
-    ("services.inspect", "insertDefaults"),
-    ("networks.inspect", "verbose"),
-}
-"""Where nonsense is refused rather than true."""
-
-_NEVER_EMPTY: Final = {
-    ("containers.archive_info", "path"),
-    ("containers.archive_get", "path"),
-    ("containers.archive_put", "path"),
-}
-
-
-def reader(operation: str, name: str, kind: Any) -> Reader:  # noqa: PLR0911 - a table of types
-    """How the parameter ``name`` of an operation, ``group.operation``, is read."""
-    kind = _plain(kind)
+def reader(field: Field) -> Reader:  # noqa: PLR0911 - a table of types
+    """Return the reader of a field that is a query parameter."""
+    kind, name = _plain(field.kind), field.wire_name
     if kind is str:
-        return _string_reader(operation, name)
+        return _string_reader(name, field.annotation(NotEmpty))
     if kind is bool:
-        if (operation, name) in _STRICT_BOOLEANS:
-            return _strict_boolean_reader(operation, name)
-        return lambda given: given[0].strip().lower() not in _FALSE
+        strict = field.annotation(StrictBoolean)
+        return _strict_boolean_reader(name, strict) if strict else _lenient_boolean
     if kind is int:
-        return _integer_reader(
-            _INTEGER_WORDING.get((operation, name), "strconv.Atoi: parsing {quoted}: {reason}")
-        )
+        return _integer_reader(name, field.annotation(Integer) or Integer())
     if kind is float:
         return _float
     if kind is Filters:
-        return _filters_reader(operation)
+        return _filters_reader(field.annotation(FilterSet) or FilterSet())
     if get_origin(kind) is list and _plain(get_args(kind)[0]) is str:
         return list
     return _json_reader(name, kind)
@@ -113,33 +70,36 @@ def _quoted(text: str) -> str:
     return msgspec.json.encode(text).decode()
 
 
-def _string_reader(operation: str, name: str) -> Reader:
-    if (operation, name) not in _NEVER_EMPTY:
+def _string_reader(name: str, not_empty: NotEmpty | None) -> Reader:
+    if not_empty is None:
         return lambda given: given[0]
+    message = not_empty.error.format(name=name)
 
     def read(given: list[str]) -> str:
         if not given[0]:
-            raise InvalidParameter(f"bad parameter: {name} cannot be empty")
+            raise InvalidParameter(message)
         return given[0]
 
     return read
 
 
-def _strict_boolean_reader(operation: str, name: str) -> Reader:
+def _lenient_boolean(given: list[str]) -> bool:
+    return given[0].strip().lower() not in _FALSE
+
+
+def _strict_boolean_reader(name: str, strict: StrictBoolean) -> Reader:
     def read(given: list[str]) -> bool:
-        if not given[0]:
+        text = given[0]
+        if not text:
             return False
-        if given[0] not in BOOLEANS:
-            problem = f"invalid value for {name}: {given[0]}"
-            if operation != "swarm.update":  # where dockerd does not say why
-                problem += f": strconv.ParseBool: parsing {_quoted(given[0])}: invalid syntax"
-            raise InvalidParameter(problem)
-        return BOOLEANS[given[0]]
+        if text not in BOOLEANS:
+            raise InvalidParameter(strict.error.format(name=name, given=text, quoted=_quoted(text)))
+        return BOOLEANS[text]
 
     return read
 
 
-def _integer_reader(wording: str) -> Reader:
+def _integer_reader(name: str, integer: Integer) -> Reader:
     def read(given: list[str]) -> int:
         text = given[0]
         reason = "invalid syntax"
@@ -149,7 +109,9 @@ def _integer_reader(wording: str) -> Reader:
             if number in _INT64:
                 return number
             reason = "value out of range"
-        raise InvalidParameter(wording.format(given=text, quoted=_quoted(text), reason=reason))
+        raise InvalidParameter(
+            integer.error.format(name=name, given=text, quoted=_quoted(text), reason=reason)
+        )
 
     return read
 
@@ -163,15 +125,12 @@ def _float(given: list[str]) -> float:
         ) from None
 
 
-def _filters_reader(operation: str) -> Reader:
-    # Of all, dockerd says it in other words here.
-    before = "error reading volume filters: " if operation == "volumes.list" else ""
-
+def _filters_reader(declared: FilterSet) -> Reader:
     def read(given: list[str]) -> Filters:
         try:
             return Filters.parse(given[0])
-        except InvalidParameter as error:
-            raise InvalidParameter(f"{before}{error.message}") from None
+        except InvalidParameter:
+            raise InvalidParameter(declared.malformed) from None
 
     return read
 

@@ -1,12 +1,14 @@
 """Build: images from Dockerfiles, the cache, and the connections that BuildKit uses."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import field
 
 from palan.api._base import Message, Request
 from palan.api._progress import ErrorDetail, ImageID, JSONMessage, ProgressDetail
-from palan.api.endpoint import Group, Header
+from palan.api.annotations import UNTIL, Filter, FilterSet, Header, Integer
+from palan.api.auth import RegistryConfig
+from palan.api.endpoint import Group
 from palan.api.filters import Filters
 from palan.api.results import ByteSource, Hijack, Json, Messages, NoContent
 from palan.api.version import Version
@@ -28,6 +30,11 @@ __all__ = [
 
 group = Group("build", "Images made from Dockerfiles, and the build cache.")
 
+_BYTES: Final = Integer(
+    "{name} is in bytes and expects an integer, got {given}: "
+    "strconv.Atoi: parsing {quoted}: {reason}"
+)
+
 
 class BuildPruneResponse(Message):
     """The records of the build cache that were removed."""
@@ -45,8 +52,7 @@ class BuildImage(Request):
     """The context: a tar archive, plain or compressed."""
 
     content_type: Annotated[str, Header("Content-type")] = "application/x-tar"
-    registry_config: Annotated[str, Header("X-Registry-Config")] = ""
-    """Credentials: an object of ``AuthConfig`` by registry, as JSON in base64."""
+    registry_config: RegistryConfig = field(default_factory=dict)
 
     dockerfile: str = ""
     """Its path in the context; empty is ``Dockerfile``."""
@@ -140,25 +146,35 @@ class BuildImage(Request):
     slow=True,
 )
 class BuildPrune(Request):
-    """Remove records of the build cache that nothing uses.
-
-    Filters: description, id, inuse, parent, private, shared, type, until.
-    """
+    """Remove records of the build cache that nothing uses."""
 
     all: bool = False
     """Also internal records."""
 
-    filters: Filters = field(default_factory=Filters)
-    keep_storage: int = field(name="keep-storage", default=0)
+    filters: Annotated[
+        Filters,
+        FilterSet(
+            Filter("description", "A part of the description."),
+            Filter("id", "The id."),
+            Filter("inuse", "Whether it is in use.", boolean=True),
+            Filter("parent", "The id of its parent."),
+            Filter("private", "Whether it is private.", boolean=True),
+            Filter("shared", "Whether it is shared.", boolean=True),
+            Filter("type", "The kind of record, such as ``regular``."),
+            UNTIL,
+            unknown="failed to prune build cache: invalid filter '{name}'",
+        ),
+    ] = field(default_factory=Filters)
+    keep_storage: Annotated[int, _BYTES] = field(name="keep-storage", default=0)
     """Below 1.48, bytes: the old name of ``reserved_space``."""
 
-    reserved_space: int = field(name="reserved-space", default=0)
+    reserved_space: Annotated[int, _BYTES] = field(name="reserved-space", default=0)
     """Bytes that are always kept."""
 
-    max_used_space: int = field(name="max-used-space", default=0)
+    max_used_space: Annotated[int, _BYTES] = field(name="max-used-space", default=0)
     """Bytes that the cache may take; 0 is any."""
 
-    min_free_space: int = field(name="min-free-space", default=0)
+    min_free_space: Annotated[int, _BYTES] = field(name="min-free-space", default=0)
     """Bytes of the disk that shall be free."""
 
 

@@ -9,7 +9,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -17,29 +17,21 @@ from palan.api import changes
 from palan.api._base import Request
 from palan.api._json_decode import Decoder, decoder, parse_json, zero
 from palan.api._parameters import Reader, reader, split_query
-from palan.api.endpoint import Endpoint, Header
+from palan.api.annotations import Body, FilterSet
+from palan.api.endpoint import Endpoint, Field
 from palan.api.errors import InvalidParameter
 from palan.api.results import ByteSource
 from palan.api.version import Version
 
 
-__all__ = ["BodyKind", "body_kind", "decode_request", "encode", "split_query"]
-
-_BODY_NEEDED: Final = {"containers.create", "system.auth"}
-"""Elsewhere dockerd takes a missing body for ``{}`` and lets the engine say what it lacks."""
-
-_BODY_PREFIX: Final[Mapping[str, str]] = {"system.auth": "invalid X-Registry-Auth header: "}
-"""dockerd reads the body of ``/auth`` with the code that reads the header, and says so."""
-
-_BODY_STRUCT: Final[Mapping[str, str]] = {
-    "configs.create": "ConfigSpec",
-    "exec.create": "ExecCreateRequest",
-    "exec.start": "ExecStartRequest",
-    "networks.create": "CreateRequest",
-    "secrets.create": "SecretSpec",
-    "volumes.create": "CreateRequest",
-}
-"""What dockerd calls the struct of a body, where its messages name it."""
+__all__ = [
+    "BodyKind",
+    "body_kind",
+    "decode_header",
+    "decode_request",
+    "encode",
+    "split_query",
+]
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 """Maps with their keys in order, as Go writes them."""
@@ -59,7 +51,6 @@ class _Parameter:
 
     name: str
     wire_name: str
-    kind: Any
     read: Reader
     required: bool
     """Without a default: absence is read as the empty string."""
@@ -67,20 +58,27 @@ class _Parameter:
     empty_is_absent: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _JsonBody:
+    """A body that is a JSON document."""
+
+    kind: Any
+    decode: Decoder
+    required: bool
+    declared: Body
+
+
 @dataclass(slots=True)
 class _Plan:
-    """How the requests of one endpoint are made; worked out once."""
+    """The way in which the requests of one endpoint are made; computed once."""
 
     operation: str
     path: list[str] = field(default_factory=list)
     query: list[_Parameter] = field(default_factory=list)
-    headers: list[tuple[str, str, Any]] = field(default_factory=list)
-    """Field, header, type."""
-
+    headers: list[Field] = field(default_factory=list)
+    filters: list[tuple[str, FilterSet]] = field(default_factory=list)
     body: str = BodyKind.NONE
-    body_required: bool = False
-    body_type: Any = None
-    decode_body: Decoder | None = None
+    json: _JsonBody | None = None
 
 
 def body_kind(endpoint: Endpoint) -> str:
@@ -97,6 +95,7 @@ def decode_request(
     body: bytes | AsyncIterator[bytes] | None,
     version: Version,
     notices: list[str] | None = None,
+    unread: list[str] | None = None,
 ) -> Request:
     """Make the request that the engine is called with.
 
@@ -107,31 +106,55 @@ def decode_request(
         headers: by names in lower case.
         body: the whole of it, or a stream where :func:`body_kind` says so.
         version: the API version that the client speaks.
-        notices: takes what the client should be told about its request, see :func:`encode`.
+        notices: receives remarks about the request, see :func:`encode`.
+        unread: receives the names of headers that were ignored, as by dockerd, because they
+            cannot be decoded.
 
     Raises:
         InvalidParameter: something of it cannot be read; says which and why.
     """
     plan = _plan(endpoint)
     document: Any = None
-    if plan.body == BodyKind.JSON and isinstance(body, bytes) and body:
+    if plan.json is not None and isinstance(body, bytes) and body:
         _check_content_type(headers.get("content-type", ""))
-        document = _document(plan, body)
+        document = _document(plan.json.declared, body)
     values = {name: list(given) for name, given in query.items()}
     document = changes.lift(plan.operation, version, values, document, notices)
 
     given: dict[str, Any] = {name: path[name] for name in plan.path}
     for parameter in plan.query:
         _read_parameter(parameter, values, given)
-    for name, header, kind in plan.headers:
-        text = headers.get(header)
+    for entry in plan.headers:
+        text = headers.get(entry.wire_name.lower())
         if text is not None:
-            _read_header(name, text, kind, given)
+            _read_header(entry, text, given, [] if unread is None else unread)
     if plan.body == BodyKind.STREAM:
         given["body"] = body
-    elif plan.decode_body is not None:
-        _read_body(plan, plan.decode_body, body, document, given)
+    elif plan.json is not None:
+        _read_body(plan.json, body, document, given)
+    for name, filters in plan.filters:
+        if name in given:
+            filters.check(given[name])
     return endpoint.request(**given)
+
+
+def decode_header(kind: Any, text: str) -> Any:
+    """Decode the value of a header that carries JSON in base64, such as credentials.
+
+    Both alphabets of base64 are accepted, with and without padding.
+
+    Args:
+        kind: the type of the value.
+        text: the header's value.
+
+    Raises:
+        InvalidParameter: it is not base64, or not the JSON of such a value.
+    """
+    try:
+        data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError as error:
+        raise InvalidParameter(f"invalid base64: {error}") from None
+    return decoder(kind)(parse_json(data), "")
 
 
 def encode(endpoint: Endpoint, value: Any, version: Version, notices: Sequence[str] = ()) -> bytes:
@@ -162,40 +185,31 @@ def encode(endpoint: Endpoint, value: Any, version: Version, notices: Sequence[s
 @cache
 def _plan(endpoint: Endpoint) -> _Plan:
     plan = _Plan(endpoint.name)
-    in_path = endpoint.path_parameters
-    for entry in msgspec.structs.fields(endpoint.request):
-        header = _header_of(entry.type)
-        if entry.name in in_path:
+    for entry in endpoint.fields:
+        if entry.place == "path":
             plan.path.append(entry.name)
-        elif entry.name == "body":
-            plan.body_required = entry.required
-            if entry.type == ByteSource:
-                plan.body = BodyKind.STREAM
-            else:
-                plan.body = BodyKind.JSON
-                plan.body_type = entry.type
-                plan.decode_body = decoder(entry.type)
-        elif header is not None:
-            plan.headers.append((entry.name, header.name.lower(), entry.type))
+        elif entry.place == "header":
+            plan.headers.append(entry)
+        elif entry.place == "body" and entry.kind == ByteSource:
+            plan.body = BodyKind.STREAM
+        elif entry.place == "body":
+            plan.body = BodyKind.JSON
+            declared = entry.annotation(Body) or Body()
+            plan.json = _JsonBody(entry.kind, decoder(entry.kind), entry.required, declared)
         else:
-            read = reader(plan.operation, entry.encode_name, entry.type)
             plan.query.append(
                 _Parameter(
                     entry.name,
-                    entry.encode_name,
-                    entry.type,
-                    read,
+                    entry.wire_name,
+                    reader(entry),
                     required=entry.required,
-                    empty_is_absent=not entry.required and not _takes_empty(entry.type),
+                    empty_is_absent=not entry.required and not _takes_empty(entry.kind),
                 )
             )
+            declared_filters = entry.annotation(FilterSet)
+            if declared_filters is not None and not declared_filters.late:
+                plan.filters.append((entry.name, declared_filters))
     return plan
-
-
-def _header_of(kind: Any) -> Header | None:
-    if get_origin(kind) is not Annotated:
-        return None
-    return next((mark for mark in get_args(kind)[1:] if isinstance(mark, Header)), None)
 
 
 def _takes_empty(kind: Any) -> bool:
@@ -217,17 +231,18 @@ def _read_parameter(
     given[parameter.name] = parameter.read(texts)
 
 
-def _read_header(name: str, text: str, kind: Any, given: dict[str, Any]) -> None:
-    inner = get_args(kind)[0]
-    if inner is str or str in get_args(inner):
-        given[name] = text
-        return
-    # Credentials: what cannot be read counts as not given, as with dockerd.
-    try:
-        raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        given[name] = decoder(inner)(parse_json(raw), "")
-    except (ValueError, InvalidParameter):
-        return
+def _read_header(entry: Field, text: str, given: dict[str, Any], unread: list[str]) -> None:
+    if _is_text(entry.kind):
+        given[entry.name] = text
+    elif text:
+        try:
+            given[entry.name] = decode_header(entry.kind, text)
+        except InvalidParameter:
+            unread.append(entry.wire_name)
+
+
+def _is_text(kind: Any) -> bool:
+    return kind is str or kind == str | None
 
 
 def _check_content_type(content_type: str) -> None:
@@ -242,31 +257,25 @@ def _check_content_type(content_type: str) -> None:
         )
 
 
-def _document(plan: _Plan, body: bytes) -> Any:
+def _document(declared: Body, body: bytes) -> Any:
     try:
         return parse_json(body)
     except InvalidParameter as error:
-        raise InvalidParameter(_BODY_PREFIX.get(plan.operation, "") + error.message) from None
+        raise InvalidParameter(declared.error_prefix + error.message) from None
 
 
-def _read_body(
-    plan: _Plan,
-    decode: Decoder,
-    body: bytes | AsyncIterator[bytes] | None,
-    document: Any,
-    given: dict[str, Any],
-) -> None:
-    prefix = _BODY_PREFIX.get(plan.operation, "")
+def _read_body(json: _JsonBody, body: object, document: Any, given: dict[str, Any]) -> None:
+    declared = json.declared
     if document is None:
-        if not body and plan.operation in _BODY_NEEDED:
-            raise InvalidParameter(f"{prefix}invalid JSON: EOF")
-        if plan.body_required:
-            given["body"] = zero(plan.body_type)
+        if not body and declared.needed:
+            raise InvalidParameter(f"{declared.error_prefix}invalid JSON: EOF")
+        if json.required:
+            given["body"] = zero(json.kind)
         return
     try:
-        given["body"] = decode(document, _BODY_STRUCT.get(plan.operation, ""))
+        given["body"] = json.decode(document, declared.struct)
     except InvalidParameter as error:
-        raise InvalidParameter(prefix + error.message) from None
+        raise InvalidParameter(declared.error_prefix + error.message) from None
 
 
 def _without_surrogates(value: Any) -> Any:

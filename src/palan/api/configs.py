@@ -1,9 +1,12 @@
 """Configs of a swarm (``/configs``): files that tasks are given."""
 
+from typing import Annotated
+
 from msgspec import field
 
 from palan.api._base import UNSET, Message, Request, Unset
 from palan.api._swarm_types import Annotations, Driver, SwarmObject
+from palan.api.annotations import LABEL, Body, Filter, FilterSet, Integer
 from palan.api.endpoint import Group
 from palan.api.filters import Filters
 from palan.api.results import NO_CONTENT, Json, NoContent
@@ -55,8 +58,16 @@ class ConfigCreateResponse(Message):
 class ConfigList(Request):
     """List configs."""
 
-    filters: Filters = field(default_factory=Filters)
-    """``id``, ``label`` or ``name``."""
+    filters: Annotated[
+        Filters,
+        FilterSet(
+            Filter("id", "The beginning of the id."),
+            LABEL,
+            Filter("name", "The beginning of the name."),
+            Filter("names", "The name."),
+            late=True,
+        ),
+    ] = field(default_factory=Filters)
 
 
 @group.endpoint(
@@ -70,7 +81,7 @@ class ConfigList(Request):
 class ConfigCreate(Request):
     """Create a config."""
 
-    body: ConfigSpec = field(default_factory=ConfigSpec)
+    body: Annotated[ConfigSpec, Body(struct="ConfigSpec")] = field(default_factory=ConfigSpec)
 
 
 @group.endpoint(
@@ -114,7 +125,7 @@ class ConfigUpdate(Request):
     """Change a config's labels; nothing else of it can be changed."""
 
     id: str
-    version: int
+    version: Annotated[int, Integer("invalid config version")]
     """The version of the config that the change was made from."""
 
     body: ConfigSpec = field(default_factory=ConfigSpec)

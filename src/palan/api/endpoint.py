@@ -17,25 +17,46 @@ returns is what ``result`` says (see :mod:`palan.api.results`).
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from palan.api._base import Request
+from palan.api.annotations import FilterSet, Header, split_annotated
 from palan.api.results import Result
 from palan.api.version import MIN_VERSION, Version
 
 
-__all__ = ["Endpoint", "Group", "Header"]
+__all__ = ["Endpoint", "Field", "Group"]
 
 R = TypeVar("R", bound=type[Request])
 
 
+M = TypeVar("M")
+
+
 @dataclass(frozen=True, slots=True)
-class Header:
-    """Marks a field of a request as carried in the header ``name``."""
+class Field:
+    """One field of a request: its place in the request, and all that is declared about it."""
 
     name: str
+    wire_name: str
+    """The name of the query parameter or of the header."""
+
+    place: Literal["path", "query", "header", "body"]
+    kind: Any
+    """The type without annotations."""
+
+    annotations: tuple[Any, ...]
+    """See :mod:`palan.api.annotations`."""
+
+    required: bool
+    default: Any
+    """The default value; ``msgspec.NODEFAULT`` if the field is required."""
+
+    def annotation(self, kind: type[M]) -> M | None:
+        """Return the annotation of a kind, or None."""
+        return next((one for one in self.annotations if isinstance(one, kind)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +103,20 @@ class Endpoint:
         return tuple(re.findall(r"{(\w+)(?:\.\.\.)?}", self.path))
 
     @property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields of the request, in the order of their declaration."""
+        in_path = self.path_parameters
+        return tuple(_field(entry, in_path) for entry in msgspec.structs.fields(self.request))
+
+    @property
+    def filters(self) -> FilterSet | None:
+        """The filters that the endpoint accepts; None if it has no such parameter."""
+        return next(filter(None, (entry.annotation(FilterSet) for entry in self.fields)), None)
+
+    @property
     def body(self) -> Any:
-        """The type of the request's body, or None when the endpoint takes none."""
-        for entry in msgspec.structs.fields(self.request):
-            if entry.name == "body":
-                return entry.type
-        return None
+        """The type of the request's body; None if the endpoint has no body."""
+        return next((entry.kind for entry in self.fields if entry.place == "body"), None)
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -147,3 +176,27 @@ class Group:
 
     def __iter__(self) -> Iterator[Endpoint]:
         return iter(self.endpoints)
+
+
+def _field(entry: msgspec.structs.FieldInfo, in_path: tuple[str, ...]) -> Field:
+    kind, annotations = split_annotated(entry.type)
+    header = next((one for one in annotations if isinstance(one, Header)), None)
+    place: Literal["path", "query", "header", "body"] = "query"
+    if entry.name in in_path:
+        place = "path"
+    elif entry.name == "body":
+        place = "body"
+    elif header is not None:
+        place = "header"
+    default = entry.default
+    if entry.default_factory is not msgspec.NODEFAULT:
+        default = entry.default_factory()
+    return Field(
+        entry.name,
+        header.name if header else entry.encode_name,
+        place,
+        kind,
+        annotations,
+        entry.required,
+        default,
+    )

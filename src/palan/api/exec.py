@@ -1,10 +1,13 @@
 """Exec: more processes in a running container."""
 
+from typing import Annotated
+
 from msgspec import field
 
 from palan.api._base import UNSET, Message, Request, Unset
 from palan.api._common import IDResponse
 from palan.api._container_config import StrSlice
+from palan.api.annotations import Body, Integer
 from palan.api.endpoint import Group
 from palan.api.results import Hijack, Json, NoContent
 
@@ -103,7 +106,9 @@ class ExecCreate(Request):
     """Set up a process in a running container."""
 
     id: str
-    body: ExecConfig = field(default_factory=ExecConfig)
+    body: Annotated[ExecConfig, Body(struct="ExecCreateRequest")] = field(
+        default_factory=ExecConfig
+    )
 
 
 @group.endpoint("POST", "/exec/{id}/start", operation="start", result=Hijack(), raises=(404, 409))
@@ -114,7 +119,9 @@ class ExecStart(Request):
     """
 
     id: str
-    body: ExecStartConfig = field(default_factory=ExecStartConfig)
+    body: Annotated[ExecStartConfig, Body(struct="ExecStartRequest")] = field(
+        default_factory=ExecStartConfig
+    )
 
 
 @group.endpoint(
@@ -128,8 +135,11 @@ class ExecResize(Request):
     """Set the size of a process's terminal, in characters."""
 
     id: str
-    h: int
-    w: int
+    h: Annotated[int, Integer("invalid resize height {quoted}: {reason}")]
+    """The height in rows."""
+
+    w: Annotated[int, Integer("invalid resize width {quoted}: {reason}")]
+    """The width in columns."""
 
 
 @group.endpoint(

@@ -3,7 +3,7 @@
 Its form is ``{"label": ["a=b"]}`` or, from older clients, ``{"label": {"a=b": true}}``.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -69,15 +69,9 @@ class Filters:
         """The values given for ``name``, none if it is not given."""
         return self._values.get(name, [])
 
-    def accept(self, *names: str) -> None:
-        """Refuse names that the endpoint does not know.
-
-        Raises:
-            InvalidParameter: with dockerd's words, ``invalid filter 'x'``.
-        """
-        for name in self._values:
-            if name not in names:
-                raise InvalidParameter(f"invalid filter '{name}'")
+    def __iter__(self) -> Iterator[str]:
+        """The names that are given, with or without values."""
+        return iter(self._values)
 
     def boolean(self, name: str, *, default: bool) -> bool:
         """A filter such as ``dangling`` that is true or false.

@@ -35,7 +35,9 @@ from palan.api._image_messages import (
 )
 from palan.api._oci import DriverData, OCIDescriptor, OCIPlatform
 from palan.api._progress import ErrorDetail, ImageID, JSONMessage, ProgressDetail, PushResult
-from palan.api.endpoint import Group, Header
+from palan.api.annotations import LABEL, NOT_LABEL, UNTIL, Filter, FilterSet
+from palan.api.auth import RegistryAuth
+from palan.api.endpoint import Group
 from palan.api.filters import Filters
 from palan.api.results import Bytes, ByteSource, Json, Messages, NoContent
 from palan.api.version import Version
@@ -92,23 +94,28 @@ __all__ = [
     "group",
 ]
 
-RegistryAuth = Annotated[str, Header("X-Registry-Auth")]
-"""Credentials: an ``AuthConfig`` as JSON in URL-safe base64; empty for none."""
-
 group = Group("images", "Images: their content, names and transport.")
 
 
 @group.endpoint("GET", "/images/json", operation="list", result=Json(list[ImageSummary]))
 class ImageList(Request):
-    """List images.
-
-    Filters: before, dangling, label, reference, since, until.
-    """
+    """List images."""
 
     all: bool = False
     """Also those that only others are built upon."""
 
-    filters: Filters = field(default_factory=Filters)
+    filters: Annotated[
+        Filters,
+        FilterSet(
+            Filter("before", "Only images created before this one: name or id."),
+            Filter("dangling", "Whether it has no name.", boolean=True),
+            LABEL,
+            NOT_LABEL,
+            Filter("reference", "A pattern for names, such as ``*:latest``."),
+            Filter("since", "Only images created after this one: name or id."),
+            UNTIL,
+        ),
+    ] = field(default_factory=Filters)
     shared_size: bool = field(name="shared-size", default=False)
     """Also measure what they share."""
 
@@ -152,7 +159,7 @@ class ImageCreate(Request):
     platform: str = ""
     """``os[/arch[/variant]]``."""
 
-    registry_auth: RegistryAuth = ""
+    registry_auth: RegistryAuth = None
 
 
 @group.endpoint(
@@ -229,7 +236,7 @@ class ImagePush(Request):
     platform: str = ""
     """An OCI platform as JSON; empty is all that is here."""
 
-    registry_auth: RegistryAuth = ""
+    registry_auth: RegistryAuth = None
 
 
 @group.endpoint(
@@ -272,17 +279,21 @@ class ImageRemove(Request):
 
 @group.endpoint("GET", "/images/search", operation="search", result=Json(list[ImageSearchResult]))
 class ImageSearch(Request):
-    """Search a registry for repositories.
-
-    Filters: is-automated, is-official, stars.
-    """
+    """Search a registry for repositories."""
 
     term: str
     limit: int | None = None
     """At most so many, up to 100; None is 25."""
 
-    filters: Filters = field(default_factory=Filters)
-    registry_auth: RegistryAuth = ""
+    filters: Annotated[
+        Filters,
+        FilterSet(
+            Filter("is-automated", "Whether the registry builds it.", boolean=True),
+            Filter("is-official", "Whether it is an official repository.", boolean=True),
+            Filter("stars", "The least number of stars.", integer=True),
+        ),
+    ] = field(default_factory=Filters)
+    registry_auth: RegistryAuth = None
 
 
 @group.endpoint(
@@ -295,12 +306,21 @@ class ImageSearch(Request):
     slow=True,
 )
 class ImagePrune(Request):
-    """Remove images that nothing uses.
+    """Remove images that nothing uses."""
 
-    Filters: dangling (true: only those without a name), label, until.
-    """
-
-    filters: Filters = field(default_factory=Filters)
+    filters: Annotated[
+        Filters,
+        FilterSet(
+            Filter(
+                "dangling",
+                "Whether only unnamed images are removed; true by default.",
+                boolean=True,
+            ),
+            LABEL,
+            NOT_LABEL,
+            UNTIL,
+        ),
+    ] = field(default_factory=Filters)
 
 
 @group.endpoint(
@@ -371,4 +391,4 @@ class ImageDistributionInspect(Request):
     """Ask the registry what it has under a name."""
 
     name: str
-    registry_auth: RegistryAuth = ""
+    registry_auth: RegistryAuth = None

@@ -1,5 +1,7 @@
 """Networks: what containers reach each other and the world by."""
 
+from typing import Annotated
+
 from msgspec import field
 
 from palan.api._base import Request
@@ -28,6 +30,7 @@ from palan.api._network_types import (
     IPAMConfig,
     NetworkingConfig,
 )
+from palan.api.annotations import LABEL, NOT_LABEL, UNTIL, Body, Filter, FilterSet, StrictBoolean
 from palan.api.endpoint import Group
 from palan.api.filters import Filters
 from palan.api.results import NO_CONTENT, Json, NoContent
@@ -71,12 +74,25 @@ group = Group("networks", "Networks that containers are on.")
 
 @group.endpoint("GET", "/networks", operation="list", result=Json(list[NetworkSummary]))
 class NetworkList(Request):
-    """List networks.
+    """List networks."""
 
-    Filters: dangling, driver, id, label, name, scope, type.
-    """
-
-    filters: Filters = field(default_factory=Filters)
+    filters: Annotated[
+        Filters,
+        FilterSet(
+            Filter(
+                "type",
+                "Whether the engine made it.",
+                values=("builtin", "custom"),
+                error="invalid filter: '{name}'='{value}'",
+            ),
+            Filter("dangling", "Whether no container is connected to it.", boolean=True),
+            Filter("driver", "The name of the driver."),
+            Filter("id", "A regular expression that matches a part of the id."),
+            LABEL,
+            Filter("name", "A regular expression that matches a part of the name."),
+            Filter("scope", "``local``, ``swarm`` or ``global``."),
+        ),
+    ] = field(default_factory=Filters)
     containers: bool = False
     """Also tell who is on each, as all lists below 1.28 do."""
 
@@ -92,7 +108,7 @@ class NetworkInspect(Request):
     """Tell all that is known about a network."""
 
     id: str
-    verbose: bool = False
+    verbose: Annotated[bool, StrictBoolean()] = False
     """Also tell about services and their tasks."""
 
     scope: str = ""
@@ -109,7 +125,9 @@ class NetworkInspect(Request):
 class NetworkCreate(Request):
     """Create a network."""
 
-    body: NetworkCreateRequest = field(default_factory=NetworkCreateRequest)
+    body: Annotated[NetworkCreateRequest, Body(struct="CreateRequest")] = field(
+        default_factory=NetworkCreateRequest
+    )
 
 
 @group.endpoint(
@@ -159,9 +177,13 @@ class NetworkRemove(Request):
     slow=True,
 )
 class NetworkPrune(Request):
-    """Remove all networks that no container is on.
+    """Remove all networks that no container is on."""
 
-    Filters: label, until.
-    """
-
-    filters: Filters = field(default_factory=Filters)
+    filters: Annotated[
+        Filters,
+        FilterSet(
+            LABEL,
+            NOT_LABEL,
+            UNTIL,
+        ),
+    ] = field(default_factory=Filters)

@@ -1,10 +1,13 @@
 """The nodes of a swarm (``/nodes``)."""
 
+from typing import Annotated
+
 from msgspec import field
 
 from palan.api._base import UNSET, Message, Request, Unset
 from palan.api._cluster_volume import Topology
 from palan.api._swarm_types import Annotations, Platform, ResourceObject, SwarmObject, TLSInfo
+from palan.api.annotations import LABEL, Filter, FilterSet, version_integer
 from palan.api.endpoint import Group
 from palan.api.filters import Filters
 from palan.api.results import Json, NoContent
@@ -110,8 +113,18 @@ class Node(SwarmObject):
 class NodeList(Request):
     """List nodes."""
 
-    filters: Filters = field(default_factory=Filters)
-    """``id``, ``label``, ``membership``, ``name``, ``node.label`` or ``role``."""
+    filters: Annotated[
+        Filters,
+        FilterSet(
+            Filter("id", "The beginning of the id."),
+            LABEL,
+            Filter("membership", "``accepted`` or ``pending``."),
+            Filter("name", "The beginning of the name."),
+            Filter("node.label", "Labels of the node, as ``key`` or ``key=value``."),
+            Filter("role", "``manager`` or ``worker``."),
+            late=True,
+        ),
+    ] = field(default_factory=Filters)
 
 
 @group.endpoint("GET", "/nodes/{id}", operation="inspect", result=Json(Node), raises=(404, 503))
@@ -140,7 +153,7 @@ class NodeUpdate(Request):
     """Change a node's role, availability or labels."""
 
     id: str
-    version: int
+    version: Annotated[int, version_integer("node")]
     """The version of the node that the change was made from."""
 
     body: NodeSpec = field(default_factory=NodeSpec)

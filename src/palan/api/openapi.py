@@ -8,15 +8,16 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from http import HTTPStatus
-from typing import Annotated, Any, get_args, get_origin
+from types import NoneType
+from typing import Any, get_args
 
 import msgspec
 
 from palan.api._base import message_keys
 from palan.api._common import ErrorResponse
 from palan.api._docstrings import class_description, field_descriptions
-from palan.api.endpoint import Endpoint, Header
-from palan.api.filters import Filters
+from palan.api.annotations import Filter, FilterSet, Header, NotEmpty
+from palan.api.endpoint import Endpoint, Field
 from palan.api.registry import GROUPS
 from palan.api.results import (
     Bytes,
@@ -146,67 +147,109 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _parameters(endpoint: Endpoint) -> Iterator[dict[str, Any]]:
-    """What an endpoint takes besides its body."""
+    """The parameters of an endpoint, in its path, its query and its headers."""
     descriptions = field_descriptions(endpoint.request)
-    for entry in msgspec.structs.fields(endpoint.request):
-        if entry.name == "body":
+    for entry in endpoint.fields:
+        if entry.place == "body":
             continue
-        kind, header = _split_header(entry.type)
-        if entry.name in endpoint.path_parameters:
-            parameter = {"name": entry.name, "in": "path", "required": True}
-        elif header is not None:
-            parameter = {"name": header.name, "in": "header", "required": entry.required}
-        else:
-            parameter = {"name": entry.encode_name, "in": "query", "required": entry.required}
-        if entry.name in descriptions:
-            parameter["description"] = descriptions[entry.name]
-        parameter["schema"] = schema = _parameter_schema(kind, encoded=header is not None)
+        name = entry.name if entry.place == "path" else entry.wire_name
+        parameter: dict[str, Any] = {
+            "name": name,
+            "in": entry.place,
+            "required": entry.place == "path" or entry.required,
+        }
+        description = descriptions.get(entry.name) or _description(entry)
+        if description:
+            parameter["description"] = description
+        parameter["schema"] = schema = _parameter_schema(entry)
         if isinstance(entry.default, str | int | bool):
             schema["default"] = entry.default
         yield parameter
 
 
-def _split_header(kind: Any) -> tuple[Any, Header | None]:
-    """The bare type of a field, and the header that it is carried in."""
-    if get_origin(kind) is Annotated:
-        bare, *marks = get_args(kind)
-        for mark in marks:
-            if isinstance(mark, Header):
-                return bare, mark
-    return kind, None
+def _description(entry: Field) -> str:
+    """The description of a field without a docstring, by its annotations."""
+    if entry.annotation(FilterSet) is not None:
+        return (
+            "Filters as JSON: an object of lists of values by name. An object is selected if it"
+            " matches one value of every name."
+        )
+    header = entry.annotation(Header)
+    return header.description if header else ""
 
 
-def _parameter_schema(kind: Any, *, encoded: bool) -> dict[str, Any]:
-    """The schema of what stands in a path, a query or a header.
-
-    Args:
-        kind: the type of the field.
-        encoded: structs are carried as JSON in base64.
-    """
-    if kind is Filters:
-        return {"type": "string", "contentMediaType": "application/json"}
-    schema = dict(_schema(kind))
-    if encoded and schema.get("type") not in ("string", "integer", "boolean"):
+def _parameter_schema(entry: Field) -> dict[str, Any]:
+    """The schema of a value in a path, a query or a header."""
+    filters = entry.annotation(FilterSet)
+    if filters is not None:
         return {
             "type": "string",
-            "contentEncoding": "base64",
             "contentMediaType": "application/json",
-            "contentSchema": schema,
+            "contentSchema": _filters_schema(filters),
         }
+    schema = dict(_schema(_without_null(entry.kind)))
+    if entry.annotation(NotEmpty) is not None:
+        schema["minLength"] = 1
+    if entry.place == "header" and schema.get("type") != "string":
+        return _encoded(schema)
+    return schema
+
+
+def _without_null(kind: Any) -> Any:
+    """The type of a parameter that is given."""
+    members = [one for one in get_args(kind) if one is not NoneType]
+    return members[0] if NoneType in get_args(kind) and len(members) == 1 else kind
+
+
+def _encoded(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of JSON in base64."""
+    return {
+        "type": "string",
+        "contentEncoding": "base64",
+        "contentMediaType": "application/json",
+        "contentSchema": schema,
+    }
+
+
+def _filters_schema(declared: FilterSet) -> dict[str, Any]:
+    """The schema of the JSON document that an endpoint accepts as filters."""
+    return {
+        "type": "object",
+        "properties": {
+            one.name: {
+                "type": "array",
+                "description": one.description,
+                "items": _filter_value(one),
+            }
+            for one in declared.filters
+        },
+        "additionalProperties": declared.ignores_unknown,
+    }
+
+
+def _filter_value(declared: Filter) -> dict[str, Any]:
+    """The schema of one value of a filter."""
+    schema: dict[str, Any] = {"type": "string"}
+    if declared.values:
+        schema["enum"] = list(declared.values)
+    elif declared.boolean:
+        schema["enum"] = ["true", "1", "false", "0"]
+    elif declared.integer:
+        schema["pattern"] = "^[+-]?[0-9]+$"
     return schema
 
 
 def _request_body(endpoint: Endpoint) -> dict[str, Any]:
     """What an endpoint reads."""
-    (entry,) = (entry for entry in msgspec.structs.fields(endpoint.request) if entry.name == "body")
+    (entry,) = (entry for entry in endpoint.fields if entry.place == "body")
     body: dict[str, Any] = {"required": entry.required}
     description = field_descriptions(endpoint.request).get("body")
     if description:
         body["description"] = description
-    if _is_stream(entry.type):
+    if _is_stream(entry.kind):
         body["content"] = {"application/x-tar": {"schema": _BINARY}}
     else:
-        body["content"] = {"application/json": {"schema": _schema(entry.type)}}
+        body["content"] = {"application/json": {"schema": _schema(entry.kind)}}
     return body
 
 
@@ -250,7 +293,7 @@ def _successes(result: Result) -> Iterator[tuple[str, dict[str, Any]]]:
             response["headers"] = {
                 "X-Docker-Container-Path-Stat": {
                     "description": "PathStat as JSON in base64",
-                    "schema": _parameter_schema(PathStat, encoded=True),
+                    "schema": _encoded(_schema(PathStat)),
                 }
             }
     yield str(result.status), response

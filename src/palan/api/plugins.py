@@ -21,7 +21,9 @@ from palan.api._plugin_types import (
     PluginUser,
 )
 from palan.api._progress import JSONMessage
-from palan.api.endpoint import Group, Header
+from palan.api.annotations import Filter, FilterSet
+from palan.api.auth import RegistryAuth
+from palan.api.endpoint import Group
 from palan.api.filters import Filters
 from palan.api.results import NO_CONTENT, ByteSource, Json, Messages, NoContent
 from palan.api.version import Version
@@ -60,12 +62,15 @@ group = Group("plugins", "Drivers that run in containers of their own.")
 
 @group.endpoint("GET", "/plugins", operation="list", result=Json(list[Plugin]))
 class PluginList(Request):
-    """List installed plugins.
+    """List installed plugins."""
 
-    Filters: capability, enabled.
-    """
-
-    filters: Filters = field(default_factory=Filters)
+    filters: Annotated[
+        Filters,
+        FilterSet(
+            Filter("capability", "A capability, such as ``volumedriver``."),
+            Filter("enabled", "Whether it is enabled.", boolean=True),
+        ),
+    ] = field(default_factory=Filters)
 
 
 @group.endpoint(
@@ -77,7 +82,7 @@ class PluginPrivileges(Request):
     remote: str
     """A reference to the plugin in its registry."""
 
-    registry_auth: Annotated[str, Header("X-Registry-Auth")] = ""
+    registry_auth: RegistryAuth = None
 
 
 @group.endpoint(
@@ -95,7 +100,7 @@ class PluginPull(Request):
     body: list[PluginPrivilege] = field(default_factory=list)
     """What it is allowed, which must be all that it wants."""
 
-    registry_auth: Annotated[str, Header("X-Registry-Auth")] = ""
+    registry_auth: RegistryAuth = None
 
 
 @group.endpoint(
@@ -172,7 +177,7 @@ class PluginUpgrade(Request):
     body: list[PluginPrivilege] = field(default_factory=list)
     """What it is allowed, which must be all that it wants."""
 
-    registry_auth: Annotated[str, Header("X-Registry-Auth")] = ""
+    registry_auth: RegistryAuth = None
 
 
 @group.endpoint(
@@ -196,7 +201,7 @@ class PluginPush(Request):
     """Push a plugin to its registry."""
 
     name: str
-    registry_auth: Annotated[str, Header("X-Registry-Auth")] = ""
+    registry_auth: RegistryAuth = None
 
 
 @group.endpoint("POST", "/plugins/{name...}/set", operation="set", result=NO_CONTENT, raises=(404,))

@@ -1,9 +1,12 @@
 """Secrets of a swarm (``/secrets``): data that only the tasks that need them see."""
 
+from typing import Annotated
+
 from msgspec import field
 
 from palan.api._base import UNSET, Message, Request, Unset
 from palan.api._swarm_types import Annotations, Driver, SwarmObject
+from palan.api.annotations import LABEL, Body, Filter, FilterSet, Integer
 from palan.api.endpoint import Group
 from palan.api.filters import Filters
 from palan.api.results import NO_CONTENT, Json, NoContent
@@ -58,8 +61,16 @@ class SecretCreateResponse(Message):
 class SecretList(Request):
     """List secrets."""
 
-    filters: Filters = field(default_factory=Filters)
-    """``id``, ``label``, ``name`` or ``names``."""
+    filters: Annotated[
+        Filters,
+        FilterSet(
+            Filter("id", "The beginning of the id."),
+            LABEL,
+            Filter("name", "The beginning of the name."),
+            Filter("names", "The name."),
+            late=True,
+        ),
+    ] = field(default_factory=Filters)
 
 
 @group.endpoint(
@@ -73,7 +84,7 @@ class SecretList(Request):
 class SecretCreate(Request):
     """Create a secret."""
 
-    body: SecretSpec = field(default_factory=SecretSpec)
+    body: Annotated[SecretSpec, Body(struct="SecretSpec")] = field(default_factory=SecretSpec)
 
 
 @group.endpoint(
@@ -117,7 +128,7 @@ class SecretUpdate(Request):
     """Change a secret's labels; nothing else of it can be changed."""
 
     id: str
-    version: int
+    version: Annotated[int, Integer("invalid secret version")]
     """The version of the secret that the change was made from."""
 
     body: SecretSpec = field(default_factory=SecretSpec)

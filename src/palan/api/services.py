@@ -8,7 +8,9 @@ from palan.api._base import UNSET, Message, Request, Unset
 from palan.api._container_config import EmptyObject
 from palan.api._swarm_types import Annotations, ObjectVersion, SwarmObject
 from palan.api._task_spec import TaskSpec
-from palan.api.endpoint import Group, Header
+from palan.api.annotations import LABEL, Filter, FilterSet, StrictBoolean, version_integer
+from palan.api.auth import RegistryAuth
+from palan.api.endpoint import Group
 from palan.api.filters import Filters
 from palan.api.results import Json, NoContent, RawFrames
 from palan.api.tasks import EndpointPortConfig
@@ -179,10 +181,19 @@ class ServiceUpdateResponse(Message):
 class ServiceList(Request):
     """List services."""
 
-    filters: Filters = field(default_factory=Filters)
-    """``id``, ``label``, ``mode`` or ``name``."""
+    filters: Annotated[
+        Filters,
+        FilterSet(
+            Filter("id", "The beginning of the id."),
+            LABEL,
+            Filter("mode", "``replicated``, ``global``, ``replicated-job`` or ``global-job``."),
+            Filter("name", "The beginning of the name."),
+            Filter("runtime", "The runtime of its tasks, such as ``container``."),
+            late=True,
+        ),
+    ] = field(default_factory=Filters)
 
-    status: bool = False
+    status: Annotated[bool, StrictBoolean()] = False
     """Count tasks too."""
 
 
@@ -197,7 +208,7 @@ class ServiceCreate(Request):
     """Create a service."""
 
     body: ServiceSpec
-    registry_auth: Annotated[str, Header("X-Registry-Auth")] = ""
+    registry_auth: RegistryAuth = None
     """Credentials for nodes to pull the image with."""
 
 
@@ -210,7 +221,7 @@ class ServiceInspect(Request):
     id: str
     """Id, a unique beginning of it, or name."""
 
-    insert_defaults: bool = False
+    insert_defaults: Annotated[bool, StrictBoolean()] = False
     """Show the default of what the specification leaves open."""
 
 
@@ -235,7 +246,7 @@ class ServiceUpdate(Request):
 
     id: str
     body: ServiceSpec
-    version: int
+    version: Annotated[int, version_integer("service")]
     """The version of the service that the change was made from."""
 
     registry_auth_from: str = "spec"
@@ -244,7 +255,7 @@ class ServiceUpdate(Request):
     rollback: str = ""
     """``previous``: ignore the body and go back to the previous specification."""
 
-    registry_auth: Annotated[str, Header("X-Registry-Auth")] = ""
+    registry_auth: RegistryAuth = None
     """Credentials for nodes to pull the image with."""
 
 

@@ -1,5 +1,7 @@
 """The swarm: making one, joining, leaving, locking (``/swarm``)."""
 
+from typing import Annotated, Final
+
 from msgspec import field
 
 from palan.api._base import Message, Request
@@ -18,6 +20,7 @@ from palan.api._cluster import (
     SwarmSpec,
     TaskDefaults,
 )
+from palan.api.annotations import StrictBoolean, version_integer
 from palan.api.endpoint import Group
 from palan.api.results import Json, NoContent
 
@@ -51,6 +54,8 @@ __all__ = [
 ]
 
 group = Group("swarm", "Engines joined into one: a swarm of managers and workers.")
+
+_ROTATE: Final = StrictBoolean("invalid value for {name}: {given}")
 
 
 class SwarmInitRequest(Message):
@@ -150,12 +155,12 @@ class SwarmUpdate(Request):
     """Change the swarm's specification, its join tokens or its unlock key."""
 
     body: SwarmSpec
-    version: int
+    version: Annotated[int, version_integer("swarm")]
     """The version of the swarm that the change was made from."""
 
-    rotate_worker_token: bool = False
-    rotate_manager_token: bool = False
-    rotate_manager_unlock_key: bool = False
+    rotate_worker_token: Annotated[bool, _ROTATE] = False
+    rotate_manager_token: Annotated[bool, _ROTATE] = False
+    rotate_manager_unlock_key: Annotated[bool, _ROTATE] = False
 
 
 @group.endpoint(

@@ -1,6 +1,6 @@
 """The system: the engine about itself, its events, its disk; credentials."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from msgspec import field
 
@@ -33,6 +33,8 @@ from palan.api._system_info import (
     SystemInfo,
     SystemVersion,
 )
+from palan.api.annotations import LABEL, Body, Filter, FilterSet
+from palan.api.auth import AuthConfig
 from palan.api.endpoint import Group
 from palan.api.filters import Filters
 from palan.api.results import JSON_LINES, JSON_SEQUENCE, NDJSON, Json, Messages, Ping
@@ -82,26 +84,6 @@ __all__ = [
 group = Group("system", "The engine about itself, its events, its disk.")
 
 
-class AuthConfig(Message, rename="lower", omit_defaults=True):
-    """Credentials for a registry; also what ``X-Registry-Auth`` carries."""
-
-    username: str = ""
-    password: str = ""
-    auth: str = ""
-    """``username:password`` in base64, instead of those two."""
-
-    server_address: str = field(name="serveraddress", default="")
-    identity_token: str = field(name="identitytoken", default="")
-    """Instead of a password: what an earlier login answered."""
-
-    registry_token: str = field(name="registrytoken", default="")
-    """A bearer token, sent as it is."""
-
-    def __repr__(self) -> str:
-        # Without what must not come into a log or a traceback.
-        return f"AuthConfig(username={self.username!r}, server_address={self.server_address!r})"
-
-
 class AuthResponse(Message):
     """What came of a login."""
 
@@ -144,11 +126,7 @@ class SystemGetInfo(Request):
     ),
 )
 class SystemEvents(Request):
-    """Tell what happens, and what has happened since some time.
-
-    Filters: config, container, daemon, event, image, label, network, node, plugin,
-    scope, secret, service, type, volume.
-    """
+    """Stream events as they happen, and those since a given time."""
 
     since: str = ""
     """Unix seconds, with a fraction if need be, or RFC 3339; empty is now."""
@@ -156,7 +134,26 @@ class SystemEvents(Request):
     until: str = ""
     """As ``since``; empty is for ever."""
 
-    filters: Filters = field(default_factory=Filters)
+    filters: Annotated[
+        Filters,
+        FilterSet(
+            Filter("config", "Name or id of a config."),
+            Filter("container", "Name or id of a container, or its beginning."),
+            Filter("daemon", "Name or id of the engine."),
+            Filter("event", "The action, such as ``create`` or ``exec_start``."),
+            Filter("image", "Name or id of an image, or the image of a container."),
+            LABEL,
+            Filter("network", "Name or id of a network."),
+            Filter("node", "Name or id of a node."),
+            Filter("plugin", "Name or id of a plugin."),
+            Filter("scope", "``local`` or ``swarm``."),
+            Filter("secret", "Name or id of a secret."),
+            Filter("service", "Name or id of a service."),
+            Filter("type", "The kind of object, such as ``container`` or ``image``."),
+            Filter("volume", "Name of a volume."),
+            ignores_unknown=True,
+        ),
+    ] = field(default_factory=Filters)
 
 
 @group.endpoint(
@@ -180,7 +177,7 @@ class SystemDiskUsage(Request):
 class SystemAuth(Request):
     """Check credentials with a registry."""
 
-    body: AuthConfig
+    body: Annotated[AuthConfig, Body(needed=True, error_prefix="invalid X-Registry-Auth header: ")]
 
 
 @group.endpoint("GET", "/openapi.json", operation="openapi", result=Json(dict[str, Any]))

@@ -1,11 +1,14 @@
 """Tasks of a swarm (``/tasks``): the containers that services consist of."""
 
+from typing import Annotated
+
 from msgspec import field
 
 from palan.api._base import UNSET, Message, Request, Unset
 from palan.api._network_messages import ConfigReference
 from palan.api._swarm_types import Annotations, Driver, GenericResource, ObjectVersion, SwarmObject
 from palan.api._task_spec import TaskSpec
+from palan.api.annotations import LABEL, Filter, FilterSet
 from palan.api.endpoint import Group
 from palan.api.filters import Filters
 from palan.api.results import Json, RawFrames
@@ -150,9 +153,20 @@ class Task(SwarmObject):
 class TaskList(Request):
     """List tasks."""
 
-    filters: Filters = field(default_factory=Filters)
-    """``desired-state``, ``id``, ``label``, ``name``, ``node``, ``service``,
-    ``runtime`` or ``up-to-date``."""
+    filters: Annotated[
+        Filters,
+        FilterSet(
+            Filter("desired-state", "``running``, ``shutdown`` or ``accepted``."),
+            Filter("id", "The beginning of the id."),
+            LABEL,
+            Filter("name", "The beginning of the name."),
+            Filter("node", "Id or name of a node."),
+            Filter("service", "Id or name of a service."),
+            Filter("runtime", "The runtime, such as ``container``."),
+            Filter("up-to-date", "Whether it has the newest specification.", boolean=True),
+            late=True,
+        ),
+    ] = field(default_factory=Filters)
 
 
 @group.endpoint("GET", "/tasks/{id}", operation="inspect", result=Json(Task), raises=(404, 503))

@@ -1,6 +1,6 @@
 """Volumes: files that outlive containers."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from msgspec import field
 
@@ -16,6 +16,7 @@ from palan.api._cluster_volume import (
     Topology,
     TopologyRequirement,
 )
+from palan.api.annotations import LABEL, NOT_LABEL, Body, Filter, FilterSet, version_integer
 from palan.api.endpoint import Group
 from palan.api.filters import Filters
 from palan.api.results import NO_CONTENT, Json, NoContent
@@ -119,12 +120,18 @@ class VolumePruneResponse(Message):
 
 @group.endpoint("GET", "/volumes", operation="list", result=Json(VolumeListResponse))
 class VolumeList(Request):
-    """List volumes.
+    """List volumes."""
 
-    Filters: dangling, driver, label, name.
-    """
-
-    filters: Filters = field(default_factory=Filters)
+    filters: Annotated[
+        Filters,
+        FilterSet(
+            Filter("dangling", "Whether no container uses it.", boolean=True),
+            Filter("driver", "The name of the driver."),
+            LABEL,
+            Filter("name", "A part of the name."),
+            malformed="error reading volume filters: invalid filter",
+        ),
+    ] = field(default_factory=Filters)
 
 
 @group.endpoint(
@@ -137,7 +144,9 @@ class VolumeList(Request):
 class VolumeCreate(Request):
     """Create a volume, or answer the one of that name."""
 
-    body: VolumeCreateRequest = field(default_factory=VolumeCreateRequest)
+    body: Annotated[VolumeCreateRequest, Body(struct="CreateRequest")] = field(
+        default_factory=VolumeCreateRequest
+    )
 
 
 @group.endpoint(
@@ -161,7 +170,7 @@ class VolumeUpdate(Request):
     """Change a cluster volume; only its availability can be changed."""
 
     name: str
-    version: int
+    version: Annotated[int, version_integer("swarm object")]
     """The version that the change was made from."""
 
     body: VolumeUpdateBody = field(default_factory=VolumeUpdateBody)
@@ -188,9 +197,13 @@ class VolumeRemove(Request):
     slow=True,
 )
 class VolumePrune(Request):
-    """Remove the anonymous volumes that no container uses.
+    """Remove the anonymous volumes that no container uses."""
 
-    Filters: all (named ones too), label.
-    """
-
-    filters: Filters = field(default_factory=Filters)
+    filters: Annotated[
+        Filters,
+        FilterSet(
+            Filter("all", "Whether volumes with names are removed, too.", boolean=True),
+            LABEL,
+            NOT_LABEL,
+        ),
+    ] = field(default_factory=Filters)

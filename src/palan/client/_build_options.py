@@ -1,6 +1,5 @@
 """The options of ``images.build``, and their translation to the API's parameters."""
 
-import base64
 import os
 import posixpath
 import secrets
@@ -10,8 +9,8 @@ from typing import Any, Final, TypedDict
 
 import msgspec
 
+from palan.api.auth import AuthConfig
 from palan.api.containers import Ulimit
-from palan.api.system import AuthConfig
 from palan.client._archive_pack import context
 from palan.client._contract import slim
 from palan.client._run_options import memory
@@ -110,8 +109,7 @@ def build_arguments(
     if build_args:
         made["build_args"] = _json(dict(build_args))
     if credentials:
-        document = _json({key: slim(value) for key, value in credentials.items()})
-        made["registry_config"] = base64.urlsafe_b64encode(document.encode()).decode()
+        made["registry_config"] = dict(credentials)
     for name, value in options.items():
         if name in _JSON:
             made[name] = _json(slim(value))

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import Any, Final, get_args, get_origin
 
 import msgspec
 
 from palan.api._base import UNSET
-from palan.api.endpoint import Endpoint, Header
+from palan.api.endpoint import Endpoint
 from palan.api.filters import Filters
 from palan.api.results import ByteSource
 
@@ -42,7 +42,7 @@ class Plan:
     operation: str
     path: list[Parameter] = field(default_factory=list)
     query: list[Parameter] = field(default_factory=list)
-    headers: list[tuple[Parameter, str]] = field(default_factory=list)
+    headers: list[Parameter] = field(default_factory=list)
     body: Parameter | None = None
     body_type: Any = None
     streams_body: bool = False
@@ -67,17 +67,16 @@ def plan(operation: str) -> Plan:
     group, _, name = operation.partition(".")
     declared = _group(group)[name]
     made = Plan(declared, operation)
-    in_path = declared.path_parameters
-    for parameter in parameters(declared.request):
-        header = header_of(parameter.kind)
-        if parameter.name in in_path:
+    for entry in declared.fields:
+        parameter = Parameter(entry.name, entry.wire_name, entry.kind, entry.default)
+        if entry.place == "path":
             made.path.append(parameter)
-        elif parameter.name == "body":
+        elif entry.place == "body":
             made.body = parameter
             made.streams_body = parameter.kind == ByteSource
             made.body_type = _struct_in(parameter.kind)
-        elif header is not None:
-            made.headers.append((parameter, header.name))
+        elif entry.place == "header":
+            made.headers.append(parameter)
         else:
             made.query.append(parameter)
     if flattens(made):
@@ -104,18 +103,8 @@ def flattens(made: Plan) -> bool:
     """Return whether the fields of the body are arguments of the call themselves."""
     if made.body_type is None:
         return False
-    others = {
-        parameter.name
-        for parameter in (*made.path, *made.query, *(header for header, _ in made.headers))
-    }
+    others = {parameter.name for parameter in (*made.path, *made.query, *made.headers)}
     return not others & {entry.name for entry in msgspec.structs.fields(made.body_type)}
-
-
-def header_of(kind: Any) -> Header | None:
-    """Return the header that a field is sent in, or None."""
-    if get_origin(kind) is not Annotated:
-        return None
-    return next((mark for mark in get_args(kind)[1:] if isinstance(mark, Header)), None)
 
 
 def _struct_in(kind: Any) -> type[msgspec.Struct] | None:

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any, Final
 
-from palan.api.system import AuthConfig
+from palan.api.auth import AuthConfig
 from palan.client.errors import ConfigError
 
 

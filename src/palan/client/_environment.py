@@ -16,7 +16,7 @@ from palan.client.errors import ConfigError
 if TYPE_CHECKING:
     import ssl
 
-    from palan.api.system import AuthConfig
+    from palan.api.auth import AuthConfig
     from palan.client._credentials import Credentials
 
 __all__ = ["Environment"]

@@ -13,7 +13,7 @@ from palan.client._contract import NO_DEFAULT, Parameter, Plan, plan, slim
 from palan.client.errors import NotSupported
 
 
-__all__ = ["Filter", "Filters", "Prepared", "encode_auth", "encode_filters", "prepare"]
+__all__ = ["Filter", "Filters", "Prepared", "encode_filters", "encode_header", "prepare"]
 
 Filter = str | bool | Iterable[str]
 Filters = Mapping[str, Filter]
@@ -65,15 +65,13 @@ def prepare(operation: str, arguments: Mapping[str, Any]) -> Prepared:
         value = arguments.get(parameter.name)
         if _is_given(parameter, value):
             prepared.query += _query(parameter.wire_name, value)
-    for parameter, header in made.headers:
+    for parameter in made.headers:
         value = arguments.get(parameter.name)
-        if header == "X-Registry-Auth":
-            if value is None:
-                prepared.wants_auth = _image_or_plugin(arguments)
-            else:
-                prepared.headers.append((header, encode_auth(value)))
+        header = parameter.wire_name
+        if header == "X-Registry-Auth" and value is None:
+            prepared.wants_auth = _image_or_plugin(arguments)
         elif _is_given(parameter, value) or header == "Content-type":
-            prepared.headers.append((header, str(value)))
+            prepared.headers.append((header, encode_header(value)))
     _add_body(prepared, arguments)
     return prepared
 
@@ -109,8 +107,8 @@ def fit(prepared: Prepared, version: Version) -> None:
         prepared.body = msgspec.json.encode(prepared.document)
 
 
-def encode_auth(value: Any) -> str:
-    """Return the value of ``X-Registry-Auth`` for credentials; text is returned unchanged."""
+def encode_header(value: Any) -> str:
+    """Return the value of a header: JSON in base64, except for text, which is left as it is."""
     if isinstance(value, str):
         return value
     return urlsafe_b64encode(msgspec.json.encode(slim(value))).decode()

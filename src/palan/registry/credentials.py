@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 from urllib.parse import quote_plus
 
+from palan.api.auth import AuthConfig
 from palan.api.errors import InvalidParameter
-from palan.api.system import AuthConfig
 
 
 __all__ = ["Credentials", "is_bearer_token"]

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+from palan.api.auth import AuthConfig
 from palan.api.errors import InternalError, PalanError
-from palan.api.system import AuthConfig, AuthResponse
+from palan.api.system import AuthResponse
 from palan.registry.challenge import Challenge, parse_challenges
 from palan.registry.credentials import Credentials
 from palan.registry.dial import Aborter

@@ -157,7 +157,8 @@ class Dispatcher:
             body = await call.exchange.read_body(_MAX_JSON)
         elif call.endpoint.refuses_body and _is_long(call.exchange.head):
             raise InvalidParameter(call.endpoint.refuses_body)
-        return decode_request(
+        unread: list[str] = []
+        request = decode_request(
             call.endpoint,
             path=parameters,
             query=split_query(query),
@@ -165,7 +166,11 @@ class Dispatcher:
             body=body,
             version=call.version,
             notices=call.notices,
+            unread=unread,
         )
+        for header in unread:
+            _log.warning("a header cannot be decoded and is ignored", header=header)
+        return request
 
     async def _refuse(self, call: Call, error: PalanError) -> None:
         if call.exchange.status is not None:

@@ -12,8 +12,8 @@ from palan.client.errors import OperationFailed
 
 if TYPE_CHECKING:
     from palan.api._progress import JSONMessage
+    from palan.api.auth import AuthConfig
     from palan.api.images import ImageInspectResponse
-    from palan.api.system import AuthConfig
     from palan.client._build_options import BuildOptions
 
 __all__ = ["AsyncImages"]

@@ -12,7 +12,7 @@ from palan.api.results import Hijack, PathStat, Stat
 from palan.api.version import Version
 from palan.client._contract import plan
 from palan.client._limits import CLIENT, Limit
-from palan.client._request import Prepared, encode_auth, fit, prepare
+from palan.client._request import Prepared, encode_header, fit, prepare
 from palan.client._results import decode, path_stat
 from palan.client._sync.io import in_thread
 from palan.client._sync.response import Response
@@ -90,12 +90,12 @@ class Calling:
         if prepared.wants_auth:
             found = in_thread(self._client.environment.credentials_of_image, prepared.wants_auth)
             if found is not None:
-                headers = [*headers, ("X-Registry-Auth", encode_auth(found))]
+                headers = [*headers, ("X-Registry-Auth", encode_header(found))]
         if prepared.plan.operation == "images.push":
             # Without the header, older engines look for credentials in a body that is not there.
             headers = [one for one in headers if one != ("X-Registry-Auth", "")]
             if not any(name == "X-Registry-Auth" for name, _ in headers):
-                headers.append(("X-Registry-Auth", encode_auth({})))
+                headers.append(("X-Registry-Auth", encode_header({})))
         result = endpoint.result
         if isinstance(result, Hijack) and not any(name == "Upgrade" for name, _ in headers):
             headers = [*headers, ("Connection", "Upgrade"), ("Upgrade", result.upgrade)]

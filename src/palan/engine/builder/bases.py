@@ -1,13 +1,10 @@
 """The images that ``FROM`` and ``COPY --from`` name, found here or pulled from registries."""
 
-import base64
-import binascii
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Any, Final
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
 
-import msgspec
-
+from palan.api.auth import AuthConfig
 from palan.api.errors import NotFound
 from palan.api.images import ImageCreate
 from palan.engine.builder.options import Options
@@ -115,21 +112,10 @@ async def _no_body() -> AsyncIterator[bytes]:
         yield piece
 
 
-def _credentials(header: str, domain: str) -> str:
-    """Return the entry of ``X-Registry-Config`` for a registry, encoded as ``X-Registry-Auth``.
-
-    As with dockerd, a header that can't be read counts as empty.
-    """
-    try:
-        data = base64.urlsafe_b64decode(header + "=" * (-len(header) % 4))
-        configs: Any = msgspec.json.decode(data) if data else {}
-    except (binascii.Error, ValueError, RecursionError):
-        return ""
-    if not isinstance(configs, dict):
-        return ""
-    for key, config in configs.items():
-        host = key.partition("://")[2] or key
-        host = host.partition("/")[0]
-        if (_HUB if host == _HUB_ALIAS else host) == domain and isinstance(config, dict):
-            return base64.urlsafe_b64encode(msgspec.json.encode(config)).decode()
-    return ""
+def _credentials(configs: Mapping[str, AuthConfig], domain: str) -> AuthConfig | None:
+    """Return the credentials for a registry, found by the host of their address."""
+    for address, auth in configs.items():
+        host = (address.partition("://")[2] or address).partition("/")[0]
+        if (_HUB if host == _HUB_ALIAS else host) == domain:
+            return auth
+    return None

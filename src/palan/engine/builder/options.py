@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from palan.api.auth import AuthConfig
 from palan.api.build import BuildImage
 from palan.api.containers import HostConfig, LogConfig, Ulimit
 from palan.api.errors import InvalidParameter
@@ -41,7 +42,7 @@ class Options:
         quiet: send only the id of the image.
         target: the stage to stop after.
         platform: the platform of ``FROM`` without its own.
-        credentials: the credentials for registries, as the client sent them.
+        credentials: the client's credentials, by the address of the registry.
         id: an id by which the build can be cancelled.
         request: further options, see :meth:`host_config`.
     """
@@ -59,7 +60,7 @@ class Options:
     quiet: bool
     target: str
     platform: Platform | None
-    credentials: str
+    credentials: Mapping[str, AuthConfig]
     id: str
     request: BuildImage
     ulimits: tuple[Ulimit, ...]

@@ -18,7 +18,6 @@ async def prune(context: ContainerContext, filters: Filters) -> ContainerPruneRe
     Raises:
         InvalidParameter: an unknown filter, or an ``until`` that is no time.
     """
-    filters.accept("label", "label!", "until")
     until = made_before(filters)
     deleted: list[str] = []
     reclaimed = 0

@@ -144,7 +144,6 @@ def select(
         InvalidParameter: a filter is unknown or malformed.
         NotFound: ``before`` or ``since`` names no image.
     """
-    filters.accept("before", "dangling", "label", "label!", "reference", "since", "until")
     dangling = filters.boolean("dangling", default=False) if "dangling" in filters else None
     tests = list(_tests(catalog, filters))
     patterns = filters.get("reference")

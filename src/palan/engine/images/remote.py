@@ -1,15 +1,13 @@
 """Registries as this engine is configured to reach them, and their refusals in dockerd's words."""
 
-import base64
-import binascii
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-import msgspec
 import structlog
 
+from palan.api.auth import AuthConfig
 from palan.api.errors import (
     Forbidden,
     InternalError,
@@ -18,7 +16,6 @@ from palan.api.errors import (
     PalanError,
     Unauthorized,
 )
-from palan.api.system import AuthConfig
 from palan.engine.images.reference import Reference
 from palan.engine.images.surroundings import RegistryConfig
 from palan.registry.credentials import Credentials
@@ -45,7 +42,7 @@ _ACCESS: Final = "repository does not exist or may require authorization"
 def open_session(
     config: RegistryConfig,
     domain: str,
-    header: str,
+    auth: AuthConfig | None,
     *,
     mirrors: bool = False,
     timeout: float = 30.0,
@@ -55,7 +52,7 @@ def open_session(
     Args:
         config: the engine's.
         domain: the registry, as names of images have it.
-        header: ``X-Registry-Auth``.
+        auth: the client's credentials.
         mirrors: whether Docker Hub's mirrors may be asked, too.
         timeout: seconds to wait for any answer, or the next bytes of one.
 
@@ -64,7 +61,7 @@ def open_session(
     """
     return Session(
         server_host(domain),
-        credentials_for(header, domain),
+        credentials_for(auth, domain),
         insecure=InsecureRegistries(config.insecure_registries, resolve),
         mirrors=config.registry_mirrors if mirrors else (),
         timeout=timeout,
@@ -74,24 +71,21 @@ def open_session(
     )
 
 
-def credentials_for(header: str, domain: str) -> Credentials:
-    """The credentials in ``X-Registry-Auth``, as far as they are for this registry.
+def credentials_for(auth: AuthConfig | None, domain: str) -> Credentials:
+    """Return the client's credentials, or empty ones if they are for another registry.
 
-    As with dockerd, a header that cannot be read is none.  Credentials that say which
-    registry they are for are not shown to another.
+    As with dockerd, credentials that make no sense are ignored.
     """
-    if not header:
+    if auth is None:
         return Credentials()
     try:
-        data = base64.urlsafe_b64decode(header + "=" * (-len(header) % 4))
-        auth = msgspec.json.decode(data, type=AuthConfig, strict=False)
         hosts = {server_host(auth.server_address or domain), server_host(domain)}
         if len(hosts) > 1 and not hosts <= _HUB:
             _log.warning("credentials for another registry are not used", registry=domain)
             return Credentials()
         return Credentials.of(auth)
-    except (binascii.Error, ValueError, msgspec.DecodeError, InvalidParameter, UnicodeError):
-        _log.warning("X-Registry-Auth cannot be read, and is ignored")
+    except (ValueError, InvalidParameter):
+        _log.warning("credentials that make no sense are ignored")
         return Credentials()
 
 

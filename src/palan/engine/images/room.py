@@ -332,7 +332,6 @@ class Images:
     async def prune(self, request: api.ImagePrune) -> api.ImagePruneResponse:
         """``POST /images/prune``."""
         filters = request.filters
-        filters.accept("dangling", "until", "label", "label!")
         dangling = filters.boolean("dangling", default=True)
         until = created_before(filters)
         if self._pruning:

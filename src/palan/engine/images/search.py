@@ -38,7 +38,6 @@ async def search(engine: Surroundings, request: ImageSearch) -> list[ImageSearch
         InternalError: the registry has no search, or cannot be asked.
     """
     filters = request.filters
-    filters.accept("is-automated", "is-official", "stars")
     automated = _boolean(filters, "is-automated")
     official = _boolean(filters, "is-official")
     stars = _stars(filters)

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from palan.engine.engine import Engine
 
 
-__all__ = ["FILTERS", "check_filters", "company", "describe", "describe_fully", "matches"]
-
-FILTERS = ("dangling", "driver", "id", "label", "name", "scope", "type")
+__all__ = ["check_filters", "company", "describe", "describe_fully", "matches"]
 
 S = TypeVar("S", bound=Shown)
 
@@ -113,10 +111,6 @@ def check_filters(filters: Filters) -> bool | None:
     Raises:
         InvalidParameter: one is unknown or makes no sense; in dockerd's words.
     """
-    filters.accept(*FILTERS)
-    for kind in filters.get("type"):
-        if kind not in ("builtin", "custom"):
-            raise InvalidParameter(f"invalid filter: 'type'='{kind}'")
     dangling = filters.get("dangling")
     if len(dangling) > 1:
         raise InvalidParameter('got more than one value for filter key "dangling"')

@@ -378,7 +378,6 @@ class Networks:
     async def prune(self, request: NetworkPrune) -> NetworkPruneResponse:
         """``POST /networks/prune``."""
         filters = request.filters
-        filters.accept("label", "label!", "until")
         until = made_before(filters)
         deleted = []
         for network in self:

@@ -17,7 +17,6 @@ class Plugins:
 
     async def list(self, request: PluginList) -> list[Plugin]:
         """``GET /plugins``."""
-        request.filters.accept("capability", "enabled")
         if "enabled" in request.filters:
             request.filters.boolean("enabled", default=True)
         return []

@@ -2,7 +2,8 @@
 
 import os
 
-from palan.api.system import AuthConfig, AuthResponse
+from palan.api.auth import AuthConfig
+from palan.api.system import AuthResponse
 from palan.engine.images.surroundings import RegistryConfig
 
 

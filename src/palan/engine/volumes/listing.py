@@ -81,7 +81,6 @@ async def measure_volumes(context: VolumeContext) -> list[Volume]:
 
 async def list_volumes(context: VolumeContext, filters: Filters) -> VolumeListResponse:
     """Return the volumes that pass the filters; a failure of a driver becomes a warning."""
-    filters.accept("dangling", "driver", "label", "name")
     dangling = filters.boolean("dangling", default=False)
     known = dict(context.records)
     volumes = [_shown(context, record) for record in known.values() if record.driver == LOCAL]

@@ -71,7 +71,6 @@ async def prune_volumes(context: VolumeContext, filters: Filters) -> VolumePrune
 
     Volumes with options and those of other drivers are never pruned.
     """
-    filters.accept("all", "label", "label!")
     include_named = _includes_named(filters)
     deleted: list[str] = []
     reclaimed = 0

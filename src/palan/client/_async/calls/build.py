@@ -10,6 +10,7 @@ from palan.client._limits import CLIENT, Limit
 
 
 if TYPE_CHECKING:
+    from palan.api.auth import AuthConfig
     from palan.api.build import BuildPruneResponse
     from palan.client._async.caller import AsyncCaller
     from palan.client._async.io import AsyncBody
@@ -60,7 +61,7 @@ class AsyncBuildCalls:
         session: str = "",
         build_id: str = "",
         content_type: str = "application/x-tar",
-        registry_config: str = "",
+        registry_config: dict[str, AuthConfig] | str | None = None,
         timeout: float | None = None,
     ) -> AsyncProgressStream:
         """Build an image from a Dockerfile and the files beside it.
@@ -102,9 +103,8 @@ class AsyncBuildCalls:
             version: ``1`` is the classic builder, ``2`` is BuildKit.
             session: buildKit's session, which offers the context and secrets.
             build_id: a name to cancel the build by.
-            content_type: Docker's ``contentType``.
-            registry_config: credentials: an object of ``AuthConfig`` by registry, as JSON in
-                base64.
+            content_type: Docker's ``Content-type``.
+            registry_config: credentials by registry address.
             timeout: seconds to wait for each piece; None is for ever.
 
         Returns:
@@ -168,13 +168,13 @@ class AsyncBuildCalls:
     ) -> BuildPruneResponse:
         """Remove records of the build cache that nothing uses.
 
-        Filters: description, id, inuse, parent, private, shared, type, until.
-
         Endpoint: ``POST /build/prune``, since 1.31.
 
         Args:
             all: also internal records.
-            filters: Docker's ``filters``.
+            filters: select objects by ``description``, ``id``, ``inuse`` (a boolean),
+                ``parent``, ``private`` (a boolean), ``shared`` (a boolean), ``type``,
+                ``until``.
             keep_storage: below 1.48, bytes: the old name of ``reserved_space``.
             reserved_space: bytes that are always kept.
             max_used_space: bytes that the cache may take; 0 is any.

@@ -33,7 +33,7 @@ class AsyncConfigsCalls:
         Endpoint: ``GET /configs``, since 1.30.
 
         Args:
-            filters: ``id``, ``label`` or ``name``.
+            filters: select objects by ``id``, ``label``, ``name``, ``names``.
             timeout: seconds for the whole call; None is for ever.
 
         Returns:
@@ -106,7 +106,7 @@ class AsyncConfigsCalls:
         Endpoint: ``DELETE /configs/{id}``, since 1.30.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             timeout: seconds for the whole call; None is for ever.
 
         Raises:
@@ -131,7 +131,7 @@ class AsyncConfigsCalls:
         Endpoint: ``POST /configs/{id}/update``, since 1.30.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             version: the version of the config that the change was made from.
             name: Docker's ``Name``.
             labels: Docker's ``Labels``.

@@ -60,7 +60,7 @@ class AsyncContainersCalls:
         Endpoint: ``GET /containers/{id}/changes``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             timeout: seconds for the whole call; None is for ever.
 
         Returns:
@@ -80,7 +80,7 @@ class AsyncContainersCalls:
         Endpoint: ``GET /containers/{id}/export``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             timeout: seconds to wait for each piece; None is for ever.
 
         Returns:
@@ -98,7 +98,7 @@ class AsyncContainersCalls:
         Endpoint: ``HEAD /containers/{id}/archive``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             path: Docker's ``path``.
             timeout: seconds for the whole call; None is for ever.
 
@@ -122,7 +122,7 @@ class AsyncContainersCalls:
         Endpoint: ``GET /containers/{id}/archive``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             path: ends in ``/.`` for the contents of a directory without itself.
             timeout: seconds to wait for each piece; None is for ever.
 
@@ -152,7 +152,7 @@ class AsyncContainersCalls:
         Endpoint: ``PUT /containers/{id}/archive``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             path: Docker's ``path``.
             body: a tar archive, plain or compressed.
             no_overwrite_dir_non_dir: refuse to put a directory in the place of something
@@ -185,7 +185,7 @@ class AsyncContainersCalls:
         Endpoint: ``GET /containers/{id}/checkpoints``, since 1.25.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             dir: where they are kept; empty is with the container.
             timeout: seconds for the whole call; None is for ever.
 
@@ -214,7 +214,7 @@ class AsyncContainersCalls:
         Endpoint: ``POST /containers/{id}/checkpoints``, since 1.25.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             checkpoint_id: Docker's ``CheckpointID``.
             checkpoint_dir: where to keep it; empty is with the container.
             exit: stop the container afterwards.
@@ -243,8 +243,8 @@ class AsyncContainersCalls:
         Endpoint: ``DELETE /containers/{id}/checkpoints/{checkpoint}``, since 1.25.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
-            checkpoint: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
+            checkpoint: a name, an id, or the beginning of an id.
             dir: where it is kept; empty is with the container.
             timeout: seconds for the whole call; None is for ever.
 
@@ -268,16 +268,17 @@ class AsyncContainersCalls:
     ) -> builtins.list[ContainerSummary]:
         """List containers, the newest first.
 
-        Filters: ancestor, before, expose, exited, health, id, isolation, is-task, label, name,
-        network, publish, since, status, volume.
-
         Endpoint: ``GET /containers/json``.
 
         Args:
             all: also those that do not run.
             limit: the newest so many, running or not; 0 or less is all.
             size: also measure their files.
-            filters: Docker's ``filters``.
+            filters: select objects by ``status`` (created, running, paused, restarting,
+                removing, exited, dead), ``health`` (none, starting, healthy, unhealthy),
+                ``ancestor``, ``before``, ``exited``, ``expose``, ``id``, ``is-task`` (a
+                boolean), ``isolation``, ``label``, ``name``, ``network``, ``publish``,
+                ``since``, ``volume``.
             timeout: seconds for the whole call; None is for ever.
 
         Returns:
@@ -416,7 +417,7 @@ class AsyncContainersCalls:
         Endpoint: ``GET /containers/{id}/json``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             size: also measure its files.
             timeout: seconds for the whole call; None is for ever.
 
@@ -439,7 +440,7 @@ class AsyncContainersCalls:
         Endpoint: ``GET /containers/{id}/top``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             ps_args: arguments of ``ps``.
             timeout: seconds for the whole call; None is for ever.
 
@@ -463,7 +464,7 @@ class AsyncContainersCalls:
         Endpoint: ``GET /containers/{id}/stats``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             stream: Docker's ``stream``.
             one_shot: with ``stream`` off: do not wait for a second sample; ``precpu_stats``
                 is then zero.
@@ -496,7 +497,7 @@ class AsyncContainersCalls:
         Endpoint: ``POST /containers/{id}/start``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             detach_keys: accepted and without effect: start has no terminal.
             checkpoint: the checkpoint to go on from.
             checkpoint_dir: Docker's ``checkpoint-dir``.
@@ -525,7 +526,7 @@ class AsyncContainersCalls:
         Endpoint: ``POST /containers/{id}/stop``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             signal: empty for the container's own.
             t: seconds to wait; -1 is for ever, None is the container's own.
             timeout: seconds for the whole call; None is for ever.
@@ -545,7 +546,7 @@ class AsyncContainersCalls:
         Endpoint: ``POST /containers/{id}/restart``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             signal: empty for the container's own.
             t: seconds to wait; -1 is for ever, None is the container's own.
             timeout: seconds for the whole call; None is for ever.
@@ -563,7 +564,7 @@ class AsyncContainersCalls:
         Endpoint: ``POST /containers/{id}/kill``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             signal: Docker's ``signal``.
             timeout: seconds for the whole call; None is for ever.
 
@@ -616,7 +617,7 @@ class AsyncContainersCalls:
         Endpoint: ``POST /containers/{id}/update``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             cpu_shares: Docker's ``CpuShares``.
             memory: bytes.
             nano_cpus: billionths of a processor.
@@ -705,8 +706,8 @@ class AsyncContainersCalls:
         Endpoint: ``POST /containers/{id}/rename``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
-            name: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             timeout: seconds for the whole call; None is for ever.
 
         Raises:
@@ -721,7 +722,7 @@ class AsyncContainersCalls:
         Endpoint: ``POST /containers/{id}/pause``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             timeout: seconds for the whole call; None is for ever.
 
         Raises:
@@ -736,7 +737,7 @@ class AsyncContainersCalls:
         Endpoint: ``POST /containers/{id}/unpause``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             timeout: seconds for the whole call; None is for ever.
 
         Raises:
@@ -752,7 +753,7 @@ class AsyncContainersCalls:
         Endpoint: ``POST /containers/{id}/wait``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             condition: ``not-running`` (or empty), ``next-exit`` or ``removed``.
             timeout: seconds for the whole call; None is for ever.
 
@@ -781,7 +782,7 @@ class AsyncContainersCalls:
         Endpoint: ``DELETE /containers/{id...}``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             v: its anonymous volumes too.
             force: even while it runs: kill it first.
             link: only the link of that name.
@@ -800,12 +801,10 @@ class AsyncContainersCalls:
     ) -> ContainerPruneResponse:
         """Remove all containers that do not run.
 
-        Filters: label, until.
-
         Endpoint: ``POST /containers/prune``, since 1.25.
 
         Args:
-            filters: Docker's ``filters``.
+            filters: select objects by ``label``, ``label!``, ``until``.
             timeout: seconds for the whole call; None is for ever.
 
         Returns:
@@ -838,7 +837,7 @@ class AsyncContainersCalls:
         Endpoint: ``GET /containers/{id}/logs``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             follow: Docker's ``follow``.
             stdout: Docker's ``stdout``.
             stderr: Docker's ``stderr``.
@@ -893,7 +892,7 @@ class AsyncContainersCalls:
         Endpoint: ``POST /containers/{id}/attach``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             detach_keys: keys that detach, such as ``ctrl-p,ctrl-q``, which is also what empty
                 means.
             logs: what it has written so far.
@@ -945,7 +944,7 @@ class AsyncContainersCalls:
         Endpoint: ``GET /containers/{id}/attach/ws``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             detach_keys: Docker's ``detachKeys``.
             logs: Docker's ``logs``.
             stream: Docker's ``stream``.
@@ -987,9 +986,9 @@ class AsyncContainersCalls:
         Endpoint: ``POST /containers/{id}/resize``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
-            h: Docker's ``h``.
-            w: Docker's ``w``.
+            id: a name, an id, or the beginning of an id.
+            h: the height in rows.
+            w: the width in columns.
             timeout: seconds for the whole call; None is for ever.
 
         Raises:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         ImageSearchResult,
         ImageSummary,
     )
-    from palan.api.system import AuthConfig
+    from palan.api.auth import AuthConfig
     from palan.client._async.caller import AsyncCaller
     from palan.client._async.io import AsyncBody
     from palan.client._request import Filters
@@ -51,13 +51,12 @@ class AsyncImagesCalls:
     ) -> builtins.list[ImageSummary]:
         """List images.
 
-        Filters: before, dangling, label, reference, since, until.
-
         Endpoint: ``GET /images/json``.
 
         Args:
             all: also those that only others are built upon.
-            filters: Docker's ``filters``.
+            filters: select objects by ``before``, ``dangling`` (a boolean), ``label``,
+                ``label!``, ``reference``, ``since``, ``until``.
             shared_size: also measure what they share.
             digests: without effect: digests are always told.
             manifests: also tell about every manifest.
@@ -146,7 +145,7 @@ class AsyncImagesCalls:
         Endpoint: ``GET /images/{name...}/json``.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             manifests: also tell about every manifest; not together with ``platform``.
             platform: an OCI platform as JSON; empty is what this machine would run.
             timeout: seconds for the whole call; None is for ever.
@@ -176,7 +175,7 @@ class AsyncImagesCalls:
         Endpoint: ``GET /images/{name...}/attestations``, since 1.55.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             platform: OCI platforms as JSON; none is what this machine would run.
             type: types of predicates; none is all.
             statement: also answer the documents.
@@ -204,7 +203,7 @@ class AsyncImagesCalls:
         Endpoint: ``GET /images/{name...}/history``.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             platform: an OCI platform as JSON; empty is what this machine would run.
             timeout: seconds for the whole call; None is for ever.
 
@@ -264,7 +263,7 @@ class AsyncImagesCalls:
         Endpoint: ``POST /images/{name...}/tag``.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             repo: Docker's ``repo``.
             tag: empty means ``latest``.
             timeout: seconds for the whole call; None is for ever.
@@ -291,7 +290,7 @@ class AsyncImagesCalls:
         Endpoint: ``DELETE /images/{name...}``.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             force: even if it has several names or stopped containers use it.
             noprune: leave the unnamed images that it was built upon.
             platforms: OCI platforms as JSON; none is all.
@@ -322,14 +321,13 @@ class AsyncImagesCalls:
     ) -> builtins.list[ImageSearchResult]:
         """Search a registry for repositories.
 
-        Filters: is-automated, is-official, stars.
-
         Endpoint: ``GET /images/search``.
 
         Args:
             term: Docker's ``term``.
             limit: at most so many, up to 100; None is 25.
-            filters: Docker's ``filters``.
+            filters: select objects by ``is-automated`` (a boolean), ``is-official`` (a
+                boolean), ``stars``.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
                 none.
             timeout: seconds for the whole call; None is for ever.
@@ -349,12 +347,11 @@ class AsyncImagesCalls:
     ) -> ImagePruneResponse:
         """Remove images that nothing uses.
 
-        Filters: dangling (true: only those without a name), label, until.
-
         Endpoint: ``POST /images/prune``, since 1.25.
 
         Args:
-            filters: Docker's ``filters``.
+            filters: select objects by ``dangling`` (a boolean), ``label``, ``label!``,
+                ``until``.
             timeout: seconds for the whole call; None is for ever.
 
         Returns:
@@ -502,7 +499,7 @@ class AsyncImagesCalls:
         Endpoint: ``GET /images/{name...}/get``.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             platform: OCI platforms as JSON; none is all that is here.
             timeout: seconds to wait for each piece; None is for ever.
 
@@ -582,7 +579,7 @@ class AsyncImagesCalls:
         Endpoint: ``GET /distribution/{name...}/json``, since 1.30.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
                 none.
             timeout: seconds for the whole call; None is for ever.

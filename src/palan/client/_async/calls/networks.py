@@ -36,12 +36,11 @@ class AsyncNetworksCalls:
     ) -> builtins.list[NetworkSummary]:
         """List networks.
 
-        Filters: dangling, driver, id, label, name, scope, type.
-
         Endpoint: ``GET /networks``.
 
         Args:
-            filters: Docker's ``filters``.
+            filters: select objects by ``type`` (builtin, custom), ``dangling`` (a boolean),
+                ``driver``, ``id``, ``label``, ``name``, ``scope``.
             containers: also tell who is on each, as all lists below 1.28 do.
             timeout: seconds for the whole call; None is for ever.
 
@@ -61,7 +60,7 @@ class AsyncNetworksCalls:
         Endpoint: ``GET /networks/{id...}``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             verbose: also tell about services and their tasks.
             scope: only consider networks of this scope; empty is all.
             timeout: seconds for the whole call; None is for ever.
@@ -157,7 +156,7 @@ class AsyncNetworksCalls:
         Endpoint: ``POST /networks/{id...}/connect``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             container: Docker's ``Container``.
             endpoint_config: Docker's ``EndpointConfig``.
             timeout: seconds for the whole call; None is for ever.
@@ -181,7 +180,7 @@ class AsyncNetworksCalls:
         Endpoint: ``POST /networks/{id...}/disconnect``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             container: Docker's ``Container``.
             force: Docker's ``Force``.
             timeout: seconds for the whole call; None is for ever.
@@ -200,7 +199,7 @@ class AsyncNetworksCalls:
         Endpoint: ``DELETE /networks/{id...}``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             timeout: seconds for the whole call; None is for ever.
 
         Raises:
@@ -215,12 +214,10 @@ class AsyncNetworksCalls:
     ) -> NetworkPruneResponse:
         """Remove all networks that no container is on.
 
-        Filters: label, until.
-
         Endpoint: ``POST /networks/prune``, since 1.25.
 
         Args:
-            filters: Docker's ``filters``.
+            filters: select objects by ``label``, ``label!``, ``until``.
             timeout: seconds for the whole call; None is for ever.
 
         Returns:

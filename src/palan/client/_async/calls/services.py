@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import builtins
 
     from palan.api._task_spec import TaskSpec
+    from palan.api.auth import AuthConfig
     from palan.api.services import (
         EndpointSpec,
         Service,
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
         ServiceUpdateResponse,
         UpdateConfig,
     )
-    from palan.api.system import AuthConfig
     from palan.client._async.caller import AsyncCaller
     from palan.client._request import Filters
 
@@ -42,7 +42,7 @@ class AsyncServicesCalls:
         Endpoint: ``GET /services``.
 
         Args:
-            filters: ``id``, ``label``, ``mode`` or ``name``.
+            filters: select objects by ``id``, ``label``, ``mode``, ``name``, ``runtime``.
             status: count tasks too.
             timeout: seconds for the whole call; None is for ever.
 
@@ -140,7 +140,7 @@ class AsyncServicesCalls:
         Endpoint: ``DELETE /services/{id}``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             timeout: seconds for the whole call; None is for ever.
 
         Raises:
@@ -171,7 +171,7 @@ class AsyncServicesCalls:
         Endpoint: ``POST /services/{id}/update``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             version: the version of the service that the change was made from.
             registry_auth_from: without a header, whose credentials to use: ``spec`` or
                 ``previous-spec``.
@@ -232,7 +232,7 @@ class AsyncServicesCalls:
         Endpoint: ``GET /services/{id}/logs``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             details: begin each line with its task, service and node.
             follow: Docker's ``follow``.
             stdout: Docker's ``stdout``.

@@ -85,17 +85,16 @@ class AsyncSystemCalls:
         filters: Filters | None = None,
         timeout: float | None = None,
     ) -> AsyncMessageStream[EventMessage]:
-        """Tell what happens, and what has happened since some time.
-
-        Filters: config, container, daemon, event, image, label, network, node, plugin, scope,
-        secret, service, type, volume.
+        """Stream events as they happen, and those since a given time.
 
         Endpoint: ``GET /events``.
 
         Args:
             since: Unix seconds, with a fraction if need be, or RFC 3339; empty is now.
             until: as ``since``; empty is for ever.
-            filters: Docker's ``filters``.
+            filters: select objects by ``config``, ``container``, ``daemon``, ``event``,
+                ``image``, ``label``, ``network``, ``node``, ``plugin``, ``scope``,
+                ``secret``, ``service``, ``type``, ``volume``.
             timeout: seconds to wait for each piece; None is for ever.
 
         Returns:
@@ -148,8 +147,8 @@ class AsyncSystemCalls:
             password: Docker's ``password``.
             auth: ``username:password`` in base64, instead of those two.
             server_address: Docker's ``serveraddress``.
-            identity_token: instead of a password: what an earlier login answered.
-            registry_token: a bearer token, sent as it is.
+            identity_token: the token that an earlier login returned, instead of a password.
+            registry_token: a bearer token, sent to the registry unchanged.
             timeout: seconds for the whole call; None is for ever.
 
         Returns:

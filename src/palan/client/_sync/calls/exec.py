@@ -45,7 +45,7 @@ class ExecCalls:
         Endpoint: ``POST /containers/{id}/exec``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             user: empty for the container's own.
             privileged: Docker's ``Privileged``.
             tty: Docker's ``Tty``.
@@ -102,7 +102,7 @@ class ExecCalls:
         Endpoint: ``POST /exec/{id}/start``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             detach: do not stay connected to its streams.
             tty: send output as it is, not in frames; whether there is a TTY was said at
                 create.
@@ -132,9 +132,9 @@ class ExecCalls:
         Endpoint: ``POST /exec/{id}/resize``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
-            h: Docker's ``h``.
-            w: Docker's ``w``.
+            id: a name, an id, or the beginning of an id.
+            h: the height in rows.
+            w: the width in columns.
             timeout: seconds for the whole call; None is for ever.
 
         Raises:
@@ -149,7 +149,7 @@ class ExecCalls:
         Endpoint: ``GET /exec/{id}/json``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             timeout: seconds for the whole call; None is for ever.
 
         Returns:

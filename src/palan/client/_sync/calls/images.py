@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         ImageSearchResult,
         ImageSummary,
     )
-    from palan.api.system import AuthConfig
+    from palan.api.auth import AuthConfig
     from palan.client._request import Filters
     from palan.client._sync.caller import Caller
     from palan.client._sync.io import Body
@@ -51,13 +51,12 @@ class ImagesCalls:
     ) -> builtins.list[ImageSummary]:
         """List images.
 
-        Filters: before, dangling, label, reference, since, until.
-
         Endpoint: ``GET /images/json``.
 
         Args:
             all: also those that only others are built upon.
-            filters: Docker's ``filters``.
+            filters: select objects by ``before``, ``dangling`` (a boolean), ``label``,
+                ``label!``, ``reference``, ``since``, ``until``.
             shared_size: also measure what they share.
             digests: without effect: digests are always told.
             manifests: also tell about every manifest.
@@ -146,7 +145,7 @@ class ImagesCalls:
         Endpoint: ``GET /images/{name...}/json``.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             manifests: also tell about every manifest; not together with ``platform``.
             platform: an OCI platform as JSON; empty is what this machine would run.
             timeout: seconds for the whole call; None is for ever.
@@ -176,7 +175,7 @@ class ImagesCalls:
         Endpoint: ``GET /images/{name...}/attestations``, since 1.55.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             platform: OCI platforms as JSON; none is what this machine would run.
             type: types of predicates; none is all.
             statement: also answer the documents.
@@ -204,7 +203,7 @@ class ImagesCalls:
         Endpoint: ``GET /images/{name...}/history``.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             platform: an OCI platform as JSON; empty is what this machine would run.
             timeout: seconds for the whole call; None is for ever.
 
@@ -262,7 +261,7 @@ class ImagesCalls:
         Endpoint: ``POST /images/{name...}/tag``.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             repo: Docker's ``repo``.
             tag: empty means ``latest``.
             timeout: seconds for the whole call; None is for ever.
@@ -287,7 +286,7 @@ class ImagesCalls:
         Endpoint: ``DELETE /images/{name...}``.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             force: even if it has several names or stopped containers use it.
             noprune: leave the unnamed images that it was built upon.
             platforms: OCI platforms as JSON; none is all.
@@ -318,14 +317,13 @@ class ImagesCalls:
     ) -> builtins.list[ImageSearchResult]:
         """Search a registry for repositories.
 
-        Filters: is-automated, is-official, stars.
-
         Endpoint: ``GET /images/search``.
 
         Args:
             term: Docker's ``term``.
             limit: at most so many, up to 100; None is 25.
-            filters: Docker's ``filters``.
+            filters: select objects by ``is-automated`` (a boolean), ``is-official`` (a
+                boolean), ``stars``.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
                 none.
             timeout: seconds for the whole call; None is for ever.
@@ -345,12 +343,11 @@ class ImagesCalls:
     ) -> ImagePruneResponse:
         """Remove images that nothing uses.
 
-        Filters: dangling (true: only those without a name), label, until.
-
         Endpoint: ``POST /images/prune``, since 1.25.
 
         Args:
-            filters: Docker's ``filters``.
+            filters: select objects by ``dangling`` (a boolean), ``label``, ``label!``,
+                ``until``.
             timeout: seconds for the whole call; None is for ever.
 
         Returns:
@@ -498,7 +495,7 @@ class ImagesCalls:
         Endpoint: ``GET /images/{name...}/get``.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             platform: OCI platforms as JSON; none is all that is here.
             timeout: seconds to wait for each piece; None is for ever.
 
@@ -578,7 +575,7 @@ class ImagesCalls:
         Endpoint: ``GET /distribution/{name...}/json``, since 1.30.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
                 none.
             timeout: seconds for the whole call; None is for ever.

@@ -32,7 +32,8 @@ class NodesCalls:
         Endpoint: ``GET /nodes``.
 
         Args:
-            filters: ``id``, ``label``, ``membership``, ``name``, ``node.label`` or ``role``.
+            filters: select objects by ``id``, ``label``, ``membership``, ``name``,
+                ``node.label``, ``role``.
             timeout: seconds for the whole call; None is for ever.
 
         Returns:
@@ -71,7 +72,7 @@ class NodesCalls:
         Endpoint: ``DELETE /nodes/{id}``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             force: also when it is still up.
             timeout: seconds for the whole call; None is for ever.
 
@@ -97,7 +98,7 @@ class NodesCalls:
         Endpoint: ``POST /nodes/{id}/update``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             version: the version of the node that the change was made from.
             name: Docker's ``Name``.
             labels: Docker's ``Labels``.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import builtins
 
     from palan.api._plugin_types import Plugin, PluginPrivilege
-    from palan.api.system import AuthConfig
+    from palan.api.auth import AuthConfig
     from palan.client._request import Filters
     from palan.client._sync.caller import Caller
     from palan.client._sync.io import Body
@@ -32,12 +32,10 @@ class PluginsCalls:
     ) -> builtins.list[Plugin]:
         """List installed plugins.
 
-        Filters: capability, enabled.
-
         Endpoint: ``GET /plugins``.
 
         Args:
-            filters: Docker's ``filters``.
+            filters: select objects by ``capability``, ``enabled`` (a boolean).
             timeout: seconds for the whole call; None is for ever.
 
         Returns:
@@ -113,7 +111,7 @@ class PluginsCalls:
         Endpoint: ``GET /plugins/{name...}/json``.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             timeout: seconds for the whole call; None is for ever.
 
         Returns:
@@ -131,7 +129,7 @@ class PluginsCalls:
         Endpoint: ``DELETE /plugins/{name...}``.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             force: also when it is enabled.
             timeout: seconds for the whole call; None is for ever.
 
@@ -147,7 +145,7 @@ class PluginsCalls:
         Endpoint: ``POST /plugins/{name...}/enable``.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             timeout: seconds to wait for its socket; clients must give it, 0 is the engine's
                 default.
 
@@ -163,7 +161,7 @@ class PluginsCalls:
         Endpoint: ``POST /plugins/{name...}/disable``.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             force: also when something uses it.
             timeout: seconds for the whole call; None is for ever.
 
@@ -187,7 +185,7 @@ class PluginsCalls:
         Endpoint: ``POST /plugins/{name...}/upgrade``, since 1.26.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             remote: a reference to the new version in its registry.
             body: what it is allowed, which must be all that it wants.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
@@ -217,7 +215,7 @@ class PluginsCalls:
         Endpoint: ``POST /plugins/create``.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             body: Docker's ``body``.
             timeout: seconds for the whole call; None is for ever.
 
@@ -238,7 +236,7 @@ class PluginsCalls:
         Endpoint: ``POST /plugins/{name...}/push``.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
                 none.
             timeout: seconds to wait for each piece; None is for ever.
@@ -264,7 +262,7 @@ class PluginsCalls:
         Endpoint: ``POST /plugins/{name...}/set``.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             body: ``NAME=value`` for a variable, ``name.field=value`` for a mount or a device.
             timeout: seconds for the whole call; None is for ever.
 

@@ -33,7 +33,7 @@ class SecretsCalls:
         Endpoint: ``GET /secrets``, since 1.25.
 
         Args:
-            filters: ``id``, ``label``, ``name`` or ``names``.
+            filters: select objects by ``id``, ``label``, ``name``, ``names``.
             timeout: seconds for the whole call; None is for ever.
 
         Returns:
@@ -114,7 +114,7 @@ class SecretsCalls:
         Endpoint: ``DELETE /secrets/{id}``, since 1.25.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             timeout: seconds for the whole call; None is for ever.
 
         Raises:
@@ -140,7 +140,7 @@ class SecretsCalls:
         Endpoint: ``POST /secrets/{id}/update``, since 1.25.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             version: the version of the secret that the change was made from.
             name: Docker's ``Name``.
             labels: Docker's ``Labels``.

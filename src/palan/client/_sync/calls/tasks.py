@@ -33,8 +33,8 @@ class TasksCalls:
         Endpoint: ``GET /tasks``.
 
         Args:
-            filters: ``desired-state``, ``id``, ``label``, ``name``, ``node``, ``service``,
-                ``runtime`` or ``up-to-date``.
+            filters: select objects by ``desired-state``, ``id``, ``label``, ``name``,
+                ``node``, ``service``, ``runtime``, ``up-to-date`` (a boolean).
             timeout: seconds for the whole call; None is for ever.
 
         Returns:
@@ -54,7 +54,7 @@ class TasksCalls:
         Endpoint: ``GET /tasks/{id}``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             timeout: seconds for the whole call; None is for ever.
 
         Returns:
@@ -85,7 +85,7 @@ class TasksCalls:
         Endpoint: ``GET /tasks/{id}/logs``.
 
         Args:
-            id: which one: a name, an id, or the beginning of an id.
+            id: a name, an id, or the beginning of an id.
             details: begin each line with its task, service and node.
             follow: Docker's ``follow``.
             stdout: Docker's ``stdout``.

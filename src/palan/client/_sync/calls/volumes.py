@@ -28,12 +28,11 @@ class VolumesCalls:
     ) -> VolumeListResponse:
         """List volumes.
 
-        Filters: dangling, driver, label, name.
-
         Endpoint: ``GET /volumes``.
 
         Args:
-            filters: Docker's ``filters``.
+            filters: select objects by ``dangling`` (a boolean), ``driver``, ``label``,
+                ``name``.
             timeout: seconds for the whole call; None is for ever.
 
         Returns:
@@ -92,7 +91,7 @@ class VolumesCalls:
         Endpoint: ``GET /volumes/{name...}``.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             timeout: seconds for the whole call; None is for ever.
 
         Returns:
@@ -117,7 +116,7 @@ class VolumesCalls:
         Endpoint: ``PUT /volumes/{name...}``, since 1.42.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             version: the version that the change was made from.
             spec: Docker's ``Spec``.
             timeout: seconds for the whole call; None is for ever.
@@ -136,7 +135,7 @@ class VolumesCalls:
         Endpoint: ``DELETE /volumes/{name...}``.
 
         Args:
-            name: which one: a name, an id, or the beginning of an id.
+            name: a name, an id, or the beginning of an id.
             force: no error if there is none of that name.
             timeout: seconds for the whole call; None is for ever.
 
@@ -151,12 +150,10 @@ class VolumesCalls:
     ) -> VolumePruneResponse:
         """Remove the anonymous volumes that no container uses.
 
-        Filters: all (named ones too), label.
-
         Endpoint: ``POST /volumes/prune``, since 1.25.
 
         Args:
-            filters: Docker's ``filters``.
+            filters: select objects by ``all`` (a boolean), ``label``, ``label!``.
             timeout: seconds for the whole call; None is for ever.
 
         Returns:
