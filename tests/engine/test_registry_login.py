@@ -9,8 +9,6 @@ import sys
 import time
 import traceback
 from base64 import b64encode
-from types import SimpleNamespace
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -104,8 +102,8 @@ async def test_the_engine_logs_in_as_it_is_configured(closed_registry, monkeypat
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")  # not for loopback
     from palan.engine.system.login import login as engine_login
 
-    engine: Any = SimpleNamespace(config=EngineConfig(insecure_registries=("10.0.0.0/8",)))
-    assert (await engine_login(engine, auth(closed_registry))).status == "Login Succeeded"
+    config = EngineConfig(insecure_registries=("10.0.0.0/8",))
+    assert (await engine_login(config, auth(closed_registry))).status == "Login Succeeded"
 
 
 def test_an_engine_does_not_import_the_client_before_it_is_used():
