@@ -1,9 +1,9 @@
-"""What containers write and read: log files, followers, attached clients.
+"""Input and output of containers: log files and attached clients.
 
-``logfile`` takes conmon's log format apart and makes frames of it, without any I/O;
-``logsource`` finds places in it (the last lines, a time) across rotated files, and ``logs``
-reads and follows.  ``attach`` connects clients with conmon's attach socket, with
-``detach_keys`` watching for the keys that let go.
+``logfile`` parses conmon's log format and makes frames of it, without any I/O; ``logsource``
+finds positions in a log (the last lines, a time) across rotated files, ``segments`` numbers,
+trims and compresses these files, and ``logs`` reads and follows a log.  ``attach`` connects
+clients to conmon's attach socket, whose packets ``packets`` turns into frames.
 """
 
 from palan.api.detach_keys import DEFAULT_KEYS, DetachKeys, parse_keys

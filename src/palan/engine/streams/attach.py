@@ -1,21 +1,20 @@
-"""Clients attached to a process: its output as it comes, their input to it.
+"""Clients attached to a process: they receive its output and send it input.
 
-A process has an :class:`AttachPoint`, a client on it an :class:`AttachSession`.  Clients
-may come before the process is there (``docker run`` attaches and only then starts): they
+A process has an :class:`AttachPoint`, each of its clients an :class:`AttachSession`.  Clients
+may attach before the process exists (``docker run`` attaches and only then starts): they
 wait, and are connected between the creation of the process and its start, so that its
 first output reaches them.
 
-Each session has a connection of its own to conmon's attach socket, on which a packet is
-a read of conmon's from the process: a byte that names the stream, and up to 8 KiB.  The
-kernel's socket buffer is all that is between conmon and the client: when a client does
-not read, conmon stops reading from the process, as dockerd would.  Nothing is dropped,
-unless the process was killed and does not go because of that client.
+Each session has its own connection to conmon's attach socket.  A packet on it contains the
+bytes of one read by conmon from the process: a byte that identifies the stream, and up to
+8 KiB.  The only buffer between conmon and the client is the kernel's socket buffer: when a
+client does not read, conmon stops reading from the process, as dockerd would.  Nothing is
+dropped, unless the process was killed and can't end because of that client.
 
-Stdin is conmon's to close, and it does so as soon as *any* attached client closes or
-half-closes its connection, unless it was told never to (``--leave-stdin-open``, what a
-container that keeps its stdin open has).  With stdin to be closed after its first user,
-a client that only looks on must therefore not disconnect: what is left of its connection
-is kept, shut down for reading, until the process has ended.
+conmon closes stdin as soon as *any* attached client closes or half-closes its connection,
+unless it was started with ``--leave-stdin-open``, as for containers that keep their stdin
+open.  Where stdin is to be closed after its first user, a client without stdin must therefore
+not disconnect: its connection is kept, shut down for reading, until the process has ended.
 """
 
 import asyncio
@@ -35,10 +34,10 @@ from palan.engine.streams.packets import PacketBatch
 __all__ = ["AttachPoint", "AttachSession", "OutputSession"]
 
 PACKET: Final = 32 * 1024
-"""The most that conmon takes of a packet; what is longer would be cut off."""
+"""The longest packet that conmon accepts in bytes; longer ones would be truncated."""
 
-SETTLE_TIMEOUT: Final = 10.0
-"""How long, in seconds, the end of output may wait for the exit to be noted."""
+END_TIMEOUT: Final = 10.0
+"""Seconds for which the end of output waits until the exit is noted."""
 
 _BACKLOG_RETRY: Final = 0.005
 _ACCEPT_PAUSE: Final = 0.0003
@@ -47,34 +46,34 @@ _CREDENTIALS: Final = struct.Struct("iII")
 
 
 class OutputSession:
-    """A session that only shows something: a log, or why a process could not start."""
+    """A session that only has output: a log, or the reason why a process could not start."""
 
     def __init__(self, chunks: AsyncIterator[bytes], *, tty: bool) -> None:
         self.tty = tty
         self._chunks = chunks
 
     async def output(self) -> AsyncIterator[bytes]:
-        """What there is to show."""
+        """Yield the output."""
         async for chunk in self._chunks:
             yield chunk
 
     async def write(self, data: bytes) -> None:
-        """Nobody reads input."""
+        """Ignore input."""
 
     async def close_input(self) -> None:
-        """Nobody reads input."""
+        """Ignore input."""
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resources are held."""
 
 
 class AttachPoint:
-    """Where clients attach to one process: a container's, or an exec's.
+    """The clients of one process: a container's first one, or an exec.
 
     Args:
-        tty: its streams are a terminal.
-        stdin: it has a stdin that clients may write to.
-        stdin_once: its stdin is closed when the first client that had it is done.
+        tty: whether its streams are a terminal.
+        stdin: whether it has a stdin to which clients may write.
+        stdin_once: whether its stdin is closed when the first client that had it has ended.
     """
 
     def __init__(self, *, tty: bool, stdin: bool, stdin_once: bool) -> None:
@@ -84,11 +83,11 @@ class AttachPoint:
         self.sessions: set[AttachSession] = set()
         self._directory: Path | None = None
         self._kept: list[socket.socket] = []
-        self._settled = asyncio.Event()
+        self._end_noted = asyncio.Event()
 
     @property
     def closes_stdin(self) -> bool:
-        """Whether conmon is to close stdin; else it gets ``--leave-stdin-open``."""
+        """Whether conmon shall close stdin; otherwise it gets ``--leave-stdin-open``."""
         return self.stdin and self.stdin_once and not self.tty
 
     async def attach(
@@ -103,17 +102,18 @@ class AttachPoint:
         detached: Callable[[], None] | None = None,
         raw: bool | None = None,
     ) -> "AttachSession":
-        """Attach a client, now or when the process is there.
+        """Attach a client, now or when the process is created.
 
         Args:
-            stdin: what it sends is input, if the process takes any.
-            stdout: it gets stdout.
-            stderr: it gets stderr; a terminal has none.
-            detach_keys: bytes that detach, looked for on a terminal only (as in dockerd).
-            replay: is sent first.
-            live: output follows; otherwise the replay has it, and ends with the process.
+            stdin: whether its bytes are input, if the process reads any.
+            stdout: whether it gets stdout.
+            stderr: whether it gets stderr, which a terminal does not have.
+            detach_keys: bytes by which it detaches, on a terminal only (as in dockerd).
+            replay: output to send first.
+            live: whether live output follows; otherwise the replay contains all output, and
+                ends with the process.
             detached: is called if the client detaches by those keys.
-            raw: it gets bytes instead of frames; by default if the process has a terminal.
+            raw: whether it gets bytes instead of frames; None for bytes on a terminal only.
         """
         session = AttachSession(
             self,
@@ -127,24 +127,24 @@ class AttachPoint:
         )
         self.sessions.add(session)
         if not (session.stdin or (live and (stdout or stderr))):
-            session.give_up()
+            session.process_ended()
         elif self._directory is not None:
             try:
                 session.connected(await _connect(self._directory))
             except (FileNotFoundError, ConnectionRefusedError):  # it has just ended
-                session.give_up()
+                session.process_ended()
         return session
 
     async def opened(self, directory: Path) -> None:
-        """The process was created: connect the clients that wait.  Then it may be started.
+        """Connect the waiting clients: the process was created, and may then be started.
 
         Args:
-            directory: where conmon has its attach socket.
+            directory: the directory with conmon's attach socket.
 
         Raises:
             OSError: conmon does not answer.
         """
-        self._settled.clear()
+        self._end_noted.clear()
         self._directory = directory
         waiting = [session for session in self.sessions if session.waiting]
         connections = []
@@ -153,35 +153,35 @@ class AttachPoint:
             connections.append(connection)
             session.connected(connection)
         if len(connections) > 1:
-            with contextlib.suppress(OSError):  # conmon has gone, or is not for us to look at
+            with contextlib.suppress(OSError):  # conmon has ended, or its /proc can't be read
                 await _accepted(connections)
 
     def ended(self) -> None:
-        """The process has ended (or could not be started) and that was noted."""
+        """End all sessions: the process has ended or could not be started, and that was noted."""
         self._directory = None
-        self._settled.set()
+        self._end_noted.set()
         for session in list(self.sessions):
-            session.give_up()
+            session.process_ended()
         for connection in self._kept:
             connection.close()
         self._kept.clear()
 
     def drop(self) -> None:
-        """Hang up on all clients: conmon is to go on although some of them do not read."""
+        """Disconnect all clients, so that those which do not read no longer block conmon."""
         for session in list(self.sessions):
             session.drop()
         for connection in self._kept:
             connection.close()
         self._kept.clear()
 
-    async def settled(self) -> None:
-        """Wait until the end was noted, so that who sees the output end may ask for it."""
+    async def wait_for_end(self) -> None:
+        """Wait until the end was noted, so that a client can inspect it after the last output."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_TIMEOUT):
-                await self._settled.wait()
+            async with asyncio.timeout(END_TIMEOUT):
+                await self._end_noted.wait()
 
     def release(self, session: "AttachSession", connection: socket.socket | None) -> None:
-        """A session is over."""
+        """Remove a session that has ended, and close its connection or keep it."""
         self.sessions.discard(session)
         if connection is None:
             return
@@ -204,7 +204,7 @@ async def _connect(directory: Path) -> socket.socket:
             while True:
                 try:
                     connection.connect(f"/proc/self/fd/{parent}/attach")
-                except BlockingIOError:  # conmon lets ten clients wait for being accepted
+                except BlockingIOError:  # conmon's backlog of ten is full
                     await asyncio.sleep(_BACKLOG_RETRY)
                 else:
                     return connection
@@ -218,9 +218,9 @@ async def _connect(directory: Path) -> socket.socket:
 async def _accepted(connections: list[socket.socket]) -> None:
     """Wait until conmon has accepted the first clients of a process.
 
-    It accepts one in a turn of its loop, and passes on output in the same turn, after
-    that.  So nothing need be done for a single client, but a second one might miss the
-    first output.  What conmon has accepted is seen from its sockets: one more than that.
+    In each iteration of its loop conmon accepts one client, and then passes on output.  A
+    single client therefore misses nothing, but a second one might miss the first output.
+    The number of accepted clients follows from conmon's sockets, which are one more.
     """
     credentials = connections[0].getsockopt(
         socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size
@@ -233,7 +233,7 @@ async def _accepted(connections: list[socket.socket]) -> None:
 
 
 def _sockets(pid: int) -> int:
-    """How many sockets a process has."""
+    """Return the number of sockets that a process has open."""
     count = 0
     for link in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
@@ -242,12 +242,12 @@ def _sockets(pid: int) -> int:
 
 
 class AttachSession:
-    """One client on one process; a :class:`palan.api.results.Session`.
+    """One client of one process; a :class:`palan.api.results.Session`.
 
     Attributes:
-        tty: output is raw.
-        stdin: what the client sends is input.
-        detached: the client has pressed the keys to detach.
+        tty: whether output is bytes instead of frames.
+        stdin: whether the client's bytes are input.
+        detached: whether the client has pressed the keys to detach.
     """
 
     def __init__(
@@ -279,15 +279,15 @@ class AttachSession:
         self._listening = False
         self._at_end = False
 
-    # ---- what the point tells ---------------------------------------------------
+    # ---- called by the point ----------------------------------------------------
 
     @property
     def waiting(self) -> bool:
-        """Whether it has no connection yet and still wants one."""
+        """Whether it still waits for a connection."""
         return not self._ready.is_set()
 
     def connected(self, connection: socket.socket) -> None:
-        """The process is there."""
+        """Take the connection to a process that was created."""
         if self._over.is_set():
             self._point.release(self, connection)
             return
@@ -296,17 +296,17 @@ class AttachSession:
         self._connection = connection
         self._ready.set()
 
-    def give_up(self) -> None:
-        """The process has ended; a session without a connection has nothing to wait for."""
+    def process_ended(self) -> None:
+        """End a session that has no connection: the process has ended."""
         if self._connection is None and self._live:
             self._end()
         else:
-            self._ready.set()  # what it replays may still be on its way
+            self._ready.set()  # its replay may not be complete yet
 
     def drop(self) -> None:
-        """Close the connection, whatever the client has not read yet."""
+        """Close the connection, even if the client has not read all output."""
         if not self._live:
-            return  # it takes nothing from conmon
+            return  # it receives nothing from conmon
         self._end()
         if (connection := self._disconnect()) is not None:
             connection.close()
@@ -314,7 +314,7 @@ class AttachSession:
     # ---- Session ----------------------------------------------------------------
 
     async def output(self) -> AsyncIterator[bytes]:
-        """Output as it comes: raw with a TTY, else frames, joined to large pieces."""
+        """Yield output as it arrives, in large pieces: bytes with a TTY, otherwise frames."""
         if self._replay is not None:
             async with contextlib.aclosing(self._replayed(self._replay)) as replayed:
                 async for chunk in replayed:
@@ -333,7 +333,7 @@ class AttachSession:
                         self._listen(connection)
                     yield chunk
                 elif self._at_end:
-                    await self._point.settled()
+                    await self._point.wait_for_end()
                     return
                 else:
                     await self._wait_for_output(connection)
@@ -341,7 +341,7 @@ class AttachSession:
             self._stop_listening(connection)
 
     async def write(self, data: bytes) -> None:
-        """Hand input to the process; waits when the process does not read."""
+        """Pass input to the process; waits while the process does not read."""
         if not self.stdin:
             return
         data = self._keys.feed(data)
@@ -356,10 +356,10 @@ class AttachSession:
             self._end()
 
     async def close_input(self) -> None:
-        """The client has no more input.
+        """Note that the client has no more input.
 
-        The process learns of it if its stdin is closed after its first user.  Otherwise
-        the session is over, as with dockerd: that client can do nothing more for it.
+        The process sees the end of its stdin if that is closed after its first user.
+        Otherwise the session ends, as with dockerd.
         """
         if not self.stdin:
             return
@@ -378,7 +378,7 @@ class AttachSession:
     # ---- inside -----------------------------------------------------------------
 
     def _disconnect(self) -> socket.socket | None:
-        """Let go of the connection; returns it."""
+        """Remove the connection from the event loop and the session, and return it."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._stop_listening(connection)
@@ -386,7 +386,7 @@ class AttachSession:
         return connection
 
     async def _replayed(self, replay: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-        """What there is to replay; if nothing follows, until the client detaches."""
+        """Yield the replay; if no live output follows, only until the client detaches."""
         over = asyncio.ensure_future(self._over.wait())
         chunk: asyncio.Future[bytes] | None = None
         wanted = {over} if not self._live else set()
@@ -398,7 +398,7 @@ class AttachSession:
                     return
                 if not (data := chunk.result()):
                     if not self._live:
-                        await self._point.settled()
+                        await self._point.wait_for_end()
                     return
                 yield data
         finally:
@@ -413,7 +413,7 @@ class AttachSession:
             self._readable.set_result(None)
 
     def _receive(self, connection: socket.socket) -> None:
-        """Take in what there is: while the client is being sent the last of it, too."""
+        """Receive the available packets, also while the previous ones are being sent."""
         self._at_end = not self._batch.receive(connection)
         if self._at_end or self._batch.full:
             self._stop_listening(connection)
@@ -439,7 +439,7 @@ class AttachSession:
         self._listening = False
 
     async def _send(self, packet: bytes) -> bool:
-        """Send a packet; whether there is still somebody to send to."""
+        """Send a packet; return whether the process can still receive more."""
         while not self._over.is_set() and self._connection is not None:
             connection = self._connection
             try:

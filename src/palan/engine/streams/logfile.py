@@ -1,17 +1,17 @@
-"""conmon's log format, and the frames that Docker's clients expect of it.  No I/O here.
+"""conmon's log format, and the frames that Docker's clients expect.  No I/O.
 
 A record is a line of conmon's ``k8s-file`` driver::
 
     2026-11-23T13:00:00.123456789+00:00 stdout F a whole line
     2026-11-23T13:00:00.123456789+00:00 stdout P a piece of a line
 
-The time has a fixed width and is in conmon's time zone, which we make UTC.  A piece
-ends where conmon's read from the container ended without a newline; the line goes on
-with the next record of the same stream.  As dockerd does, we join the pieces and hand
-on a line when it is complete, has 16 KiB, or when there will be no more.
+The time has a fixed width and is in conmon's time zone, for which the engine sets UTC.  A
+piece ends where conmon's read from the container ended without a newline; the line continues
+in the next record of the same stream.  As dockerd does, the pieces are joined, and a line is
+sent when it is complete, has 16 KiB, or the log has ended.
 
-Whole lines are by far the most common.  For a block of nothing else, the work is a few
-operations on bytes and one list comprehension; everything else goes record by record.
+Whole lines are by far the most common.  A block of whole lines only takes a few operations on
+bytes and one list comprehension; everything else is processed record by record.
 """
 
 import struct
@@ -27,15 +27,15 @@ from palan.api.frames import STDERR, STDOUT
 __all__ = ["PREFIX", "LogFramer", "LogOptions", "record_time"]
 
 PREFIX: Final = len("2026-11-23T13:00:00.123456789+00:00 stdout F ")
-"""How many bytes stand before the content of a record."""
+"""The number of bytes before the content of a record."""
 
 LONGEST: Final = 16 * 1024
-"""A line longer than this is handed on in pieces (dockerd's limit)."""
+"""Lines longer than this are sent in pieces (dockerd's limit)."""
 
 _SECONDS: Final = len("2026-11-23T13:00:00")
 _FRACTION: Final = len("2026-11-23T13:00:00.123456789")
 _TIME: Final = len("2026-11-23T13:00:00.123456789+00:00")
-_STREAM_AT: Final = _TIME + len(" std")  # where stdout and stderr differ
+_STREAM_AT: Final = _TIME + len(" std")  # the first byte in which stdout and stderr differ
 _TAG_AT: Final = _TIME + len(" stdout ")
 _OUT: Final = ord("o")
 _ERR: Final = ord("e")
@@ -49,17 +49,17 @@ _HEADER: Final = struct.Struct(">BxxxL")
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
-    """What of a log is wanted, and how.
+    """The selection of records from a log, and their format.
 
     Attributes:
-        stdout: hand on what was written to stdout.
-        stderr: likewise.
-        tty: raw bytes, as there is only one stream; otherwise frames.
-        timestamps: put the time before each line.
-        details: put this before each line, after the time; None for nothing.
-        since: nothing older than this, in nanoseconds since the epoch; None for no limit.
-        until: likewise, nothing newer.
-        eager: hand on the beginnings of lines as they come, for somebody at a terminal.
+        stdout: whether to include stdout.
+        stderr: whether to include stderr.
+        tty: bytes, as there is only one stream; otherwise frames.
+        timestamps: whether each line begins with its time.
+        details: a text before each line, after the time; None for no text.
+        since: the earliest time, in nanoseconds since the epoch; None for no limit.
+        until: the latest time, likewise.
+        eager: whether to send unfinished lines at once, for a client at a terminal.
     """
 
     stdout: bool = True
@@ -73,7 +73,7 @@ class LogOptions:
 
 
 def record_time(record: bytes) -> int | None:
-    """The time of a record in nanoseconds since the epoch; None if it is no record."""
+    """Return the time of a record in nanoseconds since the epoch; None if it is not a record."""
     try:
         moment = datetime.fromisoformat(
             (record[:_SECONDS] + record[_FRACTION:_TIME]).decode("ascii")
@@ -86,7 +86,7 @@ def record_time(record: bytes) -> int | None:
 
 
 def _stamp(record: bytes) -> bytes:
-    """The time of a record as dockerd prints it: always UTC, always nine digits."""
+    """Return the time of a record as dockerd prints it: in UTC, with nine digits."""
     if record[_FRACTION:_TIME] == _UTC:
         return record[:_FRACTION] + b"Z "
     moment = datetime.fromisoformat((record[:_SECONDS] + record[_FRACTION:_TIME]).decode("ascii"))
@@ -95,7 +95,7 @@ def _stamp(record: bytes) -> bytes:
 
 
 class _Headers(dict[int, bytes]):
-    """Headers of frames by the length of the record, made when first needed."""
+    """Headers of frames by the length of the record, built when first needed."""
 
     def __init__(self, stream: int, extra: int) -> None:
         super().__init__()
@@ -109,8 +109,8 @@ class _Headers(dict[int, bytes]):
         return header
 
 
-class _Unlimited(dict[int, bytes]):
-    """No headers, for a TTY, but still a check that a record has its prefix."""
+class _NoHeaders(dict[int, bytes]):
+    """Empty headers for a TTY; a record without prefix still raises an error."""
 
     def __missing__(self, length: int) -> bytes:
         if length < PREFIX:
@@ -120,15 +120,15 @@ class _Unlimited(dict[int, bytes]):
 
 
 class LogFramer:
-    """Turns a log, however it is cut into pieces, into what a client is sent.
+    """Converts a log to a client's frames, in whatever pieces its bytes are fed.
 
     Args:
-        options: what is wanted.
-        skip: so many bytes are read only for the beginnings of lines that end later;
-            lines that end within them are dropped.
+        options: the selection and format.
+        skip: the number of bytes that are only read for the beginnings of lines which end
+            later; lines that end within them are dropped.
 
     Attributes:
-        done: nothing more will come, because ``until`` has been passed.
+        done: whether ``until`` was passed, so that no more output follows.
     """
 
     def __init__(self, options: LogOptions, *, skip: int = 0) -> None:
@@ -144,13 +144,13 @@ class LogFramer:
         self._details = details
         extra = len(details) + (_FRACTION + len("Z ") if options.timestamps else 0)
         make: Callable[[int], dict[int, bytes]] = (
-            (lambda _: _Unlimited()) if options.tty else (lambda stream: _Headers(stream, extra))
+            (lambda _: _NoHeaders()) if options.tty else (lambda stream: _Headers(stream, extra))
         )
         self._stdout = make(STDOUT)
         self._stderr = make(STDERR)
 
     def feed(self, data: bytes) -> bytes:
-        """Add the next bytes of the log; what is ready for the client because of them."""
+        """Add the next bytes of the log; return the output that is complete."""
         if self.done:
             return b""
         end = data.rfind(b"\n")
@@ -164,20 +164,20 @@ class LogFramer:
         return self._by_runs(block)
 
     def finish(self) -> bytes:
-        """There is no more: lines without an end."""
+        """Return the unfinished lines, at the end of the log."""
         self._rest = b""
         out = [self._flush(stream, b"") for stream in list(self._lines)]
         self._middle.clear()
         return b"".join(out)
 
     def _is_wanted(self, block: bytes) -> bool:
-        """Whether a block lies within the times that are wanted, and needs no conversion."""
+        """Whether all of a block is within the selected times, and needs no conversion."""
         options = self._options
         if self._since is not None:
             first = record_time(block)
             if first is None or first < self._since:
                 return False
-            self._since = None  # times go forward; from here on, all of them are wanted
+            self._since = None  # times increase, so all later records are selected
         if options.until is not None:
             last = record_time(block[block.rfind(b"\n") + 1 :])
             if last is None or last > options.until:
@@ -185,7 +185,7 @@ class LogFramer:
         return not options.timestamps or block[_FRACTION:_TIME] == _UTC
 
     def _by_runs(self, block: bytes) -> bytes:
-        """Runs of whole lines at once, and what is in pieces record by record.
+        """Convert runs of whole lines at once, and lines in pieces record by record.
 
         A text that looks like a part of a prefix makes this slower, not wrong.
         """
@@ -213,7 +213,7 @@ class LogFramer:
     def _run(self, block: bytes) -> bytes:
         try:
             return self._quickly(block)
-        except ValueError:  # torn records, as a full disk leaves them
+        except ValueError:  # incomplete records, as a full disk leaves them
             return self._slowly(block)
 
     def _quickly(self, block: bytes) -> bytes:
@@ -224,7 +224,7 @@ class LogFramer:
         elif not options.stdout:
             return b""
         elif not (options.timestamps or details):
-            # Without a step of the interpreter for each line: half the time that takes.
+            # No bytecode runs for each line, which halves the time.
             parts = [b"\n"] * (3 * len(lines))
             parts[::3] = map(out.__getitem__, map(len, lines))
             parts[1::3] = map(_CONTENT, lines)
@@ -247,10 +247,10 @@ class LogFramer:
         return b"\n".join(parts)
 
     def _heads(self, lines: list[bytes]) -> list[bytes]:
-        """The headers for lines of both streams; ``lines`` keeps those that are wanted.
+        """Return the headers for lines of both streams; others are removed from ``lines``.
 
         Raises:
-            ValueError: not all of them are records.
+            ValueError: a line is not a record.
         """
         options = self._options
         try:
@@ -302,10 +302,10 @@ class LogFramer:
         return True
 
     def _add(self, stream: int, record: bytes, *, whole: bool, hold: bool) -> bytes:
-        """Add a record to the line that it belongs to; the line, if that is ready now."""
+        """Add a record to its line; return the line if it is complete."""
         line = self._lines.setdefault(stream, bytearray())
         if self._options.timestamps and (not line or whole):
-            # dockerd's time is when a line was complete; of a piece, when it began.
+            # dockerd shows the time when a line was complete, but when a piece began.
             self._stamps[stream] = _stamp(record)
         line += record[PREFIX:]
         if whole:

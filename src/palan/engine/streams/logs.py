@@ -1,11 +1,11 @@
-"""Reading a container's log: what there is, and what is added while somebody follows.
+"""Reads and follows a container's log.
 
-The log file of conmon is the one place where output is kept: it is complete when conmon
-has gone, so a follower who reads to the end after that misses nothing.
+Output is kept only in conmon's log file, which is complete when conmon has ended.  A follower
+that then reads to the end of the file misses nothing.
 
 Large blocks are read in a thread, as the disk may be slow.  They are framed on the event
-loop, a little at a time (about 0.5 ms): a thread that computes would keep the loop from
-the interpreter's lock for 5 ms each time, and be no faster.
+loop, for about 0.5 ms at a time: a thread that computes would hold the interpreter's lock
+for 5 ms at a time, and be no faster.
 """
 
 import asyncio
@@ -27,18 +27,18 @@ __all__ = ["LogQuery", "parse_tail", "read_logs"]
 BLOCK: Final = 1024 * 1024
 SLICE: Final = 128 * 1024
 CACHED: Final = 32 * 1024
-"""Bytes that are framed at once: what is made of them stays near the processor, which makes
-it a third faster."""
+"""Bytes that are framed at once: few enough for the processor's cache, which saves a third of
+the time."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """What of a log a client wants.
+    """A client's request for a log.
 
     Attributes:
-        options: which lines, and how they look.
-        tail: only the last so many lines; None for all.
-        follow: stay for what is added, until the container has ended.
+        options: the selection and format of lines.
+        tail: the number of last lines; None for all lines.
+        follow: whether to send new lines until the container has ended.
     """
 
     options: LogOptions
@@ -47,7 +47,7 @@ class LogQuery:
 
 
 def parse_tail(text: str) -> int | None:
-    """The ``tail`` parameter: a number of lines; anything else means all, as in dockerd."""
+    """Parse the parameter ``tail``: a number of lines; anything else means all, as in dockerd."""
     try:
         count = int(text)
     except ValueError:
@@ -56,12 +56,12 @@ def parse_tail(text: str) -> int | None:
 
 
 def read_logs(path: Path, query: LogQuery, ended: asyncio.Event | None = None) -> FrameStream:
-    """The log at ``path``, and of its rotated files, as a client is sent it.
+    """Return the log at ``path`` and in its rotated files, in a client's format.
 
     Args:
         path: conmon's log file; it need not exist.
-        query: what is wanted.
-        ended: set when the container's conmon has gone; None if it is not running.
+        query: the request.
+        ended: set when the container's conmon has ended; None if it does not run.
     """
     return FrameStream(_read(path, query, ended), tty=query.options.tty)
 
@@ -93,13 +93,13 @@ async def _read(path: Path, query: LogQuery, ended: asyncio.Event | None) -> Asy
 
 
 def _close_unwanted(opening: asyncio.Future[tuple[LogSource, int, LogFramer, bytes]]) -> None:
-    """The client was gone before the log was open."""
+    """Close a log whose client disconnected while it was being opened."""
     if not opening.cancelled() and opening.exception() is None:
         opening.result()[0].close()
 
 
 def _open(path: Path, query: LogQuery) -> tuple[LogSource, int, LogFramer, bytes]:
-    """Open a log and find where to begin; the first of it that is to be read."""
+    """Open a log, and return it with the position, a framer and the first bytes to read."""
     options = query.options
     source = LogSource(path)
     try:
@@ -110,7 +110,7 @@ def _open(path: Path, query: LogQuery) -> tuple[LogSource, int, LogFramer, bytes
             )
         if options.since is not None and (later := source.seek_time(options.since)) > position:
             position, skip = later, max(0, skip - (later - position))
-        # Here already, as going to a thread once more takes longer than reading a little.
+        # Read in this thread, as another switch of threads takes longer than reading a little.
         data = b"" if query.follow else source.read(position, min(SLICE, source.size - position))
     except BaseException:
         source.close()
@@ -119,7 +119,7 @@ def _open(path: Path, query: LogQuery) -> tuple[LogSource, int, LogFramer, bytes
 
 
 async def _framed(framer: LogFramer, data: bytes) -> AsyncIterator[bytes]:
-    """What the client is sent because of more of the log; in turns short enough for all."""
+    """Frame bytes of the log, yielding often enough to the event loop."""
     for start in range(0, len(data), SLICE):
         if framer.done:
             return
@@ -134,7 +134,7 @@ async def _framed(framer: LogFramer, data: bytes) -> AsyncIterator[bytes]:
 async def _present(
     source: LogSource, position: int, framer: LogFramer, data: bytes
 ) -> AsyncIterator[bytes]:
-    """What there is, up to where the log ended when it was opened; ``data`` is read already."""
+    """Yield the log up to its end when it was opened; ``data`` is its first block, if read."""
     end = source.size
     while position < end and not framer.done:
         if not data:
@@ -156,10 +156,10 @@ async def _followed(
     ended: asyncio.Event,
     until: int | None,
 ) -> AsyncIterator[bytes]:
-    """What there is and what is added, until the container has ended or time is up."""
+    """Yield the log and what is added, until the container has ended or ``until`` has passed."""
     while not framer.done:
-        # These two are looked at before reading, so that nothing written before them
-        # can be missed after them.
+        # Both are checked before reading, so that nothing written before they changed
+        # is missed.
         last = ended.is_set() or (until is not None and time.time_ns() > until)
         moved = source.moved()
         while not framer.done:
@@ -173,7 +173,7 @@ async def _followed(
             async for chunk in _framed(framer, data):
                 yield chunk
         if moved:
-            # What conmon has begun another file after is complete.
+            # conmon has begun another file, so the previous one is complete.
             await asyncio.to_thread(source.extend, position)
         elif source.size < position:
             source.restart()
@@ -185,7 +185,7 @@ async def _followed(
 
 
 async def _wait(watch: FileWatch, ended: asyncio.Event, until: int | None) -> None:
-    """Until the file has changed, the container has ended, or time is up."""
+    """Wait until the file has changed, the container has ended, or ``until`` has passed."""
     timeout = None if until is None else max(0.0, (until - time.time_ns()) / 1e9) + 0.001
     waiting = {asyncio.ensure_future(watch.changed()), asyncio.ensure_future(ended.wait())}
     try:

@@ -1,8 +1,7 @@
-"""Finding places in a log without reading all of it: the last lines, a point in time.
+"""Finds positions in a log without reading all of it: the last lines, a point in time.
 
 A log that is rotated consists of several files (:mod:`palan.engine.streams.segments`).
-:class:`LogSource` opens them once and shows them as one run of bytes, oldest first, so that
-what is searched for may lie in any of them.
+:class:`LogSource` opens them once and presents them as one sequence of bytes, oldest first.
 """
 
 import contextlib
@@ -22,20 +21,20 @@ __all__ = ["LogSource"]
 BLOCK: Final = 64 * 1024
 
 FIRST: Final = 16 * 1024
-"""Bytes that are looked at first for the last lines; then more at once."""
+"""Bytes in which the last lines are searched for first; then the blocks grow."""
 
 _ATTEMPTS: Final = 10
 _COPY: Final = 1024 * 1024
 
 
 class _Part:
-    """A file of a log, open.
+    """An open file of a log.
 
     Attributes:
-        start: where it begins in the whole of the log.
-        number: its number among the files; 0 if it has none yet.
-        compressed: it is, and has not been inflated yet.
-        status: what it is, to know it again.
+        start: its position in the whole log.
+        number: its number among the files; 0 if it has no number yet.
+        compressed: whether it is compressed, and was not inflated yet.
+        status: its inode, by which it is recognised, and its times.
     """
 
     def __init__(self, fd: int, *, number: int, compressed: bool) -> None:
@@ -47,13 +46,13 @@ class _Part:
 
     @property
     def size(self) -> int:
-        """How many bytes it has, uncompressed."""
+        """Its size in bytes, uncompressed."""
         if self.compressed:
             return int.from_bytes(os.pread(self._fd, 4, self.status.st_size - 4), "little")
         return os.fstat(self._fd).st_size
 
     def read(self, at: int, length: int) -> bytes:
-        """At most ``length`` bytes; inflates all of it first, if it is compressed."""
+        """Return at most ``length`` bytes; a compressed file is inflated first."""
         if self.compressed:
             self._inflate()
         return os.pread(self._fd, length, at)
@@ -70,19 +69,19 @@ class _Part:
         self.compressed = False
 
     def is_same(self, other: "_Part") -> bool:
-        """Whether it is the same file, even if that was shortened or compressed meanwhile."""
+        """Whether it is the same file, even if that was cut or compressed meanwhile."""
         if self.number and other.number:
             return self.number == other.number
         return os.path.samestat(self.status, other.status)
 
     def is_newer(self, other: "_Part") -> bool:
-        """Whether it is a file that came after another, which is gone."""
+        """Whether it came after another file, which no longer exists."""
         if self.number and other.number:
             return self.number > other.number
         return self.status.st_mtime_ns > other.status.st_mtime_ns
 
     def close(self) -> None:
-        """Close it."""
+        """Close the file."""
         os.close(self._fd)
 
 
@@ -95,12 +94,12 @@ def _open(path: Path, *, number: int = 0, compressed: bool = False) -> _Part | N
 
 
 def _open_all(path: Path) -> list[_Part]:
-    """All files of a log, oldest first."""
+    """Open all files of a log, oldest first."""
     newest = _open(path)
     parts: list[_Part] = []
     for segment in numbered(path):
         part = _open(segment.path, number=segment.number, compressed=segment.compressed)
-        if part is None and not segment.compressed:  # compressed just now
+        if part is None and not segment.compressed:  # it has just been compressed
             whole = segment.path.with_name(segment.path.name + COMPRESSED)
             part = _open(whole, number=segment.number, compressed=True)
         if part is not None:
@@ -114,10 +113,10 @@ def _open_all(path: Path) -> list[_Part]:
 
 
 class LogSource:
-    """The files of one log, as they are when it is opened.  Blocking.
+    """The files of one log, as they were when it was opened.  Blocking.
 
     Attributes:
-        size: how many bytes there are in all, as of the last look at the newest file.
+        size: the number of bytes in all files at the last :meth:`refresh`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -127,14 +126,14 @@ class LogSource:
         self.extend()
 
     def extend(self, position: int = 0) -> None:
-        """Go on with the files that have come after those that are open.
+        """Open the files that came after those that are open.
 
         Args:
-            position: what is before this is not read any more.
+            position: bytes before it are not read any more.
         """
         for _ in range(_ATTEMPTS):
             self._extend()
-            if not self.moved():  # not rotated under our hands
+            if not self.moved():  # not rotated meanwhile
                 break
         while len(self._parts) > 1 and self._parts[1].start <= position:
             self._parts.pop(0).close()
@@ -146,7 +145,7 @@ class LogSource:
             last = self._parts[-1]
             here = [n + 1 for n, part in enumerate(found) if part.is_same(last)]
             newer = [n for n, part in enumerate(found) if part.is_newer(last)]
-            # Where nothing tells them apart, the last of them still is what came last.
+            # If they can't be distinguished, the last one is the newest.
             after = (here or newer or [len(found) - 1])[0]
             for part in found[:after]:
                 part.close()
@@ -172,13 +171,13 @@ class LogSource:
         self._parts = []
 
     def refresh(self) -> int:
-        """Look how far the newest file has grown; the size of all."""
+        """Update and return :attr:`size`, as the newest file may have grown."""
         if self._parts:
             self.size = self._parts[-1].start + self._parts[-1].size
         return self.size
 
     def moved(self) -> bool:
-        """Whether ``path`` is another file by now than the newest that we have."""
+        """Whether ``path`` has become another file than the newest one that is open."""
         try:
             there = self.path.stat()
         except FileNotFoundError:
@@ -186,7 +185,7 @@ class LogSource:
         return not self._parts or not os.path.samestat(there, self._parts[-1].status)
 
     def restart(self) -> None:
-        """Go on with ``path`` at its beginning: somebody has truncated it."""
+        """Open ``path`` again, from its beginning: it was truncated."""
         self.close()
         newest = _open(self.path)
         self._parts = [] if newest is None else [newest]
@@ -194,14 +193,14 @@ class LogSource:
         self.refresh()
 
     def locate(self, position: int) -> tuple[int, int, int]:
-        """Where that is: the number and inode of a file, and the place in it."""
+        """Return the number and inode of the file at a position, and the offset in it."""
         part = self._part(position)
         if part is None:
             return 0, 0, 0
         return part.number, part.status.st_ino, position - part.start
 
     def find(self, number: int, inode: int, offset: int) -> int | None:
-        """The position of a place in a file; None if that file is gone or was cut."""
+        """Return the position of an offset in a file; None if the file is gone or was cut."""
         for part in self._parts:
             same = part.number == number if number else part.status.st_ino == inode
             if same and (part.status.st_ino == inode or part.compressed) and offset <= part.size:
@@ -209,7 +208,7 @@ class LogSource:
         return None
 
     def is_slow(self, position: int) -> bool:
-        """Whether reading there means to inflate a file first."""
+        """Whether a file must be inflated to read there."""
         part = self._part(position)
         return part is not None and part.compressed
 
@@ -220,7 +219,7 @@ class LogSource:
         return None
 
     def read(self, position: int, length: int) -> bytes:
-        """At most ``length`` bytes from ``position`` on, all from one file; empty at the end."""
+        """Return at most ``length`` bytes from one file; empty at the end of the log."""
         part = self._part(position)
         return b"" if part is None else part.read(position - part.start, length)
 
@@ -235,11 +234,11 @@ class LogSource:
         return b"".join(parts)
 
     def tail(self, count: int, *, stdout: bool = True, stderr: bool = True) -> tuple[int, int]:
-        """Where the last ``count`` lines of the wanted streams begin.
+        """Find the position of the last ``count`` lines of the selected streams.
 
         Returns:
-            ``(start, skip)``: read from ``start`` on; lines that end within the first
-            ``skip`` bytes do not count, they are read for the beginnings of longer lines.
+            ``(start, skip)``: read from ``start`` on, and drop lines that end within the first
+            ``skip`` bytes, which are only read for the beginnings of longer lines.
         """
         if count <= 0:
             return self.size, 0
@@ -247,8 +246,8 @@ class LogSource:
             name for name, wanted in ((b" stdout ", stdout), (b" stderr ", stderr)) if wanted
         )
         found, end, rest, step = 0, self.size, b"", FIRST
-        unfinished: set[bytes] = set(names)  # whose last line may lack its end
-        open_ended: set[bytes] = set()  # whose first line may have begun earlier
+        unfinished: set[bytes] = set(names)  # streams whose last line may be unfinished
+        open_ended: set[bytes] = set()  # streams whose first line may have begun earlier
         while end > 0:
             start = max(0, end - step)
             step = min(step * 4, BLOCK)
@@ -270,7 +269,7 @@ class LogSource:
                 if name in names and (tag == b"F " or (tag == b"P " and name in unfinished)):
                     found += 1
                     if found > count:
-                        open_ended.discard(name)  # another line of it ends here
+                        open_ended.discard(name)  # the previous line of the stream ends here
                         return self._with_beginnings(position) if open_ended else (position, 0)
                     unfinished.discard(name)
                     open_ended.add(name)
@@ -279,7 +278,7 @@ class LogSource:
         return 0, 0
 
     def _with_beginnings(self, position: int) -> tuple[int, int]:
-        """A little before ``position``, if lines that end after it may begin there."""
+        """Return an earlier start for lines that may begin before ``position`` and end after it."""
         start = max(0, position - BLOCK)
         window = self._exactly(start, position)
         if b" P " not in window:
@@ -289,9 +288,9 @@ class LogSource:
         return start, position - start
 
     def seek_time(self, moment: int) -> int:
-        """A place before everything that is as new as ``moment`` (nanoseconds), and not far.
+        """Return a position shortly before the first record of ``moment`` (nanoseconds) or later.
 
-        Relies on times going forward; where a clock was set back, more may be left out.
+        Assumes that times increase; where a clock was set back, records may be missed.
         """
         low, high = 0, self.size
         while high - low > BLOCK:
@@ -308,7 +307,7 @@ class LogSource:
         return low
 
     def _first_record(self, position: int, end: int) -> tuple[int, int] | None:
-        """The first whole record at or after ``position``: where it is, and its time."""
+        """Return position and time of the first whole record at or after ``position``."""
         window = self._exactly(position, min(end, position + BLOCK))
         at = window.find(b"\n") + 1
         while 0 < at < len(window):

@@ -1,12 +1,12 @@
-"""conmon's packets to Docker's frames, many at a time and without copying the payload twice.
+"""Converts conmon's packets to Docker's frames, many at a time, copying the payload once.
 
-The head of a frame is eight bytes and that of a packet one, so a packet is received
-seven bytes behind the end of what is there already: its payload is then where the
-frame's payload has to be, and the head is written over the packet's first byte.
+The header of a frame has eight bytes and that of a packet one.  A packet is therefore received
+seven bytes behind the end of the buffered data: its payload is then in the place of the
+frame's payload, and the frame's header overwrites the packet's.
 
-Packets of one stream that come together become one frame, as clients work by the frame.
-The first byte of those that follow falls on the last byte of what is there, which is
-put back.  For a terminal, which has no frames, that is so for all of them.
+Packets of one stream that arrive together become one frame, as clients spend time on each
+frame.  The header of the following packets overwrites the last byte of the buffered data,
+which is then restored.  For a terminal, which has no frames, all packets are joined.
 """
 
 import socket
@@ -32,17 +32,17 @@ _FRAME_MAX: Final = 32 * 1024
 _HEADER: Final = struct.Struct(">BxxxL")
 _GAP: Final = _HEADER.size - 1
 _ROOM: Final = _FRAME_MAX + _HEADER.size - _PACKET_USUAL
-"""How long a frame may be to take another packet."""
+"""The longest frame to which another packet can be added."""
 
 _STREAMS: Final = {2: STDOUT, 3: STDERR}
 
 
 class PacketBatch:
-    """Receives packets until there are none or enough.
+    """Receives packets until the socket is empty or the batch is full.
 
     Args:
-        streams: which ones to keep, of :mod:`palan.api.frames`.
-        tty: make raw bytes of them instead of frames.
+        streams: the streams to keep, of :mod:`palan.api.frames`.
+        tty: whether to produce bytes instead of frames.
     """
 
     def __init__(self, streams: Collection[int], *, tty: bool) -> None:
@@ -50,21 +50,21 @@ class PacketBatch:
         self._framed = not tty
         self._buffer = memoryview(b"")
         self._size = 1
-        """Where the next packet's payload or header goes; one byte is always before it."""
+        """The place of the next payload or header; one byte always precedes it."""
 
         self._frame = 0
-        """Where the last frame begins that may grow; 0 if there is none."""
+        """The place of the last frame, which may grow; 0 for no such frame."""
 
         self._stream = 0
         """The stream of that frame."""
 
     @property
     def full(self) -> bool:
-        """Whether something must be taken before more is received."""
+        """Whether the batch must be taken before more is received."""
         return self._size >= _BATCH
 
     def receive(self, connection: socket.socket) -> bool:
-        """Receive what is there, up to a batch, from a socket that does not block.
+        """Receive the available packets, up to a batch, from a non-blocking socket.
 
         Returns:
             Whether there may be more; False if the connection has ended.
@@ -94,7 +94,7 @@ class PacketBatch:
         return True
 
     def _receive_framed(self, connection: socket.socket) -> bool:
-        # All in one place, as this is what the speed of output hangs on.
+        # One long function, as it determines the speed of output.
         buffer, wanted, receive = self._buffer, self._wanted, connection.recv_into
         size, frame, current = self._size, self._frame, self._stream
         try:
@@ -111,7 +111,7 @@ class PacketBatch:
                 elif joins and stream == current:
                     size += count - 1
                 else:
-                    if joins:  # behind a header after all
+                    if joins:  # another stream: make room for a header
                         start, payload = size + _HEADER.size, bytes(buffer[size : size + count - 1])
                         buffer[start : start + count - 1] = payload
                     if frame:
@@ -125,7 +125,7 @@ class PacketBatch:
             self._size, self._frame, self._stream = size, frame, current
 
     def take(self) -> bytes:
-        """What was received, as one piece; empty if nothing was."""
+        """Return what was received, as one piece; empty if nothing was received."""
         data = bytes(self._buffer[1 : self._size])
         self._size, self._frame = 1, 0
         return data

@@ -1,4 +1,4 @@
-"""Pipes of child processes, read by the event loop itself."""
+"""Pipes of child processes, read on the event loop."""
 
 import asyncio
 import os
@@ -11,9 +11,9 @@ _PIECE: Final = 1 << 20
 
 
 class PipeReader:
-    """What comes out of a pipe, in pieces as large as there are.
+    """The reading end of a pipe.
 
-    The loop reads when somebody asks for more, so a slow reader holds up the writer.
+    It is read only when its user asks for more, so a slow reader slows down the writer.
     """
 
     def __init__(self, pipe: IO[bytes]) -> None:
@@ -22,7 +22,7 @@ class PipeReader:
         os.set_blocking(self._fd, False)
 
     async def read(self) -> bytes:
-        """The next bytes; none at the end."""
+        """Return the available bytes; empty at the end."""
         while True:
             try:
                 return os.read(self._fd, _PIECE)

@@ -1,15 +1,15 @@
-"""The files of one log: the one that conmon writes, and those before it.
+"""The files of one log: the one that conmon writes, and the earlier ones.
 
-The newest is ``container.log``, and it has a second name with a number, as all have that
-came before: ``container.log.1`` is the oldest, the next ``container.log.2``, and so on.  conmon
+The newest is ``container.log``.  Like all earlier files it has a second name (a hard link) with
+a number: ``container.log.1`` is the oldest, the next ``container.log.2``, and so on.  conmon
 begins another file by renaming it over ``container.log``; because of the second name nothing
-is lost by that, whether the engine asked for it or conmon's limit was reached.  What the
-engine then does (:func:`assign_number`, :func:`trim`, :func:`compress`) can be cut short at any
-moment and be done again.
+is lost by that, whether the engine asked for it or conmon's limit was reached.  The engine's
+work on the files (:func:`assign_number`, :func:`trim`, :func:`compress`) can be interrupted at
+any moment and repeated.
 
-A file of this list that is full may be kept compressed, as ``container.log.3.gz``.
+Full files may be compressed, as ``container.log.3.gz``.
 
-All of this blocks, shortly unless it says otherwise.
+All functions block, shortly unless they say otherwise.
 """
 
 import contextlib
@@ -37,18 +37,20 @@ __all__ = [
 COMPRESSED: Final = ".gz"
 _BLOCK: Final = 1024 * 1024
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
-"""What file systems say that have no second names."""
+"""The errors of file systems without hard links."""
 
-_LEVEL: Final = 1  # a log is compressed to a tenth at any level; higher ones take thrice the time
+_LEVEL: Final = (
+    1  # a log is compressed to a tenth at any level; higher levels take three times as long
+)
 
 
 class Segment(NamedTuple):
     """A file of a log that has a number.
 
     Attributes:
-        number: what it is called by; higher ones are newer.
-        path: where it is.
-        compressed: whether it is.
+        number: its number; higher ones are newer.
+        path: its path.
+        compressed: whether it is compressed.
     """
 
     number: int
@@ -57,7 +59,7 @@ class Segment(NamedTuple):
 
 
 def numbered(path: Path) -> list[Segment]:
-    """The files of a log that have a number, oldest first."""
+    """Return the files of a log that have a number, oldest first."""
     pattern = re.compile(re.escape(path.name) + rf"\.(\d{{1,18}})({re.escape(COMPRESSED)})?")
     found: dict[int, Segment] = {}
     try:
@@ -67,17 +69,17 @@ def numbered(path: Path) -> list[Segment]:
     for name in names:
         if match := pattern.fullmatch(name):
             segment = Segment(int(match[1]), path.parent / name, match[2] is not None)
-            # Both are there for a moment; the compressed one is whole.
+            # Both exist for a moment; the compressed one is complete.
             if segment.compressed or segment.number not in found:
                 found[segment.number] = segment
     return [found[number] for number in sorted(found)]
 
 
 def assign_number(path: Path) -> int:
-    """Give the newest file its number if it has none yet.
+    """Give the newest file its number if it does not have one yet.
 
     Returns:
-        the number; 0 if there is no file.
+        The number; 0 if there is no file.
     """
     try:
         newest = path.stat()
@@ -94,18 +96,18 @@ def assign_number(path: Path) -> int:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        return 0  # then what conmon begins another file after is gone
+        return 0  # the file will be lost when conmon begins another one
     return last + 1
 
 
 def trim(path: Path, *, size: int, files: int) -> None:
-    """Delete the oldest files of a log that are too many or too much.
+    """Delete the oldest files of a log that exceed the limits.
 
     Args:
         path: the newest file.
-        size: bytes that a file should have at most.  The last full one may have more, if it
-            was written fast; then its end is kept.
-        files: how many files there may be, the newest included.
+        size: the limit of a file in bytes.  The last full file may exceed it, if it was
+            written fast; then its end is kept.
+        files: the limit of the number of files, the newest included.
     """
     room = size * (files - 1)
     left = files - 1
@@ -139,7 +141,7 @@ def _is(path: Path, status: os.stat_result) -> bool:
 
 
 def _length(segment: Segment) -> int:
-    """Bytes of a file, uncompressed."""
+    """Return the size of a file in bytes, uncompressed."""
     with segment.path.open("rb") as file:
         if not segment.compressed:
             return os.fstat(file.fileno()).st_size
@@ -148,7 +150,7 @@ def _length(segment: Segment) -> int:
 
 
 def cut(path: Path, size: int) -> None:
-    """Keep only the end of a file that nobody writes, from the beginning of a record on.
+    """Keep only the end of a complete file, from the beginning of a record on.
 
     Takes as long as copying it.
     """
@@ -164,14 +166,14 @@ def cut(path: Path, size: int) -> None:
 
 
 def trim_ended(path: Path, *, size: int, files: int) -> None:
-    """Bring a log within its limits whose newest file is not written any more.
+    """Bring the log of an ended container within its limits.
 
-    That file may be as large as all files together should be, and has no successor.
+    Its newest file may be as large as all files together should be, and has no successor.
 
     Args:
         path: the newest file.
-        size: bytes that a file should have at most.
-        files: how many files there may be.
+        size: the limit of a file in bytes.
+        files: the limit of the number of files.
     """
     try:
         length = path.stat().st_size
@@ -191,11 +193,11 @@ def trim_ended(path: Path, *, size: int, files: int) -> None:
 
 
 def cut_newest(path: Path, size: int) -> None:
-    """Keep only the end of the newest file, which nobody writes: its container has ended."""
+    """Keep only the end of the newest file of an ended container."""
     for segment in numbered(path):
         with contextlib.suppress(FileNotFoundError):
             if _is(path, segment.path.stat()):
-                # Its other name first, so that no part of it is there twice at any moment.
+                # Its other name is removed first, so that no part exists twice at any moment.
                 segment.path.unlink()
     cut(path, size)
     assign_number(path)
@@ -207,7 +209,7 @@ def _keep_time(fd: int, copy: Path) -> None:
 
 
 def compress(segment: Segment) -> None:
-    """Compress a file that nobody writes any more.  Takes some 10 ms for each MB."""
+    """Compress a complete file.  Takes some 10 ms for each MB."""
     target = segment.path.with_name(segment.path.name + COMPRESSED)
     temporary = segment.path.with_name(target.name + ".tmp")
     try:
@@ -216,7 +218,7 @@ def compress(segment: Segment) -> None:
         with segment.path.open("rb") as source:
             _keep_time(source.fileno(), temporary)
         temporary.rename(target)
-    except FileNotFoundError:  # it was deleted meanwhile, or its container was
+    except FileNotFoundError:  # it was deleted meanwhile, perhaps with its container
         temporary.unlink(missing_ok=True)
         return
     segment.path.unlink(missing_ok=True)

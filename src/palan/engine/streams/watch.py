@@ -1,4 +1,4 @@
-"""Waiting for a file to change, by inotify(7)."""
+"""Waits for changes of a file by inotify(7)."""
 
 import asyncio
 import contextlib
@@ -12,11 +12,11 @@ __all__ = ["FileWatch"]
 
 
 class FileWatch:
-    """Notices that a file is written to, or that another takes its name.
+    """A watch on a file that is written to or replaced by another of its name.
 
-    Both the file and its directory are watched, the directory for the names only:
-    otherwise every change of a neighbour would wake us.  Where inotify has run out of
-    watches (``fs.inotify.max_user_watches``), it looks four times a second instead.
+    Both the file and its directory are watched, the directory for names only: otherwise
+    every change of a neighbouring file would be an event.  Where inotify has run out of
+    watches (``fs.inotify.max_user_watches``), callers poll four times a second instead.
     """
 
     INTERVAL: Final = 0.25
@@ -37,7 +37,7 @@ class FileWatch:
             self._close()
         else:
             self._loop.add_reader(self._inotify.fd, self._notice)
-        self._event.set()  # what happened before we looked is for the caller to see
+        self._event.set()  # the caller must look at what happened before
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -64,13 +64,13 @@ class FileWatch:
         if self._inotify is None:
             return
         self._inotify.read()
-        # Adding a watch that is there costs a microsecond; telling the events apart, more.
+        # Adding an existing watch takes a microsecond; distinguishing the events, more.
         with contextlib.suppress(OSError):
             self._watch_file()
         self._event.set()
 
     async def changed(self) -> None:
-        """Wait until something has changed since this returned last."""
+        """Wait for a change since this last returned."""
         if self._inotify is None:
             await asyncio.sleep(self.INTERVAL)
         else:
