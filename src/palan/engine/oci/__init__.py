@@ -1,8 +1,8 @@
-"""From a container's configuration to an OCI runtime spec, without touching the machine.
+"""Conversion of a container's configuration to an OCI runtime spec, without any I/O.
 
-``spec`` puts together what the other modules make: ``process``, ``capabilities``,
-``seccomp``, ``devices``, ``mounts``, ``resources``, ``rlimits``.  What has to be known
-about the machine comes in as :class:`Host` and :class:`SpecInput`.
+``spec`` combines the parts that the other modules build: ``process``, ``capabilities``,
+``seccomp``, ``devices``, ``mounts``, ``resources``, ``rlimits``.  Facts about the machine are
+passed in as :class:`Host` and :class:`SpecInput`.
 """
 
 from palan.engine.oci.devices import DeviceNode

@@ -1,8 +1,8 @@
-"""The facts of Docker's default seccomp profile: which system calls, and on what condition.
+"""The rules of Docker's default seccomp profile: system calls and the conditions for them.
 
 The calls are listed by subject.  Variants share an entry: ``chown/32`` is ``chown`` and
-``chown32``, ``futex/_time64`` is ``futex`` and ``futex_time64``.  What is not listed
-fails with EPERM.
+``chown32``, ``futex/_time64`` is ``futex`` and ``futex_time64``.  Calls that are not listed
+fail with EPERM.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ ENOSYS: Final = 38
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """A condition on one argument: ``LT``, ``EQ``, ``GT`` or ``MASKED_EQ`` (then of zero)."""
+    """A condition on one argument: ``LT``, ``EQ``, ``GT`` or ``MASKED_EQ`` (with zero)."""
 
     index: int
     op: str
@@ -28,14 +28,14 @@ class Rule:
     """Calls that are allowed, or fail with ``errno``, when all conditions hold.
 
     Attributes:
-        names: the calls.
+        names: the names of the calls.
         caps: capabilities that the container must have.
         unless_caps: capabilities that it must not have.
-        arches: architectures that this is for; empty for all.
-        unless_arches: architectures that this is not for.
-        kernel: the first version that this is for.
-        argument: what the call's argument must be.
-        errno: fail with this, instead of allowing.
+        arches: the architectures to which the rule applies; empty for all.
+        unless_arches: architectures to which it does not apply.
+        kernel: the first kernel version to which it applies.
+        argument: the condition on an argument.
+        errno: the error with which calls fail; 0 to allow them.
     """
 
     names: tuple[str, ...]
@@ -146,7 +146,7 @@ _PERSONALITIES = (
     0x8,  # PER_LINUX32
     0x20000,  # UNAME26
     0x20008,  # both
-    0xFFFFFFFF,  # only asking
+    0xFFFFFFFF,  # only returns the current value
 )
 
 
@@ -168,7 +168,7 @@ RULES: Final = (
     ),
     # Before 4.8 a process could escape its filter by tracing another one.
     Rule(_TRACING, kernel=(4, 8)),
-    # Neither the kernel's crypto interface nor the way to the hypervisor.
+    # All families except AF_ALG (the kernel's crypto interface) and AF_VSOCK (the hypervisor).
     Rule(("socket",), argument=Argument(0, "LT", _AF_ALG)),
     Rule(("socket",), argument=Argument(0, "EQ", _AF_ALG + 1)),
     Rule(("socket",), argument=Argument(0, "GT", _AF_VSOCK)),
@@ -184,7 +184,7 @@ RULES: Final = (
     _on("riscv64", "riscv_flush_icache"),
     _with("DAC_READ_SEARCH", "open_by_handle_at"),
     _with("SYS_ADMIN", _ADMINISTRATION),
-    # New namespaces are for administrators; the flags are the second argument on s390.
+    # Only administrators create namespaces; the flags are the second argument on s390.
     Rule(
         ("clone",),
         unless_caps=_ADMIN,
@@ -197,7 +197,7 @@ RULES: Final = (
         arches=_S390,
         argument=Argument(1, "MASKED_EQ", _NAMESPACES),
     ),
-    # Flags of clone3 are in memory, out of a filter's sight; with ENOSYS libc falls back to clone.
+    # Filters can't read the flags of clone3, which are in memory; libc uses clone after ENOSYS.
     Rule(("clone3",), unless_caps=_ADMIN, errno=ENOSYS),
     _with("SYS_BOOT", "reboot"),
     _with("SYS_CHROOT", "chroot"),
@@ -227,4 +227,4 @@ SUB_ARCHITECTURES: Final = {
     "RISCV64": (),
     "LOONGARCH64": (),
 }
-"""What programs of another architecture may run beside the native ones."""
+"""Architectures whose programs may run besides those of the native one."""

@@ -1,8 +1,8 @@
-"""Capabilities: Docker's default set, ``CapAdd`` and ``CapDrop``, and what the machine has.
+"""Capabilities: Docker's default set, ``CapAdd`` and ``CapDrop``, and the bounding set.
 
-A capability that is known but missing from the engine's bounding set cannot be given
-to anybody; it is left out and reported, rather than failing every privileged
-container on such a machine.
+A known capability that is missing from the engine's bounding set cannot be given to a
+container.  It is left out and reported: an error would prevent every privileged container on
+such a machine.
 """
 
 from collections.abc import Collection, Iterable
@@ -38,21 +38,21 @@ KNOWN: Final = tuple(f"CAP_{name}" for name in _IN_ORDER_OF_BITS.split())
 """All capabilities in the kernel's order (capabilities(7), linux/capability.h)."""
 
 DEFAULT: Final = tuple(f"CAP_{name}" for name in _DEFAULT.split())
-"""What a container has that asks for nothing else."""
+"""The capabilities of a container without ``CapAdd`` and ``CapDrop``."""
 
 _ALL: Final = "ALL"
 
 
 def from_mask(mask: int) -> frozenset[str]:
-    """The names in a bit mask, such as ``CapBnd`` of /proc/self/status."""
+    """Return the names in a bit mask, such as ``CapBnd`` of /proc/self/status."""
     return frozenset(name for bit, name in enumerate(KNOWN) if mask >> bit & 1)
 
 
 def normalize(names: Iterable[str], what: str) -> list[str]:
-    """Upper-case names with ``CAP_`` before them; ``ALL`` stays as it is.
+    """Return names in capitals that begin with ``CAP_``; ``ALL`` stays as it is.
 
     Args:
-        names: as given, in any case and with or without ``CAP_``.
+        names: the names in any case, with or without ``CAP_``.
         what: ``CapAdd`` or ``CapDrop``, for the error.
 
     Raises:
@@ -72,10 +72,10 @@ def normalize(names: Iterable[str], what: str) -> list[str]:
 def wanted(
     add: Iterable[str] | None, drop: Iterable[str] | None, *, privileged: bool = False
 ) -> tuple[str, ...]:
-    """The capabilities that a container asks for, whether or not they can be had.
+    """Return the capabilities that a container asks for, whether or not the machine has them.
 
-    ``ALL`` in ``add`` gives everything but what is dropped; else ``ALL`` in ``drop``
-    leaves what is added; what is both added and dropped by name is added.
+    ``ALL`` in ``add`` gives all except those dropped; otherwise ``ALL`` in ``drop`` leaves only
+    those added.  A capability that is both added and dropped by name is added.
 
     Raises:
         InvalidParameter: a name is unknown.
@@ -90,14 +90,14 @@ def wanted(
 
 
 def granted(names: Iterable[str], bounding: Collection[str]) -> tuple[str, ...]:
-    """Those of ``names`` that the machine has."""
+    """Return those of ``names`` that the bounding set has."""
     return tuple(name for name in names if name in bounding)
 
 
 def missing_warnings(
     add: Iterable[str] | None, bounding: Collection[str], *, privileged: bool = False
 ) -> list[str]:
-    """Why a container gets less than it asked for by name, by ``ALL`` or by being privileged."""
+    """Return warnings about capabilities that were asked for and are missing on the machine."""
     asked = normalize(add or (), "CapAdd")
     if privileged or _ALL in asked:
         asked = list(KNOWN)
@@ -111,10 +111,10 @@ def missing_warnings(
 
 
 def oci_capabilities(names: Iterable[str], *, root: bool) -> dict[str, Any]:
-    """``process.capabilities`` of a runtime spec.
+    """Return ``process.capabilities`` of a runtime spec.
 
-    Root has all of them at once.  Anybody else only has them as the bounding set, to be
-    had by running a set-uid program; nothing is inheritable or ambient.
+    Root has all of them.  Other users have them in the bounding set only, and get them by
+    running a set-uid program; none is inheritable or ambient.
     """
     bounding = list(names)
     active = bounding if root else []

@@ -1,4 +1,4 @@
-"""What devices need, put into a runtime spec (CDI specification, "Container Edits")."""
+"""Applies the edits of CDI devices to a runtime spec (CDI specification, "Container Edits")."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -28,11 +28,11 @@ def inject(
 
     Args:
         spec: the runtime spec.
-        edits: what the devices need, in this order.
-        nodes: the device nodes of the host that are named, by path there.
+        edits: the edits of the devices, in this order.
+        nodes: the device nodes that the edits name, by their path on the host.
 
     Raises:
-        ValueError: a hook is none that runtimes know.
+        ValueError: the name of a hook is unknown.
     """
     for edit in edits:
         _inject(spec, edit, nodes)
@@ -49,7 +49,7 @@ def _inject(spec: dict[str, Any], edit: CdiEdits, nodes: Mapping[str, DeviceNode
     if edit.mounts:
         taken = {mount.container_path for mount in edit.mounts}
         kept = [mount for mount in spec["mounts"] if mount["destination"] not in taken]
-        # What lies below another mount has to come after it.
+        # A mount below another one must come after it.
         added = sorted(edit.mounts, key=lambda mount: mount.container_path.count("/"))
         spec["mounts"] = [*kept, *(_mount(mount) for mount in added)]
     for hook in edit.hooks:
@@ -78,7 +78,7 @@ def _add_device(
     if mode is not None:
         device["fileMode"] = mode & 0o7777
     for name, given in (("uid", node.uid), ("gid", node.gid)):
-        # Who uses the device shall be able to, where the file does not say whose it is.
+        # Where the file names no owner, the container's user owns the device.
         owner = given if given is not None else user.get(name)
         if owner is not None:
             device[name] = owner

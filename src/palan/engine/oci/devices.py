@@ -1,7 +1,7 @@
 """Device nodes of a container and the rules of its devices cgroup.
 
-The standard nodes (null, zero, full, random, urandom, tty, console, ptmx) are made by
-every OCI runtime by itself; here are the rules about them and what is added.
+Every OCI runtime creates the standard nodes (null, zero, full, random, urandom, tty, console,
+ptmx) by itself; this module has the rules about them, and adds further nodes.
 """
 
 import re
@@ -25,23 +25,23 @@ ACCESS: Final = "rwm"
 
 _RULE: Final = re.compile(r"([acb]) (\d{1,10}|\*):(\d{1,10}|\*) ([rwm]{1,3})", re.ASCII)
 _PRIVATE_DEV: Final = ("/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/fd", "/dev/console")  # noqa: S108 - not temporary files
-"""What a privileged container has of its own, whatever the host has there."""
+"""Paths of a privileged container's own devices, for which the host's are not used."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceNode:
-    """A device as the caller found it on the host, to be made in the container.
+    """A device of the host, to be created in the container.
 
     Attributes:
-        path: where it is in the container.
+        path: its path in the container.
         kind: ``c``, ``b`` or ``p`` (a named pipe), as in OCI.
         major: major number.
         minor: minor number.
         mode: permission bits.
-        uid: owner.
-        gid: group.
-        permissions: letters of ``rwm`` for the cgroup; empty is all of them.
-        host_path: where it is on the host.
+        uid: user id of the owner.
+        gid: group id.
+        permissions: letters of ``rwm`` for the cgroup; empty for all of them.
+        host_path: its path on the host.
     """
 
     path: str
@@ -73,21 +73,21 @@ DEFAULT_RULES: Final = (
     *(_rule("c", *numbers) for numbers in ((1, 5), (1, 3), (1, 9), (1, 8), (5, 0), (5, 1))),
     _rule("c", 10, 229, allow=False),
 )
-"""Nothing but zero, null, urandom, random, tty and console; not fuse, which some runtimes allow."""
+"""Only zero, null, urandom, random, tty and console are allowed; some runtimes allow fuse."""
 
 
 def check_permissions(text: str) -> None:
-    """Refuse cgroup permissions other than letters of ``rwm``, each at most once.
+    """Check cgroup permissions: letters of ``rwm``, each at most once.
 
     Raises:
-        InvalidParameter: it is something else.
+        InvalidParameter: they are malformed.
     """
     if not set(text) <= set(ACCESS) or len(set(text)) != len(text):
         raise InvalidParameter(f"invalid device mode: {text}")
 
 
 def parse_cgroup_rule(text: str) -> dict[str, Any]:
-    """One of ``DeviceCgroupRules``, such as ``c 13:* rwm``.
+    """Parse one of ``DeviceCgroupRules``, such as ``c 13:* rwm``.
 
     Raises:
         InvalidParameter: it is malformed; in dockerd's words.
@@ -96,7 +96,7 @@ def parse_cgroup_rule(text: str) -> dict[str, Any]:
     if not match:
         raise InvalidParameter(f"invalid device cgroup rule format: '{text}'")
     kind, major, minor, access = match.groups()
-    # Runtimes agree about a number that is not there, not about -1.
+    # An absent number means all for every runtime; -1 does not.
     numbers = [None if part == "*" else int(part) for part in (major, minor)]
     if any(number is not None and number >= 1 << 32 for number in numbers):
         raise InvalidParameter(f"invalid major value in device cgroup rule format: '{text}'")
@@ -106,12 +106,12 @@ def parse_cgroup_rule(text: str) -> dict[str, Any]:
 def device_nodes(
     asked: Iterable[DeviceNode], host: Iterable[DeviceNode] = (), *, privileged: bool = False
 ) -> list[dict[str, Any]]:
-    """``linux.devices`` of a runtime spec.
+    """Return ``linux.devices`` of a runtime spec.
 
     Args:
-        asked: the devices of ``HostConfig.Devices``, a directory's one by one.
-        host: every device of the host, for a privileged container.
-        privileged: whether the container gets those too.
+        asked: the devices of ``HostConfig.Devices``, with those of a directory one by one.
+        host: all devices of the host, for a privileged container.
+        privileged: whether the container gets the host's devices.
     """
     nodes: dict[str, DeviceNode] = {}
     if privileged:
@@ -139,7 +139,7 @@ def device_nodes(
 def device_rules(
     asked: Iterable[DeviceNode], rules: Iterable[str] | None, *, privileged: bool = False
 ) -> list[dict[str, Any]]:
-    """``linux.resources.devices`` of a runtime spec: in order, the last that matches decides.
+    """Return ``linux.resources.devices`` of a runtime spec; the last rule that matches decides.
 
     Raises:
         InvalidParameter: a rule or permissions are malformed.

@@ -1,4 +1,4 @@
-"""Environment variables of a container's processes: defaults below, the container's above."""
+"""Environment variables of a container's processes: defaults and those of its configuration."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -10,7 +10,7 @@ DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/
 
 
 def override(base: Iterable[str], changes: Iterable[str]) -> list[str]:
-    """``base`` with ``changes`` applied: ``NAME=value`` replaces in place or is appended.
+    """Return ``base`` with ``changes``: ``NAME=value`` replaces a variable or is appended.
 
     ``NAME`` without a value removes the variable.
     """
@@ -32,14 +32,14 @@ def container_environment(
     home: str = "",
     linked: Iterable[str] = (),
 ) -> list[str]:
-    """The environment of a container's first process.
+    """Return the environment of a container's first process.
 
     Args:
-        env: ``Config.Env``, the image's already merged in.
+        env: ``Config.Env``, merged with the image's.
         hostname: the container's host name.
         tty: whether it has a terminal; then ``TERM`` is set.
-        home: the user's home directory; ``HOME`` where nothing else sets it.
-        linked: what links to other containers set.
+        home: the user's home directory; the default of ``HOME``.
+        linked: the variables of links to other containers.
     """
     defaults = [f"PATH={DEFAULT_PATH}", f"HOSTNAME={hostname}"]
     if tty:
@@ -59,10 +59,10 @@ def exec_environment(
     home: str = "",
     linked: Iterable[str] = (),
 ) -> list[str]:
-    """The environment of an exec: the container's, with its own changes.
+    """Return the environment of an exec: the container's, with the exec's changes.
 
-    It is built from the container's configuration and not from its running process, so
-    that ``TERM`` is there when the exec has a terminal, whatever the container has.
+    It follows from the container's configuration and not from its running process, so that
+    ``TERM`` is set when the exec has a terminal and the container has not.
     """
     base = container_environment(container_env, hostname=hostname, tty=tty, linked=linked)
     result = override(base, exec_env or ())

@@ -1,6 +1,6 @@
-"""What the making of a runtime spec has to know about the machine.
+"""Facts about the machine on which a runtime spec depends.
 
-All of it is handed in: nothing in this package looks at the machine itself.
+They are passed in: no module of this package examines the machine itself.
 """
 
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ UNLIMITED: Final = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class ProcessLimits:
-    """What the engine may give its children.
+    """The limits that the engine can set for its children.
 
     Attributes:
-        hard: the engine's own hard limits by name (``nofile``); what is missing is unlimited.
-        may_raise: whether a child may have more (CAP_SYS_RESOURCE).
+        hard: the engine's own hard limits by name (``nofile``); others are unlimited.
+        may_raise: whether a child's limits may be higher (CAP_SYS_RESOURCE).
         open_files: fs.nr_open, which no hard limit on open files may exceed.
         oom_score_floor: the least oom_score_adj that a child may have; -1000 with
-            CAP_SYS_RESOURCE, else what /proc/self/oom_score_adj says.
+            CAP_SYS_RESOURCE, otherwise the value of /proc/self/oom_score_adj.
     """
 
     hard: Mapping[str, int] = field(default_factory=dict)
@@ -40,12 +40,12 @@ class Host:
 
     Attributes:
         bounding: names of the capabilities in the engine's bounding set.
-        architecture: as Go names it: ``amd64``, ``arm64``, ``riscv64`` ...
+        architecture: its name in Go: ``amd64``, ``arm64``, ``riscv64`` ...
         kernel: the first two numbers of the kernel's version.
-        cgroup: which hierarchies hold the controllers; ``hybrid`` is v1 with an empty v2.
+        cgroup: the hierarchies with the controllers; ``hybrid`` is v1 with an empty v2.
         seccomp: whether the kernel has seccomp filters.
         apparmor: whether AppArmor is enabled.
-        limits: what children may be given.
+        limits: the limits that children can have.
     """
 
     bounding: frozenset[str]
@@ -58,5 +58,5 @@ class Host:
 
     @property
     def unified(self) -> bool:
-        """Whether the controllers are in the one hierarchy of cgroup v2."""
+        """Whether the controllers are in the hierarchy of cgroup v2."""
         return self.cgroup == "v2"

@@ -1,6 +1,6 @@
-"""Mounts of a container: Docker's default ones, and the user's over them.
+"""Mounts of a container: Docker's default ones and the user's, and the protection of /proc.
 
-What is hidden and what is read-only in /proc and /sys is here too.
+The masked and read-only paths of /proc and /sys are listed here, too.
 """
 
 from collections.abc import Iterable, Sequence
@@ -65,13 +65,13 @@ SHM: Final = "/dev/shm"  # noqa: S108 - of the container
 
 @dataclass(frozen=True, slots=True)
 class MountPlan:
-    """A mount as the runtime is to make it.
+    """A mount that the runtime shall create.
 
     Attributes:
         destination: absolute path in the container.
         source: path on the host; ``tmpfs`` for a tmpfs.
         type: ``bind`` or ``tmpfs``.
-        options: mount options in OCI's words.
+        options: mount options as the OCI specification names them.
     """
 
     destination: str
@@ -90,18 +90,18 @@ def bind_mount(
     recursive_read_only: bool = False,
     flags: Iterable[str] = (),
 ) -> MountPlan:
-    """A directory or file of the host (a bind, or what a volume or an image is).
+    """Return the mount of a directory or file of the host, also for volumes and images.
 
     Args:
         source: absolute path on the host.
         destination: absolute path in the container.
-        read_only: whether it cannot be written.
-        propagation: ``rprivate`` and so on; empty leaves it to the runtime.
-        recursive: whether what is mounted below the source comes along.
-        recursive_read_only: whether that is read-only too (kernel 5.12 and a runtime
+        read_only: whether it can't be written.
+        propagation: ``rprivate`` and so on; empty for the runtime's default.
+        recursive: whether mounts below the source are included.
+        recursive_read_only: whether those are read-only, too (kernel 5.12 and a runtime
             that knows ``rro``).
-        flags: what its mount on the host forbids already, such as ``noexec``: crun takes
-            flags that are not named away from a bind, where runc keeps them.
+        flags: the flags of the source's mount on the host, such as ``noexec``: crun clears
+            flags that are not named for a bind mount, where runc keeps them.
     """
     options = ["rbind" if recursive else "bind"]
     if read_only:
@@ -113,7 +113,7 @@ def bind_mount(
 
 
 def tmpfs_mount(destination: str, options: str = "") -> MountPlan:
-    """A tmpfs with the options of ``HostConfig.Tmpfs``, over Docker's defaults.
+    """Return a tmpfs with the options of ``HostConfig.Tmpfs``, merged with Docker's defaults.
 
     Raises:
         InvalidParameter: an option is not one of tmpfs.
@@ -132,19 +132,19 @@ def oci_mounts(
     writable_cgroups: bool | None,
     init_path: str = "",
 ) -> list[dict[str, Any]]:
-    """``mounts`` of a runtime spec: the defaults, then the user's, outer ones first.
+    """Return ``mounts`` of a runtime spec: the defaults, then the user's, outer ones first.
 
-    A plan takes the place of a default mount with its destination; one at /dev takes
-    the place of all that is below, too.
+    A plan replaces the default mount at its destination; a plan at /dev replaces all default
+    mounts below it, too.
 
     Args:
-        plans: what the container shall have besides the defaults.  /dev/shm of a
-            shareable or joined IPC namespace is one of these.
-        shm_size: bytes of the default /dev/shm.
-        ipc_mode: with ``none`` there is no /dev/shm, with ``host`` it is the host's.
+        plans: the mounts besides the defaults.  /dev/shm of a shareable or joined IPC
+            namespace is one of these.
+        shm_size: the size of the default /dev/shm in bytes.
+        ipc_mode: ``none`` for no /dev/shm, ``host`` for the host's.
         privileged: whether /sys can be written.
-        writable_cgroups: whether /sys/fs/cgroup can be; None is as ``privileged``.
-        init_path: program of the host that is bound at :data:`INIT_PATH`.
+        writable_cgroups: whether /sys/fs/cgroup can be written; None for ``privileged``.
+        init_path: the program of the host that is mounted at :data:`INIT_PATH`.
     """
     if writable_cgroups is None:
         writable_cgroups = privileged
@@ -170,7 +170,7 @@ def oci_mounts(
 
 
 def rootfs_propagation(plans: Iterable[MountPlan]) -> str:
-    """``linux.rootfsPropagation``: as open as the most open mount needs; empty for the default."""
+    """Return ``linux.rootfsPropagation`` as the mounts require it; empty for the default."""
     options = {option for plan in plans for option in plan.options}
     if options & {"shared", "rshared"}:
         return "shared"
@@ -180,11 +180,11 @@ def rootfs_propagation(plans: Iterable[MountPlan]) -> str:
 
 
 def default_masked_paths(thermal_throttle: Iterable[int] = ()) -> list[str]:
-    """What is hidden from containers that do not say.
+    """Return the paths that are masked by default.
 
     Args:
-        thermal_throttle: the processors that have a ``thermal_throttle`` in /sys; its
-            counters tell about other users of the machine.
+        thermal_throttle: the processors that have a ``thermal_throttle`` in /sys, whose
+            counters reveal the activity of other users of the machine.
     """
     return [
         *DEFAULT_MASKED_PATHS,

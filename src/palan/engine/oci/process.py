@@ -19,7 +19,7 @@ class User:
     additional_gids: tuple[int, ...] = ()
 
     def spec(self) -> dict[str, Any]:
-        """As it stands in a runtime spec."""
+        """Return ``user`` of a process in a runtime spec."""
         return {
             "uid": self.uid,
             "gid": self.gid,
@@ -41,20 +41,20 @@ def oci_process(
     rlimits: Sequence[Mapping[str, Any]] = (),
     oom_score_adj: int | None = None,
 ) -> dict[str, Any]:
-    """A process.
+    """Return ``process`` of a runtime spec for a container's first process.
 
     Args:
         args: the command line.
         env: the whole environment.
-        cwd: the working directory; empty is /.
-        user: who it is.
-        terminal: whether it has one.
-        console_size: height and width of the terminal; zeros leave them alone.
+        cwd: the working directory; empty for /.
+        user: the ids of its user and groups.
+        terminal: whether it has a terminal.
+        console_size: height and width of the terminal; zeros leave them unset.
         capabilities: the bounding set.
         no_new_privileges: whether set-uid programs have no effect.
         apparmor: the profile's name; empty for none.
         rlimits: resource limits in OCI's form.
-        oom_score_adj: None leaves it as it is.
+        oom_score_adj: the score; None for the engine's.
     """
     process: dict[str, Any] = {
         "terminal": terminal,
@@ -87,20 +87,20 @@ def exec_process(
     privileged: bool = False,
     bounding: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """A further process in a running container: like its first one, but for what is given.
+    """Return a further process of a running container: its first one, changed as given.
 
     Limits, AppArmor profile and no-new-privileges are the container's; so is the seccomp
-    filter, which the runtime remembers.
+    filter, which the runtime has stored.
 
     Args:
         container: ``process`` of the container's runtime spec.
         args: the command line.
         env: the whole environment (:func:`~palan.engine.oci.environment.exec_environment`).
-        cwd: the working directory; empty is the container's.
-        user: who it is; None is whoever the container's process is.
-        terminal: whether it has one.
-        console_size: height and width of the terminal; zeros leave them alone.
-        privileged: whether it gets all of ``bounding``.
+        cwd: the working directory; empty for the container's.
+        user: the ids of its user and groups; None for the container's.
+        terminal: whether it has a terminal.
+        console_size: height and width of the terminal; zeros leave them unset.
+        privileged: whether it gets all capabilities of ``bounding``.
         bounding: names of the capabilities in the engine's bounding set.
     """
     if user is None:

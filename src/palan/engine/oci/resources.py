@@ -1,7 +1,7 @@
 """Limits of a container as ``linux.resources`` of a runtime spec.
 
-Values are Docker's and cgroup v1's; what they are in cgroup v2 is the runtime's
-business.  What v2 has no equivalent of is left out there, as runtimes refuse it.
+Values are Docker's and cgroup v1's; the runtime converts them for cgroup v2.  Limits without
+an equivalent in v2 are left out there, as runtimes refuse them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,14 +14,14 @@ from palan.api.containers import Resources, ThrottleDevice, WeightDevice
 __all__ = ["CPU_PERIOD", "BlockDevices", "block_device_paths", "linux_resources"]
 
 CPU_PERIOD: Final = 100_000
-"""Microseconds over which ``NanoCpus`` is measured out."""
+"""The period of ``NanoCpus`` in microseconds."""
 
 BlockDevices = Mapping[str, tuple[int, int]]
-"""Paths of block devices and their numbers, as the caller found them."""
+"""Numbers of block devices (major and minor) by their paths."""
 
 
 def block_device_paths(resources: Resources) -> list[str]:
-    """The block devices that limits are about; the caller finds their numbers."""
+    """Return the paths of the block devices that have limits; the caller finds their numbers."""
     named: list[WeightDevice | ThrottleDevice] = [
         *(resources.blkio_weight_device or ()),
         *(resources.blkio_device_read_bps or ()),
@@ -40,15 +40,15 @@ def linux_resources(
     block_devices: BlockDevices | None = None,
     update: bool = False,
 ) -> dict[str, Any]:
-    """``linux.resources``, without what is not limited.
+    """Return ``linux.resources``, which contains only what is limited.
 
     Args:
         resources: the limits, validated and with their defaults.
         unified: whether the machine has cgroup v2.
         devices: rules of the devices cgroup.
-        block_devices: numbers of all of :func:`block_device_paths`.
-        update: for the runtime's ``update``: "no limit" is said, where for a new
-            container it is simply not mentioned.
+        block_devices: the numbers of all :func:`block_device_paths`.
+        update: whether it is for the runtime's ``update``, where a missing limit must be
+            written explicitly; for a new container it is left out.
     """
     result: dict[str, Any] = {
         "devices": list(devices),
@@ -89,7 +89,7 @@ def _cpu(resources: Resources, *, unified: bool) -> dict[str, Any]:
         cpu["quota"] = resources.nano_cpus * CPU_PERIOD // 1_000_000_000
     if resources.cpu_period:
         cpu["period"] = resources.cpu_period
-    if resources.cpu_quota > 0:  # anything below is no limit, which need not be said
+    if resources.cpu_quota > 0:  # otherwise unlimited, which is the default
         cpu["quota"] = resources.cpu_quota
     if not unified:
         if resources.cpu_realtime_period:

@@ -1,7 +1,7 @@
-"""Resource limits of processes: names, values, and what the engine can really give.
+"""Resource limits of processes: their names and values, clamped to those of the engine.
 
-An engine without CAP_SYS_RESOURCE cannot raise a hard limit above its own.  What is
-asked for beyond that is clamped and reported, rather than failing the start.
+An engine without CAP_SYS_RESOURCE cannot raise a hard limit above its own.  Higher limits are
+clamped and reported, so that the container starts nevertheless.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,23 +21,23 @@ NAMES: Final = frozenset(_NAMES.split())
 
 
 class Limit(Protocol):
-    """A limit as the API or the configuration has it; -1 is no limit."""
+    """A limit of the API or the configuration; -1 for unlimited."""
 
     @property
     def name(self) -> str:
-        """Such as ``nofile``."""
+        """The name, such as ``nofile``."""
 
     @property
     def soft(self) -> int:
-        """What holds."""
+        """The limit in force."""
 
     @property
     def hard(self) -> int:
-        """What the process may raise it to."""
+        """The value to which the process may raise it."""
 
 
 def check_ulimit(limit: Limit) -> None:
-    """Refuse an unknown limit and a soft one above the hard one.
+    """Check the name of a limit, and that the soft one does not exceed the hard one.
 
     Raises:
         InvalidParameter: in the words of the docker command line.
@@ -57,14 +57,14 @@ def check_ulimit(limit: Limit) -> None:
 
 
 def merge_ulimits(limits: Iterable[Limit] | None, defaults: Mapping[str, Limit]) -> list[Limit]:
-    """A container's limits, with the engine's default for each that it does not name."""
+    """Return a container's limits, and the engine's defaults for those that it does not name."""
     given = list(limits or ())
     named = {limit.name.lower() for limit in given}
     return [*given, *(limit for name, limit in defaults.items() if name.lower() not in named)]
 
 
 def oci_rlimits(limits: Iterable[Limit], machine: ProcessLimits) -> list[dict[str, Any]]:
-    """``process.rlimits`` of a runtime spec, clamped to what the machine allows."""
+    """Return ``process.rlimits`` of a runtime spec, clamped to the machine's limits."""
     result = []
     for limit in limits:
         soft, hard = _clamped(limit, machine)
@@ -73,7 +73,7 @@ def oci_rlimits(limits: Iterable[Limit], machine: ProcessLimits) -> list[dict[st
 
 
 def rlimit_warnings(limits: Iterable[Limit], machine: ProcessLimits) -> list[str]:
-    """What is clamped, and why."""
+    """Return warnings about limits that are clamped."""
     warnings = []
     for limit in limits:
         _, hard = _clamped(limit, machine)

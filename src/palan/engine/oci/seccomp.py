@@ -1,7 +1,7 @@
-"""Seccomp filters: Docker's default profile, and profiles that users give in Docker's format.
+"""Seccomp filters: Docker's default profile, and users' profiles in Docker's format.
 
-Both have rules with conditions on capabilities, architecture and kernel; here they
-become the unconditional ``linux.seccomp`` of a runtime spec.
+Their rules have conditions on capabilities, architecture and kernel.  These are evaluated
+here, which gives the unconditional ``linux.seccomp`` of a runtime spec.
 """
 
 import re
@@ -69,19 +69,20 @@ def seccomp_profile(
     kernel: tuple[int, int],
     enabled: bool,
 ) -> dict[str, Any] | None:
-    """The filter of a container, or None for none.
+    """Return the filter of a container; None if it has no filter.
 
     Args:
         asked: the container's ``seccomp=`` option; empty for the default.
-        default: the engine's: ``builtin``, ``unconfined`` or a profile in JSON.
-        privileged: a privileged container has no filter unless it asks for one.
-        capabilities: what the container has.
-        architecture: in Go's words.
-        kernel: its version.
-        enabled: whether the kernel can filter; if not, only asking is an error.
+        default: the engine's default: ``builtin``, ``unconfined`` or a profile in JSON.
+        privileged: whether the container is privileged; then it only has a filter that was
+            asked for.
+        capabilities: the capabilities of the container.
+        architecture: its name in Go.
+        kernel: the version of the kernel.
+        enabled: whether the kernel has filters; if not, only asking for one is an error.
 
     Raises:
-        InvalidParameter: the profile cannot be read, or there are no filters here.
+        InvalidParameter: the profile can't be decoded, or the kernel has no filters.
     """
     if asked == UNCONFINED or (privileged and not asked):
         return None
@@ -102,7 +103,7 @@ def seccomp_profile(
 def default_profile(
     capabilities: Collection[str], architecture: str, kernel: tuple[int, int] = (5, 0)
 ) -> dict[str, Any]:
-    """Docker's default profile; shared between callers, who must not change it."""
+    """Return Docker's default profile; it is shared between callers, which must not change it."""
     return _default_profile(frozenset(capabilities), architecture, kernel)
 
 
@@ -196,13 +197,13 @@ class _Profile(msgspec.Struct, rename="camel"):
 def custom_profile(
     text: str, capabilities: Collection[str], architecture: str, kernel: tuple[int, int] = (5, 0)
 ) -> dict[str, Any] | None:
-    """A profile in Docker's JSON (``archMap``, ``includes``, ``excludes``) for one container.
+    """Evaluate a profile in Docker's JSON (``archMap``, ``includes``, ``excludes``).
 
     Returns:
         ``linux.seccomp``; None where the profile has neither a default nor any rule.
 
     Raises:
-        InvalidParameter: it cannot be decoded, or says two things at once.
+        InvalidParameter: it can't be decoded, or is contradictory.
     """
     profile = _decode(text)
     calls = profile.syscalls or []

@@ -1,4 +1,4 @@
-"""``HostConfig.SecurityOpt`` taken apart."""
+"""A parser of ``HostConfig.SecurityOpt``."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ __all__ = ["SecurityOptions", "parse_security_options"]
 
 @dataclass(frozen=True, slots=True)
 class SecurityOptions:
-    """How a container is confined.
+    """The confinement of a container.
 
     Attributes:
         no_new_privileges: whether set-uid programs have no effect.
@@ -20,8 +20,8 @@ class SecurityOptions:
             profile in Docker's JSON.
         apparmor: the profile's name; empty for the default.
         labels: SELinux labels, without ``label=``.
-        writable_cgroups: whether the cgroup file system is writable; None means that
-            it is for privileged containers only.
+        writable_cgroups: whether the cgroup file system is writable; None for privileged
+            containers only.
         unconfined_paths: whether no path of /proc and /sys is masked or read-only.
     """
 
@@ -36,7 +36,7 @@ class SecurityOptions:
 def parse_security_options(
     options: Iterable[str] | None, *, no_new_privileges: bool = False
 ) -> SecurityOptions:
-    """Read the options; later ones win.
+    """Parse the options; later ones take precedence.
 
     Args:
         options: ``name``, ``name=value`` or, long deprecated, ``name:value``.

@@ -1,8 +1,8 @@
-"""A container's whole runtime spec (OCI 1.0.2) out of its configuration.
+"""A container's whole runtime spec (OCI 1.0.2), built from its configuration.
 
-Pure: whatever has to be looked up (users, devices, paths of namespaces, facts of the
-machine) is in :class:`SpecInput`.  What the machine cannot give is left out here;
-:mod:`palan.engine.containers.validate` has told the client so at create.
+No I/O: all that must be looked up (users, devices, paths of namespaces, facts about the
+machine) is in :class:`SpecInput`.  What the machine does not support is left out here; the
+client got a warning about it at create.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ __all__ = ["OCI_VERSION", "Namespaces", "SpecInput", "runtime_spec"]
 OCI_VERSION: Final = "1.0.2"
 
 _NET_DEFAULTS: Final = {
-    # Ping sockets and low ports for everybody: the namespace is the container's own.
+    # All users may ping and use low ports, as the namespace is the container's own.
     "net.ipv4.ping_group_range": "0 2147483647",
     "net.ipv4.ip_unprivileged_port_start": "0",
 }
@@ -43,7 +43,7 @@ _NET_DEFAULTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Namespaces:
-    """Where each namespace comes from: ``""`` is a new one, a path one to join, None the host's.
+    """The source of each namespace: ``""`` for a new one, a path to join, None for the host's.
 
     The mount namespace is always a new one.
     """
@@ -55,7 +55,7 @@ class Namespaces:
     cgroup: str | None = ""
 
     def spec(self) -> list[dict[str, str]]:
-        """``linux.namespaces`` of a runtime spec."""
+        """Return ``linux.namespaces`` of a runtime spec."""
         entries = [{"type": "mount"}]
         for kind in ("network", "uts", "pid", "ipc", "cgroup"):
             path: str | None = getattr(self, kind)
@@ -66,29 +66,29 @@ class Namespaces:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpecInput:
-    """Everything that a runtime spec follows from.
+    """All facts from which a runtime spec is built.
 
     Attributes:
-        config: the container's, the image's already merged in.
-        host_config: validated and with its defaults.
-        id: the full id.
-        hostname: of its UTS namespace.
-        rootfs: absolute path of its root directory.
+        config: the container's configuration, merged with the image's.
+        host_config: the host configuration, validated and with its defaults.
+        id: the container's id, 64 hex digits.
+        hostname: the name in its UTS namespace.
+        rootfs: the absolute path of its root directory.
         args: the whole command line, entrypoint first.
-        user: resolved ids.
-        home: the user's home directory, for ``HOME``; empty leaves it to the runtime.
-        mounts: what is mounted besides the defaults.
-        namespaces: where they come from.
+        user: the ids of its user and groups.
+        home: the user's home directory, for ``HOME``; empty for the runtime's default.
+        mounts: the mounts besides the defaults.
+        namespaces: the sources of its namespaces.
         cgroups_path: below the root of the hierarchies, or ``slice:prefix:name`` for systemd.
-        host: facts of the machine.
+        host: facts about the machine.
         devices: the devices of ``host_config.devices``, resolved.
         host_devices: all devices of the host; only for a privileged container.
-        block_devices: numbers of the block devices that limits are about.
-        init_path: the host's init program, where the container shall have one.
-        linked_env: environment that links set.
-        default_ulimits: the engine's, by name.
-        default_seccomp: the engine's: ``builtin``, ``unconfined`` or a profile's JSON.
-        default_apparmor: the profile of containers that name none; empty for none.
+        block_devices: numbers of the block devices that have limits.
+        init_path: the host's init program, if the container shall have one.
+        linked_env: environment variables of links.
+        default_ulimits: the engine's default limits by name.
+        default_seccomp: the engine's default: ``builtin``, ``unconfined`` or a profile's JSON.
+        default_apparmor: the default AppArmor profile; empty for no profile.
         no_new_privileges: the engine's default.
     """
 
@@ -116,10 +116,10 @@ class SpecInput:
 
 
 def runtime_spec(container: SpecInput) -> dict[str, Any]:
-    """The runtime spec, ready to be written as ``config.json``.
+    """Return the runtime spec, ready to be written as ``config.json``.
 
     Raises:
-        InvalidParameter: an option makes no sense; validation at create finds all of these.
+        InvalidParameter: an option is invalid; validation at create finds all of these.
     """
     host_config = container.host_config
     options = parse_security_options(

@@ -1,4 +1,4 @@
-"""Options of tmpfs mounts: checking what is asked for, and one of each kind at most."""
+"""Options of tmpfs mounts: they are validated, and the last of each kind is kept."""
 
 import re
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ TMPFS_DEFAULTS: Final = ("noexec", "nosuid", "nodev", "rprivate")
 _PROPAGATION: Final = "propagation"
 
 _KIND: Final = {
-    # Each kind of flag, whose last mention counts (mount(8)).
+    # Flags by kind; the last one of each kind is in force (mount(8)).
     **dict.fromkeys(("ro", "rw"), "write"),
     **dict.fromkeys(("suid", "nosuid"), "suid"),
     **dict.fromkeys(("dev", "nodev"), "dev"),
@@ -39,7 +39,7 @@ _KIND: Final = {
 
 _SIZE: Final = re.compile(r"\d+[kmgtpe]?", re.ASCII | re.IGNORECASE)
 _VALUE: Final = {
-    # What each option's value may be (tmpfs(5)); None for anything.
+    # The pattern of each option's value (tmpfs(5)); None for any value.
     "size": re.compile(r"\d+([kmgtpe]|%)?", re.ASCII | re.IGNORECASE),
     "nr_blocks": _SIZE,
     "nr_inodes": _SIZE,
@@ -51,11 +51,11 @@ _VALUE: Final = {
 
 
 def merge_tmpfs_options(options: Iterable[str]) -> list[str]:
-    """The options with only the last of each kind, in their order.
+    """Return the last option of each kind, in their order.
 
     Raises:
         InvalidParameter: an option is not one of tmpfs, in dockerd's words, or its
-            value can be none.
+            value is invalid.
     """
     merged: dict[str, str] = {}
     for option in reversed(list(options)):
@@ -75,7 +75,7 @@ def merge_tmpfs_options(options: Iterable[str]) -> list[str]:
 
 
 def tmpfs_options_text(options: TmpfsOptions | None, *, read_only: bool) -> str:
-    """``TmpfsOptions`` of a mount in the short form of ``HostConfig.Tmpfs``.
+    """Convert ``TmpfsOptions`` of a mount to the short form of ``HostConfig.Tmpfs``.
 
     Raises:
         InvalidParameter: an option is not allowed; in dockerd's words.

@@ -5,9 +5,9 @@ A record is a line of conmon's ``k8s-file`` driver::
     2026-11-23T13:00:00.123456789+00:00 stdout F a whole line
     2026-11-23T13:00:00.123456789+00:00 stdout P a piece of a line
 
-The time has a fixed width and is in conmon's time zone, for which the engine sets UTC.  A
-piece ends where conmon's read from the container ended without a newline; the line continues
-in the next record of the same stream.  As dockerd does, the pieces are joined, and a line is
+The time has a fixed width and is in conmon's time zone; clients get UTC.  A piece ends where
+conmon's read from the container ended without a newline; the line continues in the next record
+of the same stream.  As dockerd does, the pieces are joined, and a line is
 sent when it is complete, has 16 KiB, or the log has ended.
 
 Whole lines are by far the most common.  A block of whole lines only takes a few operations on

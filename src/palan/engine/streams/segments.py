@@ -39,9 +39,8 @@ _BLOCK: Final = 1024 * 1024
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
 """The errors of file systems without hard links."""
 
-_LEVEL: Final = (
-    1  # a log is compressed to a tenth at any level; higher levels take three times as long
-)
+_LEVEL: Final = 1
+"""Logs are compressed to a tenth at any level; higher levels take three times as long."""
 
 
 class Segment(NamedTuple):
