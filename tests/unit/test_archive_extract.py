@@ -125,7 +125,7 @@ def test_a_hard_link_cannot_reach_outside(tmp_path):
     root.mkdir()
     with pytest.raises(ArchiveError):
         unpack(root, hardlink("a", "../secret"))
-    with pytest.raises(ArchiveError, match="not there"):
+    with pytest.raises(ArchiveError, match="does not exist"):
         unpack(root, symlink("up", ".."), hardlink("a", "up/secret"))
     unpack(root, symlink("s", str(tmp_path / "secret")), hardlink("t", "s"))
     assert (root / "t").is_symlink()

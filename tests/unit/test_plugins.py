@@ -112,8 +112,8 @@ async def test_errors_have_the_words_of_the_plugin(tmp_path: Path):
             ("a", "no such volume", 200),
             ("b", "b: out of order", 500),
             ("c", "c: page not found", 404),
-            ("d", "d: the answer is no JSON object: .*", 200),
-            ("e", "e: the answer is no JSON object: .*", 200),
+            ("d", "d: the answer is not a JSON object: .*", 200),
+            ("e", "e: the answer is not a JSON object: .*", 200),
         ):
             with pytest.raises(PluginFailure, match=f"^{words}$") as caught:
                 await plugin.call(method)

@@ -112,7 +112,7 @@ def _pattern(line: str) -> _Pattern | None:
     try:
         return _Pattern(text, negated, compile_pattern(_expression(text)))
     except BadPattern as error:
-        raise DockerfileError(f"{line!r} is no pattern: {error}") from None
+        raise DockerfileError(f"{line!r} is not a pattern: {error}") from None
 
 
 def _expression(text: str) -> str:

@@ -92,7 +92,7 @@ def set_tcp_memory(cgroups: Cgroups, cgroup: str, limit: int) -> None:
 
 
 def set_parent_realtime(cgroups: Cgroups, cgroup: str, period: int, runtime: int) -> None:
-    """Give real-time CPU time to all parents of a cgroup. Blocks briefly.
+    """Give real-time CPU time to all ancestors of a cgroup. Blocks briefly.
 
     In cgroup v1 a cgroup cannot have more of it than its parent, and a new cgroup has none.
 
@@ -103,7 +103,7 @@ def set_parent_realtime(cgroups: Cgroups, cgroup: str, period: int, runtime: int
         runtime: microseconds in each period; 0 leaves it unchanged.
 
     Raises:
-        OSError: a parent does not have that much.
+        OSError: an ancestor does not have that much.
     """
     tree = cgroups.controllers.get("cpu")
     if tree is None or cgroups.layout is Layout.V2:

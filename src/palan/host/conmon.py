@@ -455,7 +455,7 @@ def _log_arguments(log: Path | None, log_max: int) -> list[str]:
     if log is None:
         return ["--log-path=none"]
     if ":" in str(log):
-        raise ValueError(f"conmon takes no log path with a colon: {log}")
+        raise ValueError(f"conmon does not accept a log path with a colon: {log}")
     size = [f"--log-size-max={log_max}"] if log_max > 0 else []
     return [f"--log-path=k8s-file:{log}", *size]
 

@@ -255,7 +255,7 @@ def find_monitors(bundles: Path, program: str | Path | None = None) -> list[Foun
 
 
 def _runs(pid: int, program: Path, wanted: os.stat_result) -> bool:
-    """Whether a process runs a program, or the deleted file that it has replaced."""
+    """Whether a process runs a program, or a deleted earlier version of it."""
     exe = Path(f"/proc/{pid}/exe")
     runs = exe.stat()
     if os.path.samestat(runs, wanted):

@@ -163,7 +163,7 @@ def _checked(method: str, status: int, data: bytes) -> dict[str, Any]:
         why = told or data.decode(errors="replace").strip()
         raise PluginFailure(f"{method}: {why}", status)
     if not isinstance(answer, dict):
-        raise PluginFailure(f"{method}: the answer is no JSON object: {answer}", status)
+        raise PluginFailure(f"{method}: the answer is not a JSON object: {answer}", status)
     if told:
         raise PluginFailure(str(told), status)
     return answer

@@ -12,7 +12,7 @@ from typing import Self
 from urllib.parse import unquote, urlsplit
 
 
-__all__ = ["Proxies", "Proxy", "masked"]
+__all__ = ["Proxies", "Proxy", "mask_credentials"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Proxies:
         return any(_matches(entry, host, port, address) for entry in entries if entry)
 
 
-def masked(url: str) -> str:
+def mask_credentials(url: str) -> str:
     """Replace the credentials in a proxy's URL by ``xxxxx``."""
     scheme, colon, rest = url.rpartition("://")
     credentials, at, address = rest.rpartition("@")

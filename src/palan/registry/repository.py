@@ -106,7 +106,7 @@ class Repository:
             try:
                 page = msgspec.json.decode(data, type=_Tags)
             except (msgspec.DecodeError, UnicodeDecodeError):
-                raise TransportError(f'Get "{redacted(url)}": the answer is no list') from None
+                raise TransportError(f'Get "{redacted(url)}": the answer is not a list') from None
             following = _NEXT.search(response.headers.get("Link", ""))
             yield from page.tags or ()
             if following is None:

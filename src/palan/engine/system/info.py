@@ -33,7 +33,7 @@ async def info(surroundings: Surroundings) -> SystemInfo:
 
 
 def _info(surroundings: Surroundings, tasks: int) -> SystemInfo:
-    from palan.registry.proxies import Proxies, masked  # noqa: PLC0415 - as the registry client does
+    from palan.registry.proxies import Proxies, mask_credentials  # noqa: PLC0415 - as the registry client does
 
     config, runtimes, machine = surroundings.config, surroundings.runtimes, surroundings.machine
     firewall = surroundings.networks.firewall
@@ -100,8 +100,8 @@ def _info(surroundings: Surroundings, tasks: int) -> SystemInfo:
         ncpu=host.ncpu,
         mem_total=host.memory_total,
         docker_root_dir=str(surroundings.paths.data_root),
-        http_proxy=masked(proxies.http),
-        https_proxy=masked(proxies.https),
+        http_proxy=mask_credentials(proxies.http),
+        https_proxy=mask_credentials(proxies.https),
         no_proxy=proxies.no_proxy,
         name=host.hostname,
         labels=list(config.labels),

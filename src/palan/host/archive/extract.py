@@ -357,7 +357,7 @@ class Extractor:
         except FileNotFoundError:
             if not self._overlay:
                 raise ArchiveError(
-                    f"hard link {path!r} to {linkname!r}, which is not there"
+                    f"hard link {path!r} to {linkname!r}, which does not exist"
                 ) from None
             # A lower layer may have the file.
             self._clear(path, directory_wanted=False)

@@ -27,7 +27,7 @@ def copy_layer_to(upper: str, archive: int, directory: str) -> dict[str, Any]:
         directory: an empty directory, filled with the content of the layer.
 
     Returns:
-        The arguments of :class:`~palan.host.archive.unpack.Unpacked`, and the ``length`` of
+        The fields of :class:`~palan.host.archive.unpack.Unpacked`, and the ``length`` of
         the archive; the digest is the archive's.
 
     Raises:

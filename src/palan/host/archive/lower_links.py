@@ -68,7 +68,7 @@ def _exists(name: str, directory: int) -> bool:
 def _copy_up(path: str, to: str, directory: int, lower: Sequence[Path]) -> None:
     found = _find(to, lower)
     if found is None:
-        raise ArchiveError(f"hard link {path!r} to {to!r}, which is not there")
+        raise ArchiveError(f"hard link {path!r} to {to!r}, which does not exist")
     try:
         info = os.fstat(found)
         name = to.rpartition("/")[2]
@@ -80,7 +80,7 @@ def _copy_up(path: str, to: str, directory: int, lower: Sequence[Path]) -> None:
         elif stat.S_ISREG(info.st_mode):
             _copy_file(found, info, name, directory)
         else:
-            raise ArchiveError(f"hard link {path!r} to {to!r}, which is no file")
+            raise ArchiveError(f"hard link {path!r} to {to!r}, which is not a regular file")
     finally:
         os.close(found)
 

@@ -11,7 +11,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Final
 
-from palan.host.archive.process import read_answer, start, widen
+from palan.host.archive.process import enlarge_pipe, read_answer, start
 
 
 __all__ = ["Packing"]
@@ -61,7 +61,7 @@ class Packing:
             raise
         assert self._process.stdout  # noqa: S101 - for the type checker
         self.output = self._process.stdout
-        widen(self.output)
+        enlarge_pipe(self.output)
 
     def pieces(self) -> Generator[bytes, None, None]:
         """Yield the whole archive, then wait for the child; closing the generator kills it.

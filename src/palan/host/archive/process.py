@@ -14,7 +14,7 @@ from typing import IO, Any, Final
 from palan.host.archive.headers import ArchiveError
 
 
-__all__ = ["read_answer", "start", "widen"]
+__all__ = ["enlarge_pipe", "read_answer", "start"]
 
 _PIPE: Final = 1 << 20
 _SOURCE: Final = str(Path(__file__).resolve().parents[3])
@@ -53,7 +53,7 @@ def start(
     )
 
 
-def widen(pipe: IO[bytes]) -> None:
+def enlarge_pipe(pipe: IO[bytes]) -> None:
     """Enlarge a pipe to a megabyte, if permitted, to reduce context switches."""
     with contextlib.suppress(OSError):
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)

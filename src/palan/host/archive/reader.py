@@ -83,7 +83,7 @@ class TarReader:
 
     # ---- the stream as bytes ----------------------------------------------------
 
-    def _take(self, length: int, *, end_allowed: bool = False) -> bytes:
+    def _read_exactly(self, length: int, *, end_allowed: bool = False) -> bytes:
         end = self._position + length
         if end <= len(self._buffer):
             data = self._buffer[self._position : end]
@@ -131,7 +131,7 @@ class TarReader:
         """
         if self._remaining > limit:
             raise ArchiveError(f"entry is larger than {limit} bytes")
-        data = self._take(self._remaining)
+        data = self._read_exactly(self._remaining)
         self._remaining = 0
         return data
 
@@ -150,21 +150,21 @@ class TarReader:
             pass
         if self._padding:
             # Docker's client omits the padding at the end of some archives.
-            self._take(self._padding, end_allowed=True)
+            self._read_exactly(self._padding, end_allowed=True)
             self._padding = 0
 
     def _extension(self, entry: Entry) -> bytes:
         if entry.stored > MAX_EXTENSION:
             raise ArchiveError("archive/tar: header field too long")
-        data = self._take(entry.stored)
-        self._take(-entry.stored % BLOCK)
+        data = self._read_exactly(entry.stored)
+        self._read_exactly(-entry.stored % BLOCK)
         return data
 
     def __iter__(self) -> Iterator[Entry]:
         extensions = _Extensions()
         while True:
             self._skip_rest()
-            block = self._take(BLOCK, end_allowed=not extensions.pending)
+            block = self._read_exactly(BLOCK, end_allowed=not extensions.pending)
             if not block or block == _ZERO_BLOCK:
                 # One block of zeros also counts as the end: many programs write no second one.
                 if extensions.pending:
@@ -196,7 +196,7 @@ class TarReader:
         pieces = _gnu_pieces(header[386:482])
         more = header[482]
         while more:
-            block = self._take(BLOCK)
+            block = self._read_exactly(BLOCK)
             pieces += _gnu_pieces(block[:504])
             more = block[504]
             if len(pieces) > MAX_SPARSE:
@@ -237,7 +237,7 @@ class TarReader:
             while b"\n" not in data:
                 if self._remaining < BLOCK or len(data) > BLOCK:
                     raise ArchiveError("archive/tar: invalid tar header")
-                data += self._take(BLOCK)
+                data += self._read_exactly(BLOCK)
                 self._remaining -= BLOCK
             number, data = data.split(b"\n", 1)
             return pax_number(number)

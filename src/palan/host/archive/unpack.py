@@ -18,7 +18,7 @@ from typing import IO, Any, Final
 from palan.host.archive.extract import Whiteouts
 from palan.host.archive.headers import ArchiveError
 from palan.host.archive.inflate import Compression
-from palan.host.archive.process import read_answer, start, widen
+from palan.host.archive.process import enlarge_pipe, read_answer, start
 from palan.host.archive.zstd import start_zstd
 
 
@@ -107,7 +107,7 @@ class _Child:
             self._inflater.stdout.close()
         self.input = (self._inflater or self._process).stdin
         if self.input:
-            widen(self.input)
+            enlarge_pipe(self.input)
 
     def wait(self) -> Unpacked:
         """Wait for the child and return its result.
