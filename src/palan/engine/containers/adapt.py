@@ -18,24 +18,24 @@ _LEFT_OUT_WHEN_EMPTY: Final = (
     "annotations", "kernel_memory", "kernel_memory_tcp", "mounts", "storage_opt", "sysctls",
     "tmpfs",
 )  # fmt: skip
-"""What inspect does not show when it is empty, however that was said."""
+"""Fields that inspect leaves out when they are empty, whether null or an empty list was given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defaults:
-    """What a container is given that does not say.
+    """The defaults of a container that leaves something out.
 
     Attributes:
         runtime: the OCI runtime.
         unified: whether the machine has cgroup v2.
         shm_size: bytes of /dev/shm.
         ipc_mode: ``private`` or ``shareable``.
-        cgroupns_mode: the configured one; empty is ``private`` on cgroup v2, else ``host``.
+        cgroupns_mode: the configured mode; empty is ``private`` on cgroup v2, else ``host``.
         network_mode: the default network.
         log_driver: the log driver.
         log_options: options of that driver.
-        masked_paths: what is hidden from it.
-        readonly_paths: what it cannot write.
+        masked_paths: the paths that are hidden from it.
+        readonly_paths: the paths that it cannot write.
     """
 
     runtime: str = "runc"
@@ -88,7 +88,7 @@ def _adapt_log(host_config: HostConfig, defaults: Defaults) -> None:
         # The engine's options are those of its own driver only.
         log.config = {**defaults.log_options, **(log.config or {})}
     else:
-        # But for those of the file from which every log can be read again.
+        # The options of the local log file hold for every driver.
         cache = {n: v for n, v in defaults.log_options.items() if n.startswith("cache-")}
         log.config = {**cache, **(log.config or {})}
 
@@ -106,11 +106,11 @@ def _adapt_paths(host_config: HostConfig, defaults: Defaults) -> None:
 def default_hostname(
     config: ContainerConfig, host_config: HostConfig, container_id: str, machine: str
 ) -> str:
-    """The host name of a container that may not have one of its own.
+    """Return the host name of a container, which need not have one of its own.
 
     Args:
-        config: the container's.
-        host_config: the container's.
+        config: the container's configuration.
+        host_config: the container's host configuration.
         container_id: its full id, of which the first twelve digits are the default.
         machine: the host's own name, for the host's network or UTS namespace.
     """

@@ -2,8 +2,8 @@
 
 The files are those of :mod:`palan.engine.containers.view`.  A path is resolved by the
 kernel inside of that root; archives are read and written by a child that has it as its
-root and little power (:mod:`palan.host.archive`).  So neither a link, nor one that is
-put there meanwhile, nor an archive leads anywhere else.
+root and few privileges (:mod:`palan.host.archive`).  So neither a link, nor one that is
+made in the meantime, nor an archive leads out of it.
 """
 
 import asyncio
@@ -42,22 +42,22 @@ _CALLERS: Final = (
     *(errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS, errno.EISDIR),
     *(errno.EXDEV, errno.EBUSY, errno.ETXTBSY, errno.EINVAL),
 )
-"""What only the path or the archive of a request can lead to."""
+"""Errors that only the path or the archive of a request can cause."""
 
 _CHANGED: Final = (errno.EEXIST, errno.ENOTEMPTY, errno.ESTALE)
-"""What happens when a container's processes are quicker."""
+"""Errors that the container's processes cause by changing files at the same time."""
 
 _MAGIC: Final = 6
-"""Bytes that tell what an archive is compressed with."""
+"""Bytes at the beginning of an archive that tell its compression."""
 
 
-# ---- what is there --------------------------------------------------------------
+# ---- information --------------------------------------------------------------
 
 
 async def archive_info(
     context: ContainerContext, container: Container, request: ContainerArchiveInfo
 ) -> PathStat:
-    """Tell what a path in a container is."""
+    """Describe the file at a path in a container."""
     _check_path(request.path)
     with _failures(request.path, request.id):
         async with container.lock, root_view(context, container) as view:
@@ -89,15 +89,15 @@ def _last_part(path: str) -> str:
 
 
 def _absolute(path: str) -> str:
-    """The path from the root on; what its end says stays: ``/`` and ``/.`` mean a directory."""
+    """Return the absolute path; an end of ``/`` or ``/.``, which means a directory, is kept."""
     clean = posixpath.normpath(f"/{path.lstrip('/')}")
     if posixpath.basename(path) == ".":
         return f"{clean.rstrip('/')}/."
     return clean if clean == "/" or not path.endswith("/") else f"{clean}/"
 
 
-class _Hold:
-    """A container's lock, let go of by whoever comes to the end first."""
+class _LockHold:
+    """The lock of a container, which can be released early."""
 
     def __init__(self, container: Container) -> None:
         self._lock = container.lock
@@ -112,7 +112,7 @@ class _Hold:
         self.release()
 
     def release(self) -> None:
-        """Let go of it, if that was not done yet."""
+        """Release the lock, if it is still held."""
         if self._held:
             self._held = False
             self._lock.release()
@@ -129,14 +129,14 @@ async def archive_get(
     path = _absolute(request.path)
     with _failures(request.path, request.id):
         async with contextlib.AsyncExitStack() as stack:
-            hold = await stack.enter_async_context(_Hold(container))
+            hold = await stack.enter_async_context(_LockHold(container))
             view = await stack.enter_async_context(root_view(context, container))
             found, packing = await in_thread(
                 lambda: run_in_thread(lambda: _start_packing(view, path))
             )
             stack.callback(packing.kill)
             if view.mounted is not None:
-                # What is mounted in the view stays, whatever becomes of the container.
+                # The mounts of the view stay, even if the container ends or is removed.
                 hold.release()
             headers = {"X-Docker-Container-Path-Stat": found.header()}
             context.events.publish("container", "archive-path", container.id, container.attributes)
@@ -156,7 +156,7 @@ def _start_packing(view: RootView, path: str) -> tuple[PathStat, Packing]:
 
 
 def _place(view: RootView, found: int) -> str:
-    """Where something is in the container, no link being in that path."""
+    """Return the path of a file in the container, without links in it."""
     here = os.readlink(f"/proc/self/fd/{found}")  # noqa: PTH115 - a string is at hand
     return here.removeprefix(os.path.realpath(view.root)) or "/"
 
@@ -182,7 +182,7 @@ class _Packed:
         if piece := await self._pipe.read():
             return piece
         try:
-            # It may be gone since it was looked at, or what is in it can't be read.
+            # The file may have been removed since it was looked up, or can't be read.
             with self._failures():
                 await asyncio.to_thread(self._packing.finish)
         finally:
@@ -190,7 +190,7 @@ class _Packed:
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """End the child, and let go of what was held for it."""
+        """End the child, and release the lock and the view."""
         await self._held.aclose()
 
 
@@ -204,9 +204,9 @@ async def archive_put(
     _check_path(request.path)
     with _failures(request.path, request.id):
         async with BodyReader(request.body) as body:
-            # Before the container is held: a client may take its time.
+            # Before the container is locked: a client may be slow.
             head = await in_thread(lambda: _head(body), body.abort)
-            async with _Hold(container) as hold, root_view(context, container) as view:
+            async with _LockHold(container) as hold, root_view(context, container) as view:
                 if view.mounted is not None:
                     hold.release()
                 await in_thread(lambda: _unpack(container, view, request, head, body), body.abort)
@@ -214,7 +214,7 @@ async def archive_put(
 
 
 def _head(body: BodyReader) -> bytes:
-    """Enough of an archive to tell what it is compressed with; all of a shorter one."""
+    """Return the beginning of an archive, which tells its compression."""
     head = b""
     while len(head) < _MAGIC and (piece := body()):
         head += piece
@@ -228,7 +228,7 @@ def _unpack(
     head: bytes,
     body: BodyReader,
 ) -> None:
-    """Do it; the calling thread is this one's alone."""
+    """Unpack the archive, in a thread that does nothing else."""
     with view.entered() as root:
         inside = _extraction_point(container, view, root, request.path)
         if not head:
@@ -245,10 +245,10 @@ def _unpack(
 
 
 def _extraction_point(container: Container, view: RootView, root: int, path: str) -> str:
-    """The directory to unpack into, links followed.
+    """Return the directory to unpack into, with links followed.
 
     Raises:
-        InvalidParameter: it is none, or can't be written.
+        InvalidParameter: it is not a directory, or can't be written.
     """
     found = lookup(root, _absolute(path).rstrip("/.") or "/", follow=True)
     try:
@@ -269,7 +269,7 @@ def _is_below(path: str, directory: str) -> bool:
 
 
 def _owner(container: Container, view: RootView) -> tuple[int, int] | None:
-    """Who gets what is copied with ``copyUIDGID``: the container's user, if it names one."""
+    """Return the owner of files copied with ``copyUIDGID``: the container's user, if it has one."""
     name = container.record.config.user
     if not name:
         return None
@@ -289,7 +289,7 @@ def _check_path(path: str) -> None:
 
 @contextlib.contextmanager
 def _failures(path: str, name: str) -> Iterator[None]:
-    """Failures of the kernel and of archives, as the caller's or ours, in dockerd's words."""
+    """Raise failures of the kernel and of archives as API errors, in dockerd's words."""
     try:
         yield
     except FileNotFoundError:

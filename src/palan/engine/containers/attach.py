@@ -25,7 +25,7 @@ async def attach(
 ) -> Session:
     """Connect a client to a container's streams, now or when it is started.
 
-    ``docker run`` and ``docker start --attach`` come before the start, also to a
+    ``docker run`` and ``docker start --attach`` attach before the start, also to a
     container that has run and ended before.
 
     Raises:
@@ -36,8 +36,8 @@ async def attach(
     if container.paused:
         raise Conflict(f"container {request.id} is paused, unpause the container before attach")
     replay = None
-    # Of a container that runs, all output is read from its log, also what is yet to come:
-    # nobody could say where in the log the output begins that conmon sends a new client.
+    # For a running container all output is read from its log, including later output: it is
+    # not known where in the log the output begins that conmon sends to a new client.
     from_log = request.logs and request.stream and container.running and _keeps_log(container)
     if request.logs:
         options = LogOptions(
@@ -81,7 +81,7 @@ async def resize(context: ContainerContext, container: Container, height: int, w
     """
     if not container.running or container.monitored is None:
         raise Conflict(f"container {container.id} is not running")
-    with contextlib.suppress(OSError):  # it has just ended
+    with contextlib.suppress(OSError):  # the container has just ended
         container.monitored.resize(height, width)
     context.events.publish(
         "container",

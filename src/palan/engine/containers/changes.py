@@ -21,7 +21,7 @@ __all__ = ["export", "list_changes"]
 async def list_changes(
     context: ContainerContext, container: Container
 ) -> list[FilesystemChange] | None:
-    """What the container has changed of its image; None for nothing, as dockerd answers it.
+    """Return the changes of a container to its image's files; None for no change, as in dockerd.
 
     Raises:
         InternalError: its files can't be read.
@@ -36,7 +36,7 @@ async def list_changes(
 
 
 def export(context: ContainerContext, container: Container) -> ByteStream:
-    """All files of the container, without its volumes, as an archive."""
+    """Return all files of the container, without its volumes, as an archive."""
     return ByteStream(_export(context, container))
 
 

@@ -1,8 +1,8 @@
-"""Checkpoints: the processes of a container frozen onto disk, and thawed again (criu).
+"""Checkpoints: the processes of a container saved to disk, and restored (criu).
 
-As with dockerd they are an experimental feature (``--experimental``).  The runtime has the
-work done by criu, which must be installed and know the kernel; what it says when it can't
-is what the client is told.  A checkpoint is a directory of its own below the container's.
+As with dockerd they are an experimental feature (``--experimental``).  The runtime calls criu,
+which must be installed and support the kernel; its error messages are passed to the client.
+A checkpoint is a directory below the container's.
 """
 
 import asyncio
@@ -62,17 +62,17 @@ def _root(context: ContainerContext, container: Container, directory: str) -> Pa
 def checkpoint_directory(
     context: ContainerContext, container: Container, name: str, directory: str
 ) -> Path:
-    """Where a checkpoint is.
+    """Return the directory of a checkpoint.
 
     Args:
         context: the context of the room.
-        container: whose it is.
+        container: the container.
         name: its name.
-        directory: what checkpoints are kept in; empty for where the container's are.
+        directory: the parent directory; empty for the container's own.
 
     Raises:
-        InvalidParameter: it can't be the name of one.
-        NotFound: there is none.
+        InvalidParameter: the name is malformed.
+        NotFound: there is no such checkpoint.
     """
     _check_name(name)
     path = _root(context, container, directory) / name
@@ -84,12 +84,12 @@ def checkpoint_directory(
 async def checkpoint_create(
     context: ContainerContext, container: Container, body: CheckpointCreateBody, name: str
 ) -> None:
-    """Freeze the processes of a container onto disk; they go on unless ``exit`` is given.
+    """Save the processes of a container to disk; they continue to run unless ``exit`` is given.
 
     Raises:
         Conflict: it does not run, or has a checkpoint of that name.
-        NotYetImplemented: the feature is off, or there is no criu.
-        InternalError: criu can't; in its own words.
+        NotYetImplemented: the feature is off, or criu is not installed.
+        InternalError: criu failed; in its own words.
     """
     _check_enabled(context)
     _check_name(body.checkpoint_id)
@@ -112,7 +112,7 @@ async def checkpoint_create(
             raise InvalidParameter(f"{prefix}{error.strerror}: {path}".lower()) from None
         stopped = container.record.stopped_by_user
         if body.exit:
-            container.record.stopped_by_user = True  # no restart policy has its say
+            container.record.stopped_by_user = True  # so no restart policy applies
         try:
             await runtime.checkpoint(
                 container.id,
@@ -135,10 +135,10 @@ def _make(path: Path) -> None:
 async def checkpoint_list(
     context: ContainerContext, container: Container, directory: str
 ) -> list[Checkpoint]:
-    """The checkpoints of a container.
+    """Return the checkpoints of a container.
 
     Raises:
-        NotFound, InvalidParameter: the directory that was named is none.
+        NotFound, InvalidParameter: the given directory does not exist, or is not a directory.
     """
     _check_enabled(context)
     root = _root(context, container, directory)
@@ -167,7 +167,7 @@ async def checkpoint_remove(
     """Remove a checkpoint.
 
     Raises:
-        NotFound: there is none of that name.
+        NotFound: there is no such checkpoint.
     """
     _check_enabled(context)
     path = checkpoint_directory(context, container, name, directory)

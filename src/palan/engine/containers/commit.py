@@ -1,4 +1,4 @@
-"""A container as it is committed: what of it becomes the image, and keeping it still meanwhile."""
+"""A container of which an image is made."""
 
 import copy
 from contextlib import AbstractAsyncContextManager
@@ -13,7 +13,7 @@ from palan.api.images import ImageConfig
 from palan.engine.containers.container import Container
 from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.merge import inherit_config
-from palan.engine.containers.pause import held_still
+from palan.engine.containers.pause import frozen
 from palan.engine.images.changes import apply_changes
 
 
@@ -23,7 +23,7 @@ C = TypeVar("C", ContainerConfig, ImageConfig)
 
 
 class CommittedContainer:
-    """What a commit minds of a container (see :mod:`palan.engine.images.surroundings`)."""
+    """The :class:`palan.engine.images.surroundings.CommitSource` of one container."""
 
     def __init__(self, context: ContainerContext, container: Container) -> None:
         self._context = context
@@ -34,26 +34,26 @@ class CommittedContainer:
         self.upper: Path = context.paths.container(container.id) / "diff"
 
     def check(self) -> None:
-        """Say whether it can be committed.
+        """Check that an image can be made of the container.
 
         Raises:
-            Conflict: it is dead or being removed.
+            Conflict: the container is dead or being removed.
         """
         if self._container.removed or self._container.record.status == "removing":
             raise Conflict(f"You cannot commit container {self.id} which is being removed")
         if self._container.record.status == "dead":
             raise Conflict(f"You cannot commit container {self.id} which is Dead")
 
-    def held_still(self) -> AbstractAsyncContextManager[None]:
-        """Its processes are frozen meanwhile, if it has any."""
-        return held_still(self._context, self._container)
+    def frozen(self) -> AbstractAsyncContextManager[None]:
+        """Freeze the container's processes, if it has any, inside the ``async with`` block."""
+        return frozen(self._context, self._container)
 
     def committed_config(self, asked: ContainerConfig | None, changes: list[str]) -> ImageConfig:
-        """The image's configuration; see :func:`committed_config`."""
+        """Return the image's configuration; see :func:`committed_config`."""
         return committed_config(asked, self._container.record.config, changes)
 
-    def committed(self, comment: str, image: str, name: str) -> None:
-        """Tell that an image was made of it."""
+    def publish_commit(self, comment: str, image: str, name: str) -> None:
+        """Publish that an image was made of the container."""
         self._context.events.publish(
             "container",
             "commit",
@@ -70,18 +70,18 @@ class CommittedContainer:
 def committed_config(
     asked: ContainerConfig | None, container: ContainerConfig, changes: list[str]
 ) -> ImageConfig:
-    """The configuration of the image.
+    """Return the configuration of an image that is made of a container.
 
     Args:
-        asked: what the client wants otherwise than in the container; None for nothing.
+        asked: the client's configuration, which goes before the container's; None for none.
         container: the container's configuration.
-        changes: instructions, applied to what was asked for.
+        changes: instructions that are applied to the client's configuration.
 
     Raises:
         InvalidParameter: a change is malformed.
     """
     config = _as(asked if asked is not None else container, ImageConfig)
-    # Null inherits, an empty one does not: a difference that an image does not have.
+    # A null entrypoint inherits, an empty one does not; an image knows no such difference.
     none_asked = asked is not None and asked.entrypoint is not None
     apply_changes(config, changes)
     own = _as(config, ContainerConfig)
@@ -94,7 +94,7 @@ def committed_config(
 
 
 def _as(config: msgspec.Struct, kind: type[C]) -> C:
-    """The fields that are set and that the other kind has as well; nothing in them is shared."""
+    """Copy the fields that are set and that the other kind has as well."""
     names = set(kind.__struct_fields__)
     values: dict[str, Any] = {
         name: value

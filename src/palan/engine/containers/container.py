@@ -1,7 +1,8 @@
-"""A container as the engine holds it: the durable record and what is alive of it.
+"""A container in memory: its record, and its state while the engine runs.
 
-Whoever changes a container holds its :attr:`Container.lock`; there is no lock above
-that one, but some below (the rules', the volumes', the image catalog's).  Everybody may read.
+A task that changes a container holds its :attr:`Container.lock`.  The locks of the firewall,
+of the volumes and of the image catalog may be taken while it is held, never before it.
+Reading needs no lock.
 """
 
 import asyncio
@@ -29,49 +30,49 @@ class Container:
             tty=config.tty, stdin=config.open_stdin, stdin_once=config.stdin_once
         )
         self.ended = asyncio.Event()
-        """Set while no conmon writes its log."""
+        """Set while no conmon writes the container's log."""
         self.ended.set()
         self.exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        """The next exit; replaced by a new one each time."""
+        """The exit code of the next exit; replaced by a new future at each exit."""
         self.removal: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        """Resolved with the last exit code once the container is gone."""
+        """The last exit code, once the container is removed."""
         self.monitored: Monitored | None = None
         """The process and its conmon, while it runs."""
         self.ending = False
-        """Its process has ended, and what it had is being taken away."""
+        """Whether its process has ended, and its resources are being removed."""
         self.restarting = 0
-        """How many clients are about to start it again: it is not to be removed in between."""
+        """The number of clients that are restarting it, so it must not be removed in between."""
         self.health: HealthRecord | None = None
-        """What its checks have found; None without checks, or before its first start."""
+        """The results of its health checks; None without checks, or before its first start."""
         self.checks: asyncio.Task[None] | None = None
-        """What makes the checks, while they are made."""
-        self.held_still = 0
-        """How many commits have frozen its processes for a while."""
+        """The task that makes the health checks, while they are made."""
+        self.commit_freezes = 0
+        """The number of commits that have its processes frozen."""
         self.ran: int | None = None
-        """Nanoseconds from its last start to its end, unless the engine was not there."""
+        """Nanoseconds from its last start to its end; None if it ended while no engine ran."""
         self.restart_delay = 0.0
-        """Seconds that a restart policy waits next time."""
+        """Seconds that a restart policy waits before the next restart."""
 
     def resolve_exit(self, code: int) -> None:
-        """Answer those who wait for the exit; the next one is another."""
+        """Resolve :attr:`exit` with the exit code, and make a future for the next exit."""
         exited, self.exit = self.exit, asyncio.get_running_loop().create_future()
         exited.set_result(code)
 
     def resolve_removal(self, result: int | PalanError) -> None:
-        """Answer those who wait for the removal, with the last exit code or why it failed.
+        """Resolve :attr:`removal` with the last exit code, or with the reason of a failure.
 
-        One that has failed may be tried again.
+        A removal that has failed may be tried again.
         """
         if isinstance(result, int):
             self.removal.set_result(result)
             return
         removal, self.removal = self.removal, asyncio.get_running_loop().create_future()
         removal.set_exception(result)
-        removal.exception()  # often nobody waits for it
+        removal.exception()  # without this, asyncio logs one that no task waits for
 
     @property
     def id(self) -> str:
-        """The full id."""
+        """The id, 64 hex digits."""
         return self.record.id
 
     @property
@@ -83,7 +84,7 @@ class Container:
     def lasted(self) -> int:
         """Nanoseconds from its start to its end.
 
-        By a clock that nobody sets, unless it ended while there was no engine.
+        By a monotonic clock, unless it ended while no engine ran.
         """
         if self.ran is not None:
             return self.ran
@@ -101,6 +102,6 @@ class Container:
 
     @property
     def attributes(self) -> dict[str, str]:
-        """What every event of this container says about it."""
+        """The attributes of every event of this container."""
         config = self.record.config
         return {**(config.labels or {}), "image": config.image, "name": self.name}

@@ -1,4 +1,4 @@
-"""Filling empty volumes of a new container with what its image has at their destinations."""
+"""Filling empty volumes of a new container with the image's files at their destinations."""
 
 import asyncio
 import errno
@@ -21,44 +21,44 @@ __all__ = ["fill_volumes", "is_empty"]
 
 
 def is_empty(directory: Path) -> bool:
-    """Whether there is nothing in a directory; blocking."""
-    with os.scandir(directory) as entries:  # which reads no more than it is asked for
+    """Whether a directory is empty; blocking."""
+    with os.scandir(directory) as entries:  # which reads no more than the first entry
         return next(entries, None) is None
 
 
 async def fill_volumes(
     context: ContainerContext, container_id: str, layers: list[str], mounts: list[MountRecord]
 ) -> None:
-    """Copy what the image has at a volume's destination into each of them that is empty.
+    """Copy the image's files at the destinations of volumes into those that are empty.
 
     Raises:
-        InvalidParameter, InternalError: a volume can't be mounted, or not written.
+        InvalidParameter, InternalError: a volume can't be mounted or written.
     """
     rootfs = context.paths.tmp / f"fill-{container_id}"
-    await asyncio.to_thread(_show, layers, rootfs)
+    await asyncio.to_thread(_mount_layers, layers, rootfs)
     try:
-        wanted = await asyncio.to_thread(_wanted, rootfs, mounts)
+        wanted = await asyncio.to_thread(_with_content, rootfs, mounts)
         await hold_volumes(context, wanted, container_id)
         try:
             await asyncio.to_thread(_fill, context, container_id, rootfs, wanted)
         finally:
             await release_volumes(context, wanted, container_id)
     finally:
-        await asyncio.to_thread(_hide, rootfs)
+        await asyncio.to_thread(_unmount_layers, rootfs)
 
 
-def _show(layers: list[str], rootfs: Path) -> None:
+def _mount_layers(layers: list[str], rootfs: Path) -> None:
     rootfs.mkdir()
     mount_overlay([Path(layer) for layer in reversed(layers)], None, None, rootfs)
 
 
-def _hide(rootfs: Path) -> None:
+def _unmount_layers(rootfs: Path) -> None:
     unmount(rootfs, lazy=True)
     rootfs.rmdir()
 
 
-def _wanted(rootfs: Path, mounts: list[MountRecord]) -> list[MountRecord]:
-    """Those at whose destination the image has a directory: no other need be mounted."""
+def _with_content(rootfs: Path, mounts: list[MountRecord]) -> list[MountRecord]:
+    """Return the mounts at whose destination the image has a directory."""
     found = []
     for mount in mounts:
         with open_directory(rootfs, mount.destination) as source:
@@ -82,7 +82,7 @@ def _copy_up(context: ContainerContext, container_id: str, source: int, mount: M
         try:
             part = open_part(target, mount.subpath)
         except NotFound:
-            return  # the start will say so
+            return  # the start of the container reports it
         try:
             target = Path(f"/proc/self/fd/{part}")
             if target.is_dir() and is_empty(target):
@@ -97,14 +97,14 @@ def _copy_up(context: ContainerContext, container_id: str, source: int, mount: M
     ):
         _copy_tree(source, target, mount.volume)
         return
-    # All or nothing: what a crash leaves half filled would not be filled again.
+    # By a rename: a volume that a crash leaves half filled would not be filled again.
     draft = context.paths.tmp / f"filled-{secrets.token_hex(8)}"
     draft.mkdir(mode=0o755)
     try:
         _copy_tree(source, draft, mount.volume)
         draft.rename(target)
     except OSError as error:
-        # Somebody else may have filled it meanwhile; or it is a file system of its own.
+        # Another container may have filled it meanwhile; or it is a file system of its own.
         if error.errno in (errno.EXDEV, errno.EBUSY):
             _copy_tree(source, target, mount.volume)
         elif error.errno not in (errno.ENOTEMPTY, errno.EEXIST):

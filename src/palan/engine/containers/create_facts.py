@@ -1,4 +1,4 @@
-"""Gathering the facts that validation at create depends on."""
+"""The facts that validation at create depends on."""
 
 import os
 

@@ -1,7 +1,7 @@
-"""``HostConfig.DeviceRequests``: devices asked for by what they can do (``--gpus``, CDI names).
+"""``HostConfig.DeviceRequests``: devices asked for by capability (``--gpus``) or CDI name.
 
-There is one driver, ``cdi``.  What is asked of a graphics card without naming it is served by
-the same files, where a vendor that we know has described its devices there.
+There is one driver, ``cdi``.  A request for a graphics card by its capabilities is served by
+the same CDI files, if a known vendor has described its devices there.
 """
 
 from collections.abc import Iterable
@@ -35,13 +35,13 @@ _VENDORS: Final = {
     ),
     "amd": ("amd.com/gpu", frozenset({"gpu", "amd"})),
 }
-"""By the driver that may be asked for: the kind of its devices, and what they can do."""
+"""The kind and the capabilities of the devices of each driver that may be asked for."""
 
 
 def check_device_requests(
     requests: Iterable[DeviceRequest] | None, registry: CdiRegistry
 ) -> list[CdiEdits]:
-    """Find what a container must have.  Blocking: files may have to be read.
+    """Return the edits of the runtime spec for the requested devices.  Blocking: reads files.
 
     Raises:
         InvalidParameter: there is no such driver or device; in dockerd's words.
@@ -58,10 +58,10 @@ def check_device_requests(
 
 
 def inject_devices(spec: dict[str, Any], edits: Iterable[CdiEdits]) -> None:
-    """Put the devices into a runtime spec.
+    """Add the devices to a runtime spec.
 
     Raises:
-        InvalidParameter: a device node is not there, or the description makes no sense.
+        InvalidParameter: a device node does not exist, or its description is malformed.
     """
     edits = list(edits)
     nodes: dict[str, DeviceNode] = {}
@@ -69,7 +69,7 @@ def inject_devices(spec: dict[str, Any], edits: Iterable[CdiEdits]) -> None:
         for node in edit.device_nodes:
             path = node.host_path or node.path
             if node.type and node.major is not None and node.minor is not None:
-                continue  # it is described in full, and need not be there
+                continue  # it is described in full, and need not exist on the host
             nodes[path] = asked_devices(DeviceMapping(path_on_host=path))[0]
     try:
         inject(spec, edits, nodes)
@@ -78,7 +78,7 @@ def inject_devices(spec: dict[str, Any], edits: Iterable[CdiEdits]) -> None:
 
 
 def _names(request: DeviceRequest, registry: CdiRegistry) -> list[str]:
-    """The qualified names of the devices asked for."""
+    """Return the qualified names of the requested devices."""
     if request.driver == "cdi" and registry.directories:
         if request.count:
             raise InvalidParameter("unexpected count in CDI device request")
@@ -103,14 +103,14 @@ def _names(request: DeviceRequest, registry: CdiRegistry) -> list[str]:
 
 
 def _kind(request: DeviceRequest, registry: CdiRegistry) -> str:
-    """The kind of device that serves a request; empty for none."""
+    """Return the kind of device that serves a request; empty for none."""
     there = registry.kinds()
     for driver, (kind, abilities) in _VENDORS.items():
         if kind not in there:
             continue
         if request.driver == driver:
             return kind
-        # Any of these sets will do, which the devices must have as a whole.
+        # One of the sets must be covered by the devices' capabilities as a whole.
         if not request.driver and any(
             names and abilities.issuperset(names) for names in request.capabilities or ()
         ):

@@ -1,4 +1,4 @@
-"""The devices of the host that containers are given, or limited in, looked up at start."""
+"""The host's devices that containers use or are limited on, looked up at start."""
 
 import errno
 import os
@@ -17,10 +17,10 @@ _OWN_IN_DEV = {"pts", "shm", "fd", "mqueue", "lxc", "lxd-fuse", ".lxc", ".lxd-mo
 
 
 def asked_devices(mapping: DeviceMapping) -> list[DeviceNode]:
-    """A device of ``HostConfig.Devices``, or all that are below it if it is a directory.
+    """Return a device of ``HostConfig.Devices``, or all devices below it if it is a directory.
 
     Raises:
-        InvalidParameter: there is none; in dockerd's words.
+        InvalidParameter: it does not exist; in dockerd's words.
     """
     source = mapping.path_on_host
     path = mapping.path_in_container or source
@@ -41,7 +41,7 @@ def asked_devices(mapping: DeviceMapping) -> list[DeviceNode]:
 
 
 def all_devices() -> list[DeviceNode]:
-    """All device nodes of the host's /dev, for a privileged container."""
+    """Return all device nodes of the host's /dev, for a privileged container."""
     return [
         _node(path, info, "rwm", path)
         for path, info in _devices_below("/dev")
@@ -50,10 +50,10 @@ def all_devices() -> list[DeviceNode]:
 
 
 def block_devices(resources: Resources) -> dict[str, tuple[int, int]]:
-    """The numbers of the block devices that limits are about.
+    """Return the major and minor numbers of the block devices that limits name, by path.
 
     Raises:
-        InvalidParameter: one is gone, or is none.
+        InvalidParameter: one does not exist, or is not a block device.
     """
     found = {}
     for path in block_device_paths(resources):
@@ -70,7 +70,7 @@ def block_devices(resources: Resources) -> dict[str, tuple[int, int]]:
 def _stat(path: str) -> os.stat_result:
     try:
         return os.stat(path)  # noqa: PTH116 - one call
-    except ValueError:  # there is a NUL in it
+    except ValueError:  # there is a NUL in the path
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL)) from None
 
 
@@ -83,7 +83,7 @@ def _devices_below(top: str) -> Iterator[tuple[str, os.stat_result]]:
             try:
                 info = os.lstat(path)
             except OSError:
-                continue  # gone meanwhile
+                continue  # removed meanwhile
             if stat.S_ISCHR(info.st_mode) or stat.S_ISBLK(info.st_mode):
                 yield path, info
 

@@ -13,12 +13,12 @@ __all__ = ["endpoint_settings", "exposed_now", "port_map"]
 def endpoint_settings(
     context: ContainerContext, record: ContainerRecord, *, brief: bool = False
 ) -> dict[str, EndpointSettings]:
-    """What was asked for on each network, with what the container has there now.
+    """Return the settings of each endpoint: the requested ones, and those of its current network.
 
     Args:
         context: the context of the room.
         record: the container.
-        brief: as in a list, where names and aliases are left out.
+        brief: leave out names and aliases, as in a list.
     """
     mode = record.host_config.network_mode
     if mode.startswith("container:"):
@@ -45,7 +45,7 @@ def endpoint_settings(
 
 
 def _add_operational(shown: EndpointSettings, endpoint: EndpointRecord) -> None:
-    """What a container has on a network while it runs."""
+    """Add the settings that an endpoint has while the container runs."""
     shown.network_id = endpoint.network
     shown.endpoint_id = endpoint.id
     shown.mac_address = endpoint.mac_address
@@ -58,9 +58,9 @@ def _add_operational(shown: EndpointSettings, endpoint: EndpointRecord) -> None:
 
 
 def exposed_now(context: ContainerContext, record: ContainerRecord) -> list[Port]:
-    """Exposed ports, also those to be published, of a container that runs on a bridge.
+    """Return the exposed and published ports of a container that runs on a bridge.
 
-    Others are shown without, as with dockerd.
+    Other containers are shown without ports, as in dockerd.
     """
     endpoints = record.sandbox.endpoints if record.sandbox else ()
     networks = (context.networks.by_id(endpoint.network) for endpoint in endpoints)
@@ -73,7 +73,7 @@ def exposed_now(context: ContainerContext, record: ContainerRecord) -> list[Port
 def port_map(
     context: ContainerContext, record: ContainerRecord
 ) -> dict[str, list[PortBinding] | None]:
-    """``NetworkSettings.Ports``: published ports, and exposed ones with null, while it runs."""
+    """Return ``NetworkSettings.Ports``: published ports, and exposed ones with null."""
     if record.sandbox is None:
         return {}
     ports: dict[str, list[PortBinding] | None] = {

@@ -1,4 +1,4 @@
-"""Modes of files as Go writes them (``os.FileMode``): the API's words for what a path is."""
+"""Modes of files as Go's ``os.FileMode`` has them, which the API uses."""
 
 import stat
 from typing import Final
@@ -18,6 +18,6 @@ _BITS: Final = ((stat.S_ISUID, 1 << 23), (stat.S_ISGID, 1 << 22), (stat.S_ISVTX,
 
 
 def go_file_mode(mode: int) -> int:
-    """``st_mode`` of stat(2) as Go has it: permissions alike, the rest in other bits."""
+    """Convert ``st_mode`` of stat(2): permissions are equal, other bits are elsewhere."""
     extra = sum(theirs for ours, theirs in _BITS if mode & ours)
     return mode & 0o777 | _KINDS.get(stat.S_IFMT(mode), 0) | extra

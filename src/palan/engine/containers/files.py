@@ -1,7 +1,7 @@
 """The three files that every container gets: ``hostname``, ``hosts`` and ``resolv.conf``.
 
 They are written at start, when its addresses are known, and bind-mounted.  The
-functions that make their texts are pure.
+functions that return their texts do no I/O.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,17 +29,17 @@ def hosts_file(
     gateways: Sequence[str],
     links: Iterable[str] = (),
 ) -> str:
-    """The text of ``/etc/hosts``.
+    """Return the text of ``/etc/hosts``.
 
     Args:
-        extra_hosts: ``name:address``, the address perhaps ``host-gateway``.
+        extra_hosts: ``name:address``; the address may be ``host-gateway``.
         addresses: the container's own addresses.
         names: the names for each.
-        gateways: what ``host-gateway`` means.
+        gateways: the addresses that ``host-gateway`` stands for.
         links: lines for the containers that it is linked to.
 
     Raises:
-        InvalidParameter: that is asked for where it means nothing.
+        InvalidParameter: ``host-gateway`` is used, but there is no such address.
     """
     lines = [_LOCALHOST]
     for entry in extra_hosts:

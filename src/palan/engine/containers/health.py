@@ -1,6 +1,6 @@
-"""What is known of a container's health, and how results of its checks change that.
+"""The health of a container, and how the results of its checks change it.
 
-No clock, no processes: :mod:`palan.engine.containers.health_monitor` runs the checks.
+No clock and no processes: :mod:`palan.engine.containers.health_monitor` runs the checks.
 Numbers and rules are dockerd's.
 """
 
@@ -37,7 +37,7 @@ HealthStatus = Literal["starting", "healthy", "unhealthy"]
 
 
 class Result(msgspec.Struct, kw_only=True):
-    """One check that was made.  Times are nanoseconds since the epoch."""
+    """The result of one check.  Times are nanoseconds since the epoch."""
 
     start: int
     end: int
@@ -46,26 +46,26 @@ class Result(msgspec.Struct, kw_only=True):
 
 
 class HealthRecord(msgspec.Struct, kw_only=True):
-    """The health of a container that has checks, as it is remembered across restarts."""
+    """The health of a container that has checks, as it is stored."""
 
     status: HealthStatus = "starting"
     failing_streak: int = 0
     log: list[Result] = []
 
     def begin(self) -> None:
-        """The container has started; what was found before stays in the log."""
+        """Begin anew, as the container has started; earlier results stay in the log."""
         self.status, self.failing_streak = "starting", 0
 
     def add(self, result: Result, check: HealthConfig, elapsed: int) -> bool:
-        """Take a result into account.
+        """Add a result.
 
         Args:
-            result: what a check gave.
+            result: the result of a check.
             check: the container's configuration.
             elapsed: nanoseconds from the container's start to the check's.
 
         Returns:
-            Whether the status is another now.
+            Whether the status has changed.
         """
         before = self.status
         self.log = [*self.log[1 - _RESULTS :], result]
@@ -78,7 +78,7 @@ class HealthRecord(msgspec.Struct, kw_only=True):
         return self.status != before
 
     def message(self) -> Health:
-        """As inspect shows it."""
+        """Return the health as inspect shows it."""
         return Health(
             status=self.status,
             failing_streak=self.failing_streak,
@@ -95,16 +95,16 @@ class HealthRecord(msgspec.Struct, kw_only=True):
 
 
 def shown_status(health: HealthRecord | None) -> str:
-    """The words that a list has in parentheses; empty without checks."""
+    """Return the words that a list shows in parentheses; empty without checks."""
     if health is None:
         return ""
     return "health: starting" if health.status == "starting" else health.status
 
 
 def check_of(config: ContainerConfig) -> tuple[HealthConfig, list[str]] | None:
-    """The check of a container and the command that it runs; None if it has none.
+    """Return the check of a container and its command; None if it has no check.
 
-    A kind of test that is unknown was warned about at create, and is none.
+    A check of an unknown kind counts as none; the client was warned at create.
     """
     check = config.healthcheck
     if isinstance(check, Unset) or not check.test:
@@ -118,22 +118,22 @@ def check_of(config: ContainerConfig) -> tuple[HealthConfig, list[str]] | None:
 
 
 def probe_timeout(check: HealthConfig) -> int:
-    """Nanoseconds that a check may take once it runs."""
+    """Return the nanoseconds that a check may take once it runs."""
     return check.timeout or _TIMEOUT
 
 
 def probe_wait(check: HealthConfig, health: HealthRecord, elapsed: int) -> int:
-    """Nanoseconds to wait for the next check.
+    """Return the nanoseconds to wait for the next check.
 
     Args:
         check: the container's configuration.
-        health: what is known of it.
+        health: the results so far.
         elapsed: nanoseconds since the container's start.
     """
     interval = check.interval or _INTERVAL
     left = check.start_period - elapsed
     if left <= 0:
         return interval
-    # The first one that counts comes as soon as the period is over.
+    # The first check that counts is made as soon as the start period is over.
     usual = (check.start_interval or _START_INTERVAL) if health.status == "starting" else interval
     return min(usual, left)

@@ -1,9 +1,8 @@
-"""Making the health checks of a container, from its start to its end.
+"""The task that makes the health checks of a container, from its start to its end.
 
-A task for each container sleeps, runs the check, notes the result, and sleeps again.
-Results are written as they come, so that an engine that starts goes on where the one
-before it was.  A container that is paused or ends has no checks and, as with dockerd,
-counts as unhealthy, without an event of it.
+A task for each container sleeps, runs the check, adds the result, and sleeps again.
+Results are saved at once, so that the next engine continues with them.  A container that is
+paused or has ended has no checks and, as with dockerd, counts as unhealthy, without an event.
 """
 
 import asyncio
@@ -27,28 +26,28 @@ from palan.engine.containers.health import (
 __all__ = ["begin_checks", "resume_checks", "stop_checks"]
 
 _SPREAD: Final = 1_000_000_000
-"""Nanoseconds over which checks are spread that are overdue when the engine starts."""
+"""Nanoseconds over which overdue checks are spread when the engine starts."""
 
 
 def begin_checks(context: ContainerContext, container: Container) -> None:
-    """The container has been started: it is to become healthy once more."""
+    """Begin the checks of a container that was just started."""
     if check_of(container.record.config) is None:
         return
     container.health = container.health or HealthRecord()
     container.health.begin()
     context.save_health(container)
-    _watch(context, container, wait=None)
+    _begin_task(context, container, wait=None)
 
 
 def resume_checks(
     context: ContainerContext, container: Container, *, overdue: bool = False
 ) -> None:
-    """The container goes on, after a pause or with another context.
+    """Continue the checks after a pause, or after a start of the engine.
 
     Args:
         context: the context of the room.
-        container: the container; it runs and is not paused.
-        overdue: whether the check that should have been made meanwhile is to be made soon.
+        container: the container, which runs and is not paused.
+        overdue: make a check soon if one was due while no engine ran.
     """
     found = check_of(container.record.config)
     if found is None:
@@ -59,14 +58,14 @@ def resume_checks(
         now, started = time.time_ns(), container.record.started
         last = health.log[-1].end if health.log else 0
         usual = probe_wait(found[0], health, max(0, now - started))
-        # All containers at once would be a storm; and the clock may have been set back.
+        # Not all containers at once; and the clock may have been set back.
         soon = random.randrange(min(_SPREAD, usual) + 1)  # noqa: S311 - no secret
         wait = min(usual, max(soon, max(started, last) + usual - now))
-    _watch(context, container, wait=wait)
+    _begin_task(context, container, wait=wait)
 
 
 def stop_checks(context: ContainerContext, container: Container) -> None:
-    """The container is paused or ends: a check that runs is killed, its result ignored."""
+    """Stop the checks; one that runs is killed, and its result ignored."""
     checks, container.checks = container.checks, None
     if checks is not None and container.health is not None:
         checks.cancel()
@@ -74,14 +73,14 @@ def stop_checks(context: ContainerContext, container: Container) -> None:
         context.save_health(container)
 
 
-def _watch(context: ContainerContext, container: Container, *, wait: int | None) -> None:
+def _begin_task(context: ContainerContext, container: Container, *, wait: int | None) -> None:
     found = check_of(container.record.config)
     if found is not None and container.checks is None:
-        work = _check_on(context, container, *found, wait=wait)
+        work = _make_checks(context, container, *found, wait=wait)
         container.checks = context.spawn(work, endless=True)
 
 
-async def _check_on(
+async def _make_checks(
     context: ContainerContext,
     container: Container,
     check: HealthConfig,
@@ -91,9 +90,9 @@ async def _check_on(
 ) -> None:
     """Make checks until cancelled; the first one after ``wait`` nanoseconds, or when it is due."""
     health = container.health
-    assert health is not None  # noqa: S101 - whoever begins has made it
+    assert health is not None  # noqa: S101 - it was made when the checks began
     started = container.record.started
-    # By the clock that nobody sets, as far as this engine has seen it.
+    # By a monotonic clock, as far as this engine has run.
     begun = time.monotonic_ns() - max(0, time.time_ns() - started)
     while True:
         if wait is None:

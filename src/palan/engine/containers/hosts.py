@@ -1,7 +1,6 @@
-"""Keeping the ``/etc/hosts`` of a running container true.
+"""Changes of the ``/etc/hosts`` of a running container.
 
-The file is the container's own: it may have been changed there.  So lines are added and
-taken away, and the rest is left as it is.
+The container may have changed the file, so only single lines are added and removed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,11 +14,11 @@ from palan.engine.networks.endpoint_records import EndpointRecord
 __all__ = ["add_to_hosts", "change_hosts", "own_addresses", "own_names", "remove_from_hosts"]
 
 _LARGEST: Final = 4 << 20
-"""Bytes; a file that is larger is none of somebody who looks names up in it."""
+"""Bytes; larger files are not changed."""
 
 
 def own_names(container: Container) -> list[str]:
-    """What a container calls itself: in full, and without a domain."""
+    """Return the container's own host names: with its domain, and without."""
     record = container.record
     name = record.config.hostname or container.id[:12]
     domain = record.config.domainname
@@ -28,19 +27,19 @@ def own_names(container: Container) -> list[str]:
 
 
 def own_addresses(endpoint: EndpointRecord) -> Iterator[str]:
-    """The addresses of an endpoint that stand in the file."""
+    """Yield the addresses of an endpoint that belong in the file."""
     yield from filter(None, (endpoint.address, endpoint.address6))
 
 
 def add_to_hosts(context: ContainerContext, container: Container, endpoint: EndpointRecord) -> None:
-    """Add the addresses that a container has on a network; blocking."""
+    """Add the lines for a container's addresses on a network; blocking."""
     change_hosts(context, container, add=_lines(container, endpoint))
 
 
 def remove_from_hosts(
     context: ContainerContext, container: Container, endpoint: EndpointRecord
 ) -> None:
-    """Take them away; blocking."""
+    """Remove the lines for a container's addresses on a network; blocking."""
     change_hosts(context, container, remove=_lines(container, endpoint))
 
 
@@ -57,21 +56,21 @@ def change_hosts(
     remove: Iterable[str] = (),
     remove_alias: str = "",
 ) -> None:
-    """Add and take away lines, in place: the file is bind-mounted.  Blocking.
+    """Add and remove lines, in place, as the file is bind-mounted; blocking.
 
     Args:
         context: the context of the room.
         container: the container.
-        add: lines to be there.
-        remove: lines not to be there.
-        remove_alias: the first name of lines not to be there either.
+        add: the lines to add, unless the file has them.
+        remove: the lines to remove.
+        remove_alias: the first name of further lines to remove.
     """
     path = context.paths.container(container.id) / "hosts"
     try:
         if path.stat().st_size > _LARGEST:
             context.log.warning("hosts stays as it is: it is too large", container=container.id)
             return
-        # The container may have written anything there.
+        # The container may have written any bytes.
         text = path.read_bytes().decode(errors="surrogateescape")
     except FileNotFoundError:
         return

@@ -28,9 +28,9 @@ __all__ = ["inspect", "sizes"]
 async def inspect(
     context: ContainerContext, container: Container, *, size: bool
 ) -> ContainerInspectResponse:
-    """All there is to say about a container."""
+    """Describe a container."""
     record = container.record
-    # Texts: joining paths would be a good part of the time that this takes.
+    # A str: joining paths would take a good part of the time of an inspect.
     directory = str(context.paths.container(record.id))
     owner = network_owner(context, container)
     files = directory if owner is container else str(context.paths.container(owner.id))
@@ -66,14 +66,14 @@ async def inspect(
 
 
 async def sizes(context: ContainerContext, container: Container) -> tuple[int, int]:
-    """Bytes the container has written, and those with its image's added."""
+    """Return the bytes that the container has written, and the sum with its image's."""
     upper = context.paths.container(container.id) / "diff"
     written = await context.slowly(directory_size, upper)
     return written, written + context.images.size(container.record.image)
 
 
 def _host_config(context: ContainerContext, container: Container) -> HostConfig:
-    """As it was given, with links under the names that containers have now."""
+    """Return the host configuration, with links by the current names of containers."""
     host_config = container.record.host_config
     if not container.record.links:
         return host_config

@@ -18,11 +18,11 @@ __all__ = ["logs"]
 async def logs(
     context: ContainerContext, container: Container, request: ContainerLogs
 ) -> FrameStream:
-    """What a container has written, and what it writes from now on.
+    """Return what a container has written to its log, and follow it if that is asked for.
 
     Raises:
-        InvalidParameter: no stream is chosen, or a time is none.
-        NotYetImplemented: the container keeps no log that can be read.
+        InvalidParameter: no stream is chosen, or a time is malformed.
+        NotYetImplemented: the log driver keeps no log that can be read.
     """
     if not (request.stdout or request.stderr):
         raise InvalidParameter("must specify at least one of 'stdout' or 'stderr'")

@@ -1,4 +1,4 @@
-"""An image's configuration under a container's: what a client does not say, the image says."""
+"""Completing a container's configuration with its image's."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -16,18 +16,18 @@ V = TypeVar("V")
 
 
 def merge_config(config: ContainerConfig, image: ContainerConfig | None) -> ContainerConfig:
-    """A new configuration: the container's, completed by the image's.
+    """Return a new configuration: the container's, completed with the image's.
 
-    Variables, ports, labels and volumes are merged one by one.  An entrypoint of the
-    container's own makes the image's command void; a command of its own leaves the
-    image's entrypoint.  ``Shell`` is not inherited, as in dockerd, nor is ``OnBuild``.
+    Variables, ports, labels and volumes are merged one by one.  If the container has an
+    entrypoint, the image's command is ignored; if it has a command, the image's entrypoint
+    still applies.  ``Shell`` is not inherited, as in dockerd, nor is ``OnBuild``.
 
     Args:
-        config: what the client asked for; changed only in what is empty.
+        config: the client's; only empty fields are changed in place.
         image: None for a container without an image.
 
     Raises:
-        InvalidParameter: there is no command to run; in dockerd's words.
+        InvalidParameter: neither has a command to run; in dockerd's words.
     """
     merged = inherit_config(config, image or ContainerConfig())
     command_line(merged)
@@ -35,7 +35,7 @@ def merge_config(config: ContainerConfig, image: ContainerConfig | None) -> Cont
 
 
 def inherit_config(config: ContainerConfig, image: ContainerConfig) -> ContainerConfig:
-    """Like :func:`merge_config`, whether or not there is a command in the end."""
+    """Like :func:`merge_config`, but the result need not have a command."""
     _drop_empty(config)
     entrypoint, cmd = config.entrypoint, config.cmd
     if not entrypoint:
@@ -60,14 +60,14 @@ def inherit_config(config: ContainerConfig, image: ContainerConfig) -> Container
 
 
 def _drop_empty(config: ContainerConfig) -> None:
-    """Forget what inspect does not show when it is empty, however that was said."""
+    """Unset fields that inspect leaves out when they are empty."""
     for name in ("args_escaped", "network_disabled", "on_build", "stop_signal", "shell"):
         if not getattr(config, name):
             setattr(config, name, UNSET)
 
 
 def command_line(config: ContainerConfig) -> tuple[str, list[str]]:
-    """The program and its arguments, as inspect shows them: ``Path`` and ``Args``.
+    """Return the program and its arguments, as inspect shows them: ``Path`` and ``Args``.
 
     Raises:
         InvalidParameter: there is no command to run.

@@ -1,10 +1,10 @@
-"""The whole root file system of a container, held mounted while it is read.
+"""The whole root file system of a container, mounted while it is read.
 
-A running container has its root mounted, but it may end at any moment; a stopped one has
-none.  So what is to be read gets a mount of its own: a bind of the live root, or a
-read-only overlay.  It lies below the exec root, from where an unmount reaches the copies
-that runtimes started meanwhile have of our mounts; what a crash leaves is unmounted when
-the engine starts.
+A running container has its root mounted, but it may end at any moment; the root of a stopped
+one is not mounted.  So the reader gets a mount of its own: a bind mount of the live root, or a
+read-only overlay.  It lies below the exec root, from where an unmount propagates to the mount
+namespaces of runtimes that were started meanwhile; mounts that a crash leaves are unmounted
+when the engine starts.
 """
 
 import asyncio
@@ -26,9 +26,9 @@ __all__ = ["merged_root", "sweep_merged"]
 
 @contextlib.asynccontextmanager
 async def merged_root(context: ContainerContext, container: Container) -> AsyncIterator[Path]:
-    """A directory that shows the container's root file system, without its volumes.
+    """Yield a directory that shows the container's root file system, without its volumes.
 
-    Of a running container it is the live one.
+    Of a running container it is the live root.
 
     Raises:
         Conflict: the container is being removed.
@@ -69,7 +69,7 @@ def _unmount(root: Path) -> None:
 
 
 def sweep_merged(roots: Path) -> None:
-    """Unmount what an engine that was killed was just reading."""
+    """Unmount the roots that an engine was reading when it was killed."""
     unmount_below(roots.resolve())
     for root in roots.iterdir():
         root.rmdir()

@@ -1,4 +1,4 @@
-"""From what a client asks to have mounted to what will be: volumes found or made, and filled."""
+"""The mounts of a new container: its volumes are found or created, and filled."""
 
 import asyncio
 import secrets
@@ -25,14 +25,14 @@ __all__ = ["MountPlan", "hold_inherited", "make_mounts", "plan_mounts"]
 
 @dataclass(frozen=True, slots=True)
 class MountPlan:
-    """What a container will have mounted, before anything is made for it.
+    """The mounts that a container will have, before anything is created for them.
 
     Attributes:
         inherited: mounts of other containers (``VolumesFrom``).
-        requests: the others, a volume's with its name.
-        anonymous: names of the volumes that nobody named; they go with the last container
+        requests: all other mounts, with the names of volumes.
+        anonymous: names of the anonymous volumes, which are removed with the last container
             that has them.
-        images: those that are mounted, by what they were called.
+        images: the mounted images, by the names that the client gave.
     """
 
     inherited: list[MountRecord]
@@ -44,10 +44,10 @@ class MountPlan:
 def plan_mounts(
     context: ContainerContext, config: ContainerConfig, host_config: HostConfig
 ) -> MountPlan:
-    """What will be mounted.
+    """Plan the mounts of a container.
 
     Raises:
-        InvalidParameter, NotFound: a mount makes no sense, or an image is not there.
+        InvalidParameter, NotFound: a mount is malformed, or an image does not exist.
     """
     requests = mount_requests(config, host_config, lambda _path: True)
     asked_for = {r.destination for r in requests if not r.from_image}
@@ -68,7 +68,7 @@ def plan_mounts(
 
 
 def hold_inherited(context: ContainerContext, container_id: str, plan: MountPlan) -> None:
-    """Note the volumes of other containers as in use, before one of them can be removed."""
+    """Hold the volumes of other containers, before one of them can be removed."""
     for mount in plan.inherited:
         if mount.volume:
             context.volumes.use(mount.volume, container_id)
@@ -77,13 +77,13 @@ def hold_inherited(context: ContainerContext, container_id: str, plan: MountPlan
 async def make_mounts(
     context: ContainerContext, container_id: str, plan: MountPlan, layers: list[str]
 ) -> list[MountRecord]:
-    """Find or make the volumes, and fill new ones with what the image has there.
+    """Find or create the volumes, and fill empty ones with the image's files.
 
-    Volumes are noted as in use by the container at once; those that are inherited are
-    already, by :func:`hold_inherited`.
+    The volumes are held for the container at once; inherited ones already were, by
+    :func:`hold_inherited`.
 
     Raises:
-        InvalidParameter, NotFound: a volume can't be made, or its driver is not there.
+        InvalidParameter, NotFound: a volume can't be created, or its driver does not exist.
     """
     pinned = context.paths.bundle(container_id) / "mounts"
     mounts = [
@@ -123,7 +123,7 @@ async def make_mounts(
 
 
 def _image(request: MountRequest, image: Image, place: str) -> MountRecord:
-    """A mount of an image."""
+    """Return the mount of an image."""
     record = _record(request, place)
     record.image, record.reference = image.id, request.source
     record.layers = [str(layer) for layer in image.layers]
@@ -132,7 +132,7 @@ def _image(request: MountRequest, image: Image, place: str) -> MountRecord:
 
 
 def _record(request: MountRequest, source: str) -> MountRecord:
-    # As inspect shows them, volumes of the short form are relabelled if need be ("z").
+    # dockerd adds the relabelling option "z" to volumes of the short form.
     mode = request.mode
     if request.kind == "volume" and not mode and not request.from_image:
         mode = "z"
@@ -153,7 +153,7 @@ def _record(request: MountRequest, source: str) -> MountRecord:
 
 
 def _inherited(context: ContainerContext, host_config: HostConfig) -> list[MountRecord]:
-    """The mounts of the containers of ``VolumesFrom``."""
+    """Return the mounts of the containers of ``VolumesFrom``."""
     found: dict[str, MountRecord] = {}
     for text in host_config.volumes_from or ():
         reference, mode = parse_volumes_from(text)

@@ -1,7 +1,6 @@
-"""Names and ids of containers: which are allowed, and making some up.
+"""Names and ids of containers: checking and generating them.
 
-A made-up name is an adjective and the surname of somebody who found something out,
-as Docker's are, so that people recognise what they are looking at.
+As in Docker, a generated name is an adjective and the surname of a scientist or engineer.
 """
 
 import re
@@ -56,10 +55,10 @@ SURNAMES: Final = tuple(_SURNAMES.split())
 
 
 def check_name(name: str) -> None:
-    """Refuse what cannot be the name of a container; one leading slash is no part of it.
+    """Check the name of a container; one leading slash is not part of it.
 
     Raises:
-        InvalidParameter: in dockerd's words.
+        InvalidParameter: the name is not allowed; in dockerd's words.
     """
     if not _NAME.fullmatch(name.removeprefix("/")):
         raise InvalidParameter(
@@ -68,7 +67,7 @@ def check_name(name: str) -> None:
 
 
 def generate_name(taken: Callable[[str], bool], container_id: str) -> str:
-    """Make up a name that is not taken; the short id when fate is against it.
+    """Generate a name that is not in use, or return the short id if several tries fail.
 
     Args:
         taken: whether a name (without a slash) is in use.
@@ -84,10 +83,10 @@ def generate_name(taken: Callable[[str], bool], container_id: str) -> str:
 
 
 def generate_id() -> str:
-    """A new id: 64 hexadecimal digits.
+    """Generate an id: 64 hex digits.
 
-    The first twelve, by which people call a container, are never all decimal: as a host
-    name such an id would be taken for a number.
+    The first twelve, which are also the default host name, are never all decimal: such a host
+    name would be taken for a number.
     """
     while True:
         new = secrets.token_hex(32)

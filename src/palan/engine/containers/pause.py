@@ -11,7 +11,7 @@ from palan.engine.containers.freezer import freeze, thaw
 from palan.engine.containers.health_monitor import resume_checks, stop_checks
 
 
-__all__ = ["held_still", "pause", "unpause"]
+__all__ = ["frozen", "pause", "unpause"]
 
 
 async def pause(context: ContainerContext, container: Container) -> None:
@@ -33,7 +33,7 @@ async def pause(context: ContainerContext, container: Container) -> None:
 
 
 async def unpause(context: ContainerContext, container: Container) -> None:
-    """Thaw them.
+    """Thaw all processes of the container.
 
     Raises:
         InternalError: it is not paused (a 500, as dockerd answers it).
@@ -49,40 +49,39 @@ async def unpause(context: ContainerContext, container: Container) -> None:
 
 
 @contextlib.asynccontextmanager
-async def held_still(context: ContainerContext, container: Container) -> AsyncIterator[None]:
-    """Freeze the processes of a container for a while, if it runs and is not paused.
+async def frozen(context: ContainerContext, container: Container) -> AsyncIterator[None]:
+    """Freeze the processes of a container for a commit, if it runs and is not paused.
 
-    It is not called paused meanwhile, nor is that written down: an engine that starts
-    lets go on whatever is frozen and not paused.  A client may pause it meanwhile, and then
-    it stays so.
+    Its status stays ``running``, in the row as well: an engine that starts thaws a container
+    that is frozen and not paused.  If a client pauses it meanwhile, it stays paused.
     """
     async with container.lock:
         running = container.running
         if running:
-            container.held_still += 1
-            if not container.paused and container.held_still == 1:
+            container.commit_freezes += 1
+            if not container.paused and container.commit_freezes == 1:
                 await _freeze(context, container)
     try:
         yield
     finally:
         if running:
-            await asyncio.shield(_let_go(context, container))
+            await asyncio.shield(_thaw_after_commit(context, container))
 
 
 async def _freeze(context: ContainerContext, container: Container) -> None:
     try:
         await asyncio.to_thread(freeze, context, container)
     except BaseException:
-        container.held_still -= 1
+        container.commit_freezes -= 1
         raise
     context.events.publish("container", "pause", container.id, container.attributes)
 
 
-async def _let_go(context: ContainerContext, container: Container) -> None:
+async def _thaw_after_commit(context: ContainerContext, container: Container) -> None:
     async with container.lock:
-        container.held_still -= 1
-        if container.held_still or container.record.status != "running":
+        container.commit_freezes -= 1
+        if container.commit_freezes or container.record.status != "running":
             return
-        with contextlib.suppress(OSError):  # its end has taken the cgroup away
+        with contextlib.suppress(OSError):  # the container has ended, and its cgroup is removed
             await asyncio.to_thread(thaw, context, container)
         context.events.publish("container", "unpause", container.id, container.attributes)

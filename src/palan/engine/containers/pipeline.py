@@ -39,7 +39,7 @@ async def do_steps(steps: Steps, log: Any) -> None:
 
     Args:
         steps: the steps.
-        log: is told of a step that can't be undone.
+        log: receives a warning for each step that can't be undone.
 
     Raises:
         BaseException: the failure of the first step that fails.
@@ -74,7 +74,7 @@ async def undo_steps(steps: Steps, log: Any) -> None:
 
     Args:
         steps: the steps, in the order in which they are done.
-        log: is told of a step that can't be undone.
+        log: receives a warning for each step that can't be undone.
     """
     for step in reversed(steps):
         if isinstance(step, tuple):

@@ -1,4 +1,4 @@
-"""``POST /containers/prune``: remove what does not run."""
+"""``POST /containers/prune``: remove containers that do not run."""
 
 from palan.api import Filters
 from palan.api.containers import ContainerPruneResponse
@@ -13,10 +13,10 @@ __all__ = ["prune"]
 
 
 async def prune(context: ContainerContext, filters: Filters) -> ContainerPruneResponse:
-    """Remove all containers that do not run and that the filters let through.
+    """Remove all containers that do not run and that match the filters.
 
     Raises:
-        InvalidParameter: an unknown filter, or an ``until`` that is no time.
+        InvalidParameter: a filter is unknown, or ``until`` is not a time.
     """
     until = made_before(filters)
     deleted: list[str] = []

@@ -1,4 +1,4 @@
-"""What is remembered of a container across restarts of the engine."""
+"""The row of a container in the database."""
 
 from typing import Literal
 
@@ -20,14 +20,14 @@ Status = Literal["created", "running", "paused", "restarting", "removing", "exit
 
 
 class ProcessRecord(msgspec.Struct, kw_only=True):
-    """A process and when it started (clock ticks since boot), so that a reused pid is no match."""
+    """A process, identified by its pid and its start time in clock ticks since boot."""
 
     pid: int
     start_time: int
 
 
 class MountRecord(msgspec.Struct, kw_only=True):
-    """Something of the host, or of the engine, that is mounted in the container."""
+    """A mount of a container."""
 
     kind: str
     """``bind``, ``volume``, ``tmpfs`` or ``image``."""
@@ -36,15 +36,15 @@ class MountRecord(msgspec.Struct, kw_only=True):
     """Absolute path on the host; empty for a tmpfs, and where a driver has not mounted it yet."""
     volume: str = ""
     driver: str = "local"
-    """Of the volume."""
+    """The driver of the volume."""
     subpath: str = ""
     """The part of the volume or the image that is mounted; empty for all of it."""
     image: str = ""
     """The id of a mounted image."""
     reference: str = ""
-    """What that image was called."""
+    """The name of the image in the request."""
     layers: list[str] = []
-    """Its unpacked layers, the lowest first."""
+    """The unpacked layers of the image, the lowest first."""
     read_only: bool = False
     mode: str = ""
     """The options of the short form, for inspect."""
@@ -57,7 +57,7 @@ class MountRecord(msgspec.Struct, kw_only=True):
     """Whether inspect lists it."""
 
     def point(self) -> MountPoint:
-        """As inspect lists it."""
+        """Return the mount as inspect lists it."""
         return MountPoint(
             type=self.kind,
             name=self.volume or self.reference or UNSET,
@@ -71,7 +71,7 @@ class MountRecord(msgspec.Struct, kw_only=True):
 
 
 class ContainerRecord(msgspec.Struct, kw_only=True):
-    """The durable part of a container.  Times are nanoseconds since the epoch, 0 for never."""
+    """The stored part of a container.  Times are nanoseconds since the epoch, 0 for never."""
 
     id: str
     name: str
@@ -81,12 +81,12 @@ class ContainerRecord(msgspec.Struct, kw_only=True):
     config: ContainerConfig
     host_config: HostConfig
     endpoints: dict[str, EndpointSettings]
-    """What was asked for, by name of the network."""
+    """The requested settings of each endpoint, by name of the network."""
     layers: list[str]
     """Unpacked layers of the image, lowest first."""
     runtime: str
     links: dict[str, str] = {}
-    """Legacy links: what it calls others, with their ids."""
+    """Legacy links: the ids of other containers by their aliases."""
     mounts: list[MountRecord] = []
     anonymous_volumes: list[str] = []
     path: str = ""
@@ -101,17 +101,17 @@ class ContainerRecord(msgspec.Struct, kw_only=True):
     restart_count: int = 0
     stopped_by_user: bool = False
     draft: bool = False
-    """It is still being created: a start of the engine that finds it so removes it."""
+    """Whether it is still being created; the next start of the engine removes it then."""
     step: bool = False
-    """It is a step of a build: a start of the engine that finds it so removes it."""
+    """Whether it runs a step of a build; the next start of the engine removes it then."""
     remove_volumes: bool = False
-    """While it is being removed: its anonymous volumes go with it."""
+    """While it is being removed: whether its anonymous volumes are removed with it."""
     process: ProcessRecord | None = None
-    """The container's init process, while there is one."""
+    """The container's first process, while it runs."""
     monitor: ProcessRecord | None = None
     """Its conmon."""
     sandbox: SandboxRecord | None = None
 
     def mount_points(self) -> list[MountPoint]:
-        """The mounts that inspect and list show."""
+        """Return the mounts that inspect and list show."""
         return [mount.point() for mount in self.mounts if mount.listed]

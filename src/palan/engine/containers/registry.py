@@ -1,4 +1,4 @@
-"""Which containers there are: look-up by id, short id or name, and reserved names."""
+"""The table of all containers: look-up by id, short id or name, and reserved names."""
 
 import re
 from collections.abc import Iterator
@@ -26,10 +26,10 @@ class ContainerRegistry:
         return len(self._by_id)
 
     def get(self, reference: str) -> Container:
-        """The container with this id, name or unambiguous beginning of an id.
+        """Return the container with this id, name or unambiguous beginning of an id.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is no such container.
             InvalidParameter: the reference is empty, or fits several ids.
         """
         if not reference:
@@ -47,17 +47,17 @@ class ContainerRegistry:
         raise NotFound(f"No such container: {reference}")
 
     def find(self, reference: str) -> Container | None:
-        """Like :meth:`get`, with None where there is none."""
+        """Like :meth:`get`, but return None if there is no such container."""
         try:
             return self.get(reference)
         except NotFound:
             return None
 
     def reserve(self, name: str, owner: str) -> None:
-        """Take a name before its container exists, so that two creates can't both get it.
+        """Reserve a name before its container exists, so that two creates can't both get it.
 
         Raises:
-            Conflict: it is taken.
+            Conflict: the name is in use.
         """
         holder = self._names.setdefault(name, owner)
         if holder != owner:
@@ -68,11 +68,11 @@ class ContainerRegistry:
             )
 
     def release(self, name: str) -> None:
-        """Give a name back."""
+        """Release a name."""
         self._names.pop(name, None)
 
     def is_free(self, name: str) -> bool:
-        """Whether nobody has that name."""
+        """Whether no container has that name."""
         return name not in self._names
 
     def add(self, container: Container) -> None:
@@ -81,7 +81,7 @@ class ContainerRegistry:
         self._names[container.name] = container.id
 
     def discard(self, container: Container) -> None:
-        """Forget a container and free its name."""
+        """Discard a container and release its name."""
         self._by_id.pop(container.id, None)
         if self._names.get(container.name) == container.id:
             del self._names[container.name]

@@ -20,7 +20,7 @@ async def remove(
         container: the container.
         force: kill it first if it runs.
         volumes: remove its anonymous volumes with it.
-        name: what the client called it, for messages.
+        name: the name that the client used, for messages.
 
     Raises:
         Conflict: it runs and ``force`` is not given, or it is being removed already.
@@ -36,7 +36,7 @@ async def remove(
         async with container.lock:
             if context.registry.find(container.id) is None:
                 if container.record.host_config.auto_remove:
-                    return  # --rm was faster; what the caller wants is so
+                    return  # it was removed at its end (--rm), as the caller wants
                 raise NotFound(f"No such container: {name}")
             if not container.running:
                 await remove_stopped(context, container, volumes=volumes)

@@ -33,7 +33,7 @@ from palan.engine.containers.prune import prune
 from palan.engine.containers.recover import recover
 from palan.engine.containers.remove import remove
 from palan.engine.containers.rename import rename
-from palan.engine.containers.stats import StatsRoom
+from palan.engine.containers.stats import StatsStreams
 from palan.engine.containers.step_containers import StepContainers
 from palan.engine.containers.stop import kill, stop
 from palan.engine.containers.surroundings import Surroundings
@@ -59,7 +59,7 @@ class Containers:
         self.registry = self._context.registry
         self.steps = StepContainers(self._context)
         """The containers of the steps of builds."""
-        self._stats = StatsRoom(self._context)
+        self._stats = StatsStreams(self._context)
 
     # ---- state -------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
-"""What a container's mounts are of, on the host, while it runs or is looked into.
+"""The sources of a container's mounts on the host, while it runs or its files are accessed.
 
-Volumes may have to be mounted by their drivers first, and images by us.  A part of a
-volume or an image is looked up below it once, without ever leaving it, and bound to a
-place of the engine's own: what a container does to its volume meanwhile can't lead the
+Volumes may have to be mounted by their drivers first, and images by the engine.  A subpath of
+a volume or an image is looked up once, without leaving the volume, and bind-mounted to a
+directory of the engine: changes that a container makes to the volume meanwhile can't lead the
 runtime elsewhere.
 """
 
@@ -43,12 +43,12 @@ _BENEATH: Final = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_MAGICLINKS
 async def hold_volumes(
     context: ContainerContext, mounts: Iterable[MountRecord], holder: str
 ) -> None:
-    """Have all volumes in place; their sources are where they are then.
+    """Have all volumes mounted by their drivers, and set the sources of the mounts.
 
     Args:
         context: the context of the room.
-        mounts: of a container.
-        holder: who needs them, see :meth:`palan.engine.volumes.Volumes.mount`.
+        mounts: the mounts of a container.
+        holder: the id that holds them, see :meth:`palan.engine.volumes.Volumes.mount`.
 
     Raises:
         PalanError: one can't be mounted; none is held then.
@@ -70,7 +70,7 @@ async def hold_volumes(
 async def release_volumes(
     context: ContainerContext, mounts: Iterable[MountRecord], holder: str
 ) -> list[str]:
-    """Undo :func:`hold_volumes`; harmless where there is nothing to undo.
+    """Undo :func:`hold_volumes`; harmless for volumes that are not held.
 
     Returns:
         the volumes that were held.
@@ -142,7 +142,7 @@ def _make_bind_source(path: Path) -> None:
         if not path.exists():
             path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        # A dangling link is in the way of a directory, and mkdir(2) says no more than that.
+        # mkdir(2) fails so for a dangling link.
         why = "file exists" if isinstance(error, FileExistsError) else str(error.strerror).lower()
         raise InvalidParameter(
             f"error while creating mount source path '{path}': mkdir {path}: {why}"
@@ -153,7 +153,7 @@ def _make_bind_source(path: Path) -> None:
 
 
 def host_source(directory: Path, number: int, mount: MountRecord) -> str:
-    """Where on the host the files of a mount are, :func:`mount_parts` having been called.
+    """Return the path of a mount's files on the host, once :func:`mount_parts` was called.
 
     Args:
         directory: the container's bundle.
@@ -166,11 +166,11 @@ def host_source(directory: Path, number: int, mount: MountRecord) -> str:
 
 
 def mount_parts(directory: Path, mounts: Iterable[MountRecord]) -> None:
-    """Mount images, and bind parts of volumes and images to a place of our own; blocking.
+    """Mount images, and bind-mount subpaths of volumes and images, in the bundle; blocking.
 
     Raises:
-        NotFound: there is no such part.
-        InvalidParameter: it would lie elsewhere.
+        NotFound: a subpath does not exist.
+        InvalidParameter: a subpath leads out of its volume or image.
         OSError: something can't be mounted.
     """
     for number, mount in enumerate(mounts):
@@ -188,7 +188,7 @@ def mount_parts(directory: Path, mounts: Iterable[MountRecord]) -> None:
 
 
 def mount_image(layers: list[str], target: Path) -> None:
-    """Mount the layers of an image, the lowest first, to be read only."""
+    """Mount the layers of an image, the lowest first, read-only."""
     mount_overlay([Path(layer) for layer in reversed(layers)], None, None, target)
 
 
@@ -216,10 +216,10 @@ def _bind_part(base: Path, subpath: str, place: Path) -> None:
 
 
 def open_part(base: Path, subpath: str) -> int:
-    """A descriptor of what is at ``subpath`` below ``base``; links lead nowhere else.
+    """Open the file or directory at ``subpath``, which must lie below ``base``.
 
     Raises:
-        NotFound: there is nothing.
+        NotFound: it does not exist.
         InvalidParameter: it lies elsewhere.
     """
     top = os.open(base, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

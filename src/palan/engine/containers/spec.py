@@ -1,7 +1,7 @@
-"""What a container's runtime spec follows from, gathered at start.
+"""The input of a container's runtime spec, gathered at start.
 
-:mod:`palan.engine.oci` makes the spec and is pure; here the machine is asked: who the
-user is in *this* root file system, which devices there are, whose namespaces are joined.
+:mod:`palan.engine.oci` makes the spec and does no I/O; this module looks up the user in the
+container's root file system, the host's devices and the namespaces that are joined.
 """
 
 from pathlib import Path
@@ -32,7 +32,7 @@ __all__ = ["check_joined", "container_spec", "find_user", "network_owner"]
 
 
 def find_user(rootfs: Path, name: str, group_add: list[str] | None) -> ResolvedUser:
-    """The ids of a user as the root file system's own passwd and group say."""
+    """Return the ids of a user by the passwd and group files of a root file system."""
     return resolve_user(
         name,
         read_text(rootfs, "etc/passwd"),
@@ -42,7 +42,7 @@ def find_user(rootfs: Path, name: str, group_add: list[str] | None) -> ResolvedU
 
 
 def network_owner(context: ContainerContext, container: Container) -> Container:
-    """The container whose network this one has, with host name and files: mostly its own."""
+    """Return the container whose network, host name and files this one uses: mostly itself."""
     seen = set()
     while container.id not in seen:
         seen.add(container.id)
@@ -51,7 +51,7 @@ def network_owner(context: ContainerContext, container: Container) -> Container:
             break
         other = context.registry.find(mode.removeprefix("container:"))
         if other is None:
-            break  # the start will say so
+            break  # the start reports it
         container = other
     return container
 
@@ -59,7 +59,7 @@ def network_owner(context: ContainerContext, container: Container) -> Container:
 def container_spec(
     context: ContainerContext, container: Container, sandbox: SandboxRecord | None, rootfs: Path
 ) -> dict[str, Any]:
-    """The runtime spec of a container that is about to start.
+    """Return the runtime spec of a container that is about to start.
 
     Raises:
         InvalidParameter: the user or a device does not exist.
@@ -101,7 +101,7 @@ def container_spec(
 
 
 def _with_links(context: ContainerContext, container: Container) -> ContainerConfig:
-    """The configuration, with variables about linked containers before its own."""
+    """Return the configuration, with the variables of links before its own."""
     config = container.record.config
     if not container.record.links:
         return config
@@ -110,7 +110,7 @@ def _with_links(context: ContainerContext, container: Container) -> ContainerCon
 
 
 def cgroup_path(context: ContainerContext, record: ContainerRecord) -> str:
-    """The container's cgroup, below the root of the hierarchies."""
+    """Return the path of the container's cgroup, below the root of the hierarchies."""
     parent = record.host_config.cgroup_parent or context.config.cgroup_root
     return f"/{parent.strip('/')}/{record.id}"
 
@@ -139,7 +139,7 @@ def _namespaces(
         if mode == "host":
             return None
         if mode.startswith("container:"):
-            return _joined(context, container, mode.removeprefix("container:"), kind)
+            return _namespace_path(context, container, mode.removeprefix("container:"), kind)
         return ""
 
     network = of(host.network_mode, "net")
@@ -154,16 +154,18 @@ def _namespaces(
 
 
 def check_joined(context: ContainerContext, container: Container) -> None:
-    """See that those whose namespaces a container joins run.
+    """Check that the containers run whose namespaces a container joins.
 
     Raises:
-        PalanError: one does not; in dockerd's words.
+        PalanError: one does not run; in dockerd's words.
     """
     _namespaces(context, container, None)
 
 
-def _joined(context: ContainerContext, container: Container, reference: str, kind: str) -> str:
-    """Where another container's namespace is.
+def _namespace_path(
+    context: ContainerContext, container: Container, reference: str, kind: str
+) -> str:
+    """Return the path of another container's namespace.
 
     Raises:
         NotFound, InvalidParameter, Conflict: in dockerd's words, which differ by kind.
@@ -233,14 +235,14 @@ def _plan(mount: MountRecord, source: str, *, recursive_read_only: bool) -> Moun
         source,
         mount.destination,
         read_only=mount.read_only,
-        # crun takes the "r" of the propagation for one of the bind.
+        # crun would make the bind mount recursive because of the propagation's "r".
         propagation=propagation if mount.recursive else propagation.removeprefix("r"),
         recursive=mount.recursive,
         recursive_read_only=(
             recursive_read_only
             and mount.recursive
             and wanted != "never"
-            # Nothing is mounted below a file, and crun refuses to look there.
+            # crun refuses to look for mounts below a file.
             and not (mount.read_only and Path(source).is_file())
         ),
         flags=_flags(source),
@@ -251,11 +253,11 @@ def _flags(source: str) -> tuple[str, ...]:
     try:
         return mount_flags(source)
     except OSError:
-        return ()  # what is wrong with it the runtime will say
+        return ()  # the runtime will report the problem
 
 
 def _shared_memory(context: ContainerContext, container: Container) -> str:
-    """The /dev/shm of an IPC namespace that others may join; empty for one they may not."""
+    """Return the /dev/shm of an IPC namespace that others may join; empty for a private one."""
     mode = container.record.host_config.ipc_mode
     if mode == "host":
         return SHM

@@ -1,9 +1,8 @@
-"""``GET /containers/{id}/stats``: what a container uses, now or once a second.
+"""``GET /containers/{id}/stats``: the resource usage of a container, now or once a second.
 
-All containers that somebody watches are looked at together, in one go in a thread: a
-hundred streams cost a hundred samples a second and no more, and several clients that watch
-the same container share its samples.  A client that reads slowly misses samples; none
-waits for it.
+All watched containers are sampled together by one call in a thread: a hundred streams cost a
+hundred samples a second, and clients that watch the same container share its samples.  A
+client that reads slowly misses samples, and delays no other.
 """
 
 import asyncio
@@ -40,17 +39,17 @@ from palan.host.cgroup_usage import (
 from palan.host.interface_counters import interface_counters
 
 
-__all__ = ["StatsRoom"]
+__all__ = ["StatsStreams"]
 
 _INTERVAL: Final = 1.0
 """Seconds between two samples."""
 
 _TOO_SOON: Final = 0.5
-"""A client that has had a sample so many seconds ago is not given another one."""
+"""A client that got a sample less than so many seconds ago is not sent another one."""
 
 
 class _Watcher:
-    """A client that streams: the newest sample it has not read."""
+    """A client that streams, with the newest sample that it has not read."""
 
     def __init__(self) -> None:
         self._newest: ContainerStatsResponse | None = None
@@ -68,7 +67,7 @@ class _Watcher:
         self._changed.set()
 
     async def next(self) -> ContainerStatsResponse | None:
-        """The next sample; None when the container is gone."""
+        """Return the next sample; None when the container is removed."""
         while True:
             sample, self._newest = self._newest, None
             if sample is not None or self._ended:
@@ -89,7 +88,7 @@ class _Watched:
         self.watchers: set[_Watcher] = set()
 
     def sample(self, system: int, processors: int) -> ContainerStatsResponse:
-        """What it uses; zeros if it does not run.  In a thread."""
+        """Return the resource usage; zeros if the container does not run.  Blocking."""
         container = self.container
         record = container.record
         process = record.process
@@ -99,7 +98,7 @@ class _Watched:
         try:
             usage = self._meter.read()
             networks = self._networks(process.pid)
-        except OSError:  # it has just ended
+        except OSError:  # the container has just ended
             return answer
         answer.read = go_time(time.time_ns())
         answer.cpu_stats = _cpu(usage, system, processors)
@@ -114,15 +113,15 @@ class _Watched:
     def _networks(self, pid: int) -> dict[str, ContainerNetworkStats] | Unset:
         owner = network_owner(self._context, self.container)
         if owner.record.host_config.network_mode == "host":
-            return UNSET  # its interfaces are everybody's
+            return UNSET  # its interfaces are the host's
         return {
             name: ContainerNetworkStats(**counters._asdict())
             for name, counters in interface_counters(pid).items()
         } or UNSET
 
 
-class StatsRoom:
-    """Everybody who watches containers.
+class StatsStreams:
+    """All clients that watch containers.
 
     Args:
         context: the context of the room.
@@ -131,15 +130,15 @@ class StatsRoom:
     def __init__(self, context: ContainerContext) -> None:
         self._context = context
         self._watched: dict[str, _Watched] = {}
-        self._ticking = False
+        self._sampling = False
 
     def answer(self, container: Container, *, stream: bool, one_shot: bool) -> MessageStream:
-        """The answer to a request.
+        """Return the answer to a request.
 
         Args:
             container: the container.
-            stream: go on, with a sample each second, until it is removed.
-            one_shot: without ``stream``: one sample instead of two a second apart.
+            stream: send a sample each second, until the container is removed.
+            one_shot: without ``stream``, take one sample instead of two a second apart.
         """
         if stream:
             return MessageStream(self._stream(container), early=True)
@@ -152,11 +151,11 @@ class StatsRoom:
         if not one_shot and container.running:
             before = await self._sample(container)
             await asyncio.sleep(_INTERVAL)
-        yield _after(before, await self._sample(container))
+        yield _with_previous(before, await self._sample(container))
 
     async def _sample(self, container: Container) -> ContainerStatsResponse:
         watched = self._watched.get(container.id) or _Watched(self._context, container)
-        (sample,) = await asyncio.to_thread(_take, [watched])
+        (sample,) = await asyncio.to_thread(_sample_all, [watched])
         return sample
 
     async def _stream(self, container: Container) -> AsyncIterator[ContainerStatsResponse]:
@@ -166,31 +165,31 @@ class StatsRoom:
         watched.watchers.add(watcher)
         try:
             watcher.offer(await self._sample(container), time.monotonic())
-            self._tick()
+            self._begin_sampling()
             before = None
             while (sample := await watcher.next()) is not None:
-                yield _after(before, sample)
+                yield _with_previous(before, sample)
                 before = sample
         finally:
             watched.watchers.discard(watcher)
             if not watched.watchers and self._watched.get(container.id) is watched:
                 del self._watched[container.id]
 
-    def _tick(self) -> None:
-        if not self._ticking:
-            self._ticking = True
-            self._context.spawn(self._ticks(), endless=True)
+    def _begin_sampling(self) -> None:
+        if not self._sampling:
+            self._sampling = True
+            self._context.spawn(self._sample_every_second(), endless=True)
 
-    async def _ticks(self) -> None:
-        """Sample all that is watched once a second, as long as anything is."""
+    async def _sample_every_second(self) -> None:
+        """Sample the watched containers once a second, until no client is left."""
         try:
             due = time.monotonic() + _INTERVAL
             while self._watched:
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
-                # On a machine that is too busy samples are left out, not made up for.
+                # A busy machine skips samples instead of catching up.
                 due = max(due + _INTERVAL, time.monotonic() + _TOO_SOON)
                 watched = list(self._watched.values())
-                samples = await asyncio.to_thread(_take, watched)
+                samples = await asyncio.to_thread(_sample_all, watched)
                 now = time.monotonic()
                 for one, sample in zip(watched, samples, strict=True):
                     for watcher in list(one.watchers):
@@ -199,18 +198,18 @@ class StatsRoom:
                         else:
                             watcher.offer(sample, now)
         finally:
-            self._ticking = False
+            self._sampling = False
 
 
-def _take(watched: Collection[_Watched]) -> list[ContainerStatsResponse]:
+def _sample_all(watched: Collection[_Watched]) -> list[ContainerStatsResponse]:
     processors = online_processors()
     return [one.sample(system_processor_time(), processors) for one in watched]
 
 
-def _after(
+def _with_previous(
     before: ContainerStatsResponse | None, sample: ContainerStatsResponse
 ) -> ContainerStatsResponse:
-    """A sample with the processor times of the one before."""
+    """Return a sample with the processor times of the previous one."""
     if before is None or before.read == ZERO_TIME:
         return sample
     return replace(sample, preread=before.read, precpu_stats=before.cpu_stats)

@@ -81,7 +81,7 @@ class StepContainer:
             yield self._context.paths.container(self.id) / "diff"
 
     async def keep(self) -> None:
-        """Make it a container like others, which stays after the build."""
+        """Keep the container after the build, like any other."""
         self._container.record.step = False
         if not self._container.removed:
             await self._context.save(self._container)

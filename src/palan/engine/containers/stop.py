@@ -1,8 +1,7 @@
-"""Ending a container: ``kill``, ``stop`` and the first half of ``restart``.
+"""Stopping a container: ``kill``, ``stop`` and the first half of ``restart``.
 
-None of these holds the container's lock while it waits, so that a kill gets through
-while a stop is being patient.  The exit itself is dealt with in
-:mod:`palan.engine.containers.lifecycle`.
+None of these holds the container's lock while it waits, so that a kill works while a stop
+waits.  :mod:`palan.engine.containers.lifecycle` handles the end of the container itself.
 """
 
 import asyncio
@@ -22,31 +21,31 @@ from palan.engine.signals import parse_signal
 __all__ = ["kill", "kill_now", "stop"]
 
 STOP_TIMEOUT = 10
-"""Seconds between the stop signal and SIGKILL where nothing else is said."""
+"""Seconds between the stop signal and SIGKILL by default."""
 
 KILL_TIMEOUT = 30
-"""Seconds after SIGKILL before the engine admits that the kernel does not let go."""
+"""Seconds after SIGKILL until the engine reports that the process does not end."""
 
 STREAMS_TIMEOUT = 2
-"""Seconds after SIGKILL that clients have to read what is left of the output."""
+"""Seconds after SIGKILL that clients have to read the rest of the output."""
 
 
 async def kill_now(context: ContainerContext, container: Container) -> None:
-    """Kill a container, say so, and wait until it is gone.
+    """Kill a container, publish that, and wait for its end.
 
     Raises:
-        InternalError: the kernel does not let go of it.
+        InternalError: its process does not end.
     """
     exited = container.exit
     _send(context, container, signal.SIGKILL)
     if container.paused:
         # A frozen process dies only once it is thawed (cgroup v1).
         await _thaw(context, container)
-    await _gone(context, container, exited)
+    await _wait_for_end(context, container, exited)
 
 
 def _send(context: ContainerContext, container: Container, number: int) -> None:
-    """Signal the init process through its pidfd; one that has gone is no error."""
+    """Signal the first process through its pidfd; one that has ended is no error."""
     if container.monitored is not None:
         container.monitored.signal(number)
     context.events.publish(
@@ -54,9 +53,9 @@ def _send(context: ContainerContext, container: Container, number: int) -> None:
     )
 
 
-async def _wake(context: ContainerContext, container: Container) -> None:
-    """Let a paused container go on, so that it can heed the signal to stop."""
-    with contextlib.suppress(InternalError):  # it is not paused any more
+async def _unpause(context: ContainerContext, container: Container) -> None:
+    """Unpause a container, so that it can handle the signal to stop."""
+    with contextlib.suppress(InternalError):  # it is no longer paused
         await unpause(context, container)
 
 
@@ -64,7 +63,7 @@ async def kill(context: ContainerContext, container: Container, text: str, *, na
     """``POST /containers/{id}/kill``.
 
     Raises:
-        InvalidParameter: no such signal.
+        InvalidParameter: there is no such signal.
         Conflict: the container is not running.
     """
     prefix = f"cannot kill container: {name}: "
@@ -83,25 +82,25 @@ async def kill(context: ContainerContext, container: Container, text: str, *, na
         return
     _send(context, container, number)
     if container.record.stopped_by_user and container.paused:
-        await _wake(context, container)
+        await _unpause(context, container)
 
 
 async def stop(
-    context: ContainerContext, container: Container, text: str, patience: int | None, *, name: str
+    context: ContainerContext, container: Container, text: str, seconds: int | None, *, name: str
 ) -> None:
-    """``POST /containers/{id}/stop``: the stop signal, patience, SIGKILL.
+    """``POST /containers/{id}/stop``: the stop signal, a timeout, SIGKILL.
 
     Args:
         context: the context of the room.
         container: the container.
         text: the signal; empty for the container's own.
-        patience: seconds of patience, negative without end; None for the container's own.
-        name: what the client called the container, for messages.
+        seconds: seconds to wait for its end, negative for no limit; None for the container's own.
+        name: the name that the client used, for messages.
 
     Raises:
         NotModified: it is not running.
-        InvalidParameter: no such signal.
-        InternalError: it does not go, even when it is killed.
+        InvalidParameter: there is no such signal.
+        InternalError: it does not end, even when it is killed.
     """
     config = container.record.config
     if container.record.status == "restarting" and await cancel_restart(context, container):
@@ -113,15 +112,15 @@ async def stop(
         number = parse_signal(text or config.stop_signal or "SIGTERM")
     except InvalidParameter as error:
         raise InvalidParameter(f"cannot stop container: {name}: {error.message}") from None
-    if patience is None:
-        patience = STOP_TIMEOUT if config.stop_timeout is UNSET else config.stop_timeout
+    if seconds is None:
+        seconds = STOP_TIMEOUT if config.stop_timeout is UNSET else config.stop_timeout
     container.record.stopped_by_user = True
     exited = container.exit
     _send(context, container, number)
     if container.paused:
-        await _wake(context, container)
+        await _unpause(context, container)
     try:
-        async with asyncio.timeout(None if patience < 0 else patience):
+        async with asyncio.timeout(None if seconds < 0 else seconds):
             await asyncio.shield(exited)
     except TimeoutError:
         if not exited.done():
@@ -129,7 +128,7 @@ async def stop(
     context.events.publish("container", "stop", container.id, container.attributes)
 
 
-async def _gone(
+async def _wait_for_end(
     context: ContainerContext, container: Container, exited: asyncio.Future[int]
 ) -> None:
     """Wait for the end of a container that was killed.
@@ -137,10 +136,10 @@ async def _gone(
     Args:
         context: the context of the room.
         container: the container.
-        exited: its ``exit``, taken before it was killed.
+        exited: its ``exit`` from before it was killed.
 
     Raises:
-        InternalError: the kernel does not let go of it.
+        InternalError: its process does not end.
     """
     for second in range(1, KILL_TIMEOUT + 1):
         with contextlib.suppress(TimeoutError):
@@ -149,7 +148,7 @@ async def _gone(
                 return
         if second >= STREAMS_TIMEOUT:
             _drop_clients(context, container)
-        # It may have been frozen after it was killed, by a client or by somebody else.
+        # It may have been frozen after it was killed, by a client or by another program.
         if await asyncio.to_thread(is_frozen, context, container):
             await _thaw(context, container)
     raise InternalError(
@@ -159,16 +158,16 @@ async def _gone(
 
 
 def _drop_clients(context: ContainerContext, container: Container) -> None:
-    """Hang up on the clients of a container and of its execs.
+    """Disconnect the clients of a container and of its execs.
 
-    One that does not read holds up its conmon, which then does not see the process end;
-    and a container's first process does not go before those of its execs were reaped.
+    A client that does not read blocks its conmon, which then does not see the process end;
+    and the first process of a container does not end before those of its execs were reaped.
     """
     container.streams.drop()
     context.exec.drop_clients(container.id)
 
 
 async def _thaw(context: ContainerContext, container: Container) -> None:
-    # Its cgroup may have gone with it, or one above be frozen: then it is tried again.
+    # Its cgroup may be removed already, or a parent may be frozen: then it is tried again.
     with contextlib.suppress(OSError):
         await asyncio.to_thread(thaw, context, container)

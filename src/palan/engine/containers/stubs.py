@@ -1,10 +1,9 @@
-"""The layer below all others of every container: what the runtime is going to mount over.
+"""The lowest layer of every container: empty mount points for the runtime.
 
 An image need not have ``/proc`` or ``/etc/hosts``, yet something is mounted there in every
-container.  If the runtime had to make these, they would be among what the container has
-changed, and so in every image that is committed from it.  So they lie, empty, below the
-image: what the image itself has of them is seen, and what it has not is none of the
-container's changes.
+container.  If the runtime had to make these mount points, they would be among the changes of
+the container, and in every image that is committed of it.  So they lie, empty, below the
+image's layers, which may hide them.
 """
 
 import tempfile
@@ -20,11 +19,11 @@ _LINKS: Final = {"etc/mtab": "/proc/mounts"}
 
 
 def make_stubs(directory: Path, tmp: Path) -> None:
-    """Make the layer, unless it is there.
+    """Make the layer, unless it exists.
 
     Args:
-        directory: where it is to be.
-        tmp: where it is made, on the same file system, so that it is whole or not there.
+        directory: the directory of the layer.
+        tmp: a directory on the same file system, from which the finished layer is moved.
     """
     if directory.is_dir():
         return

@@ -1,8 +1,8 @@
-"""Taking away what no container accounts for, when the engine starts.
+"""The removal of what no container accounts for, when the engine starts.
 
-An engine that was killed leaves what it was making: a conmon whose container nobody was
-told about, mounts, directories, cgroups.  All of it carries the container's id or lies
-below a directory of that name.
+An engine that was killed leaves half-made things: a conmon of a start that was not
+acknowledged, mounts, directories, cgroups.  All of them have the container's id as their name
+or lie below a directory of that name.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _PAUSE: Final = 0.005
 async def kill_strays(
     context: ContainerContext, alive: Collection[str], monitors: Collection[Found]
 ) -> set[str]:
-    """End the conmons, and with them the processes, of starts that nobody was told about.
+    """Kill the conmons, and their processes, of starts that were not acknowledged.
 
     Args:
         context: the context of the room.
@@ -38,7 +38,7 @@ async def kill_strays(
         monitors: all conmons that run.
 
     Returns:
-        the ids that were come across, of containers that may have left cgroups.
+        the ids of containers that may have left cgroups.
     """
     strays = [monitor for monitor in monitors if monitor.container not in alive]
     if strays:
@@ -55,11 +55,11 @@ async def kill_strays(
 
 def _kill(strays: Collection[Found]) -> None:
     for stray in strays:
-        # Stopped, a conmon starts nothing more, and adopts what its children leave behind.
+        # A stopped conmon starts no more processes, and orphans of its children become its own.
         processes.kill(stray.pid, signal.SIGSTOP, started=stray.start_time)
     deadline = time.monotonic() + _PATIENCE
     for stray in strays:
-        while (left := _family(stray)) and time.monotonic() < deadline:
+        while (left := _descendants(stray)) and time.monotonic() < deadline:
             for pid in left:
                 processes.kill(pid)
             time.sleep(_PAUSE)
@@ -69,7 +69,7 @@ def _kill(strays: Collection[Found]) -> None:
             time.sleep(_PAUSE)
 
 
-def _family(stray: Found) -> list[int]:
+def _descendants(stray: Found) -> list[int]:
     if not processes.is_alive(stray.pid, stray.start_time):
         return []
     return [pid for pid in processes.descendants(stray.pid) if processes.is_alive(pid)]
@@ -79,27 +79,27 @@ async def _delete(context: ContainerContext, runtime: OCIRuntime, name: str) -> 
     try:
         await runtime.delete(name, force=True)
     except (OSError, TimeoutError, RuntimeFailure) as failure:
-        # Its state was half written; what it had made is swept away later.
+        # Its state was half written; the rest is swept later.
         context.log.debug("stale runtime state", id=name, reason=str(failure))
         await asyncio.to_thread(remove_tree, runtime.root / name)
 
 
 def sweep(context: ContainerContext, suspects: Collection[str]) -> list[Path]:
-    """Remove bundles, mounts, directories, exit files and cgroups that belong to nobody.
+    """Remove bundles, mounts, directories, exit files and cgroups without a container.
 
     Args:
         context: the context of the room.
         suspects: ids of containers that may have left cgroups.
 
     Returns:
-        directories that are out of the way and may be large: to be removed when there is time.
+        directories for the caller to remove, which may be large.
     """
     paths = context.paths
     registry = context.registry
     ids = {c.id for c in registry}
     running = {c.id for c in registry if c.running}
     bundles = [path for path in paths.bundles.iterdir() if path.name not in running]
-    # Also what is left of trying out a runtime.
+    # Also those of tests of a runtime.
     for bundle in (*bundles, *paths.exec_root.glob("probe-*")):
         with contextlib.suppress(FileNotFoundError):
             unmount_below(bundle.resolve())
@@ -120,11 +120,11 @@ def sweep(context: ContainerContext, suspects: Collection[str]) -> list[Path]:
 
 
 def _sweep_cgroups(context: ContainerContext, running: set[str], suspects: set[str]) -> None:
-    """Remove cgroups of containers that do not run, and what is still in them."""
+    """Remove cgroups of containers that do not run, and kill the processes in them."""
     stale: set[Path] = set()
     for tree in context.machine.cgroups.directories(context.config.cgroup_root):
         if context.config.cgroup_parent:
-            # Others may have theirs in there as well.
+            # Other programs may have their cgroups there as well.
             stale |= {tree / name for name in suspects}
         elif tree.is_dir():
             stale |= {path for path in tree.iterdir() if path.is_dir()}

@@ -17,17 +17,17 @@ __all__ = ["top"]
 async def top(
     context: ContainerContext, container: Container, arguments: str
 ) -> ContainerTopResponse:
-    """List the processes.
+    """List the processes of a container.
 
     Args:
         context: the context of the room.
         container: the container.
-        arguments: of ``ps``, separated by blanks; empty is ``-ef``.
+        arguments: the arguments of ``ps``, separated by blanks; empty for ``-ef``.
 
     Raises:
-        InvalidParameter: ``ps`` does not take them, or shows no process ids with them.
+        InvalidParameter: ``ps`` does not accept them, or shows no process ids with them.
         Conflict: the container does not run.
-        InternalError: there is no ``ps``.
+        InternalError: ``ps`` is not installed.
     """
     arguments = arguments or "-ef"
     if column := false_pid_column(f" {arguments}"):
@@ -56,7 +56,7 @@ def _list(
     known = context.machine.cgroups.directories(cgroup_path(context, container.record))
     pids = next((found for tree in known if (found := cgroups.processes(tree))), set())
     process = container.record.process
-    if not pids and process is not None:  # nothing is mounted that would tell of the others
+    if not pids and process is not None:  # without cgroups the others are not known
         pids = {process.pid}
-    # Without any it has just ended, and what ps shows then would be everybody's.
+    # With no pid, as the container has just ended, ps would show the host's processes.
     return list_processes(arguments.split(), pids or {0})

@@ -1,6 +1,6 @@
-"""What can be asked for and has no effect yet: never silently.
+"""Fields of a request that have no effect yet, which an error or a warning tells.
 
-Whoever gives one of these an effect removes it from :data:`UNSUPPORTED_YET`.
+A field that is given an effect is removed from :data:`UNSUPPORTED_YET`.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,10 +19,10 @@ class Unsupported:
     """A field without effect.
 
     Attributes:
-        message: what a client is told.
+        message: the error or warning for the client.
         is_set: whether a request asks for it.
-        refuse: whether going on without it would be unsafe or of no use; else it is a
-            warning.
+        refuse: whether a container without it would be unsafe or useless; else there is
+            a warning.
     """
 
     message: str
@@ -44,10 +44,10 @@ UNSUPPORTED_YET: Final[Mapping[str, Unsupported]] = {
 
 
 def check_supported(config: ContainerConfig, host_config: HostConfig) -> list[str]:
-    """Warnings about what has no effect.
+    """Return warnings about fields without effect.
 
     Raises:
-        InvalidParameter: about what a container should not run without.
+        InvalidParameter: a container should not run without one of them.
     """
     warnings = []
     for entry in UNSUPPORTED_YET.values():

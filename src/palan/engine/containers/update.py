@@ -1,7 +1,7 @@
-"""``POST /containers/{id}/update``: other limits, or another restart policy.
+"""``POST /containers/{id}/update``: change limits, or the restart policy.
 
-What changes stands in the configuration, from which the next start takes it; a container
-that runs is changed first, so that a limit that the kernel does not take changes nothing.
+The new values are stored in the configuration, for the next start.  A running container is
+changed first, so that a limit that the kernel refuses changes nothing.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ UPDATABLE: Final = (
     "cpu_realtime_runtime",
     "pids_limit",
 )
-"""What can be changed; of all others a warning says that they can't."""
+"""Fields that can be changed; there is a warning for any other."""
 
 _DEVICE_LIMITS: Final[Mapping[str, DeviceLimit]] = {
     "blkio_weight_device": "weight",
@@ -78,10 +78,10 @@ _WITHOUT_LIMIT: Final = {
     "cpu_shares": ("cpu", "shares", 1024),
     "cpu_period": ("cpu", "period", CPU_PERIOD),
 }
-"""In the runtime's words that there is no limit."""
+"""Section, key and value of the runtime spec that mean no limit."""
 
 _CONFLICTS: Final = (
-    # asked for, already there
+    # requested field, existing field, message
     ("nano_cpus", "cpu_period", "Nano CPUs cannot be updated as CPU Period has already been set"),
     ("nano_cpus", "cpu_quota", "Nano CPUs cannot be updated as CPU Quota has already been set"),
     ("cpu_period", "nano_cpus", "CPU Period cannot be updated as NanoCPUs has already been set"),
@@ -95,19 +95,19 @@ async def update(
     """Change a container.
 
     Raises:
-        InvalidParameter: a limit makes no sense, or the kernel does not take it.
-        Conflict: it does not go with what the container has, or the container is going away.
+        InvalidParameter: a limit is invalid, or the kernel refuses it.
+        Conflict: it contradicts another limit, or the container is being removed.
         InternalError: the limits of the running container could not be changed.
     """
-    warnings = _fixed(body)
+    warnings = _discard_unchangeable(body)
     policy = body.restart_policy
     asked = [name for name in _DEVICE_LIMITS if getattr(body, name)]
     warnings += validate_update(body, policy, create_facts(context))
     for name in asked:
-        # What the machine cannot do is no change; an empty list would take away what is there.
+        # Unsupported limits are not changed; an empty list would remove the existing ones.
         setattr(body, name, getattr(body, name) or None)
     if body.pids_limit is not None and body.pids_limit <= 0:
-        body.pids_limit = 0  # however "no limit" was said, as inspect shows it
+        body.pids_limit = 0  # inspect shows any value that means no limit as 0
     async with container.lock:
         record = container.record
         if container.removed or record.status in ("removing", "dead"):
@@ -125,8 +125,8 @@ async def update(
     return ContainerUpdateResponse(warnings=warnings or None)
 
 
-def _fixed(body: ContainerUpdateBody) -> list[str]:
-    """Warnings about what was asked for and can't be changed; it is forgotten."""
+def _discard_unchangeable(body: ContainerUpdateBody) -> list[str]:
+    """Reset fields that can't be changed, and return warnings about them."""
     default = Resources()
     warnings = []
     for entry in msgspec.structs.fields(Resources):
@@ -145,7 +145,7 @@ def _cannot(container: Container, why: str) -> Conflict:
 
 
 def _is_asked(body: ContainerUpdateBody, name: str) -> bool:
-    """Whether a field is there: of numbers and texts 0 and "" mean no change."""
+    """Whether a field is to be changed; 0 and "" mean no change for numbers and texts."""
     value = getattr(body, name)
     if name == "pids_limit" or name in _DEVICE_LIMITS:
         return value is not None
@@ -155,10 +155,10 @@ def _is_asked(body: ContainerUpdateBody, name: str) -> bool:
 def _changed(
     container: Container, body: ContainerUpdateBody, policy: RestartPolicy | None
 ) -> HostConfig:
-    """The new configuration; the old one is left as it is.
+    """Return the new configuration, without changing the old one.
 
     Raises:
-        Conflict: it does not go with the old one; in dockerd's words.
+        Conflict: it contradicts the old one; in dockerd's words.
     """
     present = container.record.host_config
     for asked, there, why in _CONFLICTS:
@@ -184,11 +184,11 @@ def _changed(
 async def _apply(
     context: ContainerContext, container: Container, body: ContainerUpdateBody, changed: HostConfig
 ) -> None:
-    """Give the new limits to a container that runs, or leave it all its old ones.
+    """Set the new limits of a running container, or restore all old ones.
 
     Raises:
-        InvalidParameter: the kernel does not take a limit, such as memory that is in use.
-        InternalError: the runtime does not work.
+        InvalidParameter: the kernel refuses a limit, such as less memory than is in use.
+        InternalError: the runtime takes too long.
     """
     try:
         await _set(context, container, _limits(body, changed))
@@ -205,12 +205,12 @@ async def _apply(
 def _asked(body: ContainerUpdateBody) -> set[str]:
     asked = {name for name in UPDATABLE if _is_asked(body, name)}
     if asked & {"memory", "memory_swap"}:
-        asked |= {"memory", "memory_swap"}  # in cgroup v2 swap is what is left of both
+        asked |= {"memory", "memory_swap"}  # cgroup v2 has a limit for their difference
     return asked
 
 
 def _limits(body: ContainerUpdateBody, source: HostConfig) -> Resources:
-    """Of the limits in ``source`` those that the request is about."""
+    """Return the limits in ``source`` that the request is about."""
     asked = _asked(body)
     limits = Resources(**{name: getattr(source, name) for name in asked})
     if "pids_limit" in asked:
@@ -228,8 +228,8 @@ async def _set(
     Args:
         context: the context of the room.
         container: the container.
-        limits: those that are 0 or None stay as they are.
-        lift: but of these 0 means that there shall be none.
+        limits: the limits; 0 and None mean no change.
+        lift: names of limits for which 0 means that the limit is removed.
     """
     numbers = await asyncio.to_thread(block_devices, limits)
     own = (*_DEVICE_LIMITS, "pids_limit")
@@ -240,7 +240,7 @@ async def _set(
         if not getattr(limits, name) and name in _WITHOUT_LIMIT:
             section, key, value = _WITHOUT_LIMIT[name]
             if name == "memory_reservation" and unified:
-                value = 0  # it is a promise there, and none was made
+                value = 0  # memory.low, where 0 is no protection
             resources.setdefault(section, {}).setdefault(key, value)
     if resources:
         runtime = context.runtimes.get(container.record.runtime)
@@ -250,21 +250,21 @@ async def _set(
         bool({"cpu_quota", "nano_cpus"} & set(lift)) and not (limits.cpu_quota or limits.nano_cpus)
     )
     await asyncio.to_thread(
-        _set_here, context.machine.cgroups, path, limits, numbers, unlimited=unlimited
+        _set_directly, context.machine.cgroups, path, limits, numbers, unlimited=unlimited
     )
 
 
-def _set_here(
+def _set_directly(
     cgroups: Cgroups, path: str, limits: Resources, numbers: BlockDevices, *, unlimited: bool
 ) -> None:
-    """What is set without a runtime.
+    """Set the limits that the runtimes can't change.
 
     Args:
-        cgroups: the machine's.
+        cgroups: the machine's cgroups.
         path: the container's cgroup.
-        limits: what to set.
-        numbers: of the block devices in it.
-        unlimited: there shall be no limit on processor time.
+        limits: the limits.
+        numbers: the numbers of the block devices, by path.
+        unlimited: remove the limit on processor time.
     """
     if unlimited:
         remove_cpu_quota(cgroups, path)

@@ -1,8 +1,7 @@
-"""Who a container's process is: ``user[:group]`` and ``GroupAdd`` against passwd and group texts.
+"""The user ids of a process: ``user[:group]`` and ``GroupAdd`` looked up in passwd and group.
 
-The texts are the container's own ``/etc/passwd`` and ``/etc/group``; whoever calls
-this reads them (within the container's root), so that everything here is pure.
-A number is always an id, never a name that happens to look like one.
+The caller reads the container's ``/etc/passwd`` and ``/etc/group``; nothing here does I/O.
+A number is always an id, never a name that looks like one.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,7 +15,7 @@ __all__ = ["ResolvedUser", "resolve_groups", "resolve_user"]
 
 _MAX_ID: Final = (1 << 31) - 1
 _MAX_DIGITS: Final = 18
-"""Of any number that makes sense here; Python refuses to read thousands of them."""
+"""The largest number of digits; int() refuses thousands of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +25,8 @@ class ResolvedUser:
     Attributes:
         uid: user id.
         gid: primary group id.
-        groups: additional group ids, the primary one first, as Docker has it.
-        home: home directory in passwd; ``/`` where there is no entry.
+        groups: additional group ids, the primary one first, as in Docker.
+        home: home directory in passwd; ``/`` without an entry.
     """
 
     uid: int = 0
@@ -85,7 +84,7 @@ def resolve_user(spec: str, passwd: str, group: str, group_add: Iterable[str] = 
 
 
 def resolve_groups(names: Iterable[str], group: str) -> list[int]:
-    """The ids of groups given by name or number; numbers need no entry.
+    """Return the ids of groups given by name or number; numbers need no entry.
 
     Raises:
         InvalidParameter: there is no group of that name.
@@ -119,7 +118,7 @@ def _number(text: str) -> int | None:
 
 
 def _id(text: str) -> int:
-    # Odd numbers in these files count as 0, as everywhere else that reads them.
+    # Malformed numbers in these files count as 0, as for other programs that read them.
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS else 0
 
 

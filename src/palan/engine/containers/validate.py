@@ -1,7 +1,7 @@
-"""Validation of what a client asks for at create and at update, all of it, before anything is done.
+"""Validation of requests at create and at update, before anything is done.
 
-dockerd finds some mistakes at create, some at start and some never.  Here all that can
-be found without running the container is found at create, and is always the caller's
+dockerd finds some mistakes at create, some at start and some never.  Here every mistake that
+can be found without running the container is found at create, and is always the caller's
 error (400), never the engine's.
 """
 
@@ -37,7 +37,7 @@ __all__ = ["validate_create", "validate_update"]
 
 _INT64: Final = 1 << 63
 _NUMBERS: Final = tuple(
-    # Kernel and runtimes have 64 bits for a number; Python's have no end.
+    # The kernel and the runtimes have numbers of 64 bits; Python's are unlimited.
     (entry.name, entry.encode_name)
     for entry in msgspec.structs.fields(Resources)
 )
@@ -49,18 +49,17 @@ def validate_create(
     networking: NetworkingConfig | None,
     facts: CreateFacts,
 ) -> list[str]:
-    """Check a new container, before its image is looked for.
+    """Check a new container, before its image is looked up.
 
-    What follows from other objects is not checked here: whether image, networks,
-    volumes and containers that are named exist, and whether there is a command
-    (:func:`~palan.engine.containers.merge.merge_config`).
+    Not checked are the existence of images, networks, volumes and containers that are named,
+    and whether there is a command (:func:`~palan.engine.containers.merge.merge_config`).
 
     Args:
-        config: changed in place: a clean working directory, ports as they are shown.
-        host_config: changed in place: limits that the machine cannot hold are
+        config: changed in place: the working directory is cleaned, ports are normalised.
+        host_config: changed in place: limits that the machine does not support are
             discarded, empty lists of port bindings get one.
-        networking: the endpoints asked for.
-        facts: of machine and engine.
+        networking: the requested endpoints.
+        facts: the facts about machine and engine.
 
     Returns:
         Warnings for the client.

@@ -20,7 +20,7 @@ _HEALTH_TESTS: Final = ("NONE", "CMD", "CMD-SHELL")
 
 
 def validate_config(config: ContainerConfig) -> list[str]:
-    """Refuse what cannot be; a working directory is made clean in place.
+    """Check a configuration; its working directory is cleaned in place.
 
     Returns:
         Warnings.

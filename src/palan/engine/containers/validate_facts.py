@@ -1,4 +1,4 @@
-"""What validation has to know about machine and engine; it looks at neither itself."""
+"""The facts about machine and engine that validation depends on."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -19,31 +19,31 @@ ALL_FEATURES: Final = CgroupFeatures(**{entry.name: True for entry in fields(Cgr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateFacts:
-    """Facts of the machine, and what the engine offers.
+    """Facts about the machine, and the engine's configuration.
 
     Attributes:
-        host: facts that runtime specs depend on too.
-        cpus: how many processors there are.
-        cpuset_cpus: numbers of those that containers may use.
+        host: the facts that runtime specs depend on as well.
+        cpus: the number of processors.
+        cpuset_cpus: numbers of the processors that containers may use.
         cpuset_mems: numbers of the memory nodes that they may use.
-        features: what cgroups can limit; what they cannot is discarded with a warning.
+        features: what cgroups can limit; other limits are discarded with a warning.
         runtimes: names of the OCI runtimes.
         log_drivers: names of the log drivers, and the options of each.
-        default_log_driver: the one of containers that name none.
-        path_exists: whether there is something at a path of the host.
-        init_path: the init program for containers; empty if there is none, which is an
-            error for those that shall have it.
-        default_init: whether containers have it that do not say.
-        default_ulimits: the engine's, by name.
-        default_seccomp: the engine's profile, as in a runtime spec's input.
+        default_log_driver: the log driver of containers that name none.
+        path_exists: returns whether a path exists on the host.
+        init_path: the init program for containers; empty if none is installed, which is an
+            error for containers that ask for it.
+        default_init: whether containers have the init program by default.
+        default_ulimits: the engine's default ulimits, by name.
+        default_seccomp: the engine's default seccomp profile.
         no_new_privileges: the engine's default.
         systemd_cgroups: whether cgroups are made by systemd.
         realtime: whether the engine has real-time processor time for its containers.
         ip_forwarding: whether the kernel forwards IPv4.
-        cgroup_namespaces: whether the kernel has them.
+        cgroup_namespaces: whether the kernel has cgroup namespaces.
         selinux: whether SELinux is in force.
-        recursive_read_only: whether kernel and runtime can make mounts below read-only too.
-        subnets_of: the subnets of a network by name, None if there is no such network.
+        recursive_read_only: whether kernel and runtime can make mounts recursively read-only.
+        subnets_of: returns the subnets of a network by name, None for an unknown network.
     """
 
     host: Host

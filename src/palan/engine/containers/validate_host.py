@@ -1,4 +1,4 @@
-"""Validation of how a container is run: namespaces, restart policy, security, devices, sysctls."""
+"""Validation of namespaces, restart policy, security options, devices and sysctls."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -36,7 +36,7 @@ _IPC_SYSCTLS: Final = frozenset(
 def validate_host_config(
     config: ContainerConfig, host_config: HostConfig, facts: CreateFacts
 ) -> list[str]:
-    """Everything but networks, mounts, limits and logs.
+    """Check everything but networks, mounts, limits and logs.
 
     Returns:
         Warnings.
@@ -98,9 +98,9 @@ def _check_plain_values(host_config: HostConfig, facts: CreateFacts) -> None:
 
 
 def _check_annotations(annotations: Mapping[str, str]) -> None:
-    """Annotations go to the runtime as they are, but for one that would undo the seccomp profile.
+    """Refuse the annotation that would override the seccomp profile; others go to the runtime.
 
-    With that one, crun applies its value instead of the filter that inspect tells of.
+    crun applies the value of that annotation instead of the filter that inspect shows.
     """
     if "" in annotations:
         raise InvalidParameter(
@@ -114,7 +114,7 @@ def _check_annotations(annotations: Mapping[str, str]) -> None:
 
 
 def validate_restart_policy(policy: RestartPolicy) -> None:
-    """Refuse unknown policies, and counts where they mean nothing.
+    """Refuse unknown policies, and counts for policies that have none.
 
     Raises:
         InvalidParameter: in dockerd's words.
@@ -139,7 +139,7 @@ def validate_restart_policy(policy: RestartPolicy) -> None:
 
 
 def validate_modes(host_config: HostConfig, facts: CreateFacts) -> list[str]:
-    """The forms of the namespace modes; whether a container named there exists is not known here.
+    """Check the form of the namespace modes, not whether a named container exists.
 
     Raises:
         InvalidParameter: in dockerd's words.
@@ -172,10 +172,10 @@ def validate_modes(host_config: HostConfig, facts: CreateFacts) -> list[str]:
 
 
 def validate_sysctls(host_config: HostConfig) -> None:
-    """Refuse sysctls of the whole machine, and those of a namespace that is the host's.
+    """Refuse sysctls of the whole machine, and those of a namespace shared with the host.
 
     Raises:
-        InvalidParameter: in the runtimes' words, which would say it at start.
+        InvalidParameter: in the words of the runtimes, which would refuse them at start.
     """
     if isinstance(host_config.sysctls, Unset):
         return

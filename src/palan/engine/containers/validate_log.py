@@ -1,4 +1,4 @@
-"""Validation of ``LogConfig``: whether there is such a driver, and that its options can be."""
+"""Validation of ``LogConfig``: the driver and its options."""
 
 from palan.api.containers import LogConfig
 from palan.api.errors import InvalidParameter
@@ -11,10 +11,10 @@ __all__ = ["validate_log"]
 
 
 def validate_log(config: LogConfig, facts: CreateFacts) -> list[str]:
-    """Check a log configuration; no driver means the engine's default one.
+    """Check a log configuration; without a driver, that of the engine's default.
 
     Returns:
-        warnings.
+        Warnings.
 
     Raises:
         InvalidParameter: in dockerd's words.

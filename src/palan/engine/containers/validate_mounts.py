@@ -1,9 +1,8 @@
-"""Binds, mounts, tmpfs and volumes of a request: read, checked, and made one kind of thing.
+"""Validation of binds, mounts, tmpfs and volumes of a request.
 
-dockerd has three ways to ask for a mount: ``Binds`` (and ``--volume``) in the short
-form, ``Mounts`` (and ``--mount``) in the long one, and ``Tmpfs``; and ``Volumes`` of an
-image.  All become a :class:`MountRequest`, which says what to do and no longer how it
-was said.
+There are three ways to ask for a mount: ``Binds`` (and ``--volume``) in the short form,
+``Mounts`` (and ``--mount``) in the long form, and ``Tmpfs``; and images have ``Volumes``.
+All of them become a :class:`MountRequest`.
 """
 
 import posixpath
@@ -38,7 +37,7 @@ PROPAGATION_MODES: Final = frozenset(
 )
 
 _MODES: Final = (
-    # Of each kind there may be one at most.
+    # At most one option of each kind is allowed.
     frozenset({"rw", "ro"}),
     frozenset({"z", "Z"}),
     PROPAGATION_MODES,
@@ -49,7 +48,7 @@ _VOLUME_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 _NAME_MAX: Final = 255
 _PATH_MAX: Final = 4095
-"""Bytes of a name, and of a path, on Linux."""
+"""The largest number of bytes of a file name, and of a path, on Linux."""
 
 Kind = Literal["bind", "volume", "tmpfs", "image"]
 
@@ -59,23 +58,23 @@ class MountRequest:
     """A mount that a container is to have.
 
     Attributes:
-        kind: what is mounted.
+        kind: ``bind``, ``volume``, ``tmpfs`` or ``image``.
         destination: absolute, clean path in the container.
         source: a path of the host, the name of a volume (empty for an anonymous one) or
             an image.
         read_only: whether it cannot be written.
-        mode: the options as they were given in the short form; inspect shows them.
-        propagation: of a bind; never empty there.
-        recursive: whether what is mounted below the source comes along.
-        read_only_recursive: whether that is read-only too: if possible, never, or for sure.
-        create_source: whether an absent directory of the host is made.
-        copy: whether an empty volume is filled with what the image has there.
-        driver: of a volume that is made.
-        driver_options: of a volume that is made.
-        labels: of a volume that is made.
+        mode: the options as given in the short form; inspect shows them.
+        propagation: the propagation of a bind, never empty; empty for other kinds.
+        recursive: whether mounts below the source are included.
+        read_only_recursive: whether those are read-only too.
+        create_source: whether an absent directory of the host is created.
+        copy: whether an empty volume is filled with the image's files.
+        driver: the driver of a volume that is created.
+        driver_options: the driver options of a volume that is created.
+        labels: the labels of a volume that is created.
         subpath: the part of the volume or image that is mounted.
-        tmpfs_options: in the short form.
-        from_image: whether nobody but ``Config.Volumes`` asked for it.
+        tmpfs_options: the options of a tmpfs, in the short form.
+        from_image: whether only ``Config.Volumes`` asks for it.
         listed: whether inspect lists it among ``Mounts``; ``HostConfig.Tmpfs`` is not.
     """
 
@@ -102,7 +101,7 @@ class MountRequest:
 
 
 def valid_mode(mode: str) -> bool:
-    """Whether the options of a short form are known, and one of a kind."""
+    """Whether the options of a short form are known, and at most one of each kind is given."""
     if not mode:
         return True
     words = mode.split(",")
@@ -112,11 +111,11 @@ def valid_mode(mode: str) -> bool:
 
 
 def parse_bind(text: str, volume_driver: str = "") -> MountRequest:
-    """One of ``Binds``: ``source:target[:options]``, or only ``target``.
+    """Parse one of ``Binds``: ``source:target[:options]``, or only ``target``.
 
     Args:
-        text: the short form; a source that is no absolute path is the name of a volume.
-        volume_driver: ``HostConfig.VolumeDriver``, of volumes that are made.
+        text: the short form; a source that is not an absolute path is the name of a volume.
+        volume_driver: ``HostConfig.VolumeDriver``, for volumes that are created.
 
     Raises:
         InvalidParameter: it is malformed; in dockerd's words.
@@ -156,7 +155,7 @@ def parse_bind(text: str, volume_driver: str = "") -> MountRequest:
 
 
 def parse_binds(host_config: HostConfig) -> list[MountRequest]:
-    """All of ``HostConfig.Binds``.
+    """Parse all of ``HostConfig.Binds``.
 
     Raises:
         InvalidParameter: one is malformed, or two have the same target.
@@ -167,10 +166,10 @@ def parse_binds(host_config: HostConfig) -> list[MountRequest]:
 
 
 def parse_volumes_from(text: str) -> tuple[str, str]:
-    """One of ``VolumesFrom``: the container, and ``rw`` or the options that were given.
+    """Parse one of ``VolumesFrom``: the container, and ``rw`` or the given options.
 
     Raises:
-        InvalidParameter: it is empty, or has options that make no sense here.
+        InvalidParameter: it is empty, or has unknown options.
     """
     if not text:
         raise InvalidParameter("volumes-from specification cannot be an empty string")
@@ -185,14 +184,14 @@ def parse_volumes_from(text: str) -> tuple[str, str]:
 
 
 def parse_mount(mount: Mount, path_exists: Callable[[str], bool]) -> MountRequest:
-    """One of ``Mounts``.
+    """Check one of ``Mounts``.
 
     Args:
         mount: the long form.
-        path_exists: whether there is something at a path of the host.
+        path_exists: returns whether a path exists on the host.
 
     Raises:
-        InvalidParameter: it makes no sense; in dockerd's words.
+        InvalidParameter: it is invalid; in dockerd's words.
     """
     kind = mount.type
     for name, options, proper in (
@@ -310,11 +309,11 @@ def mount_requests(
     host_config: HostConfig,
     path_exists: Callable[[str], bool] = lambda _path: True,
 ) -> list[MountRequest]:
-    """Every mount that a container asks for, each destination once.
+    """Return all mounts that a container asks for, with each destination once.
 
     Binds and mounts come first, then ``Tmpfs``; the volumes of ``Config.Volumes`` come
-    last and only where nothing else is.  What ``VolumesFrom`` adds lies between the two
-    and is the caller's business: it takes precedence over volumes ``from_image`` only.
+    last, for destinations without another mount.  The caller adds those of ``VolumesFrom``,
+    which take precedence over volumes ``from_image`` only.
 
     Raises:
         InvalidParameter: one is malformed, or two have the same destination.
@@ -353,7 +352,7 @@ def validate_mounts(
     path_exists: Callable[[str], bool],
     recursive_read_only: bool,
 ) -> list[str]:
-    """Refuse mounts that cannot be; returns warnings.
+    """Check the mounts, and return warnings.
 
     Raises:
         InvalidParameter: in dockerd's words.
@@ -371,7 +370,7 @@ def validate_mounts(
 
 
 def volume_driver_warnings(host_config: HostConfig) -> list[str]:
-    """``VolumeDriver`` is about the short form only, which is easily overlooked."""
+    """Warn if ``VolumeDriver`` has no effect, as it applies to the short form only."""
     if not host_config.volume_driver or isinstance(host_config.mounts, Unset):
         return []
     for mount in host_config.mounts:
@@ -387,7 +386,7 @@ def volume_driver_warnings(host_config: HostConfig) -> list[str]:
 
 
 def relabel_warnings(host_config: HostConfig) -> list[str]:
-    """What a machine with SELinux does not do for us."""
+    """Warn about options for SELinux, which have no effect."""
     if any({"z", "Z"} & set(request.mode.split(",")) for request in parse_binds(host_config)):
         return ["SELinux is not supported; the options z and Z of binds have no effect."]
     return []
@@ -414,7 +413,7 @@ def _check_destination(path: str) -> None:
 
 
 def _check_path(path: str) -> None:
-    """Refuse what the kernel could take for no path at all, or for another one."""
+    """Refuse paths that the kernel would refuse or cut off."""
     if "\0" in path:
         raise InvalidParameter("invalid mount path: it contains a NUL character")
     encoded = path.encode("utf-8", "surrogateescape")
@@ -451,5 +450,5 @@ def _check_duplicates(requests: Iterable[MountRequest]) -> None:
 
 
 def _clean(path: str) -> str:
-    # POSIX leaves the meaning of two leading slashes open; Linux does not.
+    # normpath() keeps two leading slashes, which POSIX allows to differ from one.
     return re.sub(r"^//+", "/", posixpath.normpath(path))

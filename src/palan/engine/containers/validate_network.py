@@ -1,4 +1,4 @@
-"""Validation of what a request says about its network mode: options that it excludes, names."""
+"""Validation of the network mode, and of options that it excludes."""
 
 import ipaddress
 from typing import Final
@@ -16,7 +16,7 @@ _NO_LINKS: Final = "can't be used with links. This would result in undefined beh
 
 
 def validate_network_mode(config: ContainerConfig, host_config: HostConfig) -> None:
-    """Refuse options that the network mode leaves without meaning.
+    """Refuse options that have no meaning in the network mode.
 
     Raises:
         InvalidParameter: in dockerd's words.
@@ -36,7 +36,7 @@ def validate_network_mode(config: ContainerConfig, host_config: HostConfig) -> N
         ("DnsOptions", host_config.dns_options),
         ("ExtraHosts", host_config.extra_hosts),
     ):
-        # Each would be lines of its own in resolv.conf or hosts.
+        # A line break would begin another line of resolv.conf or hosts.
         if any(character < " " for value in values or () for character in value):
             raise InvalidParameter(f"invalid {what}: it contains control characters")
     check_address(*(host_config.dns or ()))

@@ -1,7 +1,7 @@
-"""Validation of limits, at create and at update: ranges, combinations, what the machine has.
+"""Validation of limits, at create and at update: ranges, combinations, support by the machine.
 
-What its cgroups cannot limit is discarded with a warning, in dockerd's words, rather
-than failing; the limits are changed in place for that.
+Limits that the machine's cgroups do not support are discarded with a warning, in dockerd's
+words; the request is changed in place for that.
 """
 
 from typing import Final
@@ -19,7 +19,7 @@ __all__ = ["MINIMUM_MEMORY", "validate_resources"]
 MINIMUM_MEMORY: Final = 6 * 1024 * 1024
 
 _BLOCK_IO: Final = (
-    # field, what cgroups must be able to do, what is not supported, what becomes of it
+    # field, feature of cgroups, name in the warning, consequence in the warning
     ("blkio_weight_device", "blkio_weight_device", "Block I/O weight_device", "Weight-device"),
     *(
         (
@@ -37,12 +37,12 @@ _BLOCK_IO: Final = (
 def validate_resources(
     resources: Resources, facts: CreateFacts, *, update: bool = False
 ) -> list[str]:
-    """Check the limits, and discard what the machine cannot do.
+    """Check the limits, and discard those that the machine does not support.
 
     Args:
         resources: the limits; changed in place.
-        facts: of the machine.
-        update: for a running container, whose memory limit may already be there.
+        facts: the facts about the machine.
+        update: whether an existing container is updated, which may already have a memory limit.
 
     Returns:
         Warnings.
@@ -178,7 +178,7 @@ def _validate_nano_cpus(limits: Resources, facts: CreateFacts) -> None:
             f" as there are only {facts.cpus} CPUs available"
         )
     if 0 < limits.nano_cpus < 10_000_000:
-        # Less is refused by the kernel, at start: quotas have a minimum of a millisecond.
+        # The kernel would refuse less at start: the minimum of a quota is a millisecond.
         raise InvalidParameter(
             f"range of CPUs is from 0.01 to {facts.cpus}.00, but {limits.nano_cpus} billionths"
             " of one were asked for"

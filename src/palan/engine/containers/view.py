@@ -1,4 +1,4 @@
-"""The files of a container from outside: its root with its volumes and binds in place."""
+"""The view of a container's files from outside: its root with its volumes and binds."""
 
 import asyncio
 import contextlib
@@ -31,15 +31,15 @@ __all__ = ["root_view"]
 
 @contextlib.asynccontextmanager
 async def root_view(context: ContainerContext, container: Container) -> AsyncIterator[RootView]:
-    """How to see the files of a container, running or not; its volumes are mounted meanwhile.
+    """Yield the view of a container's files, running or not, with its volumes mounted.
 
-    Of one that does not run (:attr:`RootView.mounted` is None) the caller holds the lock as
-    long as the view is used: it must not be started meanwhile, as two mounts of one writable
-    layer do not get along.
+    If the container does not run (:attr:`RootView.mounted` is None), the caller holds its lock
+    as long as the view is used: the container must not start meanwhile, as a writable layer
+    can't be mounted twice.
 
     Raises:
-        PalanError: there is nothing to see, or a volume or a bind's source can't be made.
-        OSError: the layers are not there.
+        PalanError: the container is removed, or a volume or a bind's source can't be mounted.
+        OSError: the layers can't be found.
     """
     if container.removed:
         raise NotFound(f"No such container: {container.id}")

@@ -1,4 +1,4 @@
-"""``POST /containers/{id}/wait``: the exit code, as soon as there is one."""
+"""``POST /containers/{id}/wait``: wait for the exit code of a container."""
 
 import asyncio
 
@@ -12,13 +12,13 @@ __all__ = ["wait"]
 
 
 def wait(container: Container, condition: str) -> Late:
-    """What to wait for is decided now, before the client reads the head of the answer.
+    """Return the answer, which waits for the exit or the removal of a container.
 
-    That is why clients may ask for ``next-exit`` before they start the container and
-    cannot miss its exit.
+    The future to wait for is chosen now, before the client reads the head of the answer: a
+    client that asks for ``next-exit`` before it starts the container can't miss its exit.
 
     Raises:
-        InvalidParameter: an unknown condition.
+        InvalidParameter: the condition is unknown.
     """
     match condition:
         case "" | "not-running":
@@ -37,7 +37,7 @@ def wait(container: Container, condition: str) -> Late:
 
 async def _answer(container: Container, code: asyncio.Future[int]) -> ContainerWaitResponse:
     try:
-        # Shielded: one client that goes away must not take the result from the others.
+        # Shielded: a client that disconnects must not cancel the future for the others.
         return ContainerWaitResponse(status_code=await asyncio.shield(code))
     except PalanError as failure:
         return ContainerWaitResponse(

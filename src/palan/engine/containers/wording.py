@@ -1,4 +1,4 @@
-"""How Docker words a container's state and durations in lists."""
+"""The texts of a container's state and of durations in lists."""
 
 import time
 
@@ -11,7 +11,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def human_duration(seconds: float) -> str:
-    """An approximate duration: ``Less than a second``, ``About an hour``, ``3 weeks``."""
+    """Return an approximate duration: ``Less than a second``, ``About an hour``, ``3 weeks``."""
     whole = int(seconds)
     steps = (
         (1, "Less than a second"),
@@ -33,7 +33,7 @@ def human_duration(seconds: float) -> str:
 
 
 def status_text(record: ContainerRecord, now: int | None = None, health: str = "") -> str:  # noqa: PLR0911 - one a state
-    """The ``Status`` of ``GET /containers/json``.
+    """Return the ``Status`` of ``GET /containers/json``.
 
     Args:
         record: the container.

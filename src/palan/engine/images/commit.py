@@ -67,7 +67,7 @@ class Commit:
             lower = parent.spec.rootfs.diff_ids
             if len(lower) >= MAX_LAYERS:
                 raise Conflict(f"max depth exceeded: an image has at most {MAX_LAYERS} layers")
-            pause = container.held_still() if self._request.pause else nullcontext()
+            pause = container.frozen() if self._request.pause else nullcontext()
             async with pause:
                 made = await copy_layer(
                     catalog, unpacker, container.upper, directory, lease, lower=lower

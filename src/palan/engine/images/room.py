@@ -242,7 +242,7 @@ class Images:
         self._publish("create", image, image.id)
         if name:
             self._publish("tag", image, name)
-        container.committed(request.comment, image.id, name)
+        container.publish_commit(request.comment, image.id, name)
         return api.IDResponse(id=image.id)
 
     async def load(self, request: api.ImageLoad) -> MessageStream:

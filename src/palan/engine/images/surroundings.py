@@ -47,13 +47,13 @@ class CommitSource(Protocol):
     def check(self) -> None:
         """Raise ``Conflict`` when it cannot be committed, as it is being removed."""
 
-    def held_still(self) -> AbstractAsyncContextManager[None]:
+    def frozen(self) -> AbstractAsyncContextManager[None]:
         """Its processes are frozen meanwhile."""
 
     def committed_config(self, asked: ContainerConfig | None, changes: list[str], /) -> ImageConfig:
         """The image's configuration; raises ``InvalidParameter`` about the changes."""
 
-    def committed(self, comment: str, image: str, name: str, /) -> None:
+    def publish_commit(self, comment: str, image: str, name: str, /) -> None:
         """Tell that an image was made of it."""
 
 
