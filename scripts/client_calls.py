@@ -1,10 +1,10 @@
 """Writes the client's typed methods, one for each declared endpoint: ``_async/calls``.
 
-    python scripts/client_calls.py          # writes the files, and the blocking ones of them
-    python scripts/client_calls.py --check  # only says whether they are as they should be
+    python scripts/client_calls.py          # write the files, and those of the blocking client
+    python scripts/client_calls.py --check  # exit with 1 if a file is outdated
 
 Names, types, defaults and descriptions come from the declarations in ``palan.api``, so that
-nothing of an endpoint is written twice.
+no fact about an endpoint is written twice.
 """
 
 import sys
@@ -32,22 +32,22 @@ from palan.client._contract import NO_DEFAULT, Parameter, Plan, plan
 TARGET: Final = client_sync.CLIENT / "_async" / "calls"
 
 OPTIONAL_BODY: Final = {"images.create", "build.build"}
-"""What can do without the body that it takes."""
+"""The operations whose body is optional."""
 
 _STATUSES: Final = {
-    401: ("Unauthorized", "the registry wants other credentials."),
-    403: ("Forbidden", "this is never allowed."),
-    404: ("NotFound", "there is no such object."),
-    409: ("Conflict", "it is in a state that forbids this."),
-    501: ("NotYetImplemented", "this engine does not have it."),
-    503: ("Unavailable", "the engine is not part of a swarm, or something else is missing."),
+    401: ("Unauthorized", "the registry rejects the credentials."),
+    403: ("Forbidden", "the operation is not allowed."),
+    404: ("NotFound", "the object does not exist."),
+    409: ("Conflict", "the object's present state does not allow the operation."),
+    501: ("NotYetImplemented", "the engine does not implement it."),
+    503: ("Unavailable", "the engine is not part of a swarm, or lacks something else."),
 }
 
 _WEBSOCKET: Final = "from palan.client._async.websocket import AsyncWebSocketSession"
 
 
 class Module:
-    """One group's module while it is written."""
+    """The module of one group while it is being generated."""
 
     def __init__(self, group: Group) -> None:
         self.group = group
@@ -56,7 +56,7 @@ class Module:
         self.uses: set[str] = set()
 
     def source(self) -> str:
-        """The whole module."""
+        """Return the source of the whole module."""
         methods = "\n".join(self._method(endpoint) for endpoint in self.group)
         name = class_name(self.group)
         head = f'"""{self.group.name.capitalize()}: a method for each endpoint of the group."""'
@@ -129,38 +129,38 @@ class Module:
         return "\n".join([*lines, document, *(f"        {line}" for line in body), ""])
 
     def _returns(self, endpoint: Endpoint) -> tuple[str, str, str]:  # noqa: PLR0911 - a table
-        """The type of a method, the stream that it is, and what is said about it."""
+        """Return a method's type, the class of its stream or "", and the text about its result."""
         result = endpoint.result
         if isinstance(result, Hijack):
             name = "AsyncSession"
             if result.upgrade == "websocket":
                 name = "AsyncWebSocketSession"
             self.streams.add(name)
-            return name, name, "A connection, made when it is entered or first used."
+            return name, name, "A session, connected when it is entered or first used."
         if isinstance(result, RawFrames):
             self.streams.add("AsyncOutputStream")
-            return "AsyncOutputStream", "AsyncOutputStream", "The output, read as it comes."
+            return "AsyncOutputStream", "AsyncOutputStream", "A stream of the output."
         if isinstance(result, Bytes):
             self.streams.add("AsyncByteStream")
-            return "AsyncByteStream", "AsyncByteStream", "The bytes, read as they come."
+            return "AsyncByteStream", "AsyncByteStream", "A stream of bytes."
         if isinstance(result, Messages) and result.type is JSONMessage:
             self.streams.add("AsyncProgressStream")
             return (
                 "AsyncProgressStream",
                 "AsyncProgressStream",
-                "The progress; ``wait()`` sees it through.",
+                "A stream of progress messages; ``wait()`` waits for its end.",
             )
         if isinstance(result, Messages):
             self.streams.add("AsyncMessageStream")
             kind = f"AsyncMessageStream[{self._render(result.type)}]"
-            return kind, "AsyncMessageStream", "The messages, as they come."
+            return kind, "AsyncMessageStream", "A stream of messages."
         if isinstance(result, Json):
             return self._render(result.type), "", _described(result.type)
         if isinstance(result, Ping):
             return ("None", "", "") if endpoint.method == "HEAD" else ("str", "", "The text.")
         if isinstance(result, Stat):
             self.messages.setdefault("palan.api.results", set()).add("PathStat")
-            return "PathStat", "", "What it is."
+            return "PathStat", "", "The properties of the path."
         return "None", "", ""
 
     def _body(
@@ -192,7 +192,7 @@ class Module:
     # ---- types ---------------------------------------------------------------------
 
     def _kind(self, made: Plan, parameter: Parameter) -> str:
-        """The type of an argument."""
+        """Return the source of an argument's type."""
         if made.body is parameter and made.streams_body:
             self.uses.add("AsyncBody")
             return "AsyncBody"
@@ -215,7 +215,7 @@ class Module:
             texts = ["..." if one is ... else self._render(one) for one in inner]
             name = origin.__name__
             if name in {endpoint.operation for endpoint in self.group}:
-                # Within the class, this is the method of that name.
+                # Within the class, the plain name is the method of that name.
                 self.uses.add("builtins")
                 name = f"builtins.{name}"
             return f"{name}[{', '.join(texts)}]"
@@ -250,31 +250,31 @@ class Module:
         if made.fields:
             descriptions = {**field_descriptions(made.body_type), **descriptions}
         for parameter in given:
-            text = descriptions.get(parameter.name) or _words(endpoint, parameter)
+            text = descriptions.get(parameter.name) or _default_description(endpoint, parameter)
             if parameter.wire_name == "X-Registry-Auth":
                 text = 'credentials; None takes those of ``config.json``, ``""`` sends none.'
             lines += _wrapped(f"{parameter.name}: {_lower(text)}", "    ")
         if not own_timeout:
             lines.append(
-                "    timeout: seconds to wait for each piece; None is for ever."
+                "    timeout: seconds to wait for each chunk; None is no limit."
                 if stream
-                else "    timeout: seconds for the whole call; None is for ever."
+                else "    timeout: seconds for the whole call; None is no limit."
             )
         if returned:
             lines += ["", "Returns:", *_wrapped(returned, "    ")]
         raised = [_STATUSES[one] for one in endpoint.raises if one in _STATUSES]
         if raised:
-            lines += ["", "Raises:", *(f"    {name}: {why}" for name, why in raised)]
+            lines += ["", "Raises:", *(f"    {name}: {reason}" for name, reason in raised)]
         return "\n".join(line.rstrip() for line in [*lines, '"""']).replace("\\", "\\\\")
 
 
 def class_name(group: Group) -> str:
-    """The class that has the methods of a group."""
+    """Return the name of the class with a group's methods."""
     return f"Async{group.name.capitalize()}Calls"
 
 
 def arguments(made: Plan) -> tuple[list[Parameter], list[Parameter]]:
-    """What a method takes: what must be given, and what need not."""
+    """Return a method's mandatory and optional arguments."""
     body = made.fields or ([made.body] if made.body is not None else [])
     required, optional = list(made.path), []
     for parameter in (*made.query, *body, *made.headers):
@@ -290,24 +290,24 @@ def arguments(made: Plan) -> tuple[list[Parameter], list[Parameter]]:
 
 
 def literal(default: Any) -> str:
-    """A default value, or None where it is no literal."""
+    """Return the source of a default value; ``None`` if it is no literal."""
     if isinstance(default, str):
         return msgspec.json.encode(default).decode()
     return repr(default) if isinstance(default, bool | int | float) else "None"
 
 
 def _described(kind: Any) -> str:
-    """What a message is, of its own docstring."""
+    """Return the description of a result's type, from its docstring."""
     inner = get_args(kind)
     if get_origin(kind) is list and inner:
-        return f"One for each: {_lower(_described(inner[0]))}"
+        return f"A list; each item is: {_lower(_described(inner[0]))}"
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return class_description(kind).partition("\n")[0]
-    return "What the engine answers."
+    return "The engine's answer."
 
 
-def _words(endpoint: Endpoint, parameter: Parameter) -> str:
-    """The description of an argument whose field has no docstring."""
+def _default_description(endpoint: Endpoint, parameter: Parameter) -> str:
+    """Return the description of an argument whose field has no docstring."""
     if endpoint.filters is not None and parameter.kind is Filters:
         filters = ", ".join(_filter(declared) for declared in endpoint.filters.filters)
         return f"select objects by {filters}."
@@ -331,7 +331,7 @@ def _filter(declared: Filter) -> str:
 
 
 def _lower(text: str) -> str:
-    """A sentence in the middle of a line."""
+    """Return a sentence for use after a colon: with a lower-case first letter."""
     keep = text[1:2].isupper() or text.startswith(("Docker", "OCI", "Unix", "Linux", "Windows"))
     return text if keep else text[:1].lower() + text[1:]
 
@@ -348,7 +348,7 @@ def _wrapped(text: str, indent: str) -> Iterator[str]:
 
 
 def files() -> dict[Path, str]:
-    """What should lie in ``_async/calls``."""
+    """Return the expected files of ``_async/calls`` with their contents."""
     made = {
         TARGET / "__init__.py": (
             "# Generated by scripts/client_calls.py: do not edit.\n"
@@ -362,16 +362,18 @@ def files() -> dict[Path, str]:
 
 
 def main(given: list[str]) -> int:
-    """Write, or compare."""
+    """Write the files, or compare them with ``--check``; return the exit status."""
     made = files()
-    there = set(TARGET.rglob("*.py"))
-    wrong = [path for path, text in made.items() if not path.exists() or path.read_text() != text]
-    wrong += sorted(there - made.keys())
+    present = set(TARGET.rglob("*.py"))
+    outdated = [
+        path for path, text in made.items() if not path.exists() or path.read_text() != text
+    ]
+    outdated += sorted(present - made.keys())
     if "--check" in given:
-        for path in wrong:
-            print(f"{path.relative_to(client_sync.CLIENT)} is not as the declarations say")
-        return 1 if wrong else client_sync.main(given)
-    for path in wrong:
+        for path in outdated:
+            print(f"{path.relative_to(client_sync.CLIENT)} is outdated")
+        return 1 if outdated else client_sync.main(given)
+    for path in outdated:
         if path in made:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(made[path])

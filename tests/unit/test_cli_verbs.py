@@ -11,7 +11,7 @@ from palan.cli.verbs.completion import _candidates
 from palan.cli.verbs.listing import label_columns, show
 from palan.cli.verbs.ps import _ports
 from palan.cli.verbs.registry import GROUPS, VERBS, find
-from palan.cli.verbs.run_options import create_arguments
+from palan.cli.verbs.run_options import arguments_of_create
 from palan.cli.verbs.table import ago, seconds_of, size
 from palan.cli.verbs.template import Template
 from palan.cli.verbs.verb import Parser
@@ -51,7 +51,7 @@ def test_what_follows_the_image_is_the_command() -> None:
 
 
 def test_run_options_are_what_the_api_wants() -> None:
-    made = create_arguments(
+    made = arguments_of_create(
         options(
             "-p", "127.0.0.1:8080:80", "-p", "53:53/udp", "-p", "9000-9001:90-91", "-p", "7",
             "--expose", "1000-1001", "-v", "/a:/b:ro", "-v", "/anonymous", "-m", "1.5g",
@@ -96,7 +96,7 @@ def test_run_options_are_what_the_api_wants() -> None:
 )  # fmt: skip
 def test_options_that_cannot_be_read(words: list[str]) -> None:
     with pytest.raises(ValueError, match=r"."):
-        create_arguments(options(*words, "busybox"))
+        arguments_of_create(options(*words, "busybox"))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from palan.client import errors
 from palan.client._archive_pack import context, pack
 from palan.client._archive_unpack import unpack
 from palan.client._build_options import build_context
-from palan.client._paths import incoming, outgoing
+from palan.client._paths import plan_copy_in, plan_copy_out
 from palan.dockerfile import DockerfileError, Ignore
 
 
@@ -182,7 +182,7 @@ def test_where_copies_go(tmp_path: Path) -> None:
     source, file = str(tmp_path / "d"), str(tmp_path / "d" / "f")
 
     def into(path: str, target: str, there: PathStat | None) -> tuple[str, list[str]]:
-        where, made = incoming(
+        where, made = plan_copy_in(
             path, target, there, is_directory=Path(path).is_dir(), keep_owner=False
         )
         return where, names(made)
@@ -201,7 +201,9 @@ def test_where_copies_go(tmp_path: Path) -> None:
 
 def test_where_copies_come_from(tmp_path: Path) -> None:
     def out(source: str, kind: PathStat, target: str, *members: tuple[Any, ...]) -> None:
-        outgoing(source, kind, str(tmp_path / target), keep_owner=False)(pulling(archive(*members)))
+        plan_copy_out(source, kind, str(tmp_path / target), keep_owner=False)(
+            pulling(archive(*members))
+        )
 
     directory = (("d", tarfile.DIRTYPE), ("d/f", tarfile.REGTYPE, b"x"))
     out("/x/d", DIRECTORY, "new", *directory)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from palan.client import errors
 from palan.client._frames import OutputDecoder
-from palan.client._http1 import Answer, request_head
+from palan.client._http1 import ResponseParser, request_head
 from palan.client._lines import Lines
 
 
@@ -78,11 +78,11 @@ HIJACKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\
 @given(st.sampled_from([SIZED, CHUNKED, UPGRADED, HIJACKED]), CUTS)
 def test_answers_are_the_same_however_they_come(wire: bytes, sizes: list[int]) -> None:
     raw = wire in (UPGRADED, HIJACKED)
-    answer = Answer("POST", hijack=raw)
+    answer = ResponseParser("POST", hijack=raw)
     body = b""
     for piece in cut(wire, sizes):
         answer.feed(memoryview(piece))
-        while data := answer.take():
+        while data := answer.take_body():
             body += data
     assert answer.status == int(wire.rsplit(b"HTTP/1.1 ", 1)[1][:3])
     assert body == BODY
@@ -94,7 +94,7 @@ def test_answers_are_the_same_however_they_come(wire: bytes, sizes: list[int]) -
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_an_answer_or_an_error(data: bytes) -> None:
-    answer = Answer("GET")
+    answer = ResponseParser("GET")
     try:
         answer.feed(memoryview(data))
     except errors.ProtocolError:
@@ -108,11 +108,11 @@ def test_answers_without_a_body() -> None:
         ("POST", b"HTTP/1.1 204 No Content\r\n\r\n"),
         ("POST", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"),
     ):
-        answer = Answer(method)
+        answer = ResponseParser(method)
         answer.feed(memoryview(head))
         assert answer.complete
         assert answer.reusable
-        assert answer.take() == b""
+        assert answer.take_body() == b""
 
 
 def test_requests_cannot_be_split() -> None:

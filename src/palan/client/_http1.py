@@ -13,7 +13,7 @@ import httptools
 from palan.client.errors import ProtocolError
 
 
-__all__ = ["Answer", "request_head"]
+__all__ = ["ResponseParser", "request_head"]
 
 _MAX_HEAD: Final = 256 * 1024
 """The most bytes of a response's head; Go's servers allow 1 MB, and no engine comes near."""
@@ -48,7 +48,7 @@ def _ignore(_body: bytes) -> None:
     """Discard a part of the body: a response to HEAD has none."""
 
 
-class Answer:
+class ResponseParser:
     """The parser of the response to one request.
 
     Attributes:
@@ -88,8 +88,8 @@ class Answer:
         return self.status != 0
 
     @property
-    def has_rest(self) -> bool:
-        """Whether :meth:`take` would return bytes."""
+    def has_body(self) -> bool:
+        """Whether :meth:`take_body` would return bytes."""
         return bool(self._body)
 
     @property
@@ -123,7 +123,7 @@ class Answer:
         if not self.has_head:
             self._size += len(data)
             if self._size > _MAX_HEAD:
-                raise ProtocolError("the head of the answer does not end")
+                raise ProtocolError("the head of the response does not end")
 
     def _after_error(self, error: Exception) -> None:
         if not self.complete:
@@ -144,7 +144,7 @@ class Answer:
             return True
         return False
 
-    def take(self) -> bytes:
+    def take_body(self) -> bytes:
         """Remove and return received bytes of the body; ``b""`` if no more have arrived."""
         body = self._body
         if len(body) <= _MAX_UNJOINED:
@@ -158,7 +158,7 @@ class Answer:
     def on_message_begin(self) -> None:
         """Refuse a second response, which no request asked for."""
         if self.complete:
-            raise ProtocolError("more came than the answer")
+            raise ProtocolError("bytes follow the response")
 
     def on_status(self, status: bytes) -> None:
         """Add a part of the reason phrase."""

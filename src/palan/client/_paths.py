@@ -15,7 +15,7 @@ from palan.client._archive_unpack import unpack
 from palan.client.errors import ClientError
 
 
-__all__ = ["incoming", "is_link", "outgoing"]
+__all__ = ["is_link", "plan_copy_in", "plan_copy_out"]
 
 _GO_DIRECTORY: Final = 1 << 31
 _GO_LINK: Final = 1 << 27
@@ -30,7 +30,7 @@ def _is_directory(kind: PathStat) -> bool:
     return bool(kind.mode & _GO_DIRECTORY)
 
 
-def incoming(
+def plan_copy_in(
     source: str, target: str, there: PathStat | None, *, is_directory: bool, keep_owner: bool
 ) -> tuple[str, Iterator[bytes]]:
     """Plan a copy into a container.
@@ -67,7 +67,7 @@ def _name_of(source: str) -> str:
     return name if name not in ("", ".", "..") else Path(source).resolve().name
 
 
-def outgoing(
+def plan_copy_out(
     source: str, kind: PathStat, target: str, keep_owner: bool
 ) -> Callable[[Callable[[], bytes]], int]:
     """Plan a copy out of a container.

@@ -20,7 +20,15 @@ from palan.api.containers import (
 )
 
 
-__all__ = ["Command", "Environment", "Ports", "RunOptions", "creation", "environment", "memory"]
+__all__ = [
+    "Command",
+    "Environment",
+    "Ports",
+    "RunOptions",
+    "create_arguments",
+    "environment",
+    "memory",
+]
 
 Command = Sequence[str] | str | None
 """A program and its arguments; a string is run by ``sh -c``, as in a Dockerfile."""
@@ -129,18 +137,18 @@ def environment(given: Environment) -> list[str]:
     return list(given or ())
 
 
-def words(command: Command) -> list[str] | None:
+def command_words(command: Command) -> list[str] | None:
     """Return a command in the API's form, a list of words; None for the image's own command."""
     return ["sh", "-c", command] if isinstance(command, str) else list(command or ()) or None
 
 
-def creation(image: str, command: Command, options: RunOptions) -> dict[str, Any]:
+def create_arguments(image: str, command: Command, options: RunOptions) -> dict[str, Any]:
     """Return the arguments of ``containers.create``.
 
     Raises:
         ValueError: the value of an option is malformed.
     """
-    made: dict[str, Any] = {"image": image, "cmd": words(command)}
+    made: dict[str, Any] = {"image": image, "cmd": command_words(command)}
     for name in (
         "name", "user", "working_dir", "hostname", "tty", "healthcheck", "stop_signal",
         "stop_timeout", "platform",

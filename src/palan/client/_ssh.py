@@ -43,7 +43,7 @@ class Tunnel:
         self._process = process
         self._log = log
 
-    def complaint(self) -> str:
+    def error_output(self) -> str:
         """Return the error output of ssh and of the remote program; may block for a second."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1)

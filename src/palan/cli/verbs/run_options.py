@@ -7,10 +7,10 @@ from typing import Any
 
 from palan.api.containers import HealthConfig, HostConfig, Mount, Ulimit
 from palan.cli.verbs.verb import Arguments, Parser, key_values
-from palan.client._run_options import creation, memory
+from palan.client._run_options import create_arguments, memory
 
 
-__all__ = ["add_run_options", "create_arguments", "environment", "nanoseconds", "ulimit"]
+__all__ = ["add_run_options", "arguments_of_create", "environment", "nanoseconds", "ulimit"]
 
 _LISTS = (
     ("--add-host", None, "NAME:ADDRESS", "add a custom host-to-IP mapping"),
@@ -130,7 +130,7 @@ def add_run_options(parser: Parser) -> None:
     parser.add_argument("command", nargs="...", metavar="COMMAND")
 
 
-def create_arguments(given: Arguments) -> dict[str, Any]:
+def arguments_of_create(given: Arguments) -> dict[str, Any]:
     """Return the arguments of ``containers.create``.
 
     Raises:
@@ -164,7 +164,7 @@ def create_arguments(given: Arguments) -> dict[str, Any]:
         options["entrypoint"] = [given.entrypoint]
     if given.stop_timeout is not None:
         options["stop_timeout"] = given.stop_timeout
-    made = creation(given.image, given.command, options)  # type: ignore[arg-type]
+    made = create_arguments(given.image, given.command, options)  # type: ignore[arg-type]
     made["domainname"] = given.domainname
     anonymous = [one for one in given.volume if ":" not in one]
     if anonymous:

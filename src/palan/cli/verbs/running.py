@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from palan.api.version import Version
 from palan.cli.verbs.progress import Progress
-from palan.cli.verbs.run_options import add_run_options, create_arguments
+from palan.cli.verbs.run_options import add_run_options, arguments_of_create
 from palan.cli.verbs.terminal import Terminal, relay
 from palan.cli.verbs.verb import Arguments, Failed, Parser, Verb
 from palan.client import Client
@@ -68,7 +68,7 @@ def _run(client: Client, given: Arguments) -> int:
     if given.detach and given.attach:
         raise ValueError("conflicting options: --attach and --detach")
     streams = given.attach or (["stdout", "stderr"] + (["stdin"] if given.interactive else []))
-    config = create_arguments(given)
+    config = arguments_of_create(given)
     if given.interactive:
         config |= {"open_stdin": True, "stdin_once": not given.detach}
     if not given.detach:
@@ -120,7 +120,7 @@ def _start(client: Client, identity: str) -> None:
 
 
 def _create(client: Client, given: Arguments) -> None:
-    config = create_arguments(given)
+    config = arguments_of_create(given)
     config |= {"attach_stdout": True, "attach_stderr": True}
     if given.interactive:
         config |= {"open_stdin": True, "stdin_once": True, "attach_stdin": True}

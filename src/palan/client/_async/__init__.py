@@ -1,1 +1,1 @@
-"""The client for asyncio; everything but ``io`` is also the source of ``_sync``."""
+"""The client for asyncio; ``_sync`` is generated from everything except ``io`` and ``shielded``."""

@@ -1,4 +1,4 @@
-"""Builds: the endpoints as they are; ``client.images.build`` is what builds a directory."""
+"""Builds: the plain endpoints; ``client.images.build`` builds the image of a directory."""
 
 from palan.client._async.calls.build import AsyncBuildCalls
 
@@ -7,4 +7,4 @@ __all__ = ["AsyncBuild"]
 
 
 class AsyncBuild(AsyncBuildCalls):
-    """Images made from Dockerfiles, and the build cache."""
+    """Builds of images from Dockerfiles, and the build cache."""

@@ -1,7 +1,7 @@
-"""Calls of declared endpoints: what the groups' methods are made with.
+"""Calls of declared endpoints, on which the groups' methods are based.
 
-Apart from the client itself, because the contract and its messages take longer to import than
-all that a program needs which only looks whether an engine is there.
+It is a module of its own because it imports the declarations and their messages, which takes longer
+than everything that a mere ping needs.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from palan.api.results import Hijack, PathStat, Stat
 from palan.api.version import Version
 from palan.client._async.io import in_thread
 from palan.client._async.response import AsyncResponse
-from palan.client._async.transport import AsyncOutgoing
+from palan.client._async.transport import AsyncRequest
 from palan.client._contract import plan
 from palan.client._limits import CLIENT, Limit
 from palan.client._request import Prepared, encode_header, fit, prepare
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncCalling", "AsyncSender"]
 
-_TELLS_TTY_SINCE: Final = Version(1, 42)
+_TTY_REPORTED_SINCE: Final = Version(1, 42)
 
 
 class AsyncSender(Protocol):
@@ -39,31 +39,35 @@ class AsyncSender(Protocol):
 
     @property
     def spoken(self) -> Version:
-        """The API version that is spoken, or the newest before it was negotiated."""
+        """The API version in use; the newest one before it was negotiated."""
 
     async def negotiate(self) -> Version:
-        """Return the API version that is spoken, after asking the engine if need be."""
+        """Return the API version in use, after asking the engine if necessary."""
 
-    async def send(self, request: AsyncOutgoing, path: str) -> AsyncResponse:
-        """Send a request and wait for the head of its answer."""
+    async def send(self, request: AsyncRequest, path: str) -> AsyncResponse:
+        """Send a request and wait for the head of its response."""
 
 
 class AsyncCalling:
-    """Makes requests of calls, and of answers what the endpoint declares."""
+    """Sends the requests of calls, and decodes responses as the endpoints declare them."""
 
     def __init__(self, client: AsyncSender) -> None:
         self._client = client
 
     async def open(self, prepared: Prepared, timeout: float | None) -> AsyncResponse:
-        """Send what is answered piece by piece, and wait for the head of a good answer."""
-        return await self._answer(prepared, each=timeout, total=None)
+        """Send a request whose response is a stream, and wait for the head of the response.
+
+        Raises:
+            APIError: the status is 400 or above.
+        """
+        return await self._send(prepared, each=timeout, total=None)
 
     async def call(self, operation: str, arguments: Mapping[str, Any], timeout: Limit) -> Any:
-        """Send what is answered in one, and get that, as the endpoint declares it."""
+        """Send a request, and return its whole response as the endpoint declares it."""
         made = plan(operation)
-        own = None if made.endpoint.slow else self._client.timeout
-        limit = own if timeout is CLIENT else timeout
-        response = await self._answer(
+        default = None if made.endpoint.slow else self._client.timeout
+        limit = default if timeout is CLIENT else timeout
+        response = await self._send(
             prepare(operation, arguments),
             each=None,
             total=limit,
@@ -81,7 +85,7 @@ class AsyncCalling:
             error.method, error.path = made.endpoint.method, made.endpoint.path
             raise
 
-    async def _answer(
+    async def _send(
         self, prepared: Prepared, *, each: float | None, total: float | None
     ) -> AsyncResponse:
         version = await self._client.negotiate()
@@ -95,7 +99,7 @@ class AsyncCalling:
             if found is not None:
                 headers = [*headers, ("X-Registry-Auth", encode_header(found))]
         if prepared.plan.operation == "images.push":
-            # Without the header, older engines look for credentials in a body that is not there.
+            # Without the header, older engines expect credentials in the body, which is empty.
             headers = [one for one in headers if one != ("X-Registry-Auth", "")]
             if not any(name == "X-Registry-Auth" for name, _ in headers):
                 headers.append(("X-Registry-Auth", encode_header({})))
@@ -103,7 +107,7 @@ class AsyncCalling:
         if isinstance(result, Hijack) and not any(name == "Upgrade" for name, _ in headers):
             headers = [*headers, ("Connection", "Upgrade"), ("Upgrade", result.upgrade)]
         response = await self._client.send(
-            AsyncOutgoing(
+            AsyncRequest(
                 endpoint.method,
                 f"/v{version}{prepared.target}",
                 headers,
@@ -117,26 +121,26 @@ class AsyncCalling:
         await response.raise_for_status()
         return response
 
-    # What streams ask for, which are light themselves.
+    # Used by streams, whose module imports neither declarations nor messages.
     prepare = staticmethod(prepare)
 
     def message(self, prepared: Prepared, line: bytes) -> Any:
-        """One of the messages of a stream."""
+        """Decode one of the messages of a stream."""
         made = prepared.plan
         kind = getattr(made.endpoint.result, "type", None)
         return decode(made.operation, self._client.spoken, kind, line)
 
     @staticmethod
     def path_stat(response: AsyncResponse) -> PathStat:
-        """What the headers say of a path."""
+        """Decode the properties of a path from a response's headers."""
         return path_stat(response.headers.get("x-docker-container-path-stat", ""))
 
-    async def tells_tty(self) -> bool:
-        """Whether the answers of this API version say if output comes in frames."""
-        return await self._client.negotiate() >= _TELLS_TTY_SINCE
+    async def reports_tty(self) -> bool:
+        """Return whether responses of the API version in use tell if output is in frames."""
+        return await self._client.negotiate() >= _TTY_REPORTED_SINCE
 
     async def has_tty(self, prepared: Prepared) -> bool:
-        """Whether the process that a stream is about has a TTY: older answers do not say."""
+        """Ask whether the process of a stream has a TTY, which older responses do not tell."""
         operation = prepared.plan.operation
         identity = prepared.path.split("/")[2]
         if operation.startswith("containers."):

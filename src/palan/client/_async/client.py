@@ -1,4 +1,4 @@
-"""The client: which engine, which version of its API, and a door to each group of it."""
+"""The client: an engine's address, the API version in use, and an attribute for each API group."""
 
 import os
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from palan import __version__
 from palan.api.version import MAX_VERSION, MIN_VERSION, Version
 from palan.client._async.response import AsyncResponse
-from palan.client._async.transport import AsyncOutgoing, AsyncTransport
+from palan.client._async.transport import AsyncRequest, AsyncTransport
 from palan.client._environment import Environment
 from palan.client._limits import CLIENT, Limit
 from palan.client.errors import ClientError, ConfigError, ProtocolError
@@ -40,14 +40,14 @@ __all__ = ["AsyncClient"]
 
 
 _MAX_PING: Final = 1 << 16
-"""Bytes of the answer to a ping that are read."""
+"""The most bytes of the response to a ping that are read."""
 
 
 class AsyncClient:
     """A client of one engine.
 
-    Every group of the API is an attribute: ``client.containers.list()``. Connections are made
-    when they are needed and kept for the next call; :meth:`close`, or the end of a ``with``,
+    Every group of the API is an attribute: ``client.containers.list()``. Connections are opened
+    when they are needed and kept for later calls; :meth:`close`, or the end of a ``with``,
     closes them all.
     """
 
@@ -66,24 +66,24 @@ class AsyncClient:
         """Choose an engine; nothing is sent yet.
 
         Args:
-            host: its address (``unix:///run/docker.sock``, ``tcp://host:2376``,
-                ``ssh://user@host``). Without it, as the docker CLI does: ``context``,
+            host: the engine's address (``unix:///run/docker.sock``, ``tcp://host:2376``,
+                ``ssh://user@host``). Without it, as with the docker CLI: ``context``,
                 ``DOCKER_HOST``, ``DOCKER_CONTEXT``, the current context of ``config.json``,
-                and else ``unix:///var/run/docker.sock``.
+                or else ``unix:///var/run/docker.sock``.
             context: the name of one of the docker CLI's contexts.
-            version: the API version to speak, such as ``1.41``; without it
-                ``DOCKER_API_VERSION``, and else the newest that both sides know.
-            tls: what to make connections safe with; without it, what the context or
-                ``DOCKER_TLS_VERIFY`` and ``DOCKER_CERT_PATH`` say.
-            timeout: seconds for a whole call, unless it says otherwise; None is for ever.
+            version: the API version to use, such as ``1.41``; without it
+                ``DOCKER_API_VERSION``, or else the newest that both sides support.
+            tls: the TLS context for connections; without it, that of the context, or of
+                ``DOCKER_TLS_VERIFY`` and ``DOCKER_CERT_PATH``.
+            timeout: seconds for a whole call that has no limit of its own; None is no limit.
                 Calls that take long by nature (waiting, streams, stopping, pulling) have no
                 limit unless they are given one.
-            connect_timeout: seconds for making a connection; None is for ever.
-            headers: sent with every request.
-            environ: the environment to take all that from; without it ``os.environ``.
+            connect_timeout: seconds for opening a connection; None is no limit.
+            headers: headers to send with every request.
+            environ: the environment variables to use; without it ``os.environ``.
 
         Raises:
-            ConfigError: the address, the context, a certificate or a version is no good.
+            ConfigError: the address, the context, a certificate or a version is invalid.
         """
         self.environment = Environment(os.environ if environ is None else environ)
         self.address = self.environment.address(host, context, tls)
@@ -100,43 +100,42 @@ class AsyncClient:
                 raise ConfigError(f"{pinned!r} is no version of the API") from None
             if not MIN_VERSION <= self._version <= MAX_VERSION:
                 raise ConfigError(
-                    f"API version {pinned} is not among those that are spoken: "
-                    f"{MIN_VERSION} to {MAX_VERSION}"
+                    f"API version {pinned} is not supported: {MIN_VERSION} to {MAX_VERSION} are"
                 )
 
     # ---- groups --------------------------------------------------------------------
 
     @cached_property
     def containers(self) -> "AsyncContainers":
-        """Containers: their life, their streams, their files."""
+        """Containers: their lifecycle, streams and files."""
         from palan.client._async.containers import AsyncContainers
 
         return AsyncContainers(self)
 
     @cached_property
     def exec(self) -> "AsyncExec":
-        """More processes in a running container."""
+        """Additional processes in running containers."""
         from palan.client._async.exec import AsyncExec
 
         return AsyncExec(self)
 
     @cached_property
     def images(self) -> "AsyncImages":
-        """Images: their content, names and transport."""
+        """Images: their names, content and transfer."""
         from palan.client._async.images import AsyncImages
 
         return AsyncImages(self)
 
     @cached_property
     def build(self) -> "AsyncBuild":
-        """Images made from Dockerfiles, and the build cache."""
+        """Builds of images from Dockerfiles, and the build cache."""
         from palan.client._async.build import AsyncBuild
 
         return AsyncBuild(self)
 
     @cached_property
     def networks(self) -> "AsyncNetworksCalls":
-        """Networks, and who is on them."""
+        """Networks, and the containers connected to them."""
         from palan.client._async.calls.networks import AsyncNetworksCalls
 
         return AsyncNetworksCalls(self)
@@ -150,7 +149,7 @@ class AsyncClient:
 
     @cached_property
     def system(self) -> "AsyncSystemCalls":
-        """The engine about itself, its events, its disk."""
+        """Information about the engine, its events, and its use of disk space."""
         from palan.client._async.calls.system import AsyncSystemCalls
 
         return AsyncSystemCalls(self)
@@ -206,7 +205,7 @@ class AsyncClient:
 
     @cached_property
     def calling(self) -> "AsyncCalling":
-        """What the methods of the groups send their requests with."""
+        """The sender of declared calls; it imports the API's messages when it is first used."""
         from palan.client._async.calling import AsyncCalling
 
         return AsyncCalling(self)
@@ -214,39 +213,39 @@ class AsyncClient:
     # ---- the version ---------------------------------------------------------------
 
     async def negotiate(self) -> Version:
-        """The API version that is spoken: the pinned one, or the newest that both know.
+        """Return the API version in use: the pinned one, or the newest that both sides support.
 
         Raises:
-            ProtocolError: the engine is too old, or is none.
+            ProtocolError: the engine is too old, or the response is not an engine's.
         """
         while self._version is None:
             await self.ping()
         return self._version
 
     async def ping(self, method: str = "GET", timeout: Limit = CLIENT) -> str:
-        """See whether the engine is there, and what it speaks; it need not be known for this.
+        """Check whether the engine answers, and negotiate the API version.
 
         Args:
             method: ``GET`` or ``HEAD``.
-            timeout: seconds for all of it; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            What it says, which is ``OK``.
+            The text of the response, which is ``OK``.
         """
         limit = self.timeout if timeout is CLIENT else timeout
-        response = await self.send(AsyncOutgoing(method, "/_ping", total=limit), "/_ping")
+        response = await self.send(AsyncRequest(method, "/_ping", total=limit), "/_ping")
         await response.raise_for_status()
         text = await response.read_some(_MAX_PING)
         if self._version is None:
-            self._version = _newest_of_both(response.headers.get("api-version", ""))
+            self._version = _newest_common(response.headers.get("api-version", ""))
         return text.decode("utf-8", "replace")
 
     @property
     def spoken(self) -> Version:
-        """The API version that is spoken; the newest, if that was not found out yet."""
+        """The API version in use; the newest one before it was negotiated."""
         return self._version or MAX_VERSION
 
-    # ---- the raw door --------------------------------------------------------------
+    # ---- raw requests --------------------------------------------------------------
 
     async def request(
         self,
@@ -261,23 +260,23 @@ class AsyncClient:
         hijack: bool = False,
         timeout: Limit = CLIENT,
     ) -> AsyncResponse:
-        """Send any request and get the answer as it is, whatever its status.
+        """Send any request and return the raw response, whatever its status.
 
         Args:
             method: the HTTP method.
-            path: the path, with a query if you like; the version is put before it unless it
+            path: the path, optionally with a query; the version is put before it unless it
                 has one.
-            query: parameters: text, numbers, booleans (``1`` and ``0``), lists for what is
-                given several times, dictionaries for what is JSON.
-            headers: to send with it.
-            body: bytes, a file, or pieces as they come.
-            json: a body that is sent as JSON.
+            query: parameters: text, numbers, booleans (``1`` and ``0``), lists for repeated
+                parameters, dictionaries for JSON.
+            headers: headers of the request.
+            body: bytes, a file, or an iterable of bytes.
+            json: a value to send as JSON body.
             version: the version to put before the path; empty for none.
-            hijack: make the connection a stream: the answer's ``send`` writes to it.
-            timeout: seconds to wait for the head and each further piece; None is for ever.
+            hijack: use the connection as a stream: the response's ``send`` writes to it.
+            timeout: seconds to wait for the head and each further chunk; None is no limit.
 
         Raises:
-            TransportError: there is no answer.
+            TransportError: no usable response arrived.
         """
         target = path if path.startswith("/") else f"/{path}"
         if query:
@@ -298,19 +297,19 @@ class AsyncClient:
             target = f"/v{version.removeprefix('v')}{target}"
         limit = self.timeout if timeout is CLIENT else timeout
         return await self.send(
-            AsyncOutgoing(method, target, lines.items(), body, each=limit, hijack=hijack),
+            AsyncRequest(method, target, lines.items(), body, each=limit, hijack=hijack),
             path.partition("?")[0],
         )
 
     async def dial(self) -> "AsyncStream | AsyncTLSStream":
-        """A connection to the engine with nothing said on it yet, closed with the client.
+        """Open a connection to the engine, on which the caller itself speaks HTTP.
 
-        What is read and written is HTTP, and the caller's business.
+        It is closed together with the client.
         """
         return await self._transport.dial()
 
-    async def send(self, request: AsyncOutgoing, path: str) -> AsyncResponse:
-        """Send a request as it is, and wait for the head of its answer."""
+    async def send(self, request: AsyncRequest, path: str) -> AsyncResponse:
+        """Send a request unchanged, and wait for the head of its response."""
         request.headers = [*self._headers.items(), *request.headers]
         try:
             exchange = await self._transport.send(request)
@@ -319,10 +318,10 @@ class AsyncClient:
             raise
         return AsyncResponse(exchange, request.method, path)
 
-    # ---- the end -------------------------------------------------------------------
+    # ---- closing -------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Close all connections; calls that go on end with ``ClientClosed``."""
+        """Close all connections; calls in progress raise ``ClientClosed``."""
         await self._transport.close()
 
     async def __aenter__(self) -> Self:
@@ -345,7 +344,7 @@ def _has_version(target: str) -> bool:
 
 
 def _pairs(name: str, value: Any) -> list[tuple[str, str]]:
-    """A query parameter in the words of a URL."""
+    """Return the name-value pairs of a query parameter."""
     if isinstance(value, Mapping):
         return [(name, _json(value).decode())]
     if isinstance(value, list | tuple):
@@ -361,13 +360,13 @@ def _json(value: Any) -> bytes:
     return msgspec.json.encode(value)
 
 
-def _newest_of_both(said: str) -> Version:
+def _newest_common(header: str) -> Version:
     try:
-        offered = Version.parse(said) if said else MIN_VERSION
+        offered = Version.parse(header) if header else MIN_VERSION
     except ValueError:
-        raise ProtocolError(f"the engine says that its API version is {said!r}") from None
+        raise ProtocolError(f"the engine reports the malformed API version {header!r}") from None
     if offered < MIN_VERSION:
         raise ProtocolError(
-            f"the engine speaks API version {offered}, the oldest known here is {MIN_VERSION}"
+            f"the engine's API version {offered} is too old: the oldest supported is {MIN_VERSION}"
         )
     return min(offered, MAX_VERSION)

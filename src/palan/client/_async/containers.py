@@ -1,4 +1,4 @@
-"""Containers, with what takes several calls: running them, copying files, waiting for health."""
+"""Containers: the endpoints, and operations of several calls: run, copy files, wait for health."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final, Unpack
 from palan.client._async.calls.containers import AsyncContainersCalls
 from palan.client._async.images import AsyncImages
 from palan.client._async.io import consume, in_thread, now, sleep
-from palan.client._async.shielded import shielded, undone
+from palan.client._async.shielded import shielded, undo_if_cancelled
 from palan.client._outcomes import RunResult
-from palan.client._run_options import Command, RunOptions, creation
+from palan.client._run_options import Command, RunOptions, create_arguments
 from palan.client.errors import (
     APIError,
     ClientError,
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncContainers"]
 
-_FIRST_LOOK: Final = 0.05
-_LAST_LOOK: Final = 1.0
-"""Seconds between looks at a container's health; they grow."""
+_FIRST_PAUSE: Final = 0.05
+_MAX_PAUSE: Final = 1.0
+"""Seconds between queries of a container's health, which grow from the first to the last."""
 
-_LINKS: Final = 8
-"""Links in a container that are followed to where something is copied to."""
+_MAX_LINKS: Final = 8
+"""The most symbolic links that are followed at the target of a copy."""
 
 
 class AsyncContainers(AsyncContainersCalls):
-    """Containers: their life, their streams, their files."""
+    """Containers: their lifecycle, streams and files."""
 
     async def run(
         self,
@@ -48,28 +48,28 @@ class AsyncContainers(AsyncContainersCalls):
         timeout: float | None = None,
         **options: Unpack[RunOptions],
     ) -> RunResult:
-        """Run a container to its end and collect what it writes.
+        """Run a container to its end and collect its output.
 
         Endpoints: create, attach, start, wait and remove of ``/containers``, and a pull if the
-        image is not there.
+        engine does not have the image.
 
         Args:
-            image: what to run.
-            command: instead of the image's; a string is run by ``sh -c``.
-            stdin: what it reads; None is nothing at all.
-            check: raise when it does not end with 0.
-            remove: remove it afterwards, with its anonymous volumes.
+            image: the image to run.
+            command: replaces the image's command; a string is run by ``sh -c``.
+            stdin: the input of the container; None attaches no stdin.
+            check: raise an exception if the exit code is not 0.
+            remove: remove the container afterwards, with its anonymous volumes.
             pull: ``missing``, ``always`` or ``never``.
-            timeout: seconds in which it must end, else it is killed; None is for ever.
-            options: how to run it, see :class:`palan.client.RunOptions`.
+            timeout: seconds until the container is killed; None is no limit.
+            options: further options, see :class:`palan.client.RunOptions`.
 
         Returns:
             Exit code and output.
 
         Raises:
-            ContainerFailed: it did not end with 0; has the exit code and the output.
-            Timeout: it ran for too long, and is gone.
-            NotFound: there is no such image, here nor in its registry.
+            ContainerFailed: the exit code is not 0; has the exit code and the output.
+            Timeout: the container ran for too long, and was removed.
+            NotFound: neither the engine nor the registry has the image.
         """
         deadline = None if timeout is None else now() + timeout
         identity = await self._create(image, command, options, pull, stdin=stdin is not None)
@@ -79,10 +79,10 @@ class AsyncContainers(AsyncContainersCalls):
             done = True
         finally:
             if remove or not done:
-                await shielded(self._discard, identity)
+                await shielded(self._remove_if_present, identity)
         if check and result.exit_code:
-            words = result.stderr or result.stdout
-            last = words.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            text = result.stderr or result.stdout
+            last = text.decode("utf-8", "replace").strip().rpartition("\n")[2]
             raise ContainerFailed(
                 f"{image} ended with {result.exit_code}" + (f": {last}" if last else ""),
                 container=identity,
@@ -103,15 +103,15 @@ class AsyncContainers(AsyncContainersCalls):
     ) -> str:
         """Start a container and leave it running.
 
-        Endpoints: create and start of ``/containers``, and a pull if the image is not there.
-        A container that cannot be started is removed again.
+        Endpoints: create and start of ``/containers``, and a pull if the engine does not have
+        the image. A container that cannot be started is removed again.
 
         Args:
-            image: what to run.
-            command: instead of the image's; a string is run by ``sh -c``.
-            auto_remove: the engine removes it when it ends.
+            image: the image to run.
+            command: replaces the image's command; a string is run by ``sh -c``.
+            auto_remove: let the engine remove the container when it ends.
             pull: ``missing``, ``always`` or ``never``.
-            options: how to run it, see :class:`palan.client.RunOptions`.
+            options: further options, see :class:`palan.client.RunOptions`.
 
         Returns:
             The container's id.
@@ -120,31 +120,31 @@ class AsyncContainers(AsyncContainersCalls):
         try:
             await self.start(identity)
         except BaseException:
-            await shielded(self._discard, identity)
+            await shielded(self._remove_if_present, identity)
             raise
         return identity
 
     async def wait_healthy(
         self, id: str, *, timeout: float | None = 60.0
     ) -> "ContainerInspectResponse":
-        """Wait until a container's health check says that it is healthy.
+        """Wait until a container is healthy according to its health check.
 
-        Endpoint: ``GET /containers/{id}/json``, again and again.
+        Endpoint: ``GET /containers/{id}/json``, repeatedly.
 
         Args:
-            id: which one.
-            timeout: seconds; None is for ever.
+            id: the container's name or id.
+            timeout: seconds; None is no limit.
 
         Returns:
             The container.
 
         Raises:
-            Timeout: it is not healthy yet.
-            ContainerFailed: it has ended, or is unhealthy.
-            ClientError: it has no health check.
+            Timeout: the container is not healthy yet.
+            ContainerFailed: the container has ended, or is unhealthy.
+            ClientError: the container has no health check.
         """
         deadline = None if timeout is None else now() + timeout
-        pause = _FIRST_LOOK
+        pause = _FIRST_PAUSE
         while True:
             found = await self.inspect(id)
             state = found.state
@@ -159,16 +159,16 @@ class AsyncContainers(AsyncContainersCalls):
                 )
             if health == "unhealthy":
                 checks = state.health.log if state.health else []
-                words = checks[-1].output.strip() if checks else ""
+                output = checks[-1].output.strip() if checks else ""
                 raise ContainerFailed(
-                    f"{id} is unhealthy: {words}", container=found.id, exit_code=0
+                    f"{id} is unhealthy: {output}", container=found.id, exit_code=0
                 )
             if health == "none" and state.running:
                 raise ClientError(f"{id} has no health check")
             if deadline is not None and now() + pause > deadline:
                 raise Timeout(f"{id} was not healthy within {timeout} seconds: {health}")
             await sleep(pause)
-            pause = min(_LAST_LOOK, pause * 1.5)
+            pause = min(_MAX_PAUSE, pause * 1.5)
 
     async def copy_in(
         self,
@@ -180,32 +180,32 @@ class AsyncContainers(AsyncContainersCalls):
     ) -> None:
         """Copy a file or a directory into a container, as ``docker cp`` does.
 
-        Into a directory that is there it goes under its own name, or only its contents if
-        ``source`` ends in ``/.``; else ``target`` is its new name.
+        If ``target`` is an existing directory, the copy keeps its name, or only the contents are
+        copied if ``source`` ends in ``/.``; else ``target`` is the new name.
 
         Endpoint: ``PUT /containers/{id}/archive``, after a ``HEAD`` of the same.
 
         Args:
-            id: which container; it need not run.
-            source: a path here.
-            target: a path there.
-            keep_owner: keep the numbers of users and groups; else all is root's.
+            id: the container's name or id; it need not be running.
+            source: a local path.
+            target: a path in the container.
+            keep_owner: keep the user and group ids; else root owns all files.
 
         Raises:
-            FileNotFoundError: there is nothing at ``source``.
-            NotFound: there is no such container, or no directory to copy into.
+            FileNotFoundError: ``source`` does not exist.
+            NotFound: the container, or the directory to copy into, does not exist.
         """
-        # Archives are a lot to import, and most programs copy nothing.
-        from palan.client._paths import incoming
+        # Imported late: archives take long to import, and most programs copy nothing.
+        from palan.client._paths import plan_copy_in
 
         path = Path(source)
         is_directory = await in_thread(path.is_dir)
         await in_thread(os.lstat, path)
         target, there = await self._resolve(id, target)
-        directory, pieces = incoming(
+        directory, chunks = plan_copy_in(
             os.fspath(source), target, there, is_directory=is_directory, keep_owner=keep_owner
         )
-        await self.archive_put(id, directory, pieces, copy_uidgid=keep_owner)
+        await self.archive_put(id, directory, chunks, copy_uidgid=keep_owner)
 
     async def copy_out(
         self,
@@ -217,29 +217,29 @@ class AsyncContainers(AsyncContainersCalls):
     ) -> None:
         """Copy a file or a directory out of a container, as ``docker cp`` does.
 
-        Into a directory that is there it goes under its own name, or only its contents if
-        ``source`` ends in ``/.``; else ``target`` is its new name. What the archive says is
-        not trusted: nothing is written but below ``target``.
+        If ``target`` is an existing directory, the copy keeps its name, or only the contents are
+        copied if ``source`` ends in ``/.``; else ``target`` is the new name. The archive is not
+        trusted: nothing is written outside of ``target``.
 
         Endpoint: ``GET /containers/{id}/archive``.
 
         Args:
-            id: which container; it need not run.
-            source: a path there.
-            target: a path here.
-            keep_owner: keep the numbers of users and groups, as root can.
+            id: the container's name or id; it need not be running.
+            source: a path in the container.
+            target: a local path.
+            keep_owner: keep the user and group ids; this needs root.
 
         Raises:
-            NotFound: there is no such container, or nothing at ``source``.
+            NotFound: the container or ``source`` does not exist.
         """
         async with self.archive_get(id, source) as archive:
             kind = await archive.path_stat()
-            from palan.client._paths import outgoing
+            from palan.client._paths import plan_copy_out
 
-            work = await in_thread(outgoing, source, kind, os.fspath(target), keep_owner)
-            await consume(archive.chunk, work)
+            unpack = await in_thread(plan_copy_out, source, kind, os.fspath(target), keep_owner)
+            await consume(archive.chunk, unpack)
 
-    # ---- parts ---------------------------------------------------------------------
+    # ---- steps ---------------------------------------------------------------------
 
     async def _create(
         self,
@@ -253,7 +253,7 @@ class AsyncContainers(AsyncContainersCalls):
     ) -> str:
         if pull not in ("missing", "always", "never"):
             raise ValueError(f"pull is missing, always or never, not {pull!r}")
-        given = creation(image, command, options)
+        given = create_arguments(image, command, options)
         if auto_remove:
             given["host_config"].auto_remove = True
         if stdin:
@@ -263,16 +263,16 @@ class AsyncContainers(AsyncContainersCalls):
         if pull == "always":
             await AsyncImages(self._client).pull(image, platform=platform)
         try:
-            created = await undone(self.create, self._discard_created, **given)
+            created = await undo_if_cancelled(self.create, self._remove_created, **given)
         except NotFound as error:
             if pull != "missing" or "image" not in error.message.lower():
                 raise
             await AsyncImages(self._client).pull(image, platform=platform)
-            created = await undone(self.create, self._discard_created, **given)
+            created = await undo_if_cancelled(self.create, self._remove_created, **given)
         return created.id
 
     async def _run(self, identity: str, stdin: bytes | None, deadline: float | None) -> RunResult:
-        # Attached before it starts, so that nothing is missed, whatever becomes of its log.
+        # Attached before the start, so that no output is missed, whatever the log driver.
         session = self.attach(
             identity, stream=True, stdin=stdin is not None, stdout=True, stderr=True
         )
@@ -287,11 +287,11 @@ class AsyncContainers(AsyncContainersCalls):
         ended = await self.wait(identity, timeout=left)
         return RunResult(ended.status_code, stdout, stderr, identity)
 
-    async def _discard_created(self, created: "ContainerCreateResponse") -> None:
-        await self._discard(created.id)
+    async def _remove_created(self, created: "ContainerCreateResponse") -> None:
+        await self._remove_if_present(created.id)
 
-    async def _discard(self, identity: str) -> None:
-        """Remove what may be in any state, or gone."""
+    async def _remove_if_present(self, identity: str) -> None:
+        """Remove a container in any state; it may have been removed already."""
         try:
             await self.remove(identity, force=True, v=True)
         except APIError as error:
@@ -299,14 +299,14 @@ class AsyncContainers(AsyncContainersCalls):
                 raise
 
     async def _resolve(self, id: str, target: str) -> "tuple[str, PathStat | None]":
-        """A path in a container without a link at its end, and what is there."""
+        """Follow links at the end of a path; return the final path and its properties, or None."""
         from palan.client._paths import is_link
 
-        for _ in range(_LINKS):
+        for _ in range(_MAX_LINKS):
             try:
                 found = await self.archive_info(id, target)
             except NotFound:
-                # No container is an error, no file is a new one.
+                # An absent path will be created, but an absent container is an error.
                 await self.inspect(id)
                 return target, None
             if not found.link_target or not is_link(found):

@@ -1,4 +1,4 @@
-"""Processes in running containers, with what takes several calls."""
+"""Processes in running containers: the endpoints, and operations of several calls."""
 
 from typing import Final
 
@@ -9,27 +9,27 @@ from palan.client._async.streams import AsyncSession
 from palan.client._limits import CLIENT, Limit
 from palan.client._outcomes import ExecResult
 from palan.client._request import prepare
-from palan.client._run_options import Command, Environment, environment, words
+from palan.client._run_options import Command, Environment, command_words, environment
 from palan.client.errors import ClientError, ContainerFailed
 
 
 __all__ = ["AsyncExec", "AsyncExecSession"]
 
-_FIRST_LOOK: Final = 0.001
-_LAST_LOOK: Final = 0.1
-"""Seconds between looks at a process that has closed its output and not ended; they grow."""
+_FIRST_PAUSE: Final = 0.001
+_MAX_PAUSE: Final = 0.1
+"""Seconds between queries of a process that has closed its output and not ended; they grow."""
 
 
 class AsyncExecSession(AsyncSession):
-    """A process in a container: its streams, and in the end its exit code."""
+    """A process in a container: its streams, and at the end its exit code."""
 
     id: str = ""
-    """Of the exec, once it is opened."""
+    """The exec's id; empty before the session is opened."""
 
     creating: tuple[str, dict[str, object]] | None = None
 
     async def open(self) -> AsyncResponse:
-        """Set the process up and start it, unless that was done."""
+        """Create and start the process, unless this was done already."""
         if self.creating is not None and self._response is None:
             container, arguments = self.creating
             self.creating = None
@@ -41,25 +41,25 @@ class AsyncExecSession(AsyncSession):
         return await super().open()
 
     async def exit_code(self) -> int:
-        """What the process ended with; waits until it has.
+        """Wait for the process's end, and return its exit code.
 
         Raises:
-            ClientError: it was not started.
+            ClientError: the process was not started.
         """
         if not self.id:
             raise ClientError("the process was not started")
-        pause = _FIRST_LOOK
+        pause = _FIRST_PAUSE
         while True:
             found = await self._calling.call("exec.inspect", {"id": self.id}, CLIENT)
             exit_code: int | None = found.exit_code
             if not found.running and exit_code is not None:
                 return exit_code
             await sleep(pause)
-            pause = min(_LAST_LOOK, pause * 2)
+            pause = min(_MAX_PAUSE, pause * 2)
 
 
 class AsyncExec(AsyncExecCalls):
-    """More processes in a running container."""
+    """Additional processes in running containers."""
 
     async def run(
         self,
@@ -75,27 +75,27 @@ class AsyncExec(AsyncExecCalls):
         check: bool = False,
         timeout: float | None = None,
     ) -> ExecResult:
-        """Run a process in a container to its end and collect what it writes.
+        """Run a process in a container to its end and collect its output.
 
         Endpoints: ``POST /containers/{id}/exec``, ``POST /exec/{id}/start`` and
         ``GET /exec/{id}/json``.
 
         Args:
-            container: where.
-            command: what; a string is run by ``sh -c``.
-            stdin: what it reads; None is nothing at all.
+            container: the container's name or id.
+            command: the command; a string is run by ``sh -c``.
+            stdin: the input of the process; None attaches no stdin.
             user: ``name``, ``uid``, ``name:group`` or ``uid:gid``.
-            env: more variables.
-            working_dir: where it runs.
-            tty: give it a terminal; all output is on stdout then.
-            privileged: with all capabilities.
-            check: raise when it does not end with 0.
-            timeout: seconds in which it must end; None is for ever. The process itself goes
-                on: the API has nothing to end it with.
+            env: additional environment variables.
+            working_dir: the working directory.
+            tty: allocate a terminal; all output is on stdout then.
+            privileged: give the process all capabilities.
+            check: raise an exception if the exit code is not 0.
+            timeout: seconds until the call is given up; None is no limit. The process keeps
+                running, as the API has no way to end it.
 
         Raises:
-            ContainerFailed: it did not end with 0, and ``check`` was on.
-            Timeout: it runs for too long.
+            ContainerFailed: the exit code is not 0, and ``check`` is true.
+            Timeout: the process runs for too long.
         """
         deadline = None if timeout is None else now() + timeout
         session = self.open(
@@ -139,20 +139,20 @@ class AsyncExec(AsyncExecCalls):
         privileged: bool = False,
         timeout: float | None = None,
     ) -> AsyncExecSession:
-        """A process in a container to talk with.
+        """Return a session with a new process in a container.
 
-        It is set up and started when the session is entered or first used.
+        The process is created and started when the session is entered or first used.
 
         Args:
-            container: where.
-            command: what; a string is run by ``sh -c``.
-            stdin: whether it reads what is sent.
+            container: the container's name or id.
+            command: the command; a string is run by ``sh -c``.
+            stdin: whether to attach stdin.
             user: ``name``, ``uid``, ``name:group`` or ``uid:gid``.
-            env: more variables.
-            working_dir: where it runs.
-            tty: give it a terminal.
-            privileged: with all capabilities.
-            timeout: seconds to wait for each piece of output; None is for ever.
+            env: additional environment variables.
+            working_dir: the working directory.
+            tty: allocate a terminal.
+            privileged: give the process all capabilities.
+            timeout: seconds to wait for each chunk of output; None is no limit.
         """
         session = AsyncExecSession(
             self._client.calling, prepare("exec.start", {"id": "-"}), timeout, tty=tty
@@ -160,7 +160,7 @@ class AsyncExec(AsyncExecCalls):
         session.creating = (
             container,
             {
-                "cmd": words(command),
+                "cmd": command_words(command),
                 "attach_stdin": stdin,
                 "attach_stdout": True,
                 "attach_stderr": True,
@@ -190,21 +190,21 @@ class AsyncExec(AsyncExecCalls):
         Endpoints: ``POST /containers/{id}/exec`` and ``POST /exec/{id}/start``.
 
         Args:
-            container: where.
-            command: what; a string is run by ``sh -c``.
+            container: the container's name or id.
+            command: the command; a string is run by ``sh -c``.
             user: ``name``, ``uid``, ``name:group`` or ``uid:gid``.
-            env: more variables.
-            working_dir: where it runs.
-            tty: give it a terminal.
-            privileged: with all capabilities.
-            timeout: seconds for each call; None is for ever.
+            env: additional environment variables.
+            working_dir: the working directory.
+            tty: allocate a terminal.
+            privileged: give the process all capabilities.
+            timeout: seconds for each call; None is no limit.
 
         Returns:
             The id of the exec, for ``inspect``.
         """
         made = await self.create(
             container,
-            cmd=words(command),
+            cmd=command_words(command),
             user=user,
             env=environment(env) or None,
             working_dir=working_dir,

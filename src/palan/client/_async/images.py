@@ -1,4 +1,4 @@
-"""Images, with what takes several calls or files: pull, build, import."""
+"""Images: the endpoints, and operations of several calls or with files: pull, build, import."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ Progress = Callable[["JSONMessage"], Any]
 
 
 class AsyncImages(AsyncImagesCalls):
-    """Images: their content, names and transport."""
+    """Images: their names, content and transfer."""
 
     async def pull(
         self,
@@ -33,23 +33,23 @@ class AsyncImages(AsyncImagesCalls):
         progress: Progress | None = None,
         timeout: float | None = None,
     ) -> "ImageInspectResponse":
-        """Pull an image from its registry and see it through.
+        """Pull an image from its registry, and wait until it is complete.
 
         Endpoints: ``POST /images/create`` and ``GET /images/{name}/json``.
 
         Args:
-            reference: which; without a tag or digest, ``latest``.
+            reference: the image's name; without a tag or digest, ``latest``.
             platform: ``os[/arch[/variant]]``.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends none.
-            progress: called with each message of the engine.
-            timeout: seconds to wait for each of them; None is for ever.
+            progress: a function that is called with each message of the engine.
+            timeout: seconds to wait for each message; None is no limit.
 
         Returns:
             The image.
 
         Raises:
-            NotFound: the registry has none of that name, or wants credentials.
-            OperationFailed: it broke off.
+            NotFound: the registry has no such image, or demands credentials.
+            OperationFailed: the pull failed after it had begun.
         """
         named = reference
         if "@" not in reference and ":" not in reference.rpartition("/")[2]:
@@ -71,18 +71,18 @@ class AsyncImages(AsyncImagesCalls):
         platform: str = "",
         progress: Progress | None = None,
     ) -> str:
-        """Make an image of a root filesystem.
+        """Make an image from an archive of a root filesystem.
 
         Endpoint: ``POST /images/create``.
 
         Args:
-            source: a tar archive: bytes, a file, or pieces as they come.
-            repository: its name; empty for none.
-            tag: its tag.
+            source: a tar archive: bytes, a file, or an iterable of bytes.
+            repository: the image's repository; empty for no name.
+            tag: the image's tag.
             changes: instructions of a Dockerfile, such as ``CMD ["sh"]``.
-            message: the comment.
+            message: the commit message.
             platform: ``os[/arch[/variant]]``.
-            progress: called with each message of the engine.
+            progress: a function that is called with each message of the engine.
 
         Returns:
             The image's id.
@@ -97,12 +97,12 @@ class AsyncImages(AsyncImagesCalls):
             platform=platform,
             registry_auth="",
         )
-        said = ""
+        last_status = ""
         async for step in importing:
-            said = step.status or said
+            last_status = step.status or last_status
             if progress is not None:
                 progress(step)
-        return said
+        return last_status
 
     async def build(
         self,
@@ -116,28 +116,28 @@ class AsyncImages(AsyncImagesCalls):
         timeout: float | None = None,
         **options: "Unpack[BuildOptions]",
     ) -> BuiltImage:
-        """Build an image of a directory, by the engine's classic builder.
+        """Build an image from a directory with the engine's classic builder.
 
-        The directory's ``.dockerignore`` is read as Docker reads it.
+        The directory's ``.dockerignore`` has the same effect as with Docker.
 
         Endpoint: ``POST /build``.
 
         Args:
-            path: the context; or give ``archive`` or ``remote``.
+            path: the directory of the context, instead of ``archive`` or ``remote``.
             archive: the context as a tar archive.
             tags: names for the image.
-            dockerfile: its path below the context, or anywhere if it begins with a slash or
-                leads out of the context.
+            dockerfile: the Dockerfile's path below the context; it may lie outside if it begins
+                with a slash or leads out of the context.
             build_args: values of ``ARG``; None takes the Dockerfile's default.
-            progress: called with each message of the engine.
-            timeout: seconds to wait for each of them; None is for ever.
-            options: see :class:`palan.client.BuildOptions`.
+            progress: a function that is called with each message of the engine.
+            timeout: seconds to wait for each message; None is no limit.
+            options: further options, see :class:`palan.client.BuildOptions`.
 
         Returns:
-            The image's id, and what the builder wrote.
+            The image's id, and the output of the builder.
 
         Raises:
-            OperationFailed: a step failed; ``code`` is what it ended with.
+            OperationFailed: a step failed; ``code`` is its exit code.
         """
         from palan.client._async.calls.build import AsyncBuildCalls
         from palan.client._build_options import build_arguments, build_context

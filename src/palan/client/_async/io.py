@@ -1,6 +1,6 @@
-"""Bytes to and from an engine, for asyncio.
+"""Connections to an engine, for asyncio.
 
-``_sync/io.py`` has the same names for blocking sockets; everything above them is written once.
+``_sync/io.py`` has the same names for blocking sockets; the modules above both are written once.
 """
 
 import asyncio
@@ -18,43 +18,52 @@ if TYPE_CHECKING:
     from palan.client._ssh import Tunnel, Tunnels
 
 
-__all__ = ["AsyncBody", "AsyncStream", "connect", "consume", "in_thread", "now", "pieces", "sleep"]
+__all__ = [
+    "AsyncBody",
+    "AsyncStream",
+    "body_chunks",
+    "connect",
+    "consume",
+    "in_thread",
+    "now",
+    "sleep",
+]
 
 AsyncBody = bytes | IO[bytes] | Iterable[bytes] | AsyncIterable[bytes]
-"""What can be sent: all of it, a file, or pieces as they come."""
+"""A request's body: bytes, a file, or an iterable of bytes."""
 
-_HIGH: Final = 1 << 20
-"""Bytes waiting to be read above which the other side is made to wait."""
+_MAX_BUFFERED: Final = 1 << 20
+"""Unread bytes above which reading from the socket is paused."""
 
-_READ: Final = 1 << 17
-"""Bytes that are read at once."""
+_READ_SIZE: Final = 1 << 17
+"""The most bytes that are read at once."""
 
-_PIECE: Final = 1 << 18
+_FILE_CHUNK: Final = 1 << 18
 """Bytes of a file that are sent at once."""
 
-_PLENTY: Final = 1 << 14
-_LITTLE: Final = 32
-_NAP: Final = 0.0003
-"""After so many reads in a row of less than so many bytes, wait for so many seconds before the
-next: what is written line by line, and faster than that, is then read in bulk."""
+_LARGE_READ: Final = 1 << 14
+_MAX_SMALL_READS: Final = 32
+_PAUSE: Final = 0.0003
+"""After 32 consecutive reads of less than 16 KiB each, wait for 0.3 ms before the next one, so
+that output which is written line by line is read in bulk."""
 
 T = TypeVar("T")
 
 
 class _Buffers(threading.local):
-    """What a loop receives into: one for all connections, as each empties it at once."""
+    """The receive buffer of a thread: one for all connections, as each empties it at once."""
 
     def __init__(self) -> None:
-        self.view = memoryview(bytearray(_READ))
+        self.view = memoryview(bytearray(_READ_SIZE))
 
 
 _BUFFERS: Final = _Buffers()
 
 
 class AsyncStream(asyncio.BufferedProtocol):
-    """One connection, as bytes in order.
+    """One connection, as a stream of bytes.
 
-    What comes in while something is written is kept, so that neither side waits for the other.
+    Bytes that arrive during a write are buffered, so that the two sides never block each other.
     """
 
     def __init__(self, tunnel: "Tunnel | None" = None) -> None:
@@ -63,7 +72,7 @@ class AsyncStream(asyncio.BufferedProtocol):
         self._tunnel = tunnel
         self._buffer: deque[bytes] = deque()
         self._feed: Callable[[memoryview], None] | None = None
-        self._size = self._little = 0
+        self._size = self._small_reads = 0
         self._eof = False
         self._error: Exception | None = None
         self._lost = False
@@ -75,21 +84,21 @@ class AsyncStream(asyncio.BufferedProtocol):
 
     @property
     def has_input(self) -> bool:
-        """Whether :meth:`read` would answer at once."""
+        """Whether :meth:`read` would return at once."""
         return bool(self._buffer) or self._eof
 
     def is_idle(self) -> bool:
-        """Whether the connection is open and the other side has said nothing unasked."""
+        """Return whether the connection is open and has no unread bytes."""
         return not (self._buffer or self._eof or self._closed)
 
     async def read(self, timeout: float | None) -> bytes:
-        """What has come in; waits for at least a byte, and gives none at the end.
+        """Wait for bytes and return them; ``b""`` at the end of the stream.
 
         Args:
-            timeout: seconds; None is for ever.
+            timeout: seconds; None is no limit.
 
         Raises:
-            Timeout: nothing came.
+            Timeout: no bytes arrived.
             ConnectionLost: the connection broke.
         """
         while not self._buffer:
@@ -116,17 +125,17 @@ class AsyncStream(asyncio.BufferedProtocol):
         return data
 
     async def read_into(self, feed: Callable[[memoryview], None], timeout: float | None) -> bool:
-        """Hand over what has come in; waits for at least a byte.
+        """Wait for bytes and pass them to a function.
 
         Args:
-            feed: gets it, and copies what it keeps.
-            timeout: seconds; None is for ever.
+            feed: called with the bytes; copies those that it keeps.
+            timeout: seconds; None is no limit.
 
         Returns:
-            Whether there was something: not at the end.
+            Whether bytes arrived; false at the end of the stream.
 
         Raises:
-            Timeout: nothing came.
+            Timeout: no bytes arrived.
             ConnectionLost: the connection broke.
         """
         if self._buffer or self._eof or self._closed:
@@ -134,8 +143,8 @@ class AsyncStream(asyncio.BufferedProtocol):
             if data:
                 feed(memoryview(data))
             return bool(data)
-        if self._little >= _LITTLE:
-            await self._nap()
+        if self._small_reads >= _MAX_SMALL_READS:
+            await self._pause()
         self._feed = feed
         self._reader = reader = self._loop.create_future()
         try:
@@ -146,29 +155,29 @@ class AsyncStream(asyncio.BufferedProtocol):
             return True
         return await self.read_into(feed, timeout)
 
-    async def _nap(self) -> None:
-        """Let more come together."""
+    async def _pause(self) -> None:
+        """Wait shortly, so that more bytes arrive before the next read."""
         self._transport.pause_reading()
         try:
-            await asyncio.sleep(_NAP)
+            await asyncio.sleep(_PAUSE)
         finally:
             if not self._closed:
                 self._transport.resume_reading()
 
     async def write(self, data: bytes, timeout: float | None, *, gather: bool = True) -> None:
-        """Send bytes; waits while the other side is far behind.
+        """Send bytes; wait while the other side does not read.
 
         Args:
-            data: what to send.
-            timeout: seconds to wait; None is for ever.
-            gather: without effect: what comes in meanwhile is always taken.
+            data: the bytes to send.
+            timeout: seconds to wait; None is no limit.
+            gather: without effect: bytes that arrive meanwhile are always buffered.
 
         Raises:
-            Timeout: it took nothing for so long.
-            ConnectionLost: it takes no more.
+            Timeout: the other side read nothing in that time.
+            ConnectionLost: the other side has closed the connection.
         """
         del gather
-        self._little = 0
+        self._small_reads = 0
         if self._closed:
             raise ClientClosed("the connection was closed")
         if self._lost:
@@ -184,12 +193,12 @@ class AsyncStream(asyncio.BufferedProtocol):
                 raise ConnectionLost("the connection was closed by the engine")
 
     async def write_eof(self) -> None:
-        """Say that nothing more will be sent; reading goes on."""
+        """End the sending direction; reading remains possible."""
         if not self._closed and not self._lost and self._transport.can_write_eof():
             self._transport.write_eof()
 
     async def close(self) -> None:
-        """End the connection; who reads from it is told so."""
+        """Close the connection; a pending read raises ``ClientClosed``."""
         if self._closed:
             return
         self._closed = True
@@ -200,7 +209,7 @@ class AsyncStream(asyncio.BufferedProtocol):
             await asyncio.shield(self._loop.run_in_executor(None, self._tunnel.close))
 
     def abort(self) -> None:
-        """End the connection without waiting for anything; can be called by any thread."""
+        """Close the connection without waiting for anything; can be called by any thread."""
         if not self._closed and not self._loop.is_closed():
             self._closed = True
             self._loop.call_soon_threadsafe(self._transport.abort)
@@ -209,9 +218,9 @@ class AsyncStream(asyncio.BufferedProtocol):
                     self._loop.run_in_executor, None, self._tunnel.close
                 )
 
-    def complaint(self) -> str:
-        """What is known about why it ended."""
-        return self._tunnel.complaint() if self._tunnel is not None else ""
+    def error_output(self) -> str:
+        """Return the error output of ssh, if the connection goes through it."""
+        return self._tunnel.error_output() if self._tunnel is not None else ""
 
     async def _wait(self, future: "asyncio.Future[Any]", timeout: float | None) -> None:
         if timeout is None:
@@ -228,34 +237,34 @@ class AsyncStream(asyncio.BufferedProtocol):
             if future is not None and not future.done():
                 future.set_result(False)
 
-    # ---- what asyncio calls -------------------------------------------------------
+    # ---- callbacks of asyncio -----------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It stands."""
+        """Keep the transport of the new connection."""
         self._transport = transport
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to put what comes in."""
+        """Return the buffer for the next bytes."""
         del sizehint
         return _BUFFERS.view
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Something came in."""
-        self._little = 0 if nbytes >= _PLENTY else self._little + 1
+        """Pass received bytes to the reader, or keep them."""
+        self._small_reads = 0 if nbytes >= _LARGE_READ else self._small_reads + 1
         if self._feed is not None:
-            self._hand_over(self._feed, _BUFFERS.view[:nbytes])
+            self._deliver(self._feed, _BUFFERS.view[:nbytes])
             return
         self._buffer.append(bytes(_BUFFERS.view[:nbytes]))
         self._size += nbytes
-        # Who waits to write must be able to read, or both sides would wait for ever.
-        if self._size > _HIGH and not self._reading_paused and not self._writing_paused:
+        # While a write waits, reading must continue, or both sides would wait for ever.
+        if self._size > _MAX_BUFFERED and not self._reading_paused and not self._writing_paused:
             self._reading_paused = True
             self._transport.pause_reading()
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(False)
 
-    def _hand_over(self, feed: Callable[[memoryview], None], data: memoryview) -> None:
-        # What comes before the reader runs again is kept.
+    def _deliver(self, feed: Callable[[memoryview], None], data: memoryview) -> None:
+        # Bytes that arrive before the reader runs again go into the buffer.
         self._feed = None
         try:
             feed(data)
@@ -267,26 +276,26 @@ class AsyncStream(asyncio.BufferedProtocol):
                 self._reader.set_result(True)
 
     def eof_received(self) -> bool:
-        """The other side sends no more, but may read."""
+        """Note that the other side sends no more; it may still read."""
         self._eof = True
         self._wake()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It ended, in good order or not."""
+        """Note the end of the connection and its error, if any."""
         self._eof = self._lost = True
         self._error = exc
         self._wake()
 
     def pause_writing(self) -> None:
-        """The other side is behind."""
+        """Let writers wait, as the other side does not read."""
         self._writing_paused = True
         if self._reading_paused:
             self._reading_paused = False
             self._transport.resume_reading()
 
     def resume_writing(self) -> None:
-        """It has caught up."""
+        """Let writers continue."""
         self._writing_paused = False
         if self._writer is not None and not self._writer.done():
             self._writer.set_result(True)
@@ -300,15 +309,15 @@ def _expire(future: "asyncio.Future[Any]") -> None:
 async def connect(
     address: Address, tunnels: "Tunnels | None", timeout: float | None
 ) -> AsyncStream:
-    """Reach an engine.
+    """Connect to an engine.
 
     Args:
-        address: where it is; of its TLS the caller takes care.
-        tunnels: those of ssh, if that is the way.
-        timeout: seconds; None is for ever.
+        address: the engine's address; the caller adds TLS.
+        tunnels: the connections through ssh, if the address is one of ssh.
+        timeout: seconds; None is no limit.
 
     Raises:
-        ConnectFailed: nobody is there, or not within that time.
+        ConnectFailed: the engine cannot be reached, or not in time.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -333,54 +342,54 @@ async def connect(
     return stream
 
 
-async def pieces(body: AsyncBody) -> AsyncIterator[bytes]:
-    """The bytes of a body as they come; blocking sources are read in a thread."""
+async def body_chunks(body: AsyncBody) -> AsyncIterator[bytes]:
+    """Yield the bytes of a body; blocking sources are read in a thread."""
     if isinstance(body, bytes | bytearray | memoryview):
         yield bytes(body)
         return
     if isinstance(body, AsyncIterable):
-        async for piece in body:
-            yield piece
+        async for chunk in body:
+            yield chunk
         return
     reading = getattr(body, "read", None)
     if reading is not None:
-        while piece := await asyncio.to_thread(reading, _PIECE):
-            yield piece
+        while chunk := await asyncio.to_thread(reading, _FILE_CHUNK):
+            yield chunk
         return
     iterator = iter(body)
-    while (following := await asyncio.to_thread(_next, iterator)) is not None:
-        yield following
+    while (item := await asyncio.to_thread(_next, iterator)) is not None:
+        yield item
 
 
 def _next(iterator: Iterator[bytes]) -> bytes | None:
-    # A StopIteration cannot come out of a thread.
+    # A StopIteration cannot be raised out of a thread.
     return next(iterator, None)
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
-    """Call what blocks, without blocking."""
+    """Call a blocking function in a thread."""
     return await asyncio.to_thread(function, *arguments)
 
 
 async def consume(
     pull: Callable[[], Awaitable[bytes]], function: Callable[[Callable[[], bytes]], T]
 ) -> T:
-    """Call what blocks and wants pieces of a stream, in a thread.
+    """Call a blocking function that reads a stream, in a thread.
 
     Args:
-        pull: gives the next piece, ``b""`` at the end.
-        function: is called with the same, for blocking callers.
+        pull: returns the next chunk of the stream, ``b""`` at the end.
+        function: called with a blocking version of ``pull``.
     """
     loop = asyncio.get_running_loop()
     ended = False
 
-    async def piece() -> bytes:
+    async def next_chunk() -> bytes:
         return await pull()
 
     def blocking() -> bytes:
         if ended:
             raise ClientClosed("the call was cancelled")
-        return asyncio.run_coroutine_threadsafe(piece(), loop).result()
+        return asyncio.run_coroutine_threadsafe(next_chunk(), loop).result()
 
     try:
         return await asyncio.to_thread(function, blocking)
@@ -389,10 +398,10 @@ async def consume(
 
 
 def now() -> float:
-    """The clock that deadlines go by, in seconds."""
+    """Return the time of the clock that deadlines use, in seconds."""
     return asyncio.get_running_loop().time()
 
 
 async def sleep(seconds: float) -> None:
-    """Wait."""
+    """Wait for some seconds."""
     await asyncio.sleep(seconds)

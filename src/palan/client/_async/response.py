@@ -1,4 +1,4 @@
-"""The raw door's answers: what HTTP said, with nothing done to it."""
+"""Raw responses: status, headers and the unchanged body."""
 
 from collections.abc import Mapping
 from types import TracebackType
@@ -11,25 +11,25 @@ from palan.client.errors import ClientError, ProtocolError
 __all__ = ["AsyncResponse"]
 
 _MAX_ERROR: Final = 1 << 20
-"""Bytes of an answer that says no which are read."""
+"""The most bytes of an error response that are read."""
 
 _MAX_BODY: Final = 1 << 30
-"""Bytes that are read at once; more has to be read piece by piece."""
+"""The most bytes that :meth:`AsyncResponse.read` reads; longer bodies must be read in chunks."""
 
 
 class AsyncResponse:
-    """An answer whose head is there and whose body can be read.
+    """A response whose head has arrived and whose body can be read.
 
-    Use it as a context manager, or read it to its end, or close it. Where the request asked
-    for the connection (``hijack``), :meth:`send` and :meth:`close_input` write to it, and
-    reading gives what comes from it.
+    Use it as a context manager, or read it to its end, or close it. If the request took over
+    the connection (``hijack``), :meth:`send` and :meth:`close_input` write to it, and reading
+    returns the bytes that arrive on it.
     """
 
     def __init__(self, exchange: AsyncExchange, method: str, path: str) -> None:
         self._exchange = exchange
         self._method = method
         self._path = path
-        self._complaint = b""
+        self._error_body = b""
 
     @property
     def status(self) -> int:
@@ -38,53 +38,53 @@ class AsyncResponse:
 
     @property
     def reason(self) -> str:
-        """The words beside the status."""
+        """The reason phrase beside the status."""
         return self._exchange.answer.reason
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers, by names in lower case."""
+        """The headers by their names in lower case."""
         return self._exchange.answer.headers
 
     @property
     def hijacked(self) -> bool:
-        """Whether the connection is now a stream both ways."""
+        """Whether the connection is now a two-way stream."""
         return self._exchange.answer.raw
 
     def limit(self, deadline: float | None) -> None:
-        """Have all the rest by a moment of the clock of ``io``; None is no limit."""
+        """Set a deadline by the clock of ``io.now`` for all of the rest; None is no limit."""
         self._exchange.deadline = deadline
 
     async def chunk(self) -> bytes:
-        """The next piece of the body, as soon as there is one; ``b""`` at the end."""
+        """Return the next chunk of the body, as soon as one arrives; ``b""`` at the end."""
         try:
             return await self._exchange.chunk()
         except ClientError as error:
-            # Not with `_named`, as there are many pieces.
+            # Without `_error_context`, as there are many chunks.
             error.method, error.path = error.method or self._method, error.path or self._path
             raise
 
     async def read(self) -> bytes:
-        """All that is left of the body."""
-        with self._named():
+        """Read the rest of the body."""
+        with self._error_context():
             data = await self._exchange.read(_MAX_BODY)
         if len(data) > _MAX_BODY:
-            raise ProtocolError("the answer is too long", method=self._method, path=self._path)
+            raise ProtocolError("the response is too long", method=self._method, path=self._path)
         if self.status >= 400:
-            # For who looks at the answer first, and then raises what it means.
-            self._complaint = data or self._complaint
+            # Kept for a caller who reads the body first, and then calls raise_for_status.
+            self._error_body = data or self._error_body
         return data
 
     async def read_some(self, limit: int) -> bytes:
-        """All that is left of the body, or what there is of it up to a limit in bytes or more."""
-        with self._named():
+        """Read the rest of the body, or stop once there are more bytes than a limit."""
+        with self._error_context():
             return await self._exchange.read(limit)
 
     async def json(self) -> Any:
-        """The body as JSON.
+        """Read the body and decode it from JSON.
 
         Raises:
-            ProtocolError: it is none.
+            ProtocolError: the body is not JSON.
         """
         import msgspec
 
@@ -93,45 +93,45 @@ class AsyncResponse:
             return msgspec.json.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ProtocolError(
-                f"the engine answered what is no JSON: {error}",
+                f"the engine's response is not JSON: {error}",
                 method=self._method,
                 path=self._path,
             ) from None
 
     async def raise_for_status(self) -> None:
-        """Raise what the status means, if it is 400 or above.
+        """Raise an exception if the status is 400 or above.
 
         Raises:
-            APIError: of the class of that status.
+            APIError: the exception of the class for that status.
         """
         if self.status >= 400:
             from palan.client._results import error_of
 
-            data = self._complaint or await self.read_some(_MAX_ERROR)
+            data = self._error_body or await self.read_some(_MAX_ERROR)
             raise error_of(self.status, data, self._method, self._path, self.reason)
 
     async def send(self, data: bytes, *, gather: bool = False) -> None:
-        """Write to a connection that is a stream now; waits while the other side is behind.
+        """Write to a hijacked connection; wait while the other side does not read.
 
         Args:
-            data: what to write.
-            gather: take in meanwhile what comes, for later reads; off if another thread reads.
+            data: the bytes to write.
+            gather: buffer bytes that arrive meanwhile; must be false if another thread reads.
         """
-        with self._named():
+        with self._error_context():
             exchange = self._exchange
             await exchange.stream.write(data, exchange.left(), gather=gather)
 
     async def close_input(self) -> None:
-        """Say that nothing more will be sent; reading goes on."""
-        with self._named():
+        """End the sending direction; reading remains possible."""
+        with self._error_context():
             await self._exchange.stream.write_eof()
 
     async def close(self) -> None:
-        """Have no more of it. Can be called at any time, also from elsewhere, and again."""
+        """Stop reading; can be called at any time, from any thread or task, and repeatedly."""
         await self._exchange.close()
 
-    def _named(self) -> "_Named":
-        return _Named(self._method, self._path)
+    def _error_context(self) -> "_ErrorContext":
+        return _ErrorContext(self._method, self._path)
 
     async def __aenter__(self) -> Self:
         return self
@@ -154,8 +154,8 @@ class AsyncResponse:
         return data
 
 
-class _Named:
-    """Tells errors within which request they happened to."""
+class _ErrorContext:
+    """Adds the request's method and path to errors."""
 
     __slots__ = ("_method", "_path")
 

@@ -1,20 +1,20 @@
-"""What must be done even while the caller is being cancelled."""
+"""Work that must be done even if the caller is cancelled."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 
-__all__ = ["shielded", "undone"]
+__all__ = ["shielded", "undo_if_cancelled"]
 
 T = TypeVar("T")
 
-_PATIENCE: Final = 30
-"""Seconds that a cancelled call gets to end, before it is given up."""
+_GRACE_SECONDS: Final = 30
+"""The time that a cancelled call has to end before it is abandoned."""
 
 
 async def shielded(work: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
-    """See work through; a cancellation in between is raised when it is done."""
+    """Do work to its end; a cancellation meanwhile is raised afterwards."""
     task = asyncio.ensure_future(work(*arguments))
     try:
         await asyncio.shield(task)
@@ -23,23 +23,25 @@ async def shielded(work: Callable[..., Coroutine[Any, Any, None]], *arguments: A
         raise
 
 
-async def undone(
+async def undo_if_cancelled(
     work: Callable[..., Coroutine[Any, Any, T]],
     undo: Callable[[T], Awaitable[None]],
     **arguments: Any,
 ) -> T:
-    """Do work; if it is cancelled, which the engine does not notice in time, undo it.
+    """Do work; if the caller is cancelled meanwhile, wait for its result and undo it.
+
+    The engine would not notice the cancellation in time.
 
     Args:
-        work: what to do.
-        undo: is given what came of it.
-        arguments: of the work.
+        work: the function to call.
+        undo: called with the result of the work.
+        arguments: the arguments of the work.
     """
     task = asyncio.ensure_future(work(**arguments))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task], timeout=_PATIENCE)
+        await asyncio.wait([task], timeout=_GRACE_SECONDS)
         if not task.done():
             task.cancel()
         elif task.exception() is None:

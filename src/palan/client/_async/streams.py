@@ -1,7 +1,7 @@
-"""Answers that come piece by piece: archives, messages, output, sessions.
+"""Responses that are streams: archives, messages, output, sessions.
 
-All of them are opened when they are entered or first read, so that a call that makes one
-needs no ``await``; all can be iterated, closed at any time, and used as context managers.
+All of them send their request when they are entered or first read, so that a call that returns
+one needs no ``await``; all can be iterated, closed at any time, and used as context managers.
 """
 
 import contextlib
@@ -33,12 +33,12 @@ __all__ = [
 
 M = TypeVar("M")
 
-_WRITE: Final = 1 << 20
+_WRITE_SIZE: Final = 1 << 20
 """Bytes that are gathered before they are written to a file."""
 
 
-class AsyncLazy:
-    """Base of the streams: a request that is sent when somebody wants its answer."""
+class AsyncLazyStream:
+    """The base of streams: it sends its request when the response is first needed."""
 
     def __init__(
         self, calling: "AsyncCalling", prepared: "Prepared", timeout: float | None
@@ -51,16 +51,16 @@ class AsyncLazy:
         self._closed = False
 
     def limit(self, deadline: float | None) -> None:
-        """Have all the rest by a moment of the clock of ``io``, whatever each piece may take."""
+        """Set a deadline by the clock of ``io.now`` for all of the rest; None is no limit."""
         self._deadline = deadline
         if self._response is not None:
             self._response.limit(deadline)
 
     async def open(self) -> AsyncResponse:
-        """Send the request, unless that was done, and wait for the head of the answer.
+        """Send the request, unless this was done already, and wait for the head of the response.
 
         Raises:
-            APIError: the engine said no.
+            APIError: the engine answered with an error.
         """
         if self._response is None:
             if self._closed:
@@ -70,7 +70,7 @@ class AsyncLazy:
         return self._response
 
     async def close(self) -> None:
-        """Have no more of it; can be called at any time, from elsewhere, and again."""
+        """Stop reading; can be called at any time, from any thread or task, and repeatedly."""
         self._closed = True
         if self._response is not None:
             await self._response.close()
@@ -88,33 +88,33 @@ class AsyncLazy:
         await self.close()
 
 
-class AsyncByteStream(AsyncLazy):
-    """Bytes, such as an archive; iterating gives them as they come."""
+class AsyncByteStream(AsyncLazyStream):
+    """A stream of bytes, such as an archive; iterating yields chunks as they arrive."""
 
     async def chunk(self) -> bytes:
-        """The next piece, as soon as there is one; ``b""`` at the end."""
+        """Return the next chunk, as soon as one arrives; ``b""`` at the end."""
         response = self._response or await self.open()
         return await response.chunk()
 
     async def read(self) -> bytes:
-        """All of it, in memory."""
+        """Read all bytes into memory."""
         try:
             return await (await self.open()).read()
         finally:
             await self.close()
 
     async def path_stat(self) -> "PathStat":
-        """What the path is that this archive is of (``containers.archive_get`` only)."""
+        """Return the properties of the archive's path (``containers.archive_get`` only)."""
         return self._calling.path_stat(await self.open())
 
     async def save(self, target: str | os.PathLike[str] | IO[bytes]) -> int:
-        """Write all of it to a file; memory stays flat.
+        """Write all bytes to a file, in constant memory.
 
         Args:
-            target: a path, whose file appears when it is whole, or an open file.
+            target: a path, whose file appears when it is complete, or an open file.
 
         Returns:
-            How many bytes it was.
+            The number of bytes.
         """
         if not isinstance(target, str | os.PathLike):
             return await self._copy(target)
@@ -138,7 +138,7 @@ class AsyncByteStream(AsyncLazy):
         async for data in self:
             pending.append(data)
             waiting += len(data)
-            if waiting >= _WRITE:
+            if waiting >= _WRITE_SIZE:
                 await in_thread(file.writelines, pending)
                 size += waiting
                 pending, waiting = [], 0
@@ -155,8 +155,8 @@ class AsyncByteStream(AsyncLazy):
         return data
 
 
-class AsyncMessageStream(AsyncLazy, Generic[M]):
-    """Messages, one after the other: events, statistics, progress."""
+class AsyncMessageStream(AsyncLazyStream, Generic[M]):
+    """A stream of messages: events, statistics, progress."""
 
     def __init__(
         self, calling: "AsyncCalling", prepared: "Prepared", timeout: float | None
@@ -166,10 +166,10 @@ class AsyncMessageStream(AsyncLazy, Generic[M]):
         self._ready: list[bytes] = []
 
     async def next(self) -> M | None:
-        """The next message, as soon as there is one; None at the end.
+        """Return the next message, as soon as one arrives; None at the end.
 
         Raises:
-            Timeout: nothing came for as long as was given for each.
+            Timeout: no message arrived within the timeout.
         """
         response = self._response or await self.open()
         while not self._ready:
@@ -178,9 +178,9 @@ class AsyncMessageStream(AsyncLazy, Generic[M]):
             self._ready.reverse()
             if not data and not self._ready:
                 return None
-        return self._message(self._ready.pop())
+        return self._decode(self._ready.pop())
 
-    def _message(self, line: bytes) -> M:
+    def _decode(self, line: bytes) -> M:
         message: M = self._calling.message(self._prepared, line)
         return message
 
@@ -197,11 +197,11 @@ class AsyncMessageStream(AsyncLazy, Generic[M]):
 class AsyncProgressStream(AsyncMessageStream["JSONMessage"]):
     """The progress of a pull, push, load, import or build.
 
-    An error within it is raised, as :class:`palan.client.errors.OperationFailed`.
+    A message with an error raises :class:`palan.client.errors.OperationFailed`.
     """
 
-    def _message(self, line: bytes) -> "JSONMessage":
-        message = super()._message(line)
+    def _decode(self, line: bytes) -> "JSONMessage":
+        message = super()._decode(line)
         if message.error or message.error_detail:
             detail = message.error_detail or None
             raise OperationFailed(
@@ -213,16 +213,16 @@ class AsyncProgressStream(AsyncMessageStream["JSONMessage"]):
         return message
 
     async def wait(self, progress: "Callable[[JSONMessage], Any] | None" = None) -> list[Any]:
-        """See it through.
+        """Wait for the end of the operation.
 
         Args:
-            progress: called with each message.
+            progress: a function that is called with each message.
 
         Returns:
-            What it had for programs (``aux``): digests of a push, ids of a build.
+            The machine-readable results (``aux``): digests of a push, ids of a build.
 
         Raises:
-            OperationFailed: it failed.
+            OperationFailed: the operation failed.
         """
         results = []
         async for message in self:
@@ -233,8 +233,8 @@ class AsyncProgressStream(AsyncMessageStream["JSONMessage"]):
         return results
 
 
-class AsyncOutputStream(AsyncLazy):
-    """What processes wrote, taken apart by stream; iterating gives :class:`Output`."""
+class AsyncOutputStream(AsyncLazyStream):
+    """The output of processes, separated by stream; iterating yields :class:`Output`."""
 
     def __init__(
         self,
@@ -245,14 +245,14 @@ class AsyncOutputStream(AsyncLazy):
         tty: bool | None = None,
         raw: bool = False,
     ) -> None:
-        """Prepare it.
+        """Prepare the stream; nothing is sent yet.
 
         Args:
-            calling: sends the request.
+            calling: the sender of the request.
             prepared: the request.
-            timeout: seconds to wait for each piece; None is for ever.
-            tty: whether the process has a TTY, for engines that do not tell; None finds out.
-            raw: there are never frames.
+            timeout: seconds to wait for each chunk; None is no limit.
+            tty: whether the process has a TTY, for engines that do not tell; None asks them.
+            raw: whether the output is never in frames.
         """
         super().__init__(calling, prepared, timeout)
         self.tty = True if raw else tty
@@ -261,29 +261,29 @@ class AsyncOutputStream(AsyncLazy):
         self._ready: list[Output] = []
 
     async def open(self) -> AsyncResponse:
-        """Send the request, unless that was done, and wait for the head of the answer."""
-        if self._response is None and self.tty is None and not await self._calling.tells_tty():
-            # Before 1.42 the answer does not say whether there are frames.
+        """Send the request, unless this was done already, and wait for the response's head."""
+        if self._response is None and self.tty is None and not await self._calling.reports_tty():
+            # Before 1.42, the response does not tell whether the output is in frames.
             self.tty = await self._calling.has_tty(self._prepared)
         response = await super().open()
         if self._decoder is None:
             kind = response.headers.get("content-type", "")
-            if not self._raw and (self.tty is None or await self._calling.tells_tty()):
+            if not self._raw and (self.tty is None or await self._calling.reports_tty()):
                 self.tty = "multiplexed" not in kind
             self._decoder = OutputDecoder(tty=bool(self.tty))
         return response
 
     async def next(self) -> Output | None:
-        """The next piece, as soon as there is one; None at the end.
+        """Return the next part of the output, as soon as one arrives; None at the end.
 
         Raises:
-            Timeout: nothing came for as long as was given for each.
+            Timeout: no output arrived within the timeout.
         """
         while not self._ready:
             if self._decoder is not None and self._decoder.failure is not None:
                 await self.close()
                 raise self._decoder.failure
-            data = await self._bytes()
+            data = await self._next_bytes()
             decoder = self._decoder or OutputDecoder(tty=True)
             if not data:
                 if not decoder.whole:
@@ -293,26 +293,26 @@ class AsyncOutputStream(AsyncLazy):
             self._ready.reverse()
         return self._ready.pop()
 
-    async def _bytes(self) -> bytes:
-        """The next bytes that the output is made of; ``b""`` at the end."""
+    async def _next_bytes(self) -> bytes:
+        """Return the next undecoded bytes of the output; ``b""`` at the end."""
         response = self._response if self._decoder is not None else None
         return await (response or await self.open()).chunk()
 
     async def read(self) -> bytes:
-        """All that is left, of both streams in the order in which it came."""
+        """Read the rest of both streams, in the order in which it arrives."""
         return b"".join([output.data async for output in self])
 
     async def read_split(self) -> tuple[bytes, bytes]:
-        """All that is left, of stdout and of stderr."""
+        """Read the rest, and return it as stdout and stderr."""
         parts: dict[str, list[bytes]] = {"stdout": [], "stderr": [], "stdin": []}
         async for output in self:
             parts[output.stream].append(output.data)
         return b"".join(parts["stdout"]), b"".join(parts["stderr"])
 
     async def lines(self) -> AsyncIterator[str]:
-        """What is left, line by line, without their ends; what is no UTF-8 is replaced.
+        """Yield the rest line by line, without newlines; invalid UTF-8 is replaced.
 
-        Each stream has lines of its own; one that is not ended yet is kept back.
+        The lines of the two streams are separate; an unfinished line is held back.
         """
         rests: dict[str, bytes] = {}
         async for output in self:
@@ -335,41 +335,41 @@ class AsyncOutputStream(AsyncLazy):
 
 
 class AsyncSession(AsyncOutputStream):
-    """A connection to the streams of a process, much like a socket.
+    """A connection to the streams of a process, similar to a socket.
 
-    Iterating gives :class:`Output`; :meth:`recv` gives the bytes as they come, which are
-    frames unless the process has a TTY. Use the one or the other.
+    Iterating yields :class:`Output`; :meth:`recv` returns undecoded bytes, which are frames
+    unless the process has a TTY. Use only one of the two.
     """
 
     async def send(self, data: bytes) -> None:
-        """Write to the process's stdin; waits while it does not read."""
+        """Write to the process's stdin; wait while the process does not read."""
         await self._write(data, gather=False)
 
     async def _write(self, data: bytes, *, gather: bool) -> None:
         await (await self.open()).send(data, gather=gather)
 
     async def sendall(self, data: bytes) -> None:
-        """The same, under the name that sockets have for it."""
+        """Write to the process's stdin; the same as :meth:`send`, named as with sockets."""
         await self.send(data)
 
     async def close_input(self) -> None:
-        """Say the end of stdin; output goes on."""
+        """Close the process's stdin; its output can still be read."""
         await (await self.open()).close_input()
 
     async def recv(self) -> bytes:
-        """The next bytes as they come; ``b""`` at the end."""
+        """Return the next undecoded bytes; ``b""`` at the end."""
         return await (await self.open()).chunk()
 
     async def communicate(self, data: bytes = b"") -> tuple[bytes, bytes]:
-        """Write all of stdin, say its end, and read all output.
+        """Write data to stdin, close it, and read all output.
 
         Returns:
-            What came on stdout and on stderr.
+            The output on stdout and on stderr.
         """
         await self.open()
         if data:
             with contextlib.suppress(ConnectionLost):
-                # A process may end without having read everything; what it wrote counts.
+                # A process may end without reading all of its input; its output is still valid.
                 await self._write(data, gather=True)
         await self.close_input()
         return await self.read_split()

@@ -1,6 +1,6 @@
-"""TLS over any stream, with the half-close that asyncio's own does not have.
+"""TLS over a stream, with half-close, which asyncio's own TLS does not have.
 
-Attach and exec say the end of standard input by ending one direction, also over TLS.
+Attach and exec signal the end of standard input by closing one direction, also with TLS.
 """
 
 import contextlib
@@ -15,11 +15,11 @@ from palan.client.errors import ConnectFailed, ConnectionLost
 
 __all__ = ["AsyncTLSStream"]
 
-_READ: Final = 1 << 17
+_READ_SIZE: Final = 1 << 17
 
 
 class AsyncTLSStream:
-    """A stream within a stream."""
+    """A TLS connection over a stream, with the same methods as the stream."""
 
     def __init__(self, stream: AsyncStream, context: ssl.SSLContext, host: str) -> None:
         self._stream = stream
@@ -27,14 +27,14 @@ class AsyncTLSStream:
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self._eof = False
-        # One thread may read while another writes, and OpenSSL does not like that.
+        # One thread may read while another writes, which OpenSSL does not allow.
         self._lock = threading.Lock()
 
     async def handshake(self, timeout: float | None) -> None:
-        """Agree on keys and see who is there.
+        """Do the TLS handshake, and verify the engine's certificate.
 
         Raises:
-            ConnectFailed: the certificate is not good, or ours is not.
+            ConnectFailed: the engine's certificate is invalid, or it refuses the client's.
         """
         while True:
             try:
@@ -45,36 +45,36 @@ class AsyncTLSStream:
                     raise ConnectFailed("the engine ended the connection within TLS") from None
             except ssl.SSLError as error:
                 await self._flush(timeout)
-                raise ConnectFailed(f"TLS: {_words(error)}") from None
+                raise ConnectFailed(f"TLS: {_message(error)}") from None
             else:
                 await self._flush(timeout)
                 return
 
     @property
     def has_input(self) -> bool:
-        """Whether :meth:`read` may answer at once."""
+        """Whether :meth:`read` may return at once."""
         return self._eof or bool(self._tls.pending()) or self._stream.has_input
 
     def is_idle(self) -> bool:
-        """Whether the connection is open and the other side has said nothing unasked."""
+        """Return whether the connection is open and has no unread bytes."""
         return not self._eof and self._stream.is_idle()
 
     async def read(self, timeout: float | None) -> bytes:
-        """What has come in; waits for at least a byte, and gives none at the end."""
+        """Wait for bytes and return them; ``b""`` at the end of the stream."""
         while not self._eof:
             try:
                 with self._lock:
-                    data = self._tls.read(_READ)
+                    data = self._tls.read(_READ_SIZE)
             except ssl.SSLWantReadError:
                 await self._flush(timeout)
                 if not await self._fill(timeout):
-                    # Without the end of TLS, somebody may have cut the connection.
+                    # Without close_notify, the connection may have been cut by an attacker.
                     raise ConnectionLost("the connection ended without the end of TLS") from None
             except ssl.SSLZeroReturnError:
                 data = b""
                 self._eof = True
             except ssl.SSLError as error:
-                raise ConnectionLost(f"TLS: {_words(error)}") from None
+                raise ConnectionLost(f"TLS: {_message(error)}") from None
             else:
                 if data:
                     return data
@@ -82,39 +82,39 @@ class AsyncTLSStream:
         return b""
 
     async def read_into(self, feed: Callable[[memoryview], None], timeout: float | None) -> bool:
-        """Hand over what has come in, and tell whether there was something: not at the end."""
+        """Wait for bytes and pass them to ``feed``; return false at the end of the stream."""
         data = await self.read(timeout)
         if data:
             feed(memoryview(data))
         return bool(data)
 
     async def write(self, data: bytes, timeout: float | None, *, gather: bool = True) -> None:
-        """Send bytes; waits while the other side is behind."""
+        """Send bytes; wait while the other side does not read."""
         try:
             with self._lock:
                 self._tls.write(data)
         except ssl.SSLError as error:
-            raise ConnectionLost(f"TLS: {_words(error)}") from None
+            raise ConnectionLost(f"TLS: {_message(error)}") from None
         await self._flush(timeout, gather=gather)
 
     async def write_eof(self) -> None:
-        """Say that nothing more will be sent; reading goes on."""
-        # It wants the other side's end as well, which comes when it comes.
+        """Send close_notify; reading remains possible."""
+        # unwrap() raises because it also wants the other side's close_notify, which comes later.
         with contextlib.suppress(ssl.SSLError):
             self._tls.unwrap()
         await self._flush(None)
 
     async def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         await self._stream.close()
 
     def abort(self) -> None:
-        """End the connection without waiting for anything."""
+        """Close the connection without waiting for anything."""
         self._stream.abort()
 
-    def complaint(self) -> str:
-        """What is known about why it ended."""
-        return self._stream.complaint()
+    def error_output(self) -> str:
+        """Return the error output of ssh, if the connection goes through it."""
+        return self._stream.error_output()
 
     async def _flush(self, timeout: float | None, *, gather: bool = True) -> None:
         if self._outgoing.pending:
@@ -129,7 +129,7 @@ class AsyncTLSStream:
         return bool(data)
 
 
-def _words(error: ssl.SSLError) -> str:
+def _message(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the engine's certificate is not good: {error.verify_message}"
+        return f"the engine's certificate is not valid: {error.verify_message}"
     return str(error.reason or error).replace("_", " ").lower()

@@ -1,12 +1,12 @@
-"""Requests and answers over connections that are kept for the next ones."""
+"""Requests and responses over connections that are kept open for further requests."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Union
 from weakref import WeakSet
 
 from palan.client._address import Address
-from palan.client._async.io import AsyncBody, AsyncStream, connect, in_thread, now, pieces
-from palan.client._http1 import Answer, request_head
+from palan.client._async.io import AsyncBody, AsyncStream, body_chunks, connect, in_thread, now
+from palan.client._http1 import ResponseParser, request_head
 from palan.client.errors import ClientClosed, ConnectFailed, ConnectionLost
 
 
@@ -15,31 +15,32 @@ if TYPE_CHECKING:
     from palan.client._ssh import Tunnels
 
 
-__all__ = ["AsyncExchange", "AsyncOutgoing", "AsyncTransport"]
+__all__ = ["AsyncExchange", "AsyncRequest", "AsyncTransport"]
 
 _SMALL: Final = 1 << 16
-"""Bytes of a body below which it goes out together with the head."""
+"""Bodies with fewer bytes than this are sent together with the head."""
 
 _MAX_IDLE: Final = 64
-"""Connections that are kept open while nobody uses them."""
+"""The most unused connections that are kept open."""
 
 AnyStream = Union[AsyncStream, "AsyncTLSStream"]
 
 
 class AsyncExchange:
-    """An answer whose head is known, and the connection that it comes on.
+    """A response whose head has arrived, and its connection.
 
     Attributes:
-        answer: status and headers.
-        each: seconds to wait for each further piece; None is for ever.
-        deadline: the moment by which all must be there, by the clock of ``io``; or None.
+        answer: the parser of the response, with its status and headers.
+        each: seconds to wait for each further chunk; None is no limit.
+        deadline: the time limit for the whole response by the clock of ``io.now``, or None.
+        reusable: whether the connection may be used for another request afterwards.
     """
 
     def __init__(
         self,
         transport: "AsyncTransport",
         stream: AnyStream,
-        answer: Answer,
+        answer: ResponseParser,
         each: float | None,
         deadline: float | None,
     ) -> None:
@@ -56,26 +57,26 @@ class AsyncExchange:
         """The connection.
 
         Raises:
-            ClientClosed: it is not this exchange's any more.
+            ClientClosed: the exchange has already released its connection.
         """
         if self._stream is None:
             raise ClientClosed("the stream was closed")
         return self._stream
 
     def left(self) -> float | None:
-        """Seconds to wait for the next piece."""
+        """Return the seconds to wait for the next chunk; None is no limit."""
         return self.each if self.deadline is None else self.deadline - now()
 
     async def chunk(self) -> bytes:
-        """What has come in of the body; waits for at least a byte, and gives none at the end.
+        """Wait for bytes of the body and return them; ``b""`` at its end.
 
         Raises:
-            ConnectionLost: the body is not complete.
-            Timeout: nothing came.
+            ConnectionLost: the connection ended before the body was complete.
+            Timeout: no bytes arrived in time.
         """
         answer = self.answer
         try:
-            while not (data := answer.take()) and not answer.complete:
+            while not (data := answer.take_body()) and not answer.complete:
                 await self._receive()
         except BaseException:
             await self.close()
@@ -89,12 +90,12 @@ class AsyncExchange:
             raise ClientClosed("the stream was closed")
         answer = self.answer
         if not await self.stream.read_into(answer.feed, self.left()) and not answer.feed_eof():
-            raise ConnectionLost("the connection ended in the middle of the answer")
+            raise ConnectionLost("the connection ended in the middle of the response")
 
     async def read(self, limit: int) -> bytes:
-        """The whole body, or what there is of it beyond a limit in bytes."""
+        """Read the rest of the body, or stop once there are more bytes than a limit."""
         data = await self.chunk()
-        if self.answer.complete and not self.answer.has_rest:
+        if self.answer.complete and not self.answer.has_body:
             await self.finish()
             return data
         parts, size = [data], len(data)
@@ -107,41 +108,42 @@ class AsyncExchange:
         return b"".join(parts)
 
     async def finish(self) -> None:
-        """Give the connection back, once all was received."""
+        """Release the connection after the whole response was received."""
         stream, self._stream = self._stream, None
         if stream is None:
             return
         if self.reusable and self.answer.reusable:
-            await self._transport.give_back(stream)
+            await self._transport.release(stream)
         else:
             await stream.close()
 
     def __del__(self) -> None:
-        # Who breaks out of a loop and forgets the stream does not keep the connection.
+        # The connection of a stream that is dropped before its end is closed here.
         stream = getattr(self, "_stream", None)
         if stream is not None:
             stream.abort()
 
     async def close(self) -> None:
-        """Have no more of it: the connection ends, unless all was received already."""
+        """Close the connection, unless the whole response was received already."""
         self._closed = True
         stream = self._stream
         if stream is not None:
-            # A thread that reads from it finds it closed rather than gone.
+            # Not set to None: a thread that reads from it must find it closed.
             await stream.close()
 
 
-class AsyncOutgoing:
+class AsyncRequest:
     """A request.
 
     Attributes:
         method: the HTTP method.
         target: the path with the query.
-        headers: besides those about the body and the host.
-        body: what to send; None for none.
-        each: seconds to wait for each piece, if there is no total; None is for ever.
-        total: seconds for all of the answer, or None.
-        hijack: the connection is to become a stream, with an ``Upgrade`` or without.
+        headers: the headers besides those about the body and the host.
+        body: the body, or None.
+        each: seconds to wait for each chunk of the response, if ``total`` is None; None is no
+            limit.
+        total: seconds for the whole response, or None.
+        hijack: whether to use the connection as a stream, with an ``Upgrade`` or without.
     """
 
     __slots__ = ("body", "each", "headers", "hijack", "method", "target", "total")
@@ -166,7 +168,7 @@ class AsyncOutgoing:
         self.hijack = hijack
 
     def head(self, authority: str) -> bytes:
-        """The head, as it is sent."""
+        """Return the bytes of the request's head."""
         lines = [("Host", authority), *self.headers]
         if isinstance(self.body, bytes):
             lines.append(("Content-Length", str(len(self.body))))
@@ -192,39 +194,39 @@ class AsyncTransport:
         self._streams: WeakSet[AsyncStream] = WeakSet()
         self._closed = False
 
-    async def send(self, request: AsyncOutgoing) -> AsyncExchange:
-        """Send a request and wait for the head of its answer.
+    async def send(self, request: AsyncRequest) -> AsyncExchange:
+        """Send a request and wait for the head of its response.
 
         Raises:
-            TransportError: there is none.
+            TransportError: no response arrived.
         """
         deadline = None if request.total is None else now() + request.total
-        again = request.method in ("GET", "HEAD") and request.body is None
+        repeatable = request.method in ("GET", "HEAD") and request.body is None
         while True:
-            stream = await self._take()
+            stream = await self._take_idle()
             fresh = stream is None
             if stream is None:
                 stream = await self._open(request.total if request.each is None else request.each)
             try:
                 return await self._exchange(stream, request, deadline)
-            except _LostUnheard as error:
-                # What was behind it is closed with it.
-                complaint = await in_thread(stream.complaint) if fresh else ""
+            except _LostBeforeResponse as error:
+                # Read before closing, which discards the output of ssh.
+                error_output = await in_thread(stream.error_output) if fresh else ""
                 await stream.close()
-                # A kept connection may end just as it is used again.
-                if fresh or not again:
-                    if complaint:
-                        raise ConnectFailed(f"ssh: {complaint}") from None
+                # The engine may close a kept connection just when it is used again.
+                if fresh or not repeatable:
+                    if error_output:
+                        raise ConnectFailed(f"ssh: {error_output}") from None
                     raise ConnectionLost(error.message) from None
             except BaseException:
                 await stream.close()
                 raise
 
-    async def _take(self) -> AnyStream | None:
-        """A connection that is kept and still stands, if there is one."""
+    async def _take_idle(self) -> AnyStream | None:
+        """Remove and return an idle connection that is still open, or None."""
         while not self._closed:
             try:
-                # One step, as several threads may want one.
+                # Atomic, as several threads may do this at the same time.
                 stream = self._idle.pop()
             except IndexError:
                 return None
@@ -252,9 +254,9 @@ class AsyncTransport:
         return secure
 
     async def _exchange(
-        self, stream: AnyStream, request: AsyncOutgoing, deadline: float | None
+        self, stream: AnyStream, request: AsyncRequest, deadline: float | None
     ) -> AsyncExchange:
-        answer = Answer(request.method, hijack=request.hijack)
+        answer = ResponseParser(request.method, hijack=request.hijack)
         exchange = AsyncExchange(self, stream, answer, request.each, deadline)
         body = request.body
         head = request.head(self.address.authority)
@@ -267,7 +269,7 @@ class AsyncTransport:
                 if body is not None:
                     await _send_body(exchange, body)
         except ConnectionLost as error:
-            # An engine may refuse a body before it has read it, and say so.
+            # The engine may have refused the body before reading it, with a response.
             lost = error
             exchange.reusable = False
         await _receive_head(exchange, lost)
@@ -276,18 +278,18 @@ class AsyncTransport:
         return exchange
 
     async def dial(self) -> AnyStream:
-        """A connection that nothing was said on yet."""
+        """Open a new connection for the caller's own use."""
         return await self._open(None)
 
-    async def give_back(self, stream: AnyStream) -> None:
-        """Keep a connection for the next request."""
+    async def release(self, stream: AnyStream) -> None:
+        """Keep a connection open for another request, or close it if there are enough."""
         if self._closed or len(self._idle) >= _MAX_IDLE or not stream.is_idle():
             await stream.close()
         else:
             self._idle.append(stream)
 
     async def close(self) -> None:
-        """Close all connections, also those in use, and take no more requests."""
+        """Close all connections, also those in use, and refuse further requests."""
         self._closed = True
         for stream in [*self._idle, *self._streams]:
             await stream.close()
@@ -297,46 +299,46 @@ class AsyncTransport:
 
 
 async def _send_body(exchange: AsyncExchange, body: AsyncBody) -> None:
-    """Send a body, for as long as the engine wants it."""
+    """Send a body, until its end or until the engine answers with an error."""
     stream, answer = exchange.stream, exchange.answer
     if isinstance(body, bytes):
         await stream.write(body, exchange.left())
         return
-    async for piece in pieces(body):
-        if not piece:
+    async for chunk in body_chunks(body):
+        if not chunk:
             continue
-        await stream.write(b"%x\r\n%b\r\n" % (len(piece), piece), exchange.left())
+        await stream.write(b"%x\r\n%b\r\n" % (len(chunk), chunk), exchange.left())
         if stream.has_input and not answer.complete:
             more = await stream.read_into(answer.feed, exchange.left())
             if not more or answer.status >= 400:
-                # It has made up its mind; the rest of the body is of no interest to it.
+                # The engine has refused the request, and will not read the rest of the body.
                 exchange.reusable = False
                 return
     await stream.write(b"0\r\n\r\n", exchange.left())
 
 
 async def _receive_head(exchange: AsyncExchange, lost: ConnectionLost | None) -> None:
-    """Wait for the head of an answer.
+    """Wait for the head of a response.
 
     Args:
-        exchange: what was sent.
-        lost: what went wrong with that.
+        exchange: the exchange whose request was sent.
+        lost: the error that occurred while it was sent, or None.
     """
     stream, answer = exchange.stream, exchange.answer
-    heard = answer.has_head
+    begun = answer.has_head
     while not answer.has_head:
         try:
             more = await stream.read_into(answer.feed, exchange.left())
         except ConnectionLost as error:
-            if heard:
+            if begun:
                 raise
-            raise _LostUnheard((lost or error).message) from None
+            raise _LostBeforeResponse((lost or error).message) from None
         if not more:
-            if heard:
-                raise ConnectionLost("the connection ended in the middle of the answer's head")
-            raise _LostUnheard("the engine closed the connection without an answer")
-        heard = True
+            if begun:
+                raise ConnectionLost("the connection ended in the middle of the response's head")
+            raise _LostBeforeResponse("the engine closed the connection without a response")
+        begun = True
 
 
-class _LostUnheard(ConnectionLost):
-    """The connection ended before a byte of the answer was there."""
+class _LostBeforeResponse(ConnectionLost):
+    """The connection ended before the first byte of the response."""

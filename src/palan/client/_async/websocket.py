@@ -1,4 +1,4 @@
-"""Attach through a WebSocket, for engines behind what lets nothing else through."""
+"""Attach through a WebSocket, for engines behind proxies that allow no other upgrade."""
 
 import base64
 import os
@@ -20,9 +20,9 @@ __all__ = ["AsyncWebSocketSession"]
 
 
 class AsyncWebSocketSession(AsyncSession):
-    """A session whose bytes travel in WebSocket messages; they are the process's own, unframed.
+    """A session whose unframed bytes are sent in WebSocket messages.
 
-    There is no end of stdin: :meth:`close_input` ends the session.
+    Stdin cannot be closed alone: :meth:`close_input` ends the session.
     """
 
     def __init__(self, calling: "AsyncCalling", prepared: Prepared, timeout: float | None) -> None:
@@ -40,7 +40,7 @@ class AsyncWebSocketSession(AsyncSession):
         self._ended = False
 
     async def open(self) -> AsyncResponse:
-        """Send the request, unless that was done, and wait for the head of the answer."""
+        """Send the request, unless this was done already, and wait for the response's head."""
         response = await super().open()
         if response.status != 101:
             await self.close()
@@ -53,26 +53,26 @@ class AsyncWebSocketSession(AsyncSession):
         await response.send(framed, gather=gather)
 
     async def close_input(self) -> None:
-        """Say that there is no more input, which ends the session."""
+        """Close the WebSocket, which ends the session."""
         response = await self.open()
         if not self._ended:
             await response.send(self._connection.send(events.CloseConnection(code=1000)))
 
     async def recv(self) -> bytes:
-        """The next bytes as they come; ``b""`` at the end."""
+        """Return the next bytes; ``b""`` at the end."""
         response = await self.open()
         while not self._received:
             if self._ended:
                 return b""
             data = await response.chunk()
             self._connection.receive_data(data or None)
-            await self._take(response)
+            await self._handle_events(response)
             if not data:
                 self._ended = True
         return self._received.pop(0)
 
-    async def _take(self, response: AsyncResponse) -> None:
-        """Take what has come in, and answer what wants to be answered."""
+    async def _handle_events(self, response: AsyncResponse) -> None:
+        """Keep the bytes of received messages, and answer pings."""
         for event in self._connection.events():
             if isinstance(event, events.BytesMessage | events.TextMessage):
                 data = event.data
@@ -83,5 +83,5 @@ class AsyncWebSocketSession(AsyncSession):
             elif isinstance(event, events.CloseConnection):
                 self._ended = True
 
-    async def _bytes(self) -> bytes:
+    async def _next_bytes(self) -> bytes:
         return await self.recv()

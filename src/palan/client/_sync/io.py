@@ -1,6 +1,6 @@
-"""Bytes to and from an engine, for blocking callers.
+"""Connections to an engine, for blocking callers.
 
-``_async/io.py`` has the same names for asyncio; everything above them is written once.
+``_async/io.py`` has the same names for asyncio; the modules above both are written once.
 """
 
 import contextlib
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from palan.client._ssh import Tunnel, Tunnels
 
 
-__all__ = ["Body", "Stream", "connect", "consume", "in_thread", "now", "pieces", "sleep"]
+__all__ = ["Body", "Stream", "body_chunks", "connect", "consume", "in_thread", "now", "sleep"]
 
 Body = bytes | IO[bytes] | Iterable[bytes]
-"""What can be sent: all of it, a file, or pieces as they come."""
+"""A request's body: bytes, a file, or an iterable of bytes."""
 
-_READ: Final = 1 << 17
-"""Bytes that are read at once."""
+_READ_SIZE: Final = 1 << 17
+"""The most bytes that are read at once."""
 
-_PIECE: Final = 1 << 18
+_FILE_CHUNK: Final = 1 << 18
 """Bytes of a file that are sent at once."""
 
-_PLENTY: Final = 1 << 14
-_LITTLE: Final = 32
-_NAP: Final = 0.0003
-"""After so many reads in a row of less than so many bytes, wait for so many seconds before the
-next: what is written line by line, and faster than that, is then read in bulk."""
+_LARGE_READ: Final = 1 << 14
+_MAX_SMALL_READS: Final = 32
+_PAUSE: Final = 0.0003
+"""After 32 consecutive reads of less than 16 KiB each, wait for 0.3 ms before the next one, so
+that output which is written line by line is read in bulk."""
 
 _IN: Final = select.POLLIN
 _OUT: Final = select.POLLOUT
@@ -42,10 +42,10 @@ T = TypeVar("T")
 
 
 class Stream:
-    """One connection, as bytes in order.
+    """One connection, as a stream of bytes.
 
-    What comes in while something is written is kept, so that neither side waits for the other.
-    Another thread may close it at any time.
+    Bytes that arrive during a write are buffered, so that the two sides never block each other.
+    Another thread may close the connection at any time.
     """
 
     def __init__(self, sock: socket.socket, tunnel: "Tunnel | None" = None) -> None:
@@ -54,7 +54,7 @@ class Stream:
         self._tunnel = tunnel
         self._buffer: list[bytes] = []
         self._view: memoryview | None = None
-        self._last = self._little = 0
+        self._last_size = self._small_reads = 0
         self._eof = False
         self._closed = False
         self._poll = select.poll()
@@ -62,21 +62,21 @@ class Stream:
 
     @property
     def has_input(self) -> bool:
-        """Whether :meth:`read` would answer at once."""
+        """Whether :meth:`read` would return at once."""
         return bool(self._buffer) or self._eof or bool(self._poll.poll(0))
 
     def is_idle(self) -> bool:
-        """Whether the connection is open and the other side has said nothing unasked."""
+        """Return whether the connection is open and has no unread bytes."""
         return not (self._closed or self.has_input)
 
     def read(self, timeout: float | None) -> bytes:
-        """What has come in; waits for at least a byte, and gives none at the end.
+        """Wait for bytes and return them; ``b""`` at the end of the stream.
 
         Args:
-            timeout: seconds; None is for ever.
+            timeout: seconds; None is no limit.
 
         Raises:
-            Timeout: nothing came.
+            Timeout: no bytes arrived.
             ConnectionLost: the connection broke.
         """
         if self._buffer:
@@ -95,17 +95,17 @@ class Stream:
         return b""
 
     def read_into(self, feed: Callable[[memoryview], None], timeout: float | None) -> bool:
-        """Hand over what has come in; waits for at least a byte.
+        """Wait for bytes and pass them to a function.
 
         Args:
-            feed: gets it, and copies what it keeps.
-            timeout: seconds; None is for ever.
+            feed: called with the bytes; copies those that it keeps.
+            timeout: seconds; None is no limit.
 
         Returns:
-            Whether there was something: not at the end.
+            Whether bytes arrived; false at the end of the stream.
 
         Raises:
-            Timeout: nothing came.
+            Timeout: no bytes arrived.
             ConnectionLost: the connection broke.
         """
         if self._buffer or self._eof or self._closed:
@@ -113,19 +113,19 @@ class Stream:
             if data:
                 feed(memoryview(data))
             return bool(data)
-        if self._little >= _LITTLE:
-            sleep(_NAP)
+        if self._small_reads >= _MAX_SMALL_READS:
+            sleep(_PAUSE)
         if self._view is None:
-            self._view = memoryview(bytearray(_READ))
+            self._view = memoryview(bytearray(_READ_SIZE))
         size = None
-        if self._last >= _READ // 2:
-            # There is probably more, and no need to ask.
+        if self._last_size >= _READ_SIZE // 2:
+            # More bytes are probably there, so polling first would be wasted.
             size = self._receive_into(self._view)
         while size is None:
             self._wait(_IN, timeout)
             size = self._receive_into(self._view)
-        self._last = size
-        self._little = 0 if size >= _PLENTY else self._little + 1
+        self._last_size = size
+        self._small_reads = 0 if size >= _LARGE_READ else self._small_reads + 1
         if not size and self._closed:
             raise ClientClosed("the connection was closed")
         if size:
@@ -133,20 +133,20 @@ class Stream:
         return size > 0
 
     def write(self, data: bytes, timeout: float | None, *, gather: bool = True) -> None:
-        """Send bytes; waits while the other side is behind.
+        """Send bytes; wait while the other side does not read.
 
         Args:
-            data: what to send.
-            timeout: seconds to wait; None is for ever.
-            gather: take in meanwhile what the other side sends, for the next :meth:`read`;
-                off if another thread reads.
+            data: the bytes to send.
+            timeout: seconds to wait; None is no limit.
+            gather: buffer bytes that arrive meanwhile for the next :meth:`read`; must be false
+                if another thread reads.
 
         Raises:
-            Timeout: it took nothing for so long.
-            ConnectionLost: it takes no more.
+            Timeout: the other side read nothing in that time.
+            ConnectionLost: the other side has closed the connection.
         """
         view = memoryview(data)
-        self._last = self._little = 0
+        self._last_size = self._small_reads = 0
         while view:
             if self._closed:
                 raise ClientClosed("the connection was closed")
@@ -156,25 +156,25 @@ class Stream:
             except BlockingIOError:
                 pass
             except OSError as error:
-                raise self._broken(error) from None
+                raise self._translate(error) from None
             wanted = _IN | _OUT if gather and not self._eof else _OUT
             if self._wait(wanted, timeout) & _IN:
                 self._buffer.append(self._receive())
 
     def write_eof(self) -> None:
-        """Say that nothing more will be sent; reading goes on."""
+        """End the sending direction; reading remains possible."""
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
-            # It has ended altogether, which the next read tells.
+            # The whole connection has ended, which the next read reports.
             return
 
     def close(self) -> None:
-        """End the connection; who reads from it is told so."""
+        """Close the connection; a pending read raises ``ClientClosed``."""
         if self._closed:
             return
         self._closed = True
-        # Closing alone would not wake a thread that waits for it.
+        # Closing alone would not wake a thread that waits for bytes.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
@@ -182,38 +182,38 @@ class Stream:
             self._tunnel.close()
 
     def abort(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self.close()
 
-    def complaint(self) -> str:
-        """What is known about why it ended."""
-        return self._tunnel.complaint() if self._tunnel is not None else ""
+    def error_output(self) -> str:
+        """Return the error output of ssh, if the connection goes through it."""
+        return self._tunnel.error_output() if self._tunnel is not None else ""
 
     def _receive(self) -> bytes:
-        """What is there; at the end, and if there was nothing after all, no bytes."""
+        """Return available bytes; ``b""`` if there are none, or at the end of the stream."""
         try:
-            data = self._socket.recv(_READ)
+            data = self._socket.recv(_READ_SIZE)
         except BlockingIOError:
             return b""
         except OSError as error:
-            raise self._broken(error) from None
+            raise self._translate(error) from None
         if not data:
             self._eof = True
         return data
 
     def _receive_into(self, view: memoryview) -> int | None:
-        """How many bytes were there; None if there was nothing after all."""
+        """Receive into a buffer and return the number of bytes; None if none were available."""
         try:
             size = self._socket.recv_into(view)
         except BlockingIOError:
             return None
         except OSError as error:
-            raise self._broken(error) from None
+            raise self._translate(error) from None
         if not size:
             self._eof = True
         return size
 
-    def _broken(self, error: OSError) -> ClientClosed | ConnectionLost:
+    def _translate(self, error: OSError) -> ClientClosed | ConnectionLost:
         if self._closed:
             return ClientClosed("the connection was closed")
         return ConnectionLost(f"the connection broke: {error.strerror or error}")
@@ -222,7 +222,7 @@ class Stream:
         try:
             poll = self._poll
             if events != _IN:
-                # Another thread may be waiting to read.
+                # A poll object of its own, as another thread may be waiting to read.
                 poll = select.poll()
                 poll.register(self._socket, events)
             ready = poll.poll(None if timeout is None else max(0, timeout * 1000))
@@ -236,15 +236,15 @@ class Stream:
 
 
 def connect(address: Address, tunnels: "Tunnels | None", timeout: float | None) -> Stream:
-    """Reach an engine.
+    """Connect to an engine.
 
     Args:
-        address: where it is; of its TLS the caller takes care.
-        tunnels: those of ssh, if that is the way.
-        timeout: seconds; None is for ever.
+        address: the engine's address; the caller adds TLS.
+        tunnels: the connections through ssh, if the address is one of ssh.
+        timeout: seconds; None is no limit.
 
     Raises:
-        ConnectFailed: nobody is there, or not within that time.
+        ConnectFailed: the engine cannot be reached, or not in time.
     """
     if tunnels is not None:
         tunnel = tunnels.open()
@@ -269,8 +269,8 @@ def connect(address: Address, tunnels: "Tunnels | None", timeout: float | None) 
         raise ConnectFailed(f"cannot connect to {address}: {error.strerror or error}") from None
 
 
-def pieces(body: Body) -> Iterator[bytes]:
-    """The bytes of a body as they come."""
+def body_chunks(body: Body) -> Iterator[bytes]:
+    """Yield the bytes of a body."""
     if isinstance(body, bytes | bytearray | memoryview):
         yield bytes(body)
         return
@@ -278,30 +278,30 @@ def pieces(body: Body) -> Iterator[bytes]:
     if reading is None:
         yield from body
         return
-    while piece := reading(_PIECE):
-        yield piece
+    while chunk := reading(_FILE_CHUNK):
+        yield chunk
 
 
 def in_thread(function: Callable[..., T], *arguments: Any) -> T:
-    """Call what blocks."""
+    """Call a blocking function."""
     return function(*arguments)
 
 
 def consume(pull: Callable[[], bytes], function: Callable[[Callable[[], bytes]], T]) -> T:
-    """Call what wants pieces of a stream.
+    """Call a function that reads a stream.
 
     Args:
-        pull: gives the next piece, ``b""`` at the end.
-        function: is called with it.
+        pull: returns the next chunk of the stream, ``b""`` at the end.
+        function: called with ``pull``.
     """
     return function(pull)
 
 
 def now() -> float:
-    """The clock that deadlines go by, in seconds."""
+    """Return the time of the clock that deadlines use, in seconds."""
     return time.monotonic()
 
 
 def sleep(seconds: float) -> None:
-    """Wait."""
+    """Wait for some seconds."""
     time.sleep(seconds)

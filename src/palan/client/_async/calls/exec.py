@@ -57,14 +57,14 @@ class AsyncExecCalls:
             env: ``NAME=value``, beside the container's own.
             working_dir: empty for the container's own.
             cmd: Docker's ``Cmd``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             The id of what was made.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         answer: IDResponse = await self._client.calling.call(
             "exec.create",
@@ -107,14 +107,14 @@ class AsyncExecCalls:
             tty: send output as it is, not in frames; whether there is a TTY was said at
                 create.
             console_size: height and width of the TTY.
-            timeout: seconds to wait for each piece; None is for ever.
+            timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
-            A connection, made when it is entered or first used.
+            A session, connected when it is entered or first used.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         calling = self._client.calling
         return AsyncSession(
@@ -135,11 +135,11 @@ class AsyncExecCalls:
             id: a name, an id, or the beginning of an id.
             h: the height in rows.
             w: the width in columns.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         await self._client.calling.call("exec.resize", {"id": id, "h": h, "w": w}, timeout)
 
@@ -150,13 +150,13 @@ class AsyncExecCalls:
 
         Args:
             id: a name, an id, or the beginning of an id.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             A process in a container, set up, running or ended.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         answer: ExecInspectResponse = await self._client.calling.call(
             "exec.inspect", {"id": id}, timeout

@@ -34,13 +34,13 @@ class AsyncNodesCalls:
         Args:
             filters: select objects by ``id``, ``label``, ``membership``, ``name``,
                 ``node.label``, ``role``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            One for each: a node of a swarm.
+            A list; each item is: a node of a swarm.
 
         Raises:
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         answer: builtins.list[Node] = await self._client.calling.call(
             "nodes.list", {"filters": filters}, timeout
@@ -54,14 +54,14 @@ class AsyncNodesCalls:
 
         Args:
             id: id, a unique beginning of it, or name.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             A node of a swarm.
 
         Raises:
-            NotFound: there is no such object.
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            NotFound: the object does not exist.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         answer: Node = await self._client.calling.call("nodes.inspect", {"id": id}, timeout)
         return answer
@@ -74,11 +74,11 @@ class AsyncNodesCalls:
         Args:
             id: a name, an id, or the beginning of an id.
             force: also when it is still up.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            NotFound: the object does not exist.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         await self._client.calling.call("nodes.remove", {"id": id, "force": force}, timeout)
 
@@ -104,11 +104,11 @@ class AsyncNodesCalls:
             labels: Docker's ``Labels``.
             role: ``worker`` or ``manager``.
             availability: ``active``, ``pause`` (no new tasks) or ``drain`` (no tasks at all).
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            NotFound: the object does not exist.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         await self._client.calling.call(
             "nodes.update",

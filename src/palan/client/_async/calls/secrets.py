@@ -34,13 +34,13 @@ class AsyncSecretsCalls:
 
         Args:
             filters: select objects by ``id``, ``label``, ``name``, ``names``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            One for each: a secret of the swarm.
+            A list; each item is: a secret of the swarm.
 
         Raises:
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         answer: builtins.list[Secret] = await self._client.calling.call(
             "secrets.list", {"filters": filters}, timeout
@@ -67,14 +67,14 @@ class AsyncSecretsCalls:
             data: at most 500 KB; base64 in JSON.
             driver: who keeps the data; unset is the swarm itself.
             templating: how placeholders in the data are filled in, for each task.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             The id of a new secret.
 
         Raises:
-            Conflict: it is in a state that forbids this.
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            Conflict: the object's present state does not allow the operation.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         answer: SecretCreateResponse = await self._client.calling.call(
             "secrets.create",
@@ -96,14 +96,14 @@ class AsyncSecretsCalls:
 
         Args:
             id: id, a unique beginning of it, or name.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             A secret of the swarm.
 
         Raises:
-            NotFound: there is no such object.
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            NotFound: the object does not exist.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         answer: Secret = await self._client.calling.call("secrets.inspect", {"id": id}, timeout)
         return answer
@@ -115,11 +115,11 @@ class AsyncSecretsCalls:
 
         Args:
             id: a name, an id, or the beginning of an id.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            NotFound: the object does not exist.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         await self._client.calling.call("secrets.remove", {"id": id}, timeout)
 
@@ -147,11 +147,11 @@ class AsyncSecretsCalls:
             data: at most 500 KB; base64 in JSON.
             driver: who keeps the data; unset is the swarm itself.
             templating: how placeholders in the data are filled in, for each task.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            NotFound: the object does not exist.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         await self._client.calling.call(
             "secrets.update",

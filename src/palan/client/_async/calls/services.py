@@ -44,13 +44,13 @@ class AsyncServicesCalls:
         Args:
             filters: select objects by ``id``, ``label``, ``mode``, ``name``, ``runtime``.
             status: count tasks too.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            One for each: a service of a swarm.
+            A list; each item is: a service of a swarm.
 
         Raises:
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         answer: builtins.list[Service] = await self._client.calling.call(
             "services.list", {"filters": filters, "status": status}, timeout
@@ -84,15 +84,15 @@ class AsyncServicesCalls:
             endpoint_spec: Docker's ``EndpointSpec``.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
                 none.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             The id of a new service.
 
         Raises:
-            Forbidden: this is never allowed.
-            Conflict: it is in a state that forbids this.
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            Forbidden: the operation is not allowed.
+            Conflict: the object's present state does not allow the operation.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         answer: ServiceCreateResponse = await self._client.calling.call(
             "services.create",
@@ -120,14 +120,14 @@ class AsyncServicesCalls:
         Args:
             id: id, a unique beginning of it, or name.
             insert_defaults: show the default of what the specification leaves open.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             A service of a swarm.
 
         Raises:
-            NotFound: there is no such object.
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            NotFound: the object does not exist.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         answer: Service = await self._client.calling.call(
             "services.inspect", {"id": id, "insert_defaults": insert_defaults}, timeout
@@ -141,11 +141,11 @@ class AsyncServicesCalls:
 
         Args:
             id: a name, an id, or the beginning of an id.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            NotFound: the object does not exist.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         await self._client.calling.call("services.remove", {"id": id}, timeout)
 
@@ -185,14 +185,14 @@ class AsyncServicesCalls:
             endpoint_spec: Docker's ``EndpointSpec``.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
                 none.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             What should be said about an update.
 
         Raises:
-            NotFound: there is no such object.
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            NotFound: the object does not exist.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         answer: ServiceUpdateResponse = await self._client.calling.call(
             "services.update",
@@ -240,14 +240,14 @@ class AsyncServicesCalls:
             since: seconds since 1970, with an optional fraction.
             timestamps: Docker's ``timestamps``.
             tail: how many of the last lines, or ``all``.
-            timeout: seconds to wait for each piece; None is for ever.
+            timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
-            The output, read as it comes.
+            A stream of the output.
 
         Raises:
-            NotFound: there is no such object.
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            NotFound: the object does not exist.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         calling = self._client.calling
         return AsyncOutputStream(

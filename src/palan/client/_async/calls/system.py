@@ -32,7 +32,7 @@ class AsyncSystemCalls:
         Endpoint: ``GET /_ping``.
 
         Args:
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             The text.
@@ -45,7 +45,7 @@ class AsyncSystemCalls:
         Endpoint: ``HEAD /_ping``.
 
         Args:
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
         """
         await self._client.ping("HEAD", timeout=timeout)
 
@@ -55,7 +55,7 @@ class AsyncSystemCalls:
         Endpoint: ``GET /version``.
 
         Args:
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             Versions of the engine, its API and the machine.
@@ -69,7 +69,7 @@ class AsyncSystemCalls:
         Endpoint: ``GET /info``.
 
         Args:
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             What the engine and the machine are and can do.
@@ -95,10 +95,10 @@ class AsyncSystemCalls:
             filters: select objects by ``config``, ``container``, ``daemon``, ``event``,
                 ``image``, ``label``, ``network``, ``node``, ``plugin``, ``scope``,
                 ``secret``, ``service``, ``type``, ``volume``.
-            timeout: seconds to wait for each piece; None is for ever.
+            timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
-            The messages, as they come.
+            A stream of messages.
         """
         calling = self._client.calling
         return AsyncMessageStream(
@@ -117,7 +117,7 @@ class AsyncSystemCalls:
         Args:
             type: ``container``, ``image``, ``volume``, ``build-cache``; none is all.
             verbose: list the objects in the summaries, and leave out the old lists.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             The disk that all of the engine's objects take; kinds not asked for are left out.
@@ -149,13 +149,13 @@ class AsyncSystemCalls:
             server_address: Docker's ``serveraddress``.
             identity_token: the token that an earlier login returned, instead of a password.
             registry_token: a bearer token, sent to the registry unchanged.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             What came of a login.
 
         Raises:
-            Unauthorized: the registry wants other credentials.
+            Unauthorized: the registry rejects the credentials.
         """
         answer: AuthResponse = await self._client.calling.call(
             "system.auth",
@@ -177,10 +177,10 @@ class AsyncSystemCalls:
         Endpoint: ``GET /openapi.json``.
 
         Args:
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            What the engine answers.
+            The engine's answer.
         """
         answer: dict[str, Any] = await self._client.calling.call("system.openapi", {}, timeout)
         return answer

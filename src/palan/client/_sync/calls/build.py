@@ -105,10 +105,10 @@ class BuildCalls:
             build_id: a name to cancel the build by.
             content_type: Docker's ``Content-type``.
             registry_config: credentials by registry address.
-            timeout: seconds to wait for each piece; None is for ever.
+            timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
-            The progress; ``wait()`` sees it through.
+            A stream of progress messages; ``wait()`` waits for its end.
         """
         calling = self._client.calling
         return ProgressStream(
@@ -179,7 +179,7 @@ class BuildCalls:
             reserved_space: bytes that are always kept.
             max_used_space: bytes that the cache may take; 0 is any.
             min_free_space: bytes of the disk that shall be free.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             The records of the build cache that were removed.
@@ -205,7 +205,7 @@ class BuildCalls:
 
         Args:
             id: what the build was given as ``build_id``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
         """
         self._client.calling.call("build.cancel", {"id": id}, timeout)
 
@@ -215,10 +215,10 @@ class BuildCalls:
         Endpoint: ``POST /session``, since 1.31.
 
         Args:
-            timeout: seconds to wait for each piece; None is for ever.
+            timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
-            A connection, made when it is entered or first used.
+            A session, connected when it is entered or first used.
         """
         calling = self._client.calling
         return Session(calling, calling.prepare("build.session", {}), timeout, raw=True)
@@ -229,10 +229,10 @@ class BuildCalls:
         Endpoint: ``POST /grpc``, since 1.39.
 
         Args:
-            timeout: seconds to wait for each piece; None is for ever.
+            timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
-            A connection, made when it is entered or first used.
+            A session, connected when it is entered or first used.
         """
         calling = self._client.calling
         return Session(calling, calling.prepare("build.grpc", {}), timeout, raw=True)

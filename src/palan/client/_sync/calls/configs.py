@@ -34,13 +34,13 @@ class ConfigsCalls:
 
         Args:
             filters: select objects by ``id``, ``label``, ``name``, ``names``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            One for each: a config of the swarm.
+            A list; each item is: a config of the swarm.
 
         Raises:
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         answer: builtins.list[Config] = self._client.calling.call(
             "configs.list", {"filters": filters}, timeout
@@ -65,14 +65,14 @@ class ConfigsCalls:
             labels: Docker's ``Labels``.
             data: at most 1000 KB; base64 in JSON.
             templating: how placeholders in the data are filled in, for each task.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             The id of a new config.
 
         Raises:
-            Conflict: it is in a state that forbids this.
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            Conflict: the object's present state does not allow the operation.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         answer: ConfigCreateResponse = self._client.calling.call(
             "configs.create",
@@ -88,14 +88,14 @@ class ConfigsCalls:
 
         Args:
             id: id, a unique beginning of it, or name.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             A config of the swarm.
 
         Raises:
-            NotFound: there is no such object.
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            NotFound: the object does not exist.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         answer: Config = self._client.calling.call("configs.inspect", {"id": id}, timeout)
         return answer
@@ -107,11 +107,11 @@ class ConfigsCalls:
 
         Args:
             id: a name, an id, or the beginning of an id.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            NotFound: the object does not exist.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         self._client.calling.call("configs.remove", {"id": id}, timeout)
 
@@ -137,11 +137,11 @@ class ConfigsCalls:
             labels: Docker's ``Labels``.
             data: at most 1000 KB; base64 in JSON.
             templating: how placeholders in the data are filled in, for each task.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            NotFound: the object does not exist.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         self._client.calling.call(
             "configs.update",

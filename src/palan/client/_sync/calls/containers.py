@@ -61,13 +61,13 @@ class ContainersCalls:
 
         Args:
             id: a name, an id, or the beginning of an id.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            One for each: a path that differs from the image's.
+            A list; each item is: a path that differs from the image's.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         answer: builtins.list[FilesystemChange] = self._client.calling.call(
             "containers.changes", {"id": id}, timeout
@@ -81,13 +81,13 @@ class ContainersCalls:
 
         Args:
             id: a name, an id, or the beginning of an id.
-            timeout: seconds to wait for each piece; None is for ever.
+            timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
-            The bytes, read as they come.
+            A stream of bytes.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         calling = self._client.calling
         return ByteStream(calling, calling.prepare("containers.export", {"id": id}), timeout)
@@ -100,13 +100,13 @@ class ContainersCalls:
         Args:
             id: a name, an id, or the beginning of an id.
             path: Docker's ``path``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            What it is.
+            The properties of the path.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         answer: PathStat = self._client.calling.call(
             "containers.archive_info", {"id": id, "path": path}, timeout
@@ -124,13 +124,13 @@ class ContainersCalls:
         Args:
             id: a name, an id, or the beginning of an id.
             path: ends in ``/.`` for the contents of a directory without itself.
-            timeout: seconds to wait for each piece; None is for ever.
+            timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
-            The bytes, read as they come.
+            A stream of bytes.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         calling = self._client.calling
         return ByteStream(
@@ -159,11 +159,11 @@ class ContainersCalls:
                 else, and the reverse.
             copy_uidgid: give all to the container's user, if it has one, whomever the archive
                 names.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            Forbidden: this is never allowed.
-            NotFound: there is no such object.
+            Forbidden: the operation is not allowed.
+            NotFound: the object does not exist.
         """
         self._client.calling.call(
             "containers.archive_put",
@@ -187,13 +187,13 @@ class ContainersCalls:
         Args:
             id: a name, an id, or the beginning of an id.
             dir: where they are kept; empty is with the container.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            One for each: a container's processes, frozen on disk.
+            A list; each item is: a container's processes, frozen on disk.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         answer: builtins.list[Checkpoint] = self._client.calling.call(
             "containers.checkpoint_list", {"id": id, "dir": dir}, timeout
@@ -218,11 +218,11 @@ class ContainersCalls:
             checkpoint_id: Docker's ``CheckpointID``.
             checkpoint_dir: where to keep it; empty is with the container.
             exit: stop the container afterwards.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         self._client.calling.call(
             "containers.checkpoint_create",
@@ -246,10 +246,10 @@ class ContainersCalls:
             id: a name, an id, or the beginning of an id.
             checkpoint: a name, an id, or the beginning of an id.
             dir: where it is kept; empty is with the container.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         self._client.calling.call(
             "containers.checkpoint_remove",
@@ -279,10 +279,10 @@ class ContainersCalls:
                 ``ancestor``, ``before``, ``exited``, ``expose``, ``id``, ``is-task`` (a
                 boolean), ``isolation``, ``label``, ``name``, ``network``, ``publish``,
                 ``since``, ``volume``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            One for each: a container in a list.
+            A list; each item is: a container in a list.
         """
         answer: builtins.list[ContainerSummary] = self._client.calling.call(
             "containers.list",
@@ -363,14 +363,14 @@ class ContainersCalls:
             shell: what runs the shell forms of CMD, ENTRYPOINT, RUN and health checks.
             host_config: Docker's ``HostConfig``.
             networking_config: Docker's ``NetworkingConfig``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             The new container.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         answer: ContainerCreateResponse = self._client.calling.call(
             "containers.create",
@@ -419,13 +419,13 @@ class ContainersCalls:
         Args:
             id: a name, an id, or the beginning of an id.
             size: also measure its files.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             All that is known about a container.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         answer: ContainerInspectResponse = self._client.calling.call(
             "containers.inspect", {"id": id, "size": size}, timeout
@@ -442,14 +442,14 @@ class ContainersCalls:
         Args:
             id: a name, an id, or the beginning of an id.
             ps_args: arguments of ``ps``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             The processes of a container, as ``ps`` shows them.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         answer: ContainerTopResponse = self._client.calling.call(
             "containers.top", {"id": id, "ps_args": ps_args}, timeout
@@ -468,13 +468,13 @@ class ContainersCalls:
             stream: Docker's ``stream``.
             one_shot: with ``stream`` off: do not wait for a second sample; ``precpu_stats``
                 is then zero.
-            timeout: seconds to wait for each piece; None is for ever.
+            timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
-            The messages, as they come.
+            A stream of messages.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         calling = self._client.calling
         return MessageStream(
@@ -501,11 +501,11 @@ class ContainersCalls:
             detach_keys: accepted and without effect: start has no terminal.
             checkpoint: the checkpoint to go on from.
             checkpoint_dir: Docker's ``checkpoint-dir``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         self._client.calling.call(
             "containers.start",
@@ -529,10 +529,10 @@ class ContainersCalls:
             id: a name, an id, or the beginning of an id.
             signal: empty for the container's own.
             t: seconds to wait; -1 is for ever, None is the container's own.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         self._client.calling.call("containers.stop", {"id": id, "signal": signal, "t": t}, timeout)
 
@@ -547,10 +547,10 @@ class ContainersCalls:
             id: a name, an id, or the beginning of an id.
             signal: empty for the container's own.
             t: seconds to wait; -1 is for ever, None is the container's own.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         self._client.calling.call(
             "containers.restart", {"id": id, "signal": signal, "t": t}, timeout
@@ -564,11 +564,11 @@ class ContainersCalls:
         Args:
             id: a name, an id, or the beginning of an id.
             signal: Docker's ``signal``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         self._client.calling.call("containers.kill", {"id": id, "signal": signal}, timeout)
 
@@ -648,14 +648,14 @@ class ContainersCalls:
             io_maximum_iops: Docker's ``IOMaximumIOps``.
             io_maximum_bandwidth: Docker's ``IOMaximumBandwidth``.
             restart_policy: Docker's ``RestartPolicy``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             What is remarkable about an update.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         answer: ContainerUpdateResponse = self._client.calling.call(
             "containers.update",
@@ -706,11 +706,11 @@ class ContainersCalls:
         Args:
             id: a name, an id, or the beginning of an id.
             name: a name, an id, or the beginning of an id.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         self._client.calling.call("containers.rename", {"id": id, "name": name}, timeout)
 
@@ -721,11 +721,11 @@ class ContainersCalls:
 
         Args:
             id: a name, an id, or the beginning of an id.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         self._client.calling.call("containers.pause", {"id": id}, timeout)
 
@@ -736,10 +736,10 @@ class ContainersCalls:
 
         Args:
             id: a name, an id, or the beginning of an id.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         self._client.calling.call("containers.unpause", {"id": id}, timeout)
 
@@ -753,13 +753,13 @@ class ContainersCalls:
         Args:
             id: a name, an id, or the beginning of an id.
             condition: ``not-running`` (or empty), ``next-exit`` or ``removed``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             How a container ended.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         answer: ContainerWaitResponse = self._client.calling.call(
             "containers.wait", {"id": id, "condition": condition}, timeout
@@ -784,11 +784,11 @@ class ContainersCalls:
             v: its anonymous volumes too.
             force: even while it runs: kill it first.
             link: only the link of that name.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         self._client.calling.call(
             "containers.remove", {"id": id, "v": v, "force": force, "link": link}, timeout
@@ -803,13 +803,13 @@ class ContainersCalls:
 
         Args:
             filters: select objects by ``label``, ``label!``, ``until``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             The containers that were removed.
 
         Raises:
-            Conflict: it is in a state that forbids this.
+            Conflict: the object's present state does not allow the operation.
         """
         answer: ContainerPruneResponse = self._client.calling.call(
             "containers.prune", {"filters": filters}, timeout
@@ -845,13 +845,13 @@ class ContainersCalls:
             details: put the labels and variables that the log's configuration names before
                 each line.
             tail: the last so many lines; what is no number is all.
-            timeout: seconds to wait for each piece; None is for ever.
+            timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
-            The output, read as it comes.
+            A stream of the output.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         calling = self._client.calling
         return OutputStream(
@@ -898,14 +898,14 @@ class ContainersCalls:
             stdin: Docker's ``stdin``.
             stdout: Docker's ``stdout``.
             stderr: Docker's ``stderr``.
-            timeout: seconds to wait for each piece; None is for ever.
+            timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
-            A connection, made when it is entered or first used.
+            A session, connected when it is entered or first used.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         calling = self._client.calling
         return Session(
@@ -949,14 +949,14 @@ class ContainersCalls:
             stdin: Docker's ``stdin``.
             stdout: Docker's ``stdout``.
             stderr: Docker's ``stderr``.
-            timeout: seconds to wait for each piece; None is for ever.
+            timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
-            A connection, made when it is entered or first used.
+            A session, connected when it is entered or first used.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         from palan.client._sync.websocket import WebSocketSession
 
@@ -987,10 +987,10 @@ class ContainersCalls:
             id: a name, an id, or the beginning of an id.
             h: the height in rows.
             w: the width in columns.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         self._client.calling.call("containers.resize", {"id": id, "h": h, "w": w}, timeout)

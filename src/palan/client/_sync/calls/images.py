@@ -61,10 +61,10 @@ class ImagesCalls:
             digests: without effect: digests are always told.
             manifests: also tell about every manifest.
             identity: with ``manifests``: also tell where they come from.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            One for each: an image in a list.
+            A list; each item is: an image in a list.
         """
         answer: builtins.list[ImageSummary] = self._client.calling.call(
             "images.list",
@@ -109,13 +109,13 @@ class ImagesCalls:
             platform: ``os[/arch[/variant]]``.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
                 none.
-            timeout: seconds to wait for each piece; None is for ever.
+            timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
-            The progress; ``wait()`` sees it through.
+            A stream of progress messages; ``wait()`` waits for its end.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         calling = self._client.calling
         return ProgressStream(
@@ -148,13 +148,13 @@ class ImagesCalls:
             name: a name, an id, or the beginning of an id.
             manifests: also tell about every manifest; not together with ``platform``.
             platform: an OCI platform as JSON; empty is what this machine would run.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             All that is known about an image (ImageInspect in Docker's description).
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         answer: ImageInspectResponse = self._client.calling.call(
             "images.inspect", {"name": name, "manifests": manifests, "platform": platform}, timeout
@@ -179,14 +179,15 @@ class ImagesCalls:
             platform: OCI platforms as JSON; none is what this machine would run.
             type: types of predicates; none is all.
             statement: also answer the documents.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            One for each: a statement about an image, such as its bill of materials (in-toto).
+            A list; each item is: a statement about an image, such as its bill of materials
+                (in-toto).
 
         Raises:
-            NotFound: there is no such object.
-            NotYetImplemented: this engine does not have it.
+            NotFound: the object does not exist.
+            NotYetImplemented: the engine does not implement it.
         """
         answer: builtins.list[AttestationStatement] = self._client.calling.call(
             "images.attestations",
@@ -205,13 +206,13 @@ class ImagesCalls:
         Args:
             name: a name, an id, or the beginning of an id.
             platform: an OCI platform as JSON; empty is what this machine would run.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            One for each: one step that an image was made by, the last first.
+            A list; each item is: one step that an image was made by, the last first.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         answer: builtins.list[ImageHistoryResponseItem] = self._client.calling.call(
             "images.history", {"name": name, "platform": platform}, timeout
@@ -237,13 +238,13 @@ class ImagesCalls:
             platform: an OCI platform as JSON; empty is all that is here.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
                 none.
-            timeout: seconds to wait for each piece; None is for ever.
+            timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
-            The progress; ``wait()`` sees it through.
+            A stream of progress messages; ``wait()`` waits for its end.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         calling = self._client.calling
         return ProgressStream(
@@ -264,11 +265,11 @@ class ImagesCalls:
             name: a name, an id, or the beginning of an id.
             repo: Docker's ``repo``.
             tag: empty means ``latest``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         self._client.calling.call("images.tag", {"name": name, "repo": repo, "tag": tag}, timeout)
 
@@ -290,14 +291,14 @@ class ImagesCalls:
             force: even if it has several names or stopped containers use it.
             noprune: leave the unnamed images that it was built upon.
             platforms: OCI platforms as JSON; none is all.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            One for each: one thing that removing an image did.
+            A list; each item is: one thing that removing an image did.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         answer: builtins.list[ImageDeleteResponseItem] = self._client.calling.call(
             "images.remove",
@@ -326,10 +327,10 @@ class ImagesCalls:
                 boolean), ``stars``.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
                 none.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            One for each: a repository that a search found.
+            A list; each item is: a repository that a search found.
         """
         answer: builtins.list[ImageSearchResult] = self._client.calling.call(
             "images.search",
@@ -348,13 +349,13 @@ class ImagesCalls:
         Args:
             filters: select objects by ``dangling`` (a boolean), ``label``, ``label!``,
                 ``until``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             The images that were removed.
 
         Raises:
-            Conflict: it is in a state that forbids this.
+            Conflict: the object's present state does not allow the operation.
         """
         answer: ImagePruneResponse = self._client.calling.call(
             "images.prune", {"filters": filters}, timeout
@@ -438,14 +439,14 @@ class ImagesCalls:
             stop_signal: name or number; the default is SIGTERM.
             stop_timeout: seconds from the stop signal to SIGKILL; -1 waits for ever.
             shell: what runs the shell forms of CMD, ENTRYPOINT, RUN and health checks.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             The id of what was made.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         answer: IDResponse = self._client.calling.call(
             "images.commit",
@@ -497,13 +498,13 @@ class ImagesCalls:
         Args:
             name: a name, an id, or the beginning of an id.
             platform: OCI platforms as JSON; none is all that is here.
-            timeout: seconds to wait for each piece; None is for ever.
+            timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
-            The bytes, read as they come.
+            A stream of bytes.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         calling = self._client.calling
         return ByteStream(
@@ -524,13 +525,13 @@ class ImagesCalls:
         Args:
             names: Docker's ``names``.
             platform: OCI platforms as JSON; none is all that is here.
-            timeout: seconds to wait for each piece; None is for ever.
+            timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
-            The bytes, read as they come.
+            A stream of bytes.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         calling = self._client.calling
         return ByteStream(
@@ -555,10 +556,10 @@ class ImagesCalls:
             body: Docker's ``body``.
             quiet: only say what was loaded.
             platform: OCI platforms as JSON; none is all.
-            timeout: seconds to wait for each piece; None is for ever.
+            timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
-            The progress; ``wait()`` sees it through.
+            A stream of progress messages; ``wait()`` waits for its end.
         """
         calling = self._client.calling
         return ProgressStream(
@@ -578,15 +579,15 @@ class ImagesCalls:
             name: a name, an id, or the beginning of an id.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
                 none.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             What a registry has under a name.
 
         Raises:
-            Unauthorized: the registry wants other credentials.
-            Forbidden: this is never allowed.
-            NotFound: there is no such object.
+            Unauthorized: the registry rejects the credentials.
+            Forbidden: the operation is not allowed.
+            NotFound: the object does not exist.
         """
         answer: DistributionInspect = self._client.calling.call(
             "images.distribution_inspect", {"name": name, "registry_auth": registry_auth}, timeout

@@ -42,10 +42,10 @@ class NetworksCalls:
             filters: select objects by ``type`` (builtin, custom), ``dangling`` (a boolean),
                 ``driver``, ``id``, ``label``, ``name``, ``scope``.
             containers: also tell who is on each, as all lists below 1.28 do.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            One for each: a network in a list.
+            A list; each item is: a network in a list.
         """
         answer: builtins.list[NetworkSummary] = self._client.calling.call(
             "networks.list", {"filters": filters, "containers": containers}, timeout
@@ -63,13 +63,13 @@ class NetworksCalls:
             id: a name, an id, or the beginning of an id.
             verbose: also tell about services and their tasks.
             scope: only consider networks of this scope; empty is all.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             All that is known about a network (NetworkInspect in Docker's description).
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         answer: NetworkInspectResponse = self._client.calling.call(
             "networks.inspect", {"id": id, "verbose": verbose, "scope": scope}, timeout
@@ -112,15 +112,15 @@ class NetworksCalls:
             config_from: Docker's ``ConfigFrom``.
             options: the driver's.
             labels: Docker's ``Labels``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             The new network.
 
         Raises:
-            Forbidden: this is never allowed.
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            Forbidden: the operation is not allowed.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         answer: NetworkCreateResponse = self._client.calling.call(
             "networks.create",
@@ -159,12 +159,12 @@ class NetworksCalls:
             id: a name, an id, or the beginning of an id.
             container: Docker's ``Container``.
             endpoint_config: Docker's ``EndpointConfig``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            Forbidden: this is never allowed.
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            Forbidden: the operation is not allowed.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         self._client.calling.call(
             "networks.connect",
@@ -183,11 +183,11 @@ class NetworksCalls:
             id: a name, an id, or the beginning of an id.
             container: Docker's ``Container``.
             force: Docker's ``Force``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            Forbidden: this is never allowed.
-            NotFound: there is no such object.
+            Forbidden: the operation is not allowed.
+            NotFound: the object does not exist.
         """
         self._client.calling.call(
             "networks.disconnect", {"id": id, "container": container, "force": force}, timeout
@@ -200,12 +200,12 @@ class NetworksCalls:
 
         Args:
             id: a name, an id, or the beginning of an id.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            Forbidden: this is never allowed.
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            Forbidden: the operation is not allowed.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         self._client.calling.call("networks.remove", {"id": id}, timeout)
 
@@ -218,13 +218,13 @@ class NetworksCalls:
 
         Args:
             filters: select objects by ``label``, ``label!``, ``until``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             The names of the networks that were removed.
 
         Raises:
-            Conflict: it is in a state that forbids this.
+            Conflict: the object's present state does not allow the operation.
         """
         answer: NetworkPruneResponse = self._client.calling.call(
             "networks.prune", {"filters": filters}, timeout

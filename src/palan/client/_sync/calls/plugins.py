@@ -36,10 +36,10 @@ class PluginsCalls:
 
         Args:
             filters: select objects by ``capability``, ``enabled`` (a boolean).
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            One for each: an installed plugin.
+            A list; each item is: an installed plugin.
         """
         answer: builtins.list[Plugin] = self._client.calling.call(
             "plugins.list", {"filters": filters}, timeout
@@ -57,10 +57,11 @@ class PluginsCalls:
             remote: a reference to the plugin in its registry.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
                 none.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            One for each: something that a plugin must be allowed before it is installed.
+            A list; each item is: something that a plugin must be allowed before it is
+                installed.
         """
         answer: builtins.list[PluginPrivilege] = self._client.calling.call(
             "plugins.privileges", {"remote": remote, "registry_auth": registry_auth}, timeout
@@ -86,14 +87,14 @@ class PluginsCalls:
             body: what it is allowed, which must be all that it wants.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
                 none.
-            timeout: seconds to wait for each piece; None is for ever.
+            timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
-            The progress; ``wait()`` sees it through.
+            A stream of progress messages; ``wait()`` waits for its end.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         calling = self._client.calling
         return ProgressStream(
@@ -112,13 +113,13 @@ class PluginsCalls:
 
         Args:
             name: a name, an id, or the beginning of an id.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             An installed plugin.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         answer: Plugin = self._client.calling.call("plugins.inspect", {"name": name}, timeout)
         return answer
@@ -131,11 +132,11 @@ class PluginsCalls:
         Args:
             name: a name, an id, or the beginning of an id.
             force: also when it is enabled.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         self._client.calling.call("plugins.remove", {"name": name, "force": force}, timeout)
 
@@ -150,8 +151,8 @@ class PluginsCalls:
                 default.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         self._client.calling.call("plugins.enable", {"name": name, "timeout": timeout}, CLIENT)
 
@@ -163,11 +164,11 @@ class PluginsCalls:
         Args:
             name: a name, an id, or the beginning of an id.
             force: also when something uses it.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         self._client.calling.call("plugins.disable", {"name": name, "force": force}, timeout)
 
@@ -190,14 +191,14 @@ class PluginsCalls:
             body: what it is allowed, which must be all that it wants.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
                 none.
-            timeout: seconds to wait for each piece; None is for ever.
+            timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
-            The progress; ``wait()`` sees it through.
+            A stream of progress messages; ``wait()`` waits for its end.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         calling = self._client.calling
         return ProgressStream(
@@ -217,10 +218,10 @@ class PluginsCalls:
         Args:
             name: a name, an id, or the beginning of an id.
             body: Docker's ``body``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            Conflict: it is in a state that forbids this.
+            Conflict: the object's present state does not allow the operation.
         """
         self._client.calling.call("plugins.create", {"name": name, "body": body}, timeout)
 
@@ -239,13 +240,13 @@ class PluginsCalls:
             name: a name, an id, or the beginning of an id.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
                 none.
-            timeout: seconds to wait for each piece; None is for ever.
+            timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
-            The progress; ``wait()`` sees it through.
+            A stream of progress messages; ``wait()`` waits for its end.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         calling = self._client.calling
         return ProgressStream(
@@ -264,9 +265,9 @@ class PluginsCalls:
         Args:
             name: a name, an id, or the beginning of an id.
             body: ``NAME=value`` for a variable, ``name.field=value`` for a mount or a device.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         self._client.calling.call("plugins.set", {"name": name, "body": body}, timeout)

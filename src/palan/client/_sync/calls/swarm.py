@@ -37,14 +37,14 @@ class SwarmCalls:
         Endpoint: ``GET /swarm``.
 
         Args:
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             A swarm as managers show it.
 
         Raises:
-            NotFound: there is no such object.
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            NotFound: the object does not exist.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         answer: Swarm = self._client.calling.call("swarm.inspect", {}, timeout)
         return answer
@@ -85,13 +85,13 @@ class SwarmCalls:
             default_addr_pool: networks to take subnets of overlay networks from; empty is
                 10.0.0.0/8.
             subnet_size: prefix length of those subnets; 0 is 24.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            What the engine answers.
+            The engine's answer.
 
         Raises:
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         answer: str = self._client.calling.call(
             "swarm.init",
@@ -133,10 +133,10 @@ class SwarmCalls:
             remote_addrs: managers that are there already.
             join_token: decides also whether the node is a worker or a manager.
             availability: ``active``, ``pause`` or ``drain``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         self._client.calling.call(
             "swarm.join",
@@ -158,10 +158,10 @@ class SwarmCalls:
 
         Args:
             force: also when this is the last manager, or the swarm would lose its majority.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         self._client.calling.call("swarm.leave", {"force": force}, timeout)
 
@@ -199,10 +199,10 @@ class SwarmCalls:
             ca_config: Docker's ``CAConfig``.
             task_defaults: Docker's ``TaskDefaults``.
             encryption_config: Docker's ``EncryptionConfig``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         self._client.calling.call(
             "swarm.update",
@@ -229,13 +229,13 @@ class SwarmCalls:
         Endpoint: ``GET /swarm/unlockkey``.
 
         Args:
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             The key that unlocks managers; empty when they are not locked.
 
         Raises:
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         answer: UnlockKeyResponse = self._client.calling.call("swarm.unlock_key", {}, timeout)
         return answer
@@ -247,10 +247,10 @@ class SwarmCalls:
 
         Args:
             unlock_key: Docker's ``UnlockKey``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            Conflict: it is in a state that forbids this.
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            Conflict: the object's present state does not allow the operation.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         self._client.calling.call("swarm.unlock", {"unlock_key": unlock_key}, timeout)

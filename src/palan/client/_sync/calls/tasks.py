@@ -35,13 +35,13 @@ class TasksCalls:
         Args:
             filters: select objects by ``desired-state``, ``id``, ``label``, ``name``,
                 ``node``, ``service``, ``runtime``, ``up-to-date`` (a boolean).
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            One for each: a task of a swarm.
+            A list; each item is: a task of a swarm.
 
         Raises:
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         answer: builtins.list[Task] = self._client.calling.call(
             "tasks.list", {"filters": filters}, timeout
@@ -55,14 +55,14 @@ class TasksCalls:
 
         Args:
             id: a name, an id, or the beginning of an id.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             A task of a swarm.
 
         Raises:
-            NotFound: there is no such object.
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            NotFound: the object does not exist.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         answer: Task = self._client.calling.call("tasks.inspect", {"id": id}, timeout)
         return answer
@@ -93,14 +93,14 @@ class TasksCalls:
             since: seconds since 1970, with an optional fraction.
             timestamps: Docker's ``timestamps``.
             tail: how many of the last lines, or ``all``.
-            timeout: seconds to wait for each piece; None is for ever.
+            timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
-            The output, read as it comes.
+            A stream of the output.
 
         Raises:
-            NotFound: there is no such object.
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            NotFound: the object does not exist.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         calling = self._client.calling
         return OutputStream(

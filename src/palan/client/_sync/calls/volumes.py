@@ -33,7 +33,7 @@ class VolumesCalls:
         Args:
             filters: select objects by ``dangling`` (a boolean), ``driver``, ``label``,
                 ``name``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             The volumes, and the drivers that could not be asked.
@@ -63,14 +63,14 @@ class VolumesCalls:
             driver_opts: Docker's ``DriverOpts``.
             labels: Docker's ``Labels``.
             cluster_volume_spec: Docker's ``ClusterVolumeSpec``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             A volume.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         answer: Volume = self._client.calling.call(
             "volumes.create",
@@ -92,13 +92,13 @@ class VolumesCalls:
 
         Args:
             name: a name, an id, or the beginning of an id.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             A volume.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         answer: Volume = self._client.calling.call("volumes.inspect", {"name": name}, timeout)
         return answer
@@ -119,11 +119,11 @@ class VolumesCalls:
             name: a name, an id, or the beginning of an id.
             version: the version that the change was made from.
             spec: Docker's ``Spec``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
-            Unavailable: the engine is not part of a swarm, or something else is missing.
+            NotFound: the object does not exist.
+            Unavailable: the engine is not part of a swarm, or lacks something else.
         """
         self._client.calling.call(
             "volumes.update", {"name": name, "version": version, "spec": spec}, timeout
@@ -137,11 +137,11 @@ class VolumesCalls:
         Args:
             name: a name, an id, or the beginning of an id.
             force: no error if there is none of that name.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Raises:
-            NotFound: there is no such object.
-            Conflict: it is in a state that forbids this.
+            NotFound: the object does not exist.
+            Conflict: the object's present state does not allow the operation.
         """
         self._client.calling.call("volumes.remove", {"name": name, "force": force}, timeout)
 
@@ -154,13 +154,13 @@ class VolumesCalls:
 
         Args:
             filters: select objects by ``all`` (a boolean), ``label``, ``label!``.
-            timeout: seconds for the whole call; None is for ever.
+            timeout: seconds for the whole call; None is no limit.
 
         Returns:
             The volumes that were removed.
 
         Raises:
-            Conflict: it is in a state that forbids this.
+            Conflict: the object's present state does not allow the operation.
         """
         answer: VolumePruneResponse = self._client.calling.call(
             "volumes.prune", {"filters": filters}, timeout
