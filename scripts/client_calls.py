@@ -321,7 +321,7 @@ def _default_description(endpoint: Endpoint, parameter: Parameter) -> str:
 
 
 def _filter(declared: Filter) -> str:
-    """A filter in a list of filters."""
+    """Return the description of a filter: its name and the values that it allows."""
     text = f"``{declared.name}``"
     if declared.values:
         text += f" ({', '.join(declared.values)})"
