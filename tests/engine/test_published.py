@@ -322,7 +322,7 @@ def test_the_engine_does_not_disturb_itself(engine):
     with engine.log.open("rb") as log:
         log.seek(mark)
         text = log.read().decode()
-    assert "written anew" not in text
+    assert "rewritten" not in text
 
 
 def test_a_host_firewalls_own_table_is_left_alone():

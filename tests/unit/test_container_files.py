@@ -1,8 +1,10 @@
+from typing import Any
+
 import pytest
 
 from palan.api.errors import InvalidParameter
 from palan.engine.containers.files import hosts_file
-from palan.engine.networks.resolv_conf import resolv_conf
+from palan.engine.networks.resolv_conf import DnsSettings, resolv_conf
 
 
 def test_hosts_has_extra_hosts_and_the_container_itself():
@@ -25,8 +27,9 @@ def test_addresses_of_the_host():
 
 
 def resolv(host: str, **options: object) -> str:
-    given = {"servers": [], "search": [], "options": [], "own_namespace": True, **options}
-    return resolv_conf(host, **given)  # type: ignore[arg-type]
+    given: dict[str, Any] = {"own_namespace": True, **options}
+    settings = {key: given.pop(key) for key in ("servers", "search", "options") if key in given}
+    return resolv_conf(host, DnsSettings(**settings), **given)
 
 
 def test_the_hosts_resolvers_are_used_without_its_loopback():

@@ -18,7 +18,7 @@ from palan.engine.networks.ipam import (
 
 def make_pool(subnet: str, part: str = "", gateway: str = "") -> AddressPool:
     pool = AddressPool(ip_network(subnet), ip_network(part) if part else None)
-    pool.settle(gateway, wants_gateway=True, auxiliary={})
+    pool.reserve_fixed(gateway, wants_gateway=True, auxiliary={})
     return pool
 
 
@@ -61,7 +61,7 @@ def test_what_is_the_networks_own_is_never_given_back():
 def test_an_auxiliary_address_is_nobody_elses(gateway, auxiliary):
     pool = AddressPool(IPv4Network("10.0.0.0/24"))
     with pytest.raises(InvalidParameter, match=r"\(a:10.0.0.\d+\): Address already"):
-        pool.settle(gateway, wants_gateway=True, auxiliary=auxiliary)
+        pool.reserve_fixed(gateway, wants_gateway=True, auxiliary=auxiliary)
 
 
 def test_claiming_twice_or_elsewhere_is_refused():
@@ -83,12 +83,12 @@ def test_a_range_limits_what_is_handed_out_but_not_what_is_claimed():
 
 def test_status_is_as_recorded_from_dockerd():
     pool = AddressPool(ip_network("10.231.1.0/24"), ip_network("10.231.1.128/25"))
-    pool.settle("10.231.1.1", wants_gateway=True, auxiliary={"spare": "10.231.1.200"})
+    pool.reserve_fixed("10.231.1.1", wants_gateway=True, auxiliary={"spare": "10.231.1.200"})
     assert (pool.taken, pool.available) == (4, 126)
     six = make_pool("fd00:231:3::/64")
     assert (six.taken, six.available) == (2, 18446744073709551614)
     macvlan = AddressPool(ip_network("10.231.6.0/24"))
-    macvlan.settle("", wants_gateway=False, auxiliary={})
+    macvlan.reserve_fixed("", wants_gateway=False, auxiliary={})
     assert (macvlan.taken, macvlan.available, macvlan.gateway) == (2, 254, None)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from palan.api.errors import InvalidParameter
 from palan.api.networks import IPAMConfig
 from palan.engine.networks.options import bridge_options
-from palan.engine.networks.validate import check_ipam
+from palan.engine.networks.validate_ipam import check_ipam
 
 
 BRIDGE = "com.docker.network.bridge."

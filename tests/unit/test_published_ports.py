@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from palan.api.errors import InternalError
 from palan.engine.networks import host_ports as ports_module
 from palan.engine.networks.endpoint_records import PortRecord
-from palan.engine.networks.host_ports import PortRequest, PublishedPorts, Target, publications
+from palan.engine.networks.host_ports import HostPorts, PortRequest, Target, publications
 from palan.engine.networks.rules import Publication
 
 
@@ -47,25 +47,25 @@ def is_free(port: int, ip: str = LOOPBACK, kind: int = socket.SOCK_STREAM) -> bo
 
 @pytest.fixture
 def published():
-    ports = PublishedPorts()
+    ports = HostPorts()
     yield ports
     ports.close()
 
 
 def test_a_port_is_held_until_it_is_given_back(published):
     (port,) = free_ports(1)
-    (record,) = published.take("a", [request(port)], TARGET)
+    (record,) = published.reserve("a", [request(port)], TARGET)
     assert record == PortRecord(host_ip=LOOPBACK, host_port=port, container_port=80, protocol="tcp")
     assert not is_free(port)
-    published.give_back("a")
-    published.give_back("a")
-    published.give_back("never seen")
+    published.release("a")
+    published.release("a")
+    published.release("never seen")
     assert is_free(port)
 
 
 def test_tcp_and_udp_of_one_number_are_two_ports(published):
     (port,) = free_ports(1)
-    published.take("a", [request(port), request(port, protocol="udp")], TARGET)
+    published.reserve("a", [request(port), request(port, protocol="udp")], TARGET)
     assert not is_free(port, kind=socket.SOCK_DGRAM)
 
 
@@ -75,10 +75,10 @@ def test_tcp_and_udp_of_one_number_are_two_ports(published):
 )
 def test_a_port_of_another_container_is_refused_in_dockerds_words(published, first, second):
     (port,) = free_ports(1)
-    published.take("a", [request(port, ip=first)], TARGET)
+    published.reserve("a", [request(port, ip=first)], TARGET)
     shown = {"0:0::1": "[::1]"}.get(second, second)
     with pytest.raises(InternalError) as caught:
-        published.take("b", [request(port, ip=second)], TARGET)
+        published.reserve("b", [request(port, ip=second)], TARGET)
     assert caught.value.message == f"Bind for {shown}:{port} failed: port is already allocated"
 
 
@@ -88,7 +88,7 @@ def test_a_port_of_another_program_is_refused_with_its_reason(published):
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(InternalError) as caught:
-            published.take("a", [request(port)], TARGET)
+            published.reserve("a", [request(port)], TARGET)
     assert caught.value.message == (
         f"failed to bind host port {LOOPBACK}:{port}/tcp: address already in use"
     )
@@ -96,40 +96,40 @@ def test_a_port_of_another_program_is_refused_with_its_reason(published):
 
 def test_an_address_that_the_host_does_not_have_is_refused(published):
     with pytest.raises(InternalError, match="cannot assign requested address"):
-        published.take("a", [request(1, ip="192.0.2.1")], TARGET)
+        published.reserve("a", [request(1, ip="192.0.2.1")], TARGET)
 
 
 def test_all_or_none(published):
     first, second = free_ports(2)
-    published.take("a", [request(second)], TARGET)
+    published.reserve("a", [request(second)], TARGET)
     with pytest.raises(InternalError):
-        published.take("b", [request(first), request(second)], TARGET)
+        published.reserve("b", [request(first), request(second)], TARGET)
     assert is_free(first)
-    published.take("c", [request(first)], TARGET)
+    published.reserve("c", [request(first)], TARGET)
 
 
 def test_of_a_range_the_first_free_one_is_taken(published):
     first, second, third = free_ports(3)
-    published.take("a", [request(first)], TARGET)
-    (record,) = published.take("b", [request(first, second, third)], TARGET)
+    published.reserve("a", [request(first)], TARGET)
+    (record,) = published.reserve("b", [request(first, second, third)], TARGET)
     assert record.host_port == second
     with pytest.raises(InternalError, match="all ports are allocated"):
-        published.take("c", [request(first, second)], TARGET)
+        published.reserve("c", [request(first, second)], TARGET)
 
 
 def test_an_ipv4_address_in_an_ipv6_one_is_the_ipv4_address(published):
     (port,) = free_ports(1)
-    (record,) = published.take("a", [request(port, ip=f"::ffff:{LOOPBACK}")], TARGET)
+    (record,) = published.reserve("a", [request(port, ip=f"::ffff:{LOOPBACK}")], TARGET)
     assert record.host_ip == LOOPBACK
 
 
 def test_any_free_port_is_one_after_the_other(published):
-    records = published.take("a", [request() for _ in range(5)], TARGET)
+    records = published.reserve("a", [request() for _ in range(5)], TARGET)
     numbers = [record.host_port for record in records]
     assert len(set(numbers)) == 5
     assert all(number in ports_module.EPHEMERAL for number in numbers)
-    published.give_back("a")
-    (again,) = published.take("a", [request()], TARGET)
+    published.release("a")
+    (again,) = published.reserve("a", [request()], TARGET)
     assert again.host_port not in numbers  # late packets must not reach a new owner
 
 
@@ -137,14 +137,14 @@ def test_the_search_for_a_free_port_ends(published, monkeypatch):
     (first,) = free_ports(1)
     monkeypatch.setattr(ports_module, "EPHEMERAL", range(first, first + 1))
     published._next = first
-    published.take("a", [request()], TARGET)
+    published.reserve("a", [request()], TARGET)
     with pytest.raises(InternalError, match="already allocated"):
-        published.take("b", [request()], TARGET)
+        published.reserve("b", [request()], TARGET)
 
 
 def test_where_no_address_is_asked_for_it_is_the_default_one(published):
     (port,) = free_ports(1)
-    (record,) = published.take(
+    (record,) = published.reserve(
         "a", [request(port, ip="")], Target(address=LOOPBACK, default_ip="127.0.0.2")
     )
     assert record.host_ip == "127.0.0.2"
@@ -154,13 +154,13 @@ def test_all_addresses_are_those_of_ipv6_too(published):
     if not ports_module._has_ipv6():
         pytest.skip("no IPv6 here")
     (port,) = free_ports(1)
-    records = published.take("a", [request(port, ip="")], TARGET)
+    records = published.reserve("a", [request(port, ip="")], TARGET)
     assert [r.host_ip for r in records] == ["0.0.0.0", "::"]
     assert [r.host_port for r in records] == [port, port]
     assert not is_free(port, "::1")
-    published.give_back("a")
+    published.release("a")
     # A requested address is used exactly.
-    assert len(published.take("a", [request(port, ip="0.0.0.0")], TARGET)) == 1
+    assert len(published.reserve("a", [request(port, ip="0.0.0.0")], TARGET)) == 1
 
 
 def test_if_one_address_is_taken_the_port_is_held_at_none(published):
@@ -171,19 +171,19 @@ def test_if_one_address_is_taken_the_port_is_held_at_none(published):
         other.bind(("::1", port))
         other.listen()
         with pytest.raises(InternalError, match=rf"\[::\]:{port}/tcp: address already in use"):
-            published.take("a", [request(port, ip="")], TARGET)
+            published.reserve("a", [request(port, ip="")], TARGET)
         assert is_free(port)
 
 
 async def test_a_running_container_gets_its_ports_again(published):
     first, second = free_ports(2)
-    records = published.take("a", [request(first), request(second)], TARGET)
+    records = published.reserve("a", [request(first), request(second)], TARGET)
     published.close()
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind((LOOPBACK, second))
         other.listen()
-        failures = await asyncio.to_thread(published.resume, "a", records)
+        failures = await asyncio.to_thread(published.adopt, "a", records)
     assert not is_free(first)
     assert len(failures) == 1
     assert f"{LOOPBACK}:{second}/tcp" in failures[0]
@@ -198,8 +198,8 @@ async def test_what_arrives_at_the_socket_is_carried_to_the_container(published)
                 ip="0:0::1" if ports_module._has_ipv6() else LOOPBACK, inner=target.getsockname()[1]
             )
         ]
-        records = published.take("a", requests, TARGET)
-        published.serve("a", records, TARGET)
+        records = published.reserve("a", requests, TARGET)
+        published.start_proxies("a", records, TARGET)
         reader, writer = await asyncio.open_connection(records[0].host_ip, records[0].host_port)
         writer.write(b"hello")
         target.settimeout(5)
@@ -216,8 +216,8 @@ async def test_datagrams_are_carried_and_answered_from_where_they_came_to(publis
         target.bind((LOOPBACK, 0))
         target.settimeout(5)
         inner = target.getsockname()[1]
-        records = published.take("a", [request(protocol="udp", ip="", inner=inner)], TARGET)
-        published.serve("a", records, TARGET)
+        records = published.reserve("a", [request(protocol="udp", ip="", inner=inner)], TARGET)
+        published.start_proxies("a", records, TARGET)
         hosts = [LOOPBACK, "127.0.0.7", *(["::1"] if len(records) == 2 else [])]
         for host in hosts:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -255,7 +255,7 @@ def test_rules_are_for_the_families_that_a_container_has():
 def test_in_a_routed_network_no_port_of_the_host_is_taken(published):
     target = Target(address="172.17.0.2", routed=frozenset({4}))
     (port,) = free_ports(1)
-    records = published.take("a", [request(port, ip="")], target)
+    records = published.reserve("a", [request(port, ip="")], target)
     assert [(r.host_ip, r.host_port) for r in records] == [("0.0.0.0", 0)]
     assert is_free(port)
     assert publications(records, target) == [
@@ -276,13 +276,13 @@ def test_in_a_routed_network_no_port_of_the_host_is_taken(published):
 def test_where_a_port_is_published_by_default(published, target, hosts):
     if not ports_module._has_ipv6():
         pytest.skip("no IPv6 here")
-    assert [r.host_ip for r in published.take("a", [request(ip="")], target)] == hosts
+    assert [r.host_ip for r in published.reserve("a", [request(ip="")], target)] == hosts
 
 
 def test_a_thousand_ports_take_no_time(published):
     began = time.perf_counter()
-    records = published.take("a", [request() for _ in range(1000)], TARGET)
-    published.give_back("a")
+    records = published.reserve("a", [request() for _ in range(1000)], TARGET)
+    published.release("a")
     assert len({r.host_port for r in records}) == 1000
     assert time.perf_counter() - began < 2
 
@@ -298,19 +298,19 @@ def test_a_thousand_ports_take_no_time(published):
     )
 )  # fmt: skip
 def test_a_port_has_one_owner_whatever_happens(steps):
-    published = PublishedPorts()
+    published = HostPorts()
     numbers = free_ports(3, socket.SOCK_DGRAM)
     owners: dict[tuple[str, int], str] = {}
     for action, owner, index, ip in steps:
         if action == "give":
-            published.give_back(owner)
+            published.release(owner)
             owners = {key: held for key, held in owners.items() if held != owner}
             continue
         taken = any(
             port == index and ("0.0.0.0" in (ip, other) or ip == other) for other, port in owners
         )
         try:
-            published.take(owner, [request(numbers[index], ip=ip, protocol="udp")], TARGET)
+            published.reserve(owner, [request(numbers[index], ip=ip, protocol="udp")], TARGET)
         except InternalError:
             refused = True
             owners = {key: held for key, held in owners.items() if held != owner}

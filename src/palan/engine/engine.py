@@ -154,7 +154,7 @@ class Engine:
         self.exec.release()
         self.logs.close()
         await self._background.finish()
-        self.networks.release()
+        self.networks.close()
         self.runtimes.close()
         self._background.close()
         self.db.close()

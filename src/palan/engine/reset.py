@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from palan.engine.config import EngineConfig
-from palan.engine.networks.take_down import take_down
+from palan.engine.networks.reset import remove_networking
 from palan.engine.paths import Paths
 from palan.host import cgroups, conmon, processes
 from palan.host.filesystem import remove_tree
@@ -37,7 +37,7 @@ def reset(config: EngineConfig) -> None:
     _kill(config)
     for entry in _children(paths.netns):
         remove_netns(entry)
-    take_down(config)
+    remove_networking(config)
     for root in (paths.exec_root, paths.data_root):
         unmount_below(root.resolve())
     for entry in paths.volatile:

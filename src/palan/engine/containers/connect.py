@@ -1,7 +1,7 @@
-"""``POST /networks/{id}/connect`` and ``disconnect``: containers that join and leave networks.
+"""``POST /networks/{id}/connect`` and ``disconnect``: the endpoints of a container change.
 
-A running container's row says first that an endpoint is coming or going, so that what a
-crash leaves half plugged is taken away by the next start of the context.
+An endpoint that is being added to or removed from a running container is saved as pending
+first, so that the next start of the engine removes what a crash leaves half done.
 """
 
 import asyncio
@@ -20,19 +20,18 @@ from palan.api.networks import NetworkConnectRequest, NetworkDisconnectRequest
 from palan.engine.containers.container import Container
 from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.hosts import add_to_hosts, remove_from_hosts
-from palan.engine.networks.attachment import join, leave
-from palan.engine.networks.company import CONFIGURATION_ONLY, SHARING, check_company
+from palan.engine.containers.members import member
+from palan.engine.networks.compatibility import CONFIGURATION_ONLY, SHARING
 from palan.engine.networks.endpoint_records import EndpointRecord, SandboxRecord
 from palan.engine.networks.network import Network
-from palan.engine.networks.plumbing import plug_in, plug_out, reroute
 from palan.engine.networks.validate_endpoint import validate_endpoint
 
 
-__all__ = ["connect", "disconnect", "drop_pending"]
+__all__ = ["connect", "disconnect", "remove_pending_endpoints"]
 
 
 async def connect(context: ContainerContext, reference: str, body: NetworkConnectRequest) -> None:
-    """Put a container on a network.
+    """Connect a container to a network.
 
     Raises:
         PalanError: in dockerd's words.
@@ -51,9 +50,8 @@ async def connect(context: ContainerContext, reference: str, body: NetworkConnec
         if record.host_config.network_mode.startswith("container:"):
             raise InvalidParameter(SHARING)
         validate_endpoint(network.name, settings, network.subnets)
-        check_company(
-            context.surroundings, record.host_config.network_mode, record.endpoints, network
-        )
+        mode = record.host_config.network_mode
+        context.networks.check_compatible(mode, record.endpoints, network)
         asked = _only_asked(network, settings)
         if container.running and record.sandbox is not None:
             if container.id in network.endpoints:
@@ -71,7 +69,7 @@ async def connect(context: ContainerContext, reference: str, body: NetworkConnec
 
 
 def _only_asked(network: Network, settings: EndpointSettings) -> EndpointSettings:
-    """What can be asked for of an endpoint; what it will have is not the client's to say."""
+    """Return the settings that a client may choose, without those that follow from them."""
     return EndpointSettings(
         network_id=network.id,
         ipam_config=settings.ipam_config,
@@ -90,82 +88,58 @@ async def _connect_running(
     network: Network,
     asked: EndpointSettings,
 ) -> None:
-    record = container.record
-    before = {version: sandbox.main(version) for version in (4, 6)}
-    try:
-        endpoint = await join(context.surroundings, container, sandbox, network, asked)
-    except BaseException:
-        if (half := network.endpoints.get(container.id)) is not None:
-            await _drop(context, container, sandbox, half)
-        raise
+    record, networks = container.record, context.networks
+    this = member(context, container)
+    before = sandbox.main_endpoints
+    endpoint = await networks.add_endpoint(this, sandbox, network, asked)
     endpoint.pending = True
     record.endpoints[network.name] = asked
-
-    def plug() -> None:
-        plug_in(sandbox, context.networks.wiring(sandbox, endpoint), late=True)
-        reroute(sandbox, before)
-
     try:
         await context.save(container)
-        try:
-            await asyncio.to_thread(plug)
-        except OSError as error:
-            raise InternalError(
-                f"failed to connect container {container.name} to network {network.name}: {error}"
-            ) from error
-        await context.networks.main_changed(container, sandbox, before)
-        await context.networks.dns.joined(container, sandbox)
+        if await networks.plug_endpoint(this, sandbox, endpoint, before):
+            await asyncio.to_thread(_use_name_server, context, container)
         await asyncio.to_thread(add_to_hosts, context, container, endpoint)
         endpoint.pending = False
-        context.networks.publish("connect", network, container.id)
+        networks.publish("connect", network, container.id)
         await context.save(container)
     except BaseException:
         endpoint.pending = True
         del record.endpoints[network.name]
-        await _drop(context, container, sandbox, endpoint)
+        await _remove_endpoint(context, container, sandbox, endpoint)
         with contextlib.suppress(PalanError):
             await context.save(container)
         raise
 
 
-async def _drop(
+def _use_name_server(context: ContainerContext, container: Container) -> None:
+    """Name the engine's name server in ``resolv.conf``, unless the container changed the file."""
+    this = member(context, container)
+    path = context.paths.container(container.id) / "resolv.conf"
+    original = context.networks.resolv_conf(this, embedded=False).encode()
+    with path.open("rb") as file:
+        unchanged = file.read(len(original) + 1) == original
+    if unchanged:
+        path.write_text(context.networks.resolv_conf(this, embedded=True))
+
+
+async def _remove_endpoint(
     context: ContainerContext,
     container: Container,
     sandbox: SandboxRecord,
     endpoint: EndpointRecord,
 ) -> None:
-    """Take an endpoint away from a namespace that stays, as far as it got; idempotent."""
-    before = {version: sandbox.main(version) for version in (4, 6)}
-    if endpoint in sandbox.endpoints:
-        sandbox.endpoints.remove(endpoint)
-    network = context.networks.by_id(endpoint.network)
-    try:
-        await context.networks.main_changed(container, sandbox, before)
-    except PalanError as error:  # what is to go goes all the same
-        context.log.warning(
-            "ports are not published any more", container=container.id, reason=error.message
-        )
-
-    def plug_away() -> None:
-        plug_out(context.networks.driver_of(endpoint), sandbox, endpoint)
-        remove_from_hosts(context, container, endpoint)
-        with contextlib.suppress(OSError):  # the namespace is just going away
-            reroute(sandbox, before)
-
-    try:
-        await asyncio.to_thread(plug_away)
-    finally:
-        leave(network, container.id, endpoint)
-        await context.networks.leases.give_back(endpoint.id)
+    """Remove an endpoint of a running container, whole or half made; idempotent."""
+    await context.networks.remove_endpoint(member(context, container), sandbox, endpoint)
+    await asyncio.to_thread(remove_from_hosts, context, container, endpoint)
 
 
-async def drop_pending(context: ContainerContext, container: Container) -> None:
-    """Take away what a crash has left half plugged in or out of a container that runs."""
+async def remove_pending_endpoints(context: ContainerContext, container: Container) -> None:
+    """Remove endpoints of a running container that a crash has left half added or removed."""
     sandbox = container.record.sandbox
     pending = [e for e in sandbox.endpoints if e.pending] if sandbox else []
     for endpoint in pending:
         assert sandbox is not None  # noqa: S101 - it has endpoints
-        await _drop(context, container, sandbox, endpoint)
+        await _remove_endpoint(context, container, sandbox, endpoint)
         container.record.endpoints.pop(endpoint.network_name, None)
     if pending:
         await context.save(container)
@@ -174,7 +148,7 @@ async def drop_pending(context: ContainerContext, container: Container) -> None:
 async def disconnect(
     context: ContainerContext, reference: str, body: NetworkDisconnectRequest
 ) -> None:
-    """Take a container off a network.
+    """Disconnect a container from a network.
 
     Raises:
         PalanError: in dockerd's words.
@@ -200,7 +174,7 @@ async def disconnect(
 async def _disconnect_stopped(
     context: ContainerContext, container: Container, reference: str, network: Network | None
 ) -> None:
-    """Have a container not be on a network, which may be gone, at its next start."""
+    """Remove a network, which may no longer exist, from those that the next start connects."""
     endpoints = container.record.endpoints
     name = network.name if network is not None else reference
     if name not in endpoints:
@@ -235,6 +209,6 @@ async def _disconnect_running(
         if asked is not None:
             record.endpoints[network.name] = asked
         raise
-    await _drop(context, container, sandbox, endpoint)
+    await _remove_endpoint(context, container, sandbox, endpoint)
     context.networks.publish("disconnect", network, container.id)
     await context.save(container)

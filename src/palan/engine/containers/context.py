@@ -14,6 +14,7 @@ from palan.engine.containers.registry import ContainerRegistry
 from palan.engine.containers.surroundings import Surroundings
 from palan.engine.events import Publisher
 from palan.engine.machine import Machine, Runtimes
+from palan.engine.networks import Networks
 from palan.engine.paths import Paths
 from palan.store.documents import Documents
 
@@ -109,7 +110,7 @@ class ContainerContext:
         return self._surroundings.volumes
 
     @property
-    def networks(self) -> Any:
+    def networks(self) -> Networks:
         """The networks."""
         return self._surroundings.networks
 

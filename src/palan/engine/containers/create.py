@@ -36,7 +36,6 @@ from palan.engine.containers.record import ContainerRecord
 from palan.engine.containers.validate import validate_create
 from palan.engine.images.image import Image
 from palan.engine.images.platform import foreign_platform, parse_specifier
-from palan.engine.networks.company import check_company
 from palan.host.filesystem import remove_tree
 
 
@@ -267,14 +266,14 @@ def _endpoints(
     if not found or name in found:
         # The main network is the first.
         found = {name: found.pop(name, EndpointSettings()), **found}
-    company = [mode] if mode == "host" else []
+    names = [mode] if mode == "host" else []
     for other, settings in found.items():
         network = context.networks.find(other)
         settings.network_id = ""
         if network is not None:
-            check_company(context.surroundings, mode, company, network)
+            context.networks.check_compatible(mode, names, network)
             settings.network_id = network.id
-        company.append(other)
+        names.append(other)
     return found
 
 

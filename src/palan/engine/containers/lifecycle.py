@@ -21,7 +21,7 @@ from palan.api.errors import Conflict, InternalError, NotModified, PalanError
 from palan.engine.containers.container import Container
 from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.health_monitor import begin_checks, stop_checks
-from palan.engine.containers.links import has_linking, tell_linking
+from palan.engine.containers.link_updates import update_linked_from
 from palan.engine.containers.pipeline import do_steps, undo_steps
 from palan.engine.containers.record import ProcessRecord
 from palan.engine.containers.restart_policy import (
@@ -35,7 +35,6 @@ from palan.engine.containers.spec import check_joined
 from palan.engine.containers.start_steps import Run, start_steps
 from palan.engine.machine import StartFailure
 from palan.engine.networks.endpoint_records import SandboxRecord
-from palan.engine.networks.links import default_endpoint
 from palan.host import processes
 from palan.host.conmon import Exit, Monitored
 from palan.host.filesystem import remove_tree
@@ -143,8 +142,7 @@ async def _note_start(run: Run) -> None:
         record.stopped_by_user = True
         monitored.signal(signal.SIGKILL)
         raise
-    if (there := default_endpoint(sandbox)) is not None and has_linking(context, container):
-        await tell_linking(context, container, there)
+    await update_linked_from(context, container)
 
 
 async def _fail(context: ContainerContext, container: Container, error: BaseException) -> None:

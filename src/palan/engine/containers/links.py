@@ -2,7 +2,7 @@
 
 A container that is linked to another finds it in its ``/etc/hosts`` under an alias, and is
 told its address, ports and environment in variables.  On networks that users make, links are
-aliases that the DNS server knows (:mod:`palan.engine.networks.attachment`).
+aliases that the DNS server knows (:mod:`palan.engine.networks.endpoints`).
 """
 
 import asyncio
@@ -14,23 +14,21 @@ from palan.api.errors import Conflict, InternalError, InvalidParameter, NotFound
 from palan.engine.containers.container import Container
 from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.hosts import change_hosts, own_addresses
-from palan.engine.networks.endpoint_records import EndpointRecord, SandboxRecord
-from palan.engine.networks.links import Linked, allow_links, default_endpoint
+from palan.engine.networks.endpoint_records import EndpointRecord
+from palan.engine.networks.links import default_endpoint
 from palan.engine.networks.port_parsing import Port, parse_exposed_ports
 from palan.engine.networks.validate_endpoint import is_user_defined, parse_link
 
 
 __all__ = [
     "check_links",
-    "has_linking",
+    "host_lines",
     "link_environment",
     "link_hosts",
     "link_names",
     "linked",
-    "linked_endpoints",
     "shown_links",
     "take_links",
-    "tell_linking",
     "unlink",
 ]
 
@@ -150,11 +148,12 @@ def link_hosts(context: ContainerContext, container: Container) -> list[str]:
         line
         for alias, child in linked(context, container)
         if (there := default_endpoint(child.record.sandbox))
-        for line in _lines(alias, child, there)
+        for line in host_lines(alias, child, there)
     ]
 
 
-def _lines(alias: str, child: Container, there: EndpointRecord) -> list[str]:
+def host_lines(alias: str, child: Container, there: EndpointRecord) -> list[str]:
+    """Return the lines of ``/etc/hosts`` for one container that is linked to."""
     return [f"{address}\t{_names(alias, child)}" for address in own_addresses(there)]
 
 
@@ -163,52 +162,6 @@ def _names(alias: str, child: Container) -> str:
     if alias != child.name:
         names.append(child.name)
     return " ".join(names)
-
-
-def has_linking(context: ContainerContext, child: Container) -> bool:
-    """Whether anybody is linked to a container."""
-    return any(child.id in c.record.links.values() for c in context.registry)
-
-
-async def tell_linking(context: ContainerContext, child: Container, there: EndpointRecord) -> None:
-    """Have those who are linked to a container that has just started find its address."""
-    for parent in context.registry:
-        if not parent.running or child.id not in parent.record.links.values():
-            continue
-        await asyncio.to_thread(_tell, context, parent, child, there)
-        if parent.record.sandbox is not None:
-            await let_links_through(context, parent, parent.record.sandbox)
-
-
-def _tell(
-    context: ContainerContext, parent: Container, child: Container, there: EndpointRecord
-) -> None:
-    for alias, child_id in parent.record.links.items():
-        if child_id == child.id:
-            change_hosts(context, parent, add=_lines(alias, child, there), remove_alias=alias)
-
-
-def linked_endpoints(context: ContainerContext, container: Container) -> list[Linked]:
-    """Return the containers that one is linked to, as far as they are on the default bridge."""
-    return [
-        Linked(there, parse_exposed_ports(child.record.config.exposed_ports))
-        for _, child in linked(context, container)
-        if (there := default_endpoint(child.record.sandbox))
-    ]
-
-
-async def let_links_through(
-    context: ContainerContext, container: Container, sandbox: SandboxRecord
-) -> None:
-    """Have the rules let a container reach those that it is linked to.
-
-    Raises:
-        InternalError: the rules were refused.
-    """
-    if container.record.links:
-        networks = context.networks
-        others = linked_endpoints(context, container)
-        await allow_links(networks.firewall, networks.default, container.id, sandbox, others)
 
 
 def link_environment(context: ContainerContext, container: Container) -> list[str]:

@@ -89,7 +89,9 @@ def _tests(context: ContainerContext, filters: Filters) -> Iterable[Test]:  # no
         )
     if "network" in filters:
         networks = filters.get("network")
-        yield lambda c: any(context.networks.is_on(c, wanted) for wanted in networks)
+        yield lambda c: any(
+            context.networks.is_listed(c.record.endpoints, wanted) for wanted in networks
+        )
     for name in ("publish", "expose"):
         if name in filters:
             ports = {p for text in filters.get(name) for p in _ports(name, text)}

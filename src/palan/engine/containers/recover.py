@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from palan.engine.containers.connect import drop_pending
+from palan.engine.containers.connect import remove_pending_endpoints
 from palan.engine.containers.container import Container
 from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.create import undo_create
@@ -22,10 +22,8 @@ from palan.engine.containers.lifecycle import (
     undo_start,
     watch,
 )
-from palan.engine.containers.links import let_links_through
+from palan.engine.containers.members import member
 from palan.engine.containers.sweep import kill_strays, sweep
-from palan.engine.networks.publish import resume
-from palan.engine.networks.sandbox import remove_strays
 from palan.host import processes
 from palan.host.conmon import Found, find_monitors
 from palan.host.filesystem import remove_tree
@@ -49,8 +47,9 @@ async def recover(context: ContainerContext) -> None:
         find_monitors, context.paths.bundles, context.runtimes.conmon.program
     )
     suspects = await kill_strays(context, {c.id for c in alive}, monitors)
-    sandboxes = [c.record.sandbox for c in alive if c.record.sandbox is not None]
-    await context.networks.load(containers, alive)
+    sandboxes = {c.id: c.record.sandbox for c in containers if c.record.sandbox is not None}
+    running = {c.id for c in alive}
+    await context.networks.load(sandboxes, running)
     for container in alive:
         execs = [m for m in monitors if m.is_exec and m.container == container.id]
         async with _going_on(context, container):
@@ -62,9 +61,10 @@ async def recover(context: ContainerContext) -> None:
             await _settle(context, container)
     for trash in await asyncio.to_thread(sweep, context, suspects):
         context.spawn(asyncio.to_thread(remove_tree, trash))
-    await asyncio.to_thread(remove_strays, context.surroundings, sandboxes)
+    kept = [sandbox for key, sandbox in sandboxes.items() if key in running]
+    await asyncio.to_thread(context.networks.sweep_sandboxes, kept)
     # A driver that does not answer must not keep the engine from its start.
-    context.spawn(context.volumes.unmount_stale({c.id for c in alive}))
+    context.spawn(context.volumes.unmount_stale(running))
     for container in context.registry:
         context.logs.resume(container)
         await resume_policy(context, container)
@@ -119,11 +119,8 @@ async def _adopt(context: ContainerContext, container: Container, execs: list[Fo
     context.logs.adopt(container)
     if not container.paused:
         resume_checks(context, container, overdue=True)
-    await drop_pending(context, container)
-    if (sandbox := record.sandbox) is not None:
-        await resume(context.surroundings, container)
-        await context.networks.dns.attach(container, sandbox, fresh=False)
-        await let_links_through(context, container, sandbox)
+    await remove_pending_endpoints(context, container)
+    await context.networks.adopt(member(context, container))
 
 
 async def _settle(context: ContainerContext, container: Container) -> None:

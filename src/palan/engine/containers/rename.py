@@ -3,6 +3,7 @@
 from palan.api.errors import Conflict, InvalidParameter
 from palan.engine.containers.container import Container
 from palan.engine.containers.context import ContainerContext
+from palan.engine.containers.members import member
 from palan.engine.containers.naming import check_name
 
 
@@ -44,5 +45,5 @@ async def rename(context: ContainerContext, container: Container, name: str) -> 
             container.record.name = old
             registry.release(new)
             raise
-        context.networks.renamed(container)
+        context.networks.rename(member(context, container))
         registry.release(old)

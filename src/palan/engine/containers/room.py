@@ -81,6 +81,21 @@ class Containers:
         """Write the container's row; committed on return."""
         await self._context.save(container)
 
+    def name_of(self, container_id: str) -> str:
+        """Return the name of a container; empty if there is no such container."""
+        container = self.registry.find(container_id)
+        return container.name if container else ""
+
+    def id_of(self, reference: str) -> str:
+        """Return the id of a container, given by name or id; empty if there is none such."""
+        container = self.registry.find(reference)
+        return container.id if container else ""
+
+    def namespace_shared(self, container_id: str) -> bool:
+        """Return whether another container runs in the network namespace of this one."""
+        mode = f"container:{container_id}"
+        return any(c.running and c.record.host_config.network_mode == mode for c in self.registry)
+
     async def connect_to_network(self, network: str, body: NetworkConnectRequest) -> None:
         """Connect a container to a network, as ``POST /networks/{id}/connect`` asks for."""
         await connect(self._context, network, body)

@@ -7,7 +7,6 @@ an earlier one.  Nothing is written to the database before the container runs.
 
 import asyncio
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,18 +16,15 @@ from palan.engine.containers.container import Container
 from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.files import hosts_file, write_files
 from palan.engine.containers.hosts import own_addresses, own_names
-from palan.engine.containers.links import check_links, link_hosts, linked_endpoints
+from palan.engine.containers.links import check_links, link_hosts
+from palan.engine.containers.members import member
 from palan.engine.containers.pipeline import Step, Steps
-from palan.engine.containers.record import ContainerRecord
 from palan.engine.containers.root_filesystem import mount_root, unmount_root
 from palan.engine.containers.sources import hold_volumes, publish_unmounts, release_volumes
 from palan.engine.containers.spec import cgroup_path, container_spec
 from palan.engine.logdrivers.rotation import prepare_log
 from palan.engine.logdrivers.settings import log_settings
 from palan.engine.networks.endpoint_records import SandboxRecord
-from palan.engine.networks.port_parsing import PortMapping, published_ports
-from palan.engine.networks.resolv_conf import container_resolv_conf
-from palan.engine.networks.sandbox import plug, unplug
 from palan.host.cgroup_limits import set_parent_realtime, set_tcp_memory
 from palan.host.conmon import ContainerPlan, Monitored
 
@@ -168,17 +164,14 @@ class PlugNetwork(_StartStep):
 
     async def do(self) -> None:
         """Do it; raises ``PalanError`` if a network, an address or a port is not available."""
-        self._run.sandbox = await plug(
-            self._context.surroundings,
-            self._container,
-            _ports(self._record),
-            linked_endpoints(self._context, self._container),
-        )
+        this = member(self._context, self._container)
+        self._run.sandbox = await self._context.networks.create_sandbox(this)
 
     async def undo(self) -> None:
         """Remove the namespace, and release addresses and ports."""
         if self._run.sandbox is not None:
-            await unplug(self._context.surroundings, self._container, self._run.sandbox)
+            this = member(self._context, self._container)
+            await self._context.networks.remove_sandbox(this, self._run.sandbox)
 
 
 class WriteFiles(_StartStep):
@@ -220,7 +213,7 @@ class WriteFiles(_StartStep):
             addresses=[a for e in sandbox.endpoints for a in own_addresses(e)] if sandbox else [],
             names=own_names(container),
             links=link_hosts(context, container),
-            gateways=_host_gateways(context),
+            gateways=context.networks.host_gateways,
         )
         if host_config.network_mode == "host" and not host_config.extra_hosts:
             hosts = _read("/etc/hosts") or hosts
@@ -228,12 +221,7 @@ class WriteFiles(_StartStep):
             context.paths.container(container.id),
             hostname=self._record.config.hostname,
             hosts=hosts,
-            resolv=container_resolv_conf(
-                context.networks.resolvers.text(),
-                host_config,
-                context.config,
-                embedded=context.networks.dns.has(container.id),
-            ),
+            resolv=context.networks.resolv_conf(member(context, container)),
         )
 
 
@@ -271,24 +259,6 @@ class StartProcess(_StartStep):
         if self._run.restore is None:
             runtime = self._context.runtimes.get(self._record.runtime)
             await runtime.start(self._container.id)
-
-
-def _ports(record: ContainerRecord) -> list[PortMapping]:
-    """Return the ports to be published."""
-    return published_ports(
-        record.host_config.port_bindings,
-        record.config.exposed_ports,
-        publish_all=record.host_config.publish_all_ports,
-    )
-
-
-def _host_gateways(context: ContainerContext) -> Sequence[str]:
-    """The addresses by which containers reach the host, whichever network they are on."""
-    if context.config.host_gateway_ips:
-        return context.config.host_gateway_ips
-    default = context.networks.default
-    gateways = (default.gateway4, default.gateway6) if default else ()
-    return [str(gateway.ip) for gateway in gateways if gateway is not None]
 
 
 def _read(path: str) -> str:

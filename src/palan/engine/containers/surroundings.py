@@ -7,6 +7,7 @@ from palan.engine.background import Background
 from palan.engine.config import EngineConfig
 from palan.engine.events import Publisher
 from palan.engine.machine import Machine, Runtimes
+from palan.engine.networks import Networks
 from palan.engine.paths import Paths
 from palan.store.database import Database
 
@@ -50,7 +51,7 @@ class Surroundings(Background, Protocol):
         """The volumes."""
 
     @property
-    def networks(self) -> Any:
+    def networks(self) -> Networks:
         """The networks."""
 
     @property

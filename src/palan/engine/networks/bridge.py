@@ -20,7 +20,7 @@ from palan.host.announce import Announcer
 from palan.host.netlink import Link, Netlink
 
 
-__all__ = ["BridgeDriver", "bridge_address", "host_networks", "mark"]
+__all__ = ["BridgeDriver", "bridge_address", "host_networks", "interface_alias"]
 
 _UNICAST: Final = 1
 
@@ -59,8 +59,11 @@ def bridge_address(name: str) -> IPv4Interface | None:
     return next((a for a in found if isinstance(a, IPv4Interface)), None)
 
 
-def mark(config: EngineConfig, network_id: str = "") -> str:
-    """What is written on the interfaces of networks that the engine has made."""
+def interface_alias(config: EngineConfig, network_id: str = "") -> str:
+    """Return the alias of the interface of a network that the engine has made.
+
+    Without an id it is the common prefix of all of them.
+    """
     return f"{config.table_name} {network_id}"
 
 
@@ -132,7 +135,7 @@ class BridgeDriver:
             host.perform(
                 netlink.add_bridge(name, mac=_mac(wanted), mtu=options.mtu or None, up=False),
                 # Its mark is there before anything depends on it.
-                netlink.set_link(name, alias=mark(self._config, network.id)),
+                netlink.set_link(name, alias=interface_alias(self._config, network.id)),
             )
             bridge = host.link(name)
             assert bridge is not None  # noqa: S101 - it was just made
@@ -171,7 +174,7 @@ class BridgeDriver:
         bridge = host.link(record.interface) if record.interface else None
         if bridge is None:
             return
-        if bridge.alias.startswith(mark(self._config)):
+        if bridge.alias.startswith(interface_alias(self._config)):
             with contextlib.suppress(OSError):
                 host.perform(netlink.delete_link(bridge.index))
         elif record.lends_address:

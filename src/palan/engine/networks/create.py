@@ -1,19 +1,20 @@
 """``POST /networks/create``.
 
-All that can be refused is refused before anything is made.  Then the row is written as a
-draft, the interface is made, and the row becomes a whole one; only then is the network
-there.  A start of the engine removes drafts.
+Invalid requests are refused before anything is made.  Then the row is saved as a draft, the
+interface is made, and the row is saved as complete; from then on look-ups find the network.
+The next start of the engine removes drafts.
 """
 
 import asyncio
 import contextlib
 import secrets
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from palan.api.errors import Conflict, Forbidden, InternalError, InvalidParameter, NotFound
 from palan.api.networks import IPAMConfig, NetworkCreateRequest, NetworkCreateResponse
 from palan.engine.networks.bridge import host_networks
+from palan.engine.networks.context import NetworkContext
 from palan.engine.networks.drivers import Driver
 from palan.engine.networks.network import PREDEFINED, Network
 from palan.engine.networks.options import (
@@ -23,83 +24,85 @@ from palan.engine.networks.options import (
     network_options,
 )
 from palan.engine.networks.record import NetworkRecord
-from palan.engine.networks.remote_ipam import RemoteIpam, is_remote
+from palan.engine.networks.remote_ipam import is_remote
+from palan.engine.networks.remove import remove_resources
 from palan.engine.networks.subnets import add_pools, split_pools
-from palan.engine.networks.validate import check_ipam
+from palan.engine.networks.table import NetworkTable
+from palan.engine.networks.validate_ipam import check_ipam
 from palan.host.netlink import Netlink
 
 
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
+__all__ = ["create"]
 
 
-__all__ = ["bring_up", "create"]
-
-
-async def create(engine: "Engine", body: NetworkCreateRequest) -> NetworkCreateResponse:
+async def create(context: NetworkContext, body: NetworkCreateRequest) -> NetworkCreateResponse:
     """Create a network.
 
     Raises:
-        InvalidParameter, Forbidden, NotFound, Conflict: as dockerd refuses it.
-        InternalError: the machine refuses it.
+        InvalidParameter, Forbidden, NotFound, Conflict: in dockerd's words.
+        InternalError: the machine or a plugin refuses.
     """
-    record = _record(engine, body)
-    networks = engine.networks
-    if networks.named(record.name) is not None:
+    record = _record(body, context.config.default_network_opts)
+    table = context.table
+    if table.named(record.name) is not None:
         raise Conflict(f"network with name {record.name} already exists")
     _check_configuration(body, record)
     if record.config_only:
-        return await _create_configuration(engine, record, body)
-    driver = await networks.find_driver(record.driver)
-    asked = _settle(engine, record, (body.ipam.config if body.ipam else None) or [])
-    known = await asyncio.to_thread(
-        host_networks, networks.interfaces(), networks.resolvers.servers()
-    )
-    # From here on until it is among the others nothing is awaited: they can't collide.
-    if networks.named(record.name) is not None:
+        return await _create_configuration(context, record, body)
+    driver = await context.drivers.find(record.driver)
+    asked = _requested_subnets(table, record, (body.ipam.config if body.ipam else None) or [])
+    known = await asyncio.to_thread(host_networks, table.bridges, context.resolvers.servers())
+    # Nothing is awaited from here until the network is in the table: no two can collide.
+    if table.named(record.name) is not None:
         raise Conflict(f"network with name {record.name} already exists")
-    driver.check(record, networks)
+    driver.check(record, table)
     network = Network(record, network_options(record))
     if not is_remote(network):
         add_pools(
             network,
             driver,
             asked,
-            defaults=split_pools(engine),
-            taken=networks.subnets_taken(),
+            defaults=split_pools(context.config, context.surroundings.id),
+            taken=table.subnets,
             known=known,
         )
     record.draft = True
-    networks.add(network)
+    table.add(network)
     try:
         if is_remote(network):
-            ipam = RemoteIpam(engine, record.ipam_driver)
+            ipam = context.ipam(network)
             await ipam.request_pools(network, asked, wants_gateway=driver.wants_gateway)
-        await bring_up(engine, network, driver)
+        await _bring_up(context, network, driver)
     except BaseException:
-        networks.discard(network)
+        table.discard(network)
         raise
-    networks.publish("create", network)
+    context.publish("create", network)
     return NetworkCreateResponse(id=record.id)
 
 
 async def _create_configuration(
-    engine: "Engine", record: NetworkRecord, body: NetworkCreateRequest
+    context: NetworkContext, record: NetworkRecord, body: NetworkCreateRequest
 ) -> NetworkCreateResponse:
-    """Create a network that only has settings for others to take."""
+    """Create a network that only holds settings for other networks."""
     record.ipam = list((body.ipam.config if body.ipam else None) or ())
     network = Network(record)
-    engine.networks.add(network)
+    context.table.add(network)
     try:
-        await engine.networks.save(network)
+        await context.table.save(network)
     except BaseException:
-        engine.networks.discard(network)
+        context.table.discard(network)
         raise
-    engine.networks.publish("create", network)
+    context.publish("create", network)
     return NetworkCreateResponse(id=record.id)
 
 
-def _record(engine: "Engine", body: NetworkCreateRequest) -> NetworkRecord:
+def _record(body: NetworkCreateRequest, defaults: Mapping[str, Mapping[str, str]]) -> NetworkRecord:
+    """Return the record of a network that is asked for.
+
+    Args:
+        body: the request.
+        defaults: default options by driver.
+    """
     if body.name in (*PREDEFINED, "default"):
         raise Forbidden(f"operation is not permitted on predefined {body.name} network ")
     name = body.driver or "bridge"
@@ -110,7 +113,7 @@ def _record(engine: "Engine", body: NetworkCreateRequest) -> NetworkRecord:
         )
     options = dict(body.options or {})
     if body.config_from is None:
-        options = {**engine.config.default_network_opts.get(name, {}), **options}
+        options = {**defaults.get(name, {}), **options}
     ipam = body.ipam
     record = NetworkRecord(
         id=secrets.token_hex(32),
@@ -138,7 +141,7 @@ def _record(engine: "Engine", body: NetworkCreateRequest) -> NetworkRecord:
 
 
 def _enabled(options: dict[str, str], key: str, given: bool | None, *, default: bool) -> bool:
-    """Whether an IP version is wanted: the field, or else the option of that meaning."""
+    """Return whether an IP version is enabled: by the field, or else by the driver option."""
     if given is not None:
         options.pop(key, None)
         return given
@@ -149,7 +152,7 @@ def _enabled(options: dict[str, str], key: str, given: bool | None, *, default: 
 
 
 def _check_configuration(body: NetworkCreateRequest, record: NetworkRecord) -> None:
-    """Refuse what configuration-only networks, and those that are based on one, can't have."""
+    """Refuse settings that a configuration-only network, or one based on it, can't have."""
     if record.config_only and (
         record.ingress or record.internal or record.attachable or body.scope
     ):
@@ -180,12 +183,14 @@ def _check_configuration(body: NetworkCreateRequest, record: NetworkRecord) -> N
         )
 
 
-def _settle(engine: "Engine", record: NetworkRecord, asked: list[IPAMConfig]) -> list[IPAMConfig]:
-    """Refuse what no driver can have; returns the subnets that are asked for in the end."""
+def _requested_subnets(
+    table: NetworkTable, record: NetworkRecord, asked: list[IPAMConfig]
+) -> list[IPAMConfig]:
+    """Refuse settings that no driver supports, and return the subnets that are asked for."""
     if record.ingress:
         raise Forbidden("Ingress network can only be global scope network")
     if record.config_from:
-        asked = _take_configuration(engine, record)
+        asked = _apply_configuration(table, record)
     if record.scope == "swarm":
         raise Forbidden("cannot create a swarm scoped network when swarm is not active")
     if record.driver in ("host", "null"):
@@ -197,9 +202,9 @@ def _settle(engine: "Engine", record: NetworkRecord, asked: list[IPAMConfig]) ->
     return asked
 
 
-def _take_configuration(engine: "Engine", record: NetworkRecord) -> list[IPAMConfig]:
-    """Take the settings of a configuration-only network; returns its subnets."""
-    source = engine.networks.named(record.config_from)
+def _apply_configuration(table: NetworkTable, record: NetworkRecord) -> list[IPAMConfig]:
+    """Copy the settings of a configuration-only network, and return its subnets."""
+    source = table.named(record.config_from)
     if source is None or not source.record.config_only:
         raise NotFound(f'configuration network "{record.config_from}" does not exist')
     given = source.record
@@ -210,14 +215,11 @@ def _take_configuration(engine: "Engine", record: NetworkRecord) -> list[IPAMCon
     return given.ipam
 
 
-# ---- the machine ------------------------------------------------------------------
-
-
-async def bring_up(engine: "Engine", network: Network, driver: Driver) -> None:
-    """Make what a new network needs, and write it down.
+async def _bring_up(context: NetworkContext, network: Network, driver: Driver) -> None:
+    """Make what a new network needs on the machine, and save its row.
 
     Raises:
-        InternalError: the machine refuses it; nothing of it is left then.
+        InternalError: the machine refuses; nothing stays of the network then.
     """
 
     def prepare() -> None:
@@ -228,19 +230,19 @@ async def bring_up(engine: "Engine", network: Network, driver: Driver) -> None:
         with Netlink() as host:
             driver.up(host, network)
 
-    networks = engine.networks
+    table = context.table
     await asyncio.to_thread(prepare)
     try:
-        await networks.save(network)
+        await table.save(network)
         try:
             await asyncio.to_thread(up)
         except OSError as error:
             raise InternalError(f"failed to create network {network.name}: {error}") from error
-        await networks.firewall.network_up(network)
+        await context.firewall.add_network(network)
         network.record.draft = False
-        await networks.save(network)
+        await table.save(network)
     except BaseException:
         network.record.draft = True
         with contextlib.suppress(OSError, InternalError):
-            await networks.take_away(network, force=True)
+            await remove_resources(context, network, force=True)
         raise

@@ -1,7 +1,8 @@
 """Networks as list and inspect show them."""
 
 import re
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 from palan.api import UNSET, Filters
 from palan.api.errors import InvalidParameter
@@ -21,17 +22,13 @@ from palan.engine.networks.network import Network
 from palan.engine.timestamps import go_time
 
 
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
-
-
-__all__ = ["check_filters", "company", "describe", "describe_fully", "matches"]
+__all__ = ["check_filters", "describe", "describe_endpoints", "inspect", "matches"]
 
 S = TypeVar("S", bound=Shown)
 
 
 def describe(network: Network, kind: type[S]) -> S:
-    """What list and inspect both tell."""
+    """Return the description of a network that list and inspect have in common."""
     record = network.record
     return kind(
         name=record.name,
@@ -67,25 +64,33 @@ def _subnets(network: Network) -> list[IPAMConfig] | None:
     ] or None
 
 
-def company(engine: "Engine", network: Network) -> dict[str, EndpointResource]:
-    """Who is on a network, by the id of the container."""
-    found = {}
-    for container_id, endpoint in network.endpoints.items():
-        container = engine.containers.registry.find(container_id)
-        found[container_id] = EndpointResource(
-            name=container.name if container else "",
+def describe_endpoints(
+    network: Network, name_of: Callable[[str], str]
+) -> dict[str, EndpointResource]:
+    """Return the endpoints of a network by the ids of their containers.
+
+    Args:
+        network: the network.
+        name_of: returns the name of a container; empty for one that does not exist.
+    """
+    return {
+        container_id: EndpointResource(
+            name=name_of(container_id),
             endpoint_id=endpoint.id,
             mac_address=endpoint.mac_address,
             ipv4_address=f"{endpoint.address}/{endpoint.prefix}" if endpoint.address else "",
             ipv6_address=f"{endpoint.address6}/{endpoint.prefix6}" if endpoint.address6 else "",
         )
-    return found
+        for container_id, endpoint in network.endpoints.items()
+    }
 
 
-def describe_fully(engine: "Engine", network: Network, *, verbose: bool) -> NetworkInspectResponse:
-    """All that inspect tells."""
+def inspect(
+    network: Network, name_of: Callable[[str], str], *, verbose: bool
+) -> NetworkInspectResponse:
+    """Return the full description of a network, as inspect shows it."""
     answer = describe(network, NetworkInspectResponse)
-    answer.containers = company(engine, network)
+    answer.containers = describe_endpoints(network, name_of)
     answer.status = NetworkStatus()
     if network.pools:
         subnets = {
@@ -97,7 +102,7 @@ def describe_fully(engine: "Engine", network: Network, *, verbose: bool) -> Netw
         answer.status = NetworkStatus(ipam=IPAMStatus(subnets=subnets))
     if verbose:
         services: dict[str, ServiceInfo] = {}
-        # Services are of swarms only, and dockerd leaves them out where there are none.
+        # Only swarms have services; dockerd leaves out an empty list.
         answer.services = services or UNSET
     return answer
 
@@ -106,10 +111,10 @@ def describe_fully(engine: "Engine", network: Network, *, verbose: bool) -> Netw
 
 
 def check_filters(filters: Filters) -> bool | None:
-    """Check the filters of a list; returns whether dangling networks are wanted, None for any.
+    """Check the filters of a list, and return the value of ``dangling``, None without it.
 
     Raises:
-        InvalidParameter: one is unknown or makes no sense; in dockerd's words.
+        InvalidParameter: a filter is unknown or invalid; in dockerd's words.
     """
     dangling = filters.get("dangling")
     if len(dangling) > 1:
@@ -124,7 +129,7 @@ def check_filters(filters: Filters) -> bool | None:
 
 
 def matches(network: Network, filters: Filters, *, dangling: bool | None = None) -> bool:
-    """Whether a network passes."""
+    """Return whether a network passes the filters."""
     record = network.record
     if dangling is not None and dangling is (network.predefined or bool(network.endpoints)):
         return False
@@ -144,4 +149,4 @@ def _found(pattern: str, text: str) -> bool:
     try:
         return re.search(pattern, text) is not None
     except (re.error, OverflowError, RecursionError):
-        return False  # dockerd: what is no expression matches nothing
+        return False  # as with dockerd, an invalid expression matches nothing

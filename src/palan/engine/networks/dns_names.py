@@ -1,27 +1,23 @@
-"""What a container may know of others: the names on the networks that it is on."""
+"""The names that a container can look up: those on the networks that it is on."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from palan.engine.networks.endpoint_records import SandboxRecord
-
-
-if TYPE_CHECKING:
-    from palan.engine.networks.room import Networks
+from palan.engine.networks.table import NetworkTable
 
 
 __all__ = ["SandboxNames"]
 
 
 class SandboxNames:
-    """Looks names up on the networks of one sandbox, as it is at that moment."""
+    """Looks up names on the networks that a sandbox has at that moment."""
 
-    def __init__(self, networks: "Networks", sandbox: SandboxRecord) -> None:
+    def __init__(self, networks: NetworkTable, sandbox: SandboxRecord) -> None:
         self._networks = networks
         self._sandbox = sandbox
 
     def lookup(self, name: str) -> tuple[Sequence[str], Sequence[str]] | None:
-        """The IPv4 and IPv6 addresses of a name; None where it is not known.
+        """Return the IPv4 and IPv6 addresses of a name; None for an unknown name.
 
         Args:
             name: in lower case, such as ``db``, an alias, a short id, or ``db.network``.
@@ -40,10 +36,10 @@ class SandboxNames:
         return None
 
     def reverse(self, address: str) -> Iterator[str]:
-        """The names of who has an address, with that of the network, such as ``db.mynet``.
+        """Yield the names of an address: first with the network's name, such as ``db.mynet``.
 
-        What containers and networks are called need not be a name for the DNS, so the last
-        ones are without that of the network.
+        Names of containers and networks need not be valid in the DNS, so the names without the
+        network's follow.
         """
         for endpoint in self._sandbox.endpoints:
             network = self._networks.by_id(endpoint.network)

@@ -1,4 +1,4 @@
-"""What a network driver is: how networks and endpoints of its kind are made."""
+"""The interface of network drivers, which make networks and endpoints of their kind."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -13,23 +13,23 @@ __all__ = ["Driver"]
 
 
 class Driver(Protocol):
-    """A network driver.  All but :meth:`check` block, and are run in a thread."""
+    """A network driver.  All methods but :meth:`check` block and run in a thread."""
 
     name: str
     wants_gateway: bool
-    """Whether a network gets a gateway of its own if it names none."""
+    """Whether a network gets a gateway even if the request names none."""
 
     def check(self, record: NetworkRecord, others: Iterable[Network]) -> None:
-        """Refuse what can't be, and decide on the interface; without looking at the machine."""
+        """Refuse invalid settings, and choose the interface, without looking at the machine."""
 
     def prepare(self, host: Netlink, network: Network) -> None:
-        """Look at the machine, before the network's row is written and anything is made."""
+        """Check the machine, before the network's row is written and anything is made."""
 
     def up(self, host: Netlink, network: Network) -> None:
-        """Make what a network needs of the host; what is there already stays."""
+        """Make what the network needs in the host; what exists already is kept."""
 
     def down(self, host: Netlink, network: Network) -> None:
-        """Take that away again; idempotent."""
+        """Remove what :meth:`up` has made; idempotent."""
 
     def plug(
         self, host: Netlink, network: Network, endpoint: EndpointRecord, namespace: int
@@ -37,4 +37,4 @@ class Driver(Protocol):
         """Make the interface of an endpoint in a namespace, down and without addresses."""
 
     def unplug(self, namespace: str, endpoint: EndpointRecord) -> None:
-        """Take it away from the namespace at a path, which stays; idempotent."""
+        """Remove that interface from the namespace at a path, which stays; idempotent."""

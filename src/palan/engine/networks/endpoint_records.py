@@ -18,18 +18,18 @@ class PortRecord(msgspec.Struct, kw_only=True):
 
 
 class EndpointRecord(msgspec.Struct, kw_only=True):
-    """A container's place on one network, while it runs."""
+    """The endpoint of a running container on one network."""
 
     id: str
     network: str
     """The network's id; ``network_name`` is its name."""
     network_name: str
     slot: int = 0
-    """What tells the endpoints of a sandbox apart, and their interfaces in the host."""
+    """The number of the endpoint in its sandbox; the host's interface is named after it."""
     host_interface: str = ""
-    """The host's end of the cable; empty where there is none."""
+    """The name of the host's end of the veth pair; empty without one."""
     interface: str = ""
-    """The interface in the container; empty for none."""
+    """The name of the interface in the container; empty without one."""
     address: str = ""
     prefix: int = 0
     gateway: str = ""
@@ -39,30 +39,30 @@ class EndpointRecord(msgspec.Struct, kw_only=True):
     mac_address: str = ""
     link_local: list[str] = []
     dns_names: list[str] = []
-    """What others find it by, the first one first in reverse look-ups."""
+    """The names under which others find it; reverse look-ups give the first one."""
     links: dict[str, str] = {}
-    """What the container itself calls others on this network: alias to name."""
+    """Aliases that only this container can look up, each with the name that it stands for."""
     priority: int = 0
-    """The endpoint with the highest one has the default route."""
+    """The endpoint with the highest priority has the default route."""
     internal: bool = False
-    """Its network leads nowhere else."""
+    """Whether its network is internal: nothing outside is reached through it."""
     options: dict[str, str] = {}
-    """The driver's."""
+    """The options for the network driver."""
     plugin_options: dict[str, Any] = {}
-    """What a plugin is told about the container's ports."""
+    """The container's ports, as plugins expect them."""
     sandbox_key: str = ""
-    """Where the namespace is, for a plugin."""
+    """The path of the namespace, for plugins."""
     routes: list[tuple[str, str]] = []
-    """Further routes that a plugin wants: where to, and by which host; empty for none."""
+    """Further routes that a plugin wants: destination and gateway, which may be empty."""
     device_route: bool = False
-    """What is for others goes out without a gateway."""
+    """Whether packets to other networks leave through the interface without a gateway."""
     hairpin: bool = False
-    """It has published ports, which it may reach itself by the host's address."""
+    """Whether it has published ports, which it may itself reach at the host's address."""
     pending: bool = False
-    """It is being plugged in or out: a start of the engine that finds it so takes it away."""
+    """Whether it is being added or removed: the next start of the engine removes it then."""
 
     def leads_on(self, version: int) -> bool:
-        """Whether others than those on the network are reached through it."""
+        """Whether other networks are reached through it, by IP version."""
         gateway, address = (
             (self.gateway, self.address) if version == 4 else (self.gateway6, self.address6)
         )
@@ -70,23 +70,28 @@ class EndpointRecord(msgspec.Struct, kw_only=True):
 
 
 class SandboxRecord(msgspec.Struct, kw_only=True):
-    """The network namespace that a container is in and what is plugged into it."""
+    """The network namespace of a container, with its endpoints and published ports."""
 
     id: str
     path: str
-    """Where the namespace is bind-mounted; empty for the host's own."""
+    """The path at which the namespace is bind-mounted; empty for the host's own."""
     endpoints: list[EndpointRecord] = []
     ports: list[PortRecord] = []
 
     @property
     def address(self) -> str:
-        """The IPv4 address that the container is known by; empty for none."""
+        """The primary IPv4 address of the container; empty without one."""
         main = self.main(4)
         if main is not None:
             return main.address
         return next((e.address for e in self.endpoints if e.address), "")
 
     def main(self, version: int) -> EndpointRecord | None:
-        """The endpoint with the default route of that IP version; None if none has one."""
+        """Return the endpoint with the default route of an IP version; None without one."""
         leading = [e for e in self.endpoints if e.leads_on(version)]
         return min(leading, key=lambda e: (-e.priority, e.network_name), default=None)
+
+    @property
+    def main_endpoints(self) -> dict[int, EndpointRecord | None]:
+        """The endpoints with the default routes, by IP version."""
+        return {version: self.main(version) for version in (4, 6)}

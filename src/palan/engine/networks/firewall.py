@@ -1,14 +1,14 @@
-"""The rules of an engine as they are now: which networks and ports are in them.
+"""The firewall rules of an engine: for which networks, ports and links there are rules now.
 
-What they say stands in :mod:`rules`, how they are made in :mod:`firewall_backends`.
-If somebody else flushes them, as reloading a host's firewall does, they come back.
+:mod:`rules` describes the rules, :mod:`firewall_backends` writes them.  If another program
+flushes them, as a reload of the host's firewall does, they are written again.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from palan.api.errors import InternalError
 from palan.engine.config import EngineConfig
@@ -19,29 +19,26 @@ from palan.engine.networks.firewall_backends import (
     choose,
     remove_rules,
 )
-from palan.engine.networks.flows import forget_flows
+from palan.engine.networks.flows import remove_stale_flows
 from palan.engine.networks.network import Network
 from palan.engine.networks.rules import BridgeRules, FamilyRules, Link, Publication
+from palan.engine.networks.surroundings import Surroundings
 from palan.host import spawn
 from palan.host.filesystem import write_atomically
 from palan.host.nft_monitor import TableMonitor
 from palan.host.nftables import dropping_chains
 
 
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
-
-
 __all__ = ["Firewall", "bridge_rules"]
 
 REPAIR_INTERVAL: Final = 1.0
-"""Seconds at least between two repairs: whoever goes on flushing keeps us busy no more."""
+"""Seconds between two repairs at least, so that repeated flushing costs little."""
 _BRIDGE_NETFILTER: Final = Path("/proc/sys/net/bridge")
 _MODPROBE_TIMEOUT: Final = 10.0
 
 
 def bridge_rules(network: Network, config: EngineConfig) -> BridgeRules:
-    """What a bridge network asks of the firewall."""
+    """Return the rules that a bridge network needs."""
     options = network.options
     families = {}
     for version, wanted, mode, snat in (
@@ -68,71 +65,76 @@ def bridge_rules(network: Network, config: EngineConfig) -> BridgeRules:
 
 
 class Firewall:
-    """What packets are let through, redirected and masqueraded.
+    """The rules by which packets are accepted, redirected and masqueraded.
 
     Attributes:
-        state: what is to be in the rules.
-        warnings: what others' rules do that ours can't mend.
+        state: the contents of the rules.
+        warnings: effects of other programs' rules that these rules can't prevent.
     """
 
-    def __init__(self, engine: "Engine") -> None:
-        self._engine = engine
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        self._log = surroundings.log
         self._backend: Backend | None = None
         self.state = State()
         self.warnings: list[str] = []
         self._lock = asyncio.Lock()
         self._monitors: list[TableMonitor] = []
         self._broken = asyncio.Event()
-        """Somebody may have changed our rules."""
+        """Set when another program may have changed the rules."""
 
     @property
     def rules(self) -> bool:
-        """Whether there are any; else published ports are carried by the engine."""
+        """Whether there are rules; without, the userland proxy forwards all published ports."""
         return self._backend is not None
 
     @property
     def backend(self) -> str:
-        """What rules are made with: ``nftables``, ``iptables`` or ``none``."""
+        """The back end: ``nftables``, ``iptables`` or ``none``."""
         return self._backend.name if self._backend else "none"
 
     async def load(
-        self, networks: Iterable[Network], redirected: Mapping[str, list[Publication]]
+        self, networks: Iterable[Network], published: Mapping[str, list[Publication]]
     ) -> None:
-        """Write all rules, when the engine starts.
+        """Write all rules when the engine starts.
 
         Args:
             networks: all networks that are up.
-            redirected: ports of the containers that run, by their ids, to be in the rules
-                from the first moment.
+            published: the ports of running containers, by the containers' ids: the rules have
+                them from the first moment.
         """
-        config = self._engine.config
+        config = self._surroundings.config
         bridges = [network for network in networks if network.bridge]
         self.state.networks = {n.id: bridge_rules(n, config) for n in bridges}
         wanted = {
             container_id: [p for p in ports if self._has_family(p.version)]
-            for container_id, ports in redirected.items()
+            for container_id, ports in published.items()
         }
         self.state.ports = {container_id: ports for container_id, ports in wanted.items() if ports}
         for network in bridges:
             await self._filter_bridged(network)
         if config.iptables or config.ip6tables:
             await self._choose()
-        await asyncio.to_thread(_forget_others, self._engine, self._backend)
+        path = self._surroundings.paths.firewall
+        try:
+            await asyncio.to_thread(_remove_others, path, config.table_name, self._backend)
+        except OSError as error:
+            self._log.warning("rules of another back end stay", reason=str(error))
 
     async def _choose(self) -> None:
-        config = self._engine.config
+        config = self._surroundings.config
         self._backend = await asyncio.to_thread(
             choose, config.firewall_backend, config.table_name, self.state
         )
         if self._backend is None:
             missing = config.firewall_backend or "nftables or iptables"
-            self._engine.log.warning(
-                "no firewall: networks are not kept apart, nothing is masqueraded, and"
-                " published ports are carried by the engine",
+            self._log.warning(
+                "no firewall: networks are not isolated, nothing is masqueraded, and"
+                " published ports are forwarded by the userland proxy",
                 missing=missing,
             )
             return
-        _note_backend(self._engine, self._backend.name)
+        _save_backend(self._surroundings.paths.firewall, self._backend.name)
         async with self._lock:
             try:
                 await asyncio.to_thread(self._backend.replace)
@@ -142,25 +144,25 @@ class Firewall:
         if self._backend.name == "nftables":
             self.warnings = await asyncio.to_thread(_warnings)
         for warning in self.warnings:
-            self._engine.log.warning(warning)
+            self._log.warning(warning)
 
     async def _filter_bridged(self, network: Network) -> None:
         if not await asyncio.to_thread(_filter_bridged, network):
-            self._engine.log.warning(
+            self._log.warning(
                 "containers of a network reach each other all the same: icc=false needs the"
                 " kernel's br_netfilter",
                 network=network.name,
             )
 
-    async def network_up(self, network: Network) -> None:
-        """A network was made: its rules are wanted.
+    async def add_network(self, network: Network) -> None:
+        """Add the rules of a network.
 
         Raises:
-            InternalError: they were refused.
+            InternalError: the rules were refused.
         """
         if not network.bridge:
             return
-        config = self._engine.config
+        config = self._surroundings.config
         await self._filter_bridged(network)
         rules = bridge_rules(network, config)
         async with self._lock:
@@ -171,15 +173,15 @@ class Firewall:
                 del self.state.networks[network.id]
                 raise
 
-    async def network_down(self, network: Network) -> None:
-        """A network is going away, and its rules with it; idempotent."""
+    async def remove_network(self, network: Network) -> None:
+        """Remove the rules of a network; idempotent."""
         async with self._lock:
             rules = self.state.networks.pop(network.id, None)
             if rules is not None:
                 await self._apply(lambda backend: backend.delete_network(rules))
 
-    async def redirect(self, container_id: str, ports: list[Publication]) -> None:
-        """Have packets to published ports go to a container.
+    async def add_ports(self, container_id: str, ports: list[Publication]) -> None:
+        """Add the rules that redirect published ports to a container.
 
         Raises:
             InternalError: the rules were refused.
@@ -189,18 +191,18 @@ class Firewall:
             async with self._lock:
                 self.state.ports[container_id] = ports
                 await self._apply(lambda backend: backend.change(ports, (), add=True))
-            await self._forget_flows(ports)
+            await self._remove_flows(ports)
 
-    async def redirect_no_more(self, container_id: str) -> None:
-        """Take the rules of a container's ports back; idempotent."""
+    async def remove_ports(self, container_id: str) -> None:
+        """Remove the rules of a container's published ports; idempotent."""
         async with self._lock:
             ports = self.state.ports.pop(container_id, [])
             if ports:
                 await self._apply(lambda backend: backend.change(ports, (), add=False))
-        await self._forget_flows(ports)
+        await self._remove_flows(ports)
 
-    async def link(self, container_id: str, links: list[Link]) -> None:
-        """Let a container reach ports of others where containers may not talk.
+    async def add_links(self, container_id: str, links: list[Link]) -> None:
+        """Add the rules that allow a container to reach ports of those that it is linked to.
 
         Raises:
             InternalError: the rules were refused.
@@ -210,36 +212,36 @@ class Firewall:
                 self.state.links[container_id] = links
                 await self._apply(lambda backend: backend.change((), links, add=True))
 
-    async def link_no_more(self, container_id: str) -> None:
-        """Take that back; idempotent."""
+    async def remove_links(self, container_id: str) -> None:
+        """Remove the rules of a container's links; idempotent."""
         async with self._lock:
             links = self.state.links.pop(container_id, [])
             if links:
                 await self._apply(lambda backend: backend.change((), links, add=False))
 
-    async def _forget_flows(self, ports: Sequence[Publication]) -> None:
-        """Have clients that never stop sending find what is published now."""
+    async def _remove_flows(self, ports: Sequence[Publication]) -> None:
+        """Remove UDP flows, so that clients that never pause reach what is published now."""
         if self._backend is not None and any(p.protocol == "udp" for p in ports):
             try:
-                await asyncio.to_thread(forget_flows, ports)
+                await asyncio.to_thread(remove_stale_flows, ports)
             except OSError as error:
-                self._engine.log.warning("flows are not forgotten", reason=str(error))
+                self._log.warning("UDP flows are not removed", reason=str(error))
 
     def _has_family(self, version: int) -> bool:
-        config = self._engine.config
+        config = self._surroundings.config
         return config.iptables if version == 4 else config.ip6tables
 
     async def _apply(self, change: Callable[[Backend], None]) -> None:
-        """Make a change, which the state has already; the lock is held."""
+        """Apply a change that is in the state already; the lock is held."""
         backend = self._backend
         if backend is None:
             return
         try:
             await asyncio.to_thread(change, backend)
         except (RulesRefused, OSError) as error:
-            # Somebody flushed the rules, or what an engine that was killed had begun to
-            # change came after we had looked.
-            self._engine.log.warning("all rules are written anew", reason=str(error))
+            # Another program flushed the rules, or a change that a killed engine had begun
+            # came after this engine had read them.
+            self._log.warning("all rules are rewritten", reason=str(error))
             try:
                 await asyncio.to_thread(backend.replace)
             except (RulesRefused, OSError) as failure:
@@ -248,7 +250,7 @@ class Firewall:
     # ---- repair ------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """Have the rules come back if somebody else takes them away."""
+        """Watch for changes by other programs, and repair the rules after them."""
         backend = self._backend
         assert backend is not None  # noqa: S101 - it made the rules
         loop = asyncio.get_running_loop()
@@ -257,28 +259,28 @@ class Firewall:
                 monitor = TableMonitor(family, table)
             except OSError as error:
                 if backend.look_every is None:
-                    self._engine.log.warning("rules that are flushed stay so", reason=str(error))
+                    self._log.warning("rules that are flushed are not repaired", reason=str(error))
                 break
             self._monitors.append(monitor)
-            loop.add_reader(monitor.fileno(), self._hear, backend, monitor)
-        self._engine.spawn(self._repair_when_broken(backend), endless=True)
+            loop.add_reader(monitor.fileno(), self._on_change, backend, monitor)
+        self._surroundings.spawn(self._repair_when_broken(backend), endless=True)
 
     def close(self) -> None:
-        """Watch no more; the rules stay."""
+        """Stop watching; the rules stay."""
         for monitor in self._monitors:
             asyncio.get_running_loop().remove_reader(monitor.fileno())
             monitor.close()
         self._monitors.clear()
 
-    def _hear(self, backend: Backend, monitor: TableMonitor) -> None:
+    def _on_change(self, backend: Backend, monitor: TableMonitor) -> None:
         batches = monitor.read()
         if any(backend.may_harm(batch) for batch in batches):
             self._broken.set()
         if any(batch.missed for batch in batches):
-            # That was an error of the socket, after which uvloop would never call again.
+            # That was an error of the socket, after which uvloop calls no reader any more.
             loop = asyncio.get_running_loop()
             loop.remove_reader(monitor.fileno())
-            loop.add_reader(monitor.fileno(), self._hear, backend, monitor)
+            loop.add_reader(monitor.fileno(), self._on_change, backend, monitor)
 
     async def _repair_when_broken(self, backend: Backend) -> None:
         while True:
@@ -294,33 +296,34 @@ class Firewall:
 
     async def _repair(self) -> None:
         assert self._backend is not None  # noqa: S101 - it made the rules
-        self._engine.log.warning("somebody changed the firewall's rules: they are written anew")
+        self._log.warning("another program changed the firewall rules: they are rewritten")
         try:
             async with self._lock:
                 await asyncio.to_thread(self._backend.replace)
         except (RulesRefused, OSError):
-            self._engine.log.exception("the rules could not be written anew")
+            self._log.exception("the firewall rules could not be rewritten")
 
 
-def _note_backend(engine: "Engine", name: str) -> None:
-    """Note that there will be rules of a back end."""
-    path = engine.paths.firewall
-    noted = path.read_text().split() if path.exists() else []
-    if name not in noted:
-        write_atomically(path, " ".join([*noted, name]))
+def _saved_backends(path: Path) -> list[str]:
+    return path.read_text().split() if path.exists() else []
 
 
-def _forget_others(engine: "Engine", backend: Backend | None) -> None:
-    """Remove rules that were made before with another back end, if there are any."""
-    path = engine.paths.firewall
-    noted = path.read_text().split() if path.exists() else []
-    others = [name for name in noted if backend is None or name != backend.name]
+def _save_backend(path: Path, name: str) -> None:
+    """Write down that a back end is about to make rules."""
+    saved = _saved_backends(path)
+    if name not in saved:
+        write_atomically(path, " ".join([*saved, name]))
+
+
+def _remove_others(path: Path, table_name: str, backend: Backend | None) -> None:
+    """Remove the rules that were made earlier with another back end.
+
+    Raises:
+        OSError: some rules stay.
+    """
+    others = [n for n in _saved_backends(path) if backend is None or n != backend.name]
     if others:
-        try:
-            remove_rules(engine.config.table_name, others)
-        except OSError as error:
-            engine.log.warning("rules of another back end stay", reason=str(error))
-            return
+        remove_rules(table_name, others)
         write_atomically(path, backend.name if backend else "")
 
 
@@ -333,10 +336,10 @@ def _warnings() -> list[str]:
 
 
 def _filter_bridged(network: Network) -> bool:
-    """Have the rules apply to what a bridge passes on itself, where containers may not talk.
+    """Make the rules apply to bridged packets, where containers may not talk to each other.
 
     Returns:
-        Whether they do, or need not.
+        Whether they apply, or need not.
     """
     if network.options.icc:
         return True

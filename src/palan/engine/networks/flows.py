@@ -1,7 +1,7 @@
-"""Flows of UDP that outlive what they were translated by.
+"""Conntrack entries (flows) of UDP that outlive the rules by which they were translated.
 
-Where a client's packets go is decided at the first of them, and remembered for as long as more
-of them come.  So when a port is published, or its container goes, flows are forgotten.
+The kernel decides at the first packet of a client where its packets go, and keeps to that while
+more packets come.  So flows are removed when a port is published and when its container ends.
 """
 
 import socket
@@ -12,14 +12,14 @@ from palan.host.conntrack import Flow, flows, remove_flows
 from palan.host.netlink import Netlink
 
 
-__all__ = ["forget_flows", "is_stale"]
+__all__ = ["is_stale", "remove_stale_flows"]
 
 
-def forget_flows(ports: Sequence[Publication]) -> None:
-    """Forget the flows to these ports, wherever they go now.  Blocking.
+def remove_stale_flows(ports: Sequence[Publication]) -> None:
+    """Remove the flows to these ports, wherever they lead now.  Blocking.
 
     Raises:
-        OSError: the kernel does not let us.
+        OSError: the kernel refuses.
     """
     ports = [p for p in ports if p.protocol == "udp" and p.host_port]
     with Netlink() as link:
@@ -29,12 +29,12 @@ def forget_flows(ports: Sequence[Publication]) -> None:
 
 
 def is_stale(flow: Flow, ports: Sequence[Publication], host: Collection[str]) -> bool:
-    """Whether a flow is to one of the ports.
+    """Return whether a flow leads to one of the ports.
 
     Args:
         flow: the flow.
-        ports: what is or was published.
-        host: the host's addresses: what is sent to others is none of ours.
+        ports: ports that are or were published.
+        host: the host's addresses; flows to other addresses do not count.
     """
     if flow.protocol != socket.IPPROTO_UDP:
         return False

@@ -1,9 +1,8 @@
-"""Ports of the host that lead to containers: taking them, publishing them, giving them back.
+"""Ports of the host that are published for containers: bound sockets, and proxies on them.
 
-Taking a port means binding it, so that a port in use is noticed before anything is
-changed, whoever uses it; the firewall's rules then redirect its packets.  After a restart
-of the engine the ports of running containers are bound again; their rules were there all
-along.
+A port is reserved by binding a socket to it.  So a port that any program uses is noticed before
+anything is changed; firewall rules then redirect its packets.  After a restart of the engine
+the ports of running containers are bound again; their rules have stayed in place.
 """
 
 import socket
@@ -21,7 +20,7 @@ from palan.engine.networks.proxy_udp import DatagramProxy
 from palan.engine.networks.rules import Publication
 
 
-__all__ = ["PortRequest", "PublishedPorts", "Target", "fits", "publications"]
+__all__ = ["HostPorts", "PortRequest", "Target", "fits", "publications"]
 
 ANY4, ANY6 = "0.0.0.0", "::"  # noqa: S104 - what Docker publishes on by default
 EPHEMERAL = range(32768, 60999)
@@ -30,7 +29,7 @@ _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM, "sctp": socket.SO
 _IPPROTO_SCTP = 132
 
 Key = tuple[str, int, str]
-"""An address of the host, a port, a protocol."""
+"""An address of the host, a port and a protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +44,16 @@ class PortRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A container whose ports are published, and how that is done on its network.
+    """The addresses that published ports of a container lead to, and the ways to them.
 
     Attributes:
         address: its IPv4 address; empty for none.
         address6: its IPv6 address; empty for none.
         default_ip: the host address where a request names none.
-        routed: versions of IP in which others send to the container itself, and no port
-            of the host is taken.
-        direct: versions of IP in which some may do so, besides.
-        proxy: whether the engine carries what no rule can redirect (``userland-proxy``).
+        routed: versions of IP in which clients send to the container's own address, and no
+            port of the host is bound.
+        direct: versions of IP in which some clients may do so in addition.
+        proxy: whether the engine forwards what no rule can redirect (``userland-proxy``).
     """
 
     address: str = ""
@@ -65,18 +64,18 @@ class Target:
     proxy: bool = True
 
     def inner(self, host_ip: str) -> str:
-        """Its address of the same family as one of the host; empty for none."""
+        """Return its address of the same family as an address of the host; empty without one."""
         return self.address6 if ":" in host_ip else self.address
 
-    def carried(self, host_ip: str) -> str:
-        """Where the engine carries what arrives at an address of the host."""
+    def forwarded(self, host_ip: str) -> str:
+        """Return the address to which a proxy forwards what arrives at an address of the host."""
         return self.inner(host_ip) or self.address or self.address6
 
 
-class PublishedPorts:
+class HostPorts:
     """The sockets of all published ports of an engine.
 
-    Taking and giving back may be done in any thread; serving belongs to the event loop.
+    Ports may be reserved and released in any thread; proxies belong to the event loop.
     """
 
     def __init__(self) -> None:
@@ -84,32 +83,34 @@ class PublishedPorts:
         self._sockets: dict[str, list[socket.socket]] = {}
         self._proxies: dict[str, list[Proxy]] = {}
         self._hosts: dict[tuple[int, str], set[str]] = {}
-        """By port and protocol, the addresses where it is published."""
+        """The addresses at which a port is published, by port and protocol."""
         self._claims: dict[str, set[Key]] = {}
         self._next = EPHEMERAL.start
 
-    def take(self, owner: str, requests: Iterable[PortRequest], target: Target) -> list[PortRecord]:
-        """Bind ports for a container: all of them or none.
+    def reserve(
+        self, owner: str, requests: Iterable[PortRequest], target: Target
+    ) -> list[PortRecord]:
+        """Bind the ports of a container: all of them or none.
 
         Args:
             owner: the container's id.
-            requests: what to publish.
-            target: the container.
+            requests: the ports to publish.
+            target: the addresses of the container.
 
         Raises:
-            InternalError: a port is taken, in dockerd's words.
+            InternalError: a port is in use; in dockerd's words.
         """
         records: list[PortRecord] = []
         try:
             with self._lock:
                 for request in requests:
-                    records += self._take_one(owner, request, target)
+                    records += self._reserve_one(owner, request, target)
         except BaseException:
-            self.give_back(owner)
+            self.release(owner)
             raise
         return records
 
-    def _take_one(self, owner: str, request: PortRequest, target: Target) -> list[PortRecord]:
+    def _reserve_one(self, owner: str, request: PortRequest, target: Target) -> list[PortRecord]:
         hosts = list(_hosts(request, target))
         routed = [host for host in hosts if _version(host) in target.routed]
         bound = [host for host in hosts if host not in routed]
@@ -129,7 +130,7 @@ class PublishedPorts:
             except InternalError as error:
                 failure = error
                 if not request.host_ports and not _in_use(error):
-                    break  # no other port will do either, such as of a protocol that is missing
+                    break  # no other port would do, for example where the kernel lacks the protocol
                 continue
             return [*(_record(request, host, port) for host in bound), *records]
         raise failure or InternalError("all ports are allocated")
@@ -160,42 +161,42 @@ class PublishedPorts:
         self._sockets.setdefault(owner, []).extend(bound)
 
     def _is_taken(self, host: str, port: int, protocol: str) -> bool:
-        """Whether a container has the port at this address, or either is for all addresses."""
+        """Return whether a container has the port at this address, or either at all addresses."""
         everywhere = ANY6 if ":" in host else ANY4
         return any(
             (":" in taken) == (":" in host) and (taken == host or everywhere in (taken, host))
             for taken in self._hosts.get((port, protocol), ())
         )
 
-    def serve(self, owner: str, records: Iterable[PortRecord], target: Target) -> None:
-        """Carry to a container what arrives at its sockets, as no rule redirects it.
+    def start_proxies(self, owner: str, records: Iterable[PortRecord], target: Target) -> None:
+        """Forward to a container what arrives at its sockets because no rule redirects it.
 
-        Where nothing is to be carried, clients of TCP are told so by a reset.
+        Without the userland proxy, TCP connections are reset.
         """
         inner = {(r.host_ip, r.host_port, r.protocol): r.container_port for r in records}
         proxies = self._proxies.setdefault(owner, [])
         for sock in self._sockets.get(owner, []):
             host, port, *_ = sock.getsockname()
             protocol = _protocol(sock)
-            where = target.carried(host), inner[host, port, protocol]
+            where = target.forwarded(host), inner[host, port, protocol]
             if protocol != "udp":
                 proxies.append(StreamProxy(sock, where if target.proxy else None))
             elif target.proxy:
                 proxies.append(DatagramProxy(sock, where))
 
-    def serve_no_more(self, owner: str) -> None:
-        """Carry nothing to a container any more; its ports stay taken."""
+    def stop_proxies(self, owner: str) -> None:
+        """Stop forwarding to a container; its ports stay bound."""
         with self._lock:
             held = self._sockets.get(owner, [])
-            # What carries closes its sockets in the end: they are taken over by others.
+            # Proxies close their sockets at the end: duplicates keep the ports bound.
             self._sockets[owner] = [sock.dup() for sock in held]
         for proxy in self._proxies.pop(owner, []):
             proxy.close()
         for sock in held:
             sock.close()
 
-    def resume(self, owner: str, records: Iterable[PortRecord]) -> list[str]:
-        """Bind a running container's ports again; returns what could not be bound."""
+    def adopt(self, owner: str, records: Iterable[PortRecord]) -> list[str]:
+        """Bind a running container's ports again; returns a message for each failure."""
         failures = []
         with self._lock:
             for record in records:
@@ -207,8 +208,8 @@ class PublishedPorts:
                     failures.append(error.message)
         return failures
 
-    def give_back(self, owner: str) -> None:
-        """Close the container's sockets; idempotent."""
+    def release(self, owner: str) -> None:
+        """Close the container's proxies and sockets; idempotent."""
         for proxy in self._proxies.pop(owner, []):
             proxy.close()
         with self._lock:
@@ -220,13 +221,13 @@ class PublishedPorts:
                     del self._hosts[port, protocol]
 
     def close(self) -> None:
-        """Close everything; the rules stay and go on redirecting."""
+        """Close all sockets; the firewall rules stay and redirect packets without them."""
         for owner in list(self._claims):
-            self.give_back(owner)
+            self.release(owner)
 
 
 def _hosts(request: PortRequest, target: Target) -> Iterator[str]:
-    """The addresses of the host that a port is published at, as the kernel writes them."""
+    """Yield the addresses of the host at which a port is published, in canonical form."""
     address = ip_address(request.host_ip or target.default_ip)
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
@@ -234,7 +235,7 @@ def _hosts(request: PortRequest, target: Target) -> Iterator[str]:
     if request.host_ip or chosen != ANY4:
         yield chosen
         return
-    # Everywhere: what the container itself does not have has to be carried.
+    # All addresses: a proxy forwards the IP version that the container lacks.
     if target.address or not target.address6:
         yield ANY4
     if _has_ipv6() and (target.address6 or (target.proxy and 4 not in target.routed)):
@@ -242,7 +243,7 @@ def _hosts(request: PortRequest, target: Target) -> Iterator[str]:
 
 
 def fits(records: Iterable[PortRecord], requests: Iterable[PortRequest], target: Target) -> bool:
-    """Whether ports that were taken for another container would be taken for this one, too."""
+    """Return whether the reserved ports are those that the requests need for a target."""
     wanted = {
         (request.container_port, request.protocol, host, _version(host) in target.routed)
         for request in requests
@@ -265,7 +266,7 @@ def _record(request: PortRequest, host: str, port: int) -> PortRecord:
 
 
 def publications(records: Iterable[PortRecord], target: Target) -> list[Publication]:
-    """The rules for published ports; what a container has no address for is carried instead."""
+    """Return the rules for published ports; proxies serve the IP versions a container lacks."""
     return [
         Publication(
             r.host_ip,
@@ -294,7 +295,7 @@ def _bind(host: str, port: int, protocol: str) -> socket.socket:
         if protocol == "udp":
             DatagramProxy.prepare(sock)
         else:
-            # Old connections in TIME_WAIT are no reason to refuse a restart.
+            # Old connections in TIME_WAIT must not prevent a restart.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
         if protocol != "udp":

@@ -1,4 +1,4 @@
-"""Who is asked for names: the host's resolvers as they are at the moment, ``resolv.conf``."""
+"""The DNS resolvers that the host itself asks at the moment, from its ``resolv.conf``."""
 
 import time
 from pathlib import Path
@@ -11,13 +11,13 @@ __all__ = ["HostResolvers"]
 
 _FILE: Final = Path("/etc/resolv.conf")
 _BEHIND_STUB: Final = Path("/run/systemd/resolve/resolv.conf")
-"""Where systemd-resolved writes whom it asks itself."""
+"""The file in which systemd-resolved lists the resolvers that it asks."""
 _STUB: Final = ["127.0.0.53"]
 _FRESH: Final = 1.0  # seconds
 
 
 class HostResolvers:
-    """Reads the host's file again when it has changed."""
+    """The host's resolvers; the file is read again when it has changed."""
 
     def __init__(self, path: Path = _FILE, behind_stub: Path = _BEHIND_STUB) -> None:
         self._path = path
@@ -27,9 +27,9 @@ class HostResolvers:
         self._found = Resolvers()
 
     def text(self) -> str:
-        """The file, or that of systemd-resolved where it names nobody else.
+        """Return the text of the file, or of systemd-resolved's if only that is named in it.
 
-        Containers can't reach a stub on the host's loopback.
+        Containers can't reach its stub on the host's loopback.
         """
         text = _text_of(self._path)
         if parse_resolv_conf(text).servers == _STUB:
@@ -37,7 +37,7 @@ class HostResolvers:
         return text
 
     def servers(self) -> list[str]:
-        """Whom the host itself asks; cheap enough for each question."""
+        """Return the host's resolvers; cheap enough to be called for each query."""
         now = time.monotonic()
         if now - self._looked > _FRESH:
             self._looked = now

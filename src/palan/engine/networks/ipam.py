@@ -193,8 +193,10 @@ class AddressPool:
         if int(address) not in self.fixed:
             self._taken.discard(int(address))
 
-    def settle(self, gateway: str = "", *, wants_gateway: bool, auxiliary: dict[str, str]) -> None:
-        """Take what the network itself needs, once, before anything is handed out.
+    def reserve_fixed(
+        self, gateway: str = "", *, wants_gateway: bool, auxiliary: dict[str, str]
+    ) -> None:
+        """Reserve the addresses of the network itself, once, before any other is allocated.
 
         Args:
             gateway: its address; empty for the first free one.

@@ -1,33 +1,16 @@
 """Legacy links: firewall rules between linked containers where others may not talk (``icc``)."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
 
+from palan.engine.networks.context import NetworkContext
 from palan.engine.networks.endpoint_records import EndpointRecord, SandboxRecord
+from palan.engine.networks.member import Linked, Member
 from palan.engine.networks.network import Network
-from palan.engine.networks.port_parsing import PROTOCOLS, Port
+from palan.engine.networks.port_parsing import PROTOCOLS
 from palan.engine.networks.rules import Link
 
 
-if TYPE_CHECKING:
-    from palan.engine.networks.firewall import Firewall
-
-
-__all__ = ["Linked", "allow_links", "default_endpoint"]
-
-
-@dataclass(frozen=True, slots=True)
-class Linked:
-    """A container that another one is linked to.
-
-    Attributes:
-        endpoint: its endpoint on the default bridge.
-        ports: the ports that it exposes.
-    """
-
-    endpoint: EndpointRecord
-    ports: Sequence[Port]
+__all__ = ["allow_links", "default_endpoint", "link_rules"]
 
 
 def default_endpoint(sandbox: SandboxRecord | None) -> EndpointRecord | None:
@@ -36,30 +19,28 @@ def default_endpoint(sandbox: SandboxRecord | None) -> EndpointRecord | None:
     return next((e for e in endpoints if e.network_name == "bridge"), None)
 
 
-async def allow_links(
-    firewall: "Firewall",
-    default: Network | None,
-    container_id: str,
-    sandbox: SandboxRecord,
-    linked: Iterable[Linked],
-) -> None:
+async def allow_links(context: NetworkContext, member: Member, sandbox: SandboxRecord) -> None:
     """Replace the rules that allow a container to reach those that it is linked to.
-
-    Args:
-        firewall: the firewall.
-        default: the default bridge; None without one.
-        container_id: the container.
-        sandbox: its sandbox.
-        linked: the containers that it is linked to.
 
     Raises:
         InternalError: the rules were refused.
     """
-    await firewall.link_no_more(container_id)
-    await firewall.link(container_id, _rules(default, sandbox, linked))
+    if member.linked:
+        await context.firewall.remove_links(member.id)
+        rules = link_rules(context.table.default, sandbox, member.linked)
+        await context.firewall.add_links(member.id, rules)
 
 
-def _rules(default: Network | None, sandbox: SandboxRecord, linked: Iterable[Linked]) -> list[Link]:
+def link_rules(
+    default: Network | None, sandbox: SandboxRecord, linked: Iterable[Linked]
+) -> list[Link]:
+    """Return the rules that links need; none where all containers may talk.
+
+    Args:
+        default: the default bridge; None without one.
+        sandbox: the namespace of the container that has the links.
+        linked: the containers that they lead to.
+    """
     here = default_endpoint(sandbox)
     if here is None or default is None or default.options.icc:
         return []
@@ -73,7 +54,7 @@ def _rules(default: Network | None, sandbox: SandboxRecord, linked: Iterable[Lin
 
 
 def _pairs(here: EndpointRecord, there: EndpointRecord) -> Iterator[tuple[str, str]]:
-    """Return the addresses of both ends, by IP version that both have."""
+    """Yield the addresses of both ends, by IP version that both have."""
     for source, address in ((here.address, there.address), (here.address6, there.address6)):
         if source and address:
             yield source, address

@@ -119,16 +119,16 @@ class Network:
             allowed = ip_network(kept.range) if kept.range else None
             pool = AddressPool(ip_network(kept.subnet), allowed)
             pool.identifier = kept.identifier
-            pool.settle(kept.gateway, wants_gateway=False, auxiliary=kept.auxiliary)
+            pool.reserve_fixed(kept.gateway, wants_gateway=False, auxiliary=kept.auxiliary)
             self.pools.append(pool)
 
-    def join(self, container_id: str, endpoint: EndpointRecord) -> None:
-        """Note that a container is on it, under the endpoint's names."""
+    def add_endpoint(self, container_id: str, endpoint: EndpointRecord) -> None:
+        """Add the endpoint of a container, and its names."""
         self.endpoints[container_id] = endpoint
         self.names.add(endpoint)
 
-    def leave(self, container_id: str) -> None:
-        """Note that a container is on it no more; idempotent."""
+    def discard_endpoint(self, container_id: str) -> None:
+        """Drop the endpoint of a container, and its names; idempotent."""
         endpoint = self.endpoints.pop(container_id, None)
         if endpoint is not None:
             self.names.discard(endpoint)

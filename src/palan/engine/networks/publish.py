@@ -1,30 +1,40 @@
-"""Publishing the ports of a container: sockets, rules and what has to be carried, together."""
+"""Publishing the ports of a container: sockets, firewall rules and proxies together."""
 
 import asyncio
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
 from palan.api.errors import InternalError
+from palan.engine.networks.context import NetworkContext
 from palan.engine.networks.endpoint_records import EndpointRecord, SandboxRecord
 from palan.engine.networks.host_ports import ANY4, PortRequest, Target, fits, publications
-from palan.engine.networks.port_parsing import PortMapping, published_ports
+from palan.engine.networks.member import Member
+from palan.engine.networks.port_parsing import PortMapping
+from palan.engine.networks.table import NetworkTable
 
 
-if TYPE_CHECKING:
-    from palan.engine.containers.container import Container
-    from palan.engine.engine import Engine
+__all__ = [
+    "adopt_ports",
+    "publish_ports",
+    "republish_ports",
+    "reserve_ports",
+    "target",
+    "unpublish_ports",
+]
 
 
-__all__ = ["move", "publish", "resume", "take", "target", "unpublish"]
+def target(table: NetworkTable, sandbox: SandboxRecord, *, proxy: bool) -> Target:
+    """Return the target of published ports: the endpoints that have the default routes.
 
-
-def target(engine: "Engine", sandbox: SandboxRecord) -> Target:
-    """Where published ports lead to: the endpoints that have the default routes."""
+    Args:
+        table: the networks.
+        sandbox: the container's namespace.
+        proxy: whether the userland proxy is enabled.
+    """
     routed, direct = set(), set()
     default_ip = ANY4
-    endpoints = {version: sandbox.main(version) for version in (4, 6)}
+    endpoints = sandbox.main_endpoints
     for version, endpoint in endpoints.items():
-        network = engine.networks.by_id(endpoint.network) if endpoint else None
+        network = table.by_id(endpoint.network) if endpoint else None
         if network is None or not network.bridge:
             continue
         options = network.options
@@ -42,15 +52,18 @@ def target(engine: "Engine", sandbox: SandboxRecord) -> Target:
         default_ip=default_ip,
         routed=frozenset(routed),
         direct=frozenset(direct),
-        proxy=engine.config.userland_proxy,
+        proxy=proxy,
     )
 
 
-def _is_published(engine: "Engine", sandbox: SandboxRecord) -> EndpointRecord | None:
-    """The endpoint whose ports are published; networks that are no bridges have none."""
-    for version in (4, 6):
-        endpoint = sandbox.main(version)
-        network = engine.networks.by_id(endpoint.network) if endpoint else None
+def _target(context: NetworkContext, sandbox: SandboxRecord) -> Target:
+    return target(context.table, sandbox, proxy=context.config.userland_proxy)
+
+
+def _publishing_endpoint(table: NetworkTable, sandbox: SandboxRecord) -> EndpointRecord | None:
+    """Return the endpoint whose ports are published: only bridge networks publish any."""
+    for endpoint in sandbox.main_endpoints.values():
+        network = table.by_id(endpoint.network) if endpoint else None
         if network is not None and network.bridge:
             return endpoint
     return None
@@ -60,96 +73,92 @@ def _requests(mappings: Iterable[PortMapping]) -> list[PortRequest]:
     return [PortRequest(m.container_port, m.protocol, m.host_ip, m.host_ports) for m in mappings]
 
 
-async def take(
-    engine: "Engine", container: "Container", sandbox: SandboxRecord, mappings: list[PortMapping]
-) -> None:
+async def reserve_ports(context: NetworkContext, member: Member, sandbox: SandboxRecord) -> None:
     """Bind the ports of a container that is about to start.
 
     Raises:
-        InternalError: one is taken; in dockerd's words.
+        InternalError: a port is in use; in dockerd's words.
     """
-    endpoint = _is_published(engine, sandbox)
-    if endpoint is None or not mappings:
+    endpoint = _publishing_endpoint(context.table, sandbox)
+    if endpoint is None or not member.mappings:
         return
-    ports = engine.networks.ports
     try:
         sandbox.ports = await asyncio.to_thread(
-            ports.take, container.id, _requests(mappings), target(engine, sandbox)
+            context.ports.reserve, member.id, _requests(member.mappings), _target(context, sandbox)
         )
     except InternalError as error:
-        raise _failed(container, endpoint, error) from None
+        raise _failed(member, endpoint, error) from None
 
 
-async def publish(engine: "Engine", container: "Container", sandbox: SandboxRecord) -> None:
-    """Have what arrives at the ports that were taken go to the container.
+async def publish_ports(context: NetworkContext, member: Member, sandbox: SandboxRecord) -> None:
+    """Forward what arrives at reserved ports to the container.
 
     Raises:
         InternalError: the rules were refused.
     """
-    endpoint = _is_published(engine, sandbox)
+    endpoint = _publishing_endpoint(context.table, sandbox)
     if endpoint is None or not sandbox.ports:
         return
-    where = target(engine, sandbox)
+    where = _target(context, sandbox)
     try:
-        await engine.networks.firewall.redirect(container.id, publications(sandbox.ports, where))
+        await context.firewall.add_ports(member.id, publications(sandbox.ports, where))
     except InternalError as error:
-        raise _failed(container, endpoint, error) from None
-    engine.networks.ports.serve(container.id, sandbox.ports, where)
+        raise _failed(member, endpoint, error) from None
+    context.ports.start_proxies(member.id, sandbox.ports, where)
 
 
-def _failed(
-    container: "Container", endpoint: EndpointRecord, error: InternalError
-) -> InternalError:
+def _failed(member: Member, endpoint: EndpointRecord, error: InternalError) -> InternalError:
     return InternalError(
-        f"driver failed programming external connectivity on endpoint {container.name}"
+        f"driver failed programming external connectivity on endpoint {member.name}"
         f" ({endpoint.id}): {error.message}"
     )
 
 
-async def resume(engine: "Engine", container: "Container") -> None:
-    """Bind the ports of a container that runs again; the rules have been there all along."""
-    sandbox = container.record.sandbox
-    if sandbox is None or not sandbox.ports:
+async def adopt_ports(context: NetworkContext, member: Member, sandbox: SandboxRecord) -> None:
+    """Bind the ports of a container that has kept running; its rules are in place already."""
+    if not sandbox.ports:
         return
-    ports = engine.networks.ports
-    for failure in await asyncio.to_thread(ports.resume, container.id, sandbox.ports):
-        engine.log.warning("published port is lost", container=container.id, reason=failure)
-    if _is_published(engine, sandbox) is not None:
-        ports.serve(container.id, sandbox.ports, target(engine, sandbox))
+    for failure in await asyncio.to_thread(context.ports.adopt, member.id, sandbox.ports):
+        context.log.warning("published port is lost", container=member.id, reason=failure)
+    if _publishing_endpoint(context.table, sandbox) is not None:
+        context.ports.start_proxies(member.id, sandbox.ports, _target(context, sandbox))
 
 
-async def move(
-    engine: "Engine",
-    container: "Container",
+async def republish_ports(
+    context: NetworkContext,
+    member: Member,
     sandbox: SandboxRecord,
-    before: dict[int, EndpointRecord | None],
+    before: Mapping[int, EndpointRecord | None],
 ) -> None:
-    """Have published ports lead to the endpoints that have the default routes now.
+    """Redirect published ports to the endpoints that have the default routes now.
 
-    They are given back when there is no such endpoint any more, and taken with the first one.
+    Ports are released when the last such endpoint goes, and reserved with the first one.
+
+    Args:
+        context: the networks.
+        member: the container.
+        sandbox: its namespace.
+        before: the endpoints that had the default routes, by IP version.
 
     Raises:
-        InternalError: a port is taken, or the rules were refused.
+        InternalError: a port is in use, or the rules were refused.
     """
-    config, host_config = container.record.config, container.record.host_config
-    mappings = published_ports(
-        host_config.port_bindings, config.exposed_ports, publish_all=host_config.publish_all_ports
-    )
+    mappings = member.mappings
     if not mappings or all(sandbox.main(v) is endpoint for v, endpoint in before.items()):
         return
-    published = _is_published(engine, sandbox) is not None
-    if published and fits(sandbox.ports, _requests(mappings), target(engine, sandbox)):
-        await engine.networks.firewall.redirect_no_more(container.id)
-        engine.networks.ports.serve_no_more(container.id)
+    published = _publishing_endpoint(context.table, sandbox) is not None
+    if published and fits(sandbox.ports, _requests(mappings), _target(context, sandbox)):
+        await context.firewall.remove_ports(member.id)
+        context.ports.stop_proxies(member.id)
     else:
-        await unpublish(engine, container.id)
+        await unpublish_ports(context, member.id)
         sandbox.ports = []
-        await take(engine, container, sandbox, mappings)
-    await publish(engine, container, sandbox)
+        await reserve_ports(context, member, sandbox)
+    await publish_ports(context, member, sandbox)
 
 
-async def unpublish(engine: "Engine", container_id: str) -> None:
-    """Take a container's ports back; idempotent."""
-    # The rules go first: as long as the ports are taken, nobody else makes rules for them.
-    await engine.networks.firewall.redirect_no_more(container_id)
-    engine.networks.ports.give_back(container_id)
+async def unpublish_ports(context: NetworkContext, container_id: str) -> None:
+    """Remove the rules of a container's ports and release the ports; idempotent."""
+    # The rules go first: while the ports are bound, no other container gets rules for them.
+    await context.firewall.remove_ports(container_id)
+    context.ports.release(container_id)

@@ -1,24 +1,19 @@
-"""Address management by Docker's plugin protocol (``IpamDriver``), and by nobody (``null``).
+"""Address management by plugins, with Docker's protocol ``IpamDriver``.
 
-The plugin gives subnets and addresses.  Addresses that it has given are written down as
-claims until it has them back, so that none is lost with a container that a crash kept from
-starting.
+The plugin gives subnets and addresses.  The addresses that it has given to endpoints are saved
+as leases (:mod:`leases`), so that a crash does not lose any.
 """
 
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address, ip_interface, ip_network
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from palan.api.errors import InternalError, InvalidParameter, NotFound
 from palan.api.networks import IPAMConfig
 from palan.engine.networks.ipam import AddressPool, IPAddress
 from palan.engine.networks.network import Network
 from palan.engine.networks.record import PoolRecord
-from palan.plugins import PluginFailure, PluginNotFound
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
+from palan.plugins import PluginFailure, PluginNotFound, PluginRegistry
 
 
 __all__ = ["BUILT_IN", "RemoteIpam", "is_remote"]
@@ -30,20 +25,21 @@ _GATEWAY: Final = "com.docker.network.gateway"
 
 
 def is_remote(network: Network) -> bool:
-    """Whether a plugin gives the addresses of a network."""
+    """Return whether a plugin gives the addresses of a network."""
     return network.record.ipam_driver not in BUILT_IN
 
 
 class RemoteIpam:
-    """One plugin."""
+    """An IPAM plugin, which need not exist or answer."""
 
-    def __init__(self, engine: "Engine", name: str) -> None:
-        self._engine = engine
+    def __init__(self, name: str, plugins: PluginRegistry, log: Any) -> None:
         self.name = name
+        self._plugins = plugins
+        self._log = log
 
     async def _ask(self, method: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
         try:
-            plugin = await self._engine.drivers.get(self.name, "IpamDriver")
+            plugin = await self._plugins.get(self.name, "IpamDriver")
             return await plugin.call(f"IpamDriver.{method}", arguments)
         except PluginNotFound as failure:
             raise NotFound(failure.message) from None
@@ -55,11 +51,11 @@ class RemoteIpam:
     async def request_pools(
         self, network: Network, asked: Iterable[IPAMConfig], *, wants_gateway: bool
     ) -> None:
-        """Have a new network be given its subnets, those that were asked for or others.
+        """Request the subnets of a new network, those that were asked for or others.
 
         Raises:
-            NotFound: there is no such plugin.
-            InternalError: it refuses; it has everything back then.
+            NotFound: the plugin does not exist.
+            InternalError: it refuses; nothing stays reserved then.
         """
         spaces = await self._ask("GetDefaultAddressSpaces")
         space = str(spaces.get("LocalDefaultAddressSpace") or "")
@@ -112,7 +108,7 @@ class RemoteIpam:
     async def _request_own(
         self, network: Network, kept: PoolRecord, config: IPAMConfig, *, wants_gateway: bool
     ) -> None:
-        """Take the gateway's and the auxiliary addresses."""
+        """Request the gateway's and the auxiliary addresses."""
         pool = network.pools[-1]
         if pool.gateway is None and (config.gateway or wants_gateway):
             found = await self._request(kept.identifier, config.gateway, {_TYPE: _GATEWAY})
@@ -123,7 +119,7 @@ class RemoteIpam:
             pool.auxiliary[name] = ip_address(text)
 
     async def release_pools(self, network: Network) -> None:
-        """Give everything back; what the plugin does not take is only written to the log."""
+        """Release all subnets and their fixed addresses; failures are only logged."""
         for kept in network.record.pools:
             for text in (kept.gateway, *kept.auxiliary.values()):
                 if text:
@@ -131,24 +127,24 @@ class RemoteIpam:
             try:
                 await self._ask("ReleasePool", {"PoolID": kept.identifier})
             except (InternalError, NotFound) as error:
-                self._engine.log.warning("subnet not taken back", reason=error.message)
+                self._log.warning("subnet not released", reason=error.message)
 
     async def replay(self, network: Network, addresses: Iterable[tuple[str, str]]) -> None:
-        """After a start of the engine, tell a plugin that forgets what it has given.
+        """Request everything again if the plugin wants that after a start of the engine.
 
         Args:
             network: the network.
-            addresses: what containers have: of which pool, and which.
+            addresses: the containers' addresses, as pairs of a pool's id and an address.
 
         Raises:
-            InternalError, NotFound: it is not there, or refuses.
+            InternalError, NotFound: the plugin refuses, or does not exist.
         """
         try:
             if not (await self._ask("GetCapabilities")).get("RequiresRequestReplay"):
                 return
         except InternalError as error:
             if isinstance(error.__cause__, PluginFailure) and error.__cause__.status == _ABSENT:
-                return  # it is not mandatory to have capabilities
+                return  # the method is optional
             raise
         spaces = await self._ask("GetDefaultAddressSpaces")
         for kept in network.record.pools:
@@ -174,11 +170,17 @@ class RemoteIpam:
     async def request(
         self, network: Network, version: int, asked: str, options: Mapping[str, str]
     ) -> tuple[AddressPool, IPAddress]:
-        """An address of a network.
+        """Request an address of a network.
+
+        Args:
+            network: the network.
+            version: the version of IP.
+            asked: the address asked for; empty for any.
+            options: options for the plugin.
 
         Raises:
-            InvalidParameter: the one that was asked for is none of the network's.
-            InternalError: there is none.
+            InvalidParameter: the address asked for does not belong to the network.
+            InternalError: the plugin refuses.
         """
         failure: InternalError | None = None
         for pool in network.pools_of(version):
@@ -203,8 +205,8 @@ class RemoteIpam:
             raise InternalError(f"remote: {self.name} gave no address: {answer}") from None
 
     async def release(self, pool: str, address: str) -> None:
-        """Give an address back; what the plugin does not take is only written to the log."""
+        """Release an address; a failure is only logged."""
         try:
             await self._ask("ReleaseAddress", {"PoolID": pool, "Address": address})
         except (InternalError, NotFound) as error:
-            self._engine.log.warning("address not taken back", reason=error.message)
+            self._log.warning("address not released", reason=error.message)

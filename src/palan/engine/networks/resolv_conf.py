@@ -1,100 +1,90 @@
-"""``resolv.conf``: reading the host's and composing a container's.  Pure."""
+"""``resolv.conf``: reading the host's file and composing a container's.  Pure."""
 
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from palan.api.containers import HostConfig
 from palan.engine.config import EngineConfig
 
 
-__all__ = [
-    "EMBEDDED",
-    "Resolvers",
-    "container_resolv_conf",
-    "ndots",
-    "parse_resolv_conf",
-    "resolv_conf",
-]
+__all__ = ["EMBEDDED", "DnsSettings", "Resolvers", "ndots", "parse_resolv_conf", "resolv_conf"]
 
-EMBEDDED = "127.0.0.11"
-"""Where the engine answers containers on user-defined networks."""
+EMBEDDED: Final = "127.0.0.11"
+"""The address of the engine's name server for containers on user-defined networks."""
 
-PUBLIC_RESOLVERS = ("8.8.8.8", "8.8.4.4")
+PUBLIC_RESOLVERS: Final = ("8.8.8.8", "8.8.4.4")
 """Docker's choice where the host names only resolvers that a container can't reach."""
 
 
-def container_resolv_conf(
-    host: str, host_config: HostConfig, config: EngineConfig, *, embedded: bool
-) -> str:
-    """Return the text of a container's ``resolv.conf``.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DnsSettings:
+    """The DNS settings of a container or an engine; empty ones are left to the defaults.
 
-    Args:
-        host: the text of the host's file.
-        host_config: the settings of the container.
-        config: the engine's configuration, with the defaults of these.
-        embedded: whether the container asks the engine's own name server.
+    Attributes:
+        servers: addresses of resolvers.
+        search: search domains; ``.`` for no domain at all.
+        options: options of ``resolv.conf``.
     """
-    return resolv_conf(
-        host,
-        servers=host_config.dns or config.dns,
-        search=host_config.dns_search or config.dns_search,
-        options=host_config.dns_options or config.dns_opts,
-        own_namespace=host_config.network_mode != "host",
-        embedded=embedded,
-    )
 
+    servers: Sequence[str] = ()
+    search: Sequence[str] = ()
+    options: Sequence[str] = ()
 
-def resolv_conf(
-    host: str,
-    *,
-    servers: Sequence[str],
-    search: Sequence[str],
-    options: Sequence[str],
-    own_namespace: bool,
-    embedded: bool = False,
-) -> str:
-    """The text of ``/etc/resolv.conf``.
-
-    Args:
-        host: the host's file.
-        servers: resolvers that replace the host's, if any.
-        search: domains that replace the host's; ``.`` for none at all.
-        options: options that replace the host's.
-        own_namespace: whether resolvers on the host's loopback are out of reach.
-        embedded: whether the engine itself is asked, which asks the others.
-    """
-    parsed = parse_resolv_conf(host)
-    nameservers = list(servers) or [
-        s for s in parsed.servers if not (own_namespace and _is_loopback(s))
-    ]
-    if not nameservers:
-        nameservers = list(PUBLIC_RESOLVERS) if own_namespace else parsed.servers
-    domains = list(search) or parsed.search
-    chosen = list(options) or parsed.options
-    if embedded:
-        nameservers = [EMBEDDED]
-        if not any(option.startswith("ndots:") for option in chosen):
-            chosen = [*chosen, "ndots:0"]
-    lines = [f"nameserver {s}" for s in nameservers]
-    if domains and domains != ["."]:
-        lines.append("search " + " ".join(domains))
-    if chosen:
-        lines.append("options " + " ".join(chosen))
-    return "\n".join(lines) + "\n"
+    def with_defaults(self, config: EngineConfig) -> "DnsSettings":
+        """Return these settings, with the engine's where they are empty."""
+        return DnsSettings(
+            servers=self.servers or config.dns,
+            search=self.search or config.dns_search,
+            options=self.options or config.dns_opts,
+        )
 
 
 @dataclass(slots=True)
 class Resolvers:
-    """What a ``resolv.conf`` says."""
+    """The contents of a ``resolv.conf``."""
 
     servers: list[str] = field(default_factory=list)
     search: list[str] = field(default_factory=list)
     options: list[str] = field(default_factory=list)
 
 
+def resolv_conf(
+    host: str, settings: DnsSettings, *, own_namespace: bool, embedded: bool = False
+) -> str:
+    """Return the text of a container's ``/etc/resolv.conf``.
+
+    Args:
+        host: the text of the host's file.
+        settings: the settings that replace the host's.
+        own_namespace: whether resolvers on the host's loopback are out of reach.
+        embedded: whether the container asks the engine's name server, which asks the others.
+    """
+    parsed = parse_resolv_conf(host)
+    nameservers = list(settings.servers) or [
+        s for s in parsed.servers if not (own_namespace and _is_loopback(s))
+    ]
+    if not nameservers:
+        nameservers = list(PUBLIC_RESOLVERS) if own_namespace else parsed.servers
+    domains = list(settings.search) or parsed.search
+    options = list(settings.options) or parsed.options
+    if embedded:
+        nameservers = [EMBEDDED]
+        if not any(option.startswith("ndots:") for option in options):
+            options = [*options, "ndots:0"]
+    lines = [f"nameserver {s}" for s in nameservers]
+    if domains and domains != ["."]:
+        lines.append("search " + " ".join(domains))
+    if options:
+        lines.append("options " + " ".join(options))
+    return "\n".join(lines) + "\n"
+
+
 def ndots(options: Iterable[str]) -> int:
-    """How many dots a name must have to be asked for as it is, of what is asked for; else 0."""
+    """Return the option ``ndots``: names with fewer dots are tried with the search domains first.
+
+    It is 0 unless asked for.
+    """
     found = 0
     for option in options:
         name, _, value = option.partition(":")
@@ -104,7 +94,7 @@ def ndots(options: Iterable[str]) -> int:
 
 
 def parse_resolv_conf(text: str) -> Resolvers:
-    """Read one, as far as anybody can."""
+    """Read a ``resolv.conf``; lines that make no sense are ignored."""
     found = Resolvers()
     for line in text.splitlines():
         keyword, *values = line.split("#")[0].split() or [""]

@@ -1,11 +1,10 @@
-"""``engine.networks``: the networks of an engine and who is on them."""
+"""``engine.networks``: the operations on networks, and what containers ask of their networks."""
 
-import asyncio
-import contextlib
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Final
 
-from palan.api.errors import Forbidden, InternalError, InvalidParameter, NotFound, PalanError
+from palan.api.containers import EndpointSettings
+from palan.api.errors import NotFound, PalanError
 from palan.api.networks import (
     NetworkConnect,
     NetworkCreate,
@@ -19,280 +18,249 @@ from palan.api.networks import (
     NetworkRemove,
     NetworkSummary,
 )
-from palan.engine.networks.attachment import dns_names
-from palan.engine.networks.bridge import BridgeDriver
+from palan.engine.networks.attach import add_endpoint, plug_endpoint, remove_endpoint
+from palan.engine.networks.compatibility import check_compatible
+from palan.engine.networks.context import NetworkContext
 from palan.engine.networks.create import create
-from palan.engine.networks.describe import check_filters, company, describe, describe_fully, matches
-from palan.engine.networks.dns import Dns
-from palan.engine.networks.drivers import Driver
+from palan.engine.networks.describe import (
+    check_filters,
+    describe,
+    describe_endpoints,
+    inspect,
+    matches,
+)
 from palan.engine.networks.endpoint_records import EndpointRecord, SandboxRecord
+from palan.engine.networks.endpoints import dns_names
 from palan.engine.networks.firewall import Firewall
-from palan.engine.networks.host_ports import PublishedPorts
-from palan.engine.networks.host_resolvers import HostResolvers
 from palan.engine.networks.ipam import IPNetwork
 from palan.engine.networks.leases import SCHEMA as LEASES
-from palan.engine.networks.leases import Leases
+from palan.engine.networks.links import allow_links
 from palan.engine.networks.load import load
+from palan.engine.networks.member import Member
 from palan.engine.networks.network import Network
-from palan.engine.networks.nothing import NoDriver
-from palan.engine.networks.plumbing import Wanted
-from palan.engine.networks.publish import move
-from palan.engine.networks.record import NetworkRecord
-from palan.engine.networks.remote import RemoteDriver
-from palan.engine.networks.remote_ipam import RemoteIpam, is_remote
-from palan.engine.networks.vlan import IpvlanDriver, MacvlanDriver
+from palan.engine.networks.publish import adopt_ports
+from palan.engine.networks.remove import remove_network
+from palan.engine.networks.resolv_conf import resolv_conf
+from palan.engine.networks.sandbox import create_sandbox, remove_sandbox, sweep_sandboxes
+from palan.engine.networks.surroundings import Surroundings
+from palan.engine.networks.table import SCHEMA as NETWORKS
 from palan.engine.until import made_before
-from palan.host.netlink import Netlink
-from palan.plugins import PluginFailure, PluginNotFound, PluginUnreachable
-from palan.store.documents import Documents
-
-
-if TYPE_CHECKING:
-    from palan.engine.containers.container import Container
-    from palan.engine.engine import Engine
 
 
 __all__ = ["SCHEMA", "Networks"]
 
-_TABLE: Final = Documents("networks", NetworkRecord)
-SCHEMA: Final = (*_TABLE.schema, *LEASES)
+SCHEMA: Final = (*NETWORKS, *LEASES)
 
 
 class Networks:
-    """The networks of an engine, in the order of their creation."""
+    """The networks of an engine."""
 
-    def __init__(self, engine: "Engine") -> None:
-        self._engine = engine
-        self._by_id: dict[str, Network] = {}
-        self._by_name: dict[str, Network] = {}
-        self._drivers: dict[str, Driver] = {
-            driver.name: driver
-            for driver in (
-                BridgeDriver(engine.config),
-                MacvlanDriver(engine.config, self),
-                IpvlanDriver(engine.config, self),
-                NoDriver("host"),
-                NoDriver("null"),
-            )
-        }
-        self.firewall = Firewall(engine)
-        self.ports = PublishedPorts()
-        self.resolvers = HostResolvers()
-        self.dns = Dns(engine)
-        self.leases = Leases(engine)
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._context = NetworkContext(surroundings)
+        self._table = self._context.table
 
-    def release(self) -> None:
-        """Let go of what the engine holds for containers; the rules stay, and they go on."""
-        self.dns.close()
-        self.ports.close()
-        self.firewall.close()
-
-    def __iter__(self) -> Iterator[Network]:
-        return iter(list(self._by_id.values()))
-
-    # ---- state -------------------------------------------------------------------
-
-    async def load(self, containers: Iterable["Container"], alive: Iterable["Container"]) -> None:
-        """Read the rows, and bring everything up as it was.
+    async def load(self, sandboxes: Mapping[str, SandboxRecord], running: Collection[str]) -> None:
+        """Read the rows and restore all networks when the engine starts.
 
         Args:
-            containers: all containers: who has a sandbox has its addresses, even if it has
-                ended, until it is put down.
-            alive: those that run; their ports are in the rules from the first moment.
+            sandboxes: the sandboxes of all containers by their ids.
+            running: the ids of the running containers.
         """
-        records = [record for _, record in _TABLE.load(self._engine.db)]
-        await load(self._engine, records, containers, alive)
+        await load(self._context, sandboxes, running)
 
-    async def save(self, network: Network) -> None:
-        """Write the network's row; committed on return."""
-        await _TABLE.put(self._engine.db, network.id, network.record)
-
-    def add(self, network: Network) -> None:
-        """Add a network under its id and name."""
-        self._by_id[network.id] = network
-        self._by_name[network.name] = network
-
-    def discard(self, network: Network) -> None:
-        """Forget a network; its row is not touched."""
-        self._by_id.pop(network.id, None)
-        if self._by_name.get(network.name) is network:
-            del self._by_name[network.name]
-
-    async def take_away(self, network: Network, *, force: bool = False) -> None:
-        """Take away all that there is of a network, its row last; idempotent.
-
-        Args:
-            network: the network.
-            force: go on even if its plugin answers that it can't remove it.
-
-        Raises:
-            OSError, PalanError: something stays, and so does the row.
-        """
-        await self.firewall.network_down(network)
-
-        def down() -> None:
-            with Netlink() as host:
-                self.driver(network.driver).down(host, network)
-
-        try:
-            if not network.record.config_only:
-                await asyncio.to_thread(down)
-        except InternalError as error:
-            refused = not isinstance(error.__cause__, PluginNotFound | PluginUnreachable)
-            if not (force and refused):
-                raise
-        if is_remote(network):
-            ipam = RemoteIpam(self._engine, network.record.ipam_driver)
-            await ipam.release_pools(network)
-        await _TABLE.delete(self._engine.db, network.id)
+    def close(self) -> None:
+        """Close name servers, sockets and proxies when the engine stops; the rules stay."""
+        self._context.dns.close()
+        self._context.ports.close()
+        self._context.firewall.close()
 
     # ---- look-up -----------------------------------------------------------------
 
+    def __iter__(self) -> Iterator[Network]:
+        return iter(self._table)
+
     @property
     def default(self) -> Network | None:
-        """The default bridge; None where there is none (``--bridge=none``)."""
-        return self._by_name.get("bridge")
+        """The default bridge; None without one (``--bridge=none``)."""
+        return self._table.default
 
     @property
     def driver_names(self) -> list[str]:
-        """The drivers that there are, in order of their names."""
-        return sorted(self._drivers)
+        """The names of the built-in drivers, in alphabetical order."""
+        return self._context.drivers.names
 
-    def driver(self, name: str) -> Driver:
-        """The driver of that name, which may be a plugin that is there or not."""
-        return self._drivers.get(name) or self.remote_driver(name)
-
-    def remote_driver(self, name: str) -> RemoteDriver:
-        """The plugin of that name, whether it is there or not."""
-        return RemoteDriver(self._engine, name)
-
-    async def find_driver(self, name: str) -> Driver:
-        """The driver of that name.
-
-        Raises:
-            NotFound: there is none; in dockerd's words.
-            InternalError: there is a plugin, which does not answer.
-        """
-        if name not in self._drivers:
-            try:
-                await self._engine.drivers.get(name, "NetworkDriver")
-            except PluginNotFound as failure:
-                raise NotFound(failure.message) from None
-            except PluginFailure as failure:
-                raise InternalError(failure.message) from None
-        return self.driver(name)
-
-    def driver_of(self, endpoint: EndpointRecord) -> Driver | None:
-        """The driver of an endpoint's network; None if that is gone."""
-        network = self._by_id.get(endpoint.network)
-        return self.driver(network.driver) if network else None
-
-    def wiring(self, sandbox: SandboxRecord, *only: EndpointRecord) -> list[Wanted]:
-        """What is to be plugged into a sandbox: everything, or some endpoints only."""
-        found = []
-        for endpoint in only or sandbox.endpoints:
-            network, driver = self._by_id.get(endpoint.network), self.driver_of(endpoint)
-            if network is not None and driver is not None:
-                found.append((network, driver, endpoint))
-        return found
-
-    def named(self, name: str) -> Network | None:
-        """The network of exactly that name, also one that is being made or removed."""
-        return self._by_name.get(name)
+    @property
+    def firewall(self) -> Firewall:
+        """The firewall rules."""
+        return self._context.firewall
 
     def by_id(self, network_id: str) -> Network | None:
-        """The network of exactly that id, also one that is being made or removed."""
-        return self._by_id.get(network_id)
+        """Return the network of exactly that id, drafts included."""
+        return self._table.by_id(network_id)
 
     def resolve(self, reference: str) -> Network:
-        """A network by id, name or the beginning of its id.
+        """Return the network with this id, name or beginning of an id.
 
         Raises:
-            NotFound: there is none.
-            InvalidParameter: the beginning fits several.
+            NotFound: no network fits.
+            InvalidParameter: several networks fit.
         """
-        exact = self._by_id.get(reference) or self._by_name.get(reference)
-        if exact is not None and not exact.record.draft:
-            return exact
-        matching = [
-            n
-            for n in self._by_id.values()
-            if reference and n.id.startswith(reference) and not n.record.draft
-        ]
-        if len(matching) == 1:
-            return matching[0]
-        if matching:
-            raise InvalidParameter(
-                f"network {reference} is ambiguous"
-                f" ({len(matching)} matches found based on ID prefix)"
-            )
-        raise NotFound(f"network {reference} not found")
+        return self._table.resolve(reference)
 
     def find(self, reference: str) -> Network | None:
-        """Like :meth:`resolve`, with None where there is none; ``default`` is the bridge."""
-        with contextlib.suppress(NotFound, InvalidParameter):
-            return self.resolve("bridge" if reference == "default" else reference)
-        return None
+        """Return what :meth:`resolve` does, or None; ``default`` means the default bridge."""
+        return self._table.find(reference)
 
-    def id_of(self, name: str) -> str:
-        """The id of a network, empty if there is none."""
-        network = self.find(name)
-        return network.id if network else ""
+    def id_of(self, reference: str) -> str:
+        """Return the id of the network that :meth:`find` finds; empty for None."""
+        return self._table.id_of(reference)
 
-    def subnets(self, name: str) -> list[IPNetwork] | None:
-        """The subnets of a network; None if there is no such network."""
-        network = self.find(name)
+    def subnets(self, reference: str) -> list[IPNetwork] | None:
+        """Return the subnets of a network; None if there is no such network."""
+        network = self._table.find(reference)
         return network.subnets if network else None
 
-    def subnets_taken(self) -> list[IPNetwork]:
-        """The subnets of all networks."""
-        return [subnet for network in self._by_id.values() for subnet in network.subnets]
+    def is_listed(self, names: Iterable[str], wanted: str) -> bool:
+        """Return whether a network, given by name or beginning of its id, is among ``names``."""
+        return self._table.is_listed(names, wanted)
 
-    def interfaces(self) -> set[str]:
-        """The host's interfaces of networks."""
-        return {n.bridge for n in self._by_id.values() if n.bridge}
+    def check_compatible(self, mode: str, names: Iterable[str], network: Network) -> None:
+        """Refuse a network that a container can't be on together with its present networks.
 
-    def is_on(self, container: "Container", wanted: str) -> bool:
-        """Whether a container is on the network that is called ``wanted``, by name or id."""
-        return bool(wanted) and any(
-            name == wanted or self.id_of(name).startswith(wanted)
-            for name in container.record.endpoints
+        Args:
+            mode: the container's network mode.
+            names: the networks that it is on.
+            network: the additional network.
+
+        Raises:
+            InvalidParameter: in dockerd's words.
+        """
+        check_compatible(mode, (self._table.find(name) for name in names), network)
+
+    @property
+    def host_gateways(self) -> list[str]:
+        """The addresses of the host that containers reach on every network."""
+        if configured := self._context.config.host_gateway_ips:
+            return list(configured)
+        default = self._table.default
+        gateways = (default.gateway4, default.gateway6) if default else ()
+        return [str(gateway.ip) for gateway in gateways if gateway is not None]
+
+    # ---- containers ----------------------------------------------------------------
+
+    async def create_sandbox(self, member: Member) -> SandboxRecord | None:
+        """Create the network namespace of a container that is about to start, with all in it.
+
+        Returns:
+            The sandbox; None if the container shares that of another container.
+
+        Raises:
+            PalanError: a network does not exist, an address or a port is in use.
+        """
+        return await create_sandbox(self._context, member)
+
+    async def remove_sandbox(self, member: Member, sandbox: SandboxRecord) -> None:
+        """Remove a sandbox, whole or half made; idempotent."""
+        await remove_sandbox(self._context, member, sandbox)
+
+    def sweep_sandboxes(self, sandboxes: Iterable[SandboxRecord]) -> None:
+        """Remove namespaces and interfaces that belong to none of the sandboxes; blocking."""
+        sweep_sandboxes(self._context.surroundings.paths.netns, sandboxes)
+
+    async def adopt(self, member: Member) -> None:
+        """Take over the ports, names and links of a container that has kept running."""
+        if (sandbox := member.sandbox) is not None:
+            await adopt_ports(self._context, member, sandbox)
+            await self._context.dns.attach(member, sandbox, fresh=False)
+            await allow_links(self._context, member, sandbox)
+
+    async def allow_links(self, member: Member) -> None:
+        """Update the rules that allow a running container to reach those it is linked to.
+
+        Raises:
+            InternalError: the rules were refused.
+        """
+        if member.sandbox is not None:
+            await allow_links(self._context, member, member.sandbox)
+
+    def resolv_conf(self, member: Member, *, embedded: bool | None = None) -> str:
+        """Return the text of a container's ``resolv.conf``.
+
+        Args:
+            member: the container.
+            embedded: whether it asks the engine's name server; None for what is so now.
+        """
+        return resolv_conf(
+            self._context.resolvers.text(),
+            member.dns.with_defaults(self._context.config),
+            own_namespace=member.network_mode != "host",
+            embedded=self._context.dns.has(member.id) if embedded is None else embedded,
         )
 
-    def publish(self, action: str, network: Network, container_id: str = "") -> None:
-        """Publish an event about a network, or a container on it."""
-        kind = "null" if network.record.config_only else network.driver
-        attributes = {"name": network.name, "type": kind}
-        if container_id:
-            attributes = {"container": container_id, **attributes}
-        self._engine.events.publish("network", action, network.id, attributes)
+    def rename(self, member: Member) -> None:
+        """Replace the DNS names of a container that has a new name."""
+        for endpoint in member.sandbox.endpoints if member.sandbox else ():
+            network = self._table.by_id(endpoint.network)
+            if network is not None and endpoint.dns_names:
+                network.names.discard(endpoint)
+                asked = member.endpoints.get(network.name)
+                endpoint.dns_names = dns_names(member, asked.aliases if asked else None)
+                network.names.add(endpoint)
+
+    async def add_endpoint(
+        self, member: Member, sandbox: SandboxRecord, network: Network, settings: EndpointSettings
+    ) -> EndpointRecord:
+        """Create an endpoint for a running container, in memory: :meth:`plug_endpoint` follows.
+
+        Raises:
+            PalanError: an address or name is in use; nothing is left of the endpoint then.
+        """
+        return await add_endpoint(self._context, member, sandbox, network, settings)
+
+    async def plug_endpoint(
+        self,
+        member: Member,
+        sandbox: SandboxRecord,
+        endpoint: EndpointRecord,
+        before: Mapping[int, EndpointRecord | None],
+    ) -> bool:
+        """Make the interface of a new endpoint; move routes, ports and names to it.
+
+        Args:
+            member: the container.
+            sandbox: its namespace.
+            endpoint: the endpoint.
+            before: the endpoints that had the default routes before, by IP version.
+
+        Returns:
+            Whether the container has a name server since now.
+
+        Raises:
+            PalanError: something failed; the caller has to remove the endpoint.
+        """
+        await plug_endpoint(self._context, member, sandbox, endpoint, before)
+        dns = self._context.dns
+        if dns.has(member.id):
+            return False
+        await dns.attach(member, sandbox, fresh=False)
+        return dns.has(member.id)
+
+    async def remove_endpoint(
+        self, member: Member, sandbox: SandboxRecord, endpoint: EndpointRecord
+    ) -> None:
+        """Remove an endpoint, whole or half made, from a namespace that stays; idempotent."""
+        await remove_endpoint(self._context, member, sandbox, endpoint)
+
+    def publish(self, action: str, network: Network, container_id: str) -> None:
+        """Publish an event about a container on a network."""
+        self._context.publish(action, network, container_id)
 
     def publish_all(self, action: str, sandbox: SandboxRecord | None, container_id: str) -> None:
         """Publish an event about a container on each of its networks."""
         for endpoint in sandbox.endpoints if sandbox else ():
-            network = self._by_id.get(endpoint.network)
+            network = self._table.by_id(endpoint.network)
             if network is not None:
-                self.publish(action, network, container_id)
-
-    def renamed(self, container: "Container") -> None:
-        """Have a container be found by its new name."""
-        sandbox = container.record.sandbox
-        for endpoint in sandbox.endpoints if sandbox else ():
-            network = self._by_id.get(endpoint.network)
-            if network is not None and endpoint.dns_names:
-                network.names.discard(endpoint)
-                asked = container.record.endpoints.get(network.name)
-                endpoint.dns_names = dns_names(container, asked.aliases if asked else None)
-                network.names.add(endpoint)
-
-    async def main_changed(
-        self,
-        container: "Container",
-        sandbox: SandboxRecord,
-        before: dict[int, EndpointRecord | None],
-    ) -> None:
-        """Have published ports lead to the endpoints that have the default routes now."""
-        await move(self._engine, container, sandbox, before)
+                self._context.publish(action, network, container_id)
 
     # ---- operations --------------------------------------------------------------
 
@@ -300,87 +268,43 @@ class Networks:
         """``GET /networks``."""
         dangling = check_filters(request.filters)
         found = []
-        for network in self._by_id.values():
+        for network in self._table:
             if not network.record.draft and matches(network, request.filters, dangling=dangling):
                 summary = describe(network, NetworkSummary)
                 if request.containers:
-                    summary.containers = company(self._engine, network)
+                    summary.containers = describe_endpoints(network, self._context.members.name_of)
                 found.append(summary)
         return found
 
     async def inspect(self, request: NetworkInspect) -> NetworkInspectResponse:
         """``GET /networks/{id}``."""
-        network = self.resolve(request.id)
+        network = self._table.resolve(request.id)
         if request.scope and request.scope != network.record.scope:
             raise NotFound(f"network {request.id} not found")
-        return describe_fully(self._engine, network, verbose=request.verbose)
+        return inspect(network, self._context.members.name_of, verbose=request.verbose)
 
     async def create(self, request: NetworkCreate) -> NetworkCreateResponse:
         """``POST /networks/create``."""
-        return await create(self._engine, request.body)
+        return await create(self._context, request.body)
 
     async def connect(self, request: NetworkConnect) -> None:
-        """``POST /networks/{id}/connect``."""
-        await self._engine.containers.connect_to_network(request.id, request.body)
+        """``POST /networks/{id}/connect``, which changes the container's row."""
+        await self._context.members.connect_to_network(request.id, request.body)
 
     async def disconnect(self, request: NetworkDisconnect) -> None:
-        """``POST /networks/{id}/disconnect``."""
-        await self._engine.containers.disconnect_from_network(request.id, request.body)
+        """``POST /networks/{id}/disconnect``, which changes the container's row."""
+        await self._context.members.disconnect_from_network(request.id, request.body)
 
     async def remove(self, request: NetworkRemove) -> None:
         """``DELETE /networks/{id}``."""
-        await self.remove_network(self.resolve(request.id))
-
-    async def remove_network(self, network: Network) -> None:
-        """Remove a network that nobody is on.
-
-        Raises:
-            Forbidden: it is predefined, in use, or a configuration that others are based on.
-            InternalError: the machine refuses it; it stays.
-        """
-        if network.predefined:
-            raise Forbidden(f"{network.name} is a pre-defined network and cannot be removed")
-        if network.record.config_only and any(
-            n.record.config_from == network.name for n in self._by_id.values()
-        ):
-            raise Forbidden(
-                f'error while removing network: configuration network "{network.name}" is in use'
-            )
-        if network.endpoints:
-            names = ", ".join(self._endpoint_names(network))
-            raise Forbidden(
-                f"error while removing network: network {network.name} has active endpoints"
-                f" ({names})"
-            )
-        record = network.record
-        record.draft = True  # nobody finds it any more
-        try:
-            await self.save(network)
-            await self.take_away(network)
-        except BaseException as error:
-            record.draft = False
-            with contextlib.suppress(InternalError):
-                await self.firewall.network_up(network)
-                await self.save(network)
-            if isinstance(error, OSError):
-                raise InternalError(f"error while removing network: {error}") from error
-            raise
-        self.discard(network)
-        if not record.config_only:
-            self.publish("destroy", network)
-
-    def _endpoint_names(self, network: Network) -> Iterator[str]:
-        for container_id, endpoint in network.endpoints.items():
-            container = self._engine.containers.registry.find(container_id)
-            name = container.name if container else ""
-            yield f'name:"{name}" id:"{endpoint.id[:12]}"'
+        await remove_network(self._context, self._table.resolve(request.id))
 
     async def prune(self, request: NetworkPrune) -> NetworkPruneResponse:
         """``POST /networks/prune``."""
         filters = request.filters
         until = made_before(filters)
         deleted = []
-        for network in self:
+        for network in self._table:
             if (
                 network.predefined
                 or network.endpoints
@@ -391,12 +315,12 @@ class Networks:
             ):
                 continue
             try:
-                await self.remove_network(network)
+                await remove_network(self._context, network)
             except PalanError as error:
-                self._engine.log.warning(
+                self._context.log.warning(
                     "network stays", network=network.name, reason=error.message
                 )
                 continue
             deleted.append(network.name)
-        self._engine.events.publish("network", "prune", "", {"reclaimed": "0"})
+        self._context.surroundings.events.publish("network", "prune", "", {"reclaimed": "0"})
         return NetworkPruneResponse(networks_deleted=deleted or None)

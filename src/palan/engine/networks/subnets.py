@@ -1,11 +1,11 @@
-"""The subnets of a new network: those that were asked for, or free ones."""
+"""Choosing the subnets of a new network: those that were asked for, or free ones."""
 
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
 
 from palan.api.errors import Forbidden, InvalidParameter
 from palan.api.networks import IPAMConfig
+from palan.engine.config import EngineConfig
 from palan.engine.networks.drivers import Driver
 from palan.engine.networks.ipam import (
     DEFAULT_POOLS,
@@ -21,24 +21,19 @@ from palan.engine.networks.options import bridge_options
 from palan.engine.networks.record import NetworkRecord, PoolRecord
 
 
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
-
-
 __all__ = ["add_pools", "split_pools"]
 
 
-def split_pools(engine: "Engine") -> list[SplitPool]:
-    """Where networks get their subnets: the configured pools, or Docker's and a longer tail."""
+def split_pools(config: EngineConfig, engine_id: str) -> list[SplitPool]:
+    """Return the pools for subnets: the configured ones, or Docker's with an addition."""
     configured = [
-        (ip_network(pool.base, strict=False), pool.size)
-        for pool in engine.config.default_address_pools
+        (ip_network(pool.base, strict=False), pool.size) for pool in config.default_address_pools
     ]
     pools: list[SplitPool] = [*configured]
     if not any(base.version == 4 for base, _ in pools):
         pools += DEFAULT_POOLS
     if not any(base.version == 6 for base, _ in pools):
-        pools.append(private_pool(engine.id))
+        pools.append(private_pool(engine_id))
     return pools
 
 
@@ -56,16 +51,15 @@ def add_pools(
     Args:
         network: the network.
         driver: its driver.
-        asked: the subnets that were asked for; of those of an IP version that the network
-            does not have, none counts.
-        defaults: where to take others from.
-        taken: subnets of networks.
+        asked: the subnets that were asked for; those of an IP version that the network does
+            not have are ignored.
+        defaults: the pools to choose other subnets from.
+        taken: the subnets of all networks.
         known: subnets that the host has or routes to; they may be asked for all the same.
 
     Raises:
-        Forbidden: one overlaps with that of another network.
-        InvalidParameter: there is no free subnet.
-        InternalError: the gateway can't have its address.
+        Forbidden: a subnet overlaps with one of another network.
+        InvalidParameter: no subnet is free, or the gateway can't have its address.
     """
     record = network.record
     asked = list(asked)
@@ -105,7 +99,7 @@ def _pool(
     wants = driver.wants_gateway and not _needs_no_gateway(record, subnet.version)
     auxiliary = dict(config.auxiliary_addresses or {})
     try:
-        pool.settle(config.gateway, wants_gateway=wants, auxiliary=auxiliary)
+        pool.reserve_fixed(config.gateway, wants_gateway=wants, auxiliary=auxiliary)
     except (Forbidden, Exhausted) as error:
         why = "no available addresses on this pool" if isinstance(error, Exhausted) else error
         raise InvalidParameter(f"failed to allocate gateway ({config.gateway}): {why}") from None

@@ -11,7 +11,7 @@ from typing import Final
 
 from palan.api.errors import Conflict, InternalError, InvalidParameter, NotYetImplemented
 from palan.engine.config import EngineConfig
-from palan.engine.networks.bridge import mark
+from palan.engine.networks.bridge import interface_alias
 from palan.engine.networks.endpoint_records import EndpointRecord
 from palan.engine.networks.network import Network
 from palan.engine.networks.options import mtu_option
@@ -72,7 +72,7 @@ class _ParentDriver:
         link = host.link(record.interface)
         if link is not None:
             # One that was made for another network of ours is shared.
-            record.foreign = not link.alias.startswith(mark(self._config))
+            record.foreign = not link.alias.startswith(interface_alias(self._config))
         elif record.options.get("parent"):
             parent, _ = _parse_tagged(record.interface)
             if host.link(parent) is None:
@@ -130,19 +130,20 @@ class _ParentDriver:
                     raise
                 # A bridge without ports leads nowhere as well.
                 host.perform(netlink.add_bridge(name, up=False))
-        host.perform(netlink.set_link(name, alias=mark(self._config, record.id), up=True))
+        alias = interface_alias(self._config, record.id)
+        host.perform(netlink.set_link(name, alias=alias, up=True))
         record.foreign = False
 
     def down(self, host: Netlink, network: Network) -> None:
         """Take the interface away if the engine has made it and nobody else needs it."""
         record = network.record
         link = host.link(record.interface) if record.interface else None
-        if link is None or not link.alias.startswith(mark(self._config)):
+        if link is None or not link.alias.startswith(interface_alias(self._config)):
             return
         for other in self._networks:
             if other is not network and other.record.interface == record.interface:
-                request = netlink.set_link(link.index, alias=mark(self._config, other.id))
-                host.perform(request)
+                alias = interface_alias(self._config, other.id)
+                host.perform(netlink.set_link(link.index, alias=alias))
                 return
         with contextlib.suppress(OSError):
             host.perform(netlink.delete_link(link.index))

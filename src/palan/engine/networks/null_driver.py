@@ -1,4 +1,4 @@
-"""The drivers ``host`` and ``null``: networks without anything of their own."""
+"""The drivers ``host`` and ``null``, whose networks have no interface of their own."""
 
 from collections.abc import Iterable
 
@@ -8,11 +8,11 @@ from palan.engine.networks.record import NetworkRecord
 from palan.host.netlink import Netlink
 
 
-__all__ = ["NoDriver"]
+__all__ = ["NullDriver"]
 
 
-class NoDriver:
-    """Makes nothing: the namespace is the host's, or has only its loopback interface."""
+class NullDriver:
+    """Creates nothing: the namespace is the host's, or has its loopback interface only."""
 
     wants_gateway = False
 
@@ -20,21 +20,21 @@ class NoDriver:
         self.name = name
 
     def check(self, record: NetworkRecord, others: Iterable[Network]) -> None:
-        """Nothing can be wrong."""
+        """Accept every network."""
 
     def prepare(self, host: Netlink, network: Network) -> None:
-        """There is nothing to look at."""
+        """Do nothing."""
 
     def up(self, host: Netlink, network: Network) -> None:
-        """There is nothing to make."""
+        """Do nothing."""
 
     def down(self, host: Netlink, network: Network) -> None:
-        """There is nothing to take away."""
+        """Do nothing."""
 
     def plug(
         self, host: Netlink, network: Network, endpoint: EndpointRecord, namespace: int
     ) -> None:
-        """There is no interface."""
+        """Do nothing."""
 
     def unplug(self, namespace: str, endpoint: EndpointRecord) -> None:
-        """There is no interface."""
+        """Do nothing."""

@@ -1,17 +1,13 @@
-"""Which networks a container can be on together."""
+"""Rules for which networks one container can be on together."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from palan.api.errors import InvalidParameter
 from palan.engine.networks.network import Network
 
 
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
-
-
-__all__ = ["CONFIGURATION_ONLY", "SHARING", "check_company"]
+__all__ = ["CONFIGURATION_ONLY", "SHARING", "check_compatible"]
 
 CONFIGURATION_ONLY: Final = "cannot create endpoint on configuration-only network"
 SHARING: Final = (
@@ -20,14 +16,13 @@ SHARING: Final = (
 )
 
 
-def check_company(engine: "Engine", mode: str, names: Iterable[str], network: Network) -> None:
-    """Refuse a network that does not go with those that a container is on already.
+def check_compatible(mode: str, present: Iterable[Network | None], network: Network) -> None:
+    """Refuse a network that a container can't be on together with its present networks.
 
     Args:
-        engine: the engine.
         mode: the container's network mode.
-        names: the networks that it is on.
-        network: another one.
+        present: the networks that it is on; None for one that does not exist.
+        network: the additional network.
 
     Raises:
         InvalidParameter: in dockerd's words.
@@ -37,8 +32,7 @@ def check_company(engine: "Engine", mode: str, names: Iterable[str], network: Ne
             "cannot connect container to host network - container must be created in host"
             " network mode"
         )
-    for name in names:
-        other = engine.networks.find(name)
+    for other in present:
         if other is None or other is network:
             continue
         if "host" in (other.driver, network.driver):

@@ -1,8 +1,8 @@
-"""Network drivers by Docker's plugin protocol (``NetworkDriver``).
+"""Network drivers that are plugins, with Docker's protocol ``NetworkDriver``.
 
-The plugin makes an interface in the host, and the engine moves it into the container and
-gives it the addresses.  What the plugin keeps of networks and endpoints is its own; what it was
-told of and nobody needs any more is written down as a claim first, and taken back at a start.
+The plugin makes an interface in the host; the engine moves it into the container and gives it
+the addresses.  Plugins keep their own state of networks and endpoints.  The engine saves each
+endpoint as a lease (:mod:`leases`) before a plugin knows it, and deletes stray ones at start.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address, ip_interface, ip_network
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -21,11 +21,7 @@ from palan.engine.networks.record import NetworkRecord
 from palan.engine.networks.validate_endpoint import interface_problem
 from palan.host import netlink
 from palan.host.netlink import Netlink
-from palan.plugins import PluginFailure
-
-
-if TYPE_CHECKING:
-    from palan.engine.engine import Engine
+from palan.plugins import PluginFailure, PluginRegistry
 
 
 __all__ = ["RemoteDriver"]
@@ -41,43 +37,50 @@ T = TypeVar("T")
 
 
 class RemoteDriver:
-    """One plugin.  All but :meth:`check` block, and are run in threads of a running loop."""
+    """A plugin, which need not exist or answer.
+
+    All methods but :meth:`check` and :meth:`ask` block: they run in threads beside the loop.
+    """
 
     wants_gateway = True
 
-    def __init__(self, engine: "Engine", name: str) -> None:
+    def __init__(
+        self, name: str, plugins: PluginRegistry, loop: asyncio.AbstractEventLoop, log: Any
+    ) -> None:
         self.name = name
-        self._engine = engine
+        self._plugins = plugins
+        self._loop = loop
+        self._log = log
 
     async def ask(self, method: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Ask the plugin.
+        """Call a method of the plugin.
 
         Raises:
-            InternalError: it is not there, or refuses.
+            InternalError: the plugin does not exist, or refuses.
         """
         try:
-            plugin = await self._engine.drivers.get(self.name, "NetworkDriver")
+            plugin = await self._plugins.get(self.name, "NetworkDriver")
             return await plugin.call(f"NetworkDriver.{method}", arguments)
         except PluginFailure as failure:
             raise InternalError(f"remote: {failure.message}") from failure
 
     def _ask(self, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        loop = self._engine.loop
-        return asyncio.run_coroutine_threadsafe(self.ask(method, arguments), loop).result()
+        asked = self.ask(method, arguments)
+        return asyncio.run_coroutine_threadsafe(asked, self._loop).result()
 
     # ---- networks -----------------------------------------------------------------
 
     def check(self, record: NetworkRecord, others: Iterable[Network]) -> None:
-        """It is the plugin that will say what can't be."""
+        """Accept every network: the plugin itself refuses what it does not support."""
 
     def prepare(self, host: Netlink, network: Network) -> None:
-        """There is nothing to look at."""
+        """Do nothing."""
 
     def up(self, host: Netlink, network: Network) -> None:  # noqa: ARG002 - all drivers have it
-        """Have the plugin make a new network; it remembers those that there are by itself.
+        """Create a new network in the plugin, which remembers existing ones by itself.
 
         Raises:
-            InternalError: the plugin refuses it.
+            InternalError: the plugin refuses.
         """
         record = network.record
         if not record.draft:
@@ -91,10 +94,10 @@ class RemoteDriver:
         self._ask("CreateNetwork", arguments)
 
     def down(self, host: Netlink, network: Network) -> None:  # noqa: ARG002 - all drivers have it
-        """Have the plugin remove a network.
+        """Delete a network in the plugin.
 
         Raises:
-            InternalError: the plugin refuses it.
+            InternalError: the plugin refuses.
         """
         self._ask("DeleteNetwork", {"NetworkID": network.id})
 
@@ -103,13 +106,13 @@ class RemoteDriver:
     def plug(
         self, host: Netlink, network: Network, endpoint: EndpointRecord, namespace: int
     ) -> None:
-        """Have the plugin make an interface, and move it into a namespace.
+        """Let the plugin make an interface, and move it into a namespace.
 
-        What the plugin decides of addresses, gateways and names is noted in the endpoint.
+        The addresses, gateways and names that the plugin chooses are entered in the endpoint.
 
         Raises:
-            InternalError: the plugin refuses it, or has made no interface.
-            OSError: the kernel refuses it.
+            InternalError: the plugin refuses, or has made no interface.
+            OSError: the kernel refuses.
         """
         ids = {"NetworkID": network.id, "EndpointID": endpoint.id}
         interface = {
@@ -119,7 +122,7 @@ class RemoteDriver:
         }
         options = {**endpoint.options, **endpoint.plugin_options}
         made = self._ask("CreateEndpoint", {**ids, "Interface": interface, "Options": options})
-        _take_interface(endpoint, self._read(made, _Created).interface)
+        _apply_interface(endpoint, self._read(made, _Created).interface)
         answer = self._ask(
             "Join", {**ids, "SandboxKey": endpoint.sandbox_key, "Options": endpoint.plugin_options}
         )
@@ -149,7 +152,7 @@ class RemoteDriver:
         self, host: Netlink, endpoint: EndpointRecord, names: "_Names", namespace: int
     ) -> None:
         if not names.source:
-            endpoint.interface = ""  # a plugin may have put everything in place by itself
+            endpoint.interface = ""  # the plugin has set up everything by itself
             return
         link = host.link(names.source)
         if link is None or link.index == _LOOPBACK:
@@ -166,7 +169,7 @@ class RemoteDriver:
                 inside.perform(netlink.set_link(endpoint.interface, mac=endpoint.mac_address))
 
     def unplug(self, namespace: str, endpoint: EndpointRecord) -> None:
-        """Have the plugin take an endpoint back; idempotent."""
+        """Remove the interface and delete the endpoint in the plugin; idempotent."""
         with contextlib.suppress(OSError), Netlink(namespace) as inside:
             link = inside.link(endpoint.interface)
             if link is not None:
@@ -176,16 +179,16 @@ class RemoteDriver:
             try:
                 self._ask(method, ids)
             except InternalError as error:
-                # It may know nothing of it, or be gone: neither keeps a container from ending.
-                self._engine.log.debug("plugin did not let go", method=method, reason=error.message)
+                # The plugin may not know the endpoint, or not run: a container ends all the same.
+                self._log.debug("plugin refused", method=method, reason=error.message)
 
 
 def _cidr(address: str, prefix: int) -> str:
     return f"{address}/{prefix}" if address else ""
 
 
-def _take_interface(endpoint: EndpointRecord, given: "_Interface | None") -> None:
-    """Note what the plugin has chosen; what was given to it, it leaves empty."""
+def _apply_interface(endpoint: EndpointRecord, given: "_Interface | None") -> None:
+    """Enter the addresses that the plugin has chosen; it leaves those empty that it was given."""
     if given is None:
         return
     if given.address:
@@ -201,7 +204,7 @@ def _take_interface(endpoint: EndpointRecord, given: "_Interface | None") -> Non
 
 
 class _Interface(msgspec.Struct, rename="pascal"):
-    """What a plugin has chosen for an endpoint; a ValueError in here is one of validation."""
+    """The addresses that a plugin has chosen; a ValueError here becomes a ValidationError."""
 
     address: str = ""
     address6: str = msgspec.field(name="AddressIPv6", default="")
@@ -250,7 +253,7 @@ class _Joined(msgspec.Struct):
             ip_address(text)
 
 
-# ---- questions ----------------------------------------------------------------------
+# ---- arguments ----------------------------------------------------------------------
 
 
 def _network_options(record: NetworkRecord) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Laying the cables of endpoints, in the host and in the container's namespace.
+"""The interfaces of endpoints, in the host and in the container's network namespace.
 
-Everything blocks, and is to be run in a thread.
+Everything here blocks and has to run in a thread.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
+from typing import NamedTuple
 
 from palan.api.errors import InvalidParameter
 from palan.engine.networks.drivers import Driver
@@ -21,15 +22,21 @@ from palan.host.namespaces import create_netns, run_in_netns, write_sysctls
 from palan.host.netlink import Netlink
 
 
-__all__ = ["Wanted", "make_namespace", "plug_in", "plug_out", "reroute"]
-
-Wanted = tuple[Network, Driver, EndpointRecord]
+__all__ = ["Connection", "create_namespace", "move_default_routes", "plug", "unplug"]
 
 _LINK_LOCAL_PREFIX = {4: 16, 6: 64}
 
 
-def make_namespace(sandbox: SandboxRecord) -> None:
-    """Make the namespace of a container; its interfaces are without IPv6 unless they say so."""
+class Connection(NamedTuple):
+    """An endpoint with its network and the driver of that."""
+
+    network: Network
+    driver: Driver
+    endpoint: EndpointRecord
+
+
+def create_namespace(sandbox: SandboxRecord) -> None:
+    """Create the namespace of a container, without IPv6 if no endpoint has an IPv6 address."""
     has_ipv6 = any(_has_ipv6(e) for e in sandbox.endpoints)
     sysctls = {}
     if not has_ipv6 and Path("/proc/sys/net/ipv6").is_dir():
@@ -41,27 +48,27 @@ def _has_ipv6(endpoint: EndpointRecord) -> bool:
     return bool(endpoint.address6) or any(":" in text for text in endpoint.link_local)
 
 
-def plug_in(sandbox: SandboxRecord, wanted: Iterable[Wanted], *, late: bool = False) -> None:
-    """Plug endpoints into the namespace of a container and set them up.
+def plug(sandbox: SandboxRecord, wanted: Iterable[Connection], *, late: bool = False) -> None:
+    """Make the interfaces of endpoints in the namespace of a container and set them up.
 
     Args:
         sandbox: the namespace.
-        wanted: what to plug in.
-        late: the container is running already.
+        wanted: the endpoints.
+        late: whether the container is running already.
 
     Raises:
-        OSError, PalanError: something can't be made; it is to be plugged out again.
+        OSError, PalanError: something failed; the caller has to unplug the endpoints.
     """
     namespace = os.open(sandbox.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        wanted = [w for w in wanted if w[2].interface]
+        wanted = [w for w in wanted if w.endpoint.interface]
         with Netlink() as host:
             for network, driver, endpoint in wanted:
                 driver.plug(host, network, endpoint, namespace)
-        wanted = [w for w in wanted if w[2].interface]  # a plugin may need none
+        wanted = [w for w in wanted if w.endpoint.interface]  # a plugin may have made none
         if not wanted:
             return
-        _before_up(namespace, [w[2] for w in wanted], late=late)
+        _before_up(namespace, [w.endpoint for w in wanted], late=late)
         with Netlink(namespace) as inside:
             for _, _, endpoint in wanted:
                 _set_up(inside, endpoint)
@@ -75,18 +82,18 @@ def plug_in(sandbox: SandboxRecord, wanted: Iterable[Wanted], *, late: bool = Fa
 
 
 def _announce(endpoint: EndpointRecord) -> None:
-    """Have those on the wire forget who had the addresses before."""
+    """Announce the endpoint's addresses, so that neighbours update their ARP caches."""
     addresses = [ip_address(a) for a in (endpoint.address, endpoint.address6) if a]
     with contextlib.suppress(OSError), contextlib.closing(Announcer()) as announcer:
         announcer.announce(endpoint.interface, addresses, endpoint.mac_address)
 
 
 def _before_up(namespace: int, endpoints: list[EndpointRecord], *, late: bool) -> None:
-    """Write the kernel parameters of interfaces, before any packet goes through them.
+    """Write the kernel parameters of interfaces, before any packet passes through them.
 
     Raises:
-        InvalidParameter: one that was asked for is none, or can't have that value.
-        OSError: the kernel refuses one of ours.
+        InvalidParameter: a requested parameter does not exist, or can't have that value.
+        OSError: the kernel refuses a parameter of the engine's own.
     """
     own: dict[str, str] = {}
     asked: dict[str, str] = {}
@@ -143,12 +150,12 @@ def _set_up(inside: Netlink, endpoint: EndpointRecord) -> None:
 def _route(
     inside: Netlink, sandbox: SandboxRecord, before: Mapping[int, EndpointRecord | None]
 ) -> None:
-    """Have the endpoint with the highest priority get what is for others.
+    """Set the default routes to the endpoint with the highest priority.
 
     Args:
-        inside: a connection to the namespace.
-        sandbox: the endpoints that there are now.
-        before: which ones had the default routes, by IP version.
+        inside: a netlink socket in the namespace.
+        sandbox: the present endpoints.
+        before: the endpoints that had the default routes, by IP version.
     """
     for version, everywhere in ((4, "0.0.0.0/0"), (6, "::/0")):
         now = sandbox.main(version)
@@ -183,14 +190,21 @@ def _delete_route(
     )
 
 
-def reroute(sandbox: SandboxRecord, before: Mapping[int, EndpointRecord | None]) -> None:
-    """Change the default routes of a container that runs, where that is called for."""
+def move_default_routes(
+    sandbox: SandboxRecord, before: Mapping[int, EndpointRecord | None]
+) -> None:
+    """Change the default routes of a running container if other endpoints have them now.
+
+    Args:
+        sandbox: its namespace, with the present endpoints.
+        before: the endpoints that had the default routes, by IP version.
+    """
     if any(sandbox.main(version) is not before.get(version) for version in (4, 6)):
         with Netlink(sandbox.path) as inside:
             _route(inside, sandbox, before)
 
 
-def plug_out(driver: Driver | None, sandbox: SandboxRecord, endpoint: EndpointRecord) -> None:
-    """Cut the cable of one endpoint of a namespace that others go on using; idempotent."""
+def unplug(driver: Driver | None, sandbox: SandboxRecord, endpoint: EndpointRecord) -> None:
+    """Remove the interface of an endpoint from a namespace that stays in use; idempotent."""
     if driver is not None and endpoint.interface:
         driver.unplug(sandbox.path, endpoint)

@@ -1,21 +1,25 @@
-"""Taking away what an engine's networks have of the host, when the engine is not there."""
+"""Removing the rules and interfaces of an engine that is not running."""
 
 import contextlib
 
 from palan.engine.config import EngineConfig
-from palan.engine.networks.bridge import mark
+from palan.engine.networks.bridge import interface_alias
 from palan.engine.networks.firewall_backends import remove_rules
 from palan.host import netlink
 from palan.host.netlink import Netlink
 
 
-__all__ = ["take_down"]
+__all__ = ["remove_networking"]
 
 
-def take_down(config: EngineConfig) -> None:
-    """Remove the rules, and all interfaces that the engine has made."""
+def remove_networking(config: EngineConfig) -> None:
+    """Remove the firewall rules and all interfaces that the engine has made.
+
+    Raises:
+        OSError: something stays.
+    """
     remove_rules(config.table_name)
-    own = mark(config)
+    own = interface_alias(config)
     with Netlink() as host:
         for link in host.links():
             if link.alias.startswith(own) or (

@@ -1,57 +1,61 @@
-"""A container's place on a network: its addresses, names and interface, before any cable.
+"""Endpoints in memory: the addresses, names and interface name of a container on a network.
 
-Everything here happens in memory, and between two awaits where there is no external
-driver, so that a network that somebody joins can't be removed at that moment.
+Without a plugin nothing here awaits, so a network can't be removed between the look-up and
+the moment when the container is on it.
 """
 
 import secrets
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from palan.api.containers import EndpointIPAMConfig, EndpointSettings
 from palan.api.errors import Conflict, InternalError, InvalidParameter
+from palan.engine.networks.context import NetworkContext
 from palan.engine.networks.endpoint_records import EndpointRecord, SandboxRecord
 from palan.engine.networks.ipam import AddressPool, Exhausted, IPAddress
+from palan.engine.networks.member import Member
 from palan.engine.networks.network import Network
-from palan.engine.networks.port_parsing import PortMapping, parse_exposed_ports, published_ports
 from palan.engine.networks.remote_ipam import is_remote
+from palan.engine.networks.surroundings import Members
 from palan.engine.networks.validate_endpoint import IFNAME, is_user_defined, parse_link
 
 
-if TYPE_CHECKING:
-    from palan.engine.containers.container import Container
-    from palan.engine.engine import Engine
-
-
-__all__ = ["claim_endpoint", "dns_names", "join", "leave"]
+__all__ = [
+    "adopt_endpoint",
+    "create_endpoint",
+    "discard_endpoint",
+    "dns_names",
+    "host_interface",
+    "interface_prefix",
+]
 
 _PROTOCOLS: Final = {"tcp": 6, "udp": 17, "sctp": 132}
 
 
-async def join(
-    engine: "Engine",
-    container: "Container",
+async def create_endpoint(
+    context: NetworkContext,
+    member: Member,
     sandbox: SandboxRecord,
     network: Network,
     settings: EndpointSettings,
 ) -> EndpointRecord:
-    """Give a container its place on a network, in memory.
+    """Create a container's endpoint on a network, in memory.
 
     Args:
-        engine: the engine.
-        container: the container; its lock is held.
+        context: the networks.
+        member: the container; its lock is held.
         sandbox: its namespace; the endpoint is added to it.
         network: the network.
-        settings: what was asked for there.
+        settings: the settings asked for.
 
     Raises:
-        Forbidden: the address is taken.
-        InvalidParameter: it is none of the network's.
-        Conflict: the interface's name is taken.
+        Forbidden: the address is in use.
+        InvalidParameter: the address does not belong to the network.
+        Conflict: the name of the interface is in use.
         InternalError: no address is left, or a plugin refuses.
     """
-    endpoint = _endpoint(engine, container, sandbox, network, settings)
+    endpoint = _new_endpoint(context.members, member, sandbox, network, settings)
     asked = settings.ipam_config or EndpointIPAMConfig()
     if network.driver in ("host", "null"):
         endpoint.interface = ""
@@ -61,26 +65,25 @@ async def join(
         if not is_remote(network):
             _assign_addresses(network, asked, endpoint)
             endpoint.mac_address = endpoint.mac_address or _mac(endpoint)
-    # Before anything is awaited: now it can't be removed.
-    network.join(container.id, endpoint)
+    # Added before the first await: from now on the network can't be removed.
+    network.add_endpoint(member.id, endpoint)
     sandbox.endpoints.append(endpoint)
     if network.remote or is_remote(network):
         endpoint.mac_address = endpoint.mac_address or _mac(endpoint)
-        await engine.networks.leases.take(network, endpoint, asked, name=container.name)
+        await context.leases.reserve(network, endpoint, asked, name=member.name)
         network.names.add(endpoint)
     return endpoint
 
 
-def _endpoint(
-    engine: "Engine",
-    container: "Container",
+def _new_endpoint(
+    members: Members,
+    member: Member,
     sandbox: SandboxRecord,
     network: Network,
     settings: EndpointSettings,
 ) -> EndpointRecord:
     slot = min(set(range(len(sandbox.endpoints) + 1)) - {e.slot for e in sandbox.endpoints})
     named = is_user_defined(network.name)
-    mappings = _mappings(container)
     endpoint = EndpointRecord(
         id=secrets.token_hex(32),
         network=network.id,
@@ -89,33 +92,26 @@ def _endpoint(
         priority=settings.gw_priority,
         internal=network.internal,
         options=dict(settings.driver_opts or {}),
-        hairpin=bool(mappings),
+        hairpin=bool(member.mappings),
         device_route=network.routed_by_device and not network.closed,
-        dns_names=dns_names(container, settings.aliases) if named else [],
-        links=_links(engine, container, network, settings),
+        dns_names=dns_names(member, settings.aliases) if named else [],
+        links=_links(members, member, network, settings),
         sandbox_key=sandbox.path,
     )
     if sandbox.path and network.driver != "null":
-        endpoint.interface = _interface(container, network, endpoint, sandbox)
+        endpoint.interface = _interface(member, network, endpoint, sandbox)
         endpoint.host_interface = host_interface(sandbox, slot)
     if network.remote:
-        endpoint.plugin_options = _port_options(container, mappings)
+        endpoint.plugin_options = _port_options(member)
     return endpoint
 
 
-def _mappings(container: "Container") -> list[PortMapping]:
-    config, host_config = container.record.config, container.record.host_config
-    return published_ports(
-        host_config.port_bindings, config.exposed_ports, publish_all=host_config.publish_all_ports
-    )
-
-
-def _port_options(container: "Container", mappings: Iterable[PortMapping]) -> dict[str, Any]:
-    """The ports of a container as plugins are told of them: protocols are numbers there."""
+def _port_options(member: Member) -> dict[str, Any]:
+    """Return the ports of a container as plugins expect them, with numbers for protocols."""
     return {
         "com.docker.network.endpoint.exposedports": [
             {"Proto": _PROTOCOLS[port.protocol], "Port": port.number}
-            for port in parse_exposed_ports(container.record.config.exposed_ports)
+            for port in member.exposed
             if port.protocol in _PROTOCOLS
         ],
         "com.docker.network.portmap": [
@@ -127,19 +123,19 @@ def _port_options(container: "Container", mappings: Iterable[PortMapping]) -> di
                 "HostPort": mapping.host_ports[0] if mapping.host_ports else 0,
                 "HostPortEnd": mapping.host_ports[-1] if mapping.host_ports else 0,
             }
-            for mapping in mappings
+            for mapping in member.mappings
         ],
     }
 
 
-def leave(network: Network | None, container_id: str, endpoint: EndpointRecord) -> None:
-    """Give back what an endpoint has of its network; idempotent."""
+def discard_endpoint(network: Network | None, container_id: str, endpoint: EndpointRecord) -> None:
+    """Drop an endpoint from its network and release its addresses; idempotent."""
     if network is None:
         return
     if network.endpoints.get(container_id) is endpoint:
-        network.leave(container_id)
+        network.discard_endpoint(container_id)
         if is_remote(network):
-            return  # they are the plugin's, and given back with the lease
+            return  # a plugin gave the addresses; they are released with the lease
         for text in (endpoint.address, endpoint.address6):
             if text:
                 address = ip_address(text)
@@ -148,9 +144,14 @@ def leave(network: Network | None, container_id: str, endpoint: EndpointRecord) 
                         pool.release(address)
 
 
-def claim_endpoint(network: Network, container_id: str, endpoint: EndpointRecord) -> None:
-    """Take back, when the engine starts, what an endpoint has had."""
-    network.join(container_id, endpoint)
+def adopt_endpoint(network: Network, container_id: str, endpoint: EndpointRecord) -> None:
+    """Add an endpoint that existed before the engine started, and claim its addresses.
+
+    Raises:
+        Forbidden: an address is in use.
+        InvalidParameter: an address does not belong to the network.
+    """
+    network.add_endpoint(container_id, endpoint)
     if is_remote(network):
         return
     for text in (endpoint.address, endpoint.address6):
@@ -159,51 +160,47 @@ def claim_endpoint(network: Network, container_id: str, endpoint: EndpointRecord
 
 
 def host_interface(sandbox: SandboxRecord, slot: int) -> str:
-    """The name of the host's end of a cable: it tells whose it is."""
-    return f"{cable_prefix(sandbox.path)}{slot:02x}"
+    """Return the name of the host's end of an endpoint's veth pair."""
+    return f"{interface_prefix(sandbox.path)}{slot:02x}"
 
 
-def cable_prefix(path: str) -> str:
-    """How the names of all cables into the namespace at a path begin."""
+def interface_prefix(path: str) -> str:
+    """Return the common prefix of the host's interfaces of the namespace at a path."""
     return f"veth{path.rpartition('/')[2][:9]}"
 
 
-def dns_names(container: "Container", aliases: Iterable[str] | None) -> list[str]:
-    """What others find a container by; the first is what its address is called."""
-    record = container.record
-    names = (container.name, *(aliases or ()), container.id[:12], record.config.hostname)
+def dns_names(member: Member, aliases: Iterable[str] | None) -> list[str]:
+    """Return the DNS names of a container; reverse look-ups give the first one."""
+    names = (member.name, *(aliases or ()), member.id[:12], member.hostname)
     return list(dict.fromkeys(name for name in names if name))
 
 
 def _links(
-    engine: "Engine", container: "Container", network: Network, settings: EndpointSettings
+    members: Members, member: Member, network: Network, settings: EndpointSettings
 ) -> dict[str, str]:
-    """Aliases that the container itself uses for others, with a name that those keep."""
+    """Return the aliases that only this container can look up: each with the lasting name."""
     if not is_user_defined(network.name):
         return {}
-    host_config = container.record.host_config
     links = list(settings.links or ())
-    if host_config.network_mode in (network.name, network.id):
-        links += host_config.links or ()
-    found = {}
-    for name, alias in map(parse_link, links):
-        other = engine.containers.registry.find(name)
-        found[alias.lower()] = other.id[:12] if other is not None else name
-    return found
+    if member.network_mode in (network.name, network.id):
+        links += member.links
+    return {
+        alias.lower(): members.id_of(name)[:12] or name for name, alias in map(parse_link, links)
+    }
 
 
 def _interface(
-    container: "Container", network: Network, endpoint: EndpointRecord, sandbox: SandboxRecord
+    member: Member, network: Network, endpoint: EndpointRecord, sandbox: SandboxRecord
 ) -> str:
-    """What the interface is called in the container: as asked for, or the next number."""
+    """Return the name of the interface in the container: as asked for, or the next number."""
     taken = {e.interface for e in sandbox.endpoints}
     asked = endpoint.options.get(IFNAME)
     if asked:
         if asked in taken or asked == "lo":
             raise Conflict(f"error renaming interface to {asked}: file exists")
         return asked
-    # What is asked for on others of its networks is theirs, which may come later.
-    taken |= {(s.driver_opts or {}).get(IFNAME, "") for s in container.record.endpoints.values()}
+    # Names that other endpoints ask for are kept free for them: they may be plugged in later.
+    taken |= {(s.driver_opts or {}).get(IFNAME, "") for s in member.endpoints.values()}
     prefix = network.options.prefix
     number = 0
     while f"{prefix}{number}" in taken:
@@ -265,16 +262,16 @@ def _claim(network: Network, address: IPAddress) -> AddressPool:
 
 
 def _gateway(network: Network, pool: AddressPool) -> str:
-    """Where an endpoint in a subnet sends what is for others; empty for nowhere."""
+    """Return the gateway of an endpoint in a subnet; empty without one."""
     if network.closed or pool.gateway is None or network.routed_by_device:
         return ""
-    # The engine's directives default-gateway come as these.
+    # The engine's directives default-gateway are passed as these auxiliary addresses.
     other = pool.auxiliary.get(f"DefaultGatewayIPv{pool.subnet.version}")
     return str(other or pool.gateway.ip)
 
 
 def _mac(endpoint: EndpointRecord) -> str:
-    """One made of the address, which can't be in use twice."""
+    """Return a hardware address derived from the IP address, and thus unique on the network."""
     if endpoint.address:
         packed = IPv4Address(endpoint.address).packed
     elif endpoint.address6:

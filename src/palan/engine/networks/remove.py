@@ -1,0 +1,90 @@
+"""``DELETE /networks/{id}``, and removing what a half made network has."""
+
+import asyncio
+import contextlib
+
+from palan.api.errors import Forbidden, InternalError
+from palan.engine.networks.context import NetworkContext
+from palan.engine.networks.network import Network
+from palan.engine.networks.remote_ipam import is_remote
+from palan.host.netlink import Netlink
+from palan.plugins import PluginNotFound, PluginUnreachable
+
+
+__all__ = ["remove_network", "remove_resources"]
+
+
+async def remove_network(context: NetworkContext, network: Network) -> None:
+    """Remove a network without endpoints.
+
+    Raises:
+        Forbidden: it is predefined, in use, or a configuration that other networks are based on.
+        InternalError: the machine or a plugin refuses; the network stays.
+    """
+    _check_removable(context, network)
+    record = network.record
+    record.draft = True  # look-ups do not find it any more
+    try:
+        await context.table.save(network)
+        await remove_resources(context, network)
+    except BaseException as error:
+        record.draft = False
+        with contextlib.suppress(InternalError):
+            await context.firewall.add_network(network)
+            await context.table.save(network)
+        if isinstance(error, OSError):
+            raise InternalError(f"error while removing network: {error}") from error
+        raise
+    context.table.discard(network)
+    if not record.config_only:
+        context.publish("destroy", network)
+
+
+def _check_removable(context: NetworkContext, network: Network) -> None:
+    if network.predefined:
+        raise Forbidden(f"{network.name} is a pre-defined network and cannot be removed")
+    if network.record.config_only and any(
+        n.record.config_from == network.name for n in context.table
+    ):
+        raise Forbidden(
+            f'error while removing network: configuration network "{network.name}" is in use'
+        )
+    if network.endpoints:
+        names = ", ".join(
+            f'name:"{context.members.name_of(container_id)}" id:"{endpoint.id[:12]}"'
+            for container_id, endpoint in network.endpoints.items()
+        )
+        raise Forbidden(
+            f"error while removing network: network {network.name} has active endpoints ({names})"
+        )
+
+
+async def remove_resources(
+    context: NetworkContext, network: Network, *, force: bool = False
+) -> None:
+    """Remove the rules, interfaces and plugin state of a network, then its row; idempotent.
+
+    Args:
+        context: the networks.
+        network: the network.
+        force: whether to continue if its plugin refuses to remove it.
+
+    Raises:
+        OSError, PalanError: something stays, and so does the row.
+    """
+    await context.firewall.remove_network(network)
+
+    def down() -> None:
+        with Netlink() as host:
+            context.drivers.get(network.driver).down(host, network)
+
+    try:
+        if not network.record.config_only:
+            await asyncio.to_thread(down)
+    except InternalError as error:
+        refused = not isinstance(error.__cause__, PluginNotFound | PluginUnreachable)
+        if not (force and refused):
+            raise
+    if is_remote(network):
+        await context.ipam(network).release_pools(network)
+    await context.table.delete(network)
