@@ -1,4 +1,4 @@
-"""The driver ``bridge``: a bridge in the host for each network, a cable for each endpoint."""
+"""The driver ``bridge``: a bridge in the host per network, a veth pair per endpoint."""
 
 import contextlib
 import errno
@@ -25,32 +25,32 @@ __all__ = ["BridgeDriver", "bridge_address", "host_networks", "interface_alias"]
 _UNICAST: Final = 1
 
 
-def host_networks(ours: Iterable[str], servers: Iterable[str] = ()) -> list[IPNetwork]:
-    """The networks that new ones had better not hide from the host and its containers.
+def host_networks(own: Iterable[str], servers: Iterable[str] = ()) -> list[IPNetwork]:
+    """Return the subnets that a new network must not hide from the host and its containers.
 
     Args:
-        ours: interfaces of our own networks, which do not count.
-        servers: addresses of the host's name servers, which may be far away.
+        own: the interfaces of the engine's networks, which do not count.
+        servers: the addresses of the host's name servers.
 
     Returns:
-        What the host has addresses in or routes to, and the name servers' addresses.
+        The subnets that the host has addresses in or routes to, and the name servers' addresses.
     """
     with Netlink() as link:
-        own = {found.index for found in link.links() if found.name in ours}
-        found = [a.address.network for a in link.addresses() if a.index not in own]
+        ignored = {found.index for found in link.links() if found.name in own}
+        found = [a.address.network for a in link.addresses() if a.index not in ignored]
         found += [
             r.destination
             for r in link.routes()
-            if r.destination.prefixlen and r.index not in own and r.kind == _UNICAST
+            if r.destination.prefixlen and r.index not in ignored and r.kind == _UNICAST
         ]
     for server in servers:
-        with contextlib.suppress(ValueError):  # one with a zone is near
+        with contextlib.suppress(ValueError):  # an address with a zone is on a local link
             found.append(ip_network(server))
     return [n for n in found if not (n.is_link_local or n.is_multicast or n.is_loopback)]
 
 
 def bridge_address(name: str) -> IPv4Interface | None:
-    """The IPv4 address of a bridge that somebody else has made."""
+    """Return the IPv4 address of a bridge that the engine has not made; None without one."""
     with Netlink() as link:
         bridge = link.link(name)
         if bridge is None:
@@ -68,7 +68,7 @@ def interface_alias(config: EngineConfig, network_id: str = "") -> str:
 
 
 class BridgeDriver:
-    """Bridges and the cables to them.  Everything blocks."""
+    """Bridges, and the veth pairs on them.  All methods block."""
 
     name = "bridge"
     wants_gateway = True
@@ -78,11 +78,11 @@ class BridgeDriver:
         self._announcer: Announcer | None = None
 
     def check(self, record: NetworkRecord, others: Iterable[Network]) -> None:
-        """Refuse a new network that can't be; without looking at the machine.
+        """Refuse invalid settings, and choose the bridge, without looking at the machine.
 
         Raises:
-            InvalidParameter: its options can't be read.
-            Forbidden: the interface is that of another network.
+            InvalidParameter: an option is invalid.
+            Forbidden: another network has the bridge.
         """
         if not record.enable_ipv4 and not record.enable_ipv6:
             raise InvalidParameter("IPv4 or IPv6 must be enabled")
@@ -96,11 +96,11 @@ class BridgeDriver:
                 )
 
     def prepare(self, host: Netlink, network: Network) -> None:
-        """Look which interface is there already, before the network's row is written.
+        """Check whether the bridge exists already, before the network's row is saved.
 
         Raises:
-            Forbidden: there is an interface of that name that is no bridge.
-            InvalidParameter: no host can have an address of its subnets.
+            Forbidden: an interface of that name exists and is not a bridge.
+            InvalidParameter: a subnet is a multicast one.
         """
         record = network.record
         for pool in network.pools_of(6):
@@ -120,31 +120,31 @@ class BridgeDriver:
         record.lends_address = any(wanted not in there for wanted in _addresses(network))
 
     def up(self, host: Netlink, network: Network) -> None:
-        """Make the bridge as it should be, whatever is there.
+        """Make the bridge, or change an existing one to what the network needs.
 
-        Interfaces of containers that are on the bridge stay on it.
+        Interfaces of containers that are attached to the bridge stay attached.
 
         Raises:
-            OSError: the kernel refuses it.
+            OSError: the kernel refuses.
         """
         name, options = network.bridge, network.options
         bridge = host.link(name)
         wanted = list(_addresses(network))
         if bridge is None:
-            # A given hardware address keeps the kernel from changing it with each port.
+            # With a fixed hardware address, the kernel does not change it with each port.
             host.perform(
                 netlink.add_bridge(name, mac=_mac(wanted), mtu=options.mtu or None, up=False),
-                # Its mark is there before anything depends on it.
+                # It has its alias before anything depends on it.
                 netlink.set_link(name, alias=interface_alias(self._config, network.id)),
             )
             bridge = host.link(name)
             assert bridge is not None  # noqa: S101 - it was just made
-            # No container is to tell the host of routers; and nobody else has the addresses, so
-            # containers are reached at once, not when the kernel has asked around for seconds.
+            # The host must not accept router advertisements of containers.  Nor does it need to
+            # detect duplicate addresses: containers are reached at once, not after seconds.
             _set(f"ipv6/conf/{name}/accept_ra", "0")
             _set(f"ipv6/conf/{name}/accept_dad", "0")
         if wanted and any(a.version == 6 for a in wanted):
-            # Before it is up, or else it would need to be asked for an address again.
+            # IPv6 is enabled before the bridge is up: it needs a link-local address.
             _set(f"ipv6/conf/{name}/disable_ipv6", "0")
         if not network.record.foreign or not bridge.up:
             host.perform(netlink.set_link(bridge.index, up=True, mtu=options.mtu or None))
@@ -169,7 +169,7 @@ class BridgeDriver:
             _set(f"ipv4/conf/{network.bridge}/route_localnet", "1")
 
     def down(self, host: Netlink, network: Network) -> None:
-        """Take the bridge away, or from somebody else's what the engine has added; idempotent."""
+        """Remove the bridge, or the addresses added to a foreign bridge; idempotent."""
         record = network.record
         bridge = host.link(record.interface) if record.interface else None
         if bridge is None:
@@ -186,11 +186,11 @@ class BridgeDriver:
     def plug(
         self, host: Netlink, network: Network, endpoint: EndpointRecord, namespace: int
     ) -> None:
-        """Lay a cable from the bridge into a namespace.
+        """Make a veth pair from the bridge into a namespace.
 
         Raises:
-            InternalError: the bridge is gone and can't be made again.
-            OSError: the kernel refuses it.
+            InternalError: the bridge does not exist and can't be made again.
+            OSError: the kernel refuses.
         """
         bridge = self._bridge(host, network)
         host.perform(
@@ -204,17 +204,17 @@ class BridgeDriver:
             ),
         )
         if endpoint.hairpin:
-            # With br_netfilter, a container that asks for its own published port has the
-            # packet sent back by the bridge itself, to the port that it came from.
+            # With br_netfilter, the bridge sends packets of a container to its own published
+            # port back to the bridge port from which they came.
             host.perform(netlink.set_bridge_port(endpoint.host_interface, hairpin=True))
-        with contextlib.suppress(OSError):  # they find out by themselves, some seconds later
+        with contextlib.suppress(OSError):  # neighbours find out by themselves, some seconds later
             self._announce(host, bridge, endpoint)
 
     def _announce(self, host: Netlink, bridge: Link, endpoint: EndpointRecord) -> None:
-        """Have those on the bridge, and the host, forget who had the addresses before."""
+        """Replace old ARP entries of the addresses, in the host and in neighbours on the bridge."""
         addresses = [ip_address(a) for a in (endpoint.address, endpoint.address6) if a]
         for address in addresses:
-            with contextlib.suppress(OSError):  # it knows none
+            with contextlib.suppress(OSError):  # it has no entry
                 host.perform(netlink.delete_neighbor(bridge.index, address))
         if self._announcer is None:
             self._announcer = Announcer()
@@ -223,21 +223,21 @@ class BridgeDriver:
     def _bridge(self, host: Netlink, network: Network) -> Link:
         bridge = host.link(network.bridge)
         if bridge is None and not network.record.foreign:
-            # Somebody has deleted it under our hands.
+            # Another program has deleted it.
             self.up(host, network)
             bridge = host.link(network.bridge)
         if bridge is None:
             raise InternalError(f"the bridge {network.bridge} is gone")
         return bridge
 
-    def unplug(self, namespace: str, endpoint: EndpointRecord) -> None:  # noqa: ARG002 - all have it
-        """Cut a cable, at our end; idempotent."""
+    def unplug(self, namespace: str, endpoint: EndpointRecord) -> None:  # noqa: ARG002 - of the protocol
+        """Remove a veth pair, at the host's end; idempotent."""
         with Netlink() as host, contextlib.suppress(OSError):  # it has gone with its namespace
             host.perform(netlink.delete_link(endpoint.host_interface))
 
 
 def _addresses(network: Network) -> Iterable[IPInterface]:
-    """What addresses the bridge itself is to have."""
+    """Yield the addresses that the bridge itself needs."""
     options = network.options
     gateway4, gateway6 = network.gateway4, network.gateway6
     if gateway4 and not options.inhibit_ipv4 and options.gateway_mode_ipv4 != "isolated":
@@ -257,6 +257,6 @@ def _set(name: str, value: str) -> None:
         if path.read_text().strip() != value:
             path.write_text(value)
     except OSError as error:
-        # Read-only in some sandboxes, where whoever made them has decided; absent without IPv6.
+        # Read-only in some sandboxes, which set their own values; absent without IPv6.
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT):
             raise

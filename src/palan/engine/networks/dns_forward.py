@@ -1,9 +1,8 @@
-"""Questions that are not about containers: handed on to the resolvers of the host or container.
+"""Forwarding of queries that are not about containers, to the resolvers of host or container.
 
-They are asked in turn: the next one as soon as one refuses or is silent for a while,
-without giving up on those already asked, so that one dead resolver costs a moment and not
-the client's patience (five seconds, by default).  A question that came over TCP goes on
-over TCP.  What comes back is passed on as it is.
+The next resolver is asked as soon as one refuses or does not answer for a while; answers of
+earlier ones still count.  So a dead resolver costs less than a client's timeout (five seconds, by
+default).  A query that arrives over TCP is forwarded over TCP.  Answers are returned unchanged.
 """
 
 import asyncio
@@ -27,17 +26,17 @@ from palan.host.namespaces import run_in_netns
 __all__ = ["Forwarder", "Upstream"]
 
 PATIENCE: Final = 1.5
-"""Seconds until the next resolver is asked as well."""
+"""Seconds without an answer until the next resolver is asked as well."""
 TIMEOUT: Final = 4.0
-"""Seconds that a resolver has for an answer, as with Docker."""
+"""Seconds for an answer of a resolver, as with Docker."""
 MOST: Final = 3
-"""How many resolvers are asked, as with every resolver library."""
+"""The number of resolvers that are asked, as in resolver libraries."""
 IDLE: Final = 10.0
-"""Seconds that a socket is kept for the next question."""
+"""Seconds for which an unused socket is kept."""
 _LARGEST: Final = 65535
 _PORT: Final = 53
 _TELL_ERRORS: Final[dict[int, tuple[int, int]]] = {
-    # IP_RECVERR and IPV6_RECVERR (ip(7), ipv6(7)): a route that is missing is told, too.
+    # IP_RECVERR and IPV6_RECVERR (ip(7), ipv6(7)) report a missing route, too.
     socket.AF_INET: (socket.IPPROTO_IP, 11),
     socket.AF_INET6: (socket.IPPROTO_IPV6, 25),
 }
@@ -49,8 +48,8 @@ class Upstream:
 
     Attributes:
         address: its IP address.
-        on_host: it is reached from the host's own network, such as one on its loopback.
-        port: where it listens.
+        on_host: whether it is reached from the host's namespace, such as one on its loopback.
+        port: its port.
     """
 
     address: str
@@ -64,11 +63,11 @@ class Upstream:
 
 
 class Forwarder:
-    """Asks others, from inside of one network namespace.
+    """Forwards queries from a network namespace.
 
     Args:
-        netns: its path.
-        upstreams: whom to ask now, in this order.
+        netns: the path of the namespace.
+        upstreams: returns the resolvers to ask, in order.
     """
 
     def __init__(self, netns: str, upstreams: Callable[[], Sequence[Upstream]]) -> None:
@@ -77,7 +76,7 @@ class Forwarder:
         self._sockets: dict[Upstream, _UdpSocket] = {}
 
     async def ask(self, query: Query, message: bytes, *, tcp: bool) -> bytes | None:
-        """Somebody's answer, under the number of the question; None if nobody has one."""
+        """Return the answer of a resolver, with the id of the query; None without an answer."""
         waiting: set[asyncio.Task[bytes | None]] = set()
         remaining = list(self.upstreams()[:MOST])
         try:
@@ -103,7 +102,7 @@ class Forwarder:
                 task.cancel()
 
     def close(self) -> None:
-        """Let go of all sockets."""
+        """Close all sockets."""
         for opened in self._sockets.values():
             opened.close()
         self._sockets.clear()
@@ -127,13 +126,13 @@ class Forwarder:
                 if opened is None:
                     opened = self._sockets[upstream] = _UdpSocket(made, self, upstream)
                 else:
-                    made.close()  # somebody was faster
+                    made.close()  # a concurrent query was faster
             return _useful(await opened.ask(query, message))
         except OSError:
             return None
 
-    def forget(self, upstream: Upstream) -> None:
-        """Close a socket that nobody used for some time, or that broke."""
+    def discard(self, upstream: Upstream) -> None:
+        """Close a socket that was unused for some time, or that failed."""
         opened = self._sockets.pop(upstream, None)
         if opened is not None:
             opened.close()
@@ -162,14 +161,14 @@ class Forwarder:
 
 
 def _useful(answer: bytes | None) -> bytes | None:
-    """An answer that says something; a failure may be this resolver's alone."""
+    """Return an answer unless it is a failure, which other resolvers may not have."""
     if answer is None or response_code(answer) in (Rcode.SERVFAIL, Rcode.REFUSED):
         return None
     return answer
 
 
 class _UdpSocket:
-    """A socket connected to one resolver, shared by the questions that are under way."""
+    """A socket connected to a resolver, shared by concurrent queries."""
 
     def __init__(self, made: socket.socket, forwarder: Forwarder, upstream: Upstream) -> None:
         self._socket = made
@@ -183,10 +182,10 @@ class _UdpSocket:
         self._expiry = self._loop.call_later(IDLE, self._expire)
 
     async def ask(self, query: Query, message: bytes) -> bytes | None:
-        """Send a question and wait for its answer; None if there is none in time.
+        """Send a query and return its answer; None without one in time.
 
         Raises:
-            OSError: it could not be sent.
+            OSError: the query could not be sent.
         """
         number = secrets.randbelow(1 << 16)
         while number in self._waiting:
@@ -202,7 +201,7 @@ class _UdpSocket:
                 if done:
                     return future.result()
                 with contextlib.suppress(OSError):
-                    self._socket.send(sent)  # the question or its answer was lost
+                    self._socket.send(sent)  # the query or its answer was lost
             return None
         finally:
             del self._waiting[number]
@@ -217,11 +216,11 @@ class _UdpSocket:
                 answer = self._socket.recv(_LARGEST)
             except BlockingIOError:
                 if silent:
-                    self._heed_again()
+                    self._clear_errors()
                 return
             except OSError:
-                # Nobody is there or listens, as an ICMP message says: true for all that wait.
-                self._forwarder.forget(self._upstream)
+                # An ICMP message says that no resolver is listening: this holds for all queries.
+                self._forwarder.discard(self._upstream)
                 return
             silent = False
             number = int.from_bytes(answer[:2], "big")
@@ -231,10 +230,10 @@ class _UdpSocket:
             if not future.done() and answers_to(query, number, answer):
                 future.set_result(answer)
 
-    def _heed_again(self) -> None:
-        """Take a message about an error, which a send has told, off the socket.
+    def _clear_errors(self) -> None:
+        """Read the error messages, which a send has reported already, from the socket.
 
-        It would be told for ever, or, with uvloop, nothing else would.
+        Otherwise they would be reported forever, or with uvloop nothing else would be.
         """
         with contextlib.suppress(OSError):
             while True:
@@ -243,7 +242,7 @@ class _UdpSocket:
         self._loop.add_reader(self._socket.fileno(), self._readable)
 
     def _expire(self) -> None:
-        self._forwarder.forget(self._upstream)
+        self._forwarder.discard(self._upstream)
 
     def close(self) -> None:
         self._expiry.cancel()

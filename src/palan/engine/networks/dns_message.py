@@ -1,9 +1,9 @@
 """Messages of the DNS (RFC 1035, 6891), as far as an engine needs them.  Pure, no I/O.
 
-A question is read, and answered with addresses or a name, or handed on to somebody who
-knows more.  That needs no more of the format than this; and as each look-up of each
-container passes here, it is written to be fast: the question goes back as the very bytes
-that it came in (which also keeps the case that a client has chosen for it).
+A query is parsed, and answered with addresses or a name, or forwarded to a resolver; this needs
+only a part of the format.  As all look-ups of all containers pass here, the code is written to be
+fast: the question section is copied into the answer unchanged, which also keeps the upper and
+lower case that the client has chosen.
 """
 
 import ipaddress
@@ -35,14 +35,14 @@ __all__ = [
 
 IN: Final = 1
 MAX_UDP: Final = 512
-"""What every client takes over UDP; it may say that it takes more."""
+"""The longest message over UDP that every client accepts; EDNS may raise it."""
 OWN_UDP: Final = 4096
-"""What we say that we take."""
+"""The longest message over UDP that this server accepts."""
 
 _HEADER: Final = struct.Struct("!HHHHHH")
 _PAIR: Final = struct.Struct("!HH")
 _RECORD: Final = struct.Struct("!HHIH")
-_AT_QUESTION: Final = b"\xc0\x0c"  # a pointer to the name of the question, which is at 12
+_AT_QUESTION: Final = b"\xc0\x0c"  # a pointer to the name in the question section, at offset 12
 
 _QR: Final = 0x8000
 _OPCODE: Final = 0x7800
@@ -58,7 +58,7 @@ _IP6: Final = ".ip6.arpa"
 
 
 class Rtype(IntEnum):
-    """Types of records that are known by name here."""
+    """The types of records that this module uses."""
 
     A = 1
     PTR = 12
@@ -68,7 +68,7 @@ class Rtype(IntEnum):
 
 
 class Rcode(IntEnum):
-    """How a look-up went."""
+    """The response code of an answer."""
 
     NOERROR = 0
     FORMERR = 1
@@ -79,10 +79,10 @@ class Rcode(IntEnum):
 
 
 class BadMessage(Exception):
-    """What came is no question that can be answered.
+    """A message is not a query that can be answered.
 
     Attributes:
-        reply: what to say to that; empty where silence is better.
+        reply: the answer to send all the same; empty for no answer.
     """
 
     def __init__(self, why: str, reply: bytes = b"") -> None:
@@ -92,17 +92,17 @@ class BadMessage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question.
+    """A query.
 
     Attributes:
-        id: the client's number for it.
-        flags: as they came.
-        name: what is asked about, in lower case, without the final dot.
-        rtype: the type of record that is wanted.
-        rclass: its class, which is IN.
-        question: the question as it came.
-        limit: how long an answer over UDP may be, in bytes.
-        edns: whether the client speaks EDNS.
+        id: the client's id of the query.
+        flags: the flags as received.
+        name: the name in lower case, without the final dot.
+        rtype: the type of record asked for.
+        rclass: the class asked for, normally IN.
+        question: the question section as received.
+        limit: the longest answer over UDP, in bytes.
+        edns: whether the client uses EDNS.
     """
 
     id: int
@@ -117,23 +117,23 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A record about the name in the question; ``data`` in its form on the wire."""
+    """A record of the name in the question; ``data`` is in wire format."""
 
     rtype: int
     data: bytes
 
 
 def parse_query(message: bytes) -> Query:
-    """Read a question.
+    """Parse a query.
 
     Raises:
-        BadMessage: it is none.
+        BadMessage: the message is not a query.
     """
     if len(message) < _HEADER.size:
         raise BadMessage("too short for a header")
     number, flags, questions, answers, authorities, more = _HEADER.unpack_from(message)
     if flags & _QR:
-        raise BadMessage("not a question")  # an answer to an answer would go round forever
+        raise BadMessage("not a question")  # an answer to an answer would cause an endless loop
     if flags & _OPCODE:
         raise BadMessage("not a query", _bare(number, flags, Rcode.NOTIMP))
     if questions != 1:
@@ -160,7 +160,7 @@ def parse_query(message: bytes) -> Query:
 
 
 def _name(message: bytes, position: int) -> tuple[str, int]:
-    """The name of a question, and where it ends; there is nothing it could point back to."""
+    """Return the name in a question and the offset of its end; compression is not possible here."""
     start = position
     labels = []
     while length := message[position]:
@@ -175,7 +175,7 @@ def _name(message: bytes, position: int) -> tuple[str, int]:
 
 
 def _edns_limit(message: bytes, position: int, records: int) -> int:
-    """The size that the OPT record gives; 0 if there is none."""
+    """Return the size in the OPT record; 0 without such a record."""
     for _ in range(records):
         position = _skip_name(message, position)
         rtype, size, _, length = _RECORD.unpack_from(message, position)
@@ -194,7 +194,7 @@ def _skip_name(message: bytes, position: int) -> int:
 
 
 def _bare(number: int, flags: int, rcode: Rcode) -> bytes:
-    """A header alone: what can be said to a question that can't be read."""
+    """Return an answer that is a header only, for a query that can't be parsed."""
     return _HEADER.pack(number, _reply_flags(flags) | rcode, 0, 0, 0, 0)
 
 
@@ -208,13 +208,13 @@ _OPT: Final = b"\0" + _RECORD.pack(Rtype.OPT, OWN_UDP, 0, 0)
 def answer(
     query: Query, records: Iterable[Answer] = (), *, ttl: int = 0, limit: int | None = None
 ) -> bytes:
-    """The answer with these records, as many as have room.
+    """Return the answer with these records, as many as fit.
 
     Args:
-        query: the question.
-        records: what is known; nothing says that the name is known, but not of this type.
-        ttl: seconds that it may be kept.
-        limit: the longest that it may be, where it is not what the client said (over TCP).
+        query: the query.
+        records: the records; without any, the answer says that the name has other types only.
+        ttl: seconds for which the answer may be cached.
+        limit: the longest answer in bytes; None for the client's limit over UDP.
     """
     room = (query.limit if limit is None else limit) - _HEADER.size - len(query.question)
     opt = _OPT if query.edns else b""
@@ -237,17 +237,17 @@ def answer(
 
 
 def failure(query: Query, rcode: Rcode) -> bytes:
-    """The answer that there is none, and why."""
+    """Return an answer without records that has a response code."""
     opt = _OPT if query.edns else b""
     flags = _reply_flags(query.flags) | rcode
     return _HEADER.pack(query.id, flags, 1, 0, 0, 1 if opt else 0) + query.question + opt
 
 
 def encode_name(name: str) -> bytes:
-    """A name as it is in a record.
+    """Return a name in wire format.
 
     Raises:
-        ValueError: it is too long, or a part of it is or is empty.
+        ValueError: the name is too long, or a label is too long or empty.
     """
     encoded = b""
     for label in name.rstrip(".").encode().split(b"."):
@@ -260,10 +260,10 @@ def encode_name(name: str) -> bytes:
 
 
 def address_of_reverse(name: str) -> str:
-    """The address that ``4.3.2.1.in-addr.arpa`` asks about, in its usual form.
+    """Return the address that a name such as ``4.3.2.1.in-addr.arpa`` asks about.
 
     Returns:
-        the address; empty where the name asks about none.
+        The address in canonical form; empty for other names.
     """
     try:
         if name.endswith(_IN_ADDR):
@@ -279,36 +279,36 @@ def address_of_reverse(name: str) -> str:
     return ""
 
 
-# ---- questions that are handed on ------------------------------------------------------
+# ---- forwarded queries ------------------------------------------------------------------
 
 
 def query_bytes(message: bytes, number: int) -> bytes:
-    """A question, or an answer, under another number."""
+    """Return a query or an answer with another id."""
     return number.to_bytes(2, "big") + message[2:]
 
 
 def answers_to(query: Query, number: int, message: bytes) -> bool:
-    """Whether a message is an answer to the question, asked under this number."""
+    """Return whether a message is the answer to a query that was sent with this id."""
     if len(message) < _HEADER.size:
         return False
     got, flags, questions, *_ = _HEADER.unpack_from(message)
     if got != number or not flags & _QR:
         return False
-    if questions == 0:  # some leave it out when they refuse
+    if questions == 0:  # some servers omit the question when they refuse
         return flags & 0xF not in (Rcode.NOERROR, Rcode.NXDOMAIN)
     asked = message[_HEADER.size : _HEADER.size + len(query.question)]
     return questions == 1 and asked.lower() == query.question.lower()
 
 
 def response_code(message: bytes) -> int:
-    """How it went, of an answer."""
+    """Return the response code of an answer."""
     return message[3] & 0xF
 
 
 def truncated(query: Query, message: bytes) -> bytes:
-    """An answer that was received, as it may be given over UDP: whole, or else told to be too long.
+    """Return an answer for UDP: as it is if it fits, or else empty with the truncation flag.
 
-    Who is told so asks again over TCP.
+    The client then asks again over TCP.
     """
     if len(message) <= query.limit:
         return message

@@ -1,9 +1,9 @@
 """The name server of one container, at 127.0.0.11 in its network namespace.
 
-It listens on a port that nobody else wants, to which rules inside of the namespace redirect
-port 53: the container may have a name server of its own on all addresses.  The sockets are
-the engine's, so whoever asks is the container, whatever it claims; and they are read in
-the engine's loop, as the answers lie in memory.
+It listens at an unusual port, to which rules in the namespace redirect port 53, as the container
+may have its own name server on all addresses.  Each container has its own sockets, so a query
+can't pretend to come from another one.  They are read in the engine's loop, as the answers are
+in memory.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ __all__ = ["ADDRESS", "DnsServer", "Names", "answer_locally", "open_sockets"]
 ADDRESS: Final = "127.0.0.11"
 TTL: Final = 600
 AT_ONCE: Final = 16
-"""Questions that are answered before others of the engine's work has its turn."""
+"""Queries that are answered in a row before other work of the event loop."""
 CONNECTIONS: Final = 64
 IDLE: Final = 10.0
 """Seconds after which a silent connection is closed."""
@@ -45,22 +45,22 @@ _LARGEST: Final = 65535
 
 
 class Names(Protocol):
-    """What a container may know of others."""
+    """The names that a container can look up."""
 
     def lookup(self, name: str) -> tuple[Sequence[str], Sequence[str]] | None:
-        """The IPv4 and IPv6 addresses of a name; None where it is not known."""
+        """Return the IPv4 and IPv6 addresses of a name; None for an unknown name."""
 
     def reverse(self, address: str) -> Iterable[str]:
-        """The names that belong to an address, the best first."""
+        """Return the names of an address, the best first."""
 
 
 def open_sockets(ports: Sequence[int]) -> tuple[socket.socket, socket.socket]:
-    """A UDP and a TCP socket at the same port, the first of these that is free.
+    """Return a UDP and a TCP socket at the first of these ports that is free for both.
 
     They belong to the network namespace of the calling thread.
 
     Raises:
-        OSError: none is free.
+        OSError: no port is free.
     """
     for port in ports:
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
@@ -88,16 +88,16 @@ def _record(address: str) -> Answer:
 
 
 def answer_locally(query: Query, names: Names, *, limit: int | None = None) -> bytes | None:
-    """The answer to a question about a container; None if it is about none.
+    """Return the answer to a query about a container; None if it is not about one.
 
-    A name that is known has no records but addresses, whatever others would say of it.
+    A known name has address records only; queries for other types are not forwarded either.
     """
     if query.rclass != IN:
         return None
     if query.rtype == Rtype.PTR:
         address = address_of_reverse(query.name)
         for name in names.reverse(address) if address else ():
-            with contextlib.suppress(ValueError):  # too long for a name, say
+            with contextlib.suppress(ValueError):  # for example, too long for a DNS name
                 return answer(query, [Answer(Rtype.PTR, encode_name(name))], ttl=TTL, limit=limit)
         return None
     found = names.lookup(query.name)
@@ -109,21 +109,21 @@ def answer_locally(query: Query, names: Names, *, limit: int | None = None) -> b
     elif query.rtype == Rtype.AAAA:
         addresses = found[1]
     if len(addresses) > 1:
-        # Clients take the first one: each of them has its turn.
+        # Clients use the first one: random order spreads the load.
         addresses = random.sample(addresses, len(addresses))
     return answer(query, [_record(a) for a in addresses], ttl=TTL, limit=limit)
 
 
 class DnsServer:
-    """Answers what arrives at two sockets.
+    """A server that answers the queries that arrive at two sockets.
 
     Args:
-        sockets: of UDP and TCP, in the container's namespace.
-        names: what the container may know.
-        forwarder: who is asked about all else.
-        dotted_only: names without a dot are not handed on (``ndots`` was asked for: the
-            client will try them with its search domains).
-        slots: for questions that are handed on, of all containers.
+        sockets: the UDP and the TCP socket, in the container's namespace.
+        names: the names that the container can look up.
+        forwarder: forwards all other queries.
+        dotted_only: whether names without a dot are not forwarded (``ndots`` was asked for:
+            the client tries them with its search domains).
+        slots: limits the forwarded queries of all containers.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class DnsServer:
         self._loop.add_reader(self._tcp.fileno(), self._accept)
 
     def close(self) -> None:
-        """Stop answering."""
+        """Close the sockets and cancel forwarded queries."""
         for sock in (self._udp, self._tcp):
             if sock.fileno() >= 0:
                 self._loop.remove_reader(sock.fileno())
@@ -162,7 +162,7 @@ class DnsServer:
         for _ in range(AT_ONCE):
             try:
                 message, client = self._udp.recvfrom(_LARGEST)
-            except OSError:  # there is no more
+            except OSError:  # no more datagrams
                 return
             self._respond(message, client)
 
@@ -179,17 +179,17 @@ class DnsServer:
         elif self._slots.locked():
             self._send(failure(query, Rcode.REFUSED), client)
         else:
-            self._spawn(self._hand_on(query, message, lambda reply: self._send(reply, client)))
+            self._spawn(self._forward(query, message, lambda reply: self._send(reply, client)))
 
-    async def _hand_on(self, query: Query, message: bytes, reply: Callable[[bytes], None]) -> None:
-        reply(truncated(query, await self._elsewhere(query, message, tcp=False)))
+    async def _forward(self, query: Query, message: bytes, reply: Callable[[bytes], None]) -> None:
+        reply(truncated(query, await self._forwarded_answer(query, message, tcp=False)))
 
     def _send(self, message: bytes, client: tuple[str, int]) -> None:
-        # A client that does not read, or is gone, asks again or does not care.
+        # A client that does not receive the answer asks again, if it still exists.
         with contextlib.suppress(OSError):
             self._udp.sendto(message, client)
 
-    async def _elsewhere(self, query: Query, message: bytes, *, tcp: bool) -> bytes:
+    async def _forwarded_answer(self, query: Query, message: bytes, *, tcp: bool) -> bytes:
         addresses = query.rtype in (Rtype.A, Rtype.AAAA)
         if self.dotted_only and addresses and "." not in query.name:
             return answer(query)
@@ -216,9 +216,9 @@ class DnsServer:
             return
         accepted.setblocking(False)
         self._connections += 1
-        self._spawn(self._converse(accepted))
+        self._spawn(self._serve_connection(accepted))
 
-    async def _converse(self, accepted: socket.socket) -> None:
+    async def _serve_connection(self, accepted: socket.socket) -> None:
         try:
             reader, writer = await asyncio.open_connection(sock=accepted)
             try:
@@ -232,7 +232,7 @@ class DnsServer:
             finally:
                 writer.close()
         except (OSError, TimeoutError, EOFError, BadMessage):
-            pass  # the client is gone, silent or talks nonsense
+            pass  # the client has gone, is silent or sends malformed queries
         finally:
             self._connections -= 1
 
@@ -244,4 +244,4 @@ class DnsServer:
                 raise
             return error.reply
         reply = answer_locally(query, self._names, limit=_LARGEST)
-        return reply or await self._elsewhere(query, message, tcp=True)
+        return reply or await self._forwarded_answer(query, message, tcp=True)

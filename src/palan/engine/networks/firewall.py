@@ -258,7 +258,7 @@ class Firewall:
             try:
                 monitor = TableMonitor(family, table)
             except OSError as error:
-                if backend.look_every is None:
+                if backend.check_interval is None:
                     self._log.warning("rules that are flushed are not repaired", reason=str(error))
                 break
             self._monitors.append(monitor)
@@ -285,7 +285,7 @@ class Firewall:
     async def _repair_when_broken(self, backend: Backend) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(backend.look_every):
+                async with asyncio.timeout(backend.check_interval):
                     await self._broken.wait()
             self._broken.clear()
             async with self._lock:

@@ -1,7 +1,7 @@
-"""How rules get into the kernel: by nftables, or by iptables where that is missing.
+"""The back ends that write rules into the kernel: nftables, or iptables where that is missing.
 
-All of it blocks.  Each change is one transaction (with iptables, one in each table and
-version of IP).
+All functions block.  Each change is one transaction (with iptables, one per table and version
+of IP).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -27,25 +27,25 @@ __all__ = [
 ]
 
 
-LOOK_INTERVAL: Final = 10.0
-"""Seconds between two looks at the rules of iptables, which may tell nobody of changes."""
+CHECK_INTERVAL: Final = 10.0
+"""Seconds between two checks of iptables' rules, whose changes may not be reported."""
 
 _IPTABLES_FORWARD: Final = frozenset(("ip filter FORWARD", "ip6 filter FORWARD"))
-"""What nft calls the chain of iptables that sees forwarded packets."""
+"""The chains of iptables for forwarded packets, by their names in nft."""
 
 
 class RulesRefused(Exception):
-    """The firewall did not take a change; nothing was changed."""
+    """The firewall refused a change; nothing was changed."""
 
 
 @dataclass(slots=True)
 class State:
-    """All that is to be in the rules.
+    """The contents of the rules.
 
     Attributes:
-        networks: by their ids.
-        ports: what is published, by the container's id.
-        links: who may reach whom, by the container's id.
+        networks: the networks by their ids.
+        ports: published ports by the container's id.
+        links: permitted links by the container's id.
     """
 
     networks: dict[str, BridgeRules] = field(default_factory=dict)
@@ -54,52 +54,52 @@ class State:
 
     @property
     def all_ports(self) -> list[Publication]:
-        """Those of all containers."""
+        """The published ports of all containers."""
         return [p for ports in self.ports.values() for p in ports]
 
     @property
     def all_links(self) -> list[Link]:
-        """Those of all containers."""
+        """The links of all containers."""
         return [link for links in self.links.values() for link in links]
 
 
 class Backend(Protocol):
-    """One way to make rules; what makes some raises :class:`RulesRefused` or ``OSError``.
+    """A back end; methods that change rules raise :class:`RulesRefused` or ``OSError``.
 
     Attributes:
-        name: as users choose it.
-        tables: those of nf_tables that hold the rules, by family and name, as far as any do.
-        look_every: seconds between two looks at the rules, where changes are not told of all.
+        name: the name in the configuration.
+        tables: the families and names of the nf_tables tables that hold the rules, if any do.
+        check_interval: seconds between two checks of the rules; None if all changes are reported.
     """
 
     name: str
     tables: Sequence[tuple[str, str]]
-    look_every: float | None
+    check_interval: float | None
 
     def replace(self) -> None:
-        """Put rules in place of whatever there is of ours."""
+        """Replace all rules of the engine."""
 
     def add_network(self, network: BridgeRules, /) -> None:
-        """Have the rules of a network; the state has it already."""
+        """Add the rules of a network that is in the state already."""
 
     def delete_network(self, network: BridgeRules, /) -> None:
-        """Have them no more; the state has it no more."""
+        """Remove the rules of a network that is no longer in the state."""
 
     def change(self, ports: Sequence[Publication], links: Sequence[Link], *, add: bool) -> None:
-        """Add or delete what belongs to a container."""
+        """Add or delete the rules of ports and links of a container."""
 
     def may_harm(self, batch: Batch, /) -> bool:
-        """Whether a change to the tables may have taken something of what is to be there."""
+        """Return whether a reported change may have removed rules."""
 
     def intact(self) -> bool:
-        """Whether all is there after a change that may have harmed it; False if in doubt."""
+        """Return whether all rules are in place after a suspicious change; False if in doubt."""
 
 
 class NftBackend:
-    """Rules by nftables."""
+    """The back end for nftables."""
 
     name = "nftables"
-    look_every: float | None = None
+    check_interval: float | None = None
 
     def __init__(self, table: str, state: State) -> None:
         self.tables: Sequence[tuple[str, str]] = ((rules_nft.FAMILY, table),)
@@ -107,18 +107,18 @@ class NftBackend:
         self._state = state
 
     def replace(self) -> None:
-        """Put a fresh table in place of whatever there is."""
+        """Replace the engine's table in one transaction."""
         state = self._state
         networks = state.networks.values()
         _nft(rules_nft.whole(self._table, networks, state.all_ports, state.all_links))
 
     def add_network(self, network: BridgeRules, /) -> None:
-        """Add its chains, and what leads to them."""
+        """Add the chains of a network, and the elements that jump to them."""
         if script := rules_nft.add_network(self._table, network):
             _nft(script)
 
     def delete_network(self, network: BridgeRules, /) -> None:
-        """Delete them."""
+        """Delete the chains and elements of a network."""
         if script := rules_nft.delete_network(self._table, network):
             _nft(script)
 
@@ -140,22 +140,22 @@ class NftBackend:
             raise RulesRefused(error.strerror or str(error)) from error
 
     def may_harm(self, batch: Batch, /) -> bool:
-        """Whether somebody else took something away."""
+        """Return whether another program may have removed rules."""
         if batch.missed:
             return True
-        if batch.made or batch.own:  # nobody else makes our table
+        if batch.made or batch.own:  # no other program makes the engine's table
             return False
         gone = {chain for chain in batch.chains if not self._is_former(chain)}
-        # A network that goes takes elements along, by way of a program of ours.
+        # When a network is removed, a program started by the engine deletes its elements.
         return batch.deleted or bool(gone) or (bool(batch.sets) and not batch.chains)
 
     def _is_former(self, chain: str) -> bool:
-        """Whether it is a chain of a network that is no more."""
+        """Return whether a chain belonged to a network that does not exist any more."""
         _, underscore, short = chain.partition("_")
         return bool(underscore) and all(n.short != short for n in self._state.networks.values())
 
     def intact(self) -> bool:
-        """Never, after what may have harmed it, as that is told in all detail."""
+        """Return False: a suspicious change did remove rules, as changes are reported in detail."""
         return False
 
 
@@ -167,13 +167,13 @@ def _nft(script: str) -> None:
 
 
 class IptablesBackend:
-    """Rules by iptables, for the versions of IP that it works for."""
+    """The back end for iptables, for the IP versions that have a working program."""
 
     name = "iptables"
     tables: Sequence[tuple[str, str]] = [
         (family, table) for family in ("ip", "ip6") for table in rules_iptables.CHAINS
     ]
-    look_every: float | None = LOOK_INTERVAL
+    check_interval: float | None = CHECK_INTERVAL
 
     def __init__(self, name: str, state: State, programs: Mapping[int, Iptables]) -> None:
         self._name = name
@@ -186,7 +186,7 @@ class IptablesBackend:
         return rules_iptables.whole(self._name, version, networks, state.all_ports, state.all_links)
 
     def replace(self) -> None:
-        """Write the engine's chains anew, and have the host's lead to them."""
+        """Rewrite the engine's chains, and let the host's chains jump to them."""
         for version, program in self._programs.items():
             rules = self._whole(version)
             try:
@@ -197,11 +197,11 @@ class IptablesBackend:
                 raise RulesRefused(error.message) from error
 
     def add_network(self, _network: BridgeRules, /) -> None:
-        """Write all chains anew, as their order matters."""
+        """Rewrite all chains, as the order of rules matters."""
         self.replace()
 
     def delete_network(self, _network: BridgeRules, /) -> None:
-        """Likewise."""
+        """Rewrite all chains, as the order of rules matters."""
         self.replace()
 
     def change(self, ports: Sequence[Publication], links: Sequence[Link], *, add: bool) -> None:
@@ -220,18 +220,18 @@ class IptablesBackend:
                     raise RulesRefused(error.message) from error
 
     def may_harm(self, batch: Batch, /) -> bool:
-        """Whether chains of the host were changed, which lead to ours; if nf_tables has them."""
+        """Return whether chains of the host, which jump to the engine's, were changed."""
         foreign = any(not chain.startswith(f"{self._name}-") for chain in batch.chains)
         return batch.missed or batch.deleted or foreign
 
     def intact(self) -> bool:
-        """Whether all is there that should be, as far as it can be counted."""
+        """Return whether all rules are in place, as far as counting shows."""
         for version, program in self._programs.items():
             wanted = self._whole(version)
             expected = sum(line.startswith("-A") for lines in wanted.values() for line in lines)
             try:
                 saved = program.save().splitlines()
-            except (OSError, IptablesError):  # the next look will tell
+            except (OSError, IptablesError):  # the next check finds out
                 return True
             if sum(line.startswith(f"-A {self._name}-") for line in saved) != expected:
                 return False
@@ -244,15 +244,15 @@ class IptablesBackend:
 
 
 def choose(wanted: str, table: str, state: State) -> Backend | None:
-    """What works on this machine; None if nothing does.
+    """Return the back end that works on this machine; None if none does.
 
-    nftables first; but where iptables' own chain drops what is forwarded, as dockerd and ufw
-    have it, only rules within that chain let anything through.
+    nftables is preferred.  But where iptables' own chain drops forwarded packets, as dockerd
+    and ufw set it up, only rules within that chain can accept any.
 
     Args:
-        wanted: ``nftables`` or ``iptables`` where only that will do; else empty.
-        table: what tables or chains are called.
-        state: what is to be in the rules; it may change from call to call.
+        wanted: ``nftables`` or ``iptables`` if configured; else empty.
+        table: the name of the table, or the prefix of chains.
+        state: the contents of the rules, which the firewall changes.
     """
     nft = wanted in ("", "nftables") and nftables.available()
     if nft and (wanted or not _IPTABLES_FORWARD.intersection(nftables.dropping_chains("forward"))):
@@ -268,11 +268,11 @@ def remove_rules(table: str, made_with: Collection[str] = ("nftables", "iptables
     """Remove all rules of an engine.
 
     Args:
-        table: what tables or chains are called.
-        made_with: the back ends that may have made some.
+        table: the name of the table, or the prefix of chains.
+        made_with: the back ends that may have made rules.
 
     Raises:
-        OSError: some of them stay.
+        OSError: some rules stay.
     """
     if "nftables" in made_with and nftables.available():
         try:
@@ -281,7 +281,7 @@ def remove_rules(table: str, made_with: Collection[str] = ("nftables", "iptables
             raise OSError(error.message) from error
     for program in iptables.programs() if "iptables" in made_with else ():
         try:
-            # Only read, which makes nothing where there is nothing.
+            # Reading the rules first avoids creating tables that do not exist.
             chains = list(_chains(program.save()))
         except (OSError, IptablesError):
             continue

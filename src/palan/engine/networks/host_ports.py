@@ -34,7 +34,7 @@ Key = tuple[str, int, str]
 
 @dataclass(frozen=True, slots=True)
 class PortRequest:
-    """A container port to publish; ``host_ports`` are tried in turn, empty for any free one."""
+    """A container port to publish; ``host_ports`` are tried in turn, empty for any free port."""
 
     container_port: int
     protocol: str

@@ -1,7 +1,7 @@
-"""Addresses of subnets, and subnets of networks: which are free, which are taken.
+"""Allocation of subnets to networks, and of addresses to endpoints.
 
-Pure, in memory.  What is taken is not stored: it follows from the networks and from the
-sandboxes of the containers, which claim their addresses again when the engine starts.
+Pure, in memory.  Allocations are not saved: they follow from the networks' rows and from the
+sandboxes of the containers, whose addresses are claimed again when the engine starts.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ SplitPool = tuple[IPNetwork, int]
 
 _IN_USE: Final = "Address already in use"
 _MOST: Final = 2**64 - 1
-"""What fits into the numbers of a status."""
+"""The largest number that fits into the fields of a status."""
 
 DEFAULT_POOLS: Final[Sequence[SplitPool]] = (
     (IPv4Network("172.17.0.0/16"), 16),
@@ -48,19 +48,19 @@ DEFAULT_POOLS: Final[Sequence[SplitPool]] = (
     (IPv4Network("172.20.0.0/14"), 16),
     (IPv4Network("172.24.0.0/13"), 16),
     (IPv4Network("192.168.0.0/16"), 20),
-    # Docker's end here, after 31 networks.
+    # Docker's defaults end here, after 31 networks.
     (IPv4Network("10.0.0.0/8"), 20),
 )
 
 
 def private_pool(engine_id: str) -> SplitPool:
-    """The engine's own part of the unique local IPv6 addresses (RFC 4193), in subnets of /64."""
+    """Return the engine's own unique local IPv6 prefix (RFC 4193), in subnets of /64."""
     digest = hashlib.sha256(f"networks of {engine_id}".encode()).digest()
     return IPv6Network((b"\xfd" + digest[:5] + bytes(10), 48)), 64
 
 
 def _subnets(pools: Iterable[SplitPool], version: int, prefix: int) -> Iterator[SplitPool]:
-    """The pools of one IP version, with the asked for prefix if one is (0 is none)."""
+    """Yield the pools of one IP version, with the length of prefix asked for unless it is 0."""
     for base, size in pools:
         if base.version != version:
             continue
@@ -73,16 +73,16 @@ def _subnets(pools: Iterable[SplitPool], version: int, prefix: int) -> Iterator[
 def choose_subnet(
     pools: Iterable[SplitPool], taken: Iterable[IPNetwork], *, version: int = 4, prefix: int = 0
 ) -> IPNetwork:
-    """The first subnet of the pools that overlaps with nothing that is known already.
+    """Return the first subnet of the pools that overlaps with no subnet in use.
 
     Args:
-        pools: where to look, in this order.
-        taken: what networks have and the host knows.
-        version: of IP.
-        prefix: the length of its prefix; 0 for the pool's own.
+        pools: the pools, in order of preference.
+        taken: the subnets of networks, and those that the host knows.
+        version: the version of IP.
+        prefix: the length of the prefix; 0 for the pool's own.
 
     Raises:
-        InvalidParameter: there is none; in dockerd's words.
+        InvalidParameter: no subnet is free; in dockerd's words.
     """
     used = sorted(
         (int(n.network_address), int(n.broadcast_address)) for n in taken if n.version == version
@@ -98,7 +98,7 @@ def choose_subnet(
                 continue
             if low >= first + step:
                 break
-            # The next subnet behind what is in the way.
+            # Continue with the next subnet after the one in use.
             first = (high + 1 + step - 1) // step * step
         if first + step - 1 <= last:
             kind = IPv4Network if version == 4 else IPv6Network
@@ -107,29 +107,29 @@ def choose_subnet(
 
 
 class Exhausted(Exception):
-    """All addresses of a pool are taken."""
+    """All addresses of a pool are in use."""
 
 
 class AddressPool:
-    """The addresses of one subnet, handed out in turn as Docker does.
+    """The addresses of one subnet, allocated in turn as Docker does.
 
-    An address that was returned is used again only after all others, so that
-    neighbours' ARP caches and late packets do not meet a new owner.
+    A released address is allocated again only after all others, so that old ARP entries and
+    late packets do not reach a new owner.
 
     Attributes:
         subnet: the subnet.
         gateway: the gateway's address with the subnet's prefix length; None for no gateway.
-        auxiliary: addresses that are never handed out, by what they are for.
-        identifier: what an external IPAM driver calls it.
-        fixed: addresses, as numbers, that are never handed out.
+        auxiliary: addresses that are never allocated, by their names in the request.
+        identifier: the id that an IPAM plugin has given to the pool.
+        fixed: addresses, as numbers, that are never allocated.
     """
 
     def __init__(self, subnet: IPNetwork, allowed: IPNetwork | None = None) -> None:
-        """Start with everything free but the network's and the broadcast address.
+        """Start with all addresses free but the network's and the broadcast address.
 
         Args:
             subnet: the subnet.
-            allowed: the part of the subnet to hand out; all by default.
+            allowed: the part of the subnet to allocate from; all by default.
         """
         self.subnet = subnet
         self.gateway: IPInterface | None = None
@@ -139,7 +139,7 @@ class AddressPool:
         self._kind = IPv4Address if subnet.version == 4 else IPv6Address
         self.fixed: set[int] = set()
         # A link between two hosts needs neither (RFC 3021); IPv6 has no broadcast, but its
-        # first address means every router (RFC 4291, 2.6.1).
+        # first address is that of every router (RFC 4291, 2.6.1).
         if subnet.version == 6 or subnet.prefixlen < 31:
             self.fixed.add(int(subnet.network_address))
         if subnet.version == 4 and subnet.prefixlen < 31:
@@ -149,21 +149,21 @@ class AddressPool:
 
     @property
     def taken(self) -> int:
-        """How many addresses are in use, those that are never handed out included."""
+        """The number of addresses in use, including those that are never allocated."""
         return min(len(self._taken), _MOST)
 
     @property
     def available(self) -> int:
-        """How many can still be handed out."""
+        """The number of addresses that can still be allocated."""
         first, last = int(self._range.network_address), int(self._range.broadcast_address)
         return min(last - first + 1 - sum(first <= n <= last for n in self._taken), _MOST)
 
     def claim(self, address: IPAddress) -> None:
-        """Take a given address.
+        """Reserve a given address.
 
         Raises:
-            Forbidden: somebody else has it.
-            InvalidParameter: it is not of this subnet.
+            Forbidden: the address is in use.
+            InvalidParameter: the address is not in this subnet.
         """
         if address not in self.subnet:
             raise InvalidParameter("requested address is out of range")
@@ -172,14 +172,14 @@ class AddressPool:
         self._taken.add(int(address))
 
     def allocate(self) -> IPAddress:
-        """Take the next free address.
+        """Reserve the next free address.
 
         Raises:
-            Exhausted: there is none.
+            Exhausted: no address is free.
         """
         first, last = int(self._range.network_address), int(self._range.broadcast_address)
         size = last - first + 1
-        # Among one more than are taken, one is free.
+        # One address more than are in use has to be tried at most.
         for offset in range(min(size, len(self._taken) + 1)):
             number = first + (self._next - first + offset) % size
             if number not in self._taken:
@@ -189,7 +189,7 @@ class AddressPool:
         raise Exhausted
 
     def release(self, address: IPAddress) -> None:
-        """Give an address back; one that is not taken is ignored."""
+        """Release an address; one that is not in use is ignored."""
         if int(address) not in self.fixed:
             self._taken.discard(int(address))
 
@@ -199,14 +199,14 @@ class AddressPool:
         """Reserve the addresses of the network itself, once, before any other is allocated.
 
         Args:
-            gateway: its address; empty for the first free one.
-            wants_gateway: whether there is to be one at all if none is named.
-            auxiliary: addresses that are never to be handed out.
+            gateway: the address of the gateway; empty for the first free one.
+            wants_gateway: whether a gateway is needed although none is named.
+            auxiliary: addresses that are never to be allocated, by name.
 
         Raises:
-            Forbidden: the gateway can't have its address.
-            InvalidParameter: an auxiliary address is taken.
-            Exhausted: nothing is left for it.
+            Forbidden: the gateway's address is in use.
+            InvalidParameter: an auxiliary address is in use.
+            Exhausted: no address is free for the gateway.
         """
         kind = self._kind
         if gateway or wants_gateway:

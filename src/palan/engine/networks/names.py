@@ -1,6 +1,6 @@
-"""What the containers on a network are called, for those who ask (the DNS server).
+"""The DNS names of the endpoints on a network.
 
-A name belongs to as many endpoints as have it: several containers may share an alias.
+Several endpoints may have the same name, as containers may share an alias.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from palan.engine.networks.endpoint_records import EndpointRecord
 __all__ = ["Addresses", "Names"]
 
 Addresses = tuple[list[str], list[str]]
-"""IPv4 and IPv6 addresses, each as it is usually written."""
+"""IPv4 and IPv6 addresses, in canonical form."""
 
 
 class Names:
@@ -22,10 +22,10 @@ class Names:
         self._by_name: dict[str, dict[str, EndpointRecord]] = {}
         self._by_address: dict[str, EndpointRecord] = {}
         self._found: dict[str, Addresses] = {}
-        """Answers given already; forgotten when anything changes."""
+        """A cache of answers; cleared when anything changes."""
 
     def add(self, endpoint: EndpointRecord) -> None:
-        """Make an endpoint known."""
+        """Add an endpoint under its names and addresses."""
         self._found.clear()
         for name in endpoint.dns_names:
             self._by_name.setdefault(name.lower(), {})[endpoint.id] = endpoint
@@ -33,7 +33,7 @@ class Names:
             self._by_address[address] = endpoint
 
     def discard(self, endpoint: EndpointRecord) -> None:
-        """Forget an endpoint, with the names that it has now; idempotent."""
+        """Drop an endpoint, with the names that it has now; idempotent."""
         self._found.clear()
         for name in endpoint.dns_names:
             owners = self._by_name.get(name.lower())
@@ -46,9 +46,9 @@ class Names:
                 del self._by_address[address]
 
     def find(self, name: str) -> Addresses | None:
-        """All addresses that a name in lower case stands for; None if nobody is called that.
+        """Return all addresses of a name in lower case; None for an unknown name.
 
-        The lists are not to be changed; they are others whenever anything has changed.
+        The lists must not be changed by the caller.
         """
         found = self._found.get(name)
         if found is None:
@@ -61,7 +61,7 @@ class Names:
         return found
 
     def reverse(self, address: str) -> Sequence[str]:
-        """The names of the endpoint with an address, the best first; none if nobody has it."""
+        """Return the names of the endpoint with an address, the best first; empty without one."""
         endpoint = self._by_address.get(address)
         return endpoint.dns_names if endpoint else ()
 

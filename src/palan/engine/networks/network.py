@@ -1,4 +1,4 @@
-"""A network as the engine holds it: the durable record, its pools and who is on it."""
+"""A network in memory: its durable record, its address pools and its endpoints."""
 
 from collections.abc import Iterator
 from ipaddress import IPv4Interface, IPv6Interface, ip_network
@@ -20,13 +20,12 @@ class Network:
     """One network.
 
     Attributes:
-        record: what is remembered of it.
-        options: those of a bridge; the defaults for other drivers.
-        pools: its subnets.
-        endpoints: who is on it, by the id of the container.
-        names: what they are called.
-        closing: it is being removed, and nobody joins it any more.
-        broken: why it could not be brought up when the engine started; empty if it could.
+        record: the durable part.
+        options: the options of a bridge network; mostly defaults for other drivers.
+        pools: the address pools of its subnets.
+        endpoints: the endpoints by the ids of their containers.
+        names: the DNS names of the endpoints.
+        broken: the reason why it could not be brought up when the engine started; empty if it is.
     """
 
     def __init__(self, record: NetworkRecord, options: BridgeOptions | None = None) -> None:
@@ -35,7 +34,6 @@ class Network:
         self.pools: list[AddressPool] = []
         self.endpoints: dict[str, EndpointRecord] = {}
         self.names = Names()
-        self.closing = False
         self.broken = ""
 
     @property
@@ -55,7 +53,7 @@ class Network:
 
     @property
     def internal(self) -> bool:
-        """Whether it leads nowhere else."""
+        """Whether it is internal: nothing outside is reached through it."""
         return self.record.internal
 
     @property
@@ -65,7 +63,7 @@ class Network:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing can be reached through it but who is on it."""
+        """Whether only its own endpoints are reached through it."""
         without_parent = self.driver in ("macvlan", "ipvlan") and not self.record.options.get(
             "parent"
         )
@@ -73,13 +71,13 @@ class Network:
 
     @property
     def routed_by_device(self) -> bool:
-        """Whether what is for others just goes out, without a gateway."""
+        """Whether packets to other networks leave through the interface, without a gateway."""
         record = self.record
         return record.driver == "ipvlan" and record.options.get("ipvlan_mode") in ("l3", "l3s")
 
     @property
     def predefined(self) -> bool:
-        """Whether every engine has it."""
+        """Whether every engine has it: ``bridge``, ``host`` or ``none``."""
         return self.record.name in PREDEFINED
 
     @property
@@ -94,25 +92,25 @@ class Network:
 
     @property
     def gateway4(self) -> IPv4Interface | None:
-        """The IPv4 gateway with the prefix length of its subnet; None where it has none."""
+        """The IPv4 gateway with the prefix length of its subnet; None without one."""
         found = (p.gateway for p in self.pools if isinstance(p.gateway, IPv4Interface))
         return next(found, None)
 
     @property
     def gateway6(self) -> IPv6Interface | None:
-        """The same for IPv6."""
+        """The IPv6 gateway with the prefix length of its subnet; None without one."""
         found = (p.gateway for p in self.pools if isinstance(p.gateway, IPv6Interface))
         return next(found, None)
 
     def pools_of(self, version: int) -> Iterator[AddressPool]:
-        """Its subnets of one IP version."""
+        """Return the pools of one IP version."""
         return (pool for pool in self.pools if pool.subnet.version == version)
 
     def make_pools(self) -> None:
-        """Make the pools as the record has them.
+        """Make the pools from the record.
 
         Raises:
-            Forbidden: the gateway's address is one that no host can have.
+            Forbidden: the gateway's address can't be used by a host.
         """
         self.pools = []
         for kept in self.record.pools:

@@ -41,22 +41,24 @@ _DIGITS: Final = 9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BridgeOptions:
-    """What can be chosen of a bridge network.
+    """The options of a bridge network.
 
     Attributes:
-        name: its interface; empty for one named after the network's id.
-        mtu: bytes of the largest packet; 0 for the kernel's default.
+        name: the name of the bridge; empty for one derived from the network's id.
+        mtu: the size of the largest packet in bytes; 0 for the kernel's default.
         icc: whether containers on it may reach each other.
-        masquerade: whether packets that leave it take an address of the host.
-        host_ip: where ports are published that name no address; empty for the engine's choice.
-        inhibit_ipv4: the bridge itself gets no IPv4 address.
-        gateway_mode_ipv4: how containers reach the world, and are reached.
+        masquerade: whether packets that leave it get an address of the host as source.
+        host_ip: the address of the host for ports that are published without one; empty for
+            the default.
+        inhibit_ipv4: whether the bridge itself gets no IPv4 address.
+        gateway_mode_ipv4: the way in which containers reach other networks and are reached.
         gateway_mode_ipv6: the same for IPv6.
-        trusted_interfaces: interfaces of the host from where unpublished ports are reached.
-        prefix: how interfaces in containers are called, before their number.
-        host_ipv4: the address that leaving packets take instead of the outgoing interface's.
+        trusted_interfaces: interfaces of the host from which the containers' own addresses
+            are reached.
+        prefix: the names of interfaces in containers, without their number.
+        host_ipv4: the source address of leaving packets; empty for the outgoing interface's.
         host_ipv6: the same for IPv6.
-        default_bridge: it is the engine's default network.
+        default_bridge: whether it is the engine's default network.
     """
 
     name: str = ""
@@ -75,10 +77,10 @@ class BridgeOptions:
 
 
 def bridge_options(given: Mapping[str, str], *, internal: bool = False) -> BridgeOptions:
-    """Read the options of a bridge network; unknown ones are none of ours, as with dockerd.
+    """Read the options of a bridge network; unknown ones are ignored, as with dockerd.
 
     Raises:
-        InvalidParameter: one can't be read; in dockerd's words.
+        InvalidParameter: an option is invalid; in dockerd's words.
     """
     mode4, mode6 = (_mode(given, f"{_BRIDGE}gateway_mode_ipv{version}") for version in (4, 6))
     if "isolated" in (mode4, mode6) and not internal:
@@ -108,10 +110,10 @@ def bridge_options(given: Mapping[str, str], *, internal: bool = False) -> Bridg
 
 
 def network_options(record: NetworkRecord) -> BridgeOptions:
-    """The options of a network: those of a bridge, and what others have of them.
+    """Read the options of a network; other drivers than ``bridge`` have few of them.
 
     Raises:
-        InvalidParameter: one can't be read.
+        InvalidParameter: an option is invalid.
     """
     if record.driver == "bridge":
         return bridge_options(record.options, internal=record.internal)
@@ -120,10 +122,10 @@ def network_options(record: NetworkRecord) -> BridgeOptions:
 
 
 def flag(given: Mapping[str, str], key: str, *, default: bool) -> bool:
-    """A boolean among options.
+    """Return a boolean option.
 
     Raises:
-        InvalidParameter: it is none.
+        InvalidParameter: the text is not a boolean.
     """
     text = given.get(key)
     if text is None:
@@ -135,10 +137,10 @@ def flag(given: Mapping[str, str], key: str, *, default: bool) -> bool:
 
 
 def mtu_option(given: Mapping[str, str]) -> int:
-    """The largest packet among options; 0 where there is none.
+    """Return the size of the largest packet from the options; 0 without one.
 
     Raises:
-        InvalidParameter: it is no number, or none that an interface can have.
+        InvalidParameter: the text is not a number, or an impossible one.
     """
     text = given.get(MTU)
     if text is None:

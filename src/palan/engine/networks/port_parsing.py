@@ -1,4 +1,4 @@
-"""Ports in requests: ``80/tcp`` and where on the host it is published."""
+"""Ports in requests: ``80/tcp``, and the ports of the host at which it is published."""
 
 import ipaddress
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ __all__ = [
 V = TypeVar("V")
 
 _MAX_DIGITS: Final = 9
-"""Of what may still be read as a number; Python refuses thousands of them."""
+"""The longest number that is read; Python refuses thousands of digits."""
 
 PROTOCOLS: Final = ("tcp", "udp", "sctp")
 
@@ -45,13 +45,13 @@ class Port(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PortMapping:
-    """A port of a container, and where it is to be published.
+    """A port of a container, and the address and ports at which to publish it.
 
     Attributes:
-        container_port: its number.
+        container_port: the port of the container.
         protocol: ``tcp``, ``udp`` or ``sctp``.
-        host_ip: an address of the host; empty for the default.
-        host_ports: to be tried in turn; empty for any free one.
+        host_ip: the address of the host; empty for the default.
+        host_ports: the ports of the host to try in turn; empty for any free one.
     """
 
     container_port: int
@@ -64,7 +64,7 @@ def parse_port(text: str) -> Port:
     """Read ``80/tcp`` or ``80``; protocols in any case, unknown ones too.
 
     Raises:
-        InvalidParameter: it is no port; in dockerd's words.
+        InvalidParameter: the text is not a port; in dockerd's words.
     """
     number, _, protocol = text.partition("/")
     try:
@@ -77,7 +77,7 @@ def parse_port_range(text: str) -> range:
     """Read the port ``8000`` or the range ``8000-8010`` of the host.
 
     Raises:
-        InvalidParameter: it is neither; in dockerd's words.
+        InvalidParameter: the text is neither; in dockerd's words.
     """
     first, dash, last = text.partition("/")[0].partition("-")
     try:
@@ -91,10 +91,10 @@ def parse_port_range(text: str) -> range:
 
 
 def parse_exposed_ports(exposed: Mapping[str, Any] | Unset | None) -> list[Port]:
-    """The ports of ``ExposedPorts``.
+    """Return the ports of ``ExposedPorts``.
 
     Raises:
-        InvalidParameter: a key is no port.
+        InvalidParameter: a key is not a port.
     """
     if exposed is None or isinstance(exposed, Unset):
         return []
@@ -102,19 +102,19 @@ def parse_exposed_ports(exposed: Mapping[str, Any] | Unset | None) -> list[Port]
 
 
 def normal_exposed(exposed: Mapping[str, V]) -> dict[str, V]:
-    """``ExposedPorts`` with each port as :func:`str` writes it: ``80`` is ``80/tcp``.
+    """Return ``ExposedPorts`` with canonical keys: ``80`` becomes ``80/tcp``.
 
     Raises:
-        InvalidParameter: a key is no port.
+        InvalidParameter: a key is not a port.
     """
     return {str(parse_port(text)): value for text, value in exposed.items()}
 
 
 def normal_bindings(bindings: PortMap) -> PortMap:
-    """``PortBindings`` likewise; what is said of one port in two ways holds together.
+    """Return ``PortBindings`` with canonical keys; bindings of equal ports are joined.
 
     Raises:
-        InvalidParameter: a key is no port.
+        InvalidParameter: a key is not a port.
     """
     found: PortMap = {}
     for text, wanted in bindings.items():
@@ -124,7 +124,7 @@ def normal_bindings(bindings: PortMap) -> PortMap:
 
 
 def parse_port_bindings(bindings: PortMap | None) -> list[PortMapping]:
-    """What ``PortBindings`` publishes; a port without bindings goes to any free port.
+    """Return the ports of ``PortBindings``; one without bindings is published at any free port.
 
     Raises:
         InvalidParameter: a port, range or address is malformed.
@@ -170,7 +170,7 @@ def published_ports(
 
 
 def fill_empty_bindings(bindings: PortMap) -> list[str]:
-    """Give ports with an empty list of bindings one to any free port; warns as dockerd does."""
+    """Bind ports with an empty list of bindings to any free port; return dockerd's warning."""
     empty = [text for text, wanted in bindings.items() if not wanted]
     for text in empty:
         bindings[text] = [PortBinding()]
@@ -185,7 +185,7 @@ def fill_empty_bindings(bindings: PortMap) -> list[str]:
 
 
 def check_address(*addresses: str) -> None:
-    """Refuse what is neither empty nor an IP address.
+    """Refuse texts that are neither empty nor an IP address.
 
     Raises:
         InvalidParameter: in dockerd's words.

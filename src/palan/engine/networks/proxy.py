@@ -1,9 +1,9 @@
-"""The userland proxy: connections that no rule redirects are carried by the engine.
+"""The userland proxy for TCP and SCTP: the engine forwards connections that no rule redirects.
 
-A published port has a listening socket in the engine for as long as it is published.
-It keeps other programs from taking the port, and it takes what the rules do not
-redirect: connections to IPv6 addresses of the host where the container has none, those to
-``::1``, and all of them where there is no firewall.
+A published port has a listening socket in the engine while it is published.  The socket keeps
+other programs from using the port, and receives what the rules do not redirect: connections to
+IPv6 addresses of the host if the container has no IPv6 address, those to ``::1``, and all
+connections without a firewall.
 """
 
 import asyncio
@@ -15,23 +15,23 @@ __all__ = ["Proxy", "StreamProxy", "connect"]
 
 CHUNK: Final = 256 * 1024
 AT_ONCE: Final = 64
-"""Connections that are accepted before others of the engine's work has its turn."""
+"""Connections that are accepted in a row before other work of the event loop."""
 PAUSE: Final = 0.2
-"""Seconds without accepting when there are no descriptors left."""
+"""Seconds without accepting when no descriptors are left."""
 
 
 class Proxy(Protocol):
-    """What carries to a container that which arrives at one socket."""
+    """A proxy that forwards to a container what arrives at a socket."""
 
     def close(self) -> None:
-        """Stop, and drop what is being carried."""
+        """Stop, and close all connections."""
 
 
 async def connect(family: int, kind: int, proto: int, where: tuple[str, int]) -> socket.socket:
-    """A connected socket.
+    """Return a socket connected to an address.
 
     Raises:
-        OSError: nobody listens there, or it can't be reached.
+        OSError: the connection is refused, or the address can't be reached.
     """
     made = socket.socket(family, kind | socket.SOCK_CLOEXEC, proto)
     try:
@@ -44,11 +44,12 @@ async def connect(family: int, kind: int, proto: int, where: tuple[str, int]) ->
 
 
 class StreamProxy:
-    """Accepts on one socket, of TCP or SCTP, and carries each connection to one place.
+    """Accepts connections of TCP or SCTP at a socket, and forwards each of them.
 
     Args:
-        listener: the socket.
-        where: the place; None for none, so that clients are refused instead of waiting.
+        listener: the listening socket.
+        where: the address and port to forward to; None to reset all connections, so that
+            clients do not wait.
     """
 
     def __init__(self, listener: socket.socket, where: tuple[str, int] | None) -> None:
@@ -60,7 +61,7 @@ class StreamProxy:
         self._pause: asyncio.TimerHandle | None = None
 
     def close(self) -> None:
-        """Stop accepting and drop what is being carried; idempotent."""
+        """Stop accepting and close all connections; idempotent."""
         if self._pause is not None:
             self._pause.cancel()
         if self._listener.fileno() >= 0:
@@ -75,27 +76,27 @@ class StreamProxy:
                 accepted, _peer = self._listener.accept()
             except (BlockingIOError, ConnectionError, InterruptedError):
                 return
-            except OSError:  # no descriptors, no memory
+            except OSError:  # no descriptors or no memory left
                 self._loop.remove_reader(self._listener.fileno())
                 self._pause = self._loop.call_later(PAUSE, self._resume)
                 return
             if self._where is None:
                 _reset(accepted)
                 continue
-            task = self._loop.create_task(self._carry(accepted, self._where))
+            task = self._loop.create_task(self._forward(accepted, self._where))
             self._connections.add(task)
             task.add_done_callback(self._connections.discard)
 
     def _resume(self) -> None:
         self._loop.add_reader(self._listener.fileno(), self._accept)
 
-    async def _carry(self, accepted: socket.socket, where: tuple[str, int]) -> None:
+    async def _forward(self, accepted: socket.socket, where: tuple[str, int]) -> None:
         accepted.setblocking(False)
         family = socket.AF_INET6 if ":" in where[0] else socket.AF_INET
         try:
             made = await connect(family, socket.SOCK_STREAM, accepted.proto, where)
         except OSError:
-            _reset(accepted)  # the client sees what it would see of a closed port
+            _reset(accepted)  # as with a closed port
             return
         except BaseException:
             accepted.close()
@@ -107,7 +108,7 @@ class StreamProxy:
                 both.create_task(_copy(outer_reader, inner))
                 both.create_task(_copy(inner_reader, outer))
         except* OSError:
-            # One side broke off, so does the other: neither is to wait for what never comes.
+            # When one side breaks off, so does the other, or it would wait forever.
             inner.transport.abort()
             outer.transport.abort()
         finally:
@@ -122,7 +123,7 @@ def _reset(sock: socket.socket) -> None:
 
 
 async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    """Carry one direction to its end, and pass on the half-close."""
+    """Copy one direction to its end, including the half-close."""
     while data := await source.read(CHUNK):
         sink.write(data)
         await sink.drain()

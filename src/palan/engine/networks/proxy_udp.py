@@ -1,9 +1,9 @@
-"""The userland proxy for UDP: datagrams that no rule redirects are carried by the engine.
+"""The userland proxy for UDP: the engine forwards datagrams that no rule redirects.
 
-Each client has a socket towards the container, so that answers find back to it, until
-nothing has come for a while.  Answers leave from the address that the client had sent to,
-as it may take them from nobody else; on a host with several addresses a socket that is
-bound to all of them would not do that by itself.
+Each client has its own socket towards the container, by which answers find their way back; it is
+closed after some time without datagrams.  Answers are sent from the address to which the client
+has sent, as it may accept them from no other.  On a host with several addresses, a socket bound
+to all of them does not do that by itself.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from typing import Any, Final
 __all__ = ["DatagramProxy"]
 
 IDLE: Final = 90.0
-"""Seconds that a client is remembered after its last datagram, as with Docker."""
+"""Seconds for which a client's socket is kept after its last datagram, as with Docker."""
 MOST: Final = 4096
-"""Clients of one port."""
+"""The largest number of clients of one port."""
 AT_ONCE: Final = 32
 _LARGEST: Final = 65535
 _ROOM: Final = 128
@@ -33,7 +33,7 @@ Address = tuple[Any, ...]
 
 
 class DatagramProxy:
-    """Carries datagrams between the clients of one socket and one place."""
+    """Forwards datagrams between the clients of a socket and a container."""
 
     def __init__(self, sock: socket.socket, where: tuple[str, int]) -> None:
         self._socket = sock
@@ -45,14 +45,14 @@ class DatagramProxy:
 
     @staticmethod
     def prepare(sock: socket.socket) -> None:
-        """Have a socket tell which address a datagram was sent to; before it is bound."""
+        """Make a socket report the destination address of datagrams; call it before binding."""
         if sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
         else:
             sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
 
     def close(self) -> None:
-        """Stop, and forget all clients; idempotent."""
+        """Stop, and close the sockets of all clients; idempotent."""
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
@@ -66,7 +66,7 @@ class DatagramProxy:
         for _ in range(AT_ONCE):
             try:
                 data, ancillary, _, sender = self._socket.recvmsg(_LARGEST, _ROOM)
-            except OSError:  # there is no more
+            except OSError:  # no more datagrams
                 return
             info = _answering(ancillary)
             key = sender, info
@@ -75,7 +75,7 @@ class DatagramProxy:
                 try:
                     client = self._clients[key] = self._new_client(sender, info)
                 except OSError:
-                    continue  # lost, as datagrams may be
+                    continue  # the datagram is lost
             client.send(data)
 
     def _new_client(self, sender: Address, info: bytes) -> "_Client":
@@ -83,17 +83,17 @@ class DatagramProxy:
             oldest = min(self._clients, key=lambda key: self._clients[key].used)
             self._clients.pop(oldest).close()
         if self._sweep is None:
-            self._sweep = self._loop.call_later(IDLE / 3, self._forget_idle)
+            self._sweep = self._loop.call_later(IDLE / 3, self._close_idle)
         return _Client(self, self._where, sender, info)
 
-    def _forget_idle(self) -> None:
+    def _close_idle(self) -> None:
         before = self._loop.time() - IDLE
         for key in [key for key, client in self._clients.items() if client.used < before]:
             self._clients.pop(key).close()
-        self._sweep = self._loop.call_later(IDLE / 3, self._forget_idle) if self._clients else None
+        self._sweep = self._loop.call_later(IDLE / 3, self._close_idle) if self._clients else None
 
     def answer(self, data: bytes, client: Address, info: bytes) -> None:
-        """Send a client what the container says."""
+        """Send an answer of the container to a client."""
         ancillary = []
         if info:
             if self._socket.family == socket.AF_INET6:
@@ -105,7 +105,7 @@ class DatagramProxy:
 
 
 def _answering(ancillary: list[tuple[int, int, bytes]]) -> bytes:
-    """What makes an answer leave from where a datagram came to."""
+    """Return the control data by which an answer is sent from the datagram's destination."""
     for level, kind, data in ancillary:
         if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
             _, local, destination = _INFO4.unpack_from(data)
@@ -114,7 +114,7 @@ def _answering(ancillary: list[tuple[int, int, bytes]]) -> bytes:
         elif level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
             destination, index = _INFO6.unpack_from(data)
             if not ip_address(destination).is_multicast:
-                # Only a link-local address needs to be told of which interface it is.
+                # Only link-local addresses need the index of the interface.
                 local_only = ip_address(destination).is_link_local
                 return _INFO6.pack(destination, index if local_only else 0)
     return b""
@@ -143,7 +143,7 @@ class _Client:
 
     def send(self, data: bytes) -> None:
         self.used = self._loop.time()
-        # Nobody listens, as an earlier datagram found out: this one may fare better.
+        # An earlier datagram was refused; the container may accept the next one.
         with contextlib.suppress(OSError):
             self._socket.send(data)
 
@@ -154,7 +154,7 @@ class _Client:
             except BlockingIOError:
                 return
             except OSError:
-                # Nobody listens.  After an error uvloop would never call again.
+                # The port is closed.  After an error, uvloop calls no reader any more.
                 self._loop.remove_reader(self._socket.fileno())
                 self._loop.add_reader(self._socket.fileno(), self._readable)
                 return

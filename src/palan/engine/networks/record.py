@@ -1,4 +1,4 @@
-"""What is remembered of a network across restarts of the engine."""
+"""The row of a network in the database."""
 
 import msgspec
 
@@ -9,17 +9,17 @@ __all__ = ["NetworkRecord", "PoolRecord"]
 
 
 class PoolRecord(msgspec.Struct, kw_only=True):
-    """One subnet of a network, as it was given or chosen."""
+    """A subnet of a network, as it was asked for or chosen."""
 
     subnet: str
     range: str = ""
-    """The part that addresses are given out of; empty for all of it."""
+    """The part from which addresses are allocated; empty for all of it."""
     gateway: str = ""
-    """An address without prefix length; empty where the network has none."""
+    """An address without prefix length; empty without a gateway."""
     auxiliary: dict[str, str] = {}
-    """Addresses that are never given out, by what they are for."""
+    """Addresses that are never allocated, by their names in the request."""
     identifier: str = ""
-    """What an external IPAM driver calls it."""
+    """The id that an IPAM plugin has given to the pool."""
 
 
 class NetworkRecord(msgspec.Struct, kw_only=True):
@@ -42,15 +42,15 @@ class NetworkRecord(msgspec.Struct, kw_only=True):
     ipam_driver: str = "default"
     ipam_options: dict[str, str] | None = None
     ipam: list[IPAMConfig] = []
-    """What a configuration-only network has for others to take."""
+    """The subnets of a configuration-only network, for networks based on it."""
     pools: list[PoolRecord] = []
     interface: str = ""
-    """The host's interface of it: a bridge, or the parent of the containers' interfaces."""
+    """The interface in the host: a bridge, or the parent of the containers' interfaces."""
     foreign: bool = False
-    """The interface was there before the network, and stays after it."""
+    """Whether the interface existed before the network, and stays after it."""
     lends_address: bool = False
-    """A foreign interface has the gateway's address only from the engine."""
+    """Whether the engine has added the gateway's address to a foreign interface."""
     draft: bool = False
-    """It is being made or removed: a start of the engine that finds it so removes it."""
+    """Whether it is being made or removed: the next start of the engine removes it then."""
     gateway: str = ""
-    """Of early rows of the default bridge: its own address with the subnet's prefix length."""
+    """In early rows of the default bridge: its address with the subnet's prefix length."""

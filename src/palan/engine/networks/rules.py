@@ -1,6 +1,6 @@
-"""What the firewall is to do for networks and published ports, whatever carries it out.
+"""The firewall rules for networks and published ports, independent of the back end.
 
-:mod:`rules_nft` and :mod:`rules_iptables` say it in the language of a back end.
+:mod:`rules_nft` and :mod:`rules_iptables` express them in the language of a back end.
 """
 
 from collections.abc import Mapping
@@ -12,21 +12,21 @@ __all__ = ["BridgeRules", "FamilyRules", "Link", "Publication", "is_any"]
 
 
 def is_any(address: str) -> bool:
-    """Whether it stands for all addresses of its family."""
+    """Return whether an address is the unspecified one, which means all of its family."""
     return ip_address(address).is_unspecified
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A port of a container, and of the host if it has one there.
+    """A published port of a container.
 
     Attributes:
-        host_ip: an address of the host, perhaps the unspecified one.
-        host_port: 0 where nothing is translated, as in a routed network.
+        host_ip: the address of the host, perhaps the unspecified one.
+        host_port: the port of the host; 0 where nothing is translated, as in a routed network.
         protocol: ``tcp``, ``udp`` or ``sctp``.
-        address: the container's, of the same family as ``host_ip``.
-        port: the container's.
-        direct: those who are let in may also send to the container's own address.
+        address: the address of the container, of the same family as ``host_ip``.
+        port: the port of the container.
+        direct: whether packets to the container's own address are accepted, too.
     """
 
     host_ip: str
@@ -38,7 +38,7 @@ class Publication:
 
     @property
     def version(self) -> int:
-        """Of IP: 4 or 6."""
+        """The version of IP: 4 or 6."""
         return 6 if ":" in self.address else 4
 
 
@@ -54,14 +54,14 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyRules:
-    """What holds for a network in one family of addresses.
+    """The rules for a network in one version of IP.
 
     Attributes:
-        subnets: its own.
-        masquerade: what leaves takes an address of the host.
-        snat: which address that is; empty for that of the interface where it leaves.
-        routed: ports are published at containers' own addresses, and they answer pings.
-        unprotected: anybody may send to any port.
+        subnets: the subnets of the network.
+        masquerade: whether leaving packets get an address of the host as source.
+        snat: that address; empty for the one of the outgoing interface.
+        routed: whether ports are published at the containers' own addresses, with ICMP.
+        unprotected: whether packets to all ports are accepted.
     """
 
     subnets: tuple[str, ...]
@@ -73,15 +73,15 @@ class FamilyRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BridgeRules:
-    """What holds for one bridge network.
+    """The rules for one bridge network.
 
     Attributes:
-        id: the network's.
-        bridge: its interface.
-        internal: nothing comes in or goes out.
-        icc: containers on it may reach each other.
+        id: the id of the network.
+        bridge: the name of the bridge.
+        internal: whether no packets enter or leave.
+        icc: whether containers on it may reach each other.
         trusted: interfaces from which published ports are reached at containers' addresses.
-        families: by version of IP; one that is missing has no rules.
+        families: rules by version of IP; without an entry there are no rules.
     """
 
     id: str
@@ -93,5 +93,5 @@ class BridgeRules:
 
     @property
     def short(self) -> str:
-        """What names of chains end in."""
+        """The suffix of the names of its chains."""
         return self.id[:12]

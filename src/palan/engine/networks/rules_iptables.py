@@ -1,9 +1,9 @@
 """The rules in the language of iptables-restore(8), for machines without nftables.
 
-The engine has chains of its own, named after its table, which the host's chains lead to;
-nothing else of the host's is touched.  Each call of the program is one transaction in each
-of the tables.  A change of networks writes the chains anew; ports and links have chains
-that they are added to and taken from.
+The engine has its own chains, named after its table, to which the host's chains jump; nothing
+else of the host's is changed.  Each call of the program is one transaction per table.  A change
+of networks rewrites all chains; rules of ports and links are added and deleted one by one, in
+chains of their own.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +15,7 @@ from palan.engine.networks.rules import BridgeRules, FamilyRules, Link, Publicat
 __all__ = ["CHAINS", "change_links", "change_ports", "jumps", "restore_text", "whole"]
 
 Rules = dict[str, list[str]]
-"""Lines by table."""
+"""Lines of rules by table."""
 
 CHAINS: Final = {
     "nat": ("publish", "post"),
@@ -27,7 +27,7 @@ _STATE: Final = "-m conntrack --ctstate"
 
 
 def jumps(name: str) -> list[tuple[str, str, str]]:
-    """The rules in the host's chains: table, chain, and the rule itself."""
+    """Return the rules in the host's chains, as table, chain and rule."""
     local = f"-m addrtype --dst-type LOCAL -j {name}-publish"
     return [
         ("nat", "PREROUTING", local),
@@ -39,7 +39,7 @@ def jumps(name: str) -> list[tuple[str, str, str]]:
 
 
 def restore_text(rules: Rules) -> str:
-    """Lines by table as the program reads them."""
+    """Return the input of iptables-restore."""
     return "".join(
         f"*{table}\n" + "".join(f"{line}\n" for line in lines) + "COMMIT\n"
         for table, lines in rules.items()
@@ -54,12 +54,12 @@ def whole(
     publications: Iterable[Publication],
     links: Iterable[Link] = (),
 ) -> Rules:
-    """All rules of one version of IP, in place of those that are in the engine's chains."""
+    """Return all rules of one IP version, which replace those in the engine's chains."""
     rules: Rules = {
         table: [f":{name}-{chain} - [0:0]" for chain in chains] for table, chains in CHAINS.items()
     }
     if version == 6:
-        # Nobody can answer to these through a bridge: the engine carries them.
+        # No container can answer to these through a bridge: the userland proxy forwards them.
         rules["nat"] += [f"-A {name}-publish -d ::1 -j RETURN"]
         rules["nat"] += [f"-A {name}-publish -s fe80::/10 -j RETURN"]
     here = [n for n in networks if version in n.families]
@@ -77,8 +77,8 @@ def whole(
                 rules["raw"].append(
                     f"-A {name}-guard -i {network.bridge} {side} {_LOOPBACK} -j DROP"
                 )
-    # What leaves is let out last, so that it does not come into another network; where the
-    # host's own policy is to drop, such as after dockerd was there, it would not leave.
+    # Leaving packets are accepted last, so that they can't enter another network.  Without these
+    # rules they would be dropped by the host's own policy, such as dockerd leaves behind.
     rules["filter"] += [f"-A {name}-forward -i {network.bridge} -j ACCEPT" for network in here]
     for more in (
         change_ports(name, version, publications, "-A"),
@@ -134,7 +134,7 @@ def _forwarding(
 def change_ports(
     name: str, version: int, publications: Iterable[Publication], action: str
 ) -> Rules:
-    """Rules of published ports to be added (``-A``) or deleted (``-D``)."""
+    """Return the rules of published ports, to be added (``-A``) or deleted (``-D``)."""
     rules: dict[str, dict[str, None]] = {"nat": {}, "filter": {}}
     for p in publications:
         if p.version != version:
@@ -153,7 +153,7 @@ def change_ports(
 
 
 def change_links(name: str, version: int, links: Iterable[Link], action: str) -> Rules:
-    """Rules of links to be added (``-A``) or deleted (``-D``)."""
+    """Return the rules of links, to be added (``-A``) or deleted (``-D``)."""
     lines = [
         f"{action} {name}-links -s {k.source} -d {k.address} -p {k.protocol} --dport {k.port}"
         " -j ACCEPT"
@@ -164,11 +164,11 @@ def change_links(name: str, version: int, links: Iterable[Link], action: str) ->
 
 
 def removal(name: str, chains: Sequence[tuple[str, str]]) -> Rules:
-    """What takes the engine's own chains away, once nothing leads to them.
+    """Return the lines that delete the engine's own chains, once no rule jumps to them.
 
     Args:
-        name: what they begin with.
-        chains: tables and chains that there are.
+        name: the prefix of their names.
+        chains: all tables and chains.
     """
     rules: Rules = {}
     own = [(table, chain) for table, chain in chains if chain.startswith(f"{name}-")]

@@ -1,18 +1,18 @@
-"""The rules in the language of nft(8): static chains, and maps that things are added to.
+"""The rules in the language of nft(8): static chains, with maps to which elements are added.
 
-Everything is in one table of the engine's own, so a host firewall's tables are left
-alone and removing the engine is removing its table.  A network adds a few short
-chains and elements of maps that lead to them by its interface, so a packet meets the
-rules of its own networks only, however many there are.  A published port adds one element
-to a map; no chain ever changes.  All but the first packets of a connection meet as few
-rules as can be, with what is looked up in a set last: that is what throughput depends on.
+All rules are in one table of the engine's own: tables of a host firewall stay as they are, and
+all rules are removed with the table.  A network adds a few short chains, and elements of maps
+that jump to them by interface.  So a packet passes only the rules of its own networks, however
+many networks there are.  A published port adds one element to a map, and no chain changes.  For
+throughput, all but the first packets of a connection pass as few rules as possible, and look-ups
+in sets come last.
 
-A packet to a published port is found either by protocol and port alone (published
-on all addresses) or together with the address it came to.  ``fib daddr type local``
-makes both apply to packets for this host only.  Packets from the host itself pass
-the output hook; those from 127.0.0.0/8 need the bridge's ``route_localnet`` and a
-source that the container can answer to.  There is no such thing for ``::1``, and
-nobody answers to a link-local address through a bridge: the engine carries those.
+A published port is looked up either by protocol and port alone (published on all addresses) or
+together with the destination address.  ``fib daddr type local`` restricts both to packets for
+this host.  Packets of the host itself pass the output hook; those from 127.0.0.0/8 need the
+bridge's ``route_localnet`` and a source that the container can answer to.  ``::1`` has no such
+setting, and no container can answer to a link-local address through a bridge: the userland proxy
+forwards these.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,7 +40,7 @@ FAMILY: Final = "inet"
 _NETWORK: Final = {4: "ip", 6: "ip6"}
 _PROTO: Final = {4: "ipv4", 6: "ipv6"}
 _CALLERS: Final = {"to": "to", "from": "from", "leaving": "leave", "answering": "answer"}
-"""Maps by interface, and how the chains begin that they lead to."""
+"""Maps by interface, and the prefixes of the chains that they jump to."""
 
 
 def whole(
@@ -49,7 +49,7 @@ def whole(
     publications: Iterable[Publication],
     links: Iterable[Link] = (),
 ) -> str:
-    """The script that puts a fresh table in place of whatever there is, in one transaction."""
+    """Return the script that replaces the table as a whole, in one transaction."""
     parts = [delete_table(table), _static(table)]
     parts += [add_network(table, network) for network in networks]
     for name, keys, values in _texts(publications, links):
@@ -62,7 +62,7 @@ def whole(
 
 
 def delete_table(table: str) -> str:
-    """The script that removes all rules, and those that early versions made."""
+    """Return the script that removes all rules, and those of early versions."""
     return "\n".join(
         f"table {family} {table} {{}}\ndelete table {family} {table}" for family in ("ip", FAMILY)
     )
@@ -143,7 +143,7 @@ table {FAMILY} {table} {{{maps}
 
 
 def add_network(table: str, network: BridgeRules) -> str:
-    """The script that has the rules of a network."""
+    """Return the script that adds the rules of a network."""
     chains = _chains(network)
     if not chains:
         return ""
@@ -157,7 +157,7 @@ def add_network(table: str, network: BridgeRules) -> str:
 
 
 def delete_network(table: str, network: BridgeRules) -> str:
-    """The script that takes them away."""
+    """Return the script that removes the rules of a network."""
     places = [
         f"delete element {FAMILY} {table} {name} {{ {key} }}" for name, key in _places(network)
     ]
@@ -187,8 +187,8 @@ def _chains(network: BridgeRules) -> dict[str, list[str]]:
             leaving.append(f"{outside} {ip} saddr {{ {subnets} }} {verdict}")
         if version == 4:
             answering.append("ip saddr 127.0.0.0/8 masquerade")
-        # A container that asks for a port of its own network by the host's address is
-        # answered through the host as well, or it would not know the answer.
+        # A container that uses a published port of its own network at the host's address gets
+        # the answer through the host as well; else it would not recognise it.
         answering.append(f"{ip} saddr {{ {subnets} }} ct status dnat masquerade")
     if leaving:
         chains[f"leave_{network.short}"] = leaving
@@ -197,7 +197,7 @@ def _chains(network: BridgeRules) -> dict[str, list[str]]:
 
 
 def _incoming(network: BridgeRules) -> Iterator[str]:
-    """The rules for what is forwarded to a network's interface."""
+    """Yield the rules for packets that are forwarded to a network's interface."""
     within = f'iifname "{network.bridge}"'
     if network.icc:
         yield f"{within} accept"
@@ -234,7 +234,7 @@ def _published(network: BridgeRules, version: int, family: FamilyRules) -> Itera
 
 
 def _places(network: BridgeRules) -> Iterator[tuple[str, str]]:
-    """Where its chains are called from: a map or set and the element."""
+    """Yield the elements that jump to a network's chains: map or set, and the element's text."""
     chains = _chains(network)
     bridge, short = f'"{network.bridge}"', network.short
     for name, chain in _CALLERS.items():
@@ -250,7 +250,7 @@ def _places(network: BridgeRules) -> Iterator[tuple[str, str]]:
 def _texts(
     publications: Iterable[Publication], links: Iterable[Link]
 ) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Elements as text, by map: its name, keys and values."""
+    """Yield elements as text: name of the map, keys and values."""
     found: dict[str, dict[str, str]] = {}
     for p in publications:
         if p.host_port:
@@ -270,7 +270,7 @@ def _texts(
 
 
 def elements(publications: Iterable[Publication]) -> dict[str, list[tuple[bytes, bytes]]]:
-    """The elements of maps and sets that stand for published ports, as the kernel has them."""
+    """Return the elements of published ports by map or set, in the kernel's encoding."""
     found: dict[str, dict[bytes, bytes]] = {}
     for p in publications:
         protocol = nft_messages.element_protocol(p.protocol)
@@ -284,7 +284,7 @@ def elements(publications: Iterable[Publication]) -> dict[str, list[tuple[bytes,
                 key = nft_messages.element_address(p.host_ip) + key
             found.setdefault(name, {})[key] = address + inner
         if p.direct:
-            # Several ports of the host may lead to it.
+            # Several ports of the host may lead to the same port of the container.
             found.setdefault(f"open{p.version}", {})[address + protocol + inner] = b""
     return {name: list(pairs.items()) for name, pairs in found.items()}
 
@@ -306,24 +306,24 @@ def _link_elements(links: Iterable[Link]) -> dict[str, list[tuple[bytes, bytes]]
 
 
 def add_ports(table: str, publications: Iterable[Publication]) -> Iterator[Change]:
-    """The changes that publish ports."""
+    """Yield the changes that publish ports."""
     for name, pairs in elements(publications).items():
         yield from nft_messages.add_elements(FAMILY, table, name, pairs)
 
 
 def delete_ports(table: str, publications: Sequence[Publication]) -> Iterator[Change]:
-    """The changes that take ports back."""
+    """Yield the changes that remove published ports."""
     for name, pairs in elements(publications).items():
         yield from nft_messages.delete_elements(FAMILY, table, name, pairs)
 
 
 def add_links(table: str, links: Iterable[Link]) -> Iterator[Change]:
-    """The changes that let linked containers talk."""
+    """Yield the changes that allow linked containers to talk."""
     for name, pairs in _link_elements(links).items():
         yield from nft_messages.add_elements(FAMILY, table, name, pairs)
 
 
 def delete_links(table: str, links: Iterable[Link]) -> Iterator[Change]:
-    """The changes that end that."""
+    """Yield the changes that remove links."""
     for name, pairs in _link_elements(links).items():
         yield from nft_messages.delete_elements(FAMILY, table, name, pairs)

@@ -36,15 +36,15 @@ _PREDEFINED: Final = frozenset({"", "default", "bridge", "host", "none"})
 
 
 def is_user_defined(mode: str) -> bool:
-    """Whether a network mode is the name of a network that somebody made."""
+    """Return whether a network mode is the name of a user-defined network."""
     return mode not in _PREDEFINED and not mode.startswith("container:")
 
 
 def parse_link(text: str) -> tuple[str, str]:
-    """``container:alias``, or ``container`` alone, as the two.
+    """Split a link, ``container:alias`` or ``container``, into container and alias.
 
     Raises:
-        InvalidParameter: it is malformed; in dockerd's words.
+        InvalidParameter: the link is malformed; in dockerd's words.
     """
     if not text:
         raise InvalidParameter("empty string specified for links")
@@ -61,11 +61,11 @@ def validate_networking(
     networking: NetworkingConfig | None,
     subnets_of: Callable[[str], Sequence[Network] | None],
 ) -> None:
-    """Check the endpoints of ``NetworkingConfig``; all that is wrong is told at once.
+    """Check the endpoints of ``NetworkingConfig``; the error lists all problems.
 
     Args:
-        networking: what was asked for.
-        subnets_of: the subnets of a network, None where there is no such network (yet).
+        networking: the endpoints asked for.
+        subnets_of: returns the subnets of a network; None for one that does not exist (yet).
 
     Raises:
         InvalidParameter: in dockerd's words.
@@ -102,15 +102,15 @@ def validate_endpoint(
 def endpoint_problems(
     network: str, settings: EndpointSettings, subnets: Sequence[Network] | None
 ) -> list[str]:
-    """All that is wrong with the settings of an endpoint.
+    """Return all problems with the settings of an endpoint.
 
     Args:
-        network: its name.
-        settings: what was asked for; the MAC address is given its usual form.
-        subnets: the subnets of the network, None if there is no such network (yet).
+        network: the name of the network.
+        settings: the settings asked for; the MAC address is put into canonical form.
+        subnets: the subnets of the network; None if it does not exist (yet).
 
     Raises:
-        InvalidParameter: an address is none at all, which dockerd finds while decoding.
+        InvalidParameter: an address can't be parsed, which dockerd finds while decoding.
     """
     ipam = settings.ipam_config or EndpointIPAMConfig()
     local = list(ipam.link_local_ips or ())
@@ -149,7 +149,7 @@ def endpoint_problems(
 
 
 def interface_problem(name: str) -> str:
-    """Why no interface can be called so; empty if one can."""
+    """Return the reason why an interface can't have this name; empty if it can."""
     if (
         len(name.encode()) > _LONGEST_NAME
         or name in (".", "..")
@@ -160,10 +160,10 @@ def interface_problem(name: str) -> str:
 
 
 def _mac_address(text: str) -> str:
-    """An address of an interface in its usual form, whichever of the three it was given in.
+    """Return a MAC address in canonical form; it may be given in any of the three usual forms.
 
     Raises:
-        InvalidParameter: it is none, or one that no single interface can have.
+        InvalidParameter: the text is not a MAC address, or not that of a single interface.
     """
     if not _MAC_ADDRESS.fullmatch(text):
         raise InvalidParameter(f"invalid JSON: address {text}: invalid MAC address")

@@ -1,4 +1,4 @@
-"""Checking the subnets that a new network is to have, in dockerd's words."""
+"""Validation of the subnets of a new network, in dockerd's words."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -13,14 +13,14 @@ __all__ = ["check_ipam"]
 
 
 def check_ipam(configs: Iterable[IPAMConfig], *, enable_ipv6: bool) -> None:
-    """Check subnets, and write them as the kernel does; all that is wrong is told at once.
+    """Check subnets, and put them into canonical form; the error lists all problems.
 
     Args:
-        configs: what was asked for; changed in place.
-        enable_ipv6: IPv6 subnets are of no interest otherwise.
+        configs: the subnets asked for; changed in place.
+        enable_ipv6: whether IPv6 subnets are checked, too.
 
     Raises:
-        InvalidParameter: something is wrong with them.
+        InvalidParameter: a subnet, range or address is invalid.
     """
     problems: list[str] = []
     for config in configs:
@@ -45,7 +45,7 @@ def check_ipam(configs: Iterable[IPAMConfig], *, enable_ipv6: bool) -> None:
 
 
 Prefix = tuple[IPNetwork, str]
-"""A network, and the text that it was given as."""
+"""A subnet, and the text in which it was given."""
 
 
 def _problems(
@@ -82,7 +82,7 @@ def _range_problems(subnet: IPNetwork | None, part: Prefix) -> Iterator[str]:
 
 
 def _outside(subnet: IPNetwork | None, address: IPAddress) -> str:
-    """Why an address can't be of a subnet; empty where it can."""
+    """Return the reason why an address is not in a subnet; empty if it is."""
     family = subnet.version if subnet else 4
     if address.version != family:
         return f"parent subnet is an IPv{family} block"

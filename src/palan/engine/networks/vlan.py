@@ -1,7 +1,8 @@
-"""The drivers ``macvlan`` and ``ipvlan``: containers on the wire of an interface of the host.
+"""The drivers ``macvlan`` and ``ipvlan``: containers on the link of a parent interface.
 
-The interface may be one for a VLAN tag, ``eth0.50``, which is made with the first network
-that wants it and goes with the last.  Without an interface, containers reach each other only.
+The parent may be an interface for a VLAN tag, such as ``eth0.50``; it is made with the first
+network that names it and removed with the last.  Without a parent named, containers reach only
+each other.
 """
 
 import contextlib
@@ -31,7 +32,7 @@ _IPVLAN_FLAGS: Final = ("bridge", "private", "vepa")
 
 
 class _ParentDriver:
-    """What both have in common: the interface of the host that they are on."""
+    """The common part of both drivers: the parent interface in the host."""
 
     name = ""
     prefix = ""
@@ -42,7 +43,7 @@ class _ParentDriver:
         self._networks = networks
 
     def check(self, record: NetworkRecord, others: Iterable[Network]) -> None:
-        """Refuse a new network that can't be; without looking at the machine.
+        """Refuse invalid settings, and choose the parent, without looking at the machine.
 
         Raises:
             InvalidParameter, Conflict: in dockerd's words.
@@ -57,21 +58,21 @@ class _ParentDriver:
         same = [n for n in others if n.driver in ("macvlan", "ipvlan")]
         self._check_mode(record, [n for n in same if n.record.interface == record.interface])
 
-    def _check_mode(self, record: NetworkRecord, companions: Iterable[Network]) -> None:
+    def _check_mode(self, record: NetworkRecord, sharing: Iterable[Network]) -> None:
         raise NotImplementedError
 
     def prepare(self, host: Netlink, network: Network) -> None:
-        """See that the kernel can do it and that the interface is there, or can be made.
+        """Check that the kernel has the driver, and that the parent exists or can be made.
 
         Raises:
-            NotYetImplemented: the kernel can't.
-            InvalidParameter: there is no such interface.
+            NotYetImplemented: the kernel does not have the driver.
+            InvalidParameter: the parent does not exist.
         """
         self._probe(host)
         record = network.record
         link = host.link(record.interface)
         if link is not None:
-            # One that was made for another network of ours is shared.
+            # One that the engine made for another network is shared.
             record.foreign = not link.alias.startswith(interface_alias(self._config))
         elif record.options.get("parent"):
             parent, _ = _parse_tagged(record.interface)
@@ -79,7 +80,7 @@ class _ParentDriver:
                 raise InvalidParameter(f"-o parent interface was not found on the host: {parent}")
 
     def _probe(self, host: Netlink) -> None:
-        """Ask the kernel for what it must refuse: it says whether it knows the kind."""
+        """Request an impossible interface: the kernel's error tells whether it has the driver."""
         try:
             host.perform(self._request("palan-probe", _LOOPBACK, None))
         except OSError as error:
@@ -92,11 +93,11 @@ class _ParentDriver:
                 host.perform(netlink.delete_link("palan-probe"))
 
     def up(self, host: Netlink, network: Network) -> None:
-        """Make the interface if it is to be made, and set it up.
+        """Make the parent interface if it does not exist, and set it up.
 
         Raises:
-            InternalError: it is somebody else's, and gone.
-            OSError: the kernel refuses it.
+            InternalError: the interface below a VLAN does not exist any more.
+            OSError: the kernel refuses.
         """
         record = network.record
         link = host.link(record.interface)
@@ -128,14 +129,14 @@ class _ParentDriver:
             except OSError as error:
                 if error.errno != errno.EOPNOTSUPP:
                     raise
-                # A bridge without ports leads nowhere as well.
+                # A bridge without ports serves the same purpose.
                 host.perform(netlink.add_bridge(name, up=False))
         alias = interface_alias(self._config, record.id)
         host.perform(netlink.set_link(name, alias=alias, up=True))
         record.foreign = False
 
     def down(self, host: Netlink, network: Network) -> None:
-        """Take the interface away if the engine has made it and nobody else needs it."""
+        """Remove the parent if the engine has made it and no other network needs it."""
         record = network.record
         link = host.link(record.interface) if record.interface else None
         if link is None or not link.alias.startswith(interface_alias(self._config)):
@@ -151,11 +152,11 @@ class _ParentDriver:
     def plug(
         self, host: Netlink, network: Network, endpoint: EndpointRecord, namespace: int
     ) -> None:
-        """Make an interface on the wire, in a namespace.
+        """Make an interface on top of the parent, in a namespace.
 
         Raises:
-            InternalError: the host's interface is gone.
-            OSError: the kernel refuses it.
+            InternalError: the parent does not exist.
+            OSError: the kernel refuses.
         """
         parent = host.link(network.record.interface)
         if parent is None:
@@ -177,7 +178,7 @@ class _ParentDriver:
         raise NotImplementedError
 
     def unplug(self, namespace: str, endpoint: EndpointRecord) -> None:
-        """Take the interface away, if it is the one that was made; idempotent."""
+        """Remove the interface if it is of this driver; idempotent."""
         with contextlib.suppress(OSError), Netlink(namespace) as inside:
             link = inside.link(endpoint.interface)
             if link is not None and link.kind == self.name:
@@ -185,19 +186,19 @@ class _ParentDriver:
 
 
 class MacvlanDriver(_ParentDriver):
-    """Each container has a hardware address of its own."""
+    """The driver ``macvlan``: each container has its own hardware address."""
 
     name = "macvlan"
     prefix = "dm-"
 
-    def _check_mode(self, record: NetworkRecord, companions: Iterable[Network]) -> None:
+    def _check_mode(self, record: NetworkRecord, sharing: Iterable[Network]) -> None:
         mode = _macvlan_mode(record)
         if mode not in _MACVLAN_MODES:
             raise InvalidParameter(
                 f"requested macvlan mode '{mode}' is not valid, 'bridge' mode is the macvlan"
                 " driver default"
             )
-        for other in companions:
+        for other in sharing:
             if mode == "passthru":
                 raise Conflict(
                     f"cannot use mode passthru, macvlan network {other.id} is already using parent"
@@ -231,12 +232,12 @@ class MacvlanDriver(_ParentDriver):
 
 
 class IpvlanDriver(_ParentDriver):
-    """All containers share the hardware address of the host's interface."""
+    """The driver ``ipvlan``: all containers share the hardware address of the parent."""
 
     name = "ipvlan"
     prefix = "di-"
 
-    def _check_mode(self, record: NetworkRecord, companions: Iterable[Network]) -> None:
+    def _check_mode(self, record: NetworkRecord, sharing: Iterable[Network]) -> None:
         mode, kind = _ipvlan_mode(record)
         if mode not in _IPVLAN_MODES:
             raise InvalidParameter(
@@ -248,7 +249,7 @@ class IpvlanDriver(_ParentDriver):
                 f"requested ipvlan flag '{kind}' is not valid, 'bridge' is the ipvlan driver"
                 " default"
             )
-        for other in companions:
+        for other in sharing:
             raise Conflict(
                 f"network {other.id} is already using parent interface {record.interface}"
             )
@@ -283,10 +284,10 @@ def _ipvlan_mode(record: NetworkRecord) -> tuple[str, str]:
 
 
 def _parse_tagged(name: str) -> tuple[str, int]:
-    """``eth0.50`` as interface and VLAN tag.
+    """Split a name such as ``eth0.50`` into interface and VLAN tag.
 
     Raises:
-        InvalidParameter: it is none; in dockerd's words.
+        InvalidParameter: the name has another form; in dockerd's words.
     """
     if "." not in name:
         raise InvalidParameter(
