@@ -1,4 +1,4 @@
-"""What log drivers send of a container besides its lines: labels, variables, a tag."""
+"""Labels, variables and a tag, which log drivers send with the lines of a container."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -3,7 +3,7 @@
 conmon begins another file by itself when the current one reaches its size limit.  The engine
 notices that by inotify on the container's directory, so a log costs nothing while there is
 nothing to do.  Small files could fill up again before the engine has noticed; their size is
-polled every second instead, and conmon is told to begin another.
+polled every second instead, and conmon is asked to begin another.
 """
 
 import asyncio

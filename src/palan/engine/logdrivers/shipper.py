@@ -110,10 +110,10 @@ class Shipper:
         parser = EntryParser(start, self._position.skip)
         position = start
         while True:
-            over, moved = self.ended, source.moved()
+            ended, moved = self.ended, source.moved()
             self._wake.clear()
             if self._lossy and source.refresh() - position > self._limit:
-                position, parser = await self._jump(source, position)
+                position, parser = await self._skip_excess(source, position)
             data = await self._read(source, position)
             if data:
                 begun = time.monotonic()
@@ -126,7 +126,7 @@ class Shipper:
                         await asyncio.sleep(min(_PAUSE, time.monotonic() - begun))
             elif moved:
                 await asyncio.to_thread(source.extend, parser.resume[0])
-            elif over:
+            elif ended:
                 self._pending += parser.finish()
                 await self._deliver(source, parser, now=True)
                 self._save(source, parser, done=True)
@@ -143,7 +143,7 @@ class Shipper:
             return 0
         return found
 
-    async def _jump(self, source: LogSource, position: int) -> tuple[int, EntryParser]:
+    async def _skip_excess(self, source: LogSource, position: int) -> tuple[int, EntryParser]:
         """Skip what exceeds the buffer's size, as ``mode=non-blocking`` asks for."""
         target = source.size - self._limit
         window = await asyncio.to_thread(source.read, target, SLICE)

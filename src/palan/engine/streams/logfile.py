@@ -160,8 +160,8 @@ class LogFramer:
         block = self._rest + data[:end] if self._rest else data[:end]
         self._rest = data[end + 1 :]
         if self._skip or not self._is_wanted(block):
-            return self._slowly(block)
-        return self._by_runs(block)
+            return self._convert_records(block)
+        return self._convert_runs(block)
 
     def finish(self) -> bytes:
         """Return the unfinished lines, at the end of the log."""
@@ -184,7 +184,7 @@ class LogFramer:
                 return False
         return not options.timestamps or block[_FRACTION:_TIME] == _UTC
 
-    def _by_runs(self, block: bytes) -> bytes:
+    def _convert_runs(self, block: bytes) -> bytes:
         """Convert runs of whole lines at once, and lines in pieces record by record.
 
         A text that looks like a part of a prefix makes this slower, not wrong.
@@ -206,21 +206,21 @@ class LogFramer:
                     continue
             end = block.find(b"\n", start)
             end = size if end < 0 else end
-            out.append(self._slowly(block[start:end]))
+            out.append(self._convert_records(block[start:end]))
             start = end + 1
         return b"".join(out)
 
     def _run(self, block: bytes) -> bytes:
         try:
-            return self._quickly(block)
+            return self._convert_lines(block)
         except ValueError:  # incomplete records, as a full disk leaves them
-            return self._slowly(block)
+            return self._convert_records(block)
 
-    def _quickly(self, block: bytes) -> bytes:
+    def _convert_lines(self, block: bytes) -> bytes:
         options, out, details = self._options, self._stdout, self._details
         lines = block.split(b"\n")
         if b" stderr F " in block:
-            heads = self._heads(lines)
+            heads = self._headers_of(lines)
         elif not options.stdout:
             return b""
         elif not (options.timestamps or details):
@@ -246,7 +246,7 @@ class LogFramer:
         parts.append(b"")
         return b"\n".join(parts)
 
-    def _heads(self, lines: list[bytes]) -> list[bytes]:
+    def _headers_of(self, lines: list[bytes]) -> list[bytes]:
         """Return the headers for lines of both streams; others are removed from ``lines``.
 
         Raises:
@@ -265,7 +265,7 @@ class LogFramer:
         except LookupError:
             raise ValueError(lines) from None
 
-    def _slowly(self, block: bytes) -> bytes:
+    def _convert_records(self, block: bytes) -> bytes:
         options = self._options
         out: list[bytes] = []
         for record in block.split(b"\n"):

@@ -1,4 +1,4 @@
-"""Mounting and unmounting of volumes for those who use their files."""
+"""Mounting and unmounting of volumes for the containers and others that use their files."""
 
 from typing import Any
 
