@@ -4,7 +4,7 @@ import pytest
 
 from palan.api.system import SystemVersion
 from palan.api.version import MAX_VERSION
-from palan.server.old_clients import as_known_to
+from palan.server.old_clients import limit_version
 
 
 @pytest.mark.parametrize(
@@ -18,13 +18,13 @@ from palan.server.old_clients import as_known_to
 )
 def test_compose_1_is_told_of_the_version_it_was_made_for(agent, told):
     answer = SystemVersion(api_version=str(MAX_VERSION), version="x")
-    assert as_known_to({"user-agent": agent}, answer).api_version == told
+    assert limit_version({"user-agent": agent}, answer).api_version == told
     assert answer.api_version == str(MAX_VERSION)
 
 
 def test_an_older_engine_stays_what_it_is():
     answer = SystemVersion(api_version="1.40")
     headers = {"user-agent": "docker-compose/1.29.2"}
-    assert as_known_to(headers, answer) is answer
-    assert as_known_to({}, answer) is answer
-    assert as_known_to(headers, None) is None
+    assert limit_version(headers, answer) is answer
+    assert limit_version({}, answer) is answer
+    assert limit_version(headers, None) is None

@@ -1,6 +1,6 @@
-"""The ways to answer: what the engine returned, written as the endpoint declares.
+"""Writing answers: one function for each kind of result of :mod:`palan.api.results`.
 
-One function for each kind of result of :mod:`palan.api.results`.
+The endpoint's declaration decides which function writes the engine's result.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ from palan.server.websocket import serve_websocket
 __all__ = ["refuse_in_stream", "send"]
 
 _LATE_SINCE: Final = Version(1, 30)
-"""Before, the head came with the answer."""
+"""Clients of older versions expect the head together with the answer."""
 
 _RECORD_SEPARATOR: Final = b"\x1e"
 """RFC 7464."""
@@ -61,7 +61,7 @@ _PING_HEADERS: Final[Mapping[str, str]] = {
     "Pragma": "no-cache",
     "Swarm": "inactive",
 }
-"""What ping answers besides, unless the engine says otherwise."""
+"""Headers of ping, which the engine's own replace."""
 
 _log = structlog.get_logger(__name__)
 
@@ -70,8 +70,8 @@ async def send(call: Call, result: Any) -> None:
     """Answer a call with what the engine returned.
 
     Raises:
-        PalanError: what was to be sent failed before the answer had begun.
-        ClientGone: the client went away meanwhile.
+        PalanError: the result failed before the head was sent.
+        ClientGone: the client closed the connection.
     """
     await _SENDERS[type(call.endpoint.result)](call, result)
 
@@ -124,7 +124,7 @@ async def _send_late(call: Call, late: Late) -> None:
         await _await_late(call, late)
     finally:
         if asyncio.iscoroutine(late.value):
-            late.value.close()  # for when the client went before anyone waited
+            late.value.close()  # not awaited if the client closed the connection first
 
 
 async def _await_late(call: Call, late: Late) -> None:
@@ -141,7 +141,7 @@ async def _await_late(call: Call, late: Late) -> None:
         with exchange.interruptible():
             value = await late.value
     except PalanError as error:
-        # The status was said already; dockerd leaves the body empty, too.
+        # The status has been sent; dockerd leaves the body empty, too.
         _log.warning("a late answer failed", operation=call.endpoint.name, reason=error.message)
     else:
         await exchange.send(call.encode(value))
@@ -222,7 +222,7 @@ async def _send_after_first(
     headers: list[tuple[str, str]],
     mark: bytes,
 ) -> None:
-    """Wait for the first message with the head, so that an error before it is a status."""
+    """Send the head with the first message, so that an earlier error becomes a status."""
     nothing = object()
     first = await anext(messages, nothing)
     await call.exchange.start(call.endpoint.result.status, headers)
@@ -236,7 +236,7 @@ async def _send_after_first(
         await call.exchange.send(mark + _in_band(error.message))
     except ClientGone:
         raise
-    except Exception:  # noqa: BLE001 - the client is told, the log says more
+    except Exception:  # noqa: BLE001 - becomes an error in the stream, with details in the log
         _log.exception("a stream failed", operation=call.endpoint.name)
         await call.exchange.send(
             mark + _in_band("internal error: the engine's log has more about it")
@@ -267,7 +267,7 @@ def _message_type(call: Call) -> str:
 
 
 def _accepted(header: str) -> list[str]:
-    """What an ``Accept`` or ``Accept-Encoding`` header lists, the best first."""
+    """Return the values of an ``Accept`` or ``Accept-Encoding`` header, the preferred first."""
     found: list[tuple[float, str]] = []
     for entry in header.lower().split(","):
         kind, *parameters = (part.strip() for part in entry.split(";"))
@@ -292,7 +292,7 @@ async def _send_session(call: Call, session: Session | None) -> None:
     assert isinstance(declared, Hijack)  # noqa: S101 - chosen by this type
     exchange = call.exchange
     if session is None:
-        # Detached: there is nothing to connect to.
+        # The process runs detached: it has no streams to connect to.
         await exchange.respond(HTTPStatus.OK, call.header_lines())
     elif declared.upgrade == "websocket":
         await serve_websocket(exchange, session, call.version)

@@ -1,4 +1,4 @@
-"""The server: the contract's endpoints, an engine to answer them, sockets to listen on."""
+"""The server: it answers the API's endpoints on listening sockets by calling an engine."""
 
 import asyncio
 import socket
@@ -24,16 +24,16 @@ from palan.server.tls import TLSLayer
 __all__ = ["EngineRooms", "Server", "serving"]
 
 _BACKLOG: Final = 1024
-"""Clients that may wait to be accepted; asyncio would turn away those after the hundredth."""
+"""Connections that may wait to be accepted; asyncio's default is 100."""
 
 _GRACE: Final = 5.0
-"""Seconds for requests to be answered when the server stops."""
+"""Seconds that running requests may take after the server was asked to stop."""
 
 _STREAM_GRACE: Final = 0.5
-"""Seconds for streams to end by themselves then; most of them would not for hours."""
+"""Seconds that streams may take then; most would last for hours."""
 
 _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
-"""A machine that vanished is noticed within two minutes."""
+"""TCP keepalive options that detect a vanished machine within two minutes."""
 
 _KEEP_FILE: Final[dict[str, Any]] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 """Keeps asyncio from removing the file of a unix socket, which may belong to a socket unit."""
@@ -42,13 +42,13 @@ _log = structlog.get_logger(__name__)
 
 
 class EngineRooms(Protocol):
-    """An engine: attributes named like the groups of the API, methods like its operations."""
+    """An engine, with an attribute for each group of the API and a method for each operation."""
 
     @property
     def pending(self) -> frozenset[str]:
-        """The operations, as ``group.operation``, that it does not have.
+        """The operations, as ``group.operation``, that the engine does not implement.
 
-        They answer 501, but for those whose room has something better to say.
+        They answer 501, unless the engine has a method that raises another error.
         """
 
 
@@ -56,13 +56,13 @@ class Server:
     """Serves the Engine API.
 
     Args:
-        engine: whose rooms answer; it is started already.
-        endpoints: what to serve; by default all there is.
-        min_version: the oldest API version to speak.
-        max_version: the newest, which clients that name none are spoken to in.
+        engine: the engine, already started.
+        endpoints: the endpoints to serve; all of the API by default.
+        min_version: the oldest API version to accept.
+        max_version: the newest API version, also used for requests without a version.
 
     Raises:
-        RuntimeError: the engine lacks operations that it does not say it lacks.
+        RuntimeError: the engine lacks an operation that is not in ``engine.pending``.
     """
 
     def __init__(
@@ -97,10 +97,10 @@ class Server:
         self._listening.append(await loop.create_server(connected, sock=sock, backlog=_BACKLOG))
 
     async def close(self, grace: float = _GRACE) -> None:
-        """Stop: accept nothing more, let what is being answered end, then break off.
+        """Stop accepting, let running requests end, then reset the remaining connections.
 
         Args:
-            grace: seconds for running requests to be answered.
+            grace: seconds that running requests may take.
         """
         for server in self._listening:
             server.close()
@@ -124,7 +124,7 @@ class Server:
         try:
             await self._dispatch(exchange)
         finally:
-            # Neither query nor headers nor bodies: all of them may hold secrets.
+            # Query, headers and bodies are not logged: they may contain secrets.
             _log.debug(
                 "request",
                 method=exchange.head.method,
@@ -141,9 +141,9 @@ async def serving(
     """Serve an engine on sockets for as long as the context lasts.
 
     Args:
-        engine: whose rooms answer.
-        sockets: they listen already.
-        options: of :class:`Server`.
+        engine: the engine that answers.
+        sockets: listening sockets.
+        options: keyword arguments of :class:`Server`.
     """
     server = Server(engine, **options)
     for sock in sockets:

@@ -1,4 +1,4 @@
-"""One call of an endpoint, as the ways to answer it see it."""
+"""One call of an endpoint, as the functions that answer it see it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,9 +27,9 @@ class Call:
     """Remarks about the request, which become warnings in the answer."""
 
     def header_lines(self, more: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
-        """The headers, sorted as Go sorts them."""
+        """Return the headers and ``more``, sorted as Go sorts them."""
         return sorted({**self.headers, **(more or {})}.items())
 
     def encode(self, value: Any) -> bytes:
-        """JSON in the words of the client's version."""
+        """Encode a value as JSON of the client's API version."""
         return encode(self.endpoint, value, self.version, self.notices)

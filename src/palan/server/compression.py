@@ -1,4 +1,4 @@
-"""Compressing an answer on its way out."""
+"""Compression of answers."""
 
 import asyncio
 import zlib
@@ -12,14 +12,14 @@ _GZIP: Final = 31
 """``wbits`` for the format of gzip with the largest window."""
 
 _LEVEL: Final = 1
-"""The quickest: what an archive has gained by it is nearly as much, and it is a third the work."""
+"""The fastest level: archives get nearly as small as with the default, for a third of the time."""
 
 _SMALL: Final = 16 << 10
-"""Bytes that are compressed on the spot, in less time than a thread takes to be told."""
+"""Bytes up to which compressing takes less time than handing over to a thread."""
 
 
 async def gzipped(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """A body as gzip has it."""
+    """Compress a body with gzip."""
     stream = zlib.compressobj(_LEVEL, wbits=_GZIP)
 
     async def compress(piece: bytes) -> bytes:
@@ -27,7 +27,7 @@ async def gzipped(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byt
             return stream.compress(piece)
         return await asyncio.to_thread(stream.compress, piece)
 
-    # What it holds back goes out with the next piece that fills a block, or at the end.
+    # The compressor buffers output until a block is full or the stream ends.
     if out := await compress(first):
         yield out
     async for piece in rest:

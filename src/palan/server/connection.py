@@ -1,13 +1,13 @@
-"""One client's connection: requests come in order, each is answered before the next.
+"""One client's connection, whose requests are answered one after the other.
 
-Everything about one connection happens in one task.  While an answer is streamed the
-task is *interruptible*: when the client goes, it is cancelled where it waits, and what
-produced the stream is closed.  At all other times it runs on, since an engine that was
-told to create or stop something shall finish it even if nobody waits for the answer.
+One task serves the connection. While an answer is streamed, the task is *interruptible*:
+when the client closes the connection, the task is cancelled and the source of the stream
+is closed. At all other times the task continues, since an engine that creates or stops
+something shall finish even if the client no longer waits.
 
-A client that closes only its sending half still wants its answer.  On a unix socket
-the two can be told apart; over TCP, as with dockerd, a stream that is being answered
-ends with the client's half, but for a hijacked one, where it means end of input.
+A client that closes only its sending half still expects its answer. On a unix socket
+this differs from a full close; over TCP, as with dockerd, closing the sending half ends
+a stream that is being answered, except on a hijacked connection, where it ends the input.
 """
 
 import asyncio
@@ -31,25 +31,25 @@ __all__ = ["Connection", "Handler"]
 Handler = Callable[[Exchange], Awaitable[None]]
 
 _MAX_UNREAD: Final = 256 * 1024
-"""Bytes to take in before somebody wants them; then the client has to wait."""
+"""Bytes to buffer until they are read; then receiving is paused."""
 
 _HEAD_TIMEOUT: Final = 60.0
-"""Seconds for the rest of a request's head to come."""
+"""Seconds to wait for the rest of a request's head."""
 
 _LINGER: Final = 2.0
-"""Seconds to go on reading what nobody wants, so that the client gets to read our answer."""
+"""Seconds to read and discard input before closing, so that the client can read the answer."""
 
-_LOOK_AGAIN: Final = 0.0005
-"""Seconds between looks whether a client has read what it was sent."""
+_READ_CHECK: Final = 0.0005
+"""Seconds between checks whether the client has read everything."""
 
 _GONE_CHECK: Final = 1.0
-"""Seconds between looks whether a client that has no more to send is still there."""
+"""Seconds between checks whether a client that closed its sending half is still connected."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Connection(asyncio.Protocol):
-    """The protocol of one connection."""
+    """The asyncio protocol of one connection."""
 
     def __init__(self, handler: Handler, connections: set["Connection"]) -> None:
         self._handler = handler
@@ -65,28 +65,28 @@ class Connection(asyncio.Protocol):
         self._busy = False
         self._interruptible = False
         self._raw: list[bytes] | None = None
-        """What came since the connection was hijacked; None before."""
+        """Data received since the connection was hijacked; None before."""
 
         self._raw_size = 0
         self.at_eof = False
-        """The client has said that it will send nothing more."""
+        """Whether the client has closed its sending half."""
 
         self.lost = False
-        """The connection is no more."""
+        """Whether the connection is closed in both directions."""
 
         self.stopping = False
-        """The server stops: no further request is taken."""
+        """Whether the server is stopping: no further request is accepted."""
 
-    # ---- what the event loop calls ----
+    # ---- called by the event loop ----
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has connected."""
+        """Start the task that serves the connection."""
         self._transport = cast(asyncio.Transport, transport)
         self._connections.add(self)
         self._task = self._loop.create_task(self._serve())
 
     def data_received(self, data: bytes) -> None:
-        """The client has sent something."""
+        """Buffer what the client has sent."""
         if self._raw is None:
             self.reader.receive(data)
             unread = self.reader.buffered
@@ -100,15 +100,15 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def eof_received(self) -> bool:
-        """The client sends nothing more, but may still read."""
+        """Note that the client has closed its sending half."""
         self.at_eof = True
         self._wake()
         if self._busy:
-            self._look_for_client()
+            self._check_client()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is no more, in both directions."""
+        """End everything that waits for the connection."""
         _ = exc
         self.lost = True
         self._connections.discard(self)
@@ -118,17 +118,17 @@ class Connection(asyncio.Protocol):
             self._task.cancel()
 
     def pause_writing(self) -> None:
-        """The client does not read as fast as we write."""
+        """Let writers wait: the client reads too slowly."""
         self._writable.clear()
 
     def resume_writing(self) -> None:
-        """It has caught up."""
+        """Let writers continue."""
         self._writable.set()
 
     # ---- reading and writing ----
 
     async def more_data(self) -> bool:
-        """Wait until more has come; False when nothing more will."""
+        """Wait until more has been received; return False when nothing more will be."""
         if self.at_eof or self.lost:
             return False
         if self._reading_paused:
@@ -142,7 +142,7 @@ class Connection(asyncio.Protocol):
         return True
 
     async def read_raw(self) -> bytes:
-        """What has come over the hijacked connection; empty when nothing more will."""
+        """Return the bytes received over the hijacked connection; empty at the end."""
         assert self._raw is not None  # noqa: S101 - only hijacked connections are read so
         while not self._raw:
             if not await self.more_data():
@@ -153,50 +153,50 @@ class Connection(asyncio.Protocol):
         return data
 
     async def write(self, data: bytes) -> None:
-        """Send; wait while the client does not keep up.
+        """Send bytes; wait while the client reads too slowly.
 
         Raises:
-            ClientGone: nobody is there.
+            ClientGone: the connection is closed.
         """
-        self._check_there()
+        self._check_connected()
         self._transport.write(data)
         if not self._writable.is_set():
             await self._writable.wait()
-            self._check_there()
+            self._check_connected()
 
     async def until_read(self, seconds: float) -> None:
-        """Wait until a local client has read all that was sent, but no longer than that."""
+        """Wait until a local client has read everything, for at most that long."""
         deadline = self._loop.time() + seconds
         while not self.lost and self._is_local() and self._unread() > 0:
             if self._loop.time() > deadline:
                 return
-            await asyncio.sleep(_LOOK_AGAIN)
+            await asyncio.sleep(_READ_CHECK)
 
     def _unread(self) -> int:
-        """Bytes (and what the kernel needs for them) that the client has not read."""
+        """Return the bytes that the client has not read, with the kernel's overhead."""
         sock = self._transport.get_extra_info("socket")
         answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
         return int.from_bytes(answer, sys.byteorder)
 
-    def _check_there(self) -> None:
+    def _check_connected(self) -> None:
         if self.lost:
             raise ClientGone
 
     def hijack(self) -> None:
-        """From now on the bytes of this connection are nobody's HTTP."""
+        """Stop reading HTTP from this connection: its bytes are a raw stream now."""
         rest = self.reader.detach()
         self._raw = [rest] if rest else []
         self._raw_size = len(rest)
 
     def abort(self) -> None:
-        """Break the connection off, so that the client sees that something is missing."""
+        """Reset the connection, so that the client notices that the answer is incomplete."""
         if not self.lost:
             self._transport.abort()
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """What is done in here ends as soon as the client goes, with :class:`ClientGone`."""
-        self._check_there()
+        """Raise :class:`ClientGone` in the body of the context when the client closes."""
+        self._check_connected()
         self._interruptible = True
         try:
             yield
@@ -251,17 +251,17 @@ class Connection(asyncio.Protocol):
                 timer.cancel()
 
     async def _close(self, *, linger: bool) -> None:
-        """Close when all is sent.
+        """Close after everything is sent.
 
         Args:
-            linger: the client may still be sending.  Closing a socket with unread bytes in
-                it resets the connection, and the client might never read our answer.
+            linger: whether the client may still be sending. Closing a socket with unread
+                bytes resets the connection, and the client might never read the answer.
         """
         if self.lost:
             return
         if linger and not self.at_eof and self._transport.can_write_eof():
             self._transport.write_eof()
-            # A timer that aborts would drop what is still to be written.
+            # Aborting by a timer would discard unsent data.
             deadline = self._loop.time() + _LINGER
             try:
                 async with asyncio.timeout_at(deadline):
@@ -276,39 +276,39 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def stop(self) -> None:
-        """Take no further request; close now if none is being answered."""
+        """Accept no further request; close now if no request is being answered."""
         self.stopping = True
         if not self._busy and not self.lost:
             self._transport.close()
 
     def interrupt(self) -> None:
-        """End now if it is a stream, which might go on for ever."""
+        """End now if a stream is being sent, which might never end."""
         if self._interruptible:
             self.kill()
 
     def kill(self) -> None:
-        """End now, whatever is being done."""
+        """End now, in any state."""
         self.stopping = True
         self._task.cancel()
         self.abort()
 
     async def wait_closed(self) -> None:
-        """Wait until nothing is done for this client any more."""
+        """Wait until the task of the connection has ended."""
         await asyncio.wait([self._task])
 
     def _wake(self) -> None:
         if self._data_came is not None and not self._data_came.done():
             self._data_came.set_result(None)
 
-    def _look_for_client(self) -> None:
-        """End the connection if the client that stopped sending has also stopped reading."""
+    def _check_client(self) -> None:
+        """Reset the connection if the client has closed both halves."""
         if self.lost or not self._busy:
             return
         half_close_is_end = self._interruptible and self._raw is None and not self._is_local()
         if half_close_is_end or self._hung_up():
             self.abort()
         else:
-            self._loop.call_later(_GONE_CHECK, self._look_for_client)
+            self._loop.call_later(_GONE_CHECK, self._check_client)
 
     def _is_local(self) -> bool:
         family: int = self._transport.get_extra_info("socket").family

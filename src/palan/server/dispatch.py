@@ -1,8 +1,8 @@
-"""From a request to the engine's method and back to bytes.
+"""Dispatching requests to the methods of the engine.
 
-Everything here is about one exchange: find the endpoint, see that the client's version
-is spoken, make the request, call ``engine.<group>.<operation>``, and write what it
-returns in the way the endpoint declares.  An error becomes a status here and nowhere else.
+For each exchange: find the endpoint, check the client's API version, decode the request,
+call ``engine.<group>.<operation>``, and write the result as the endpoint declares. Only
+here do errors become statuses.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,20 +21,20 @@ from palan.server import answers
 from palan.server.call import Call
 from palan.server.exchange import ClientGone, Exchange
 from palan.server.http1 import ProtocolError, RequestHead
-from palan.server.old_clients import as_known_to
+from palan.server.old_clients import limit_version
 from palan.server.routing import BadTarget, Found, Redirect, Router, split_target
 
 
 __all__ = ["Dispatcher", "Operation"]
 
 Operation = Callable[[Any], Awaitable[Any]]
-"""A method of one of the engine's rooms."""
+"""The engine's method for an endpoint."""
 
 _MAX_JSON: Final = 16 * 2**20
-"""Bytes of a JSON body.  dockerd has no limit, and nothing it takes comes near this one."""
+"""Bytes of a JSON body. dockerd has no limit, but real bodies are far smaller."""
 
 _PLAIN_TEXT_BELOW: Final = Version(1, 24)
-"""Clients that old could not read errors in JSON."""
+"""Older clients cannot read errors in JSON."""
 
 _SHORT_BODY: Final = 7
 """Bytes of a body that counts as empty (``null``, ``{}``) where an endpoint refuses bodies."""
@@ -56,7 +56,7 @@ class Dispatcher:
         max_version: Version,
     ) -> None:
         self._router = router
-        # By identity: an endpoint's hash is of all it declares, and takes longer.
+        # By identity: the hash of an endpoint covers the whole declaration, which takes longer.
         self._operations = {id(endpoint): method for endpoint, method in operations.items()}
         self._min_version = min_version
         self._max_version = max_version
@@ -71,8 +71,8 @@ class Dispatcher:
         """Answer one request.
 
         Raises:
-            ProtocolError: its target is none.
-            ClientGone: there is nobody to answer.
+            ProtocolError: the target of the request is malformed.
+            ClientGone: the client has closed the connection.
         """
         try:
             target = split_target(exchange.head.target)
@@ -91,7 +91,7 @@ class Dispatcher:
                 await self._answer(call, found.parameters, target.query)
 
     async def _negotiate(self, exchange: Exchange, found: Found) -> Version | None:
-        """The version to speak; None if the client was told that there is none."""
+        """Return the API version of the request; None if it was answered with an error."""
         if not found.version:
             return self._max_version
         version = Version.parse(found.version)
@@ -136,12 +136,12 @@ class Dispatcher:
             if isinstance(result, WithHeaders):
                 call.headers = {**call.headers, **result.headers}
                 result = result.value
-            await answers.send(call, as_known_to(call.exchange.head.headers, result))
+            await answers.send(call, limit_version(call.exchange.head.headers, result))
         except PalanError as error:
             await self._refuse(call, error)
         except ClientGone:
             raise
-        except Exception as error:  # noqa: BLE001 - the client is told, the log says more
+        except Exception as error:  # noqa: BLE001 - becomes an error with details in the log
             _log.exception("request failed", operation=call.endpoint.name)
             kind = type(error).__name__
             await self._refuse(
@@ -174,7 +174,7 @@ class Dispatcher:
 
     async def _refuse(self, call: Call, error: PalanError) -> None:
         if call.exchange.status is not None:
-            # The head is out, so all that can be said is that the answer is not whole.
+            # The head has been sent; resetting the connection shows that the answer is incomplete.
             call.exchange.abort()
         elif isinstance(call.endpoint.result, Hijack) and call.endpoint.result.early:
             await answers.refuse_in_stream(call, error)
@@ -194,6 +194,6 @@ def _is_long(head: RequestHead) -> bool:
 
 
 def _error_body(message: str) -> bytes:
-    # Messages quote what was not understood, which need not be characters.
+    # Messages may quote input that is not valid UTF-8.
     text = message.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return msgspec.json.encode({"message": text}) + b"\n"

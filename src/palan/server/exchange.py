@@ -2,9 +2,9 @@
 
 An answer is one of four things: whole (:meth:`Exchange.respond`), streamed
 (:meth:`Exchange.start`, :meth:`Exchange.send`, :meth:`Exchange.end`), a hijacked
-connection (:meth:`Exchange.hijack`), or an error before any of these.  This class sees
-to framing, so that handlers cannot get it wrong: lengths and chunks, HTTP/1.0, HEAD,
-bodies that nobody read, and whether the connection can be used again.
+connection (:meth:`Exchange.hijack`), or an error before any of these. The class handles
+the framing, so that handlers cannot get it wrong: lengths and chunks, HTTP/1.0, HEAD,
+unread bodies, and whether the connection can be used again.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -27,7 +27,7 @@ __all__ = ["ClientGone", "Exchange", "Headers", "RawStream", "Wire"]
 Headers = Iterable[tuple[str, str]]
 
 _MAX_DRAIN: Final = 256 * 1024
-"""Bytes of a body nobody wanted to read past; a longer one costs the connection."""
+"""Bytes of an unread body to skip; after a longer body the connection is closed."""
 
 _BODYLESS: Final = frozenset({204, 304})
 
@@ -76,15 +76,15 @@ class Wire(Protocol):
 
 
 class Exchange:
-    """A request, and the means to answer it."""
+    """A request, and the methods to answer it."""
 
     def __init__(self, connection: Wire, head: RequestHead) -> None:
         self.head = head
         self.status: int | None = None
-        """Of the answer; None while none was begun."""
+        """The status of the answer; None before its head is sent."""
 
         self.closes = not head.keep_alive
-        """The connection is closed after this answer."""
+        """Whether the connection is closed after this answer."""
 
         self._connection = connection
         self._chunked = False
@@ -96,10 +96,10 @@ class Exchange:
     # ---- the request's body ----
 
     async def read_body(self, limit: int) -> bytes:
-        """All of the body.
+        """Read the whole body.
 
         Raises:
-            InvalidParameter: it is longer than ``limit``, ends early or is malformed.
+            InvalidParameter: the body is longer than ``limit``, ends early or is malformed.
         """
         if (self.head.content_length or 0) > limit:
             raise _too_long(limit)
@@ -113,10 +113,10 @@ class Exchange:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def read_some(self) -> bytes:
-        """Some more of the body as it arrives; empty at its end.
+        """Read the next bytes of the body; empty at its end.
 
         Raises:
-            InvalidParameter: it ends early or is malformed.
+            InvalidParameter: the body ends early or is malformed.
         """
         reader = self._connection.reader
         while True:
@@ -135,22 +135,22 @@ class Exchange:
                 raise InvalidParameter("unexpected EOF")
 
     def body(self) -> AsyncIterator[bytes]:
-        """The body as it arrives."""
+        """Return an iterator over the body as it arrives."""
         return _Body(self)
 
     # ---- the answer ----
 
     def interruptible(self) -> AbstractContextManager[None]:
-        """What is done in here ends with ``ClientGone`` as soon as the client goes."""
+        """Raise :class:`ClientGone` in the body of the context when the client closes."""
         return self._connection.interruptible()
 
     async def respond(self, status: int, headers: Headers, body: bytes = b"") -> None:
-        """Answer as a whole.  Without a body there is no length for 204, 304 and HEAD.
+        """Send a whole answer; 204, 304, and HEAD without a body have no length.
 
         Args:
             status: the status.
-            headers: but those about the framing of the body.
-            body: all of it.
+            headers: the headers without those for framing.
+            body: the whole body.
         """
         self.status = status
         lines = [*headers, ("Date", http_date())]
@@ -160,7 +160,7 @@ class Exchange:
         await self._connection.write(head if self.head.method == "HEAD" else head + body)
 
     async def start(self, status: int, headers: Headers) -> None:
-        """Begin an answer whose length is not known."""
+        """Send the head of an answer whose length is unknown."""
         self.status = status
         self._streaming = True
         self._chunked = self.head.http11
@@ -172,26 +172,26 @@ class Exchange:
         await self._connection.write(response_head(status, self._with_connection(lines)))
 
     async def send(self, data: bytes) -> None:
-        """Send more of an answer that was begun; waits while the client does not keep up."""
+        """Send the next bytes of a started answer; wait while the client reads too slowly."""
         if data:
             await self._connection.write(chunk(data) if self._chunked else data)
 
     async def end(self) -> None:
-        """There is no more of the answer."""
+        """End a started answer."""
         self._streaming = False
         if self._chunked:
             await self._connection.write(chunk(b""))
 
     def abort(self) -> None:
-        """Break off, so that the client can see that the answer is not whole."""
+        """Reset the connection, so that the client notices that the answer is incomplete."""
         self.closes = True
         self._connection.abort()
 
     async def hijack(self, status: int) -> "RawStream":
-        """Take the connection over: from now on it carries bytes in both directions.
+        """Take over the connection as a raw stream in both directions.
 
-        What the client sent after its request is the beginning of its stream; the first
-        to be sent to it is a head with ``status``.
+        Everything after the request belongs to the client's stream. The caller sends a
+        head with ``status`` first.
 
         Raises:
             InvalidParameter: the request's own body is malformed, or too long to skip.
@@ -204,7 +204,7 @@ class Exchange:
         return RawStream(self._connection)
 
     async def finish_request(self) -> bool:
-        """Make the connection ready for the next request, or see that it cannot be.
+        """Prepare the connection for the next request, or decide that it has to be closed.
 
         Returns:
             Whether the client may still be sending, although the connection :attr:`closes`.
@@ -224,7 +224,7 @@ class Exchange:
         return self.closes
 
     async def _skip_body(self) -> bool:
-        """Read what is left of the body; False when that is too much."""
+        """Read and discard the rest of the body; return False if it is too long."""
         left = self._connection.reader.body_remaining
         if left is not None and left > _MAX_DRAIN:
             return False
@@ -241,7 +241,7 @@ class Exchange:
         unreadable = (
             self._broken_body
             or (left is not None and left > _MAX_DRAIN)
-            # It was told to wait with its body: who knows whether it still comes.
+            # The client waits for "100 Continue", and may or may not send its body.
             or not (self._continued or reader.body_complete or reader.buffered)
         )
         self.closes = self.closes or unreadable or self._connection.stopping
@@ -253,7 +253,7 @@ class Exchange:
 
 
 class _Body:
-    """The body of a request; a plain object, so that nobody needs to close it."""
+    """The body of a request; unlike an async generator it need not be closed."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -269,38 +269,38 @@ class _Body:
 
 
 class RawStream:
-    """A connection that was hijacked."""
+    """A hijacked connection."""
 
     def __init__(self, connection: Wire) -> None:
         self._connection = connection
 
     @property
     def input_ended(self) -> bool:
-        """The client has no more to send, which is not to say that it is gone.
+        """Whether the client has ended its input; it may still read.
 
-        When it is the server that stops, nobody has said that input has ended.
+        A connection that is closed because the server stops has not ended its input.
         """
         connection = self._connection
         return connection.at_eof or (connection.lost and not connection.stopping)
 
     async def read(self) -> bytes:
-        """What the client has sent; empty when nothing more will come."""
+        """Return the next bytes from the client; empty at the end."""
         return await self._connection.read_raw()
 
     async def write(self, data: bytes) -> None:
-        """Send; waits while the client does not keep up.
+        """Send bytes; wait while the client reads too slowly.
 
         Raises:
-            ClientGone: nobody is there.
+            ClientGone: the connection is closed.
         """
         await self._connection.write(data)
 
     async def until_read(self, seconds: float) -> None:
-        """Wait until the client has read all that was sent, as far as that can be known."""
+        """Wait until a local client has read everything, for at most that long."""
         await self._connection.until_read(seconds)
 
     def interruptible(self) -> AbstractContextManager[None]:
-        """As :meth:`Exchange.interruptible`."""
+        """Raise :class:`ClientGone` in the body of the context when the client closes."""
         return self._connection.interruptible()
 
 

@@ -1,11 +1,11 @@
-"""HTTP/1.1 without I/O: heads and bodies out of bytes, and heads into bytes.
+"""HTTP/1.1 without I/O: parsing requests and formatting heads of answers.
 
-Heads are parsed by llhttp, but only ever given whole and never a byte more, and bodies
-are framed here.  So the reader knows exactly where a message ends: what follows belongs
-to a hijacked stream, or is the next request, which stays unread until this one is done.
+llhttp parses heads, and gets each of them whole and not a byte more; bodies are framed
+here. So the reader knows exactly where a message ends: the bytes after it belong to a
+hijacked stream, or to the next request, which stays unread until this one is answered.
 
-Wherever two readings of a message are possible (two lengths, a length and chunks, bare
-line feeds) it is refused and the connection closed: nothing can be smuggled past a proxy.
+An ambiguous message (two lengths, a length and chunks, bare line feeds) is refused and the
+connection closed, so that no request can be smuggled past a proxy.
 """
 
 import re
@@ -42,11 +42,11 @@ _TRAILER: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n]*\r\n")
 
 
 class ProtocolError(Exception):
-    """What came is not HTTP as it must be; the connection cannot go on.
+    """The client did not send valid HTTP; the connection has to be closed.
 
     Attributes:
-        status: what to answer.
-        detail: what was wrong, if there is more to say than the status does.
+        status: the status to answer.
+        detail: the problem, if the status does not describe it.
     """
 
     def __init__(self, status: int, detail: str = "") -> None:
@@ -61,40 +61,40 @@ class RequestHead:
 
     method: str
     target: str
-    """As it was sent, of printable ASCII: a path with a query, an absolute URL, or ``*``."""
+    """The target as it was sent, in printable ASCII: path with query, absolute URL, or ``*``."""
 
     http11: bool
     headers: dict[str, str]
-    """By names in lower case; of several values the first, as in Go."""
+    """Headers by lower-case names; the first of several values, as in Go."""
 
     keep_alive: bool
-    """The client would like to send another request over this connection."""
+    """Whether the client wants to send another request over this connection."""
 
     content_length: int | None
-    """Bytes of body; None when it comes in chunks."""
+    """The length of the body in bytes; None if it is chunked."""
 
     expects_continue: bool
 
     @property
     def has_body(self) -> bool:
-        """Whether there is a body to read, though it may turn out empty."""
+        """Whether there is a body to read, which may be empty."""
         return self.content_length != 0
 
 
 class RequestReader:
-    """Takes the bytes of a connection apart into requests.
+    """Parser of the requests of a connection.
 
-    Feed it with :meth:`receive`; then :meth:`next_head`, :meth:`next_data` until the
-    body has ended, and the next head.  How the bytes were cut makes no difference.
+    Feed it with :meth:`receive`; then call :meth:`next_head`, :meth:`next_data` until the
+    body has ended, and so on. The boundaries between received pieces do not matter.
     """
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._searched = 0
-        """How much of the buffer is known not to end a head."""
+        """The length of the buffer that was already searched for the end of a head."""
 
         self._remaining = 0
-        """Bytes left of the body, or of the chunk."""
+        """Remaining bytes of the body, or of the chunk."""
 
         self._chunked = False
         self._trailers = 0
@@ -105,33 +105,33 @@ class RequestReader:
 
     @property
     def buffered(self) -> int:
-        """Bytes that were received and not yet handed out."""
+        """The number of received bytes that are not read yet."""
         return len(self._buffer)
 
     @property
     def body_remaining(self) -> int | None:
-        """Bytes of body not yet handed out; None if that is not known."""
+        """The number of bytes of the body that are not read yet; None if unknown."""
         return None if self._chunked and not self.body_complete else self._remaining
 
     def receive(self, data: bytes) -> None:
-        """Take in what came over the connection."""
+        """Append received bytes."""
         self._buffer += data
 
     def detach(self) -> bytes:
-        """All that is left: the first bytes of a hijacked stream."""
+        """Return all unread bytes: the beginning of a hijacked stream."""
         rest = bytes(self._buffer)
         self._buffer.clear()
         return rest
 
     def next_head(self) -> RequestHead | None:
-        """The next request's head, None when it is not all there yet.
+        """Return the head of the next request; None if it is not complete yet.
 
         Raises:
-            ProtocolError: there can be none.
+            ProtocolError: the received bytes cannot be the beginning of a request.
         """
         buffer = self._buffer
         if self._searched == 0 and buffer.startswith((b"\r", b"\n")):
-            # Old clients end a body with a line feed too many; RFC 9112 says to skip it.
+            # Old clients send an extra line break after a body; RFC 9112 says to skip it.
             blank = len(buffer) - len(buffer.lstrip(b"\r\n"))
             del buffer[:blank]
         end = _HEAD_END.search(buffer, max(0, self._searched - 2))
@@ -153,9 +153,9 @@ class RequestReader:
         return head
 
     def next_data(self) -> bytes:
-        """The next bytes of the body; empty when none are there yet, or it has ended.
+        """Return the next bytes of the body; empty if none were received yet, or at its end.
 
-        :attr:`body_complete` tells the two apart.
+        :attr:`body_complete` distinguishes the two.
 
         Raises:
             ProtocolError: the chunks are malformed.
@@ -178,7 +178,7 @@ class RequestReader:
                 if not self._next_chunk():
                     break
             except ProtocolError as error:
-                # What came before the fault is handed out first, however it was cut.
+                # Valid bytes before the error are returned first, however the input was split.
                 self._failed = error
                 if not parts:
                     raise
@@ -191,8 +191,8 @@ class RequestReader:
         self._remaining -= len(data)
         return data
 
-    # While a chunk is read, _remaining counts its two closing bytes too: 2 means that
-    # only those are missing, 0 that a line with a size comes next.
+    # While a chunk is read, _remaining includes its closing CRLF: 2 means that only the
+    # CRLF is missing, 0 that a line with a size comes next.
 
     def _take_chunk(self) -> bytes:
         data = bytes(self._buffer[: self._remaining - 2])
@@ -201,7 +201,7 @@ class RequestReader:
         return data
 
     def _next_chunk(self) -> bool:
-        """Go on to the next chunk; False when that is not there yet, or there is none."""
+        """Begin the next chunk; return False if its size is not received yet, or at the end."""
         buffer = self._buffer
         if self._remaining == 2:
             if len(buffer) < 2:
@@ -229,7 +229,7 @@ class RequestReader:
         return self._end_chunks()
 
     def _end_chunks(self) -> bool:
-        """Read past the trailers, of which none means anything here."""
+        """Skip the trailers, which have no meaning here."""
         buffer = self._buffer
         while True:
             line_end = buffer.find(b"\n", 0, _MAX_TRAILERS)
@@ -248,7 +248,7 @@ class RequestReader:
 
 
 class _HeadEvents:
-    """What llhttp calls while it parses."""
+    """The callbacks of llhttp."""
 
     def __init__(self) -> None:
         self.target = b""
@@ -310,9 +310,9 @@ def _feed(raw: bytes) -> tuple[str, _HeadEvents, httptools.HttpRequestParser]:
     try:
         parser.feed_data(raw)
     except httptools.HttpParserUpgrade:
-        pass  # llhttp would stop here; so do we, always
+        pass  # llhttp stops here
     except httptools.HttpParserInvalidMethodError:
-        # Any token is a method in Go, and leads to 404; llhttp knows a fixed list.
+        # Go accepts any token as a method and answers 404; llhttp knows a fixed list.
         if method is None or method[0] == b"GET":
             raise ProtocolError(400) from None
         return method[0].decode(), *_feed(b"GET" + raw[method.end() :])[1:]
@@ -348,7 +348,7 @@ _date: tuple[int, str] = (0, "")
 
 
 def http_date() -> str:
-    """The time as the header ``Date`` has it."""
+    """Return the current time in the format of the header ``Date``."""
     global _date  # noqa: PLW0603 - made once a second, not once an answer
     now = int(time())
     if _date[0] != now:
@@ -359,16 +359,16 @@ def http_date() -> str:
 def response_head(
     status: int, headers: Iterable[tuple[str, str]], *, reason: str | None = None
 ) -> bytes:
-    """Status line and headers of an answer, up to and with the empty line.
+    """Format the status line and headers of an answer, including the empty line.
 
     Args:
         status: the status.
-        headers: names and values, in the order to send.
-        reason: what follows the status; by default what HTTP calls it.
+        headers: names and values, in order.
+        reason: the reason phrase; HTTP's by default.
     """
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase if reason is None else reason}\r\n"]
     for name, value in headers:
-        # A line break in a value would begin a header that nobody meant to send.
+        # A line break in a value would begin another header.
         if "\r" in value or "\n" in value:
             value = value.replace("\r", " ").replace("\n", " ")  # noqa: PLW2901 - only made safe
         lines.append(f"{name}: {value}\r\n")
@@ -377,12 +377,12 @@ def response_head(
 
 
 def chunk(data: bytes) -> bytes:
-    """One chunk of a body; of no bytes, the end of it."""
+    """Format one chunk of a body; an empty chunk ends the body."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def error_response(error: ProtocolError) -> bytes:
-    """All of the answer to what was no request, as Go's server writes it."""
+    """Format the answer to a malformed request, as Go's server does."""
     status = HTTPStatus(error.status)
     reason = f"{status.phrase}: {error.detail}" if error.detail else status.phrase
     head = response_head(

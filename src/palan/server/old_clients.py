@@ -1,8 +1,8 @@
-"""Clients that speak the engine's newest version without knowing what changed in it.
+"""Old clients that use the engine's newest API version without supporting it.
 
-Compose 1 asks ``GET /version`` and then speaks whatever the engine does; from 1.45 on it misses
-a field of images and fails when it makes a container anew (``KeyError: 'ContainerConfig'``),
-with dockerd as well.  It is told of the version that it was made for.
+Compose 1 uses the version that ``GET /version`` returns. Since 1.45 images lack a field that
+it needs to recreate a container (``KeyError: 'ContainerConfig'``), with dockerd as well. So
+Compose 1 gets the version that it was made for.
 """
 
 import re
@@ -15,17 +15,17 @@ from palan.api.system import SystemVersion
 from palan.api.version import Version
 
 
-__all__ = ["as_known_to"]
+__all__ = ["limit_version"]
 
 _NEWEST_KNOWN: Final = ((re.compile(r"docker-compose/1\."), Version(1, 41)),)
 
 
-def as_known_to(headers: Mapping[str, str], answer: Any) -> Any:
-    """An answer that tells no client of a version which it only believes to speak.
+def limit_version(headers: Mapping[str, str], answer: Any) -> Any:
+    """Lower the API version in an answer to an old client.
 
     Args:
-        headers: of the request, by names in lower case.
-        answer: of any endpoint; only that of ``GET /version`` is changed.
+        headers: the request's headers by lower-case names.
+        answer: the answer of any endpoint; only that of ``GET /version`` is changed.
     """
     if not isinstance(answer, SystemVersion):
         return answer

@@ -1,8 +1,8 @@
-"""From a method and a target to an endpoint, as dockerd's router would find it.
+"""Routing: from a method and a target to an endpoint, by the rules of dockerd's router.
 
-dockerd knows 404 only: a wrong method, too, is a page not found.  Paths are matched
-unescaped, and a path that is not as short as it could be is redirected.  Which version
-a client may speak is asked after the path, so that nonsense is 404 in any version.
+A wrong method is a 404, like an unknown path. Paths are matched after unescaping, and a
+path that is not in its shortest form is redirected. The API version is checked after the
+path, so that an unknown path is a 404 in every version.
 """
 
 import re
@@ -24,41 +24,41 @@ _UNCLEAN: Final = re.compile(r"//|/\.{1,2}(?:/|$)")
 
 
 class BadTarget(Exception):
-    """The target of a request is no path and no URL."""
+    """The target of a request is neither a path nor a URL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a request asks for."""
+    """The target of a request, split."""
 
     path: str
-    """Unescaped, with the version still in it."""
+    """The unescaped path, including the version."""
 
     query: str
-    """As it was sent."""
+    """The query as it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """The path is to be written otherwise."""
+    """A redirection to the shortest form of the path."""
 
     location: str
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A path of the API."""
+    """A path of the API that was found."""
 
     endpoint: Endpoint | None
-    """None for OPTIONS, which is answered for every path."""
+    """The endpoint; None for OPTIONS, which is answered for every path."""
 
     parameters: dict[str, str]
     version: str
-    """As it was written; empty for none."""
+    """The version as it was sent; empty without one."""
 
 
 def split_target(target: str) -> Target:
-    """Take a request's target apart: a path, or an absolute URL.
+    """Split the target of a request, which is a path or an absolute URL.
 
     Raises:
         BadTarget: it is neither.
@@ -69,7 +69,7 @@ def split_target(target: str) -> Target:
         except ValueError:
             raise BadTarget(target) from None
         if not parts.scheme or not parts.netloc:
-            # "*", which is for OPTIONS about the server as a whole, has no slash either.
+            # "*" is the target of OPTIONS for the server as a whole.
             if target != "*":
                 raise BadTarget(target)
             return Target("*", "")
@@ -83,7 +83,7 @@ def split_target(target: str) -> Target:
 
 
 class Router:
-    """All endpoints, arranged for looking up."""
+    """All endpoints, indexed by method and path."""
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self._fixed: dict[tuple[str, str], Endpoint] = {}
@@ -95,7 +95,7 @@ class Router:
             key = (endpoint.method, _first_segment(endpoint.path))
             self._patterns.setdefault(key, []).append((_compile(endpoint.path), endpoint))
         for patterns in self._patterns.values():
-            # Of two that match, the one that says more of the path in so many words.
+            # Of two that match, the one with more literal text goes first.
             patterns.sort(key=lambda entry: -len(_PARAMETER.sub("", entry[1].path)))
 
     def __iter__(self) -> Iterator[Endpoint]:
@@ -104,7 +104,7 @@ class Router:
             yield from (endpoint for _, endpoint in patterns)
 
     def find(self, method: str, target: Target) -> Found | Redirect | None:
-        """What a request is for; None when there is no such thing."""
+        """Return the endpoint for a request, or a redirection; None if the path is unknown."""
         path = target.path
         if _UNCLEAN.search(path) or not path.startswith("/"):
             return Redirect(_clean(target))
@@ -151,5 +151,5 @@ def _clean(target: Target) -> str:
     path = "/" + "/".join(parts)
     if target.path.endswith("/") and parts:
         path += "/"
-    # Not by way of "//host": what stands here must stay a path.
+    # A location that begins with "//" would name a host.
     return quote(path, safe="/:@!$&'()+,;=~") + (f"?{target.query}" if target.query else "")

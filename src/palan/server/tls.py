@@ -1,8 +1,7 @@
-"""TLS under a connection, with both halves closed one by one.
+"""TLS whose two halves can be closed independently.
 
-asyncio has TLS of its own, but it takes the end of what the client sends (its
-``close_notify``) for the end of everything, and output that is still to come for
-``docker run -i`` would be lost.  OpenSSL itself can do better, so this layer drives it.
+asyncio's TLS closes the whole connection at the client's ``close_notify``, so that the
+remaining output of ``docker run -i`` would be lost. This layer uses OpenSSL directly.
 """
 
 import asyncio
@@ -22,7 +21,7 @@ _log = structlog.get_logger(__name__)
 
 
 class TLSLayer(asyncio.Protocol):
-    """Sits between a TCP transport and the protocol that shall see the clear text."""
+    """The layer between a TCP transport and the protocol that gets the clear text."""
 
     def __init__(self, inner: asyncio.Protocol, context: ssl.SSLContext) -> None:
         self._inner = inner
@@ -37,15 +36,15 @@ class TLSLayer(asyncio.Protocol):
         self._output_ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has connected; it speaks first."""
+        """Start the handshake, in which the client speaks first."""
         self._transport = cast(asyncio.Transport, transport)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(_HANDSHAKE_TIMEOUT, transport.abort)  # type: ignore[attr-defined] # all stream transports have it
 
     def data_received(self, data: bytes) -> None:
-        """Ciphertext came."""
+        """Decrypt received bytes."""
         if self._input_ended or self._output_ended:
-            # Nobody reads on; what the client still has to say may be thrown away.
+            # The protocol no longer reads: discard the rest.
             return
         self._incoming.write(data)
         try:
@@ -58,37 +57,37 @@ class TLSLayer(asyncio.Protocol):
             self._transport.close()
 
     def eof_received(self) -> bool:
-        """TCP ended.  TLS has a way of its own to say that only one half does."""
+        """Close: in TLS, ``close_notify`` and not the end of TCP closes one half."""
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is no more."""
+        """Tell the protocol that the connection is closed."""
         self._timer.cancel()
         if self._established:
             self._inner.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """The client does not read as fast as we write."""
+        """Pause the protocol: the client reads too slowly."""
         if self._established:
             self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """It has caught up."""
+        """Resume the protocol."""
         if self._established:
             self._inner.resume_writing()
 
     def write(self, data: bytes) -> None:
-        """Send clear text."""
+        """Encrypt and send bytes."""
         if not self._output_ended:
             self._tls.write(data)
             self._flush()
 
     def end_output(self) -> None:
-        """Say that nothing more will be sent."""
+        """Close the sending half with ``close_notify``."""
         if self._output_ended:
             return
         self._output_ended = True
-        # It would like to wait for the client's close_notify, which does not matter.
+        # OpenSSL wants to wait for the client's close_notify, which is not needed.
         with suppress(ssl.SSLError):
             self._tls.unwrap()
         self._flush()
@@ -126,7 +125,7 @@ class TLSLayer(asyncio.Protocol):
 
 
 class _ClearTransport(asyncio.Transport):
-    """What the inner protocol takes for its transport."""
+    """The transport that the inner protocol uses."""
 
     def __init__(self, layer: TLSLayer, transport: asyncio.Transport) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""``GET /containers/{id}/attach/ws``: the same session, in a WebSocket.
+"""``GET /containers/{id}/attach/ws``: a session over a WebSocket.
 
-A WebSocket has messages of its own, so Docker's frames are taken off; stdout and
-stderr become one.  Closing it detaches.
+WebSocket messages carry the output without Docker's frames, with stdout and stderr in one
+stream. Closing the WebSocket detaches.
 """
 
 import asyncio
@@ -35,9 +35,9 @@ _REFUSAL: Final = b"HTTP/1.1 400 Bad Request\r\n\r\nnot websocket protocol"
 
 
 async def serve_websocket(exchange: Exchange, session: Session, version: Version) -> None:
-    """Make a WebSocket of the connection and join it with a session.
+    """Take over the connection as a WebSocket and connect it to a session.
 
-    A request that is for no WebSocket is answered as bare as dockerd does.
+    A request that is not for a WebSocket gets a minimal answer, as from dockerd.
     """
     try:
         if not _accepts(exchange.head):
@@ -52,7 +52,7 @@ async def serve_websocket(exchange: Exchange, session: Session, version: Version
 
 
 def _accepts(head: RequestHead) -> bool:
-    """Whether a request asks for a WebSocket that we can speak."""
+    """Whether a request asks for a WebSocket of a supported version."""
     headers = head.headers
     return (
         headers.get("upgrade", "").lower() == "websocket"
@@ -76,10 +76,10 @@ def _handshake(head: RequestHead) -> bytes:
 
 
 class _Bridge:
-    """A session and a WebSocket, until either ends."""
+    """Carrier of messages between a session and a WebSocket, until either ends."""
 
     def __init__(self, stream: RawStream, session: Session, *, binary: bool) -> None:
-        # Imported on demand: it takes a tenth of the server's start, and few attach so.
+        # Imported on demand: it takes a tenth of the server's start, and is seldom used.
         from wsproto.connection import Connection, ConnectionType  # noqa: PLC0415
 
         self._stream = stream
@@ -87,14 +87,14 @@ class _Bridge:
         self._binary = binary
         self._socket = Connection(ConnectionType.SERVER)
         self._closed = False
-        self._deaf = False
+        self._input_closed = False
 
     async def run(self) -> None:
         """Carry messages in both directions."""
         with self._stream.interruptible():
             tasks = [
                 asyncio.create_task(self._send_output()),
-                asyncio.create_task(self._take_input()),
+                asyncio.create_task(self._receive_input()),
             ]
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -122,28 +122,28 @@ class _Bridge:
         finally:
             await close_iterator(output)
 
-    async def _take_input(self) -> None:
+    async def _receive_input(self) -> None:
         from wsproto.events import CloseConnection, Message, Ping  # noqa: PLC0415 - as above
 
         while data := await self._stream.read():
             self._socket.receive_data(data)
             for event in self._socket.events():
                 if isinstance(event, Message):
-                    await self._hand_over(event.data)
+                    await self._write_input(event.data)
                 elif isinstance(event, Ping):
                     await self._send(event.response())
                 elif isinstance(event, CloseConnection):
                     await self._close(event.code)
                     return
 
-    async def _hand_over(self, data: str | bytes | bytearray) -> None:
-        if self._deaf:
+    async def _write_input(self, data: str | bytes | bytearray) -> None:
+        if self._input_closed:
             return
         try:
             await self._session.write(data.encode() if isinstance(data, str) else bytes(data))
         except (OSError, PalanError):
-            # The process reads no more; its output is no less wanted for that.
-            self._deaf = True
+            # The process no longer reads; its output continues.
+            self._input_closed = True
 
     async def _send(self, event: "Event") -> None:
         await self._stream.write(self._socket.send(event))
