@@ -169,19 +169,19 @@ async def test_downloads_that_nobody_came_back_for_are_forgotten(tmp_path):
         downloads.file(digest).write_bytes(b"12345")
     os.utime(downloads.file(old), (0, 0))
     async with downloads.alone(busy):
-        assert downloads.forget() == 5
-        assert downloads.forget(0) == 5
-        downloads.drop([busy])
+        assert downloads.remove_stale() == 5
+        assert downloads.remove_stale(0) == 5
+        downloads.remove([busy])
         assert [file.name for file in (tmp_path / "downloads").iterdir()] == ["c" * 64]
     # A blob that a pull has downloaded and will store when all others are complete.
-    downloads.keep(busy)
-    downloads.keep(busy)
-    downloads.drop([busy])
+    downloads.hold(busy)
+    downloads.hold(busy)
+    downloads.remove([busy])
     downloads.release([busy])
-    assert downloads.forget(0) == 0
+    assert downloads.remove_stale(0) == 0
     assert downloads.file(busy).exists()
     downloads.release([busy])
-    downloads.drop([busy])
+    downloads.remove([busy])
     assert not list((tmp_path / "downloads").iterdir())
 
 
@@ -190,13 +190,13 @@ async def test_lines_keep_their_order_and_only_the_last_count_is_sent():
     blobs.follow(DIGEST, progress)
 
     async def work():
-        blobs.tell(DIGEST, "Pulling fs layer")
+        blobs.report(DIGEST, "Pulling fs layer")
         for count in range(1, 11):
-            blobs.tell(DIGEST, "Downloading", count, 10)
-        blobs.tell(DIGEST, "Download complete")
-        blobs.tell("sha256:" + "b" * 64, "Download complete")
-        blobs.leave(DIGEST, progress)
-        blobs.tell(DIGEST, "Pull complete")
+            blobs.report(DIGEST, "Downloading", count, 10)
+        blobs.report(DIGEST, "Download complete")
+        blobs.report("sha256:" + "b" * 64, "Download complete")
+        blobs.unfollow(DIGEST, progress)
+        blobs.report(DIGEST, "Pull complete")
         await asyncio.sleep(0)
 
     lines = [line async for line in progress.during(work())]
@@ -214,7 +214,7 @@ async def test_closing_the_lines_cancels_the_work():
     ended = []
 
     async def work():
-        progress.tell(DIGEST, "Pulling fs layer")
+        progress.report(DIGEST, "Pulling fs layer")
         try:
             await asyncio.sleep(60)
         finally:
@@ -230,7 +230,7 @@ async def test_what_the_work_raises_comes_after_the_lines():
     progress = Progress()
 
     async def work():
-        progress.tell(DIGEST, "Pulling fs layer")
+        progress.report(DIGEST, "Pulling fs layer")
         raise InvalidParameter("no")
 
     lines = progress.during(work())

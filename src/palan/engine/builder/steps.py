@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from palan.api.errors import Conflict
 from palan.api.images import ImageConfig
+from palan.engine.images.archive_images import put_blob, put_manifest
 from palan.engine.images.catalog import Lease
 from palan.engine.images.commit import pinned_layers
 from palan.engine.images.context import ImageContext
@@ -23,7 +24,6 @@ from palan.engine.images.formats import (
 )
 from palan.engine.images.image import Image
 from palan.engine.images.layer_stream import NewLayer
-from palan.engine.images.load import put_blob, put_manifest
 from palan.engine.images.platform import Platform
 from palan.engine.threads import in_thread
 from palan.store.images import Blob, ImageRecord, ManifestRecord, Rows, TargetRecord

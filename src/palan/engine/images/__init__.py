@@ -1,4 +1,4 @@
-"""Images: what they are, how they come, how they are named and how they go."""
+"""Images: pulling, loading, naming, listing, pushing and removing them."""
 
 from palan.engine.images.image import Image
 from palan.engine.images.room import Images

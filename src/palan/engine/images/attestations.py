@@ -1,8 +1,7 @@
-"""``GET /images/{name}/attestations``: in-toto statements that came with an image.
+"""``GET /images/{name}/attestations``: the in-toto statements of an image.
 
-BuildKit puts them into the index beside the image: a manifest for the platform
-``unknown/unknown`` whose annotation names the image's manifest, with a layer for each
-statement.
+BuildKit puts them into the image's index: a manifest for the platform ``unknown/unknown``
+whose annotation names the image's manifest, with a layer for each statement.
 """
 
 from collections.abc import Iterator
@@ -26,15 +25,15 @@ _PREDICATE: Final = "in-toto.io/predicate-type"
 
 
 def attestations(catalog: Catalog, request: ImageAttestations) -> list[AttestationStatement]:
-    """The statements about one image.  Blocking.
+    """Return the statements about one image.  Blocking.
 
-    An image that came without an index has none.  As in dockerd, a platform is served by
-    what a machine for it runs.
+    An image that came without an index has none.  As in dockerd, an image that a machine
+    for the platform can run counts as one for the platform.
 
     Raises:
         NotFound: there is no such image, or not for the platform.
-        InvalidParameter: more than one platform, or something that is none.
-        InternalError: a statement is damaged or not here.
+        InvalidParameter: several platforms are given, or the platform is malformed.
+        InternalError: a statement is damaged or missing.
     """
     if len(request.platform) > 1:
         raise InvalidParameter("only one platform value is currently supported")

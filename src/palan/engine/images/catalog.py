@@ -1,14 +1,13 @@
 """All images in memory, and the order in which memory, rows and files change.
 
-Rows come after files when something is added and before them when it is removed, so
-that a crash at any moment leaves only files that nothing refers to; the next start
-deletes those.  Readers see memory only.  Who changes anything holds :attr:`Catalog.lock`;
-a removal changes memory before it awaits anything, so that looking at who uses an
-image and removing it are one step.
+An addition writes files before rows, a removal deletes rows before files, so that a crash
+at any moment leaves only files without rows; the next start removes those.  Readers use
+memory only.  A change holds :attr:`Catalog.lock`; a removal changes memory before it awaits
+anything, so that checking whether an image is used and removing it are one step.
 
-What an operation in progress relies on (a blob that is there already, a layer just
-unpacked) is *pinned* by its :class:`Lease`; nothing that is pinned or referred to is
-deleted.  The last lease that lets go of something unwanted deletes it.
+Content that an operation in progress relies on (an existing blob, a layer just unpacked) is
+*pinned* by its :class:`Lease`; content that is pinned or referred to is not removed.  The
+release of the last lease removes content that nothing refers to.
 """
 
 import asyncio
@@ -52,18 +51,18 @@ _log = structlog.get_logger("palan.engine.images")
 
 
 class Lease:
-    """Keeps blobs and layers from being deleted while an operation relies on them."""
+    """Keeps blobs and layers from removal while an operation relies on them."""
 
     def __init__(self, catalog: "Catalog") -> None:
         self._catalog = catalog
         self._keys: set[str] = set()
 
     def blob(self, digest: str) -> None:
-        """Pin a blob, which need not be there yet."""
+        """Pin a blob, which need not exist yet."""
         self._pin(digest)
 
     def layer(self, chain_id: str) -> None:
-        """Pin a layer, which need not be there yet."""
+        """Pin a layer, which need not exist yet."""
         self._pin(_LAYER + chain_id)
 
     def _pin(self, key: str) -> None:
@@ -87,13 +86,13 @@ class Catalog:
     """Names, targets, images and layers, and the changes to them.
 
     Attributes:
-        names: by normalised name, such as ``docker.io/library/busybox:latest``.
-        targets: what names point at, by digest.
-        images: by id, including hidden ones.
+        names: the names, by normalised name such as ``docker.io/library/busybox:latest``.
+        targets: the manifests and indexes that names point at, by digest.
+        images: the images by id, including hidden ones.
         layers: unpacked layers by chain id, including ones not yet in any image.
-        held: ids of images of which something is being made: like used ones, they are
-            hidden instead of removed.
-        lock: held while anything is changed.
+        held: ids of images from which an object is being made, with the number of holders;
+            like used ones, they are hidden instead of removed.
+        lock: held during every change.
     """
 
     def __init__(
@@ -102,10 +101,10 @@ class Catalog:
         """Prepare the directories; :meth:`load` reads the rows.
 
         Args:
-            db: where the rows are.
-            root: directory of blobs and layers.
-            tmp: directory for what is about to be deleted, on the same file system.
-            dispose: deletes a directory tree, some time.
+            db: the database with the rows.
+            root: the directory of blobs and layers.
+            tmp: a directory on the same file system, for files that are being removed.
+            dispose: removes a directory tree in the background.
         """
         self._db = db
         self._tmp = tmp
@@ -119,7 +118,7 @@ class Catalog:
         self.layers: dict[str, LayerRecord] = {}
         self.held: Counter[str] = Counter()
         self._pins: Counter[str] = Counter()
-        # Threads pin what they are about to look for.
+        # Threads pin content before they look for it.
         self._pinning = threading.Lock()
         self._wanted: Counter[str] = Counter()
         self._members: dict[str, dict[str, None]] = {}
@@ -129,17 +128,17 @@ class Catalog:
     # ---- reading ------------------------------------------------------------------
 
     def layer_directory(self, chain_id: str) -> Path:
-        """Where the layer's files are, or would be."""
+        """Return the directory of a layer, which need not exist."""
         return self._layers_root / chain_id[7:] / "diff"
 
     def primary(self, target: TargetRecord) -> Image | None:
-        """The image that a target means on this machine."""
+        """Return the image that a target means on this machine."""
         return self.choose(target, host_platform()) or next(iter(self.images_of(target)), None)
 
     def choose(
         self, target: TargetRecord, platform: Platform, *, strict: bool = False
     ) -> Image | None:
-        """The image of a target that serves a platform best, or is for exactly that."""
+        """Return the image of a target that suits a platform best, or is for exactly that."""
         ranked = [
             (rank, number, manifest.image)
             for number, manifest in enumerate(target.manifests)
@@ -149,36 +148,36 @@ class Catalog:
         return self.images[min(ranked)[2]] if ranked else None
 
     def images_of(self, target: TargetRecord) -> Iterator[Image]:
-        """The images of a target that are here, in its order."""
+        """Yield the images of a target that are here, in its order."""
         for manifest in target.manifests:
             if manifest.image in self.images:
                 yield self.images[manifest.image]
 
     def targets_of(self, image: Image) -> list[TargetRecord]:
-        """Targets that have the image, for whatever platform."""
+        """Return the targets that contain the image, for any platform."""
         return [self.targets[digest] for digest in self._members.get(image.id, ())]
 
     def represented(self, image: Image) -> list[TargetRecord]:
-        """Targets that mean this image on this machine."""
+        """Return the targets that mean this image on this machine."""
         return [target for target in self.targets_of(image) if self.primary(target) is image]
 
     def names_of(self, image: Image) -> list[NameRecord]:
-        """Names that mean this image on this machine, sorted."""
+        """Return the names that mean this image on this machine, sorted."""
         return self.names_to(self.represented(image))
 
     def names_to(self, targets: Iterable[TargetRecord]) -> list[NameRecord]:
-        """Names that point at these targets, sorted."""
+        """Return the names that point at these targets, sorted."""
         names = [
             self.names[name] for target in targets for name in self._named.get(target.digest, ())
         ]
         return sorted(names, key=lambda name: name.name)
 
     def visible(self) -> list[Image]:
-        """The images that lists show, the oldest first: one for each target."""
+        """Return the images that lists show, the oldest first: one for each target."""
         return [image for image in self.images.values() if self.represented(image)]
 
     def family(self, image: Image) -> list[Image]:
-        """An image, and those for other platforms that would go with it."""
+        """Return an image and those for other platforms that are removed with it."""
         targets = self.represented(image) or self.targets_of(image)
         digests = {target.digest for target in targets}
         found = {image.id: image}
@@ -189,7 +188,7 @@ class Catalog:
         return list(found.values())
 
     def manifest_of(self, image: Image) -> tuple[TargetRecord, ManifestRecord] | None:
-        """The manifest that the image came with first, and its target."""
+        """Return the manifest that the image came with first, and its target."""
         for target in self.represented(image) or self.targets_of(image):
             for manifest in target.manifests:
                 if manifest.image == image.id:
@@ -197,14 +196,14 @@ class Catalog:
         return None
 
     def content_of(self, image: Image) -> ManifestRecord | None:
-        """The manifest that says which blobs an image consists of."""
+        """Return the manifest that lists the blobs of an image."""
         if image.record.manifest is not None:
             return image.record.manifest
         found = self.manifest_of(image)
         return found[1] if found else None
 
     def is_whole(self, target: TargetRecord, manifest: ManifestRecord) -> bool:
-        """Whether all files of an image are here, as far as is quickly seen.  Blocking."""
+        """Whether all files of an image exist, by their names and sizes.  Blocking."""
         image = self.images.get(manifest.image)
         blobs = [(target.digest, target.size), (manifest.digest, manifest.size)]
         blobs += [(blob.digest, blob.size) for blob in manifest.blobs]
@@ -222,24 +221,24 @@ class Catalog:
         return any(other.record.parent == image.id for other in self.images.values())
 
     def wanted(self, digest: str) -> int:
-        """How many targets and images refer to a blob."""
+        """Return the number of targets and images that refer to a blob."""
         return self._wanted[digest]
 
     def wanted_layer(self, chain_id: str) -> int:
-        """How many images refer to a layer."""
+        """Return the number of images that refer to a layer."""
         return self._wanted[_LAYER + chain_id]
 
     def lease(self) -> Lease:
-        """Begin to rely on things; use it in a ``with`` statement."""
+        """Return a new lease, to be used in a ``with`` statement."""
         return Lease(self)
 
     def pin(self, key: str) -> None:
-        """For leases: keep what ``key`` means, from now on; callable from any thread."""
+        """Keep a blob or layer from removal, for leases; callable from any thread."""
         with self._pinning:
             self._pins[key] += 1
 
     def unpin(self, keys: Iterable[str]) -> None:
-        """For leases: let go; what nobody wants then is deleted."""
+        """Release blobs and layers, for leases; remove those that nothing refers to."""
         with self._pinning:
             self._pins.subtract(keys)
             self._pins = +self._pins
@@ -248,7 +247,7 @@ class Catalog:
     # ---- start --------------------------------------------------------------------
 
     def load(self) -> None:
-        """Read the rows, drop those whose files are missing, delete files without rows."""
+        """Read the rows, delete those whose files are missing, remove files without rows."""
         rows = self._db.read(read_rows)
         blobs = dict(self.content.sizes())
         unpacked = {f"sha256:{directory.name}" for directory in self._layers_root.iterdir()}
@@ -276,7 +275,7 @@ class Catalog:
         self.discard_unwanted(blobs)
 
     def _hide_lost(self) -> Rows:
-        # Containers may use an image whose blobs are damaged: it goes when they do.
+        # Containers may use an image whose blobs are damaged: it is removed after them.
         rows = Rows()
         for image in self.images.values():
             if not image.record.hidden and not self._members.get(image.id):
@@ -285,10 +284,10 @@ class Catalog:
         return rows
 
     def discard_layers(self, used: Container[str]) -> None:
-        """Delete unpacked layers that neither an image nor a container has; at start only.
+        """Remove unpacked layers that neither an image nor a container has; at start only.
 
         Args:
-            used: chain ids of what containers are made of, whatever became of their images.
+            used: chain ids of the containers' layers, whose images may be gone.
         """
         unpacked = {f"sha256:{directory.name}" for directory in self._layers_root.iterdir()}
         layers = [each for each in unpacked | self.layers.keys() if each not in used]
@@ -314,9 +313,9 @@ class Catalog:
     # ---- changing: the caller holds the lock ----------------------------------------
 
     async def add(self, rows: Rows) -> None:
-        """Take in what is complete in files; on return it is committed.
+        """Add rows whose files are complete; on return they are committed.
 
-        A name that pointed elsewhere points here from now on.
+        A name that pointed at another target is moved.
         """
         moved = [
             self.names[name.name].target
@@ -344,7 +343,7 @@ class Catalog:
             self._put_name(name)
 
     def _is_superseded(self, target: TargetRecord) -> bool:
-        """Nothing is lost without it: it has no name, and its images are had otherwise."""
+        """Whether a target can be removed: it has no name, and other targets have its images."""
         if self._named.get(target.digest):
             return False
         return all(len(self._members[image.id]) > 1 for image in self.images_of(target))
@@ -365,12 +364,12 @@ class Catalog:
         Args:
             names: normalised names.
             targets: digests of targets.
-            reduced: targets that lose some of their images, as they are to be.
+            reduced: new versions of targets that lose some of their images.
             images: ids of hidden images.
-            keep: ids of images that containers use: they stay, hidden.
+            keep: ids of images that containers use, which are hidden instead.
 
         Returns:
-            The ids of the images that are gone or hidden.
+            The ids of the images that were removed or hidden.
         """
         gone = Rows()
         hidden: list[ImageRecord] = []
@@ -420,9 +419,9 @@ class Catalog:
         return [image.id for image in (*gone.images, *hidden)]
 
     def discard_unwanted(self, keys: Iterable[str]) -> None:
-        """Delete blobs and layers that nothing refers to and nobody has pinned.
+        """Remove blobs and layers that nothing refers to and no lease pins.
 
-        They are renamed away at once; deleting what may be large comes later.
+        They are renamed at once; large trees are removed in the background.
         """
         doomed: list[Path] = []
         with self._pinning:
@@ -485,7 +484,7 @@ class Catalog:
         self._wanted.update(_image_keys(record))
 
     def _hide(self, image: Image, target: TargetRecord) -> None:
-        """Keep an image that lost its last target, with its blobs, for those who use it."""
+        """Keep an image that lost its last target, with its blobs, for its containers."""
         self._wanted.subtract(_image_keys(image.record))
         image.record.hidden = True
         image.record.manifest = next(m for m in target.manifests if m.image == image.id)

@@ -1,7 +1,6 @@
 """Dockerfile instructions that change the configuration of an image (import, commit).
 
-As ``docker import --change`` and ``docker commit --change`` have them; which ones there are is
-dockerd's.
+``docker import --change`` and ``docker commit --change`` accept the same instructions as dockerd.
 """
 
 from collections.abc import Iterable
@@ -28,7 +27,7 @@ def apply_changes(config: ImageConfig, changes: Iterable[str]) -> None:
     """Apply instructions to ``config`` in their order.
 
     Args:
-        config: is changed.
+        config: the configuration, which is changed.
         changes: instructions, several lines each.
 
     Raises:

@@ -1,10 +1,11 @@
-"""``POST /commit``: what a container has changed becomes a layer, and with it an image."""
+"""``POST /commit``: makes an image of a container, whose changes become a layer."""
 
 import time
 from contextlib import nullcontext
 
 from palan.api.errors import Conflict, InternalError
 from palan.api.images import ImageCommit
+from palan.engine.images.archive_images import put_blob, put_manifest
 from palan.engine.images.catalog import Catalog, Lease
 from palan.engine.images.describe import rfc3339
 from palan.engine.images.formats import (
@@ -17,10 +18,9 @@ from palan.engine.images.formats import (
     layer_media_type,
 )
 from palan.engine.images.image import Image
-from palan.engine.images.ingest import compression_of, examine, take_in
+from palan.engine.images.ingest import add_image, compression_of, examine
 from palan.engine.images.layer_stream import NewLayer, copy_layer
 from palan.engine.images.layers import Unpacker
-from palan.engine.images.load import put_blob, put_manifest
 from palan.engine.images.reference import Reference, repository_and_tag
 from palan.engine.images.surroundings import CommitSource
 
@@ -29,10 +29,10 @@ __all__ = ["Commit", "pinned_layers"]
 
 
 class Commit:
-    """A commit, checked before anything is done.
+    """A commit, whose request is checked before any work.
 
     Attributes:
-        name: the name that the image gets, if any.
+        name: the name of the image; None for an image without a name.
     """
 
     def __init__(self, request: ImageCommit, container: CommitSource) -> None:
@@ -62,7 +62,7 @@ class Commit:
                 raise InternalError(
                     f"cannot commit container {container.id}: its image {container.image} is gone"
                 )
-            # Pinned before anything is awaited: nobody takes them away any more.
+            # Pinned before anything is awaited, so that they cannot be removed.
             layers = pinned_layers(catalog, parent, lease)
             lower = parent.spec.rootfs.diff_ids
             if len(lower) >= MAX_LAYERS:
@@ -72,14 +72,14 @@ class Commit:
                 made = await copy_layer(
                     catalog, unpacker, container.upper, directory, lease, lower=lower
                 )
-            # If it was removed meanwhile, there is no saying how much of it was read.
+            # If it was removed meanwhile, the layer may be incomplete.
             container.check()
             data = encode(self._spec(parent.spec, made))
             if not made.empty:
                 layers.append(made.descriptor)
             config = put_blob(catalog.content, data, lease)
             manifest = put_manifest(catalog.content, config, len(data), layers, lease)
-            return await take_in(
+            return await add_image(
                 catalog,
                 unpacker,
                 examine(catalog.content, manifest),
@@ -112,10 +112,10 @@ class Commit:
 
 
 def pinned_layers(catalog: Catalog, image: Image, lease: Lease) -> list[Descriptor]:
-    """The blobs of an image's layers, pinned with the layers themselves.
+    """Pin an image's layers and their blobs, and return the blobs.
 
     Raises:
-        InternalError: one of them is not here.
+        InternalError: a blob is missing.
     """
     for chain_id in image.record.layers:
         lease.layer(chain_id)

@@ -1,7 +1,7 @@
 """Instructions of Dockerfiles that change the configuration of an image.
 
-Builds, commits and imports have them.  Each function changes the configuration, and returns how
-the history tells it.
+Builds, commits and imports use them.  Each function changes the configuration, and returns the
+instruction as the image's history shows it.
 """
 
 import posixpath
@@ -49,13 +49,13 @@ _CONTAINER_PORT: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
 
 @dataclass(slots=True)
 class Draft:
-    """A configuration, and what the instructions before have done.
+    """A configuration that instructions change.
 
     Attributes:
         config: the configuration.
         escape: the escape character of the Dockerfile.
-        author: who ``MAINTAINER`` said it is.
-        cmd_given: there was a ``CMD``, which an ``ENTRYPOINT`` then leaves alone.
+        author: the name given by ``MAINTAINER``.
+        cmd_given: there was a ``CMD``, which a later ``ENTRYPOINT`` keeps.
     """
 
     config: ImageConfig
@@ -65,32 +65,35 @@ class Draft:
 
     @property
     def shell(self) -> list[str]:
-        """What reads the lines of commands."""
+        """The shell that runs commands in shell form."""
         return list(self.config.shell or _DEFAULT_SHELL)
 
     def further_variables(self) -> Iterable[str]:
-        """Variables beside those of the configuration."""
+        """Return variables in addition to those of the configuration."""
         return ()
 
     def expander(self) -> Callable[[str], str]:
-        """Replaces the variables of a word, as they are now; raises ``InvalidParameter``."""
+        """Return a function that replaces variables by their present values in a word.
+
+        It raises ``InvalidParameter`` for a malformed reference to a variable.
+        """
         variables = self._variables()
         return lambda word: _refused(lambda: expand(word, variables, self.escape))
 
     def words_of(self, text: str) -> list[str]:
-        """The words that a text becomes when its variables are replaced.
+        """Return the words of a text with its variables replaced.
 
         Raises:
-            InvalidParameter: they can't be.
+            InvalidParameter: a reference to a variable is malformed.
         """
         variables = self._variables()
         return _refused(lambda: expand_words(text, variables, self.escape))
 
     def text(self, text: str) -> str:
-        """A text of several lines with its variables replaced; quotes are nothing special.
+        """Return a text of several lines with its variables replaced; quotes are literal.
 
         Raises:
-            InvalidParameter: they can't be.
+            InvalidParameter: a reference to a variable is malformed.
         """
         variables = self._variables()
         quoted = _SPECIAL.sub(lambda match: _LITERAL[match[0]], text)
@@ -109,7 +112,7 @@ def _refused(work: Callable[[], T]) -> T:
 
 
 def quoted_words(words: Iterable[str]) -> str:
-    """Words as Go prints a list of them with ``%q``."""
+    """Return words as Go prints a list of them with ``%q``."""
     return "[" + " ".join(map(go_quoted, words)) + "]"
 
 
@@ -118,7 +121,7 @@ def _pairs(kind: str, pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _env(draft: Draft, step: Env) -> str:
-    # All of one instruction see the variables as they were before it.
+    # All values of one instruction see the variables from before it.
     expand = draft.expander()
     pairs = [(expand(name), expand(value)) for name, value in step.pairs]
     env = draft.config.env
@@ -166,7 +169,7 @@ def _expose(draft: Draft, step: Expose) -> str:
 
 
 def _exposed(text: str) -> list[str]:
-    """The container's ports in ``[[address:]port:]port[-port][/protocol]``."""
+    """Return the container's ports in ``[[address:]port:]port[-port][/protocol]``."""
     numbers, _, protocol = text.rpartition(":")[2].partition("/")
     protocol = protocol.lower() or "tcp"
     if not numbers:
@@ -257,4 +260,4 @@ CONFIGURING: Final[Mapping[type, Callable[[Draft, Any], str]]] = {
     Volume: _volume,
     Workdir: _workdir,
 }
-"""By kind of instruction: changes the configuration, and says how the history tells it."""
+"""For each kind of instruction, the function that applies it."""

@@ -1,4 +1,4 @@
-"""Images as the API shows them: in lists, one by one, and their history."""
+"""Images as the API shows them: in lists, in detail, and their history."""
 
 import re
 from collections import Counter
@@ -37,7 +37,6 @@ __all__ = [
     "created_nanoseconds",
     "created_seconds",
     "descriptor",
-    "everything",
     "familiar",
     "history",
     "inspect",
@@ -47,6 +46,7 @@ __all__ = [
     "rfc3339",
     "shared_size",
     "summary",
+    "total_bytes",
     "total_size",
 ]
 
@@ -56,19 +56,19 @@ _TIME: Final = re.compile(
 
 
 def rfc3339(nanoseconds: int) -> str:
-    """A time as Go writes it: nanoseconds without trailing zeros, in UTC."""
+    """Return a time as Go writes it: in UTC, without trailing zeros."""
     seconds, fraction = divmod(nanoseconds, 10**9)
     text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{text}.{fraction:09}".rstrip("0").rstrip(".") + "Z"
 
 
 def created_seconds(text: str) -> int:
-    """Unix seconds of a time in a document; 0 where there is none."""
+    """Return the Unix seconds of a time in a document; 0 if it is absent."""
     return created_nanoseconds(text) // 10**9
 
 
 def created_nanoseconds(text: str) -> int:
-    """Nanoseconds since the epoch of a time in a document; 0 where there is none."""
+    """Return nanoseconds since the epoch of a time in a document; 0 if it is absent."""
     match = _TIME.fullmatch(text)
     if match is None:
         return 0
@@ -81,7 +81,7 @@ def created_nanoseconds(text: str) -> int:
 
 
 def familiar(name: NameRecord) -> str:
-    """A stored name as users write it."""
+    """Return a stored name as users write it."""
     return parse(name.name).familiar
 
 
@@ -89,7 +89,7 @@ def familiar(name: NameRecord) -> str:
 
 
 def blobs_of(targets: Iterable[TargetRecord]) -> dict[str, int]:
-    """The blobs of targets and their sizes, each once."""
+    """Return the blobs of targets with their sizes."""
     sizes: dict[str, int] = {}
     for target in targets:
         sizes[target.digest] = target.size
@@ -101,7 +101,7 @@ def blobs_of(targets: Iterable[TargetRecord]) -> dict[str, int]:
 
 
 def layers_of(catalog: Catalog, targets: Iterable[TargetRecord]) -> dict[str, int]:
-    """The unpacked layers of targets and their sizes, each once."""
+    """Return the unpacked layers of targets with their sizes."""
     return {
         chain_id: catalog.layers[chain_id].size
         for target in targets
@@ -111,23 +111,23 @@ def layers_of(catalog: Catalog, targets: Iterable[TargetRecord]) -> dict[str, in
 
 
 def content_size(catalog: Catalog, image: Image) -> int:
-    """Bytes of its blobs."""
+    """Return the bytes of an image's blobs."""
     return sum(blobs_of(catalog.represented(image)).values())
 
 
 def total_size(catalog: Catalog, image: Image) -> int:
-    """Bytes of its blobs and of its unpacked layers."""
+    """Return the bytes of an image's blobs and unpacked layers."""
     targets = catalog.represented(image)
     return sum(blobs_of(targets).values()) + sum(layers_of(catalog, targets).values())
 
 
 def shared_size(catalog: Catalog, image: Image) -> int:
-    """Bytes of its blobs and of its unpacked layers that other images have, too."""
+    """Return the bytes of blobs and unpacked layers that an image shares with others."""
     targets = catalog.represented(image)
     own = {each.id: each for target in targets for each in catalog.images_of(target)}
     layers = Counter(chain_id for each in own.values() for chain_id in each.record.layers)
     blobs = Counter(digest for target in targets for digest in blobs_of([target]))
-    blobs.update(own.keys())  # the configurations, which images refer to themselves
+    blobs.update(own.keys())  # configurations, to which images refer, too
     return sum(
         size
         for chain_id, size in layers_of(catalog, targets).items()
@@ -137,8 +137,8 @@ def shared_size(catalog: Catalog, image: Image) -> int:
     )
 
 
-def everything(catalog: Catalog) -> int:
-    """Bytes that all images take together."""
+def total_bytes(catalog: Catalog) -> int:
+    """Return the bytes of all images together."""
     blobs = sum(blobs_of(catalog.targets.values()).values())
     return blobs + sum(layer.size for layer in catalog.layers.values())
 
@@ -147,7 +147,7 @@ def everything(catalog: Catalog) -> int:
 
 
 def descriptor(target: TargetRecord) -> OCIDescriptor:
-    """Where the content of an image begins."""
+    """Return the descriptor of a target, from which all content of an image is found."""
     return OCIDescriptor(
         media_type=target.media_type,
         digest=target.digest,
@@ -157,7 +157,7 @@ def descriptor(target: TargetRecord) -> OCIDescriptor:
 
 
 def manifest_descriptor(catalog: Catalog, image: Image) -> OCIDescriptor | None:
-    """The manifest of exactly this image, with its platform."""
+    """Return the descriptor of exactly this image's manifest, with its platform."""
     found = catalog.manifest_of(image)
     if found is None:
         return None
@@ -167,7 +167,7 @@ def manifest_descriptor(catalog: Catalog, image: Image) -> OCIDescriptor | None:
 
 
 def _described(manifest: ManifestRecord) -> OCIDescriptor:
-    """A manifest as its index describes it."""
+    """Return the descriptor of a manifest in its index."""
     return OCIDescriptor(
         media_type=manifest.media_type,
         digest=manifest.digest,
@@ -180,7 +180,7 @@ def _described(manifest: ManifestRecord) -> OCIDescriptor:
 def manifests(
     engine: Surroundings, catalog: Catalog, image: Image, *, identity: bool = False
 ) -> list[ImageManifestSummary]:
-    """All manifests that came with an image."""
+    """Return all manifests that came with an image."""
     return [
         _manifest(engine, catalog, manifest, identity=identity)
         for target in catalog.represented(image)
@@ -223,7 +223,7 @@ def _identity(image: Image) -> Identity | None:
 
 
 def _tags(names: Iterable[NameRecord]) -> list[str]:
-    """Those names that are tags; what was pulled by its digest has one that is none."""
+    """Return the names with tags; an image pulled by digest has a name without."""
     return [familiar(name) for name in names if "@" not in name.name]
 
 
@@ -237,7 +237,7 @@ def _digests(names: Iterable[NameRecord]) -> list[str]:
 def summary(
     engine: Surroundings, catalog: Catalog, image: Image, names: list[NameRecord]
 ) -> ImageSummary:
-    """An image in a list, with those of its names that were asked for."""
+    """Return an image as a list shows it, with the names that the filters select."""
     targets = catalog.represented(image)
     return ImageSummary(
         id=image.id,
@@ -261,12 +261,12 @@ def summary(
 def inspect(
     catalog: Catalog, image: Image, chosen: TargetRecord | None = None
 ) -> ImageInspectResponse:
-    """All that is known about an image.
+    """Return an image as ``docker inspect`` shows it.
 
     Args:
         catalog: all images.
-        image: which one.
-        chosen: the target in which it was looked for by its platform.
+        image: the image.
+        chosen: the target in which it was found by its platform.
     """
     spec = image.spec
     targets = [chosen] if chosen else catalog.represented(image) or catalog.targets_of(image)
@@ -299,18 +299,18 @@ def inspect(
 
 
 def _transferred(target: TargetRecord, manifest: ManifestRecord) -> int:
-    """Bytes of what an image consists of in a registry, with the index it is in."""
+    """Return the bytes of an image in a registry, its index included."""
     sizes = {blob.digest: blob.size for blob in manifest.blobs}
     return sum((sizes | {manifest.digest: manifest.size, target.digest: target.size}).values())
 
 
 def history(catalog: Catalog, image: Image, chosen: TargetRecord) -> list[ImageHistoryResponseItem]:
-    """The steps that an image was made by, the last first.
+    """Return the steps that made an image, the last first.
 
     Args:
         catalog: all images.
-        image: which one.
-        chosen: the target in which it was looked for.
+        image: the image.
+        chosen: the target in which it was found.
     """
     sizes = [catalog.layers[chain_id].size for chain_id in image.record.layers]
     items: list[ImageHistoryResponseItem] = []
@@ -325,7 +325,7 @@ def history(catalog: Catalog, image: Image, chosen: TargetRecord) -> list[ImageH
             item.size = sizes[used]
             used += 1
         items.append(item)
-    # What no step accounts for is shown all the same.
+    # Layers without a step are shown as well.
     items += [ImageHistoryResponseItem(size=size) for size in sizes[used:]]
     items.reverse()
     step: Image | None = image

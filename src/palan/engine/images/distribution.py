@@ -1,4 +1,4 @@
-"""``GET /distribution/{name}/json``: what a registry has under a name, without fetching it."""
+"""``GET /distribution/{name}/json``: describes an image in a registry without pulling it."""
 
 from typing import Any, Final
 
@@ -36,13 +36,13 @@ _SCHEMA2: Final = "application/vnd.docker.distribution.manifest.v2+json"
 async def distribution_inspect(
     engine: Surroundings, request: ImageDistributionInspect
 ) -> DistributionInspect:
-    """Ask a registry.
+    """Return digest and platforms of an image in a registry.
 
     Raises:
-        NotFound: it has nothing under that name.
-        Unauthorized: it does not accept the credentials.
-        Forbidden: it does not allow it.
-        InternalError: it cannot be asked.
+        NotFound: the registry has no such image.
+        Unauthorized: the registry does not accept the credentials.
+        Forbidden: the registry denies access.
+        InternalError: the registry cannot be reached.
     """
     reference = parse(request.name).tagged()
     what = reference.digest or reference.tag or ""
@@ -70,7 +70,7 @@ def _ask(repository: Repository, what: str) -> DistributionInspect:
     except Refused as refusal:
         if refusal.status < 400 or refusal.status >= 500:
             raise
-        # An answer to HEAD has no words.
+        # An answer to HEAD has no body with a message.
         found = repository.fetch(what, ACCEPT)
     if not found.digest or _has_platforms(found):
         found = repository.fetch(found.digest or what, ACCEPT)
@@ -87,7 +87,7 @@ def _has_platforms(found: Found) -> bool:
 
 
 def _platforms(repository: Repository, found: Found) -> list[OCIPlatform] | None:
-    """What the images are for; as with dockerd, nothing of a single OCI manifest."""
+    """Return the platforms of the images; as in dockerd, None for a single OCI manifest."""
     if is_index(found.media_type, b""):
         index = decode(found.data, Index, "index")
         return [_message(each.platform) for each in index.manifests if each.platform] or None

@@ -1,8 +1,8 @@
-"""One blob from a registry into a file, and out of the file to whoever wants it meanwhile.
+"""Downloading one blob from a registry into a file, which may be read meanwhile.
 
-What is in the file is hashed before anything is added to it, so a download goes on where
-an earlier one ended, and a file that something happened to is found out.  Blocking: one
-thread runs the download, another may follow it.
+A partial file is hashed before anything is appended, so a download resumes where an earlier
+one ended, and a damaged file is detected.  Blocking: one thread runs the download, another
+may follow it.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ __all__ = ["Damaged", "Download", "Report"]
 
 _PIECE: Final = 256 << 10
 _PROGRESS: Final = 1 << 20
-"""Bytes that make a broken attempt worth more than none."""
+"""Bytes after which a broken attempt does not count as a failure."""
 
 _FIRST_WAIT: Final = 0.5
 _LONGEST_WAIT: Final = 15.0
@@ -31,34 +31,34 @@ _LONGEST_WAIT: Final = 15.0
 
 
 class Damaged(Exception):
-    """What was downloaded does not have the digest that it should have."""
+    """The downloaded content does not have the expected digest."""
 
     def __init__(self, digest: str) -> None:
         super().__init__(f"filesystem layer verification failed for digest {digest}")
 
 
 class _WrongSize(TransportError):
-    """The server has something else under the digest; asking again does not help."""
+    """The server has other content under the digest; a retry does not help."""
 
 
 class Report(Protocol):
-    """Is told how a download gets on, by its thread."""
+    """A function that a download calls, in its thread, to report its progress."""
 
     def __call__(self, status: str, current: int = 0, total: int = 0, /) -> None:
-        """Say it."""
+        """Report a status, and the bytes done and in total."""
 
 
 class Download:
-    """One blob on its way: written by one thread, followed by at most one other."""
+    """The download of one blob: written by one thread, read by at most one other."""
 
     def __init__(self, digest: str, size: int, file: Path, report: Report) -> None:
         """Prepare.
 
         Args:
-            digest: what it must have in the end.
-            size: how many bytes it has.
-            file: where it goes; what is there already is used.
-            report: is told how it gets on.
+            digest: the expected digest.
+            size: the expected number of bytes.
+            file: the file to write; its present content is used.
+            report: receives the progress.
         """
         self.digest = digest
         self.size = size
@@ -73,17 +73,17 @@ class Download:
     # ---- the thread that downloads ---------------------------------------------------
 
     def run(self, sources: Sequence[Repository], attempts: int, aborter: Aborter) -> None:
-        """Download it, from the first source that has it, and see that it is right.
+        """Download the blob from the first source that has it, and verify it.
 
         Args:
-            sources: where to ask, in this order.
-            attempts: how often in a row each may fail without getting anywhere.
-            aborter: calls it off.
+            sources: the repositories to ask, in this order.
+            attempts: how often in a row each may fail without progress.
+            aborter: aborts the download.
 
         Raises:
-            Damaged: it is not what its digest says; the file is gone.
-            Refused: no source gives it.
-            TransportError: the connection breaks off again and again.
+            Damaged: the digest is wrong; the file was removed.
+            Refused: no source has the blob.
+            TransportError: the connection failed repeatedly.
             OSError: the file system refuses.
         """
         try:
@@ -101,12 +101,12 @@ class Download:
         descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with open(descriptor, "r+b", buffering=0) as output:  # noqa: PTH123 - has the descriptor
             digest = hashlib.sha256()
-            self._take_up(output.fileno(), digest)
+            self._resume(output.fileno(), digest)
             if self._have < self.size:
                 try:
                     self._fetch(sources, attempts, aborter, output.fileno(), digest)
                 except OSError:
-                    # Of the disk; on a full one, half a blob is of no use to anybody.
+                    # From the disk; if it is full, half a blob is useless.
                     self._file.unlink(missing_ok=True)
                     raise
         self._report("Verifying Checksum")
@@ -115,8 +115,8 @@ class Download:
             raise Damaged(self.digest)
         self._report("Download complete")
 
-    def _take_up(self, descriptor: int, digest: "hashlib._Hash") -> None:
-        """Hash what an earlier download left."""
+    def _resume(self, descriptor: int, digest: "hashlib._Hash") -> None:
+        """Hash the part that an earlier download left."""
         if os.fstat(descriptor).st_size > self.size:
             os.ftruncate(descriptor, 0)
         while piece := os.read(descriptor, _PIECE):
@@ -189,7 +189,7 @@ class Download:
                 if not piece:
                     raise TransportError("unexpected EOF")
                 if skip:
-                    # Ranges are not served: what is here is the same, or the digest tells.
+                    # The server ignores ranges: skip the part that exists; the digest verifies it.
                     dropped = min(skip, len(piece))
                     skip -= dropped
                     piece = piece[dropped:]
@@ -208,16 +208,16 @@ class Download:
     # ---- the thread that follows -----------------------------------------------------
 
     def abandon(self) -> None:
-        """Let a thread that follows fail soon."""
+        """Make a thread that follows fail soon."""
         with self._changed:
             self._abandoned = True
             self._changed.notify_all()
 
     def pieces(self) -> Iterator[bytes]:
-        """The blob, as it comes; the end is not told before all is known to be right.
+        """Yield the blob as it arrives; end only after it was verified.
 
         Raises:
-            ConnectionAbortedError: it was abandoned, or the download failed.
+            ConnectionAbortedError: the download was abandoned or failed.
         """
         with self._changed:
             while not (self._have or self._done or self._error or self._abandoned):
@@ -226,7 +226,7 @@ class Download:
                 raise ConnectionAbortedError("the download failed")
         try:
             file = self._file.open("rb", buffering=0)
-        except FileNotFoundError:  # it was wrong, and is gone already
+        except FileNotFoundError:  # it was damaged, and was removed
             raise ConnectionAbortedError("the download failed") from None
         with file:
             read = 0

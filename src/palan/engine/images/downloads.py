@@ -1,7 +1,7 @@
-"""Blobs on their way here, as files that outlive a broken connection, a pull and the engine.
+"""Files of blobs that are being downloaded; they outlive a connection, a pull and the engine.
 
-Files are left until a pull takes them into the store, so that the next pull goes on where
-one ended; what nobody came back for in a day is deleted.
+A file stays until a pull moves it into the store, so that the next pull resumes where one
+ended.  Files that were not written for a day are removed.
 """
 
 import time
@@ -25,38 +25,38 @@ class Downloads:
         """Prepare the directory."""
         self._directory = directory
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._wanted: Counter[str] = Counter()
+        self._held: Counter[str] = Counter()
         self._busy = KeyedLock()
         self.alone: Final = self._busy.alone
-        """Nobody else downloads the blob with this digest meanwhile."""
+        """Locks the file of the blob with a digest, see :meth:`KeyedLock.alone`."""
 
     def file(self, digest: str) -> Path:
-        """Where a blob is, or will be, while it is not in the store."""
+        """Return the file of a blob, which need not exist."""
         return self._directory / digest.removeprefix("sha256:")
 
-    def keep(self, digest: str) -> None:
-        """A pull wants the file; until :meth:`release` it is not deleted."""
-        self._wanted[digest] += 1
+    def hold(self, digest: str) -> None:
+        """Keep a file from removal until :meth:`release`."""
+        self._held[digest] += 1
 
     def release(self, digests: Iterable[str]) -> None:
-        """The pull is over."""
-        self._wanted.subtract(digests)
-        self._wanted = +self._wanted
+        """Release the files that a pull held."""
+        self._held.subtract(digests)
+        self._held = +self._held
 
-    def drop(self, digests: Iterable[str]) -> None:
-        """Delete the files of blobs that nobody wants now."""
+    def remove(self, digests: Iterable[str]) -> None:
+        """Remove the files of some blobs, except held ones."""
         for digest in digests:
             if not self._in_use(digest):
                 self.file(digest).unlink(missing_ok=True)
 
     def _in_use(self, digest: str) -> bool:
-        return digest in self._busy or self._wanted[digest] > 0
+        return digest in self._busy or self._held[digest] > 0
 
-    def forget(self, age: float = _DAY) -> int:
-        """Delete files that nobody wants and nobody wrote to for ``age`` seconds.
+    def remove_stale(self, age: float = _DAY) -> int:
+        """Remove files that are not held and were not written for ``age`` seconds.
 
         Returns:
-            How many bytes that freed.
+            The number of bytes freed.
         """
         freed = 0
         limit = time.time() - age

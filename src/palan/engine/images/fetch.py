@@ -1,4 +1,4 @@
-"""Downloads of what a request names by a URL: over http and https, and nothing else."""
+"""Downloads of URLs that a request names, over http and https only."""
 
 import http.client
 import socket
@@ -15,17 +15,17 @@ _TIMEOUT: Final = 60.0
 
 
 class Download:
-    """The body of a response; its time-out is all that ends a read in progress."""
+    """The body of a response; a read in progress ends only by its time-out."""
 
     def __init__(self, response: IO[bytes]) -> None:
         self._response = response
         self._aborted = False
 
     def __call__(self) -> bytes:
-        """The next bytes, ``b""`` at the end.
+        """Return the next bytes, ``b""`` at the end.
 
         Raises:
-            OSError: they do not come.
+            OSError: the connection failed.
         """
         if self._aborted:
             raise ConnectionAbortedError("the client has gone")
@@ -35,20 +35,20 @@ class Download:
             raise ConnectionError(f"the download broke off: {error}") from None
 
     def abort(self) -> None:
-        """Read no more."""
+        """Make the next read fail."""
         self._aborted = True
 
 
 def fetch(url: str) -> http.client.HTTPResponse:
-    """Ask for what is at a URL.  Blocking.
+    """Open a URL.  Blocking.
 
     Raises:
-        HTTPError: the server refuses.
-        OSError: there is no answer.
-        HTTPException: there is none that makes sense.
-        ValueError: it is no URL, or leads to something else than http and https.
+        HTTPError: the server answered with an error status.
+        OSError: the server does not answer.
+        HTTPException: the answer is malformed.
+        ValueError: the URL is malformed, or it or a redirection is not http or https.
     """
-    # Only these two handlers: a redirection must not lead to a file of this machine.
+    # Only these two handlers: a redirection must not lead to a local file.
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -66,7 +66,7 @@ def fetch(url: str) -> http.client.HTTPResponse:
 
 
 def why_not(url: str, error: Exception) -> str:
-    """Why :func:`fetch` has failed, in Go's words where it has some."""
+    """Describe why :func:`fetch` failed, in Go's words as far as they are known."""
     if isinstance(error, urllib.error.HTTPError):
         error.close()
         return f"unexpected status {error.code} {error.reason}"

@@ -1,8 +1,8 @@
-"""What lies in blobs: image configurations, manifests and indexes.
+"""The documents in blobs: image configurations, manifests and indexes.
 
 Sources: OCI image specification (``config.md``, ``manifest.md``, ``image-index.md``)
 and Docker's "image manifest version 2, schema 2", which differ in media types and a
-few extra fields only.  Documents from outside are read kindly where Go is kind
+few extra fields only.  Documents from outside are read leniently where Go is lenient
 (``null`` is absence, unknown fields are ignored) and refused where a wrong type would
 only fail later.
 """
@@ -43,12 +43,12 @@ __all__ = [
 ]
 
 MAX_DOCUMENT: Final = 8 << 20
-"""How large a document may be: configurations and indexes are a few kilobytes in practice."""
+"""The largest document in bytes; configurations and indexes are a few kilobytes in practice."""
 
 MAX_DEPTH: Final = 8  # of indexes within indexes
 MAX_LAYERS: Final = 498
-"""overlayfs stacks 500 lower directories: with a container's own, when it is read while it
-does not run, and with the one below all (see :mod:`palan.engine.containers.stubs`)."""
+"""overlayfs stacks 500 lower directories.  A stopped container that is read adds its own one,
+and every container the one below all (see :mod:`palan.engine.containers.stubs`)."""
 
 OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
@@ -76,7 +76,7 @@ class PlatformField(_Document, kw_only=True):
 
 
 class Descriptor(_Document, kw_only=True):
-    """Points at a blob."""
+    """A reference to a blob."""
 
     media_type: str = ""
     digest: str
@@ -87,7 +87,7 @@ class Descriptor(_Document, kw_only=True):
     artifact_type: str = ""
 
     def as_platform(self) -> Platform | None:
-        """The platform that the descriptor names, if it does."""
+        """Return the platform that the descriptor names, None if it names none."""
         if self.platform is None or not self.platform.os:
             return None
         return Platform.of(self.platform.os, self.platform.architecture, self.platform.variant)
@@ -118,7 +118,7 @@ class RootFS(msgspec.Struct, kw_only=True):
 
 
 class HistoryEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A step that the image was made by."""
+    """A step that made the image."""
 
     created: str = ""
     created_by: str = ""
@@ -128,7 +128,7 @@ class HistoryEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class ImageSpec(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The image configuration: everything that containers inherit, and the layers."""
+    """The image configuration: the defaults of containers, and the layers."""
 
     created: str = ""
     author: str = ""
@@ -137,7 +137,7 @@ class ImageSpec(msgspec.Struct, kw_only=True, omit_defaults=True):
     os: str = ""
     os_version: str = msgspec.field(name="os.version", default="")
     comment: str = ""
-    """Docker's, from before there was a history."""
+    """A comment by Docker, of images older than the history."""
 
     config: ImageConfig | None = msgspec.field(default_factory=ImageConfig)
     rootfs: RootFS
@@ -145,7 +145,7 @@ class ImageSpec(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @property
     def platform(self) -> Platform:
-        """What it runs on."""
+        """The platform of the image."""
         return Platform.of(self.os or "linux", self.architecture, self.variant)
 
 
@@ -158,15 +158,15 @@ def _without_nulls(value: Any) -> Any:
 
 
 def decode(data: bytes, kind: type[T], what: str) -> T:
-    """Read a document.
+    """Decode a document.
 
     Args:
         data: the blob.
-        kind: what it should be.
-        what: how to call it in messages.
+        kind: the type of the document.
+        what: the name of the document in messages.
 
     Raises:
-        InvalidParameter: it is no such document.
+        InvalidParameter: it is malformed, or of another type.
     """
     try:
         value = _without_nulls(msgspec.json.decode(data))
@@ -179,7 +179,7 @@ def decode(data: bytes, kind: type[T], what: str) -> T:
 
 
 def _accept_strings(value: Any) -> None:
-    """Commands of very old images are strings."""
+    """Convert the commands of very old images, which are strings, to lists."""
     config = value.get("config") if isinstance(value, dict) else None
     if isinstance(config, dict):
         for name in ("Cmd", "Entrypoint", "Shell"):
@@ -188,32 +188,32 @@ def _accept_strings(value: Any) -> None:
 
 
 def encode(document: msgspec.Struct) -> bytes:
-    """A document as a blob; equal documents give equal bytes."""
+    """Encode a document; equal documents give equal bytes."""
     return msgspec.json.encode(document)
 
 
 def digest_of(data: bytes) -> str:
-    """The digest of a small blob."""
+    """Return the digest of a small blob."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def is_index(media_type: str, data: bytes) -> bool:
-    """Whether a blob is an index rather than a manifest; old ones do not say in themselves."""
+    """Whether a blob is an index and not a manifest; old ones have no media type inside."""
     if media_type:
         return media_type in INDEXES
     return b'"manifests"' in data
 
 
 def layer_media_type(compression: str) -> str:
-    """The media type of a layer."""
+    """Return the media type of a layer."""
     return f"{OCI_LAYER}+{compression}" if compression else OCI_LAYER
 
 
 def chain_ids(diff_ids: list[str]) -> list[str]:
-    """Each layer together with all below it, as one digest (OCI image specification, ChainID).
+    """Return the ChainID of each layer (OCI image specification), a digest of it and those below.
 
     Raises:
-        InvalidParameter: one of them is no digest.
+        InvalidParameter: a diff id is malformed.
     """
     chain: list[str] = []
     for diff_id in diff_ids:

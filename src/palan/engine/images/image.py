@@ -1,4 +1,4 @@
-"""An image as the rest of the engine sees it."""
+"""The class of images that the rest of the engine uses."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +17,15 @@ class Image:
     """An image for one platform.
 
     Its id is the digest of its configuration, as with dockerd's classic image store:
-    it is the same whether the image was pulled, loaded or imported, whatever its layers
-    are compressed with, and on every engine.  (dockerd's newer store takes the digest
-    of the manifest or index instead; :attr:`Descriptor.digest` of the API tells that.)
+    it does not depend on the compression of layers, nor on whether the image was pulled,
+    loaded or imported.  (dockerd's newer store uses the digest of the manifest or index
+    instead; it is :attr:`Descriptor.digest` of the API.)
 
     Attributes:
-        record: what the engine knows beside the configuration.
-        spec: the configuration; shared, so not to be changed.
-        layers: the unpacked layers, the lowest first.
-        unpacked: bytes of the files of all layers.
+        record: the image's row.
+        spec: the configuration; shared, and not to be changed.
+        layers: the directories of unpacked layers, the lowest first.
+        unpacked: the bytes of the files of all layers.
     """
 
     record: ImageRecord
@@ -35,40 +35,40 @@ class Image:
 
     @property
     def id(self) -> str:
-        """``sha256:`` and 64 digits."""
+        """The image's id, ``sha256:`` and 64 hex digits."""
         return self.record.id
 
     @property
     def config(self) -> ImageConfig:
-        """What containers inherit; shared, so not to be changed."""
+        """The defaults of containers; shared, and not to be changed."""
         return self.spec.config or ImageConfig()
 
     @property
     def labels(self) -> dict[str, str]:
-        """Its labels; shared, so not to be changed."""
+        """The labels; shared, and not to be changed."""
         return self.config.labels
 
     @property
     def platform(self) -> Platform:
-        """What it runs on."""
+        """The platform."""
         return self.spec.platform
 
     @property
     def os(self) -> str:
-        """Operating system, in Go's names."""
+        """The operating system, as Go names it."""
         return self.platform.os
 
     @property
     def architecture(self) -> str:
-        """Processor, in Go's names."""
+        """The processor architecture, as Go names it."""
         return self.platform.architecture
 
     @property
     def variant(self) -> str:
-        """Variant of the processor; empty for most."""
+        """The variant of the architecture; empty for most."""
         return self.platform.variant
 
     @property
     def short_id(self) -> str:
-        """Twelve digits."""
+        """The first twelve digits of the id."""
         return self.id[7:19]

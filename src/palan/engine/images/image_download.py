@@ -1,9 +1,9 @@
-"""The content of an image on its way from a registry into the store.
+"""Downloading the content of one image from a registry into the store.
 
-Documents come first, then the layers: each is downloaded into a file by one thread
-while another feeds what is in the file to the child that inflates and unpacks it.  How
-many layers are downloaded at once is the user's decision, how many are unpacked that
-of the processors.
+Documents come first, then the layers.  One thread downloads a layer into a file, while
+another feeds the file's content to the child process that inflates and unpacks it.  The
+configuration limits how many layers are downloaded at once, the number of processors how
+many are unpacked.
 """
 
 import asyncio
@@ -52,13 +52,13 @@ __all__ = ["ACCEPT", "UNKNOWN_SIZE", "ImageDownload", "document"]
 _log = structlog.get_logger("palan.engine.images")
 
 _UNPACKING: Final = max(2, min(4, os.cpu_count() or 2))
-"""Layers of one pull that are unpacked at once; a process each."""
+"""Layers of one pull that are unpacked at once, each by a process."""
 
 _MAX_LAYERS: Final = 500
-"""As many as overlayfs can stack."""
+"""The number of lower directories that overlayfs can stack."""
 
 _TIGHT: Final = 128 << 20
-"""Bytes; with less than that a failed pull leaves nothing for the next one to go on with."""
+"""Bytes of free space below which a failed pull removes its files."""
 
 ACCEPT: Final = (
     "application/vnd.oci.image.index.v1+json"
@@ -67,7 +67,7 @@ ACCEPT: Final = (
     ", application/vnd.docker.distribution.manifest.v2+json"
     ", */*"
 )
-"""The kinds of manifests to ask for."""
+"""The media types of manifests to accept."""
 
 UNKNOWN_SIZE: Final = -1
 _UNLIMITED: Final = 10_000
@@ -90,17 +90,17 @@ async def document(
     sources: Sequence[Repository],
     lease: Lease,
 ) -> bytes:
-    """A manifest or index, from the store or from a registry; it is in the store then.
+    """Return a manifest or index from the store; download it into the store if absent.
 
     Args:
-        context: has the store.
-        session: calls it off.
-        descriptor: of the document; a size below zero is unknown.
-        sources: where it can be had.
+        context: the images.
+        session: aborts the download.
+        descriptor: the document's descriptor; a size below zero is unknown.
+        sources: the repositories that have it.
         lease: pins it.
 
     Raises:
-        InternalError: it is not what it should be.
+        InternalError: the downloaded document has another digest.
     """
     content = context.catalog.content
     digest = descriptor.digest
@@ -124,10 +124,10 @@ def _verified(
     descriptor: Descriptor,
     what: str,
 ) -> bytes:
-    """A document from the first source that gives the right one.  Blocking.
+    """Download a document from the first source that answers, and verify it.  Blocking.
 
     Raises:
-        InternalError: it is another one, twice: once may be an accident on the way.
+        InternalError: the digest was wrong twice; once may be a transmission error.
     """
 
     def ask(there: Repository) -> bytes:
@@ -143,7 +143,7 @@ def _verified(
 
 
 class ImageDownload:
-    """The content of one image on its way here; it supplies the layers to be unpacked."""
+    """The download of one image's content, which supplies layers to the unpacker."""
 
     def __init__(
         self,
@@ -156,11 +156,11 @@ class ImageDownload:
         """Prepare.
 
         Args:
-            context: where it goes.
-            session: calls it off.
-            sources: where it can be had, the best first.
-            progress: is told how it gets on.
-            lease: pins all of it.
+            context: the images.
+            session: aborts the download.
+            sources: the repositories that have the image, the best first.
+            progress: receives the progress.
+            lease: pins the content.
         """
         self._context = context
         self._content = context.catalog.content
@@ -181,17 +181,17 @@ class ImageDownload:
         descriptor: Descriptor,
         attestations: Sequence[Descriptor],
     ) -> None:
-        """Have the content of an image in the store, and its layers unpacked.
+        """Download the content of an image into the store, and unpack its layers.
 
         Args:
-            descriptor: the image's manifest.
-            attestations: manifests of statements about it.
+            descriptor: the descriptor of the image's manifest.
+            attestations: the descriptors of manifests of statements about it.
 
         Raises:
-            PalanError: that is not possible.
+            PalanError: the content is invalid, or the file system refuses.
             Refused: the registry refuses.
-            TransportError: it cannot be asked.
-            NoCredentials: it wants some.
+            TransportError: the registry cannot be reached.
+            NoCredentials: the registry requires credentials.
         """
         manifest = await self._manifest(descriptor)
         _check(manifest, descriptor)
@@ -210,7 +210,7 @@ class ImageDownload:
                 strict=True,
             )
         ]
-        self._want(manifest.layers)
+        self._hold_files(manifest.layers)
         needed = list(self._sizes)
         for layer in manifest.layers:
             self._context.blob_progress.follow(layer.digest, self._progress)
@@ -219,20 +219,20 @@ class ImageDownload:
             await self._layers(layers)
             for attestation in attestations:
                 needed += await self._attestation(attestation)
-            await self._adopt(needed)
+            await self._move_to_store(needed)
             whole = True
         finally:
             for layer in manifest.layers:
-                self._context.blob_progress.leave(layer.digest, self._progress)
+                self._context.blob_progress.unfollow(layer.digest, self._progress)
             self._context.downloads.release(self._sizes)
             if not whole:
-                self._make_room()
+                self._remove_if_full()
 
-    def _want(self, layers: Sequence[Descriptor]) -> None:
-        """Their files are not to be deleted until the image is here."""
+    def _hold_files(self, layers: Sequence[Descriptor]) -> None:
+        """Keep the files of layers from removal until the image is in the store."""
         for layer in layers:
             if layer.digest not in self._sizes:
-                self._context.downloads.keep(layer.digest)
+                self._context.downloads.hold(layer.digest)
             self._sizes[layer.digest] = layer.size
 
     # ---- documents -------------------------------------------------------------------
@@ -246,7 +246,7 @@ class ImageDownload:
         return await in_thread(lambda: decode(data, ImageSpec, "image configuration"))
 
     async def _small(self, descriptor: Descriptor, what: str) -> bytes:
-        """A blob that is read as a whole."""
+        """Return a blob that is read as a whole."""
         if descriptor.size > MAX_DOCUMENT:
             raise InvalidParameter(
                 f"{what} {descriptor.digest} is larger than {MAX_DOCUMENT} bytes"
@@ -278,15 +278,15 @@ class ImageDownload:
             unpacked = self._context.unpacker.has(layer.chain_id)
             if unpacked and self._holds(layer.blob):
                 self._here.add(layer.chain_id)
-                self._progress.tell(layer.blob, "Already exists")
+                self._progress.report(layer.blob, "Already exists")
                 continue
             if unpacked:
                 bare[layer.blob] = None
-            self._progress.tell(layer.blob, "Pulling fs layer")
+            self._progress.report(layer.blob, "Pulling fs layer")
         try:
             async with asyncio.TaskGroup() as group:
                 for digest in bare:
-                    group.create_task(self._bring_blob(digest))
+                    group.create_task(self._download_blob(digest))
                 group.create_task(self._ensure(layers))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
@@ -294,16 +294,16 @@ class ImageDownload:
     async def _ensure(self, layers: Sequence[LayerSource]) -> None:
         await self._context.unpacker.ensure(layers, self._lease, self)
 
-    def placed(self, source: LayerSource) -> None:
-        """The layer is there."""
+    def on_placed(self, source: LayerSource) -> None:
+        """Report that a layer is unpacked."""
         if source.chain_id not in self._here:
-            self._progress.tell(source.blob, "Pull complete")
+            self._progress.report(source.blob, "Pull complete")
 
     async def unpack(self, source: LayerSource, directory: Path) -> Unpacked:
-        """Download a layer and unpack it, both at once.
+        """Download a layer, and unpack it at the same time.
 
         Raises:
-            PalanError: it cannot be had, or it is not as it should be.
+            PalanError: the download failed, or the layer is invalid.
         """
         async with self._context.downloads.alone(source.blob):
             if self._holds(source.blob):
@@ -320,13 +320,13 @@ class ImageDownload:
                 _log.warning("a download was damaged, and begins again", blob=source.blob)
             await in_thread(lambda: _make_empty(directory))
             try:
-                return await self._stream(source, directory, self._others)
+                return await self._stream(source, directory, self._other_sources)
             except Damaged as error:
                 raise InternalError(str(error)) from None
 
     @property
-    def _others(self) -> Sequence[Repository]:
-        """Whom to ask when the first source gave the wrong content."""
+    def _other_sources(self) -> Sequence[Repository]:
+        """The sources to ask after the first gave wrong content."""
         return self._sources[1:] or self._sources
 
     def _holds(self, digest: str) -> bool:
@@ -345,28 +345,28 @@ class ImageDownload:
                 )
             await fetch
         except ConnectionAbortedError:
-            await fetch  # it says why
+            await fetch  # raises the reason
             raise
         finally:
             for task in (tick, fetch):
                 task.cancel()
                 await asyncio.wait((task,))
             if not fetch.cancelled():
-                fetch.exception()  # seen
+                fetch.exception()  # retrieved, or asyncio would log it
         return unpacked
 
     async def _tick(self, digest: str, fetch: "asyncio.Future[None]") -> None:
-        """Say how long unpacking goes on after the download."""
+        """Report how long unpacking takes after the download."""
         await asyncio.wait((fetch,))
         seconds = 1
         while True:
-            self._context.blob_progress.tell(digest, "Extracting", seconds)
+            self._context.blob_progress.report(digest, "Extracting", seconds)
             await asyncio.sleep(1)
             seconds += 1
 
     def _download(self, digest: str) -> Download:
         def report(status: str, current: int = 0, total: int = 0, /) -> None:
-            self._context.blob_progress.tell(digest, status, current, total)
+            self._context.blob_progress.report(digest, status, current, total)
 
         return Download(digest, self._sizes[digest], self._context.downloads.file(digest), report)
 
@@ -385,8 +385,8 @@ class ImageDownload:
 
     # ---- blobs -----------------------------------------------------------------------
 
-    async def _bring_blob(self, digest: str) -> None:
-        """Have a blob as a file that is known to be right."""
+    async def _download_blob(self, digest: str) -> None:
+        """Download a blob into a file, and verify it."""
         async with self._context.downloads.alone(digest):
             there = digest in self._verified and self._context.downloads.file(digest).exists()
             if there or self._holds(digest):
@@ -395,14 +395,14 @@ class ImageDownload:
                 await self._run(self._download(digest), self._sources)
             except Damaged:
                 try:
-                    await self._run(self._download(digest), self._others)
+                    await self._run(self._download(digest), self._other_sources)
                 except Damaged as error:
                     raise InternalError(str(error)) from None
 
-    async def _adopt(self, digests: Sequence[str]) -> None:
-        """Take files into the store, as late as can be: from then on only rows keep them."""
+    async def _move_to_store(self, digests: Sequence[str]) -> None:
+        """Move files into the store; at the end, as only rows keep content there."""
         for digest in digests:
-            await self._bring_blob(digest)
+            await self._download_blob(digest)
         for digest in digests:
             async with self._context.downloads.alone(digest):
                 file = self._context.downloads.file(digest)
@@ -411,29 +411,29 @@ class ImageDownload:
                 else:  # another pull was faster
                     file.unlink(missing_ok=True)
 
-    def _make_room(self) -> None:
-        """On a full disk, leave nothing behind."""
+    def _remove_if_full(self) -> None:
+        """Remove the files if the disk is full."""
         with contextlib.suppress(OSError):
             space = os.statvfs(self._context.downloads.file("").parent)
             if space.f_bavail * space.f_frsize < min(
                 2 * _TIGHT, _TIGHT + space.f_blocks * space.f_frsize // 100
             ):
-                self._context.downloads.drop(self._sizes)
+                self._context.downloads.remove(self._sizes)
 
     async def _attestation(self, descriptor: Descriptor) -> list[str]:
-        """Bring a statement about the image, which runs without it just as well.
+        """Download a statement about the image; failures are logged, as the image runs without.
 
         Returns:
-            The blobs that came for it.
+            The blobs of the statement.
         """
         try:
             manifest = await self._manifest(descriptor)
             _check_digests(manifest, descriptor)
             await self._small(manifest.config, "configuration")
-            self._want(manifest.layers)
+            self._hold_files(manifest.layers)
             for layer in manifest.layers:
                 self._lease.blob(layer.digest)
-                await self._bring_blob(layer.digest)
+                await self._download_blob(layer.digest)
         except (PalanError, Refused, TransportError, NoCredentials) as error:
             if self._session.aborter.aborted:
                 raise
@@ -445,7 +445,7 @@ class ImageDownload:
 
 
 def _check(manifest: Manifest, descriptor: Descriptor) -> None:
-    """See that a manifest is one of an image, whose layers can be had."""
+    """Check that a manifest is one of an image whose layers can be downloaded."""
     _check_digests(manifest, descriptor)
     if manifest.config.media_type not in _CONFIGS:
         raise InvalidParameter(
@@ -476,7 +476,7 @@ def _check_digests(manifest: Manifest, descriptor: Descriptor) -> None:
 
 
 def _unpack_stream(download: Download, source: LayerSource, directory: Path) -> Unpacked:
-    """Unpack a layer while it is downloaded; blocking."""
+    """Unpack a layer while it is downloaded.  Blocking."""
     pieces = download.pieces()
     head = b""
     while len(head) < 6 and (piece := next(pieces, b"")):

@@ -1,4 +1,4 @@
-"""``POST /images/create`` with ``fromSrc``: a root file system becomes an image."""
+"""``POST /images/create`` with ``fromSrc``: makes an image of a root file system."""
 
 import http.client
 import time
@@ -8,16 +8,16 @@ from contextlib import asynccontextmanager
 
 from palan.api.errors import InternalError, InvalidParameter
 from palan.api.images import ImageConfig, ImageCreate
+from palan.engine.images.archive_images import put_blob, put_manifest
 from palan.engine.images.catalog import Catalog
 from palan.engine.images.changes import apply_changes
 from palan.engine.images.describe import rfc3339
 from palan.engine.images.fetch import Download, fetch, why_not
 from palan.engine.images.formats import HistoryEntry, ImageSpec, RootFS, encode
 from palan.engine.images.image import Image
-from palan.engine.images.ingest import examine, take_in
+from palan.engine.images.ingest import add_image, examine
 from palan.engine.images.layer_stream import make_layer
 from palan.engine.images.layers import Unpacker
-from palan.engine.images.load import put_blob, put_manifest
 from palan.engine.images.platform import Platform, native_platform, parse_specifier
 from palan.engine.images.reference import Reference, repository_and_tag
 from palan.engine.threads import BodyReader, Incoming, in_thread
@@ -27,11 +27,11 @@ __all__ = ["Import", "open_source"]
 
 
 class Import:
-    """What is to be imported, checked before a byte of it is read.
+    """An import, whose request is checked before its archive is read.
 
     Attributes:
-        source: ``-`` or a URL.
-        name: the name it gets, if any.
+        source: ``-`` for the body of the request, or a URL.
+        name: the name of the image; None for an image without a name.
     """
 
     def __init__(self, request: ImageCreate) -> None:
@@ -50,15 +50,15 @@ class Import:
         self.comment = request.message or f"Imported from {self.source}"
 
     async def run(self, catalog: Catalog, unpacker: Unpacker, source: Incoming) -> Image:
-        """Take the archive in.
+        """Make an image of the archive.
 
         Args:
-            catalog: where it goes.
+            catalog: gets the image.
             unpacker: makes the layer.
             source: the archive.
 
         Raises:
-            InvalidParameter: it is no archive of a root file system.
+            InvalidParameter: the archive is malformed.
             InternalError: the file system refuses.
         """
         with catalog.lease() as lease, unpacker.scratch() as directory:
@@ -78,14 +78,14 @@ class Import:
             manifest = put_manifest(catalog.content, config, len(data), [made.descriptor], lease)
             examined = examine(catalog.content, manifest)
             names = [self.name] if self.name else []
-            return await take_in(catalog, unpacker, examined, names, lease)
+            return await add_image(catalog, unpacker, examined, names, lease)
 
 
 # ---- where it comes from -----------------------------------------------------
 
 
 def _url(text: str) -> str:
-    """The URL of an archive; without a scheme it is http."""
+    """Return the URL of an archive; without a scheme it is http."""
     url = text if "://" in text else f"http://{text}"
     try:
         parts = urllib.parse.urlsplit(url)
@@ -112,11 +112,11 @@ def _has_valid_port(parts: urllib.parse.SplitResult) -> bool:
 
 @asynccontextmanager
 async def open_source(url: str, body: AsyncIterator[bytes]) -> AsyncIterator[Incoming]:
-    """The bytes to import, for a thread to read.
+    """Open the archive, for a thread to read.
 
     Raises:
-        InvalidParameter: a URL is none.
-        InternalError: it cannot be fetched.
+        InvalidParameter: the URL is malformed.
+        InternalError: the download failed.
     """
     if url == "-":
         async with BodyReader(body) as reader:

@@ -1,8 +1,7 @@
-"""Making images of content: what load, import, commit and pull have in common.
+"""Making images of content, for load, import, commit and pull.
 
-Everything starts from blobs in the content store.  A target, manifest or index, is
-examined; the layers of the images found are unpacked; then rows are committed, and
-with them the images exist.
+It begins with blobs in the content store.  A target (manifest or index) is examined, the
+layers of its images are unpacked, then rows are committed; from then on the images exist.
 """
 
 import time
@@ -28,7 +27,7 @@ from palan.engine.images.formats import (
     is_index,
 )
 from palan.engine.images.image import Image
-from palan.engine.images.layers import LayerSource, Supply, Unpacker
+from palan.engine.images.layers import LayerSource, LayerSupply, Unpacker
 from palan.engine.images.reference import Reference, is_digest
 from palan.host.archive.inflate import Compression, detect
 from palan.store.content import Content
@@ -43,7 +42,7 @@ from palan.store.images import (
 )
 
 
-__all__ = ["Examined", "NoImage", "compression_of", "examine", "take_in"]
+__all__ = ["Examined", "NoImage", "add_image", "compression_of", "examine"]
 
 _MAX_MANIFESTS: Final = 1000
 _IMAGE_CONFIGS: Final = (
@@ -53,23 +52,23 @@ _IMAGE_CONFIGS: Final = (
     "application/octet-stream",
 )
 _LAYER_MARKS: Final = ("layer", "rootfs", "tar", "octet-stream")
-"""What is in the media types of layers, and in none of statements, charts and the like."""
+"""Parts of the media types of layers that those of statements, charts and others lack."""
 
 
 @dataclass(slots=True)
 class Examined:
-    """What a target consists of.
+    """The content of a target.
 
     Attributes:
-        target: its row.
-        layers: the layers of each image of it, by the image's id.
+        target: the target's row.
+        layers: the layers of each of its images, by the image's id.
     """
 
     target: TargetRecord
     layers: dict[str, list[LayerSource]] = field(default_factory=dict)
 
     def blobs(self) -> Iterable[str]:
-        """All content that belongs to it and is here."""
+        """Return the digests of all its content that is here."""
         yield self.target.digest
         for manifest in self.target.manifests:
             if manifest.here:
@@ -94,21 +93,21 @@ def _document(content: Content, descriptor: Descriptor, what: str) -> bytes:
 
 
 def compression_of(content: Content, digest: str) -> Compression:
-    """What a blob is compressed with, by its first bytes: media types are not always right."""
+    """Return the compression of a blob, by its first bytes: media types may be wrong."""
     with content.path(digest).open("rb") as blob:
         return detect(blob.read(6))
 
 
 class NoImage(InvalidParameter):
-    """A manifest that is none of an image, such as that of statements about one."""
+    """A manifest of something other than an image, such as statements about one."""
 
 
 def examine(content: Content, descriptor: Descriptor) -> Examined:
-    """Find out what a manifest or an index consists of.
+    """Return the content of a manifest or an index.
 
     Raises:
         InvalidParameter: it is damaged, or has no image whose content is here.
-        NoImage: nothing of it is an image.
+        NoImage: it has no image at all.
     """
     data = _document(content, descriptor, "manifest")
     record = TargetRecord(
@@ -117,7 +116,7 @@ def examine(content: Content, descriptor: Descriptor) -> Examined:
     examined = Examined(record)
     if not is_index(descriptor.media_type, data):
         record.media_type = descriptor.media_type or OCI_MANIFEST
-        # No index tells what it is for, whatever an archive says of it.
+        # An index has no platform, even if an archive names one.
         _examine_manifest(content, replace(descriptor, platform=None), data, examined)
     else:
         index = decode(data, Index, "index")
@@ -141,7 +140,7 @@ def _examine_index(content: Content, index: Index, examined: Examined, depth: in
         data = _document(content, part, "manifest")
         if is_index(part.media_type, data):
             _examine_index(content, decode(data, Index, "index"), examined, depth + 1)
-            # After its manifests: a registry wants those first.
+            # After its manifests, which a registry requires first.
             manifests.append(replace(_absent(part), kind="index"))
         else:
             _examine_manifest(content, part, data, examined)
@@ -202,7 +201,7 @@ def _examine_manifest(
 
 
 def _is_image(manifest: Manifest) -> bool:
-    """Whether a manifest is one of an image, not of something else that is kept like one."""
+    """Whether a manifest is one of an image and not of another kind of artifact."""
     kinds = [layer.media_type for layer in manifest.layers]
     unpacks = not kinds or any(
         not kind or any(mark in kind for mark in _LAYER_MARKS) for kind in kinds
@@ -210,7 +209,7 @@ def _is_image(manifest: Manifest) -> bool:
     return unpacks and manifest.config.media_type in _IMAGE_CONFIGS
 
 
-async def take_in(
+async def add_image(
     catalog: Catalog,
     unpacker: Unpacker,
     examined: Examined,
@@ -219,18 +218,18 @@ async def take_in(
     *,
     parent: str = "",
     pulled: str = "",
-    supply: Supply | None = None,
+    supply: LayerSupply | None = None,
 ) -> Image:
-    """Unpack what was examined, and commit it under its names.
+    """Unpack the layers of an examined target, and commit it under its names.
 
     Args:
-        catalog: where it goes.
+        catalog: gets the images.
         unpacker: makes the layers.
         examined: the target.
         names: tagged references that will point at it.
-        lease: has pinned its blobs.
-        parent: the image that it was made from, where that is known.
-        pulled: the repository it was pulled from.
+        lease: has pinned the target's blobs.
+        parent: the id of the image that it was made from; empty if unknown.
+        pulled: the repository that it was pulled from; empty if it was not pulled.
         supply: unpacks the layers; None for the unpacker itself.
 
     Returns:
@@ -267,7 +266,7 @@ async def take_in(
 
 
 def _merged(catalog: Catalog, target: TargetRecord) -> TargetRecord:
-    """The target with what was known of it: an index may come again with fewer of its images."""
+    """Return a target merged with its row: an index may arrive again with fewer images."""
     known = catalog.targets.get(target.digest)
     if known is None:
         return target
@@ -278,7 +277,7 @@ def _merged(catalog: Catalog, target: TargetRecord) -> TargetRecord:
         else manifest
         for manifest in target.manifests
     ]
-    # An index within it may have been here before with its manifests, and be absent this time.
+    # A nested index may have been here with its manifests, and be absent this time.
     seen = {manifest.digest for manifest in target.manifests}
     target.manifests += [each for each in known.manifests if each.digest not in seen]
     return target

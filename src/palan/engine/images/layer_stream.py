@@ -1,4 +1,4 @@
-"""A stream becomes a layer: kept as a blob as it came, and unpacked, both while it arrives."""
+"""Making a layer of a stream, which is stored as a blob and unpacked while it arrives."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -24,9 +24,9 @@ class NewLayer:
     """A layer that was made.
 
     Attributes:
-        descriptor: its blob.
+        descriptor: the descriptor of its blob.
         diff_id: the digest of the uncompressed archive.
-        empty: there is nothing in it.
+        empty: the archive has no entries.
     """
 
     descriptor: Descriptor
@@ -44,19 +44,19 @@ async def make_layer(
     what: str,
     lower: Sequence[str] = (),
 ) -> NewLayer:
-    """Take a stream in as a layer on top of others.
+    """Make a layer of a stream, on top of others.
 
     Args:
-        catalog: where it goes.
+        catalog: gets the layer.
         unpacker: makes its directory.
         source: the archive, compressed or not.
-        directory: for files while they are incomplete.
-        lease: keeps what is made.
-        what: how to call it in messages.
-        lower: the diff ids of the layers below it, the lowest first; they are there.
+        directory: a directory for incomplete files.
+        lease: pins the blob and the layer.
+        what: the name of the archive in messages.
+        lower: the diff ids of the layers below it, the lowest first, which exist.
 
     Raises:
-        InvalidParameter: it is no archive of a layer.
+        InvalidParameter: the archive is malformed.
         InternalError: the file system refuses.
     """
     async with unpacker.staging() as staging:
@@ -86,16 +86,16 @@ async def copy_layer(
     lower: Sequence[str],
     still: bool = False,
 ) -> NewLayer:
-    """Take the upper directory of an overlay in as a layer.
+    """Make a layer of the upper directory of an overlay.
 
     Args:
-        catalog: see :func:`make_layer`, and the others.
-        unpacker: as there.
-        upper: the directory.
-        directory: as there.
-        lease: as there.
-        lower: as there.
-        still: nobody changes it meanwhile.
+        catalog: see :func:`make_layer`.
+        unpacker: see :func:`make_layer`.
+        upper: the upper directory.
+        directory: see :func:`make_layer`.
+        lease: see :func:`make_layer`.
+        lower: see :func:`make_layer`.
+        still: whether no process changes the directory meanwhile.
 
     Raises:
         InternalError: the file system refuses.
@@ -128,7 +128,7 @@ def _reason(error: ArchiveError | OSError) -> str:
     return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
 
 
-async def _place(  # noqa: PLR0917 - all that there is of a layer
+async def _place(  # noqa: PLR0917 - all parts of a layer
     catalog: Catalog,
     unpacker: Unpacker,
     staging: Path,
@@ -148,7 +148,7 @@ async def _place(  # noqa: PLR0917 - all that there is of a layer
 
 
 class _Receiver:
-    """Reads a stream once: into a blob, through a digest, and into the unpacking child."""
+    """Reads a stream once, into a blob, a digest and the unpacking child process."""
 
     def __init__(self, source: Incoming, blob: Path) -> None:
         self.size = 0
@@ -158,7 +158,7 @@ class _Receiver:
         self._blob = blob
 
     def unpack(self, directory: Path) -> Unpacked:
-        """Do it all; blocking."""
+        """Read the stream to its end, and return the unpacked layer.  Blocking."""
         head = b""
         while len(head) < 6 and (piece := self._source()):
             head += piece

@@ -1,4 +1,4 @@
-"""Unpacking layers: each once, several at a time, lower ones complete before upper ones."""
+"""Unpacking layers: each once, several at a time, the lower ones placed before the upper ones."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ from palan.host.archive.unpack import Options, Unpacked, copy_lower_attributes, 
 from palan.store.images import LayerRecord
 
 
-__all__ = ["LayerSource", "Supply", "Unpacker", "check_diff_id", "unpacking_failed"]
+__all__ = ["LayerSource", "LayerSupply", "Unpacker", "check_diff_id", "unpacking_failed"]
 
 _WORKERS: Final = max(2, min(4, os.cpu_count() or 2))
 
@@ -30,10 +30,10 @@ class LayerSource:
     """A layer as a blob.
 
     Attributes:
-        blob: the digest of the blob, which is in the content store.
-        diff_id: what the digest of the uncompressed archive has to be.
-        chain_id: the layer together with those below it.
-        compression: what the blob is compressed with.
+        blob: the digest of the blob.
+        diff_id: the expected digest of the uncompressed archive.
+        chain_id: the id of the layer together with those below it.
+        compression: the compression of the blob.
     """
 
     blob: str
@@ -42,26 +42,27 @@ class LayerSource:
     compression: Compression
 
 
-class Supply(Protocol):
-    """Where layers come from that are not in the store yet."""
+class LayerSupply(Protocol):
+    """Supplies layers that are not unpacked yet."""
 
     async def unpack(self, source: LayerSource, directory: Path) -> Unpacked:
-        """Unpack a layer into an empty directory; that it is the right one was seen."""
+        """Unpack a layer into an empty directory, and verify its diff id."""
 
-    def placed(self, source: LayerSource) -> None:
-        """The layer is there."""
+    def on_placed(self, source: LayerSource) -> None:
+        """Take note that a layer has its place."""
 
 
 def check_diff_id(source: LayerSource, unpacked: Unpacked, *, hashed: bool) -> None:
-    """See that what was unpacked is what the image's configuration says.
+    """Check that an unpacked layer has the diff id of the image's configuration.
 
     Args:
         source: the layer.
-        unpacked: what came of it.
-        hashed: the uncompressed archive was; else the blob is that, and known to be right.
+        unpacked: the result of unpacking it.
+        hashed: whether the uncompressed archive was hashed; if not, the blob is the
+            uncompressed archive, and was verified.
 
     Raises:
-        InvalidParameter: it is not.
+        InvalidParameter: it has another one.
     """
     found = unpacked.digest if hashed else source.blob
     if found != source.diff_id:
@@ -69,42 +70,42 @@ def check_diff_id(source: LayerSource, unpacked: Unpacked, *, hashed: bool) -> N
 
 
 def unpacking_failed(what: str, error: ArchiveError | OSError) -> PalanError:
-    """What to tell a client: a bad archive is its mistake, a full disk is not."""
+    """Return the error for the client: a malformed archive is its mistake, a full disk is not."""
     if isinstance(error, ArchiveError):
         return InvalidParameter(f"failed to unpack {what}: {error}")
     return InternalError(f"failed to unpack {what}: {error.strerror or error}")
 
 
 class Unpacker:
-    """Makes directories of layers."""
+    """Makes the directories of layers."""
 
     def __init__(self, catalog: Catalog, tmp: Path, dispose: Callable[[Path], object]) -> None:
         """Unpack into ``catalog``'s layers.
 
         Args:
-            catalog: knows which layers there are.
-            tmp: where layers are unpacked before they get their place.
-            dispose: deletes a directory tree, some time.
+            catalog: has the layers.
+            tmp: the directory in which layers are unpacked before they get their place.
+            dispose: removes a directory tree in the background.
         """
         self._catalog = catalog
         self._tmp = tmp
         self._dispose = dispose
         self._slots = asyncio.Semaphore(_WORKERS)
         self.alone: Final = KeyedLock().alone
-        """Nobody else makes the layer with this chain id meanwhile."""
+        """Locks the making of the layer with a chain id, see :meth:`KeyedLock.alone`."""
 
     async def ensure(
-        self, sources: Sequence[LayerSource], lease: Lease, supply: Supply | None = None
+        self, sources: Sequence[LayerSource], lease: Lease, supply: LayerSupply | None = None
     ) -> list[LayerRecord]:
-        """Have all layers of an image, the lowest first.
+        """Unpack those layers of an image that are not unpacked yet; return all of them.
 
         Args:
             sources: the layers, the lowest first.
-            lease: keeps them until they are referred to.
-            supply: where they come from; the content store, if there is none.
+            lease: pins them until rows refer to them.
+            supply: unpacks layers; None for the content store.
 
         Raises:
-            InvalidParameter: a layer is damaged, or is not what it should be.
+            InvalidParameter: a layer is damaged, or has another diff id.
             InternalError: the file system refuses.
         """
         tasks: list[asyncio.Task[LayerRecord]] = []
@@ -122,7 +123,7 @@ class Unpacker:
         return [task.result() for task in tasks]
 
     def has(self, chain_id: str) -> bool:
-        """Whether a layer is unpacked, and nobody took it away."""
+        """Whether a layer is unpacked, and its directory exists."""
         directory = self._catalog.layer_directory(chain_id)
         return chain_id in self._catalog.layers and directory.is_dir()
 
@@ -131,7 +132,7 @@ class Unpacker:
         source: LayerSource,
         lower: tuple[str, ...],
         before: "asyncio.Task[LayerRecord] | None",
-        supply: Supply,
+        supply: LayerSupply,
     ) -> LayerRecord:
         async with self.alone(source.chain_id):
             if self.has(source.chain_id):
@@ -146,7 +147,7 @@ class Unpacker:
                     record = await self.place(
                         staging, source.chain_id, source.diff_id, unpacked, lower
                     )
-        supply.placed(source)
+        supply.on_placed(source)
         return record
 
     async def unpack(
@@ -157,17 +158,17 @@ class Unpacker:
         Args:
             source: the layer.
             directory: an empty directory.
-            verify: the blob was not just written: something may have happened to it.
+            verify: verify the blob, which was written some time ago and may be damaged.
 
         Raises:
-            InvalidParameter: it is damaged, or is not what it should be.
+            InvalidParameter: it is damaged, or has another diff id.
             InternalError: the file system refuses.
         """
         async with self._slots:
             return await in_thread(lambda: self._unpack(source, directory, verify=verify))
 
-    def placed(self, source: LayerSource) -> None:
-        """Nobody minds."""
+    def on_placed(self, source: LayerSource) -> None:
+        """Do nothing: no progress is reported."""
 
     def _unpack(self, source: LayerSource, directory: Path, *, verify: bool) -> Unpacked:
         what = f"layer {source.blob}"
@@ -186,7 +187,7 @@ class Unpacker:
 
     @asynccontextmanager
     async def staging(self) -> AsyncIterator[Path]:
-        """A directory with an empty ``diff`` to unpack into; deleted unless it was placed."""
+        """Yield a directory with an empty ``diff``; remove it in the end unless it was placed."""
         staging = Path(tempfile.mkdtemp(dir=self._tmp, prefix="layer-"))
         try:
             (staging / "diff").mkdir(mode=0o755)
@@ -197,7 +198,7 @@ class Unpacker:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A directory for files while they are incomplete; deleted in the end."""
+        """Yield a directory for incomplete files; remove it in the end."""
         directory = Path(tempfile.mkdtemp(dir=self._tmp, prefix="images-"))
         try:
             yield directory
@@ -212,7 +213,7 @@ class Unpacker:
         unpacked: Unpacked,
         lower: Sequence[str],
     ) -> LayerRecord:
-        """Give an unpacked layer its place; the caller is :meth:`alone` with it."""
+        """Move an unpacked layer to its place; the caller holds the lock :attr:`alone`."""
         directories = [self._catalog.layer_directory(each) for each in reversed(lower)]
         if unpacked.lower_links:
             try:

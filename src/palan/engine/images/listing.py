@@ -1,4 +1,4 @@
-"""Which images a list or a prune is about: Docker's filters."""
+"""The filters that select images for a list or a prune."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -19,9 +19,10 @@ Test = Callable[[Image], bool]
 
 
 def glob(pattern: str) -> re.Pattern[str] | None:
-    """A shell pattern as Go's ``path.Match`` reads it: ``*`` and ``?`` stop at slashes.
+    """Compile a shell pattern of Go's ``path.Match``: ``*`` and ``?`` do not match slashes.
 
-    None if the pattern is malformed, and therefore matches nothing.
+    Returns:
+        None if the pattern is malformed, and therefore matches nothing.
     """
     result = ""
     position = 0
@@ -74,12 +75,12 @@ def _class(body: str) -> str:
             escaped = True
         else:
             inner += character if character == "-" else re.escape(character)
-    # Go's classes match slashes, too, when they say so.
+    # Go's character classes may contain slashes.
     return f"[{'^' if negated else ''}{inner}]"
 
 
 def matches_reference(name: NameRecord, patterns: list[str]) -> bool:
-    """Whether a name, or its repository alone, in short or in full, is of one of the patterns.
+    """Whether a name or its repository, familiar or normalised, matches one of the patterns.
 
     A malformed pattern ends the search, as in dockerd.
     """
@@ -100,10 +101,10 @@ def matches_reference(name: NameRecord, patterns: list[str]) -> bool:
 
 
 def created_before(filters: Filters) -> Test | None:
-    """The filter ``until``: before all times that are given.
+    """Return the test of the filter ``until``: created before all given times.
 
     Raises:
-        InvalidParameter: one is no time.
+        InvalidParameter: a time is malformed.
     """
     limits = [
         parse_until(text, prefix="invalid value for 'until' filter: ") or 0
@@ -122,7 +123,7 @@ def _tests(catalog: Catalog, filters: Filters) -> Iterator[Test]:
         for text in filters.get(name):
             than = created_nanoseconds(find(catalog, text).image.spec.created)
             if name == "before":
-                yield lambda image, than=than: created_nanoseconds(image.spec.created) < than  # type: ignore[misc] # a default binds the value of this turn
+                yield lambda image, than=than: created_nanoseconds(image.spec.created) < than  # type: ignore[misc] # a default binds the value of this iteration
             else:
                 yield lambda image, than=than: created_nanoseconds(image.spec.created) > than  # type: ignore[misc] # as above
     until = created_before(filters)
@@ -133,12 +134,12 @@ def _tests(catalog: Catalog, filters: Filters) -> Iterator[Test]:
 def select(
     catalog: Catalog, filters: Filters, *, everything: bool
 ) -> list[tuple[Image, list[NameRecord]]]:
-    """The images of a list, newest first, with the names that were asked for.
+    """Return the images of a list, newest first, with the names that the filters select.
 
     Args:
         catalog: all images.
         filters: before, dangling, label, label!, reference, since, until.
-        everything: also images without a name that others are built upon.
+        everything: include unnamed images that others were built from.
 
     Raises:
         InvalidParameter: a filter is unknown or malformed.

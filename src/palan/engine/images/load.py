@@ -1,224 +1,147 @@
-"""``POST /images/load``: images out of an archive.
+"""``POST /images/load``: loads the images of an archive, and reports progress."""
 
-Two forms are understood, and an archive may be both at once: an OCI image layout
-(``oci-layout``, ``index.json``, ``blobs/``) and what ``docker save`` always wrote
-(``manifest.json`` beside configurations and layers).  Whatever the archive says about
-digests is checked.
-"""
-
-import contextlib
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import Final
 
-import msgspec
+import structlog
 
-from palan.api.errors import InvalidParameter
-from palan.engine.images.catalog import Lease
-from palan.engine.images.formats import (
-    OCI_CONFIG,
-    OCI_MANIFEST,
-    Descriptor,
-    ImageSpec,
-    Index,
-    Manifest,
-    decode,
-    digest_of,
-    encode,
-    layer_media_type,
-)
-from palan.engine.images.ingest import Examined, NoImage, compression_of, examine
-from palan.engine.images.receive import Member, Members
-from palan.engine.images.reference import Reference, parse
-from palan.store.content import Content
+from palan.api.errors import NotFound, PalanError
+from palan.api.images import ErrorDetail, JSONMessage
+from palan.engine.images.archive_images import Found, find_images
+from palan.engine.images.catalog import Catalog, Lease
+from palan.engine.images.image import Image
+from palan.engine.images.ingest import Examined, add_image
+from palan.engine.images.layers import LayerSource, Unpacker
+from palan.engine.images.platform import Platform
+from palan.engine.images.progress import Progress
+from palan.engine.images.receive import receive
+from palan.engine.threads import BodyReader, in_thread
+from palan.host.archive.headers import ArchiveError
+from palan.host.archive.unpack import Unpacked
 
 
-__all__ = ["NAME_ANNOTATION", "REF_ANNOTATION", "Found", "find_images", "put_blob", "put_manifest"]
+__all__ = ["Loading"]
 
-NAME_ANNOTATION: Final = "io.containerd.image.name"
-REF_ANNOTATION: Final = "org.opencontainers.image.ref.name"
-_MAX_IMAGES: Final = 1000
-_LAYOUT_VERSION: Final = "1.0.0"
+_WORTH_TELLING: Final = 1 << 20
+"""Bytes below which a layer's progress is not reported, as it is unpacked at once."""
 
-
-class _DockerItem(msgspec.Struct, rename="pascal"):
-    """An image in ``manifest.json``."""
-
-    config: str
-    repo_tags: list[str] = []
-    layers: list[str] = []
+_log = structlog.get_logger("palan.engine.images")
 
 
-class _Layout(msgspec.Struct):
-    """``oci-layout``."""
+class Loading:
+    """A request to load."""
 
-    version: str = msgspec.field(name="imageLayoutVersion", default="")
+    def __init__(
+        self,
+        catalog: Catalog,
+        unpacker: Unpacker,
+        loaded: Callable[[Image, str], object],
+        platforms: Sequence[Platform],
+        *,
+        quiet: bool,
+    ) -> None:
+        """Describe the request.
 
+        Args:
+            catalog: gets the images.
+            unpacker: makes layers.
+            loaded: called with each image and name.
+            platforms: the platforms of the images to load; empty for all.
+            quiet: report images only, not layers.
+        """
+        self._catalog = catalog
+        self._unpacker = unpacker
+        self._loaded = loaded
+        self._platforms = platforms
+        self._quiet = quiet
 
-class Found(msgspec.Struct):
-    """An image of the archive, with the names it has there."""
+    async def run(self, body: AsyncIterator[bytes]) -> AsyncIterator[JSONMessage]:
+        """Load the archive, and yield the lines to send.
 
-    examined: Examined
-    names: list[Reference]
-
-
-def find_images(content: Content, members: Members, lease: Lease) -> list[Found]:
-    """What images an archive has; their content is in the store afterwards.  Blocking.
-
-    Args:
-        content: the store.
-        members: the archive.
-        lease: pins what is put into the store.
-
-    Raises:
-        InvalidParameter: the archive is of no known form, or not what it says.
-    """
-    docker = _docker_items(members) if "manifest.json" in members else []
-    if "oci-layout" in members and "index.json" in members:
-        _check_layout(members)
-        return _layout_images(content, members, docker, lease)
-    if "manifest.json" in members:
-        return [_docker_image(content, members, item, lease) for item in docker]
-    raise InvalidParameter("unrecognized image format")
-
-
-def _docker_items(members: Members) -> list[_DockerItem]:
-    items = decode(members.read("manifest.json"), list[_DockerItem], "manifest.json")
-    if len(items) > _MAX_IMAGES:
-        raise InvalidParameter(f"invalid manifest.json: more than {_MAX_IMAGES} images")
-    return items
-
-
-# ---- OCI image layout --------------------------------------------------------
-
-
-def _check_layout(members: Members) -> None:
-    layout = decode(members.read("oci-layout"), _Layout, "oci-layout")
-    if not layout.version:
-        raise InvalidParameter("unrecognized image format")
-    if layout.version != _LAYOUT_VERSION:
-        raise InvalidParameter(f"unsupported OCI version {layout.version}")
-
-
-def _layout_images(
-    content: Content, members: Members, docker: list[_DockerItem], lease: Lease
-) -> list[Found]:
-    index = decode(members.read("index.json"), Index, "index.json")
-    if len(index.manifests) > _MAX_IMAGES:
-        raise InvalidParameter(f"invalid index.json: more than {_MAX_IMAGES} images")
-    for digest, member in members.blobs().items():
-        if member.digest != digest:
-            raise InvalidParameter(
-                f"invalid archive: the blob {digest} has the digest {member.digest}"
-            )
-        _adopt(content, member, lease)
-    tags = {_config_digest(item, members): item.repo_tags for item in docker}
-    # The same target may stand there once for each of its names.
-    names: dict[str, list[Reference]] = {}
-    descriptors: dict[str, Descriptor] = {}
-    for descriptor in index.manifests:
-        descriptors.setdefault(descriptor.digest, descriptor)
-        name = _annotated_name(descriptor)
-        if name is not None:
-            names.setdefault(descriptor.digest, []).append(name)
-    images = []
-    nothing = InvalidParameter("the archive has no images")
-    for digest, descriptor in descriptors.items():
+        All errors are sent in-band, even the first line: clients of load expect them there.
+        """
         try:
-            examined = examine(content, descriptor)
-        except NoImage as error:
-            # Something beside the images, such as what dockerd saves about one of them.
-            nothing = error
-            continue
-        found = names.get(digest)
-        if found is None:
-            given = [tag for image_id in examined.layers for tag in tags.get(image_id, ())]
-            found = _names(given)
-        images.append(Found(examined, list(dict.fromkeys(found))))
-    if not images:
-        raise nothing
-    return images
+            with (
+                self._catalog.lease() as lease,
+                self._unpacker.scratch() as directory,
+            ):
+                for found in await self._receive(body, directory, lease):
+                    progress = Progress()
+                    async for message in progress.during(self._add(found, lease, progress)):
+                        yield message
+        except (PalanError, ArchiveError) as error:
+            yield JSONMessage(error_detail=ErrorDetail(message=str(error)), error=str(error))
+        except OSError as error:
+            reason = error.strerror or str(error) or "the archive could not be read"
+            text = f"failed to load images: {reason}"
+            _log.warning("loading images failed", error=str(error))
+            yield JSONMessage(error_detail=ErrorDetail(message=text), error=text)
 
+    async def _receive(
+        self, body: AsyncIterator[bytes], directory: Path, lease: Lease
+    ) -> Sequence[Found]:
+        async with BodyReader(body) as reader:
+            members = await in_thread(lambda: receive(reader, directory), reader.abort)
+        return await in_thread(lambda: find_images(self._catalog.content, members, lease))
 
-def _config_digest(item: _DockerItem, members: Members) -> str:
-    member = members.find(item.config)
-    return member.digest if member else ""
-
-
-def _annotated_name(descriptor: Descriptor) -> Reference | None:
-    """The full name of an image in ``index.json``; a mere tag is none."""
-    text = descriptor.annotations.get(NAME_ANNOTATION, "")
-    if not text:
-        text = descriptor.annotations.get(REF_ANNOTATION, "")
-        if not any(mark in text for mark in "/:"):
-            return None
-    with contextlib.suppress(InvalidParameter):
-        reference = parse(text)
-        if reference.digest is None:
-            return reference.tagged()
-    return None
-
-
-# ---- docker save ---------------------------------------------------------------
-
-
-def _docker_image(content: Content, members: Members, item: _DockerItem, lease: Lease) -> Found:
-    config = members.get(item.config)
-    # It may be that of a second image, too, and is in the store then.
-    here = config.file.exists()
-    data = members.read(item.config) if here else content.read(config.digest)
-    spec = decode(data, ImageSpec, "image configuration")
-    if len(spec.rootfs.diff_ids) != len(item.layers):
-        raise InvalidParameter(
-            f"invalid manifest.json: {item.config} has {len(spec.rootfs.diff_ids)} layers,"
-            f" the manifest lists {len(item.layers)}"
-        )
-    _adopt(content, config, lease)
-    layers = []
-    for path in item.layers:
-        member = members.get(path)
-        _adopt(content, member, lease)
-        compression = compression_of(content, member.digest)
-        layers.append(
-            Descriptor(
-                media_type=layer_media_type(compression), digest=member.digest, size=member.size
+    async def _add(self, found: Found, lease: Lease, progress: Progress) -> None:
+        names = [name.familiar for name in found.names]
+        missing = _select_platforms(found.examined, self._platforms)
+        if missing:
+            # In dockerd's words; images for other platforms are not loaded.
+            name = (names or [found.examined.target.digest])[0]
+            raise NotFound(
+                f"image {name} was loaded, but doesn't provide the requested platform"
+                f" ([{' '.join(missing)}])"
             )
+        supply = None if self._quiet else _ReportingSupply(self._catalog, self._unpacker, progress)
+        image = await add_image(
+            self._catalog, self._unpacker, found.examined, found.names, lease, supply=supply
         )
-    descriptor = put_manifest(content, config.digest, config.size, layers, lease)
-    return Found(examine(content, descriptor), _names(item.repo_tags))
+        for name in names or [image.id]:
+            self._loaded(image, name)
+            kind = "image" if names else "image ID"
+            progress.say(JSONMessage(stream=f"Loaded {kind}: {name}\n"))
 
 
-def put_manifest(
-    content: Content, config: str, config_size: int, layers: list[Descriptor], lease: Lease
-) -> Descriptor:
-    """Make the manifest of an image that came without one; where it is."""
-    data = encode(
-        Manifest(
-            config=Descriptor(media_type=OCI_CONFIG, digest=config, size=config_size),
-            layers=layers,
-        )
-    )
-    return Descriptor(
-        media_type=OCI_MANIFEST, digest=put_blob(content, data, lease), size=len(data)
-    )
+def _select_platforms(examined: Examined, platforms: Sequence[Platform]) -> list[str]:
+    """Remove images for other platforms; if no image is left, return the wanted platforms."""
+    if not platforms:
+        return []
+    kept: set[str] = set()
+    images = [m for m in examined.target.manifests if m.image]
+    for platform in platforms:
+        ranked = [
+            (rank, number)
+            for number, manifest in enumerate(images)
+            if (rank := Platform(*manifest.platform).rank(platform, strict=True)) is not None
+        ]
+        if ranked:
+            kept.add(images[min(ranked)[1]].digest)
+    for manifest in examined.target.manifests:
+        if not {manifest.digest, manifest.subject} & kept:
+            examined.layers.pop(manifest.image, None)
+            manifest.image, manifest.blobs = "", []
+    return [] if kept else [str(platform) for platform in platforms]
 
 
-def put_blob(content: Content, data: bytes, lease: Lease) -> str:
-    """Keep a small blob, pinned before it is looked for; its digest."""
-    lease.blob(digest_of(data))
-    return content.put(data)
+class _ReportingSupply:
+    """Unpacks layers, and reports large ones before and after."""
 
+    def __init__(self, catalog: Catalog, unpacker: Unpacker, progress: Progress) -> None:
+        self._content = catalog.content
+        self._unpacker = unpacker
+        self._progress = progress
 
-def _adopt(content: Content, member: Member, lease: Lease) -> None:
-    lease.blob(member.digest)
-    # A file may be adopted for a second image of the archive, too.
-    if member.file.exists():
-        content.adopt(member.file, member.digest)
+    async def unpack(self, source: LayerSource, directory: Path) -> Unpacked:
+        size = self._content.size(source.blob)
+        if size < _WORTH_TELLING:
+            return await self._unpacker.unpack(source, directory)
+        self._progress.report(source.diff_id, "Loading layer", 0, size)
+        unpacked = await self._unpacker.unpack(source, directory)
+        self._progress.report(source.diff_id, "Loading layer", size, size)
+        return unpacked
 
-
-def _names(tags: Iterable[str]) -> list[Reference]:
-    names = []
-    for tag in tags:
-        reference = parse(tag)
-        if reference.digest is None:
-            names.append(reference.tagged())
-    return names
+    def on_placed(self, source: LayerSource) -> None:
+        """Do nothing: the layer was reported by :meth:`unpack`."""

@@ -1,4 +1,4 @@
-"""Which image a text means: a name, a name with a digest, an id, or the beginning of one."""
+"""Finding the image that a text means: a name, a name with a digest, or a prefix of an id."""
 
 import re
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ _FULL: Final = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What was found.
+    """A found image.
 
     Attributes:
-        image: what the text means on this machine.
+        image: the image that the text means on this machine.
         target: the manifest or index that the image belongs to.
-        name: the name, if the text was one.
+        name: the name, if the text was one; else None.
     """
 
     image: Image
@@ -34,11 +34,11 @@ class Match:
 
 
 def find(catalog: Catalog, text: str) -> Match:
-    """Look an image up.
+    """Look up an image.
 
     Raises:
-        NotFound: there is none.
-        InvalidParameter: the text can neither be a name nor an id.
+        NotFound: there is no such image.
+        InvalidParameter: the text is neither a name nor an id.
     """
     if _FULL.fullmatch(text):
         text = f"sha256:{text}"
@@ -93,17 +93,18 @@ def _of_target(catalog: Catalog, target: TargetRecord, name: NameRecord | None) 
 def for_platform(
     catalog: Catalog, match: Match, text: str, platform: Platform, *, strict: bool = True
 ) -> Image:
-    """The image of a match for a platform.
+    """Return the image of a match for a platform.
 
     Args:
         catalog: all images.
-        match: what ``text`` means.
-        text: as the user wrote it.
-        platform: what is wanted.
-        strict: for exactly that; else what a machine for it runs as well.
+        match: the match of ``text``.
+        text: the reference as the user wrote it.
+        platform: the wanted platform.
+        strict: whether the image must be for exactly that platform; else, any image that
+            a machine for the platform can run.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is no image for the platform.
     """
     image = catalog.choose(match.target, platform, strict=strict)
     if image is None:

@@ -1,4 +1,4 @@
-"""Platforms: what machine an image is for, and which one to take where there are several."""
+"""Platforms of images, and the choice of the best one for a machine."""
 
 import os
 import re
@@ -26,7 +26,7 @@ __all__ = [
 
 _SYSTEM: Final = re.compile(r"[A-Za-z0-9_-]+")
 _GO_SYSTEM: Final = r"^([A-Za-z0-9_-]+)(?:\\(([A-Za-z0-9_.%-]*)((?:\\+[A-Za-z0-9_.%-]+)*)\\))?$"
-"""As dockerd's message has it; versions of an operating system are no matter of Linux."""
+"""The pattern in dockerd's message; Linux has no versions of the operating system."""
 
 _COMPONENT: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _SYSTEMS: Final = frozenset(
@@ -48,7 +48,7 @@ _AMD64_LEVELS: Final = (
     ("v3", "abm avx avx2 bmi1 bmi2 f16c fma movbe xsave"),
     ("v4", "avx512bw avx512cd avx512dq avx512f avx512vl"),
 )
-"""Levels of the processor (x86-64 psABI), in the kernel's words for what each adds."""
+"""The CPU flags that each level of the processor adds (x86-64 psABI)."""
 
 _PARTS: Final = ("os", "architecture", "variant", "os.version")
 _ARM64: Final = re.compile(r"v([89])(?:\.([0-9]))?")
@@ -59,7 +59,7 @@ _KNOWN: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """An operating system on a processor, in Go's names."""
+    """An operating system and a processor architecture, as Go names them."""
 
     os: str
     architecture: str
@@ -67,7 +67,7 @@ class Platform:
 
     @classmethod
     def of(cls, system: str, architecture: str, variant: str = "") -> "Platform":
-        """With the usual names, and without variants that are a matter of course."""
+        """Return a platform with normalised names, without variants that are the default."""
         architecture = architecture.lower()
         known = _ARCHITECTURES.get(architecture)
         if known is not None:
@@ -83,28 +83,28 @@ class Platform:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
     def rank(self, wanted: "Platform", *, strict: bool = False) -> int | None:
-        """How well an image for this platform serves ``wanted``: 0 is best, None not at all.
+        """Return how well an image for this platform suits ``wanted``: 0 is best, None not at all.
 
         Args:
-            wanted: what it should run on.
-            strict: it must be for exactly that; else a machine for ``wanted`` may also run
-                it because it can do more than that needs, as amd64 runs what is for 386.
+            wanted: the platform of the machine.
+            strict: whether the image must be for exactly that; else, the machine may run
+                images for lesser platforms as well, as amd64 runs images for 386.
         """
         if strict:
-            return 0 if _variant_told(self) == _variant_told(wanted) else None
-        served = _served(_variant_told(wanted))
-        told = _variant_told(self)
+            return 0 if _with_default_variant(self) == _with_default_variant(wanted) else None
+        served = _served(_with_default_variant(wanted))
+        told = _with_default_variant(self)
         return served.index(told) if told in served else None
 
     def message(self) -> OCIPlatform:
-        """As the API writes it."""
+        """Return the platform as the API has it."""
         return OCIPlatform(
             architecture=self.architecture, os=self.os, variant=self.variant or UNSET
         )
 
 
-def _variant_told(platform: Platform) -> Platform:
-    """The platform with the variant that is meant where an image for ARM names none."""
+def _with_default_variant(platform: Platform) -> Platform:
+    """Return a platform with the default variant, if it is an ARM without one."""
     if platform.architecture == "arm" and not platform.variant:
         return replace(platform, variant="v7")
     return platform
@@ -112,7 +112,7 @@ def _variant_told(platform: Platform) -> Platform:
 
 @lru_cache(maxsize=64)
 def _served(platform: Platform) -> tuple[Platform, ...]:
-    """What a machine for a platform runs, the best first, as containerd sees it."""
+    """Return the platforms whose images a machine runs, the best first, as in containerd."""
     found = [(platform.architecture, platform.variant)]
     match platform.architecture:
         case "amd64":
@@ -131,7 +131,7 @@ def _served(platform: Platform) -> tuple[Platform, ...]:
 
 
 def _below(architecture: str, variant: str, least: int) -> list[tuple[str, str]]:
-    """Variants ``v<number>`` that come before one, the highest first."""
+    """Return the variants ``v<number>`` below one, the highest first."""
     if not variant.removeprefix("v").isdigit():
         return []
     return [
@@ -141,7 +141,7 @@ def _below(architecture: str, variant: str, least: int) -> list[tuple[str, str]]
 
 
 def _arm64_below(variant: str) -> list[tuple[str, str]]:
-    """Versions of the ARM architecture from a variant down: 9.x has all that 8.(x + 5) has."""
+    """Return the ARM versions from a variant down: 9.x includes 8.(x + 5)."""
     match = _ARM64.fullmatch(variant)
     if match is None:
         return []
@@ -156,13 +156,13 @@ def _arm64_below(variant: str) -> list[tuple[str, str]]:
 
 @lru_cache(maxsize=1)
 def native_platform() -> Platform:
-    """What an image that is made here is for: any machine of this architecture."""
+    """Return the platform of images made here: any machine of this architecture."""
     return Platform.of("linux", os.uname().machine)
 
 
 @lru_cache(maxsize=1)
 def host_platform() -> Platform:
-    """What this machine runs, with the level of its processor where there are such."""
+    """Return the platform of this machine, with the level of its processor on amd64."""
     platform = native_platform()
     if platform.architecture == "amd64":
         return replace(platform, variant=amd64_level(Path("/proc/cpuinfo")))
@@ -170,7 +170,7 @@ def host_platform() -> Platform:
 
 
 def amd64_level(cpuinfo: Path) -> str:
-    """The level of an amd64 processor; empty for the first, or if that can't be told."""
+    """Return the level of an amd64 processor; empty for the first, or if unknown."""
     try:
         text = cpuinfo.read_text(errors="replace")
     except OSError:
@@ -186,7 +186,7 @@ def amd64_level(cpuinfo: Path) -> str:
 
 
 def foreign_platform(image: Platform) -> list[str]:
-    """A warning, in dockerd's words, if this machine may not run what is for a platform."""
+    """Return a warning, in dockerd's words, if this machine may not run an image's platform."""
     host = host_platform()
     plain = not image.variant and (image.os, image.architecture) == (host.os, host.architecture)
     if plain or not image.architecture or image.rank(host) is not None:
@@ -199,10 +199,10 @@ def foreign_platform(image: Platform) -> list[str]:
 
 
 def parse_specifier(text: str) -> Platform:
-    """Read ``os[/arch[/variant]]`` (or ``arch[/variant]``) as a query parameter has it.
+    """Parse ``os[/arch[/variant]]`` or ``arch[/variant]``, as in a query parameter.
 
     Raises:
-        InvalidParameter: it is no platform.
+        InvalidParameter: it is malformed.
     """
     parts = text.split("/")
     if len(parts) > 3:
@@ -233,10 +233,10 @@ def parse_specifier(text: str) -> Platform:
 
 
 def parse_json(text: str) -> Platform:
-    """Read a platform as JSON, ``{"os": "linux", "architecture": "amd64"}``.
+    """Parse a platform as JSON, ``{"os": "linux", "architecture": "amd64"}``.
 
     Raises:
-        InvalidParameter: it is none.
+        InvalidParameter: it is malformed.
     """
     try:
         value: Any = msgspec.json.decode(text)

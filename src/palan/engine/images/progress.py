@@ -1,7 +1,7 @@
-"""What pull and push tell while they work: lines about layers, from several threads.
+"""The progress lines of pull and push, which several threads report.
 
-Lines about how far a layer is are many, and only the last one counts: one that was not
-sent yet is replaced by the next about the same layer.
+There are many lines about the bytes of a layer, and only the last one counts: a line that
+was not sent yet is replaced by the next one about the same layer.
 """
 
 import asyncio
@@ -15,19 +15,19 @@ from palan.api.images import JSONMessage, ProgressDetail
 __all__ = ["BlobProgress", "Progress", "short"]
 
 _INTERVAL: Final = 0.1
-"""Seconds between lines about how far one layer is."""
+"""Seconds between lines about the bytes of one layer."""
 
 _COUNTED: Final = frozenset({"Downloading", "Pushing"})
 _FINISHED: Final = frozenset({"Download complete", "Pull complete"})
 
 
 def short(digest: str) -> str:
-    """A digest as lines show it: twelve digits."""
+    """Return the first twelve digits of a digest, as lines show it."""
     return digest.partition(":")[2][:12]
 
 
 class Progress:
-    """The lines of one operation; told by any thread, read by one task."""
+    """The lines of one operation; reported by any thread, read by one task."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -42,14 +42,14 @@ class Progress:
         self._waiting[self._count] = message
         self._ready.set()
 
-    def tell(self, digest: str, status: str, current: int = 0, total: int = 0) -> None:
-        """Say how a layer gets on; from any thread.
+    def report(self, digest: str, status: str, current: int = 0, total: int = 0) -> None:
+        """Report the progress of a layer; from any thread.
 
         Args:
-            digest: of the layer's blob.
-            status: dockerd's word for what is done.
-            current: how far it is, in bytes; left out where there is nothing to count.
-            total: how far it is in the end.
+            digest: the digest of the layer's blob.
+            status: dockerd's word for the present step.
+            current: the bytes done; 0 for a step without bytes.
+            total: the bytes in total.
         """
         if status in _COUNTED and current < total:
             now = time.monotonic()
@@ -69,7 +69,7 @@ class Progress:
             self._waiting[digest, status] = message
             self._ready.set()
         else:
-            # It must not overtake, nor be followed by, what was said before it.
+            # Send the last line about bytes first, so that none follows this one.
             for counted in (*_COUNTED, "Extracting"):
                 last = self._waiting.pop((digest, counted), None)
                 if last is not None:
@@ -77,12 +77,12 @@ class Progress:
             self.say(message)
 
     async def during(self, work: Coroutine[Any, Any, None]) -> AsyncGenerator[JSONMessage, None]:
-        """Do something; the lines that are told meanwhile.
+        """Run a coroutine, and yield the lines that are reported meanwhile.
 
         Closing the iterator cancels the work and waits for its end.
 
         Raises:
-            Exception: what the work raises, once all lines have been given.
+            Exception: the exception of the work, after all lines.
         """
         task = asyncio.ensure_future(work)
         task.add_done_callback(lambda _: self._ready.set())
@@ -98,27 +98,27 @@ class Progress:
             task.cancel()
             await asyncio.wait((task,))
             if not task.cancelled():
-                task.exception()  # seen, whoever closed the iterator
+                task.exception()  # retrieved, or asyncio would log it
 
 
 class BlobProgress:
-    """Who wants to know about which blob: what one operation does, others may wait for."""
+    """The operations that report on each blob, which one of them downloads for all."""
 
     def __init__(self) -> None:
-        self._interested: dict[str, list[Progress]] = {}
+        self._followers: dict[str, list[Progress]] = {}
 
     def follow(self, digest: str, progress: Progress) -> None:
-        """From now on tell ``progress`` about a blob."""
-        self._interested.setdefault(digest, []).append(progress)
+        """Report on a blob to ``progress`` from now on."""
+        self._followers.setdefault(digest, []).append(progress)
 
-    def leave(self, digest: str, progress: Progress) -> None:
-        """No more."""
-        interested = self._interested[digest]
-        interested.remove(progress)
-        if not interested:
-            del self._interested[digest]
+    def unfollow(self, digest: str, progress: Progress) -> None:
+        """Undo :meth:`follow`."""
+        followers = self._followers[digest]
+        followers.remove(progress)
+        if not followers:
+            del self._followers[digest]
 
-    def tell(self, digest: str, status: str, current: int = 0, total: int = 0) -> None:
-        """Say how a blob gets on, to all who are interested; from any thread."""
-        for progress in tuple(self._interested.get(digest, ())):
-            progress.tell(digest, status, current, total)
+    def report(self, digest: str, status: str, current: int = 0, total: int = 0) -> None:
+        """Report the progress of a blob to all followers; from any thread."""
+        for progress in tuple(self._followers.get(digest, ())):
+            progress.report(digest, status, current, total)

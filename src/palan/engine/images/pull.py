@@ -1,10 +1,10 @@
-"""``POST /images/create?fromImage=``: images out of registries.
+"""``POST /images/create?fromImage=``: pulls images from registries.
 
-What a name means is asked first, so that a name that means nothing is a status, not a
-line in a stream.  Then come the documents (index, manifest, configuration), which say
-what the layers are; the layers are downloaded, verified, inflated and unpacked at the
-same time, several at once.  In the end all is taken into the store together: until then
-there is nothing but files in :mod:`~palan.engine.images.downloads`.
+The name is resolved first, so that an unknown name gives an error status and not a line in
+a stream.  Then the documents (index, manifest, configuration) are downloaded, and the layers
+that they list are downloaded, verified, inflated and unpacked at the same time, several at
+once.  In the end all content is moved into the store; until then it consists of files in
+:mod:`~palan.engine.images.downloads`.
 """
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -30,7 +30,7 @@ from palan.engine.images.formats import (
     is_index,
 )
 from palan.engine.images.image_download import ACCEPT, UNKNOWN_SIZE, ImageDownload, document
-from palan.engine.images.ingest import examine, take_in
+from palan.engine.images.ingest import add_image, examine
 from palan.engine.images.platform import Platform, host_platform, parse_specifier
 from palan.engine.images.progress import Progress
 from palan.engine.images.reference import Reference, is_digest, parse
@@ -48,24 +48,24 @@ _log = structlog.get_logger("palan.engine.images")
 
 _SCHEMA1: Final = "application/vnd.docker.distribution.manifest.v1+"
 _ATTESTED: Final = "vnd.docker.reference.digest"
-_RESERVED: Final = "scratch"  # what a Dockerfile calls no image at all
+_RESERVED: Final = "scratch"  # in a Dockerfile, it stands for no image
 _MAX_INDEXES: Final = 100
-_UNTOLD: Final = 1000
-"""A rank behind all others."""
+_UNKNOWN_PLATFORM: Final = 1000
+"""The rank of a manifest without a platform, below all others."""
 
 
 @dataclass(slots=True)
 class _Wanted:
-    """What one name means.
+    """An image that a name means.
 
     Attributes:
         name: the name that will point at it.
         target: the index or manifest that the name means.
         manifest: the manifest of the image.
-        attestations: manifests of statements about the image.
-        sources: where the rest can be had.
-        complete: it is all here.
-        known: and under this name.
+        attestations: the manifests of statements about the image.
+        sources: the repositories that have the rest.
+        complete: whether all its content is here.
+        known: whether the name already points at it.
     """
 
     name: Reference
@@ -78,18 +78,18 @@ class _Wanted:
 
 
 class Pull:
-    """One request."""
+    """One pull."""
 
     def __init__(self, context: ImageContext, request: ImageCreate) -> None:
-        """Look at the request.
+        """Check the request.
 
         Args:
-            context: where images go.
-            request: what to pull.
+            context: the images.
+            request: the request.
 
         Raises:
-            InvalidParameter: the request makes no sense.
-            Forbidden: no image has that name.
+            InvalidParameter: the request is malformed.
+            Forbidden: the name is reserved and means no image.
         """
         self._context = context
         self._catalog = context.catalog
@@ -102,7 +102,7 @@ class Pull:
         )
 
     async def messages(self) -> AsyncGenerator[JSONMessage, None]:
-        """Do it; the lines to send."""
+        """Pull, and yield the lines to send."""
         with self._session as session:
             servers = await in_thread(session.servers, session.aborter.abort)
             names = [self._reference]
@@ -146,7 +146,7 @@ class Pull:
                         yield message
         content = self._catalog.content
         examined = await in_thread(lambda: examine(content, wanted.target))
-        image = await take_in(
+        image = await add_image(
             self._catalog, self._context.unpacker, examined, [name], lease, pulled=name.repository
         )
         self._context.surroundings.events.publish(
@@ -162,7 +162,7 @@ class Pull:
             yield JSONMessage(status=warning)
 
     def _mismatch(self, wanted: _Wanted, target: TargetRecord) -> Iterator[str]:
-        """What to say of an image that no index told to be for the platform, if it is not."""
+        """Yield warnings about an image without an index that is not for the platform."""
         for manifest in target.manifests:
             actual = Platform(*manifest.platform)
             if (
@@ -193,7 +193,7 @@ class Pull:
             raise InternalError(f"manifest verification failed for digest {digest}")
         lease.blob(digest)
         await in_thread(lambda: self._catalog.content.put(data))
-        # Reading a large one takes its time.
+        # Decoding a large one takes long.
         media_type, index = await in_thread(lambda: _read(data, found.media_type))
         target = Descriptor(media_type=media_type, digest=digest, size=len(data))
         parts = None
@@ -207,7 +207,7 @@ class Pull:
     async def _parts(
         self, index: Index, sources: Sequence[Repository], lease: Lease, seen: set[str]
     ) -> list[Descriptor]:
-        """The manifests of an index, and of the indexes within it that were not seen yet."""
+        """Return the manifests of an index and of nested indexes not in ``seen``."""
         parts: list[Descriptor] = []
         for part in index.manifests:
             if part.media_type not in INDEXES or not is_digest(part.digest):
@@ -246,13 +246,13 @@ class Pull:
         return _Wanted(name, target, chosen, attestations, sources)
 
     async def _look(self, wanted: _Wanted, lease: Lease) -> None:
-        """See whether the image is here, and whether it is under this name."""
+        """Find out whether the image is here, and under this name."""
         known = self._catalog.targets.get(wanted.target.digest)
         manifests = known.manifests if known else []
         here = [each for each in manifests if each.digest == wanted.manifest.digest]
         if known is None or not here:
             return
-        # Somebody may remove it meanwhile.
+        # It may be removed meanwhile.
         lease.blob(wanted.manifest.digest)
         for blob in here[0].blobs:
             lease.blob(blob.digest)
@@ -270,22 +270,22 @@ class Pull:
 
 
 def _named(request: ImageCreate) -> Reference:
-    """What is to be pulled; without tag and digest it is all tags.
+    """Return the reference to pull; without tag and digest, it means all tags.
 
     Raises:
-        InvalidParameter: it is no reference, or its tag is none.
+        InvalidParameter: the reference or its tag is malformed.
     """
     reference = parse(request.from_image)
     if is_digest(request.tag):
         reference = replace(reference, digest=request.tag)
     elif request.tag:
         return replace(reference, digest=None).with_tag(request.tag)
-    # A digest says all; a tag beside it is not looked at.
+    # A digest is sufficient; a tag beside it is ignored.
     return replace(reference, tag=None) if reference.digest else reference
 
 
 def _find(repository: Repository, name: Reference) -> Found:
-    """What a name means; the document itself where the server tells its digest only so."""
+    """Resolve a name; download the document if the server does not send its digest otherwise."""
     what = name.digest or name.tag or ""
     try:
         found = repository.find(what, ACCEPT)
@@ -297,20 +297,20 @@ def _find(repository: Repository, name: Reference) -> Found:
 
 
 def _read(data: bytes, said: str) -> tuple[str, Index | None]:
-    """The media type of a manifest or an index, and what is in an index.
+    """Return the media type of a manifest or an index, and the decoded index.
 
     Raises:
-        InvalidParameter: it is neither, or of a kind that there is no more.
+        InvalidParameter: it is neither, or of an obsolete type.
     """
     media_type = _media_type(data, said)
     return media_type, decode(data, Index, "index") if is_index(media_type, data) else None
 
 
 def _media_type(data: bytes, said: str) -> str:
-    """The media type of a manifest: what it says itself, else what its server says.
+    """Return the media type of a manifest: its own, or else that of the response.
 
     Raises:
-        InvalidParameter: it is of a kind that there is no more.
+        InvalidParameter: the type is obsolete.
     """
     document = decode(data, dict[str, Any], "manifest")
     found = document.get("mediaType")
@@ -326,14 +326,14 @@ def _media_type(data: bytes, said: str) -> str:
 
 
 def _best(manifests: Sequence[Descriptor], platform: Platform) -> Descriptor | None:
-    """The manifest that serves a platform best."""
+    """Return the manifest that suits a platform best."""
     best: tuple[int, int, Descriptor] | None = None
     for number, each in enumerate(manifests):
         if not is_digest(each.digest) or _ATTESTED in each.annotations:
             continue
         there = each.as_platform()
-        # One that does not say what it is for comes last; its configuration will tell.
-        rank = there.rank(platform) if there else _UNTOLD
+        # One without a platform comes last; its configuration has the platform.
+        rank = there.rank(platform) if there else _UNKNOWN_PLATFORM
         if rank is not None and (best is None or (rank, number) < best[:2]):
             best = (rank, number, each)
     return best[2] if best else None

@@ -1,8 +1,8 @@
-"""``POST /images/{name}/push``: images into registries.
+"""``POST /images/{name}/push``: pushes images to registries.
 
-A name stands for a manifest or an index, which goes as it is: blobs first, several at
-once, then manifests, then what the name means.  Of an index whose images are not all
-here, and not in the repository either, only the one for this machine goes.
+A name stands for a manifest or an index, which is pushed unchanged: blobs first, several at
+once, then manifests, then the target of the name.  If images of an index are neither here
+nor in the repository, only the one for this machine is pushed.
 """
 
 import asyncio
@@ -34,21 +34,21 @@ __all__ = ["Push"]
 _PIECE: Final = 256 << 10
 _UNLIMITED: Final = 10_000
 _PATIENCE: Final = 300.0
-"""Seconds; a registry reads a large blob again before it says that it has it."""
+"""Seconds to wait for a registry, which reads a large blob again before it answers."""
 
 _MAX_MOUNTS: Final = 3
-"""Repositories that are asked for a blob before it is sent."""
+"""Repositories from which mounting a blob is tried before it is uploaded."""
 
 
 @dataclass(slots=True)
 class _Load:
-    """What one name stands for.
+    """The content to push for one name.
 
     Attributes:
         name: the name.
-        top: what the name means in the registry: the target, or one manifest of it.
-        manifests: below it, those that are here.
-        absent: below it, those that are not.
+        top: the manifest or index that the name means in the registry.
+        manifests: the manifests below it that are here.
+        absent: the manifests below it that are not here.
     """
 
     name: Reference
@@ -57,11 +57,11 @@ class _Load:
     absent: list[ManifestRecord] = field(default_factory=list)
 
     def blobs(self) -> dict[str, int]:
-        """All blobs and their sizes."""
+        """Return all blobs with their sizes."""
         return {blob.digest: blob.size for m in self.manifests for blob in m.blobs}
 
     def layers(self) -> list[str]:
-        """The blobs that are told about: layers of images."""
+        """Return the blobs whose progress is reported: layers of images."""
         return list(
             dict.fromkeys(
                 blob.digest
@@ -74,17 +74,17 @@ class _Load:
 
 
 class Push:
-    """One request."""
+    """One push."""
 
     def __init__(self, context: ImageContext, request: ImagePush) -> None:
-        """Look at the request.
+        """Check the request.
 
         Args:
-            context: where the images are.
-            request: what to push.
+            context: the images.
+            request: the request.
 
         Raises:
-            InvalidParameter: the request makes no sense.
+            InvalidParameter: the request is malformed.
         """
         self._context = context
         self._catalog = context.catalog
@@ -101,7 +101,7 @@ class Push:
         )
 
     async def messages(self) -> AsyncGenerator[JSONMessage, None]:
-        """Do it; the lines to send."""
+        """Push, and yield the lines to send."""
         reference = self._reference
         yield JSONMessage(status=f"The push refers to repository [{reference.familiar_repository}]")
         with self._session as session:
@@ -150,7 +150,7 @@ class Push:
             yield JSONMessage(progress_detail=ProgressDetail(), aux=_instead(original, top))
 
     def _load(self, name: Reference, lease: Lease) -> _Load:
-        """What is to be pushed; all of it is pinned."""
+        """Return the content to push, which is pinned."""
         match = find(self._catalog, str(name))
         target = match.target
         load = _Load(name, target)
@@ -182,14 +182,14 @@ class Push:
 
 
 def _choose(load: _Load, target: TargetRecord, manifest: ManifestRecord) -> None:
-    """Push one manifest of an index instead of all."""
+    """Reduce a load to one manifest of an index."""
     load.manifests = [manifest]
     load.absent = []
     load.top = target if manifest.digest == target.digest else manifest
 
 
 def _instead(index: TargetRecord | ManifestRecord, manifest: Any) -> dict[str, Any]:
-    """How the docker CLI is told that not all of an index was pushed."""
+    """Return the message by which the docker CLI learns that only a part was pushed."""
     return {
         "manifestPushedInsteadOfIndex": True,
         "originalIndex": _descriptor(index),
@@ -202,7 +202,7 @@ def _descriptor(record: TargetRecord | ManifestRecord) -> OCIDescriptor:
 
 
 class ImageUpload:
-    """What one name stands for, on its way to a registry."""
+    """The upload of one name's content to a registry."""
 
     def __init__(
         self, context: ImageContext, session: Session, load: _Load, progress: Progress
@@ -210,10 +210,10 @@ class ImageUpload:
         """Prepare.
 
         Args:
-            context: where it comes from.
-            session: where it goes.
-            load: what to push; in the end, what was pushed.
-            progress: is told how it gets on.
+            context: the images.
+            session: the registry.
+            load: the content to push, which is reduced to the pushed content.
+            progress: receives the progress.
         """
         self._context = context
         self._catalog = context.catalog
@@ -226,20 +226,20 @@ class ImageUpload:
         self._slots = asyncio.Semaphore(config.max_concurrent_uploads or _UNLIMITED)
 
     async def run(self) -> None:
-        """Push it.
+        """Push the content.
 
         Raises:
-            PalanError: that is not possible.
+            PalanError: content is missing here.
             Refused: the registry refuses.
-            TransportError: it cannot be asked.
-            NoCredentials: it wants some.
+            TransportError: the registry cannot be reached.
+            NoCredentials: the registry requires credentials.
         """
         load = self._load
         blobs = load.blobs()
         layers = load.layers()
         self._shown.update(layers)
         for digest in layers:
-            self._progress.tell(digest, "Preparing")
+            self._progress.report(digest, "Preparing")
         first = next(iter(layers or blobs))
         servers = await in_thread(self._session.servers, self._session.aborter.abort)
         has_first, repositories = await in_thread(
@@ -262,7 +262,7 @@ class ImageUpload:
         await in_thread(lambda: self._manifests(repository), self._session.aborter.abort)
 
     async def _all_there(self, repository: Repository) -> bool:
-        """Whether the manifests that are not here are in the repository."""
+        """Whether the repository has the manifests that are not here."""
 
         def work() -> bool:
             for manifest in self._load.absent:
@@ -277,9 +277,9 @@ class ImageUpload:
         return await in_thread(work, self._session.aborter.abort)
 
     def _only_main(self) -> None:
-        """Push the manifest for this machine instead of the index."""
+        """Reduce the load to the manifest for this machine."""
         target = self._load.top
-        assert isinstance(target, TargetRecord)  # noqa: S101 - nothing was chosen yet
+        assert isinstance(target, TargetRecord)  # noqa: S101 - the load was not reduced before
         image = self._catalog.primary(target)
         for manifest in target.manifests:
             if image is not None and manifest.image == image.id:
@@ -313,7 +313,7 @@ class ImageUpload:
         there: bool | None,
         relatives: Sequence[str],
     ) -> str:
-        """Have a blob in the repository; how it came there.  Blocking."""
+        """Mount or upload a blob unless the repository has it; return the status.  Blocking."""
         if repository.has_blob(digest) if there is None else there:
             return "Layer already exists"
 
@@ -334,7 +334,7 @@ class ImageUpload:
                 yield piece
 
     def _relatives(self, digest: str) -> Sequence[str]:
-        """Other repositories of the registry that may have a blob."""
+        """Return other repositories of the registry that may have a blob."""
         name = self._load.name
         found: dict[str, None] = {}
         prefix = f"{name.domain}/"
@@ -356,12 +356,12 @@ class ImageUpload:
 
     def _tell(self, digest: str, status: str, current: int = 0, total: int = 0) -> None:
         if digest in self._shown:
-            self._progress.tell(digest, status, current, total)
+            self._progress.report(digest, status, current, total)
 
     # ---- manifests -------------------------------------------------------------------
 
     def _manifests(self, repository: Repository) -> None:
-        """Blocking."""
+        """Push the manifests.  Blocking."""
         load = self._load
         for manifest in load.manifests:
             if manifest.digest != load.top.digest:

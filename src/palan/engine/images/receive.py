@@ -1,7 +1,7 @@
-"""Taking an image archive apart as it arrives: every member becomes a file with its digest.
+"""Splitting an image archive while it arrives: every member becomes a file with its digest.
 
-Which member is what is only known at the end (``manifest.json`` of an old archive is
-its last member), so layers are not looked at here.  Blocking: runs in a thread.
+The role of a member is known only at the end (``manifest.json`` of an old archive is its
+last member), so layers are not unpacked here.  Blocking: runs in a thread.
 """
 
 import hashlib
@@ -32,9 +32,9 @@ class Member:
     """A file of the archive.
 
     Attributes:
-        file: where its bytes are.
-        digest: ``sha256:`` and their digest.
-        size: how many there are.
+        file: the file with its bytes.
+        digest: the digest, ``sha256:`` and 64 hex digits.
+        size: the number of bytes.
     """
 
     file: Path
@@ -43,7 +43,7 @@ class Member:
 
 
 class Members:
-    """The files of an archive by path."""
+    """The files of an archive, by path."""
 
     def __init__(self, files: Mapping[str, Member], links: Mapping[str, str]) -> None:
         self._files = files
@@ -53,7 +53,7 @@ class Members:
         return self.find(path) is not None
 
     def blobs(self) -> dict[str, Member]:
-        """Files below ``blobs/sha256``, by the digest that their name claims."""
+        """Return the files below ``blobs/sha256``, by the digests of their names."""
         prefix = "blobs/sha256/"
         return {
             f"sha256:{path[len(prefix) :]}": member
@@ -62,7 +62,7 @@ class Members:
         }
 
     def find(self, path: str) -> Member | None:
-        """A file, links followed."""
+        """Return a file, following links; None if it does not exist."""
         path = clean(path)
         for _ in range(_MAX_LINKS):
             if path in self._files:
@@ -73,10 +73,10 @@ class Members:
         return None
 
     def get(self, path: str) -> Member:
-        """A file, links followed.
+        """Return a file, following links.
 
         Raises:
-            InvalidParameter: it is not there.
+            InvalidParameter: it does not exist.
         """
         member = self.find(path)
         if member is None:
@@ -84,10 +84,10 @@ class Members:
         return member
 
     def read(self, path: str) -> bytes:
-        """A small file.
+        """Return the content of a small file.
 
         Raises:
-            InvalidParameter: it is not there, or not small.
+            InvalidParameter: it does not exist or is large.
         """
         member = self.get(path)
         if member.size > MAX_DOCUMENT:
@@ -103,7 +103,7 @@ def receive(source: Source, directory: Path) -> Members:
         InvalidParameter: it has too many members.
         OSError: the file system refuses.
     """
-    # The first piece may be shorter than any magic number.
+    # The first piece may be shorter than a magic number.
     head = b""
     while len(head) < 6 and (piece := source()):
         head += piece

@@ -1,8 +1,8 @@
-"""Names of images: what a user writes, what is meant, and how it is shown again.
+"""Names of images, in the form that users write and in the form that is stored.
 
 A user writes ``busybox`` and means ``docker.io/library/busybox:latest``; the first is
-the *familiar* form, the second the *normalised* one, which is what is stored.  The
-grammar and the messages are those of the distribution project, on which clients match.
+the *familiar* form, the second the *normalised* one, which is stored.  The grammar and
+the messages, on which clients match, are those of the distribution project.
 """
 
 import re
@@ -55,8 +55,8 @@ class Reference:
     Attributes:
         domain: the registry: ``docker.io``, ``127.0.0.1:5000``.
         path: the repository within it: ``library/busybox``.
-        tag: the tag, if one was given.
-        digest: the digest of a manifest, if one was given.
+        tag: the tag; None if it was not given.
+        digest: the digest of a manifest; None if it was not given.
     """
 
     domain: str
@@ -77,12 +77,12 @@ class Reference:
         short = self.path.removeprefix(_OFFICIAL)
         if "/" not in short:
             return short
-        # What would be read as another registry keeps its own.
+        # Without its domain, this path would be read as one with another registry.
         return self.path if _split(self.path) == (self.domain, self.path) else self.repository
 
     @property
     def is_bare(self) -> bool:
-        """Neither a tag nor a digest was given."""
+        """Whether it has neither a tag nor a digest."""
         return self.tag is None and self.digest is None
 
     def _suffix(self) -> str:
@@ -98,14 +98,14 @@ class Reference:
         return self.repository + self._suffix()
 
     def tagged(self) -> "Reference":
-        """With the default tag if it is bare."""
+        """Return the reference with the default tag if it is bare."""
         return replace(self, tag=DEFAULT_TAG) if self.is_bare else self
 
     def with_tag(self, tag: str) -> "Reference":
-        """With another tag.
+        """Return the reference with another tag.
 
         Raises:
-            InvalidParameter: it is no tag.
+            InvalidParameter: the tag is malformed.
         """
         if not _TAG_ONLY.fullmatch(tag):
             raise InvalidParameter("invalid tag format")
@@ -118,7 +118,7 @@ def is_digest(text: str) -> bool:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """The registry, and the rest with the implied ``library/``."""
+    """Return the registry, and the path with the implied ``library/``."""
     first, slash, rest = name.partition("/")
     if not slash or (
         not any(c in first for c in ".:") and first != "localhost" and first.lower() == first
@@ -132,10 +132,10 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def parse(text: str) -> Reference:
-    """Read a reference as a user writes it.
+    """Parse a reference as a user writes it.
 
     Raises:
-        InvalidParameter: it is none.
+        InvalidParameter: it is malformed.
     """
     if _IDENTIFIER.fullmatch(text):
         raise InvalidParameter(
@@ -157,9 +157,10 @@ def parse(text: str) -> Reference:
 
 
 def repository_and_tag(repository: str, tag: str) -> Reference | None:
-    """The name to give to an image, from two parameters of which the first may have a tag.
+    """Return the name of a new image, from two parameters of which the first may have a tag.
 
-    None if no name is wanted.
+    Returns:
+        None if both are empty.
 
     Raises:
         InvalidParameter: one of them is malformed, or names a digest.

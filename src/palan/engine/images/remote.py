@@ -1,4 +1,4 @@
-"""Registries as this engine is configured to reach them, and their refusals in dockerd's words."""
+"""Connections to registries according to the configuration, and their errors in dockerd's words."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -47,17 +47,17 @@ def open_session(
     mirrors: bool = False,
     timeout: float = 30.0,
 ) -> Session:
-    """Begin to talk to a registry.
+    """Open a session with a registry.
 
     Args:
-        config: the engine's.
-        domain: the registry, as names of images have it.
+        config: the engine's configuration.
+        domain: the registry, as in names of images.
         auth: the client's credentials.
-        mirrors: whether Docker Hub's mirrors may be asked, too.
-        timeout: seconds to wait for any answer, or the next bytes of one.
+        mirrors: whether mirrors of Docker Hub may be asked.
+        timeout: seconds to wait for an answer, or for its next bytes.
 
     Raises:
-        InvalidParameter: the name of the registry cannot be one.
+        InvalidParameter: the name of the registry is malformed.
     """
     return Session(
         server_host(domain),
@@ -74,7 +74,7 @@ def open_session(
 def credentials_for(auth: AuthConfig | None, domain: str) -> Credentials:
     """Return the client's credentials, or empty ones if they are for another registry.
 
-    As with dockerd, credentials that make no sense are ignored.
+    As in dockerd, malformed credentials are ignored.
     """
     if auth is None:
         return Credentials()
@@ -98,19 +98,19 @@ def first_answer(
     """Ask servers until one answers.  Blocking.
 
     Args:
-        servers: whom to ask, in this order.
+        servers: the servers, in the order in which to ask them.
         name: the repository's path.
-        ask: the question.
-        push: whether pushing must be allowed.
+        ask: the function that asks a server.
+        push: whether a token for pushing is needed.
 
     Returns:
-        The answer, and the repository at the server that gave it with those at the ones
-        after it, which may be asked for the rest.
+        The answer, and the repository at the server that gave it followed by those at the
+        servers after it, which may be asked for the rest.
 
     Raises:
         Refused: the last server that answered did not answer well.
-        TransportError: no server can be reached; why the first one can't.
-        NoCredentials: the server wants some.
+        TransportError: no server can be reached; the error of the first one.
+        NoCredentials: the server requires credentials.
         PalanError: a token server refuses.
     """
     repositories = [Repository(server, name, push=push) for server in servers]
@@ -122,7 +122,7 @@ def first_answer(
         except TransportError as error:
             if repository.server.aborter.aborted:
                 raise
-            # Why plain HTTP does not work either is of no interest, but where it is spoken.
+            # The error of plain HTTP matters only if the server speaks plain HTTP.
             if failed is None or isinstance(failed, PlainHTTP):
                 failed = error
         except (Refused, NoCredentials, PalanError) as error:
@@ -133,21 +133,21 @@ def first_answer(
                 mirror=repository.server.endpoint.host,
                 error=str(error),
             )
-    assert failed is not None  # noqa: S101 - there is at least one server that is no mirror
+    assert failed is not None  # noqa: S101 - at least one server is not a mirror
     raise failed
 
 
 @contextmanager
 def failure(reference: Reference, action: str, doing: str = "") -> Iterator[None]:
-    """What goes wrong at a registry, as dockerd tells it.
+    """Translate errors of a registry into those that dockerd gives.
 
     Args:
-        reference: what it is about.
+        reference: the image or repository.
         action: ``pull`` or ``push``.
-        doing: what was tried, to be said first.
+        doing: the step that failed, with which the message begins; empty for none.
 
     Raises:
-        PalanError: what went wrong.
+        PalanError: the translated error.
     """
     prefix = f"{doing}: " if doing else ""
     try:

@@ -1,10 +1,10 @@
 """Removing names and images, and the rules that protect images in use.
 
-The rules are dockerd's: a name goes whenever another one is left; the last one, or the
-image itself, only when no container needs it.  ``force`` takes the last name even so, and
-leaves the image without one; by its id the image itself can be forced from under stopped
-containers, never from under running ones.  It is gone from sight then, but its layers stay
-until the last of them is removed.
+The rules are dockerd's.  A name can be removed if another one is left; the last name and the
+image itself only if no container uses the image.  With ``force`` the last name is removed
+nevertheless, and the image stays without one; by its id, an image that only stopped containers
+use can be removed, too.  Lists do not show it any more, but its layers stay until the last of
+these containers is removed.
 """
 
 import copy
@@ -29,8 +29,8 @@ class Removal:
     """One request to remove images; the caller holds the catalog's lock.
 
     Attributes:
-        done: what was done, as the API answers it.
-        freed: bytes that were freed.
+        done: the removed names and images, as the API answers them.
+        freed: the bytes that were freed.
     """
 
     def __init__(self, engine: Surroundings, catalog: Catalog) -> None:
@@ -42,17 +42,17 @@ class Removal:
     async def remove(
         self, text: str, *, force: bool, prune: bool, platforms: Sequence[Platform] = ()
     ) -> None:
-        """Remove what ``text`` means.
+        """Remove the name or image that ``text`` means.
 
         Args:
             text: a name, or an id.
-            force: even with several names, or used by stopped containers.
-            prune: also the unnamed images that it was made from.
-            platforms: only the images for these; none means all.
+            force: remove an image even with several names, or used by stopped containers.
+            prune: also remove the unnamed images that it was made from.
+            platforms: remove only the images for these platforms; empty for all.
 
         Raises:
             NotFound: there is no such image, or not for a platform.
-            Conflict: containers or other names are in the way.
+            Conflict: the image is used by containers, or has other names.
             InvalidParameter: platforms are given without ``force``.
         """
         if platforms and not force:
@@ -72,7 +72,7 @@ class Removal:
             await self._by_name(match, match.name, names, force=force, prune=prune)
             return
         if "@" in text:
-            # By a repository and a digest: the names that the image has there.
+            # A repository and a digest mean all names of the image in that repository.
             repository = parse(text).repository
             there = [name for name in names if parse(name.name).repository == repository]
             if len(there) < len(names):
@@ -131,7 +131,7 @@ class Removal:
                 f" {users[0].id[:12]} is using its referenced image {image.short_id}"
             )
         if users or (image.record.step and self._catalog.children(image)):
-            # It stays without a name, as long as it is used, or builds go on from it.
+            # It stays without a name, while it is used, or has images built from it.
             await self._untag(image, [name])
             return
         await self.delete(image, prune=prune)
@@ -140,7 +140,7 @@ class Removal:
         return list(self._engine.containers.using_image(image.id))
 
     def _users_of_all(self, image: Image) -> list[User]:
-        """The users of an image and of what would go with it."""
+        """Return the users of an image and of those that would be removed with it."""
         users = {
             user.id: user for each in self._catalog.family(image) for user in self._users(each)
         }
@@ -165,12 +165,12 @@ class Removal:
     async def _untag(self, image: Image, names: Iterable[NameRecord]) -> None:
         names = list(names)
         await self._catalog.remove(names=[name.name for name in names])
-        await self._drop_nameless(image, {name.target for name in names})
+        await self._remove_nameless(image, {name.target for name in names})
         for name in names:
             self._untagged(image, name)
 
-    async def _drop_nameless(self, image: Image, digests: Iterable[str]) -> None:
-        """Remove targets that lost their last name, if the image has others: it is found there."""
+    async def _remove_nameless(self, image: Image, digests: Iterable[str]) -> None:
+        """Remove targets that lost their last name, if the image belongs to others, too."""
         catalog = self._catalog
         if not catalog.names_of(image):
             return
@@ -189,7 +189,7 @@ class Removal:
         self._engine.events.publish("image", action, image.id, attributes)
 
     async def delete(self, image: Image, *, prune: bool) -> None:
-        """Remove an image with all its names; nobody is in the way any more."""
+        """Remove an image with all its names; the caller has checked that it may be removed."""
         catalog = self._catalog
         names = catalog.names_of(image)
         targets = catalog.represented(image) or catalog.targets_of(image)
@@ -212,11 +212,11 @@ class Removal:
             await self._prune_parent(parent)
 
     async def prune(self, image: Image, *, dangling: bool) -> None:
-        """Remove an image that nothing uses, unless it is gone already.
+        """Remove an image that no container uses, unless it was removed already.
 
         Args:
-            image: what to remove.
-            dangling: only if it has no name.
+            image: the image.
+            dangling: remove it only if it has no name.
         """
         catalog = self._catalog
         names = catalog.names_of(image)
@@ -224,8 +224,8 @@ class Removal:
             return
         if any(self._is_used(each) for each in catalog.family(image)):
             return
-        # Others that were made from it need only its layers, which they have themselves; but
-        # what was never named goes with the last of them.
+        # Images that were made from it have its layers themselves; but an image that never
+        # had a name is removed with the last of them.
         if names or not catalog.children(image):
             await self.delete(image, prune=True)
 
@@ -243,6 +243,6 @@ class Removal:
 
 
 def _several(names: Sequence[NameRecord]) -> bool:
-    """Whether names are more than one tag, perhaps with digests beside it in its repository."""
+    """Whether names are more than one tag and digests in its repository."""
     tags = [name for name in names if "@" not in name.name]
     return len(tags) > 1 or len({parse(name.name).repository for name in names}) > 1

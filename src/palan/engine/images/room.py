@@ -1,9 +1,9 @@
-"""The room of images: its operations, and what the other rooms ask of it.
+"""The room ``engine.images``: its operations, and functions for the other rooms.
 
-The Id of an image is the digest of its configuration (see
-:class:`~palan.engine.images.image.Image`); ``RepoDigests`` and ``Descriptor`` tell the
-digest of its manifest or index.  ``Size`` follows dockerd's newer store: in a list all
-that the image takes on disk, in inspect its content as it would be transferred.
+The id of an image is the digest of its configuration (see
+:class:`~palan.engine.images.image.Image`); ``RepoDigests`` and ``Descriptor`` have the
+digest of its manifest or index.  ``Size`` follows dockerd's newer store: in a list it is the
+space on disk, in inspect the size of the content in a registry.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from palan.engine.images.image import Image
 from palan.engine.images.imports import Import, open_source
 from palan.engine.images.layers import Unpacker
 from palan.engine.images.listing import created_before, select
-from palan.engine.images.loading import Loading
+from palan.engine.images.load import Loading
 from palan.engine.images.lookup import find, for_platform
 from palan.engine.images.platform import Platform, parse_json
 from palan.engine.images.progress import BlobProgress
@@ -55,7 +55,7 @@ _log = structlog.get_logger("palan.engine.images")
 
 
 class Images:
-    """All images of one engine."""
+    """The images of an engine."""
 
     def __init__(self, engine: Surroundings) -> None:
         self._engine = engine
@@ -65,27 +65,27 @@ class Images:
         self.context = ImageContext(
             engine, self._catalog, self._unpacker, self._downloads, BlobProgress()
         )
-        """What builds work upon, too."""
+        """The state that the operations share, builds included."""
         self._pruning = False
 
     # ---- for the engine and its other rooms -------------------------------------------
 
     def load_state(self) -> None:
-        """Read what there is; images whose files are damaged are dropped and logged."""
+        """Read the rows; discard and log images whose files are damaged."""
         self._catalog.load()
-        self._downloads.forget()
+        self._downloads.remove_stale()
 
     def resolve(self, reference: str) -> Image:
-        """The image that a name, ``name@digest``, id or beginning of an id means here.
+        """Return the image of a name, ``name@digest``, id or prefix of an id.
 
         Raises:
-            NotFound: there is none.
-            InvalidParameter: the text can be neither a name nor an id.
+            NotFound: there is no such image.
+            InvalidParameter: the text is neither a name nor an id.
         """
         return find(self._catalog, reference).image
 
     def for_platform(self, reference: str, platform: Platform) -> Image:
-        """Like :meth:`resolve`, for another platform than this machine's.
+        """Return the image of a reference for a given platform, see :meth:`resolve`.
 
         Raises:
             NotFound: there is no such image, or not for the platform.
@@ -95,9 +95,9 @@ class Images:
 
     @contextmanager
     def hold(self, image: Image) -> Iterator[None]:
-        """The image stays meanwhile, if out of sight, whoever removes it.
+        """Keep an image from removal until the context ends; meanwhile it can only be hidden.
 
-        A container that is made of it meanwhile keeps it from then on.
+        A container that is created from it meanwhile keeps it afterwards.
         """
         self._catalog.held[image.id] += 1
         try:
@@ -110,26 +110,26 @@ class Images:
                     self._engine.spawn(self.release(image.id))
 
     def names(self, image: Image) -> list[str]:
-        """The names of an image as users write them, sorted."""
+        """Return the names of an image as users write them, sorted."""
         return [describe.familiar(name) for name in self._catalog.names_of(image)]
 
     def count(self) -> int:
-        """How many images a list shows."""
+        """Return the number of images that a list shows."""
         return len(self._catalog.visible())
 
     def size(self, image_id: str) -> int:
-        """Bytes of the files in an image's layers; 0 for an image that is gone."""
+        """Return the bytes of the files in an image's layers; 0 if it was removed."""
         image = self._catalog.images.get(image_id)
         return image.unpacked if image else 0
 
     def descriptor(self, image_id: str) -> OCIDescriptor | Unset:
-        """The manifest of an image, with its platform."""
+        """Return the descriptor of an image's manifest, with its platform."""
         image = self._catalog.images.get(image_id)
         found = describe.manifest_descriptor(self._catalog, image) if image else None
         return found or UNSET
 
     def descendants(self, references: Iterable[str]) -> set[str]:
-        """Ids of the images that are, or were made from, one of those named."""
+        """Return the ids of the referenced images and of images made from them."""
         found: set[str] = set()
         for reference in references:
             try:
@@ -144,7 +144,7 @@ class Images:
         return found
 
     async def release(self, image_id: str) -> None:
-        """A container of the image is gone: an image that only it kept goes, too."""
+        """Remove a hidden image if its last container was removed."""
         async with self._catalog.lock:
             image = self._catalog.images.get(image_id)
             if image is None or not image.record.hidden:
@@ -154,24 +154,24 @@ class Images:
                 await self._catalog.remove(images=[image_id])
 
     async def collect(self) -> None:
-        """Remove images without sight or use; once containers are known at start."""
+        """Remove hidden images without containers; at start, once containers are known."""
         hidden = [image.id for image in self._catalog.images.values() if image.record.hidden]
         for image_id in hidden:
             await self.release(image_id)
         self._catalog.discard_layers(self._engine.containers.layers_in_use())
 
     async def disk_usage(self) -> tuple[_Summaries, int]:
-        """All images as a list shows them with shared sizes, and the bytes that all take."""
+        """Return all images as in a list, with shared sizes, and the bytes of all together."""
         catalog = self._catalog
         lines = []
         for image in catalog.visible():
             line = describe.summary(self._engine, catalog, image, catalog.names_of(image))
             line.shared_size = describe.shared_size(catalog, image)
-            # As in dockerd's answer to this one question.
+            # As in dockerd's answer to this request only.
             line.repo_tags = line.repo_tags or None
             line.repo_digests = line.repo_digests or None
             lines.append(line)
-        return lines, describe.everything(catalog)
+        return lines, describe.total_bytes(catalog)
 
     # ---- operations -----------------------------------------------------------------
 
@@ -194,7 +194,7 @@ class Images:
     async def create(self, request: api.ImageCreate) -> MessageStream:
         """``POST /images/create``: pull or import."""
         if request.from_image:
-            # Imported on demand: an engine that never pulls need not know how.
+            # Imported on demand: an engine that never pulls need not load it.
             from palan.engine.images.pull import Pull  # noqa: PLC0415
 
             return MessageStream(Pull(self.context, request).messages())
@@ -309,7 +309,7 @@ class Images:
         """``POST /images/{name}/tag``."""
         name = repository_and_tag(request.repo, request.tag)
         if name is None:
-            # As dockerd 29: nothing was created.
+            # As in dockerd 29: no name was created.
             return NoContent(status=200)
         async with self._catalog.lock:
             image = await tag(self._catalog, request.name, name)
@@ -345,7 +345,7 @@ class Images:
                 if filters.labels(image.labels):
                     async with self._catalog.lock:
                         await removal.prune(image, dangling=dangling)
-            removal.freed += await in_thread(lambda: self._downloads.forget(0))
+            removal.freed += await in_thread(lambda: self._downloads.remove_stale(0))
         finally:
             self._pruning = False
         self._engine.events.publish("image", "prune", "", {"reclaimed": str(removal.freed)})
@@ -359,5 +359,5 @@ class Images:
         self._engine.events.publish("image", action, image.id, {**image.labels, "name": name})
 
     def _dispose(self, path: Path) -> None:
-        """Delete what nobody needs, behind everybody's back."""
+        """Remove a directory tree in the background."""
         self._engine.spawn(asyncio.to_thread(remove_tree, path))

@@ -1,8 +1,8 @@
 """``GET /images/get``: images as one archive.
 
-It is an OCI image layout and what ``docker load`` of every age understands at once:
-``manifest.json`` lists the same blobs, of an index those of the image that is meant here.
-Blobs go out as they are kept, so what is loaded elsewhere has the same digests.
+The archive is an OCI image layout that every version of ``docker load`` understands, too:
+``manifest.json`` lists the same blobs, of an index those of this machine's image.  Blobs are
+saved as they are stored, so that they have the same digests where they are loaded.
 """
 
 import hashlib
@@ -14,10 +14,10 @@ import msgspec
 import structlog
 
 from palan.api.errors import InternalError, NotFound
+from palan.engine.images.archive_images import NAME_ANNOTATION, REF_ANNOTATION
 from palan.engine.images.catalog import Catalog, Lease
 from palan.engine.images.formats import OCI_INDEX, Descriptor, Index, PlatformField
 from palan.engine.images.image import Image
-from palan.engine.images.load import NAME_ANNOTATION, REF_ANNOTATION
 from palan.engine.images.lookup import Match, find, for_platform
 from palan.engine.images.platform import Platform
 from palan.engine.images.reference import is_digest, parse
@@ -34,10 +34,10 @@ _log = structlog.get_logger("palan.engine.images")
 
 @dataclass(slots=True)
 class Export:
-    """Images to save, looked up before the answer begins.
+    """The images to save, looked up before the answer begins.
 
     Attributes:
-        images: every image by id, and the events' names for it.
+        images: the name of each image in events, by its id.
     """
 
     catalog: Catalog
@@ -47,11 +47,11 @@ class Export:
     _manifests: dict[str, tuple[ManifestRecord, list[str]]] = field(default_factory=dict)
 
     def add(self, text: str, platforms: Sequence[Platform]) -> None:
-        """Save what ``text`` means: an image, or all tags of a repository.
+        """Add the image that ``text`` means, or all tags of a repository.
 
         Raises:
-            NotFound: there is no such image, or for none of these platforms.
-            InvalidParameter: the text is no reference.
+            NotFound: there is no such image, or not for any of these platforms.
+            InvalidParameter: the text is malformed.
         """
         for match in self._matches(text):
             name = match.name.name if match.name else ""
@@ -59,7 +59,7 @@ class Export:
             self._add(match, name, chosen, whole=len(platforms) != 1)
 
     def _chosen(self, match: Match, text: str, platforms: Sequence[Platform]) -> list[Image]:
-        """The images for some platforms; of several, some may be missing."""
+        """Return the images for some platforms; of several, some may be missing."""
         chosen: list[Image] = []
         missing = ""
         for platform in platforms:
@@ -72,7 +72,7 @@ class Export:
         return chosen
 
     def _matches(self, text: str) -> Iterable[Match]:
-        """A name without a tag means all tags of the repository, if it has any."""
+        """Return the images of a text; a name without a tag means all tags of the repository."""
         if not is_digest(text):
             try:
                 match = find(self.catalog, text)
@@ -111,7 +111,7 @@ class Export:
         for record in records:
             self._blobs[record.digest] = record.size
             self._blobs.update((blob.digest, blob.size) for blob in record.blobs)
-            # What reads no more than this document takes the last that has a name.
+            # Programs that read only this document take the last image with a name.
             if record.image == main.id:
                 _, names = self._manifests.setdefault(record.image, (record, []))
                 if name:
@@ -120,7 +120,7 @@ class Export:
     # ---- the archive ------------------------------------------------------------
 
     def _check(self) -> None:
-        """See that all of it is here, as far as that is quickly done.  Blocking.
+        """Check that all blobs exist with the right lengths.  Blocking.
 
         Raises:
             InternalError: a blob is missing, or has another length.
@@ -133,7 +133,7 @@ class Export:
                 raise content.mark_damaged(digest)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The archive; its blobs are pinned until it is sent."""
+        """Yield the archive; its blobs are pinned until it was sent."""
         with self.catalog.lease() as lease:
             self._pin(lease)
             await in_thread(self._check)
@@ -173,7 +173,7 @@ class Export:
         finally:
             file.close()
         if f"sha256:{found.hexdigest()}" != digest:
-            # What was sent already cannot be taken back: the archive breaks off.
+            # The status was sent already: the archive is cut off.
             _log.error("an image is damaged", digest=digest)
             raise self.catalog.content.mark_damaged(digest)
         if size % BLOCK:

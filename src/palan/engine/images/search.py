@@ -1,4 +1,4 @@
-"""``GET /images/search``: repositories of a registry that has a search (Docker Hub's first API)."""
+"""``GET /images/search``: searches a registry that has Docker Hub's first API."""
 
 import re
 from typing import Final
@@ -34,8 +34,8 @@ async def search(engine: Surroundings, request: ImageSearch) -> list[ImageSearch
     """Search a registry.
 
     Raises:
-        InvalidParameter: the request makes no sense.
-        InternalError: the registry has no search, or cannot be asked.
+        InvalidParameter: the request is malformed.
+        InternalError: the registry has no search, or cannot be reached.
     """
     filters = request.filters
     automated = _boolean(filters, "is-automated")
@@ -49,7 +49,7 @@ async def search(engine: Surroundings, request: ImageSearch) -> list[ImageSearch
             f"invalid repository name: repository name ({request.term}) should not have a scheme"
         )
     if automated:
-        # There are none any more, whatever a registry says.
+        # They were abolished; registries may still claim some.
         return []
     domain, term = _split(request.term)
     with open_session(engine.config, domain, request.registry_auth) as session:
@@ -76,7 +76,7 @@ def _stars(filters: Filters) -> int:
 
 
 def _split(term: str) -> tuple[str, str]:
-    """The registry to search, and for what."""
+    """Return the registry to search, and the term."""
     first, slash, rest = term.partition("/")
     if not slash or (not any(mark in first for mark in ".:") and first != "localhost"):
         return "docker.io", term.removeprefix("library/")

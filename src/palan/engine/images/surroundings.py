@@ -1,12 +1,13 @@
-"""What this room needs of the rest of the engine, and no more."""
+"""Protocols of what the images need from the rest of the engine."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
 from palan.api.containers import ContainerConfig
 from palan.api.images import ImageConfig
+from palan.engine.events import Publisher
 from palan.store.database import Database
 
 
@@ -14,53 +15,47 @@ __all__ = ["CommitSource", "RegistryConfig", "Surroundings", "User"]
 
 
 class User(Protocol):
-    """A container, as far as an image minds."""
+    """A container that uses an image."""
 
     @property
     def id(self) -> str:
-        """64 digits."""
+        """The container's id, 64 hex digits."""
 
     @property
     def running(self) -> bool:
-        """Whether it has processes now, paused ones included."""
+        """Whether it has processes, paused ones included."""
 
 
 class CommitSource(Protocol):
-    """A container, as far as a commit minds."""
+    """A container of which an image is made."""
 
     @property
     def id(self) -> str:
-        """64 digits."""
+        """The container's id, 64 hex digits."""
 
     @property
     def image(self) -> str:
-        """The id of its image."""
+        """The id of the container's image."""
 
     @property
     def command(self) -> Sequence[str]:
-        """What it runs."""
+        """The command that it runs."""
 
     @property
     def upper(self) -> Path:
         """The upper directory of its overlay."""
 
     def check(self) -> None:
-        """Raise ``Conflict`` when it cannot be committed, as it is being removed."""
+        """Raise ``Conflict`` if the container is being removed."""
 
     def frozen(self) -> AbstractAsyncContextManager[None]:
-        """Its processes are frozen meanwhile."""
+        """Freeze the container's processes until the context ends."""
 
     def committed_config(self, asked: ContainerConfig | None, changes: list[str], /) -> ImageConfig:
-        """The image's configuration; raises ``InvalidParameter`` about the changes."""
+        """Return the image's configuration; raise ``InvalidParameter`` about the changes."""
 
     def publish_commit(self, comment: str, image: str, name: str, /) -> None:
-        """Tell that an image was made of it."""
-
-
-class _Events(Protocol):
-    def publish(
-        self, kind: str, action: str, actor: str, attributes: Mapping[str, str], /
-    ) -> None: ...
+        """Publish the event that an image was made."""
 
 
 class _Containers(Protocol):
@@ -77,11 +72,11 @@ class _Paths(Protocol):
 
 
 class RegistryConfig(Protocol):
-    """What the configuration says about registries; all of it may change while running."""
+    """The configuration of registries, which may change while the engine runs."""
 
     @property
     def insecure_registries(self) -> Sequence[str]:
-        """Those that may go without TLS or a good certificate."""
+        """Registries that need neither TLS nor a valid certificate."""
 
     @property
     def registry_mirrors(self) -> Sequence[str]:
@@ -89,31 +84,31 @@ class RegistryConfig(Protocol):
 
     @property
     def http_proxy(self) -> str:
-        """URL of a proxy; empty is what the environment says."""
+        """The URL of a proxy; if empty, the environment variable counts."""
 
     @property
     def https_proxy(self) -> str:
-        """URL of a proxy; empty is what the environment says."""
+        """The URL of a proxy; if empty, the environment variable counts."""
 
     @property
     def no_proxy(self) -> str:
-        """Hosts to reach without a proxy."""
+        """The hosts to reach without a proxy."""
 
     @property
     def max_concurrent_downloads(self) -> int:
-        """Layers of a pull; 0 is all."""
+        """The number of layers of a pull that are downloaded at once; 0 for all."""
 
     @property
     def max_concurrent_uploads(self) -> int:
-        """Blobs of a push; 0 is all."""
+        """The number of blobs of a push that are uploaded at once; 0 for all."""
 
     @property
     def max_download_attempts(self) -> int:
-        """How often in a row a download may fail without getting anywhere."""
+        """The number of times in a row that a download may fail without progress."""
 
 
 class Surroundings(Protocol):
-    """The engine."""
+    """The parts of the engine that the images use."""
 
     @property
     def config(self) -> RegistryConfig:
@@ -121,19 +116,19 @@ class Surroundings(Protocol):
 
     @property
     def db(self) -> Database:
-        """Durable rows."""
+        """The database with the rows."""
 
     @property
     def paths(self) -> _Paths:
-        """Where files are."""
+        """The directories."""
 
     @property
-    def events(self) -> _Events:
-        """The journal."""
+    def events(self) -> Publisher:
+        """The event journal."""
 
     @property
     def containers(self) -> _Containers:
         """The containers."""
 
     def spawn(self, work: Any, /) -> Any:
-        """Run something that nobody waits for."""
+        """Run a coroutine in the background, see :class:`palan.engine.background.Background`."""

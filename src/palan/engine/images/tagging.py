@@ -1,4 +1,4 @@
-"""Giving an image one more name."""
+"""``POST /images/{name}/tag``: gives an image another name."""
 
 import time
 
@@ -14,10 +14,10 @@ __all__ = ["tag"]
 
 
 async def tag(catalog: Catalog, text: str, name: Reference) -> Image:
-    """Point ``name`` at what ``text`` means; the caller holds the catalog's lock.
+    """Point ``name`` at the image that ``text`` means; the caller holds the catalog's lock.
 
     Raises:
-        NotFound: there is no such image; as in dockerd also if the text is no reference.
+        NotFound: there is no such image, or, as in dockerd, the text is malformed.
         InvalidParameter: the name would be read as a digest.
     """
     if name.familiar_repository == DIGEST_ALGORITHM:
