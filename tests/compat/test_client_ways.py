@@ -232,7 +232,7 @@ def test_everyday_verbs(engine: TestEngine, tmp_path: Path) -> None:
     assert "web" not in ok("__complete", "rm", "")
 
 
-def test_what_takes_room_is_told_and_removed(engine: TestEngine) -> None:
+def test_disk_usage_and_prune(engine: TestEngine) -> None:
     command(engine, "create", "--name", "old", "busybox", "true")
     command(engine, "network", "create", "unused")
     before = json.loads(command(engine, "system", "df", "--format", "json")[1].splitlines()[1])
@@ -323,7 +323,7 @@ def test_a_terminal(engine: TestEngine) -> None:
     assert b"42" in shown
 
 
-def test_the_keys_that_let_go_of_a_terminal(engine: TestEngine) -> None:
+def test_the_keys_that_detach_from_a_terminal(engine: TestEngine) -> None:
     name = command(engine, "run", "-dit", "busybox", "cat")[1].strip()
     keys = ("--detach-keys", "ctrl-a,x")  # a terminal that is not raw yet would consume ctrl-q
     for words in (("attach", *keys, name), ("exec", *keys, "-it", name, "cat")):

@@ -284,7 +284,7 @@ def raw(engine: TestEngine, data: bytes, *, half_close: bool = True, seconds: fl
         b"",
     ],
 )
-def test_what_is_not_http(web: TestEngine, data: bytes):
+def test_input_that_is_not_http(web: TestEngine, data: bytes):
     answer = raw(web, data)
     assert answer == b"" or answer.startswith(
         (b"HTTP/1.1 2", b"HTTP/1.1 3", b"HTTP/1.1 4", b"HTTP/1.1 501")
@@ -312,7 +312,7 @@ def test_pipelining(web: TestEngine):
     web.api.post("/volumes/prune")
 
 
-def test_a_slow_body_holds_up_nobody_else(web: TestEngine):
+def test_a_slow_body_delays_no_other_request(web: TestEngine):
     head = CREATE + b"Content-Type: application/json\r\n"
     with contextlib.ExitStack() as stack:
         slow = [stack.enter_context(Wire(web).connect()) for _ in range(20)]

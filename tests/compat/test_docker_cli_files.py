@@ -128,7 +128,7 @@ def test_archives_go_through_pipes(docker, box):
         (("cp", "/bin/busybox", "{box}:/etc/passwd/"), "no such directory"),
     ],
 )
-def test_what_cannot_be_copied_is_said(docker, box, arguments, words):
+def test_copies_that_fail_have_a_message(docker, box, arguments, words):
     done = docker(*(argument.format(box=box) for argument in arguments), code=1)
     assert words.lower() in done.err.lower()
 

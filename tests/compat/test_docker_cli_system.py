@@ -154,13 +154,13 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("group", ["service", "node", "secret", "config"])
-def test_what_needs_a_swarm_says_so(docker: Docker, group: str):
+def test_operations_that_need_a_swarm_say_so(docker: Docker, group: str):
     assert "This node is not a swarm manager" in docker(group, "ls", code=1).err
     assert "This node is not part of a swarm" in docker("swarm", "leave", "--force", code=1).err
 
 
 @pytest.mark.parametrize("operation", sorted(PENDING & COMMANDS.keys()))
-def test_what_is_pending_says_so(docker: Docker, operation: str):
+def test_pending_operations_say_so(docker: Docker, operation: str):
     docker("run", "-d", "--name", "web", "busybox", "sleep", "60")
     done = docker(*COMMANDS[operation].split(), code=1, timeout=15)
     assert "is not implemented by this engine yet" in done.err

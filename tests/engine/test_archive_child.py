@@ -82,7 +82,7 @@ def test_every_piece_is_seen_although_the_child_gave_up(tmp_path):
     assert len(seen) == 1000
 
 
-def test_damaged_zstd_is_told_apart(tmp_path):
+def test_damaged_zstd_is_detected(tmp_path):
     data = zstd(make_tar(member("a", os.urandom(100_000))))
     assert unpack_pieces([data], tmp_path, "zstd").entries == 1
     with pytest.raises(ArchiveError, match="invalid zstd data"):
@@ -97,7 +97,7 @@ def test_a_child_that_dies_is_noticed(tmp_path, monkeypatch):
         list(Packing(tmp_path).pieces())
 
 
-def test_packing_ends_when_nobody_reads_on(tmp_path):
+def test_packing_ends_when_the_reader_stops(tmp_path):
     (tmp_path / "big").write_bytes(bytes(10 << 20))
     pieces = Packing(tmp_path).pieces()
     next(pieces)

@@ -200,7 +200,7 @@ def test_triggers_run_in_the_builds_that_begin_with_their_image(engine):
     assert "OnBuild" not in inspect(engine, child.image)["Config"]
 
 
-def test_what_runs_has_the_limits_and_the_network_of_the_build(engine):
+def test_run_steps_have_the_limits_and_the_network_of_the_build(engine):
     text = (
         "FROM busybox\nRUN ls /sys/class/net; ulimit -n; df -k /dev/shm | tail -1; grep other"
         " /etc/hosts\nUSER app\nRUN id -u; echo err >&2\n"
@@ -280,7 +280,7 @@ def test_compressed_contexts_and_other_names_of_the_dockerfile(engine):
         ("# nothing\n", "failed to parse Dockerfile: file with no instructions"),
     ],
 )
-def test_what_is_no_dockerfile_is_a_400(engine, text, message):
+def test_an_invalid_dockerfile_is_a_400(engine, text, message):
     answer = build(engine, text).answer
     assert (answer.status, answer.message) == (400, message)
 
@@ -311,7 +311,7 @@ def test_a_request_that_makes_no_sense_is_a_400(engine, query, message):
     assert answer.message.startswith(message)
 
 
-def test_what_is_no_archive_is_a_400(engine):
+def test_an_invalid_archive_is_a_400(engine):
     for body in (b"no archive", context("FROM busybox\n")[:700], b"\x1f\x8bno gzip"):
         assert build(engine, body).answer.status == 400
     empty = build(engine, b"").answer
@@ -359,7 +359,7 @@ def test_what_is_no_archive_is_a_400(engine):
         ("FROM $NOTHING", "base name ($NOTHING) should not be blank"),
     ],
 )
-def test_a_step_that_fails_is_told_in_the_stream(engine, step, message):
+def test_a_failed_step_is_reported_in_the_stream(engine, step, message):
     built = build(engine, f"FROM busybox\n{step}\n", forcerm=1)
     assert built.answer.status == 200
     assert built.error == message
@@ -398,7 +398,7 @@ def test_intermediate_images_are_out_of_sight_and_go_with_the_last_name(engine):
     assert {item["Deleted"] for item in gone[1:]} == made
 
 
-def test_what_there_is_to_prune_is_images(engine):
+def test_a_prune_of_the_build_cache_removes_images(engine):
     answer = engine.api.post("/build/prune?all=1")
     assert (answer.status, answer.json) == (200, {"CachesDeleted": None, "SpaceReclaimed": 0})
     bad = engine.api.post("/build/prune?filters=%7B%22bogus%22:%5B%22x%22%5D%7D")

@@ -112,7 +112,7 @@ def test_two_builds_of_the_same_steps_at_once(engine):
         assert engine.api.delete(f"/images/built:{number}").status == 200
 
 
-def test_what_a_build_needs_stays_whoever_removes_it(engine):
+def test_images_that_a_build_needs_survive_a_removal(engine):
     base = build(engine, "FROM busybox\nRUN echo base > /base\n", t="built:base").image
     thread, results = in_background(
         engine,
@@ -131,7 +131,7 @@ def test_what_a_build_needs_stays_whoever_removes_it(engine):
     assert engine.api.delete("/images/built:late").status == 200
 
 
-def test_a_step_removed_by_somebody_else_fails_the_build(engine):
+def test_removing_the_container_of_a_step_fails_the_build(engine):
     connection = begun(engine)
     for container in containers(engine):
         engine.remove(container)
@@ -181,7 +181,7 @@ def small_engine() -> Iterator[TestEngine]:
     engine.base.rmdir()
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(small_engine):
+def test_a_full_disk_is_an_error_and_leaves_nothing_behind(small_engine):
     engine = small_engine
 
     def state() -> object:

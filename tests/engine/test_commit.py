@@ -187,7 +187,7 @@ def test_the_configuration_is_the_containers_what_is_asked_for_and_the_changes(e
     )
 
 
-def test_a_running_container_stands_still_unless_told_otherwise(engine):
+def test_a_running_container_is_paused_unless_disabled(engine):
     container = engine.run(
         "sh", "-c", "dd if=/dev/urandom of=/big bs=1M count=30 2>/dev/null; touch /ready; sleep 60"
     )

@@ -118,7 +118,7 @@ def test_runtimes_go_by_the_names_of_their_shims_too(engine):
     assert bogus == "unknown or invalid runtime name: io.containerd.bogus.v2"
 
 
-def test_what_has_no_effect_is_said(engine):
+def test_fields_without_effect_cause_warnings(engine):
     (warning,) = create(engine, host={"Init": True, "PidMode": "host"})["Warnings"]
     assert warning.endswith("Init discarded.")
     warnings = create(engine, host={"Cgroup": "container:x", "CpuCount": 2})["Warnings"]

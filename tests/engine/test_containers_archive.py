@@ -122,7 +122,7 @@ def test_names_follow_the_path(files, path, names, name):
         assert path_stat(headers)["name"] == name
 
 
-def test_what_a_path_is(files):
+def test_properties_of_a_path(files):
     assert files.put(
         "/data",
         tarball(
@@ -161,7 +161,7 @@ def test_the_root_comes_with_all_that_is_below(files):
     assert path_stat(answer.headers)["name"] == "/"
 
 
-def test_what_is_not_there(files):
+def test_absent_objects(files):
     short = files.container
     for answer in (files.get("/data/missing"), files.put("/data/missing", tarball(*TREE))):
         assert answer.status == 404
@@ -179,7 +179,7 @@ def test_what_is_not_there(files):
         assert (answer.status, answer.message) == (404, "No such container: absent")
 
 
-def test_what_is_mounted_read_only_is_refused(files):
+def test_writing_to_a_read_only_mount_is_refused(files):
     answer = files.put("/locked", tarball(*TREE))
     assert (answer.status, answer.message) == (400, "mounted volume is marked read-only")
     # The mount is not the path itself, but on the way to it.
@@ -203,7 +203,7 @@ def test_a_read_only_root_is_refused_and_its_volumes_are_not(shared_engine, star
     engine.api.delete("/volumes/archived2")
 
 
-def test_what_went_in_is_seen_inside(shared_engine):
+def test_copied_files_are_seen_inside(shared_engine):
     engine = shared_engine
     files = Files(engine, engine.create(*SLEEP, host={"Binds": ["archived2:/vol"]}))
     assert files.put("/", tarball(entry("data", kind="dir"))).status == 200
@@ -235,7 +235,7 @@ def test_zstd_is_inflated(files):
     assert files.read("/data/up/file.txt") == b"uploaded\n"
 
 
-def test_the_answer_is_compressed_for_who_takes_it(files):
+def test_the_response_is_compressed_for_clients_that_accept_it(files):
     assert files.put("/data", tarball(*TREE)).status == 200
     answer = files.get("/data/up", **{"Accept-Encoding": "gzip, deflate"})
     assert answer.headers["content-encoding"] == "gzip"
@@ -245,7 +245,7 @@ def test_the_answer_is_compressed_for_who_takes_it(files):
     assert "content-encoding" not in plain.headers
 
 
-def test_directories_and_files_do_not_replace_each_other_if_told_so(files):
+def test_directories_and_files_do_not_replace_each_other_if_forbidden(files):
     assert files.put("/data", tarball(entry("d", kind="dir"), entry("f", b"x"))).status == 200
     for name, kind, words in (
         ("d", "", 'cannot overwrite directory "d" with non-directory "/data"'),

@@ -251,7 +251,7 @@ def test_errors_are_text_in_a_stream(engine, upgrade, target, status, message):
     assert read_all(sock) == message
 
 
-def test_a_paused_container_takes_nobody(engine):
+def test_attaching_to_a_paused_container_is_refused(engine):
     container = engine.run("sleep", "600", name="paused")
     engine.api.post("/containers/paused/pause")
     head, sock = attach(engine, "paused", "stream=1&stdout=1")

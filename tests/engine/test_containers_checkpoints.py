@@ -76,7 +76,7 @@ def checkpoint(engine, container: str, name: str = "one", **body: object):
     return engine.api.post(f"/containers/{container}/checkpoints", {"CheckpointID": name, **body})
 
 
-def test_a_container_goes_on_after_its_checkpoint(engine, container):
+def test_a_container_keeps_running_after_its_checkpoint(engine, container):
     assert checkpoint(engine, container).status == 201
     assert engine.inspect(container)["State"]["Running"]
     assert checkpoint(engine, container, "two").status == 201
@@ -91,7 +91,7 @@ def test_a_container_goes_on_after_its_checkpoint(engine, container):
     assert answer.message.startswith("checkpoint one does not exist for container")
 
 
-def test_one_that_ended_goes_on_from_its_checkpoint(engine, container, tmp_path):
+def test_an_ended_container_is_restored_from_its_checkpoint(engine, container, tmp_path):
     answer = checkpoint(engine, container, Exit=True, CheckpointDir=str(tmp_path))
     assert answer.status == 201, answer.body
     assert (tmp_path / "one/inventory.img").read_text().strip() == container
@@ -107,7 +107,7 @@ def test_one_that_ended_goes_on_from_its_checkpoint(engine, container, tmp_path)
     assert engine.api.post(f"/containers/{container}/start").status == 204
 
 
-def test_what_makes_no_sense_is_refused(engine, container):
+def test_invalid_requests_are_refused(engine, container):
     for name in ("", "a", "../x", "x.", "a/b"):
         answer = checkpoint(engine, container, name)
         assert answer.status == 400
@@ -122,7 +122,7 @@ def test_what_makes_no_sense_is_refused(engine, container):
     assert engine.api.get(f"/containers/{container}/checkpoints").json == []
 
 
-def test_what_criu_can_t_do_leaves_nothing(engine, container):
+def test_a_failed_checkpoint_leaves_nothing_behind(engine, container):
     engine.fails.touch()
     answer = checkpoint(engine, container)
     engine.fails.unlink()

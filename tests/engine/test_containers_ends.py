@@ -179,7 +179,7 @@ def test_on_failure_leaves_success_alone(engine):
 
 @pytest.mark.parametrize("policy", ["always", "unless-stopped"])
 @pytest.mark.parametrize("verb", ["stop?t=0", "kill"])
-def test_who_stops_a_container_means_it(engine, policy, verb):
+def test_a_stopped_container_is_not_restarted(engine, policy, verb):
     container = engine.run("sleep", "600", host={"RestartPolicy": {"Name": policy}})
     assert engine.api.post(f"/containers/{container}/{verb}").status == 204
     time.sleep(0.2)
@@ -214,7 +214,7 @@ def test_a_restarting_container_can_be_removed_by_force(engine):
 # ---- memory ----------------------------------------------------------------------------------
 
 
-def test_out_of_memory_is_told(engine):
+def test_out_of_memory_is_reported(engine):
     container = engine.run(
         "sh", "-c", "tail /dev/zero", host={"Memory": 16 * 2**20, "MemorySwap": 16 * 2**20}
     )

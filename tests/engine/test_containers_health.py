@@ -89,7 +89,7 @@ def test_failures_make_it_unhealthy_and_a_success_healthy_again(engine):
     assert becomes(engine, container, "healthy")["FailingStreak"] == 0
 
 
-def test_what_can_not_be_run_or_takes_too_long_has_failed(engine):
+def test_a_check_that_cannot_run_or_takes_too_long_has_failed(engine):
     absent = checked(engine, ["CMD", "/no/such/program"], Retries=1)
     slow = checked(
         engine, ["CMD-SHELL", "echo so far; exec sleep 300"], Retries=1, Timeout=200 * MS
@@ -163,7 +163,7 @@ def test_checks_use_the_shell_user_and_directory_of_the_container(engine):
     assert becomes(engine, container, "healthy")["Log"][0]["Output"] == "1000\n/tmp\nworld\n"
 
 
-def test_checks_go_on_with_the_next_engine(own_engine):
+def test_checks_continue_with_the_next_engine(own_engine):
     engine = own_engine
     container = checked(engine, ["CMD-SHELL", "echo fine"])
     hangs = checked(engine, ["CMD", "sleep", "300"], Timeout=300_000 * MS)

@@ -106,7 +106,7 @@ def test_the_platform_must_be_there(engine, query, status, message):
         ),
     ],
 )  # fmt: skip
-def test_what_is_referred_to_must_be_there(engine, host, status, message):
+def test_referenced_objects_must_exist(engine, host, status, message):
     answer = engine.api.post("/containers/create", {"Image": "busybox", "HostConfig": host})
     assert (answer.status, answer.message) == (status, message)
     assert engine.api.get("/containers/json?all=1").json == []

@@ -85,7 +85,7 @@ def test_lines_of_others(shared_engine, three):
 
 
 @pytest.mark.usefixtures("three")
-def test_which_ones(shared_engine):
+def test_filters_select_containers(shared_engine):
     assert names(shared_engine) == ["run"]
     assert names(shared_engine, all="1") == ["new", "two", "run"]
     assert names(shared_engine, all="maybe") == ["new", "two", "run"]

@@ -165,7 +165,7 @@ def test_follow_begins_at_once_and_waits(engine):
     assert text_of(got[0], 1) == b"one\ntwo\n"
 
 
-def test_they_go_on_after_a_restart(engine):
+def test_logs_continue_after_a_restart(engine):
     container = engine.run("sh", "-c", "echo up; exec sleep 600")
     for count in (1, 2):
         deadline = time.monotonic() + 10

@@ -134,7 +134,7 @@ def test_the_end_of_a_container_is_noted_though_the_disk_is_full(small_engine):
     assert engine.api.get(f"/containers/{going}/json").status == 404
 
 
-def test_what_cannot_be_written_down_does_not_run(small_engine):
+def test_a_container_whose_row_cannot_be_saved_does_not_run(small_engine):
     engine = small_engine
     containers = [engine.create("sleep", "1000") for _ in range(3)]
     fill(engine)
@@ -167,7 +167,7 @@ def test_a_restart_does_not_remove_what_is_removed_at_its_end(engine):
     assert waiting().json["StatusCode"] == 137
 
 
-def test_a_start_without_a_runtime_fails_and_keeps_nobody_waiting():
+def test_a_start_without_a_runtime_fails_and_ends_waits():
     engine = TestEngine("--add-runtime", "broken=/nonexistent/x", "--default-runtime", "broken")
     engine.start()
     engine.load_image()
@@ -201,7 +201,7 @@ def test_a_removal_that_failed_can_be_repeated(engine):
     assert not list(engine.data_root.rglob("kept"))
 
 
-def test_a_client_of_a_container_that_is_removed_before_its_start_is_let_go(engine):
+def test_a_client_of_a_container_that_is_removed_before_its_start_is_disconnected(engine):
     container = engine.create("true")
     _, sock = engine.api.hijack(f"/containers/{container}/attach?stream=1&stdout=1&stdin=1")
     assert engine.api.delete(f"/containers/{container}").status == 204

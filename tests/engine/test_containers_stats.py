@@ -82,7 +82,7 @@ def test_a_stream(engine):
     assert third["precpu_stats"] == second["cpu_stats"]
 
 
-def test_a_stream_goes_on_over_a_restart_and_ends_with_the_container(engine):
+def test_a_stream_continues_over_a_restart_and_ends_with_the_container(engine):
     container = engine.run("sleep", "1000")
     with engine.api.stream(f"/containers/{container}/stats") as answer:
         assert json.loads(answer.readline())["read"] != ZERO
@@ -97,7 +97,7 @@ def test_a_stream_goes_on_over_a_restart_and_ends_with_the_container(engine):
         assert answer.read().count(b"\n") <= 2
 
 
-def test_what_does_not_run(engine):
+def test_stats_of_a_stopped_container(engine):
     container = engine.create("true", name="idle")
     found = stats(engine, container, "stream=0")
     assert (found["name"], found["read"]) == ("/idle", ZERO)

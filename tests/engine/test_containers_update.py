@@ -100,7 +100,7 @@ def test_limits_of_a_running_container(engine, container):
     assert quota(engine, container) == "50000"
 
 
-def test_what_does_not_go_together(engine):
+def test_options_that_exclude_each_other(engine):
     one = engine.run("sleep", "1000", name="one", host={"Memory": 64 * MB})
     two = engine.create("true", name="two", host={"AutoRemove": True, "NanoCpus": 500_000_000})
     prefix = f"Cannot update container {one}: "
@@ -126,7 +126,7 @@ def test_what_does_not_go_together(engine):
     assert engine.inspect(one)["HostConfig"]["Memory"] == 64 * MB
 
 
-def test_what_cannot_be_changed_is_said(engine):
+def test_limits_that_cannot_be_changed_cause_warnings(engine):
     container = engine.create("true")
     warnings = update(
         engine, container, OomKillDisable=True, ShmSize=5, CpuShares=5,
@@ -140,7 +140,7 @@ def test_what_cannot_be_changed_is_said(engine):
     assert (told["CpuShares"], told["Ulimits"]) == (5, None)
 
 
-def test_what_the_kernel_refuses_changes_nothing(engine, container):
+def test_a_refusal_of_the_kernel_changes_nothing(engine, container):
     update(engine, container, Memory=64 * MB, MemorySwap=64 * MB, PidsLimit=30)
     full = "head -c 40000000 /dev/zero > /dev/shm/x"
     asked = {"Cmd": ["sh", "-c", full], "AttachStdout": True}
@@ -157,7 +157,7 @@ def test_what_the_kernel_refuses_changes_nothing(engine, container):
 
 
 @pytest.mark.skipif(not V1, reason="the files are those of cgroup v1")
-def test_what_had_no_limit_has_none_after_a_refusal(engine, container):
+def test_a_refused_limit_leaves_the_container_unlimited(engine, container):
     before = limits(engine, container)
     shares = limit(engine, container, "cpu", "cpu.shares", "")
     asked = {"Memory": 64 * MB, "MemorySwap": 64 * MB, "CpuShares": 300, "CpuQuota": 50_000}

@@ -70,7 +70,7 @@ def nanoseconds(text):
     return time.mktime(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone
 
 
-def test_output_goes_on_in_the_log(engine):
+def test_output_continues_in_the_log(engine):
     container = engine.run("sh", "-c", COUNT)
     pid = state(engine, container)["Pid"]
     eventually(lambda: logs(engine, container))
@@ -125,7 +125,7 @@ def test_wait_tells_the_exit_code_of_what_ends_later(engine):
     assert engine.wait(container) == 42
 
 
-def test_an_exit_meanwhile_is_told_with_code_and_time(engine):
+def test_an_exit_meanwhile_is_recorded_with_code_and_time(engine):
     container = engine.run("sh", "-c", "sleep 0.3; echo last words; exit 42")
     with killed(engine):
         time.sleep(1.5)
@@ -159,7 +159,7 @@ def test_a_paused_container_stays_paused(engine):
     eventually(lambda: logs(engine, container) != before)
 
 
-def test_frozen_and_not_written_down_goes_on(engine):
+def test_a_frozen_container_without_a_saved_pause_is_thawed(engine):
     # Frozen by a pause that was not acknowledged, or for a commit.
     container = engine.run("sleep", "1000")
     engine.kill()
@@ -201,7 +201,7 @@ def test_restart_policy_holds_over_a_crash(engine):
     assert state(engine, crashing)["ExitCode"] == 3
 
 
-def test_what_was_stopped_starts_again_only_if_it_is_always_to_run(engine):
+def test_stopped_containers_start_again_only_with_always(engine):
     always, unless, never, untouched = (
         engine.create("sleep", "1000", host={"RestartPolicy": {"Name": name}})
         for name in ("always", "unless-stopped", "no", "always")
@@ -234,7 +234,7 @@ def test_sigterm_is_quick_and_leaves_containers_alone(engine):
     eventually(lambda: engine.inspect(waiting)["RestartCount"] > count)
 
 
-def test_a_container_whose_conmon_was_killed_is_put_down(engine):
+def test_a_container_whose_conmon_was_killed_is_killed(engine):
     for dead in (False, True):
         container = engine.run("sleep", "1000")
         (monitor,) = (
@@ -288,7 +288,7 @@ def test_a_process_that_calls_itself_conmon_is_not_believed(engine):
     assert (victim / "precious").read_text() == "kept"
 
 
-def test_out_of_memory_meanwhile_is_told(engine):
+def test_out_of_memory_meanwhile_is_reported(engine):
     container = engine.run(
         "sh", "-c", "sleep 0.5; dd if=/dev/zero of=/dev/null bs=200M count=1",
         host={"Memory": 16 << 20, "MemorySwap": 16 << 20},

@@ -52,7 +52,7 @@ def test_a_readonly_bind(places, recursive):
     assert not mounts.unmount(target)
 
 
-def test_what_is_mounted_below_is_taken_along(places):
+def test_a_recursive_bind_includes_mounts_below(places):
     source, target = places
     (source / "sub").mkdir()
     mounts.mount("tmpfs", source / "sub", "tmpfs", data="size=64k")
@@ -118,7 +118,7 @@ def layers(directory, count, mark="x" * 60):
 @pytest.mark.parametrize("one_by_one", [True, False])
 @pytest.mark.parametrize("mark", ["x" * 60, "a:b,c\\d" + "x" * 60, "long" * 60])
 @pytest.mark.parametrize("count", [1, 127])
-def test_however_many_layers_with_whatever_names(tmp_path, monkeypatch, count, mark, one_by_one):
+def test_many_layers_with_odd_names(tmp_path, monkeypatch, count, mark, one_by_one):
     if not one_by_one:
         monkeypatch.setattr(overlay, "_mount_one_by_one", lambda *_: False)
     upper, work, target = tmp_path / "up:per,", tmp_path / "wo\\rk", tmp_path / "merged"

@@ -44,7 +44,7 @@ def blob(engine: ImagesEngine, data: bytes) -> Path:
 # ---- damage -------------------------------------------------------------------------
 
 
-async def test_a_missing_or_shortened_blob_is_told_before_anything_is_sent(engine):
+async def test_a_missing_or_shortened_blob_is_reported_before_anything_is_sent(engine):
     await engine.load_tar(docker_archive(LAYER, tags=["a:1"]))
     path = blob(engine, LAYER)
     path.write_bytes(LAYER[:-1])
@@ -75,7 +75,7 @@ async def test_loading_again_repairs_blobs_and_layers(engine):
 
 
 @pytest.mark.parametrize("what", ["a layer's blob", "the configuration"])
-async def test_what_a_container_uses_stays_whatever_is_damaged(engine, what):
+async def test_a_containers_image_stays_although_damaged(engine, what):
     await engine.load_tar(docker_archive(LAYER, tags=["a:1"]))
     image = engine.images.resolve("a:1")
     engine.containers.use(image)
@@ -106,7 +106,7 @@ def attested() -> bytes:
     return layout.name(index, "docker.io/library/attested:1").archive()
 
 
-async def test_attestations_are_kept_and_told(engine):
+async def test_attestations_are_kept_and_listed(engine):
     await engine.load_tar(attested())
 
     async def ask(**parameters: Any) -> Any:
@@ -143,7 +143,7 @@ async def test_an_image_without_attestations_has_none(engine):
 # ---- progress ---------------------------------------------------------------------------
 
 
-async def test_large_layers_are_told_of_unless_quiet(engine):
+async def test_large_layers_have_progress_unless_quiet(engine):
     large = make_tar(member("large", bytes(2 << 20)))
     archive = docker_archive(LAYER, large, tags=["a:1"])
     request = api.ImageLoad(body=stream(archive, 1 << 20), quiet=False)

@@ -88,7 +88,7 @@ def test_an_image_that_lost_its_name_still_runs(engine):
     engine.remove(container)
 
 
-def test_what_is_saved_can_be_loaded(engine):
+def test_saved_images_can_be_loaded(engine):
     image = bring(engine, "travel:1", member("hello", b"there"))
     saved = engine.api.get("/images/travel:1/get")
     assert saved.headers["content-type"] == "application/x-tar"
@@ -101,7 +101,7 @@ def test_what_is_saved_can_be_loaded(engine):
     assert engine.api.get("/images/travel:1/json").json["Id"] == image
 
 
-def test_what_an_image_says_is_what_a_container_does(engine):
+def test_containers_follow_the_images_configuration(engine):
     changes = "ENV%20GREETING%3Dhello&changes=WORKDIR%20/tmp&changes=USER%20app"
     answer = engine.api.post(
         f"/images/create?fromSrc=-&repo=configured&changes={changes}", busybox_tar(), headers=TAR
@@ -144,7 +144,7 @@ def test_prune_takes_an_image_and_what_was_made_from_it(engine):
     assert names(engine) == ["busybox:latest"]
 
 
-def test_an_archive_that_is_none(engine):
+def test_an_invalid_archive(engine):
     answer = engine.api.post("/images/load", b"this is no tar" * 100, headers=TAR)
     assert b"error" in answer.body or answer.status >= 400
     before = names(engine)

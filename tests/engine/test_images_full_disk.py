@@ -109,7 +109,7 @@ def test_commit(small_disk):
         engine.close()
 
 
-def test_what_fills_the_disk_can_be_removed(small_disk):
+def test_an_image_that_fills_the_disk_can_be_removed(small_disk):
     """Not a byte is left, not even for recording deletions in the database."""
     engine = TestEngine()
     engine.data_root = small_disk

@@ -88,7 +88,7 @@ async def test_load_of_compressed_archives(engine, compress):
     assert texts(await engine.load_tar(data)) == ["Loaded image: rec/a:1\n"]
 
 
-async def test_what_is_saved_is_loaded_again_as_it_was(engine, tmp_path):
+async def test_saved_images_are_loaded_unchanged(engine, tmp_path):
     await engine.load_tar(docker_archive(*three_layers(), tags=["rec/a:1"]))
     await engine.import_tar(gzip.compress(small_tar()), repo="rec/b", tag="2")
     before = {line.id: line.repo_digests for line in await listed(engine)}
@@ -365,7 +365,7 @@ async def test_loading_the_same_at_the_same_time(engine):
     assert engine.files() == (set(), set())
 
 
-async def test_a_platform_that_is_missing_is_told(engine):
+async def test_a_missing_platform_is_an_error(engine):
     data = docker_archive(small_tar(), tags=["rec/a:1"])
     assert texts(await engine.load_tar(data, platform=[RISCV])) == [
         "image rec/a:1 was loaded, but doesn't provide the requested platform ([linux/riscv64])"

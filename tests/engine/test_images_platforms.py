@@ -129,7 +129,7 @@ async def test_a_platform_of_a_name_has_that_name(engine):
     assert (await engine.images.history(request))[0].tags == ["rec/multi:1"]
 
 
-async def test_manifests_are_told_as_the_index_has_them(engine):
+async def test_manifests_are_listed_in_the_order_of_the_index(engine):
     layout = Layout()
     image = layout.image("amd64")
     about = layout.attestation(image, sbom="https://spdx.dev/Document")
@@ -156,7 +156,7 @@ async def test_manifests_are_told_as_the_index_has_them(engine):
         ([AMD, ARM], {"amd64", "arm64", "about amd64"}),
     ],
 )
-async def test_what_is_saved_for_some_platforms(engine, platforms, has):
+async def test_a_save_for_some_platforms(engine, platforms, has):
     layout = Layout()
     amd, arm = layout.image("amd64"), layout.image("arm64")
     about = layout.attestation(amd, sbom="https://spdx.dev/Document")
@@ -191,7 +191,7 @@ async def test_platforms_of_a_load_of_which_one_is_there(engine):
     )
 
 
-async def test_what_is_no_image_is_left_in_the_archive(engine):
+async def test_manifests_without_an_image_stay_in_the_archive(engine):
     layout = Layout()
     image = layout.image("amd64")
     about = layout.attestation(image, sbom="https://spdx.dev/Document")

@@ -355,7 +355,7 @@ async def test_a_hidden_image_comes_back_when_it_is_loaded_again(engine):
     assert engine.images.resolve("rec/a:1").id == image_id
 
 
-async def test_what_is_held_stays_until_it_is_let_go(engine):
+async def test_a_held_image_stays_until_it_is_released(engine):
     await engine.import_tar(small_tar(), repo="rec/a")
     image = engine.images.resolve("rec/a")
     with engine.images.hold(image):

@@ -37,7 +37,7 @@ def test_a_linked_container_is_found_by_alias_hostname_and_name(engine):
     assert line["Names"] == ["/database", "/web/db-1"]
 
 
-def test_a_new_address_reaches_those_who_are_linked(engine):
+def test_a_new_address_reaches_linked_containers(engine):
     engine.run(*SLEEP, name="database")
     web = engine.run(*SLEEP, name="web", host={"Links": ["database:db"]})
     before = address_of(engine, "database")
@@ -94,7 +94,7 @@ def reaches(engine, source, address, port):
     return True
 
 
-def test_where_containers_may_not_talk_a_link_opens_exposed_ports():
+def test_a_link_opens_exposed_ports_between_isolated_containers():
     with running("--icc=false") as engine:
         database = engine.run(*SLEEP, name="database", ExposedPorts={"80/tcp": {}})
         web = engine.run(*SLEEP, name="web", host={"Links": ["database:db"]})

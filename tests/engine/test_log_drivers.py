@@ -115,7 +115,7 @@ def test_journald_that_is_not_there(engine: TestEngine):
     assert "journald is not enabled on this host" in answer.message
 
 
-def test_what_is_refused_and_warned_of(engine: TestEngine):
+def test_refusals_and_warnings(engine: TestEngine):
     def create(driver: str, **options: str) -> tuple[int, str]:
         config = {name.replace("_", "-"): value for name, value in options.items()}
         host = {"LogConfig": {"Type": driver, "Config": config}}
@@ -172,7 +172,7 @@ def test_a_receiver_that_goes_and_comes_back_gets_everything(engine: TestEngine)
     assert len(seen) <= 62  # lines in transit when the connection broke are sent twice
 
 
-def test_the_next_engine_goes_on_without_loss(own_engine: TestEngine):
+def test_the_next_engine_continues_without_loss(own_engine: TestEngine):
     engine = own_engine
     script = "for i in $(seq 1 80); do echo $i; sleep 0.04; done"
     with receivers.Gelf("tcp") as receiver:

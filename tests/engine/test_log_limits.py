@@ -71,7 +71,7 @@ def test_small_files_are_rotated_by_the_engine(engine: TestEngine):
     assert len({*log_files(engine, container)} - {"container.log"}) <= 3
 
 
-def test_what_is_written_too_fast_is_cut_when_it_has_ended(engine: TestEngine):
+def test_an_oversized_log_is_cut_at_the_containers_end(engine: TestEngine):
     container = run(engine, "seq", "1", "30000", max_size="50k", max_file="2")
     assert engine.wait(container) == 0
     assert is_a_suffix(logged(engine, container), 30_000) > 25_000
@@ -93,7 +93,7 @@ def test_large_files_are_rotated_by_conmon_and_compressed(engine: TestEngine):
     assert_quiet_log(engine)
 
 
-def test_rotation_goes_on_with_the_next_engine(own_engine: TestEngine):
+def test_rotation_continues_with_the_next_engine(own_engine: TestEngine):
     engine = own_engine
     script = "for i in $(seq 1 120); do seq $((i*100-99)) $((i*100)); sleep 0.05; done; sleep 600"
     container = run(engine, "sh", "-c", script, max_size="100k", max_file="3")

@@ -162,7 +162,7 @@ def test_a_part_of_a_volume_is_mounted(own, subpath, command):
 
 
 @pytest.mark.usefixtures("volume")
-def test_what_is_written_to_a_part_is_in_the_volume(own):
+def test_writes_to_a_subpath_are_in_the_volume(own):
     seen(own, part("a/b"), command="echo new >/in/new")
     assert own.output("cat", "/v/a/b/new", host={"Binds": ["parts:/v"]}) == "new\n"
     text = seen(own, part("a/b", ReadOnly=True), command="touch /in/x")
@@ -215,7 +215,7 @@ def tree(tmp_path):
     subprocess.run(["umount", "-l", below], check=True)
 
 
-def test_what_is_mounted_below_comes_along_or_not(own, tree):
+def test_recursive_and_non_recursive_binds(own, tree):
     bind = mount("bind", source=str(tree))
     assert seen(own, bind, command="cat /in/below/file") == "below"
     alone = {**bind, "BindOptions": {"NonRecursive": True}}
@@ -247,7 +247,7 @@ def test_read_only_goes_for_what_is_below(own, tree, version, options, writable)
     assert not (tree / "x").exists()
 
 
-def test_what_cannot_be_both_is_refused(own, tmp_path):
+def test_contradicting_options_are_refused(own, tmp_path):
     bind = mount("bind", source=str(tmp_path), ReadOnly=True)
     both = {"ReadOnlyNonRecursive": True, "ReadOnlyForceRecursive": True}
     assert "conflict" in refused(own, 400, {**bind, "BindOptions": both})

@@ -65,7 +65,9 @@ def test_a_running_container_is_taken_off_a_network_that_is_gone_by_force(engine
         ({"sysctls": "net.ipv4.conf.IFNAME.log_martians=x"}, 400, "unable to write to"),
     ],
 )
-def test_what_no_interface_can_have_is_the_callers_mistake(engine, network, options, status, words):
+def test_impossible_settings_of_interfaces_are_the_callers_mistake(
+    engine, network, options, status, words
+):
     network("alpha", IPAM=subnet("10.232.1.0/24"))
     engine.run(*SLEEP, name="web")
     given = {f"com.docker.network.endpoint.{key}": value for key, value in options.items()}
@@ -77,7 +79,7 @@ def test_what_no_interface_can_have_is_the_callers_mistake(engine, network, opti
     assert engine.api.get("/networks/alpha").json["Containers"] == {}
 
 
-def test_a_name_that_is_asked_for_is_left_to_who_asks(engine, network):
+def test_a_requested_interface_name_is_reserved(engine, network):
     for name, addresses in (("alpha", "10.232.1.0/24"), ("beta", "10.232.2.0/24")):
         network(name, IPAM=subnet(addresses))
     options = {"com.docker.network.endpoint.ifname": "eth0"}
@@ -90,7 +92,7 @@ def test_a_name_that_is_asked_for_is_left_to_who_asks(engine, network):
     assert found["eth1"].startswith("10.232.1.")
 
 
-def test_lists_below_1_28_say_who_is_on_a_network(engine, network):
+def test_lists_below_1_28_have_the_containers_of_a_network(engine, network):
     network("alpha", IPAM=subnet("10.232.1.0/24"))
     made = engine.run(*SLEEP, name="web", host={"NetworkMode": "alpha"})
     listed = {n["Name"]: n for n in engine.api.at("1.27").get("/networks").json}
@@ -127,14 +129,14 @@ def test_the_first_part_of_a_host_name_is_a_name_too(engine):
     assert "\tmy.long.host my\n" in exec_output(engine, made, "cat", "/etc/hosts")
 
 
-def test_links_on_own_networks_may_be_for_who_comes_later(engine, network):
+def test_links_on_user_networks_may_name_later_containers(engine, network):
     network("alpha", IPAM=subnet("10.232.1.0/24"))
     made = engine.run(*SLEEP, host={"NetworkMode": "alpha", "Links": ["later:db"]})
     engine.run(*SLEEP, name="later", host={"NetworkMode": "alpha"})
     assert "10.232.1.3" in exec_output(engine, made, "nslookup", "db")
 
 
-def test_whatever_a_container_writes_into_its_hosts_it_can_join_and_leave(engine, network):
+def test_a_container_with_an_odd_hosts_file_can_connect_and_disconnect(engine, network):
     network("alpha", IPAM=subnet("10.232.1.0/24"))
     engine.run(*SLEEP, name="web")
     script = r"printf 'a\377\r\n\302\205 b\n' > /etc/hosts; printf '\377' > /etc/resolv.conf"
@@ -155,7 +157,7 @@ def test_new_networks_do_not_hide_the_hosts_name_servers():
     assert not any(network.is_loopback or network.is_link_local for network in found)
 
 
-def test_nobody_can_be_on_a_configuration(engine, network):
+def test_a_configuration_only_network_takes_no_containers(engine, network):
     network("conf", ConfigOnly=True)
     engine.run(*SLEEP, name="web")
     said = "cannot create endpoint on configuration-only network"
@@ -194,7 +196,7 @@ def test_default_is_another_word_for_bridge(engine):
     assert answer.message.startswith("invalid config for network bridge:")
 
 
-def test_neighbours_learn_who_has_an_address_now(engine, network):
+def test_neighbours_learn_the_new_owner_of_an_address(engine, network):
     network(
         "alpha", EnableIPv6=True,
         IPAM={"Config": [{"Subnet": "10.232.1.0/24"}, {"Subnet": "fd00:232::/64"}]},

@@ -39,7 +39,7 @@ def six():
     engine.close()
 
 
-def test_the_default_network_has_ipv6_if_it_is_told_to(six):
+def test_the_default_network_has_ipv6_if_configured(six):
     made = six.run(*SLEEP)
     shown = networks_of(six, made)["bridge"]
     assert ipaddress.ip_address(shown["GlobalIPv6Address"]) in ipaddress.ip_network(
@@ -72,14 +72,14 @@ def test_networks_get_their_subnets_from_the_pools(six):
         assert six.api.delete(f"/networks/{made}").status == 204
 
 
-def test_pools_that_are_exhausted_are_told_of(network):
+def test_exhausted_pools_are_an_error(network):
     network("all", IPAM=subnet("10.0.0.0/8"))
     network("more", IPAM=subnet("172.16.0.0/12"), status=403)  # the default network uses it
     said = network("huge", 400, IPAM=subnet("0.0.0.0/4"))
     assert said == "invalid address pool"
 
 
-def test_addresses_that_are_exhausted_are_told_of_and_come_back(engine, network):
+def test_exhausted_addresses_are_an_error_until_one_is_released(engine, network):
     made = network("tiny", IPAM=subnet("10.232.9.0/30"))
     host = {"NetworkMode": "tiny"}
     first = engine.run(*SLEEP, host=host)
@@ -94,7 +94,7 @@ def test_addresses_that_are_exhausted_are_told_of_and_come_back(engine, network)
     assert engine.api.post(f"/containers/{second}/start").status == 204
 
 
-def test_the_hosts_network_lists_who_is_on_it(engine):
+def test_the_hosts_network_lists_its_containers(engine):
     made = engine.run(*SLEEP, name="web", host={"NetworkMode": "host"})
     shown = engine.api.get("/networks/host").json["Containers"]
     assert shown == {

@@ -199,7 +199,7 @@ def test_long_answers(engine, network, next_door):
         assert len(ask(netns, "long.example", TXT, tcp=True).found) == 10
 
 
-def test_if_nobody_answers_that_is_told_in_time(engine, network, next_door):
+def test_without_an_answer_the_query_fails_in_time(engine, network, next_door):
     network("dnsnet")
     dead = [next_door.address, "192.0.2.53"]
     container = engine.run(*SLEEP, host={"NetworkMode": "dnsnet", "Dns": dead})
@@ -229,7 +229,7 @@ def test_the_second_resolver_answers_while_the_first_is_silent(engine, network, 
         assert first.asked
 
 
-def test_an_internal_network_asks_nobody_outside(engine, network, next_door):
+def test_an_internal_network_forwards_no_queries(engine, network, next_door):
     network("dnsnet", Internal=True)
     with Resolver(next_door.netns, next_door.address, address_record("192.0.2.7")) as outside:
         container = engine.run(

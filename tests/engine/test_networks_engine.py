@@ -215,7 +215,7 @@ def test_publish_all(engine):
 
 
 @pytest.mark.parametrize("by", ["a container", "a program"])
-def test_a_port_in_use_is_told_and_nothing_is_left(engine, by):
+def test_a_port_in_use_is_an_error_and_leaves_nothing_behind(engine, by):
     port = free_port()
     if by == "a container":
         engine.run(*SLEEP, host=publish(("", port)))
@@ -393,7 +393,7 @@ def test_filters(engine, filters, names):
     assert sorted(network["Name"] for network in found) == names
 
 
-def test_what_is_refused(engine):
+def test_refusals(engine):
     for name in ("bridge", "host", "none"):
         answer = engine.api.delete(f"/networks/{name}")
         assert answer.status == 403
@@ -418,7 +418,7 @@ def test_the_networks_keep_their_ids_and_order(own_engine):
     assert own_engine.api.get("/networks").json == before
 
 
-def test_rules_that_somebody_deletes_are_written_again(engine, next_door):
+def test_deleted_rules_are_restored(engine, next_door):
     ports = [free_port(), free_port()]
     table = engine.config.table_name
     earlier = engine.run(*SLEEP, host=publish(("", ports[0])))

@@ -113,7 +113,7 @@ def test_networks_do_not_reach_each_other(walled, network):
         assert talk(listening, connect(None, where, 80))
 
 
-def test_what_is_published_is_reached_from_other_networks_by_the_hosts_address(
+def test_published_ports_are_reached_from_other_networks_by_the_hosts_address(
     walled, network, next_door
 ):
     network("one")
@@ -265,7 +265,7 @@ def test_ports_are_published_where_the_network_says(walled, network, next_door):
         refuses(next_door.netns, next_door.host, port)
 
 
-def test_nobody_on_a_bridge_reaches_the_hosts_loopback(walled, network):
+def test_containers_on_a_bridge_do_not_reach_the_hosts_loopback(walled, network):
     network("one")
     container = run(walled, "one")
     gateway = walled.api.get("/networks/one").json["IPAM"]["Config"][0]["Gateway"]
@@ -381,7 +381,7 @@ def test_leaving_packets_take_the_address_that_was_chosen(walled, network, next_
             assert talk(outside, connect(netns_of(walled, container), there, 80)) == expected
 
 
-def test_who_can_not_be_redirected_is_refused_where_there_is_no_proxy(walled, network):
+def test_without_a_proxy_clients_that_cannot_be_redirected_are_refused(walled, network):
     network("six", EnableIPv6=True, IPAM={"Config": [{"Subnet": "fd00:231:aa::/64"}]})
     port = free_port()
     run(walled, "six", port)

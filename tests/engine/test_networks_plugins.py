@@ -199,7 +199,7 @@ def test_a_network_plugin_makes_the_interfaces(plugged):
     assert len(plugged.cables.endpoints) == 1
 
 
-def test_what_a_plugin_refuses_is_said_and_leaves_nothing(plugged):
+def test_a_plugins_refusal_is_reported_and_leaves_nothing_behind(plugged):
     body = {"Driver": "cables", "IPAM": {"Driver": "addresses"}}
     assert "no such thing" in create(plugged, 500, Options={"refuse": "1"}, **body)
     assert not plugged.addresses.taken
@@ -293,7 +293,7 @@ def link_is_up(name):
     return "UP" in subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def test_what_a_crash_keeps_from_a_container_goes_back(plugged):
+def test_endpoints_of_a_container_that_a_crash_prevented_are_released(plugged):
     create(plugged, Driver="cables", IPAM={"Driver": "addresses"})
     container = plugged.create(*SLEEP, host={"NetworkMode": "alpha"})
 
@@ -309,7 +309,7 @@ def test_what_a_crash_keeps_from_a_container_goes_back(plugged):
     assert not plugged.cables.endpoints
 
 
-def test_a_plugin_that_forgets_is_told_again(plugged):
+def test_a_plugin_that_lost_its_state_is_notified_again(plugged):
     create(plugged, IPAM={"Driver": "addresses"})
     plugged.run(*SLEEP, name="web", host={"NetworkMode": "alpha"})
     asked = plugged.ipam.called("IpamDriver.RequestAddress")[-1]["Options"]

@@ -160,7 +160,7 @@ def test_networks_outlive_engine_and_machine(own_engine):
     assert networks_of(engine, "web")["alpha"]["IPAddress"] == "10.232.3.2"
 
 
-def test_connections_go_on_while_the_engine_is_away(own_engine):
+def test_connections_continue_while_the_engine_is_stopped(own_engine):
     engine = own_engine
     engine.api.post("/networks/create", {"Name": "alpha", "IPAM": subnet("10.232.3.0/24")})
     one, two = (engine.run(*SLEEP, host={"NetworkMode": "alpha"}) for _ in range(2))
@@ -176,7 +176,7 @@ def test_connections_go_on_while_the_engine_is_away(own_engine):
                 assert peer.recv(9) == b"back"
 
 
-def test_a_bridge_of_somebody_else_is_used_and_left(engine, network):
+def test_a_foreign_bridge_is_used_and_not_removed(engine, network):
     name = "pt-foreign0"
     subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
     try:

@@ -101,7 +101,9 @@ def test_without_a_parent_containers_reach_each_other_only(engine, network):
         ({"macvlan_mode": "odd"}, 400, "requested macvlan mode 'odd' is not valid"),
     ],
 )
-def test_what_can_not_be_is_refused_and_leaves_nothing(engine, network, options, status, words):
+def test_invalid_options_are_refused_and_leave_nothing_behind(
+    engine, network, options, status, words
+):
     said = network("bad", status, Driver="macvlan", IPAM=subnet("10.233.3.0/24"), Options=options)
     assert words in said
     assert engine.api.get("/networks/bad").status == 404
@@ -128,7 +130,7 @@ def kernel_has(kind, parent):
     return True
 
 
-def test_ipvlan_says_clearly_where_the_kernel_has_none(engine, network, machine):
+def test_ipvlan_is_a_clear_error_where_the_kernel_lacks_it(engine, network, machine):
     if kernel_has("ipvlan", machine.interface):
         pytest.skip("the kernel has ipvlan")
     options = {"parent": machine.interface}

@@ -224,7 +224,7 @@ def test_the_filter_filters(run):
     assert "not implemented" in run("mkdir /tmp/x", host_config=custom).stderr
 
 
-def test_what_is_hidden_and_what_is_read_only(run):
+def test_masked_and_read_only_paths(run):
     assert output(run("wc -c < /proc/timer_list; ls /sys/firmware | wc -l")).split() == ["0", "0"]
     refused = run("echo 1 > /proc/sys/kernel/panic")
     assert "Read-only file system" in refused.stderr

@@ -373,7 +373,7 @@ def test_rules_of_another_back_end_go(own_engine):
     own_engine.remove(container)
 
 
-def test_a_host_firewall_that_drops_what_is_forwarded_is_told_of(own_engine):
+def test_a_host_firewall_that_drops_forwarded_packets_causes_a_warning(own_engine):
     table = f"hosts_own_{os.getpid()}"
     chain = "type filter hook forward priority 10; policy drop; accept;"
     script = f"table inet {table} {{\nchain mine {{ {chain} }}\n}}\n"
@@ -387,7 +387,7 @@ def test_a_host_firewall_that_drops_what_is_forwarded_is_told_of(own_engine):
         subprocess.run(["nft", "delete", "table", "inet", table], check=True)
 
 
-def test_where_iptables_drops_what_is_forwarded_the_engines_rules_come_first(next_door):
+def test_the_engines_rules_precede_iptables_rules_that_drop_forwarded_packets(next_door):
     """Set up iptables as on a machine with dockerd or ufw."""
     show = ["nft", "list", "table", "ip", "filter"]
     strange = subprocess.run(show, check=False, capture_output=True).returncode != 0
@@ -441,7 +441,7 @@ def test_without_a_firewall_everything_is_carried(unwalled, next_door):
 # ---- the engine stops and starts again under traffic -----------------------------------
 
 
-def test_connections_go_on_while_the_engine_is_killed(own_engine, next_door):
+def test_connections_continue_while_the_engine_is_killed(own_engine, next_door):
     port = free_port()
     container = own_engine.run(*SLEEP, host=publish(("", port)))
     with listen(netns_of(own_engine, container), 80) as server:

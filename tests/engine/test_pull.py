@@ -268,13 +268,13 @@ def test_a_layer_that_another_image_has(puller, registry):
 # ---- refusals ----------------------------------------------------------------------
 
 
-def test_names_that_are_none(puller):
+def test_invalid_names(puller):
     for name, tag in (("UPPER", ""), ("127.0.0.1:1/app", "a b"), ("a:b:c", "")):
         assert pull(puller, name, tag).status == 400
     assert pull(puller, "127.0.0.1:1/app", "1", platform="a/b/c/d").status == 400
 
 
-def test_what_is_not_there(puller, registry):
+def test_absent_objects(puller, registry):
     name = f"{registry.address}/app:1"
     answer = pull(puller, name)
     assert (answer.status, answer.message) == (
@@ -343,7 +343,7 @@ def test_a_layer_that_is_no_archive(puller, registry):
 # ---- broken downloads --------------------------------------------------------------
 
 
-def test_a_cut_connection_goes_on_where_it_was_cut(puller, registry):
+def test_a_cut_download_is_resumed(puller, registry):
     data = layer(size=3_000_000)
     digest = sha256(data)
     registry.image("app", "1", data)
@@ -529,7 +529,7 @@ def test_two_pulls_share_a_layer(puller, registry):
         assert statuses(lines, sha256(data))[-1] == "Pull complete"
 
 
-def test_a_client_that_goes_cancels_and_another_goes_on(puller, registry):
+def test_a_client_that_disconnects_cancels_only_its_own_pull(puller, registry):
     data = layer(size=2_000_000)
     digest = sha256(data)
     registry.image("app", "1", data)

@@ -170,7 +170,7 @@ def hang_up(part, times):
     return early
 
 
-def test_a_broken_upload_goes_on(pusher, registry):
+def test_a_broken_upload_is_resumed(pusher, registry):
     data = layer(size=2_000_000)
     load(pusher, data, tag=f"{registry.address}/app:1")
     registry.server.early = hang_up(0.5, 1)

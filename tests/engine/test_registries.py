@@ -332,7 +332,7 @@ def test_mirrors(engine):
 
 
 @pytest.mark.parametrize("what", ["manifest", "configuration", "layer"])
-def test_what_a_mirror_gives_wrongly_is_had_elsewhere(engine, what):
+def test_bad_content_of_a_mirror_is_fetched_elsewhere(engine, what):
     lying, good = FakeRegistry(), FakeRegistry()
     for registry in (lying, good):
         registry.image("library/app", "1", layer())

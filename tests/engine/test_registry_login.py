@@ -79,7 +79,7 @@ async def test_name_and_password_in_one_string(closed_registry):
     assert (await login(credentials, insecure=LOOPBACK)).status == "Login Succeeded"
 
 
-async def test_a_wrong_password_is_told_as_dockerd_tells_it(closed_registry):
+async def test_a_wrong_password_is_reported_in_dockerds_words(closed_registry):
     message = await refused(closed_registry, credentials=auth(closed_registry, password="wrong"))
     assert message == (
         f"login attempt to http://{closed_registry}/v2/ failed with status: 401 Unauthorized"
@@ -91,7 +91,7 @@ async def test_no_password_at_all(closed_registry):
     assert message == f'Get "http://{closed_registry}/v2/": no basic auth credentials'
 
 
-async def test_a_registry_that_must_have_tls_and_has_none(closed_registry):
+async def test_a_registry_that_must_have_tls_but_lacks_it(closed_registry):
     message = await refused(closed_registry, insecure=lambda _host: False)
     assert message == (
         f'Get "https://{closed_registry}/v2/": http: server gave HTTP response to HTTPS client'
@@ -137,7 +137,7 @@ async def test_a_name_that_does_not_exist():
     )
 
 
-async def test_an_address_that_is_none():
+async def test_an_invalid_address():
     await refused("not a host", kind=InvalidParameter)
 
 
@@ -292,7 +292,7 @@ async def test_a_registry_token_goes_as_it_is(tokens):
         ),
     ],
 )
-async def test_what_a_token_server_refuses(tokens, refusal, kind, message):
+async def test_refusals_of_a_token_server(tokens, refusal, kind, message):
     def answer(handler):
         # Valid credentials, so that the messages can be searched for them.
         if handler.path.startswith("/token"):
@@ -372,7 +372,7 @@ async def test_an_insecure_registry_may_have_any_certificate(tokens, certificate
         assert (await login(auth(server.address), insecure=LOOPBACK)).status == "Login Succeeded"
 
 
-async def test_a_certificate_for_somebody_else(tokens, tmp_path):
+async def test_a_certificate_for_another_name(tokens, tmp_path):
     certificate = self_signed(tmp_path, name="DNS:other.example")
     with serve(tokens, certificate=certificate) as server:
         (tmp_path / server.address).mkdir()
@@ -390,7 +390,7 @@ async def test_a_wrong_password_over_tls_is_not_shown_to_plain_http(certificate)
     assert message == f"login attempt to {server.url}/v2/ failed with status: 401 Unauthorized"
 
 
-async def test_a_token_server_without_tls_is_told_nothing(tokens, certificate, tmp_path):
+async def test_a_token_server_without_tls_receives_no_credentials(tokens, certificate, tmp_path):
     with serve(tokens) as plain, serve(tokens, certificate=certificate) as server:
         tokens.challenge = f'Bearer realm="{plain.url}/token"'
         (tmp_path / server.address).mkdir()
@@ -544,7 +544,7 @@ def test_a_head_that_breaks_off(method, head):
         transport.open(method, f"{server.url}/v2/")
 
 
-def test_what_is_called_off_stays_off():
+def test_an_aborted_transport_sends_no_requests():
     aborter = Aborter()
     aborter.abort()
     with (

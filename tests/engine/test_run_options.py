@@ -87,7 +87,7 @@ def bits(mask):
 CAP_CHOWN, CAP_NET_ADMIN, CAP_NET_RAW = 0, 12, 13
 
 
-def test_who_it_is_and_where(on, tmp_path):
+def test_the_identity_of_the_process(on, tmp_path):
     env_file = tmp_path / "env"
     env_file.write_text("# a comment\nFROM_FILE=yes\nHERE\n")
     got = on.run(
@@ -587,7 +587,7 @@ def test_joining_what_cannot_be_joined(engine):
 # ---- confinement ------------------------------------------------------------------
 
 
-def test_what_is_closed_and_how_to_open_it(on):
+def test_confinement_and_its_options(on):
     script = """
         say masked; wc -c < /proc/timer_list; ls /sys/firmware | wc -l
         say readonly; echo 1 > /proc/sys/kernel/panic_on_oops; grep -c ' /proc/sys ' /proc/mounts

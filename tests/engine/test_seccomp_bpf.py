@@ -133,7 +133,7 @@ def test_container_and_exec_have_it(engine, kind):
     assert has_annotation == (kind in FILTERED)
 
 
-def test_what_it_filters(engine):
+def test_the_effect_of_the_filter(engine):
     def refused(*command, **host):
         return engine.output(*command, host={"NetworkMode": "none", **host})
 

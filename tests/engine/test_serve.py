@@ -59,7 +59,7 @@ def test_it_is_there_in_well_under_a_second(own_engine):
     assert time.monotonic() - began < 3
 
 
-def test_sigterm_lets_containers_go_on(own_engine):
+def test_containers_keep_running_after_sigterm(own_engine):
     container = own_engine.run("sleep", "1000")
     pid = own_engine.inspect(container)["State"]["Pid"]
     began = time.monotonic()
@@ -72,7 +72,7 @@ def test_sigterm_lets_containers_go_on(own_engine):
     assert own_engine.inspect(container)["State"]["Pid"] == pid
 
 
-def test_sigterm_ends_streams_that_would_go_on_for_ever(own_engine):
+def test_sigterm_ends_endless_streams(own_engine):
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(10)
     with contextlib.closing(connection):
@@ -131,7 +131,7 @@ def test_a_second_engine_is_refused(own_engine, tmp_path):
     assert first.api.get("/_ping").status == 200
 
 
-def test_the_service_manager_hands_over_a_socket_and_is_told(tmp_path):
+def test_the_service_manager_passes_a_socket_and_is_notified(tmp_path):
     engine = TestEngine()
     notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notified.settimeout(20)

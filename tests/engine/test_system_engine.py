@@ -242,7 +242,7 @@ def test_the_contract_is_served(engine):
     assert "/containers/{id}/start" in document["paths"]
 
 
-def test_what_is_not_there(engine):
+def test_absent_objects(engine):
     for api in (engine.api, engine.api.at(None)):
         answer = api.get("/nonsense")
         assert (answer.status, answer.message) == (404, "page not found")

@@ -58,7 +58,7 @@ def own(engine):
 # ---- options of the local driver ------------------------------------------------
 
 
-def test_a_tmpfs_is_there_while_somebody_uses_it(own):
+def test_a_tmpfs_exists_while_a_container_uses_it(own):
     make(own, "mem", type="tmpfs", device="tmpfs", o="size=1m,uid=1000,noexec")
     assert mounts_of(own) == []
     since = time.time()
@@ -105,7 +105,7 @@ def test_a_directory_of_the_host_is_bound(own, tmp_path):
     ],
     ids=["option", "device", "type", "secret"],
 )
-def test_what_can_t_be_mounted_keeps_the_container_from_starting(own, options, words):
+def test_a_volume_that_cannot_be_mounted_fails_the_start(own, options, words):
     make(own, "broken", **options)
     container = own.create(*SLEEP, host={"Binds": ["broken:/x"]})
     answer = own.api.post(f"/containers/{container}/start")
@@ -125,7 +125,7 @@ def test_an_empty_one_is_filled_from_the_image(own, tmp_path):
     assert mounts_of(own) == []
 
 
-def test_files_are_copied_into_one_that_nobody_has_mounted(own, tmp_path):
+def test_files_are_copied_into_an_unmounted_volume(own, tmp_path):
     make(own, "bound", type="none", device=str(tmp_path), o="bind")
     container = own.create(*SLEEP, host={"Binds": ["bound:/in"]})
     target = f"/containers/{container}/archive?path=/in"
@@ -136,7 +136,7 @@ def test_files_are_copied_into_one_that_nobody_has_mounted(own, tmp_path):
     assert mounts_of(own) == []
 
 
-def test_a_crash_leaves_nothing_mounted_that_nobody_uses(own_engine):
+def test_a_crash_leaves_no_unused_mounts(own_engine):
     engine = own_engine
     make(engine, "mem", type="tmpfs", device="tmpfs")
     make(engine, "other", type="tmpfs", device="tmpfs")
@@ -238,7 +238,7 @@ def test_an_absent_driver_is_the_caller_s_mistake(own):
     )  # fmt: skip
 
 
-def test_a_driver_is_told_after_a_crash(own_engine, tmp_path):
+def test_a_driver_is_notified_after_a_crash(own_engine, tmp_path):
     engine = own_engine
     with BindingDriver(engine.exec_root / "plugins/binder.sock", tmp_path / "binder") as driver:
         make(engine, "theirs", "binder")

@@ -75,7 +75,7 @@ def test_a_volume_that_can_only_be_read(engine):
     assert "Read-only file system" in text
 
 
-def test_what_the_image_has_is_copied_with_owners_modes_and_links(engine, filled):
+def test_the_images_files_are_copied_with_owners_modes_and_links(engine, filled):
     show = ("sh", "-c", "stat -c '%a %u %g' /data; cat /data/sub/file; ls -l /data/link")
     for host in ({}, {"Binds": ["data:/data"]}, {"Binds": ["data:/data"]}):
         text = engine.output(*show, host=host, Image=filled)
@@ -84,7 +84,7 @@ def test_what_the_image_has_is_copied_with_owners_modes_and_links(engine, filled
         assert "link -> /etc/passwd" in text
 
 
-def test_what_is_not_to_be_copied_is_not(engine, filled):
+def test_no_copy_is_respected(engine, filled):
     mount = {"Type": "volume", "Source": "bare", "Target": "/data"}
     host = {"Mounts": [{**mount, "VolumeOptions": {"NoCopy": True}}]}
     assert engine.output("ls", "/data", host=host, Image=filled) == ""
@@ -151,7 +151,7 @@ def test_a_volume_in_use_stays(engine):
     assert engine.api.delete("/volumes/data").status == 404
 
 
-def test_what_is_refused(engine):
+def test_refusals(engine):
     for path, status, message in (
         ("/volumes/absent", 404, "get absent: no such volume"),
         ("/volumes?filters={", 400, "error reading volume filters: invalid filter"),

@@ -233,7 +233,7 @@ def test_any_text_is_credentials_or_refused(text: str):
 
 
 @given(st.builds(AuthConfig, username=st.text(), password=st.text(), identity_token=st.text()))
-def test_what_is_encoded_in_either_alphabet_is_decoded(auth: AuthConfig):
+def test_credentials_are_decoded_with_and_without_padding(auth: AuthConfig):
     document = {
         "username": auth.username,
         "password": auth.password,

@@ -81,7 +81,7 @@ def test_booleans(given, meant):
 
 
 @pytest.mark.parametrize("given", [["maybe"], ["true", "false"], [], ["1", "yes"]])
-def test_what_is_neither_true_nor_false_is_refused(given):
+def test_invalid_booleans_are_refused(given):
     with pytest.raises(InvalidParameter, match=r"invalid filter 'x(=\[|')"):
         Filters({"x": given}).boolean("x", default=True)
 

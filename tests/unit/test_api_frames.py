@@ -31,7 +31,7 @@ def test_frames_come_out_as_they_went_in_however_they_are_cut(frames, cuts):
 
 
 @given(FRAMES, st.binary(max_size=20))
-def test_what_is_incomplete_is_held(frames, payload):
+def test_incomplete_frames_are_held(frames, payload):
     decoder = FrameDecoder()
     last = frame(STDOUT, payload)
     data = b"".join(frame(*each) for each in frames) + last[:-1]

@@ -252,7 +252,7 @@ def differences(theirs: Any, ours: Any, path: str = "") -> Iterator[str]:
         yield f"{path}: {theirs!r} became {ours!r}"
 
 
-def test_what_dockerd_answers_survives():
+def test_dockerds_responses_survive_decoding_and_encoding():
     """Null, absent, empty and zero are distinguished exactly as by dockerd."""
     wrong: dict[str, str] = {}
     seen: set[str] = set()

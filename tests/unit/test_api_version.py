@@ -27,7 +27,7 @@ def test_nine_is_less_than_forty():
     ("text", "version"),
     [("1", (1, 0)), ("1.041", (1, 41)), ("1.41.0", (1, 41)), ("1.41.7.8", (1, 41))],
 )
-def test_what_dockerd_reads_is_read(text, version):
+def test_versions_that_dockerd_accepts_are_accepted(text, version):
     assert Version.parse(text) == version
 
 
@@ -48,7 +48,7 @@ def test_what_dockerd_reads_is_read(text, version):
         "\u0661.\u0664",
     ],
 )
-def test_what_is_no_version_is_refused(text):
+def test_invalid_versions_are_refused(text):
     with pytest.raises(ValueError, match=r".*"):
         Version.parse(text)
 

@@ -45,7 +45,7 @@ def test_arguments_are_seen_from_their_declaration_on():
     assert arguments.environment([]) == ["http_proxy=p"]
 
 
-def test_proxies_are_told_only_where_they_are_declared():
+def test_proxies_are_passed_only_where_declared():
     arguments = Arguments({"HTTP_PROXY": "p"})
     assert not arguments.recorded("HTTP_PROXY")
     arguments.declare("HTTP_PROXY", None)
@@ -107,7 +107,7 @@ def test_any_owner_is_found_or_refused(text):
     assert gid >= 0
 
 
-def test_what_is_a_git_repository():
+def test_addresses_of_git_repositories():
     for remote in (
         *("git://h/r", "github.com/a/b", "git@h:a/b", "https://h/a.git", "http://h/a.git#b:c"),
     ):

@@ -179,7 +179,7 @@ def handshake(listener, client):
     return outcome == [b"x"]
 
 
-def test_tlsverify_lets_in_only_who_has_a_certificate(certificate):
+def test_tlsverify_admits_only_clients_with_a_certificate(certificate):
     cert, key = certificate
     directives = {"tlsverify": True, "tlscert": cert, "tlskey": key, "tlscacert": cert}
     with listening("tcp://127.0.0.1:0", **directives) as (listener,):

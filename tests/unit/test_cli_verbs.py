@@ -42,7 +42,7 @@ def test_every_verb_can_be_found_and_explains_itself(capsys: pytest.CaptureFixtu
     assert "IMAGE" in capsys.readouterr().err
 
 
-def test_what_follows_the_image_is_the_command() -> None:
+def test_words_after_the_image_are_the_command() -> None:
     given = options("-it", "--rm", "-e", "A=b", "busybox", "ls", "-l", "--rm", "-e", "x")
     assert (given.image, given.command) == ("busybox", ["ls", "-l", "--rm", "-e", "x"])
     assert (given.interactive, given.tty, given.rm, given.env) == (True, True, True, ["A=b"])

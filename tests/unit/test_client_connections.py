@@ -198,7 +198,7 @@ def test_connections_are_kept_and_stale_ones_replaced(path: Path) -> None:
         assert engine.connections == 3
 
 
-def test_what_may_have_had_an_effect_is_not_sent_twice(path: Path) -> None:
+def test_requests_that_may_have_had_an_effect_are_not_repeated(path: Path) -> None:
     requests: list[str] = []
 
     def handle(line: Line) -> None:
@@ -246,7 +246,7 @@ def test_an_error_can_be_looked_at_before_it_is_raised(path: Path) -> None:
                 response.raise_for_status()
 
 
-async def test_what_a_cancelled_run_creates_is_removed(path: Path) -> None:
+async def test_a_cancelled_run_removes_its_container(path: Path) -> None:
     heads: list[str] = []
 
     def handle(line: Line) -> None:
@@ -374,7 +374,7 @@ def test_statuses_are_errors_by_meaning(path: Path) -> None:
         assert (error.method, error.path) == ("POST", "/containers/web/kill")
 
 
-def test_nobody_there_is_told_from_somebody_who_left(tmp_path: Path) -> None:
+def test_a_missing_socket_is_a_failed_connection(tmp_path: Path) -> None:
     with client(f"unix://{tmp_path}/none") as docker, pytest.raises(errors.ConnectFailed):
         docker.containers.list()
 
@@ -407,7 +407,7 @@ def test_nothing_stays_open(path: Path) -> None:
         assert descriptors() <= before
 
 
-def test_what_came_before_a_complaint_is_given_first(path: Path) -> None:
+def test_output_before_an_error_is_returned_first(path: Path) -> None:
     complaint = struct.pack(">BxxxL", 3, 6) + b"broken"
     answer = chunked(FRAMES + complaint, kind="application/vnd.docker.multiplexed-stream")
     with fake_engine(path, answering(answer)) as engine, client(engine.url) as docker:

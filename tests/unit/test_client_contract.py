@@ -226,7 +226,7 @@ def test_credentials_are_a_header() -> None:
         ("volumes.prune", "1.41", {}, "named volumes too"),
     ],
 )
-def test_what_an_older_engine_would_ignore_is_refused(
+def test_fields_that_an_older_engine_would_ignore_are_refused(
     operation: str, version: str, arguments: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(errors.NotSupported, match=words):
@@ -235,7 +235,7 @@ def test_what_an_older_engine_would_ignore_is_refused(
         sent(operation, str(MAX_VERSION), **arguments)
 
 
-def test_what_stood_elsewhere_goes_there() -> None:
+def test_moved_fields_are_sent_in_their_old_place() -> None:
     networking = NetworkingConfig(
         endpoints_config={"net": EndpointSettings(mac_address="02:00:00:00:00:01")}
     )

@@ -111,7 +111,7 @@ def test_addresses(text: str, said: str) -> None:
     ["npipe://x", "tcp://h:99999", "tcp://u@h", "tcp://h/p", "ssh://-oProxyCommand=x", "ssh://",
      "ssh://u:p@h", "tcp://h?x"],
 )  # fmt: skip
-def test_what_is_no_address(text: str) -> None:
+def test_invalid_addresses(text: str) -> None:
     with pytest.raises(errors.ConfigError):
         parse_address(text)
 

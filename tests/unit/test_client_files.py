@@ -113,7 +113,7 @@ def test_a_context_is_what_is_not_ignored(tmp_path: Path) -> None:
         build_context(str(tmp_path / "d"), "Dockerfile")
 
 
-def test_what_is_packed_comes_out_the_same(tmp_path: Path) -> None:
+def test_packed_files_unpack_to_the_same(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     (source / "d").mkdir(parents=True)
     target.mkdir()
@@ -169,14 +169,14 @@ def test_a_link_in_the_place_of_a_file_is_replaced_not_followed(tmp_path: Path) 
     assert (inside / "file").stat().st_mode & 0o7777 == 0o755
 
 
-def test_an_archive_that_is_none(tmp_path: Path) -> None:
+def test_an_invalid_archive(tmp_path: Path) -> None:
     whole = archive(("file", tarfile.REGTYPE, b"x" * 2000))
     for data in (b"x" * 2000, whole[:1000], whole[:2000]):
         with pytest.raises(errors.ProtocolError):
             unpack(pulling(data), tmp_path)
 
 
-def test_where_copies_go(tmp_path: Path) -> None:
+def test_targets_of_copies(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "f").touch()
     source, file = str(tmp_path / "d"), str(tmp_path / "d" / "f")
@@ -199,7 +199,7 @@ def test_where_copies_go(tmp_path: Path) -> None:
         into(file, "/t/", None)
 
 
-def test_where_copies_come_from(tmp_path: Path) -> None:
+def test_sources_of_copies(tmp_path: Path) -> None:
     def out(source: str, kind: PathStat, target: str, *members: tuple[Any, ...]) -> None:
         plan_copy_out(source, kind, str(tmp_path / target), keep_owner=False)(
             pulling(archive(*members))

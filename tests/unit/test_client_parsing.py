@@ -50,7 +50,7 @@ def test_a_long_frame_is_not_held_back() -> None:
     assert sum(sizes) == 1 << 20
 
 
-def test_what_the_engine_complains_of_within_a_stream_is_an_error() -> None:
+def test_an_error_within_a_stream_is_recognised() -> None:
     wire = frame(1, b"fine") + frame(3, b"the log is broken\n")
     for size in (5, 1000):
         decoder = OutputDecoder(tty=False)

@@ -151,7 +151,7 @@ def test_the_first_of_several_counts():
 
 
 @pytest.mark.parametrize("text", ["few", "1.0", "0x1", "1_000", "\u0661", " 1", "--1", "+"])
-def test_numbers_that_are_none(text):
+def test_invalid_numbers(text):
     message = refused(change, f"limit={text.replace('+', '%2B')}")
     assert (
         message == f"strconv.Atoi: parsing {json.dumps(text, ensure_ascii=False)}: invalid syntax"
@@ -199,7 +199,7 @@ def test_any_query_is_split_or_refused(text):
 
 
 @pytest.mark.parametrize("text", ["{", "5", '{"a":5}', "[" * 60000, "1e999", '{"a":{"b":1}}'])
-def test_filters_that_are_none(text):
+def test_invalid_filters(text):
     message = refused(lambda: decode_request(
         CHANGE, path={"id": "1"}, query={"filters": [text]}, headers=JSON,
         body=b'{"Text":""}', version=NEWEST,
@@ -341,7 +341,7 @@ def test_values_outside_of_the_allowed(fields):
         ),
     ],
 )
-def test_bodies_that_are_none(body, message):
+def test_invalid_bodies(body, message):
     assert refused(change, body=body) == message
 
 
@@ -446,7 +446,7 @@ def test_maps_are_in_order_and_lines_end():
     )
 
 
-def test_names_that_are_no_utf8_can_be_told():
+def test_names_with_invalid_utf8_can_be_encoded():
     data = encode(LIST, [Inner(name="\udcff")], NEWEST)
     assert json.loads(data) == [{"Name": "\ufffd", "Number": 7, "More": None}]
 

@@ -201,7 +201,7 @@ def test_open_tcp_must_be_asked_for_explicitly():
     assert not load_config({"hosts": ["tcp://0.0.0.0"], "tlsverify": ["true"]}).warnings
 
 
-def test_what_cannot_be_had_is_refused_and_what_is_so_anyway_is_warned_about():
+def test_unavailable_directives_are_refused_and_inert_ones_cause_warnings():
     with pytest.raises(ConfigError, match="userns-remap cannot be had"):
         load_config({"userns-remap": ["default"]})
     assert load_config({"live-restore": ["false"]}).warnings == (

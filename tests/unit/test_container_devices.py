@@ -39,7 +39,7 @@ def test_under_another_name_and_through_a_link(tmp_path):
         ("file/below", "not a directory"),
     ],
 )
-def test_what_is_no_device(tmp_path, name, why):
+def test_invalid_devices(tmp_path, name, why):
     (tmp_path / "file").touch()
     (tmp_path / "directory" / "deeper").mkdir(parents=True)
     (tmp_path / "directory" / "plain").touch()

@@ -64,6 +64,6 @@ def test_a_row_is_true(field, effect, module, test, existing_tests):
     assert effect
 
 
-def test_what_is_walked_is_what_the_api_describes():
+def test_the_walked_fields_are_those_of_the_api():
     assert {"Cmd", "HostConfig.Memory", "HostConfig.Mounts.BindOptions.Propagation"} < set(CONTRACT)
     assert len(CONTRACT) > 150

@@ -42,7 +42,7 @@ def test_public_resolvers_where_the_host_has_only_loopback():
     assert resolv("nameserver ::1\n", own_namespace=False) == "nameserver ::1\n"
 
 
-def test_what_is_given_replaces_what_the_host_has():
+def test_given_settings_replace_the_hosts():
     text = resolv(
         "nameserver 10.1.1.1\nsearch a\noptions ndots:5\n",
         servers=["9.9.9.9"], search=["."], options=["timeout:1"],

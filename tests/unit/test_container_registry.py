@@ -46,7 +46,7 @@ async def test_an_id_goes_before_a_name():
     assert registry.get("a" * 64).id == "a" * 64
 
 
-async def test_what_is_not_there():
+async def test_absent_objects():
     registry = make("a" * 64)
     for reference in ("b", "absent", "A", "a" * 65, "/", "a b", "a\n"):
         with pytest.raises(NotFound, match=rf"^No such container: {re.escape(reference)}$"):

@@ -41,7 +41,7 @@ def test_it_can_be_run():
     subprocess.run([sys.executable, script, "--check"], check=True)
 
 
-def test_what_has_no_effect_yet_is_told():
+def test_unsupported_fields_are_documented():
     text = (DOCUMENT.parent / "differences.md").read_text()
     _, _, table = text.partition("## What can be asked for and is not built yet")
     told = dict(re.findall(r"^\| `([^`]+)`[^|]* \| (\w+)", table, re.MULTILINE))

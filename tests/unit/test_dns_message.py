@@ -101,7 +101,7 @@ def test_a_question_cut_short_is_never_misread(cut):
         (struct.pack("!HHHHHH", 1, 0x100, 1, 0, 0, 0) + b"\x3f" * 300, Rcode.FORMERR),
     ],
 )
-def test_what_is_no_question(message, rcode):
+def test_invalid_questions(message, rcode):
     with pytest.raises(BadMessage) as caught:
         parse_query(message)
     if rcode is None:
@@ -150,7 +150,7 @@ def test_reverse_names(address):
         ".".join(["z"] * 32) + ".ip6.arpa", "4.3.2.1.in-addr.arpa.net",
     ],
 )  # fmt: skip
-def test_what_is_no_reverse_name(name):
+def test_invalid_reverse_names(name):
     assert address_of_reverse(name) == ""
 
 
@@ -175,7 +175,7 @@ def test_only_an_answer_to_the_same_question_under_the_same_number_counts():
 
 
 @given(size=st.integers(0, 3000), edns=st.sampled_from([0, 1232]))
-def test_what_is_too_long_for_a_client_is_told_to_be(size, edns):
+def test_answers_too_long_for_a_client_are_marked_truncated(size, edns):
     query = parse_query(question(edns=edns))
     whole = answer(query, [Answer(16, bytes(size))], limit=65535)
     passed = truncated(query, whole)

@@ -79,7 +79,7 @@ def test_reverse():
     assert ask_locally("2.0.0.10.in-addr.arpa", Rtype.PTR).endswith(b"\3web\3net\0")
 
 
-def test_what_is_no_name_for_the_dns_is_not_said_in_reverse():
+def test_names_invalid_in_dns_have_no_reverse_answer():
     assert ask_locally("4.0.0.10.in-addr.arpa", Rtype.PTR).endswith(b"\5short\0")
 
 
@@ -221,7 +221,7 @@ async def test_others_are_asked_about_other_names_and_the_number_is_kept():
         assert other.asked == [("example.com", "udp"), ("example.org", "tcp")]
 
 
-async def test_what_is_too_long_comes_over_tcp():
+async def test_long_answers_are_fetched_over_tcp():
     def long(query, _tcp):
         return answer(query, [Answer(16, bytes(900))], limit=65535)
 
@@ -283,11 +283,11 @@ async def refuses_twice():
         forwarder.close()
 
 
-async def test_who_refuses_is_known_to_each_time():
+async def test_a_refusing_resolver_is_noticed_each_time():
     await refuses_twice()
 
 
-def test_who_refuses_is_known_to_each_time_on_uvloop():
+def test_a_refusing_resolver_is_noticed_each_time_on_uvloop():
     uvloop = pytest.importorskip("uvloop")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(refuses_twice())

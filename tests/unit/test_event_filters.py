@@ -75,7 +75,7 @@ HEALTH = event(action="health_status: healthy", name="web")
         ({"type": ["container"], "container": ["web"], "event": ["die"]}, WEB, False),
     ],
 )
-def test_which_events_are_wanted(filters, given, wanted):
+def test_filters_select_events(filters, given, wanted):
     assert event_test(Filters(filters))(given) is wanted
 
 

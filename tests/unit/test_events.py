@@ -44,7 +44,7 @@ async def take(stream: AsyncGenerator[EventMessage, None], count: int) -> list[s
     return found
 
 
-async def test_an_event_is_told_as_it_was_published(journal):
+async def test_a_follower_receives_an_event_as_published(journal):
     before = time.time_ns()
     journal.publish("network", "connect", "id", {"name": "web"}, scope="swarm")
     (event,) = [e async for e in journal.follow(before, time.time_ns(), everything)]
@@ -71,7 +71,7 @@ async def test_since_the_last_event_seen_and_a_nanosecond_neither_misses_nor_rep
     assert await names(journal.follow(1, since, everything)) == ["a", "b"]
 
 
-async def test_without_since_only_what_comes_is_told(journal):
+async def test_without_since_only_new_events_are_sent(journal):
     publish(journal, "old")
     stream = journal.follow(None, None, everything)
     first = asyncio.ensure_future(anext(stream))
@@ -138,7 +138,7 @@ async def test_events_outlive_the_engine(tmp_path):
     database.close()
 
 
-async def test_rows_that_are_gone_hold_nobody_up(tmp_path):
+async def test_deleted_rows_delay_no_reader(tmp_path):
     database = Database(tmp_path / "db", SCHEMA)
     publish(EventJournal(database), "a", "b")
     await database.run(lambda c: c.execute("DELETE FROM events WHERE number = 2"))
@@ -171,7 +171,7 @@ async def test_a_slow_follower_reads_on_from_the_database(journal):
     assert await take(stream, count - 1) == [str(n) for n in range(1, count)]
 
 
-async def test_a_follower_is_told_how_many_events_the_journal_lost(journal, monkeypatch):
+async def test_a_follower_receives_the_number_of_lost_events(journal, monkeypatch):
     monkeypatch.setattr(events, "KEPT", 1_500)
     stream = journal.follow(1, None, everything)
     publish(journal, "first")
@@ -191,7 +191,7 @@ async def test_the_journal_is_bounded(journal, database, monkeypatch):
     assert count == 1_500  # trimmed at every thousandth
 
 
-async def test_a_disk_that_takes_nothing_loses_events_but_stops_nobody(journal, monkeypatch):
+async def test_a_full_disk_loses_events_but_blocks_no_publisher(journal, monkeypatch):
     stream = journal.follow(1, None, everything)
     publish(journal, "first")
     assert (await anext(stream)).actor.id == "first"
@@ -203,7 +203,7 @@ async def test_a_disk_that_takes_nothing_loses_events_but_stops_nobody(journal, 
     await stream.aclose()
 
 
-async def test_what_cannot_be_read_is_an_error_and_not_silence(tmp_path):
+async def test_an_unreadable_journal_is_an_error(tmp_path):
     (tmp_path / "db").write_text("this is no database, nor was it ever one\n" * 50)
     with pytest.raises(DamagedState):
         Database(tmp_path / "db", SCHEMA)

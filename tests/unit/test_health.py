@@ -88,7 +88,7 @@ def test_a_new_start_keeps_the_log():
         ([], UNSET, None),
     ],
 )
-def test_what_is_run(test, shell, command):
+def test_the_command_of_a_check(test, shell, command):
     found = check_of(ContainerConfig(healthcheck=HealthConfig(test=test), shell=shell))
     assert (found and found[1]) == command
     assert check_of(ContainerConfig()) is None

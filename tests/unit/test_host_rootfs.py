@@ -78,7 +78,7 @@ def test_a_directory_is_opened_inside(root):
             os.fstat(fd)
 
 
-def test_an_absent_directory_is_none(root, tmp_path):
+def test_an_absent_directory_has_no_entries(root, tmp_path):
     (root / "out").symlink_to("../etc/passwd")
     (root / "host").symlink_to(tmp_path)
     for path in ("absent", "etc/passwd", "out", "host"):

@@ -84,7 +84,7 @@ def test_an_instruction(line, result):
         ("HEALTHCHECK --retries=-1 CMD x", "negative"),
     ],
 )
-def test_what_is_wrong_is_said(line, message):
+def test_mistakes_have_a_message(line, message):
     with pytest.raises(InvalidParameter, match=message.replace("(", r"\(")):
         changed(line)
 

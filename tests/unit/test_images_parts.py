@@ -53,7 +53,7 @@ def test_platforms_are_read(text, platform):
         ("linux/ ", '" " is an invalid component'),
     ],
 )
-def test_what_is_no_platform_is_refused(text, message):
+def test_invalid_platforms_are_refused(text, message):
     with pytest.raises(InvalidParameter) as caught:
         parse_specifier(text)
     assert caught.value.message.startswith(message)
@@ -205,7 +205,7 @@ def test_documents_are_read_as_kindly_as_go_does():
     "data",
     [b"", b"{", b"[]", b"{}", b'{"rootfs":1}', b"\xff", b"[" * 100_000, b'{"rootfs":{},"os":1}'],
 )
-def test_what_is_no_configuration_is_refused(data):
+def test_an_invalid_configuration_is_refused(data):
     with pytest.raises(InvalidParameter, match="invalid image configuration"):
         decode(data, ImageSpec, "image configuration")
 

@@ -56,7 +56,7 @@ def test_names_are_normalised_and_shown(text, normalised, familiar):
         (HEX, f"invalid repository name ({HEX}), cannot specify 64-byte hexadecimal strings"),
     ],
 )
-def test_what_is_no_name_is_refused_in_dockerds_words(text, message):
+def test_invalid_names_are_refused_in_dockerds_words(text, message):
     with pytest.raises(InvalidParameter) as caught:
         parse(text)
     assert caught.value.message == message

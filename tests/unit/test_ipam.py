@@ -42,7 +42,7 @@ def test_an_exhausted_pool_says_so_and_recovers():
     assert pool.allocate() == given_out[2]
 
 
-def test_what_is_the_networks_own_is_never_given_back():
+def test_the_networks_own_addresses_are_never_released():
     pool = make_pool("10.0.0.0/29")
     for address in ("10.0.0.0", "10.0.0.1", "10.0.0.7"):
         pool.release(ip_address(address))
@@ -58,7 +58,7 @@ def test_what_is_the_networks_own_is_never_given_back():
         ("", {"a": "10.0.0.255"}),
     ],
 )
-def test_an_auxiliary_address_is_nobody_elses(gateway, auxiliary):
+def test_an_auxiliary_address_is_reserved(gateway, auxiliary):
     pool = AddressPool(IPv4Network("10.0.0.0/24"))
     with pytest.raises(InvalidParameter, match=r"\(a:10.0.0.\d+\): Address already"):
         pool.reserve_fixed(gateway, wants_gateway=True, auxiliary=auxiliary)

@@ -172,7 +172,7 @@ async def test_a_start_that_fails_is_undone_and_says_why(context_of, rooms, step
     assert actions(context) == []
 
 
-async def test_what_the_kernel_refuses_is_an_internal_error(context_of, steps):
+async def test_a_refusal_of_the_kernel_is_an_internal_error(context_of, steps):
     container = make()
     context = context_of(container)
     steps.fails = OSError("No space left on device")
@@ -211,7 +211,7 @@ async def test_a_container_that_cannot_be_saved_is_killed(context_of, steps):
     ("status", "error"),
     [("running", NotModified), ("paused", Conflict), ("removing", Conflict), ("dead", Conflict)],
 )
-async def test_what_cannot_be_started(context_of, rooms, status, error):
+async def test_containers_that_cannot_be_started(context_of, rooms, status, error):
     container = make(status=status)
     context = context_of(container)
     with pytest.raises(error):
@@ -242,7 +242,7 @@ async def test_an_end_undoes_the_start_and_is_published(context_of, rooms):
     assert not container.removed
 
 
-async def test_an_end_that_cannot_be_saved_is_told_and_keeps_its_code(context_of):
+async def test_an_end_that_cannot_be_saved_is_reported_with_its_code(context_of):
     container = make(status="running")
     context = context_of(container)
     (context.paths.exits / container.id).write_text("3")
@@ -304,7 +304,7 @@ async def test_a_policy_starts_a_container_again(context_of, restarts, monkeypat
     assert container.restart_delay == 0.2
 
 
-async def test_how_long_it_ran_is_known_although_the_clock_was_set_back(
+async def test_the_running_time_is_right_although_the_clock_was_set_back(
     context_of, restarts, monkeypatch
 ):
     lasted = []
@@ -324,7 +324,7 @@ async def test_how_long_it_ran_is_known_although_the_clock_was_set_back(
     assert restarts
 
 
-async def test_what_is_not_wanted_is_not_scheduled(context_of):
+async def test_unwanted_restarts_are_not_scheduled(context_of):
     container = make("always", status="running", stopped_by_user=True)
     container.restart_delay = 5.0
     context = context_of(container)
@@ -378,7 +378,9 @@ async def test_cancelling_a_restart_ends_the_waiting_once(context_of):
         ("always", {"status": "running", "started": 1}, False),
     ],
 )
-async def test_what_a_start_of_the_engine_starts(context_of, restarts, policy, fields, resumes):
+async def test_containers_that_a_start_of_the_engine_starts(
+    context_of, restarts, policy, fields, resumes
+):
     container = make(policy, **fields)
     context = context_of(container)
     await resume_policy(context, container)
@@ -440,7 +442,7 @@ async def test_a_removal_that_fails_leaves_a_dead_container(context_of, monkeypa
     assert container.removed
 
 
-async def test_what_other_rooms_cannot_remove_does_not_keep_a_container(context_of, rooms):
+async def test_failures_of_other_rooms_do_not_prevent_a_removal(context_of, rooms):
     container = make(status="exited", anonymous_volumes=["v"])
     context = context_of(
         container,

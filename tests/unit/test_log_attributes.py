@@ -121,7 +121,7 @@ def test_details_are_escaped_and_sorted():
         ({"tag": "{{"}, "unclosed action"),
     ],
 )
-def test_what_can_not_be_read_is_refused(options, words):
+def test_malformed_options_are_refused(options, words):
     with pytest.raises(InvalidParameter, match=words.replace("'", ".")):
         check_attributes(options)
     check_attributes({"tag": "{{.Name}}", "labels-regex": "^a", "env-regex": "b$"})

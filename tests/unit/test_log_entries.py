@@ -58,7 +58,7 @@ def test_long_lines_come_in_pieces():
     assert one.partial is None
 
 
-def test_what_is_torn_is_left_out():
+def test_torn_records_are_left_out():
     assert entries_of(b"rubbish\n" + record(b"fine") + b"2026 x\n\n") == [
         Entry(EPOCH, "stdout", b"fine")
     ]
@@ -84,7 +84,7 @@ def test_it_does_not_matter_how_the_log_is_cut(parts, cuts):
 
 @settings(max_examples=150)
 @given(records, st.integers(0, 900))
-def test_another_parser_goes_on_where_one_was(parts, cut):
+def test_another_parser_continues_after_the_first(parts, cut):
     data = b"".join(parts)
     first = EntryParser(0)
     before = first.feed(data[:cut])

@@ -41,7 +41,7 @@ def test_limits(driver, options, size, files, compress):
     assert found.ships is (driver == "syslog")
 
 
-def test_what_can_be_read():
+def test_drivers_whose_logs_can_be_read():
     assert not settings("none").readable
     assert not settings("none").kept
     assert settings("gelf").readable
@@ -50,7 +50,7 @@ def test_what_can_be_read():
     assert settings("json-file", cache_disabled="true").readable
 
 
-def test_who_looks_at_the_size():
+def test_the_component_that_limits_the_log():
     """Either conmon limits the log, or conmon and the engine do, or the engine alone."""
     alone = settings("json-file", max_size="10k")
     assert (alone.rotates, alone.is_watched, alone.hard_limit) == (False, False, 10_000)

@@ -367,7 +367,7 @@ async def test_journald(tmp_path):
         ("splunk", {"splunk-url": "http://x", "splunk-token": "a\r\nb: c"}, "can't be sent"),
     ],
 )  # fmt: skip
-def test_what_can_not_be_is_refused(driver, options, words):
+def test_invalid_options_are_refused(driver, options, words):
     with pytest.raises(InvalidParameter) as failure:
         SHIPPING[driver].check(options)
     assert words in failure.value.message
@@ -388,5 +388,5 @@ def test_what_can_not_be_is_refused(driver, options, words):
         ("journald", {}),
     ],
 )
-def test_what_can_be_is_taken(driver, options):
+def test_valid_options_are_accepted(driver, options):
     SHIPPING[driver].check(options)

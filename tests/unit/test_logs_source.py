@@ -155,7 +155,7 @@ async def test_compressed_files_are_read_like_others(path):
     assert len(names(path)) == 3
 
 
-async def test_what_was_written_too_fast_is_cut_at_a_line(path):
+async def test_an_oversized_log_is_cut_at_a_line(path):
     path.write_bytes(numbered(0, 1000))
     assign_number(path)
     begin_another(path, numbered(1000, 1010))
@@ -211,7 +211,7 @@ async def test_a_follower_misses_nothing_of_several_files(path):
     assert got == lines(0, 60)
 
 
-async def test_a_follower_goes_on_where_files_are_gone(path):
+async def test_a_follower_continues_where_files_are_missing(path):
     ended = asyncio.Event()
     path.write_bytes(numbered(0, 10))
     assign_number(path)

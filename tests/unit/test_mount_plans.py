@@ -49,14 +49,14 @@ async def test_mounts_of_other_containers_are_inherited_but_for_memory():
     assert found.requests == []
 
 
-async def test_what_is_inherited_can_be_made_read_only_and_stays_what_it_was():
+async def test_inherited_mounts_can_be_made_read_only():
     other = donor(DATA)
     found = plan(other, volumes_from=["donor:ro"])
     assert found.inherited[0].read_only
     assert not other.record.mounts[0].read_only
 
 
-async def test_what_is_asked_for_goes_before_what_is_inherited_and_that_before_the_image():
+async def test_requested_mounts_override_inherited_ones_and_these_the_images():
     found = plan(donor(DATA, BIND), volumes_from=["donor"], binds=["other:/data"])
     assert [m.destination for m in found.inherited] == ["/etc/x"]
     assert [name for _, name in found.requests] == ["other"]
@@ -77,7 +77,7 @@ async def test_a_container_that_is_not_there():
         plan(volumes_from=["absent"])
 
 
-async def test_how_mounts_are_shown():
+async def test_mounts_are_shown_with_source_and_mode():
     point = DATA.point()
     assert (point.type, point.name, point.driver, point.rw) == ("volume", "data", "local", True)
     assert make_container(1, mounts=[DATA, MountRecord(kind="tmpfs", destination="/t",

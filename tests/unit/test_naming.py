@@ -16,7 +16,7 @@ def test_names(name):
 
 
 @pytest.mark.parametrize("name", ["", "a", "rec/slash", "-rec", "réc", "//a1", "a b", "ab\n"])
-def test_names_that_are_none(name):
+def test_invalid_names(name):
     with pytest.raises(InvalidParameter) as caught:
         check_name(name)
     assert caught.value.message == (

@@ -88,7 +88,7 @@ async def test_much_data_arrives_whole_and_in_order():
         writer.close()
 
 
-async def test_a_port_where_nobody_listens_is_a_reset():
+async def test_a_port_without_a_listener_is_reset():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # not listening
         listener = socket.create_server(("127.0.0.1", 0))

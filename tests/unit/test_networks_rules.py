@@ -40,7 +40,7 @@ def test_the_table_is_replaced_whole():
     assert text.index("delete table inet t") < text.index("table inet t {\n")
 
 
-def test_what_leaves_is_masqueraded_as_far_as_wanted():
+def test_outgoing_packets_are_masqueraded_if_configured():
     outside = 'oifname != "br-a" ip saddr { 172.18.0.0/16 }'
     assert chain(network(), "leave") == [f"{outside} masquerade"]
     assert chain(network(snat="192.0.2.1"), "leave") == [f"{outside} snat ip to 192.0.2.1"]
@@ -74,7 +74,7 @@ def test_in_a_routed_network_ports_and_pings_are_let_in():
     assert rules[-1] == "meta nfproto ipv4 drop"
 
 
-def test_an_unprotected_network_lets_everybody_in():
+def test_an_unprotected_network_is_reachable_from_outside():
     rules = chain(network(unprotected=True), "to")
     assert "meta nfproto ipv4 accept" in rules
 
@@ -112,7 +112,7 @@ def test_without_rules_for_a_family_there_are_none():
     internal=st.booleans(), icc=st.booleans(), routed=st.booleans(), masquerade=st.booleans(),
     six=st.booleans(),
 )  # fmt: skip
-def test_what_is_added_for_a_network_is_what_is_deleted(internal, icc, routed, masquerade, six):
+def test_rules_added_for_a_network_are_deleted(internal, icc, routed, masquerade, six):
     rules = network(
         internal=internal, icc=icc, routed=routed, masquerade=masquerade, v6={} if six else None
     )
@@ -176,7 +176,7 @@ PUBLICATIONS = st.lists(
 
 
 @given(PUBLICATIONS)
-def test_what_is_added_is_what_is_deleted(ports):
+def test_rules_added_for_ports_are_deleted(ports):
     added = [change.body for change in rules_nft.add_ports("t", ports)]
     deleted = [change.body for change in rules_nft.delete_ports("t", ports)]
     assert added == deleted

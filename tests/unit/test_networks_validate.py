@@ -52,13 +52,13 @@ BRIDGE = "com.docker.network.bridge."
         ({"subnet": "10.0.0.0/08"}, 'bad bits after slash: "08"'),
     ],
 )
-def test_mistakes_are_told_in_the_words_of_dockerd(config, words):
+def test_mistakes_are_reported_in_dockerds_words(config, words):
     with pytest.raises(InvalidParameter) as refused:
         check_ipam([IPAMConfig(**config)], enable_ipv6=True)
     assert words in refused.value.message
 
 
-def test_all_mistakes_are_told_at_once():
+def test_all_mistakes_are_reported_together():
     config = IPAMConfig(subnet="10.0.0.1/24", gateway="10.1.0.1")
     with pytest.raises(InvalidParameter) as refused:
         check_ipam([config], enable_ipv6=False)
@@ -80,7 +80,7 @@ def test_ipv6_subnets_do_not_count_where_there_is_no_ipv6():
         gateway=st.text(max_size=20) | st.ip_addresses().map(str),
     )
 )
-def test_what_passes_can_be_used(config):
+def test_validated_configurations_can_be_used(config):
     with contextlib.suppress(InvalidParameter):
         check_ipam([config], enable_ipv6=True)
         if config.subnet:
@@ -111,7 +111,7 @@ def test_options_that_can_not_be_read_are_refused(options, words):
     assert words in refused.value.message
 
 
-def test_options_have_dockers_defaults_and_unknown_ones_are_none_of_ours():
+def test_options_have_dockers_defaults_and_unknown_ones_are_ignored():
     options = bridge_options({"com.example.unknown": "1"})
     assert options.icc
     assert options.masquerade

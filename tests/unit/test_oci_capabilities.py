@@ -59,7 +59,7 @@ def test_nothing_is_there_twice_and_what_is_added_is_there(add, drop):
     assert not (set(drop) - set(add)) & set(names)
 
 
-def test_what_the_machine_lacks_is_left_out_and_reported():
+def test_capabilities_that_the_machine_lacks_are_left_out_and_reported():
     bounding = frozenset(KNOWN) - {"CAP_SYS_RESOURCE"}
     assert "CAP_SYS_RESOURCE" not in granted(KNOWN, bounding)
     assert missing_warnings(None, bounding) == []

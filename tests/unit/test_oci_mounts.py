@@ -133,7 +133,7 @@ def test_tmpfs():
         ("mode=rwx", 'invalid value of tmpfs option "mode": "rwx"'),
     ],
 )
-def test_tmpfs_options_that_are_none(option, message):
+def test_invalid_tmpfs_options(option, message):
     with pytest.raises(InvalidParameter) as caught:
         merge_tmpfs_options([option])
     assert caught.value.message == message

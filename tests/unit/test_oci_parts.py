@@ -153,7 +153,7 @@ def test_ulimits():
     assert rlimit_warnings(limits, machine) == []
 
 
-def test_what_cannot_be_raised_is_clamped_and_reported():
+def test_limits_that_cannot_be_raised_are_clamped_and_reported():
     machine = ProcessLimits(hard={"nofile": 1000, "core": UNLIMITED}, may_raise=False)
     limits = [Ulimit(name="nofile", soft=2000, hard=-1), Ulimit(name="core", soft=0, hard=-1)]
     assert oci_rlimits(limits, machine) == [
@@ -267,7 +267,7 @@ def test_security_options():
         ("systempaths=x", 2),
     ],
 )
-def test_security_options_that_are_none(option, number):
+def test_invalid_security_options(option, number):
     with pytest.raises(InvalidParameter) as caught:
         parse_security_options([option])
     assert caught.value.message == f'invalid --security-opt {number}: "{option}"'

@@ -115,7 +115,7 @@ def test_a_profile_in_dockers_format():
     ]
 
 
-def test_an_empty_profile_is_none():
+def test_an_empty_profile_means_unconfined():
     assert custom_profile("{}", DEFAULT, "amd64") is None
 
 
@@ -166,7 +166,7 @@ def choose(asked, *, default="builtin", privileged=False, enabled=True):
     )
 
 
-def test_which_profile_it_is():
+def test_choice_of_the_profile():
     builtin = default_profile(DEFAULT, "amd64", (6, 1))
     assert choose("") == builtin
     assert choose("unconfined") is None

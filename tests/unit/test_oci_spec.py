@@ -108,7 +108,7 @@ def test_the_init_program_needs_a_pid_namespace():
     assert shared["mounts"][-1]["destination"] != "/sbin/docker-init"
 
 
-def test_what_the_engine_cannot_raise_is_clamped():
+def test_limits_that_the_engine_cannot_raise_are_clamped():
     host = Host(
         bounding=HOST.bounding,
         limits=ProcessLimits(hard={"nofile": 100}, may_raise=False, oom_score_floor=0),

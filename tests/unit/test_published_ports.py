@@ -142,7 +142,7 @@ def test_the_search_for_a_free_port_ends(published, monkeypatch):
         published.reserve("b", [request()], TARGET)
 
 
-def test_where_no_address_is_asked_for_it_is_the_default_one(published):
+def test_without_a_requested_address_the_default_one_is_used(published):
     (port,) = free_ports(1)
     (record,) = published.reserve(
         "a", [request(port, ip="")], Target(address=LOOPBACK, default_ip="127.0.0.2")
@@ -189,7 +189,7 @@ async def test_a_running_container_gets_its_ports_again(published):
     assert f"{LOOPBACK}:{second}/tcp" in failures[0]
 
 
-async def test_what_arrives_at_the_socket_is_carried_to_the_container(published):
+async def test_the_proxy_forwards_to_the_container(published):
     with socket.socket() as target:
         target.bind((LOOPBACK, 0))
         target.listen()
@@ -273,7 +273,7 @@ def test_in_a_routed_network_no_port_of_the_host_is_taken(published):
         (Target(address="10.0.0.2", default_ip="127.0.0.1"), ["127.0.0.1"]),
     ],
 )
-def test_where_a_port_is_published_by_default(published, target, hosts):
+def test_the_default_addresses_of_published_ports(published, target, hosts):
     if not ports_module._has_ipv6():
         pytest.skip("no IPv6 here")
     assert [r.host_ip for r in published.reserve("a", [request(ip="")], target)] == hosts

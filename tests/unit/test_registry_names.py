@@ -88,7 +88,7 @@ def test_only_insecure_registries_are_tried_without_tls():
     assert endpoints("a.example", insecure=insecure) == (Endpoint("https", "a.example"),)
 
 
-def test_which_registries_are_insecure():
+def test_insecure_registries():
     names = {"in.example": ["10.1.2.3"], "out.example": ["192.0.2.1"], "six.example": ["::1"]}
     insecure = InsecureRegistries(
         ["plain.example:5000", "Host.example", "10.0.0.7/8", "fd00::/8"],

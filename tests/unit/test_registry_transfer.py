@@ -162,7 +162,7 @@ def test_error_details():
         assert error_details(odd, "application/json") == ("", "")
 
 
-async def test_downloads_that_nobody_came_back_for_are_forgotten(tmp_path):
+async def test_abandoned_downloads_are_removed(tmp_path):
     downloads = Downloads(tmp_path / "downloads")
     old, new, busy = ("sha256:" + digit * 64 for digit in "abc")
     for digest in (old, new, busy):
@@ -226,7 +226,7 @@ async def test_closing_the_lines_cancels_the_work():
     assert ended == [True]
 
 
-async def test_what_the_work_raises_comes_after_the_lines():
+async def test_exceptions_of_the_work_follow_its_lines():
     progress = Progress()
 
     async def work():

@@ -37,7 +37,7 @@ def make(policy="always", retries=0, **fields):
         ("on-failure", 3, {"exit_code": 1, "stopped_by_user": True}, False),
     ],
 )
-def test_what_a_policy_says(policy, retries, fields, wanted):
+def test_restart_policies_decide(policy, retries, fields, wanted):
     assert wants_restart(make(policy, retries, **fields)) is wanted
 
 
@@ -71,7 +71,7 @@ def test_a_container_that_ran_for_a_while_begins_anew():
         ("always", {"status": "running", "started": 1}, False),
     ],
 )
-def test_what_starts_with_the_engine(policy, fields, starts):
+def test_containers_that_start_with_the_engine(policy, fields, starts):
     assert starts_with_engine(make(policy, **fields)) is starts
 
 

@@ -535,7 +535,7 @@ async def test_messages_of_errors_need_not_be_utf8(tmp_path):
     assert json.loads(response.body) == {"message": "no \ufffd"}
 
 
-async def test_bugs_are_logged_not_told(tmp_path, capsys):
+async def test_bugs_are_logged_but_not_sent_to_the_client(tmp_path, capsys):
     error = KeyError("secret")
     response = await ask(tmp_path, {"start": answering(error)}, "POST", "/things/1/start")
     assert response.status == 500

@@ -27,7 +27,7 @@ async def nothing(_request):
     return None
 
 
-def test_what_is_neither_there_nor_pending_is_named():
+def test_missing_operations_that_are_not_pending_are_named():
     with pytest.raises(RuntimeError, match=r"^the engine has no things\.a, things\.b$"):
         Server(rooms(), things)
     with pytest.raises(RuntimeError, match=r"^the engine has no things\.b$"):

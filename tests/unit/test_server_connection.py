@@ -127,7 +127,7 @@ async def test_http_1_0(tmp_path):
 # ---- bodies ----------------------------------------------------------------------------
 
 
-async def test_bodies_that_nobody_reads_are_skipped(tmp_path):
+async def test_unread_bodies_are_skipped(tmp_path):
     async with serving(tmp_path) as (path, _), connected(path) as client:
         for body in (b"x" * 10, b"y" * 100_000):
             response = await client.call("GET", "/name?n=1", body=body)
@@ -233,7 +233,7 @@ async def test_a_body_that_ends_early(tmp_path):
         assert (await client.response()).status == 400
 
 
-async def test_an_upload_waits_for_who_takes_it(tmp_path):
+async def test_an_upload_waits_for_its_reader(tmp_path):
     """Only a limited part of a body is buffered while the engine does not read it."""
     go = asyncio.Event()
     size = 32 * 2**20
@@ -355,7 +355,7 @@ async def test_the_rest_of_a_client_that_had_ended_half(tmp_path, monkeypatch):
         await asyncio.wait_for(closed.wait(), 2)
 
 
-async def test_work_goes_on_without_the_client(tmp_path):
+async def test_work_continues_without_the_client(tmp_path):
     go, done = asyncio.Event(), asyncio.Event()
 
     async def make(_request):
@@ -371,7 +371,7 @@ async def test_work_goes_on_without_the_client(tmp_path):
         await asyncio.wait_for(done.wait(), 2)
 
 
-async def test_whoever_asks_and_leaves_at_once_is_heard(tmp_path):
+async def test_the_request_of_a_client_that_disconnects_at_once_is_executed(tmp_path):
     made = asyncio.Event()
 
     async def make(_request):
@@ -384,7 +384,7 @@ async def test_whoever_asks_and_leaves_at_once_is_heard(tmp_path):
         await asyncio.wait_for(made.wait(), 2)
 
 
-async def test_a_stream_nobody_waits_for_is_closed(tmp_path):
+async def test_a_stream_without_a_waiter_is_closed(tmp_path):
     go, closed = asyncio.Event(), asyncio.Event()
 
     class Stream:
@@ -513,7 +513,7 @@ async def test_running_requests_are_answered_when_the_server_stops(tmp_path):
         assert await client.at_eof()
 
 
-async def test_what_takes_too_long_is_cancelled(tmp_path):
+async def test_slow_requests_are_cancelled(tmp_path):
     cancelled = asyncio.Event()
 
     async def make(_request):

@@ -224,7 +224,7 @@ async def test_output_is_read_though_input_was_not(tmp_path):
         assert await client.reader.read() == b"x" * 100_000
 
 
-async def test_output_goes_on_when_the_process_reads_no_more(tmp_path):
+async def test_output_continues_when_the_process_reads_no_more(tmp_path):
     class Closed(EchoSession):
         async def output(self):
             await asyncio.sleep(0.05)
@@ -270,7 +270,7 @@ async def test_a_client_that_vanishes_after_half_closing(tmp_path, monkeypatch):
         await asyncio.wait_for(session.closed.wait(), 2)
 
 
-async def test_whoever_sends_and_leaves_is_heard_out(tmp_path):
+async def test_the_input_of_a_client_that_disconnects_is_read(tmp_path):
     session = EchoSession()
     async with attached(tmp_path, session) as path:
         with socket.socket(socket.AF_UNIX) as sock:

@@ -147,7 +147,7 @@ def test_head_is_all_there():
         ("HTTP/1.0\r\nConnection: Keep-Alive", True),
     ],
 )
-def test_whether_the_connection_goes_on(lines, alive):
+def test_connections_that_are_kept_alive(lines, alive):
     assert one(f"GET / {lines}\r\n\r\n".encode()).keep_alive is alive
 
 
@@ -235,7 +235,7 @@ def test_malformed_sizes_of_chunks(size):
     assert found[-1][:2] == ("error", 400)
 
 
-def test_what_follows_the_body_is_left_alone():
+def test_bytes_after_the_body_are_not_consumed():
     reader = RequestReader()
     reader.receive(b"POST / HTTP/1.1\r\nHost: d\r\nContent-Length: 2\r\n\r\n{}\x00raw")
     reader.next_head()

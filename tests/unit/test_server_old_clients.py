@@ -16,7 +16,7 @@ from palan.server.old_clients import limit_version
         ("not-docker-compose/1.29", str(MAX_VERSION)),
     ],
 )
-def test_compose_1_is_told_of_the_version_it_was_made_for(agent, told):
+def test_compose_1_gets_the_version_it_was_made_for(agent, told):
     answer = SystemVersion(api_version=str(MAX_VERSION), version="x")
     assert limit_version({"user-agent": agent}, answer).api_version == told
     assert answer.api_version == str(MAX_VERSION)

@@ -125,7 +125,7 @@ def test_unclean_paths_are_redirected(target, location):
 
 
 @pytest.mark.parametrize("target", ["info", "", "/%zz", "/%f", "http:", "http://", "docker:80"])
-def test_targets_that_are_none(target):
+def test_invalid_targets(target):
     with pytest.raises(BadTarget):
         split_target(target)
 

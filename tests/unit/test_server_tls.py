@@ -222,7 +222,7 @@ async def test_a_client_that_vanishes(certificate):
         assert not server._connections
 
 
-async def test_whoever_speaks_no_tls_is_sent_away(certificate):
+async def test_clients_without_tls_are_disconnected(certificate):
     def client(port):
         with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
             sock.sendall(b"GET /name HTTP/1.1\r\nHost: d\r\n\r\n")

@@ -45,7 +45,7 @@ def test_without_keys():
 
 
 @given(st.text("ab", min_size=1, max_size=4), st.lists(st.text("abc", max_size=5), max_size=8))
-def test_however_it_is_cut(keys, parts):
+def test_keys_are_recognised_in_any_chunks(keys, parts):
     whole = "".join(parts)
     detector = DetachKeys(keys.encode())
     passed = b"".join(detector.feed(part.encode()) for part in parts).decode()

@@ -43,7 +43,7 @@ def names(directory):
     return {path.name for path in directory.iterdir()}
 
 
-def test_what_no_container_accounts_for_goes(context):
+def test_leftovers_of_no_container_are_removed(context):
     (context.paths.exec_root / "probe-0123").mkdir()
     (context.paths.data_root / "runtimes.json.77").touch()
     trash = sweep(context, {HALF_MADE})
@@ -87,5 +87,5 @@ def test_is_frozen(tmp_path, name, text, expected):
     assert is_frozen(tmp_path) is expected
 
 
-def test_what_does_not_exist_is_not_frozen(tmp_path):
+def test_an_absent_cgroup_is_not_frozen(tmp_path):
     assert not is_frozen(tmp_path / "absent")

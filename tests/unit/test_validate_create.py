@@ -337,7 +337,7 @@ def test_limits(fields, message):
         ),
     ],
 )
-def test_how_it_is_run(fields, message):
+def test_invalid_runtimes_policies_and_log_options(fields, message):
     assert refused(host_config=HostConfig(**fields)) == message
 
 
@@ -371,7 +371,7 @@ def test_how_it_is_run(fields, message):
         ),
     ],
 )
-def test_what_another_containers_network_excludes(config, fields, what):
+def test_options_excluded_by_another_containers_network(config, fields, what):
     host_config = HostConfig(network_mode="container:other", **fields)
     assert refused(ContainerConfig(**config), host_config) == f"conflicting options: {what}"
 
@@ -442,7 +442,7 @@ def test_mac_addresses_get_their_usual_form(text):
         ),
     ],
 )
-def test_what_is_no_mac_address(text, message):
+def test_invalid_mac_addresses(text, message):
     assert refused(networking=networks(own=EndpointSettings(mac_address=text))) == message
 
 
@@ -455,7 +455,7 @@ def test_links():
 # ---- warnings -----------------------------------------------------------------------
 
 
-def test_what_cgroups_cannot_do_is_discarded():
+def test_limits_that_cgroups_lack_are_dropped():
     host_config = HostConfig(
         memory=64 * MIB,
         memory_reservation=32 * MIB,
@@ -646,11 +646,11 @@ def test_adapt_forgets_what_inspect_leaves_out_when_it_is_empty():
         ({}, {"cgroup_parent": "a\0b"}),
     ],
 )
-def test_what_would_be_something_else_on_the_host(config, host_config):
+def test_values_with_another_meaning_on_the_host_are_refused(config, host_config):
     refused(ContainerConfig(**config), HostConfig(**host_config))
 
 
-def test_labels_of_binds_are_told_of_where_there_is_selinux():
+def test_labels_of_binds_cause_a_warning_with_selinux():
     binds = HostConfig(binds=["/a:/b:ro,z", "/c:/d"])
     assert check(host_config=binds) == []
     (warning,) = check(host_config=binds, facts=replace(FACTS, selinux=True))

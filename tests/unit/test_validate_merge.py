@@ -84,7 +84,7 @@ def test_there_must_be_a_command():
         merge_config(ContainerConfig(entrypoint=[""]), IMAGE)
 
 
-def test_what_is_empty_is_as_if_it_were_absent():
+def test_empty_values_count_as_absent():
     own = ContainerConfig(
         cmd=["a"], args_escaped=False, network_disabled=False, on_build=[], stop_signal="", shell=[]
     )

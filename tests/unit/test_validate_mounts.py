@@ -118,7 +118,7 @@ ABSOLUTE = "mount path must be absolute"
         ),
     ],
 )
-def test_short_forms_that_are_none(text, message):
+def test_invalid_short_forms(text, message):
     with pytest.raises(InvalidParameter) as caught:
         parse_bind(text)
     assert caught.value.message == message
@@ -260,7 +260,7 @@ def invalid(kind, why):
         ),
     ],
 )
-def test_long_forms_that_are_none(mount, message):
+def test_invalid_long_forms(mount, message):
     with pytest.raises(InvalidParameter) as caught:
         parse_mount(mount, lambda path: path == "/here")
     assert caught.value.message == message

@@ -32,7 +32,7 @@ def test_ports():
         ("/tcp", "invalid JSON: invalid port '': value is empty"),
     ],
 )
-def test_ports_that_are_none(text, message):
+def test_invalid_ports(text, message):
     with pytest.raises(InvalidParameter) as caught:
         parse_port(text)
     assert caught.value.message == message
@@ -80,7 +80,7 @@ def test_bindings():
         ),
     ],
 )
-def test_bindings_that_are_none(bindings, message):
+def test_invalid_bindings(bindings, message):
     with pytest.raises(InvalidParameter) as caught:
         parse_port_bindings(bindings)
     assert caught.value.message == message

@@ -109,7 +109,7 @@ async def test_two_at_once_make_one(room):
     assert room.actions() == [("create", "data")]
 
 
-async def test_one_whose_files_somebody_took_away_has_a_directory_again(room):
+async def test_a_volume_whose_directory_was_deleted_gets_a_new_one(room):
     await room.make("data")
     path = room.volumes.path("data")
     path.rmdir()
@@ -231,7 +231,7 @@ async def test_one_in_use_stays(room):
     await room.remove("data")
 
 
-async def test_one_whose_files_somebody_took_away_can_be_removed(room):
+async def test_a_volume_whose_directory_was_deleted_can_be_removed(room):
     await room.make("data")
     shutil.rmtree(room.root / "volumes/data")
     await room.remove("data")
@@ -239,7 +239,7 @@ async def test_one_whose_files_somebody_took_away_can_be_removed(room):
     assert room.actions()[-1] == ("destroy", "data")
 
 
-async def test_prune_takes_anonymous_ones_that_nobody_uses(room):
+async def test_prune_removes_unused_anonymous_volumes(room):
     anonymous, used = await room.make(), await room.make()
     await room.make("named")
     (room.volumes.path(anonymous) / "file").write_bytes(bytes(1000))
@@ -292,7 +292,7 @@ async def test_sizes_and_users(room):
     assert (volume.usage_data.size, volume.usage_data.ref_count) == (123, 1)
 
 
-async def test_a_start_keeps_what_has_a_row_and_removes_what_has_none(room):
+async def test_a_start_keeps_directories_with_a_row_and_removes_others(room):
     await room.make("data", labels={"a": "b"})
     (room.volumes.path("data") / "file").write_text("kept")
     (room.root / "volumes/stray/_data").mkdir(parents=True)
@@ -332,7 +332,7 @@ async def test_a_volume_can_be_updated_in_a_swarm_only(room):
         await room.volumes.update(VolumeUpdate(name="data", version=1))
 
 
-async def test_who_holds_a_plain_volume_is_known_until_it_lets_go(room):
+async def test_the_holder_of_a_plain_volume_is_known_until_it_releases_it(room):
     await room.make("data")
     assert await room.volumes.mount("data", "one") == str(room.volumes.path("data"))
     assert await room.volumes.unmount("data", "one")
@@ -408,7 +408,7 @@ async def test_volumes_of_a_driver_are_made_shown_and_removed_there(room, vols):
     assert room.actions() == [("create", "theirs"), ("destroy", "theirs")]
 
 
-async def test_what_a_driver_has_of_its_own_is_found(room, vols):
+async def test_volumes_that_only_the_driver_knows_are_found(room, vols):
     vols.volumes["before"] = {}
     assert await room.names() == ["before"]
     assert (await room.volumes.inspect(VolumeInspect(name="before"))).driver == "vols"
@@ -420,7 +420,7 @@ async def test_what_a_driver_has_of_its_own_is_found(room, vols):
     assert vols.volumes == {}
 
 
-async def test_what_a_driver_can_t_do_is_an_error_that_says_so(room, vols):
+async def test_an_unsupported_operation_of_a_driver_is_a_clear_error(room, vols):
     await room.make("theirs", driver="vols")
     vols.fail = "out of order"
     with pytest.raises(InternalError, match=r"^create more: out of order$"):
@@ -441,7 +441,7 @@ async def test_what_a_driver_can_t_do_is_an_error_that_says_so(room, vols):
     assert await room.names() == []
 
 
-async def test_who_holds_a_volume_is_told_to_its_driver_even_after_a_crash(room, vols):
+async def test_a_driver_learns_the_holders_of_a_volume_even_after_a_crash(room, vols):
     await room.make("theirs", driver="vols")
     assert await room.volumes.mount("theirs", "gone") == "/mnt/theirs"
     assert await room.volumes.mount("theirs", "alive") == "/mnt/theirs"
