@@ -53,7 +53,15 @@ from typing import Any, Final
 import msgspec
 
 from palan.host import processes
-from palan.host.monitored import LOST, Exit, Found, Monitored, closing, find_monitors, readable
+from palan.host.monitored import (
+    LOST,
+    Exit,
+    Monitored,
+    RunningMonitor,
+    closing,
+    find_monitors,
+    readable,
+)
 from palan.host.oci_runtime import OCIRuntime, RuntimeFailure
 from palan.host.spawn import Process
 
@@ -64,8 +72,8 @@ __all__ = [
     "ContainerPlan",
     "ExecPlan",
     "Exit",
-    "Found",
     "Monitored",
+    "RunningMonitor",
     "find_monitors",
 ]
 

@@ -21,8 +21,8 @@ from palan.host.oci_runtime import find_programs
 __all__ = [
     "LOST",
     "Exit",
-    "Found",
     "Monitored",
+    "RunningMonitor",
     "closing",
     "find_monitors",
     "read_exit",
@@ -192,7 +192,7 @@ async def closing(fd: int) -> None:
         os.close(fd)
 
 
-class Found(NamedTuple):
+class RunningMonitor(NamedTuple):
     """A running conmon.
 
     Attributes:
@@ -215,7 +215,7 @@ class Found(NamedTuple):
         return self.uuid != self.container
 
 
-def find_monitors(bundles: Path, program: str | Path | None = None) -> list[Found]:
+def find_monitors(bundles: Path, program: str | Path | None = None) -> list[RunningMonitor]:
     """Find the running conmons of an engine. Blocking (milliseconds).
 
     Command lines are not trustworthy: processes of containers appear in /proc too and can choose
@@ -264,7 +264,7 @@ def _runs(pid: int, program: Path, wanted: os.stat_result) -> bool:
     return replaced and str(exe.readlink()) == f"{program.resolve()} (deleted)"
 
 
-def _monitor(pid: int, start_time: int, bundles: Path) -> Found | None:
+def _monitor(pid: int, start_time: int, bundles: Path) -> RunningMonitor | None:
     """Parse a conmon's command line; None if it does not belong to these bundles."""
     values = dict(
         argument[2:].split("=", 1)
@@ -280,4 +280,4 @@ def _monitor(pid: int, start_time: int, bundles: Path) -> Found | None:
         directory = directory / "execs" / uuid
     if values.get("bundle") != str(directory):
         return None
-    return Found(pid, start_time, container, uuid, directory)
+    return RunningMonitor(pid, start_time, container, uuid, directory)

@@ -19,7 +19,7 @@ from palan.registry.transport import Payload, Response
 from palan.registry.urls import redacted
 
 
-__all__ = ["Found", "Repository"]
+__all__ = ["ManifestInfo", "Repository"]
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ManifestInfo:
     """The description of a manifest in the headers of a response.
 
     Attributes:
@@ -73,7 +73,7 @@ class Repository:
 
     # ---- manifests -------------------------------------------------------------------
 
-    def find(self, reference: str, accept: str) -> Found:
+    def find(self, reference: str, accept: str) -> ManifestInfo:
         """Resolve a tag or digest without fetching the manifest.
 
         Raises:
@@ -83,7 +83,7 @@ class Repository:
         with self._ask("HEAD", f"manifests/{reference}", {"Accept": accept}) as response:
             return _found(response)
 
-    def fetch(self, reference: str, accept: str) -> Found:
+    def fetch(self, reference: str, accept: str) -> ManifestInfo:
         """Fetch a manifest; the caller has to verify its digest.
 
         Raises:
@@ -322,10 +322,10 @@ def _location(response: Response, default: str = "") -> str:
     return urljoin(response.url, location) if location else default
 
 
-def _found(response: Response) -> Found:
+def _found(response: Response) -> ManifestInfo:
     digest = response.headers.get("Docker-Content-Digest", "")
     size = response.headers.get("Content-Length", "")
-    return Found(
+    return ManifestInfo(
         response.headers.get_content_type() if "Content-Type" in response.headers else "",
         digest if _DIGEST.fullmatch(digest) else "",
         int(size) if size.isdecimal() and len(size) < 12 else 0,

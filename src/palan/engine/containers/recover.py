@@ -25,7 +25,7 @@ from palan.engine.containers.lifecycle import (
 from palan.engine.containers.members import member
 from palan.engine.containers.sweep import kill_strays, sweep
 from palan.host import processes
-from palan.host.conmon import Found, find_monitors
+from palan.host.conmon import RunningMonitor, find_monitors
 from palan.host.filesystem import remove_tree
 from palan.host.monitored import read_exit
 
@@ -89,7 +89,9 @@ def _lives(context: ContainerContext, container: Container) -> bool:
     )
 
 
-async def _adopt(context: ContainerContext, container: Container, execs: list[Found]) -> None:
+async def _adopt(
+    context: ContainerContext, container: Container, execs: list[RunningMonitor]
+) -> None:
     record = container.record
     assert record.process is not None and record.monitor is not None  # noqa: S101, PT018
     bundle = context.paths.bundle(container.id)

@@ -15,7 +15,7 @@ from typing import Final
 
 from palan.engine.containers.context import ContainerContext
 from palan.host import cgroups, processes
-from palan.host.conmon import Found
+from palan.host.conmon import RunningMonitor
 from palan.host.filesystem import remove_tree
 from palan.host.mounts import unmount_below
 from palan.host.oci_runtime import OCIRuntime, RuntimeFailure
@@ -28,7 +28,7 @@ _PAUSE: Final = 0.005
 
 
 async def kill_strays(
-    context: ContainerContext, alive: Collection[str], monitors: Collection[Found]
+    context: ContainerContext, alive: Collection[str], monitors: Collection[RunningMonitor]
 ) -> set[str]:
     """Kill the conmons, and their processes, of starts that were not acknowledged.
 
@@ -53,7 +53,7 @@ async def kill_strays(
     return found.difference(alive)
 
 
-def _kill(strays: Collection[Found]) -> None:
+def _kill(strays: Collection[RunningMonitor]) -> None:
     for stray in strays:
         # A stopped conmon starts no more processes, and orphans of its children become its own.
         processes.kill(stray.pid, signal.SIGSTOP, started=stray.start_time)
@@ -69,7 +69,7 @@ def _kill(strays: Collection[Found]) -> None:
             time.sleep(_PAUSE)
 
 
-def _descendants(stray: Found) -> list[int]:
+def _descendants(stray: RunningMonitor) -> list[int]:
     if not processes.is_alive(stray.pid, stray.start_time):
         return []
     return [pid for pid in processes.descendants(stray.pid) if processes.is_alive(pid)]

@@ -12,7 +12,7 @@ from pathlib import Path
 from palan.engine.exec.mark import kill_if_check
 from palan.engine.exec.surroundings import Surroundings, Target
 from palan.host import processes
-from palan.host.conmon import Found
+from palan.host.conmon import RunningMonitor
 from palan.host.filesystem import remove_tree
 from palan.host.monitored import closing
 
@@ -28,7 +28,7 @@ async def remove_directory(target: Target, directory: Path) -> None:
             await asyncio.to_thread(remove_tree, directory)
 
 
-def adopt_execs(engine: Surroundings, target: Target, monitors: Collection[Found]) -> None:
+def adopt_execs(engine: Surroundings, target: Target, monitors: Collection[RunningMonitor]) -> None:
     """Take over the execs of a running container that an earlier engine started.
 
     Args:
@@ -48,7 +48,7 @@ def adopt_execs(engine: Surroundings, target: Target, monitors: Collection[Found
         engine.spawn(_remove_after_end(target, monitor, directory), endless=True)
 
 
-async def _remove_after_end(target: Target, monitor: Found, directory: Path) -> None:
+async def _remove_after_end(target: Target, monitor: RunningMonitor, directory: Path) -> None:
     with contextlib.suppress(ProcessLookupError):  # it has just ended
         await closing(processes.open_pidfd(monitor.pid, monitor.start_time))
     await remove_directory(target, directory)

@@ -27,7 +27,7 @@ from palan.engine.exec.run import run_exec
 from palan.engine.exec.session import StartingSession, error_session
 from palan.engine.exec.surroundings import Surroundings
 from palan.engine.exec.target import check_running
-from palan.host.conmon import Found
+from palan.host.conmon import RunningMonitor
 
 
 __all__ = ["Execs"]
@@ -167,7 +167,7 @@ class Execs:
         for instance in self._context.of_container(container_id):
             self._context.discard(instance)
 
-    def adopt(self, container_id: str, monitors: Collection[Found]) -> None:
+    def adopt(self, container_id: str, monitors: Collection[RunningMonitor]) -> None:
         """Take over the execs of a running container that an earlier engine started.
 
         Args:

@@ -25,7 +25,7 @@ from palan.engine.images.surroundings import Surroundings
 from palan.engine.threads import in_thread
 from palan.registry.failures import TransportError
 from palan.registry.refusals import NoCredentials, Refused
-from palan.registry.repository import Found, Repository
+from palan.registry.repository import ManifestInfo, Repository
 
 
 __all__ = ["distribution_inspect"]
@@ -82,11 +82,11 @@ def _ask(repository: Repository, what: str) -> DistributionInspect:
     return DistributionInspect(descriptor=descriptor, platforms=_platforms(repository, found))
 
 
-def _has_platforms(found: Found) -> bool:
+def _has_platforms(found: ManifestInfo) -> bool:
     return is_index(found.media_type, b"") or found.media_type == _SCHEMA2
 
 
-def _platforms(repository: Repository, found: Found) -> list[OCIPlatform] | None:
+def _platforms(repository: Repository, found: ManifestInfo) -> list[OCIPlatform] | None:
     """Return the platforms of the images; as in dockerd, None for a single OCI manifest."""
     if is_index(found.media_type, b""):
         index = decode(found.data, Index, "index")

@@ -37,7 +37,7 @@ from palan.engine.images.reference import Reference, is_digest, parse
 from palan.engine.images.remote import failure, first_answer, open_session
 from palan.engine.threads import in_thread
 from palan.registry.refusals import Refused
-from palan.registry.repository import Found, Repository
+from palan.registry.repository import ManifestInfo, Repository
 from palan.registry.server import Server
 from palan.store.images import TargetRecord
 
@@ -284,7 +284,7 @@ def _named(request: ImageCreate) -> Reference:
     return replace(reference, tag=None) if reference.digest else reference
 
 
-def _find(repository: Repository, name: Reference) -> Found:
+def _find(repository: Repository, name: Reference) -> ManifestInfo:
     """Resolve a name; download the document if the server does not send its digest otherwise."""
     what = name.digest or name.tag or ""
     try:
