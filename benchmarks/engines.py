@@ -34,7 +34,7 @@ class Engine:
     """An engine with directories and a socket of its own."""
 
     name: ClassVar[str]
-    programs: ClassVar[tuple[str, ...]]  # what must be installed
+    programs: ClassVar[tuple[str, ...]]  # programs that must be installed
     traces: ClassVar[tuple[str, ...]] = ()  # directories that it creates outside of its own
     inits: ClassVar[tuple[str, ...]] = ("docker-init", "tini")  # init programs that it can run
     cgroup: ClassVar[str] = ""  # the cgroup that it creates for all its containers

@@ -32,7 +32,7 @@ from palan.client._contract import NO_DEFAULT, Parameter, Plan, plan
 TARGET: Final = client_sync.CLIENT / "_async" / "calls"
 
 OPTIONAL_BODY: Final = {"images.create", "build.build"}
-"""The operations whose body is optional."""
+"""The operations with an optional body."""
 
 _STATUSES: Final = {
     401: ("Unauthorized", "the registry rejects the credentials."),
@@ -307,7 +307,7 @@ def _described(kind: Any) -> str:
 
 
 def _default_description(endpoint: Endpoint, parameter: Parameter) -> str:
-    """Return the description of an argument whose field has no docstring."""
+    """Return the description of an argument that has no docstring in its declaration."""
     if endpoint.filters is not None and parameter.kind is Filters:
         filters = ", ".join(_filter(declared) for declared in endpoint.filters.filters)
         return f"select objects by {filters}."

@@ -72,7 +72,7 @@ class Engine:
         return content
 
     def progress(self, method: str, target: str, body: Any = None, **more: Any) -> None:
-        """Send a request whose response is lines of progress, and raise an error among them."""
+        """Send a request, read its response as lines of progress, and raise an error in them."""
         for line in self.call(method, target, body, **more).splitlines():
             if line.strip() and "error" in (message := json.loads(line)):
                 raise Refused(message["error"])

@@ -7,7 +7,7 @@ from hypothesis import settings
 from tests.support.engine import TestEngine
 
 
-# What an example takes says more about the machine than about what is tested.
+# The time of an example depends on the machine more than on the tested code.
 settings.register_profile("palan", deadline=None)
 settings.load_profile("palan")
 

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.root
 
 
 class Waiter(threading.Thread):
-    """A client of ``/wait`` whose request the engine has received."""
+    """A client of ``/wait``; the engine has received its request."""
 
     def __init__(self, engine, container, condition=""):
         super().__init__(daemon=True)

@@ -43,7 +43,7 @@ def in_background(call, *arguments):
 
 @pytest.fixture
 def stalled(engine):
-    """Yield a container whose output a client has requested and does not read."""
+    """Yield a container; a client has requested its output, and does not read it."""
     container = engine.create(*FLOOD)
     _, sock = engine.api.hijack(f"/containers/{container}/attach?stream=1&stdout=1")
     assert engine.api.post(f"/containers/{container}/start").status == 204
@@ -89,7 +89,7 @@ def test_a_slow_reader_gets_all_output_of_a_container_that_ends_by_itself(engine
 
 @pytest.fixture
 def small_engine():
-    """Yield an engine whose data root is on a small filesystem of its own."""
+    """Yield an engine with its data root on a small filesystem of its own."""
     engine = TestEngine()
     engine.data_root.mkdir()
     mount("small", engine.data_root, "tmpfs", 0, "size=24m")
@@ -186,7 +186,7 @@ def test_a_removal_that_failed_can_be_repeated(engine):
     directory = engine.data_root / "containers" / container
     kept = directory / "diff" / "kept"
     kept.mkdir()
-    mount("kept", kept, "tmpfs", 0)  # what is mounted can't be deleted
+    mount("kept", kept, "tmpfs", 0)  # a mount point can't be deleted
     waiting = in_background(engine.api.post, f"/containers/{container}/wait?condition=removed")
     answer = engine.api.delete(f"/containers/{container}")
     assert answer.status == 500

@@ -33,7 +33,7 @@ def next_door():
 
 @pytest.fixture(scope="module")
 def odd_engine():
-    """Yield an engine whose default network has unusual settings."""
+    """Yield an engine with unusual settings of its default network."""
     engine = TestEngine(
         "--bip=10.231.40.1/24", "--fixed-cidr=10.231.40.128/26", "--icc=false",
         "--ip-masq=false", "--mtu=1400", "--ip=127.0.0.1",

@@ -56,7 +56,7 @@ class Addresses:
 
 
 class Cables:
-    """A network plugin that gives containers interfaces whose other ends are unconnected."""
+    """A network plugin that gives containers veth interfaces without a connected peer."""
 
     def __init__(self):
         self.networks, self.endpoints = {}, {}

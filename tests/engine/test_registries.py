@@ -25,7 +25,7 @@ pytestmark = pytest.mark.root
 
 
 class Configured(TestEngine):
-    """Yield an engine whose configuration can be changed while it runs."""
+    """Yield an engine with a configuration that can be changed while it runs."""
 
     def __init__(self) -> None:
         super().__init__()

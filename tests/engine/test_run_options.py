@@ -359,7 +359,7 @@ def test_a_bind_of_what_is_not_there(docker, tmp_path):
 
 @contextlib.contextmanager
 def shared(directory):
-    """Yield a shared mount, whose later mounts propagate to others."""
+    """Yield a shared mount: mounts that are made below it later propagate to others."""
     directory.mkdir()
     mounts.mount("tmpfs", directory, "tmpfs")
     mounts.make_shared(directory)

@@ -47,7 +47,7 @@ HOSTS: dict[str, dict[str, Any]] = {
 }
 FILTERED = [name for name in HOSTS if name not in ("unconfined", "privileged")]
 
-# Without the calls that end, stop or fork the caller, or wait for ever.
+# Without the calls that end, stop or fork the caller, or never return.
 ALL_CALLS = """
 import ctypes
 call = ctypes.CDLL(None, use_errno=True).syscall

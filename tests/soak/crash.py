@@ -1,10 +1,10 @@
-"""Kill an engine again and again while clients keep it busy, for as long as you like.
+"""Kill an engine repeatedly while clients keep it busy.
 
     python -m tests.soak.crash --minutes 10 --clients 4 --seed 7
 
-Each client works on containers of its own and notes what it asked for and what the engine
-acknowledged.  After each kill the next engine is held to that, and now and then all
-containers are removed, after which nothing may be left of any.
+Each client works on containers of its own, and records its requests and the engine's
+acknowledgements.  After each kill the state of the next engine must agree with these; from time
+to time all containers are removed, and nothing of them may be left.
 """
 
 import argparse
@@ -27,7 +27,7 @@ ENDS = {"running", "exited"}
 
 
 class Known:
-    """What a client knows of a container: the states that it may be in."""
+    """A container as its client knows it: the states that it may be in."""
 
     def __init__(self, container: str, body: dict[str, Any]) -> None:
         self.id = container
@@ -44,7 +44,7 @@ class Known:
 
 
 class Client:
-    """Does one thing after the other until the engine dies."""
+    """Does random operations until the engine dies."""
 
     def __init__(self, chaos: Chaos, known: list[Known], seed: int) -> None:
         self.thread = threading.Thread(target=self.run)
@@ -61,7 +61,7 @@ class Client:
             pass  # killed
         except json.JSONDecodeError:
             pass  # killed in the middle of an answer
-        except BaseException as error:  # noqa: BLE001 - handed to the main thread
+        except BaseException as error:  # noqa: BLE001 - raised in the main thread
             self.failure = error
 
     def step(self) -> None:
@@ -87,7 +87,7 @@ class Client:
         self.known.append(Known(answer.json["Id"], body))
 
     def change(self, known: Known, target: str, maybe: set[str], done: set[str]) -> None:
-        """Ask for a change: until the answer it may or may not have happened."""
+        """Request a change: until the response arrives, it may or may not have happened."""
         before = set(known.states)
         known.states = before | maybe | done
         answer = self.call("POST", f"/containers/{known.id}{target}", 200, 204, 304, 404, 409)
@@ -102,7 +102,7 @@ class Client:
 
     def end(self, known: Known) -> None:
         target = self.random.choice(("/kill", "/stop?t=0"))
-        # A paused one is let go on, so that it can heed the signal.
+        # The engine thaws a paused container, so that it can handle the signal.
         maybe = known.after_end({"running", "exited"})
         if known.states & {"running", "paused"}:
             self.change(known, target, maybe, known.after_end({"exited"}))
@@ -141,10 +141,10 @@ class Client:
         self.call("GET", f"/containers/{known.id}/logs?stdout=1", 200, 404)
 
 
-def check(chaos: Chaos, everybody: list[list[Known]]) -> None:
-    """Hold the engine to what was acknowledged."""
+def check(chaos: Chaos, groups: list[list[Known]]) -> None:
+    """Check that the containers' states agree with the acknowledgements."""
     found = chaos.states(pausing=True)
-    for group in everybody:
+    for group in groups:
         for known in list(group):
             state = found.pop(known.id, GONE)
             allowed = set(known.states)
@@ -157,16 +157,16 @@ def check(chaos: Chaos, everybody: list[list[Known]]) -> None:
                 group.remove(known)
             else:
                 known.states = {state}
-    # What is left was created and not acknowledged any more: whole, so it is well.
+    # The others were created without an acknowledgement; they must be complete.
     for container in found:
         chaos.api.delete(f"/containers/{container}?force=1&v=1")
 
 
 def soak(seconds: float, clients: int, seed: int) -> str:
-    """Do it; what was done, for the user to read.
+    """Run the test, and return a summary for the user.
 
     Raises:
-        AssertionError: a promise was broken.
+        AssertionError: the engine's state contradicts an acknowledgement.
     """
     engine = TestEngine()
     try:
@@ -185,9 +185,9 @@ def _soak(engine: TestEngine, seconds: float, clients: int, seed: int) -> str:
     chaos = Chaos(engine)
     deadline = time.monotonic() + seconds
     kills = 0
-    everybody: list[list[Known]] = [[] for _ in range(clients)]
+    groups: list[list[Known]] = [[] for _ in range(clients)]
     while time.monotonic() < deadline:
-        working = [Client(chaos, group, choice.randrange(2**32)) for group in everybody]
+        working = [Client(chaos, group, choice.randrange(2**32)) for group in groups]
         for client in working:
             client.thread.start()
         time.sleep(choice.choice((0.02, 0.1, 0.5, 1)) * choice.random())
@@ -199,10 +199,10 @@ def _soak(engine: TestEngine, seconds: float, clients: int, seed: int) -> str:
             if client.failure is not None:
                 raise client.failure
         chaos.start()
-        check(chaos, everybody)
+        check(chaos, groups)
         if choice.random() < 0.1:
             chaos.assert_clean()
-            for group in everybody:
+            for group in groups:
                 group.clear()
         if sys.stderr.isatty():
             sys.stderr.write(f"\r{kills} kills")
@@ -212,7 +212,7 @@ def _soak(engine: TestEngine, seconds: float, clients: int, seed: int) -> str:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--clients", type=int, default=4)

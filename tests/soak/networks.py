@@ -1,8 +1,8 @@
-"""Many networks with a few containers each: made, used and removed, leaving nothing.
+"""Many networks with a few containers each: created, used and removed without leftovers.
 
     python -m tests.soak.networks --networks 100 --containers 3
 
-Every container of a network asks the name server for the next one and sends it something.
+Every container of a network looks up the name of the next one and sends bytes to it.
 """
 
 import argparse
@@ -24,14 +24,14 @@ from tests.support.engine import TestEngine
 
 @contextlib.contextmanager
 def timed(what: str, times: dict[str, list[float]]) -> Iterator[None]:
-    """Note how long something took."""
+    """Record the time that a step takes."""
     began = time.perf_counter()
     yield
     times.setdefault(what, []).append((time.perf_counter() - began) * 1000)
 
 
 def one_round(engine: TestEngine, networks: int, containers: int) -> dict[str, list[float]]:
-    """Make, use and remove all of them; milliseconds of each step."""
+    """Create, use and remove all networks; return the milliseconds of each step."""
     times: dict[str, list[float]] = {}
     made = []
     for number in range(networks):

@@ -97,7 +97,7 @@ class FakeEngine:
                 self.handler(Line(sock))
             except OSError:
                 return  # the client may close the connection at any time
-            except Exception as error:  # noqa: BLE001 - told at the end
+            except Exception as error:  # noqa: BLE001 - raised at the end
                 self.errors.append(error)
 
     def close(self) -> None:

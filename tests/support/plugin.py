@@ -1,4 +1,4 @@
-"""A plugin of Docker's protocol, whose behaviour tests determine."""
+"""A plugin of Docker's protocol with behaviour that tests determine."""
 
 import json
 import socketserver

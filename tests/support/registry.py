@@ -172,7 +172,7 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 
 
 class Server(ThreadingHTTPServer):
-    """A server on loopback whose answers a test determines."""
+    """A server on loopback with answers that a test determines."""
 
     daemon_threads = True
 

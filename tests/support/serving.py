@@ -14,7 +14,7 @@ from palan.server.app import Server
 
 
 def rooms(pending: Iterable[str] = (), **groups: Any) -> Any:
-    """Return an engine whose rooms are namespaces of functions."""
+    """Return an engine with rooms that are namespaces of functions."""
     return SimpleNamespace(
         pending=frozenset(pending),
         **{name: SimpleNamespace(**methods) for name, methods in groups.items()},

@@ -1,4 +1,4 @@
-"""What declarations of endpoints say is what requests are decoded by."""
+"""Requests are decoded as the declarations of their endpoints say."""
 
 import json
 from base64 import urlsafe_b64encode

@@ -25,7 +25,7 @@ NAMES = [
 
 
 class Images:
-    """Images: only ``web:1``, whose child is ``sha256:child``."""
+    """The room of images with only ``web:1`` and its child ``sha256:child``."""
 
     def resolve(self, name):
         if name == "web:1":

@@ -96,7 +96,7 @@ def test_several_containers_take_turns():
 
 
 class Elsewhere:
-    """A resolver on loopback, over UDP and TCP, whose behaviour a test determines."""
+    """A resolver on loopback, over UDP and TCP, with behaviour that a test determines."""
 
     def __init__(self, respond):
         self.respond = respond

@@ -8,7 +8,7 @@ from palan.engine.containers.filemode import go_file_mode
 @pytest.mark.parametrize(
     ("mode", "expected"),
     [
-        # What dockerd has in X-Docker-Container-Path-Stat.
+        # Values from dockerd's X-Docker-Container-Path-Stat.
         (stat.S_IFDIR | 0o755, 2147484141),
         (stat.S_IFREG | 0o600, 384),
         (stat.S_IFLNK | 0o777, 134218239),

@@ -8,7 +8,7 @@ from palan.engine.keyed_lock import KeyedLock
 
 
 async def test_one_at_a_time_has_a_key() -> None:
-    """Those who want the same key come one after another, in order; other keys don't wait."""
+    """Tasks acquire the same key one after another, in order; other keys don't wait."""
     lock = KeyedLock()
     told: list[str] = []
 
@@ -25,7 +25,7 @@ async def test_one_at_a_time_has_a_key() -> None:
 
 
 async def test_nothing_is_kept_of_a_key() -> None:
-    """A key is known while somebody has it or waits for it, also if that ends badly."""
+    """A key is known while a task has it or waits for it, even if a task fails."""
     lock = KeyedLock()
     waiting = asyncio.Event()
 

@@ -31,7 +31,7 @@ def make(policy="no", *, auto_remove=False, **fields):
 
 
 class Rooms:
-    """Other rooms, which remember what they were asked for."""
+    """Fakes of the other rooms, which record the calls that they receive."""
 
     def __init__(self):
         self.asked = []
@@ -100,7 +100,7 @@ def steps(monkeypatch, rooms):
 
 
 class Monitored:
-    """A process that ends when it is told to."""
+    """A process that ends when the test says so."""
 
     pid, start_time, monitor, monitor_start_time = 10, 1, 11, 1
 

@@ -29,7 +29,7 @@ async def _until(condition: Callable[[], bool]) -> None:
 
 
 class Receiver(Driver):
-    """A driver whose receiver is a list; it can be unreachable."""
+    """A driver that sends to a list, or fails if it is set unreachable."""
 
     options = frozenset[str]()
 
@@ -103,7 +103,7 @@ class Container:
 
 
 class Engine:
-    """What the logs need of an engine; ``again`` is a later engine with the same files."""
+    """The surroundings of the logs; ``again`` returns a later engine's with the same files."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -17,7 +17,7 @@ CONFIG = EngineConfig()
 
 
 class FakeHost:
-    """A host whose interfaces are created and deleted by netlink requests."""
+    """A fake host; netlink requests create and delete its interfaces."""
 
     def __init__(self, *names: str) -> None:
         self.links: dict[str, Any] = {}

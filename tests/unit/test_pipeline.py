@@ -9,7 +9,7 @@ from palan.engine.containers.pipeline import Step, do_steps, undo_steps
 
 
 class Recorder:
-    """Makes steps that write down what happens to them."""
+    """Makes steps that record the calls of ``do`` and ``undo``."""
 
     def __init__(self):
         self.seen = []

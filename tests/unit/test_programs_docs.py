@@ -12,7 +12,7 @@ SOURCES = Path(palan.__file__).parent
 DOCUMENT = SOURCES.parents[1] / "docs" / "dependencies.md"
 
 STARTERS = {"run", "spawn", "Popen", "create_subprocess_exec", "which", "find_programs", "find"}
-"""Functions whose first argument is a program, a command line, or names of programs."""
+"""Functions that take a program, a command line or names of programs as first argument."""
 
 COMPUTED = {
     # Names that the code puts together or takes from a table, as they stand in the source.

@@ -1,4 +1,4 @@
-"""TLS connections, whose two directions can be closed separately like those of a socket."""
+"""TLS connections: their two directions can be closed separately, like those of a socket."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Difficult tests of the server again on uvloop, whose transports differ from asyncio's."""
+"""Difficult tests of the server again on uvloop: its transports differ from asyncio's."""
 
 import asyncio
 import inspect
@@ -14,7 +14,7 @@ NEEDS = {"tmp_path", "monkeypatch"}
 
 
 def scenarios(*modules: str):
-    """Return all tests of the modules whose only fixture is a directory."""
+    """Return all tests of the modules that use no fixture but a directory."""
     for module in modules:
         for name, test in vars(import_module(module)).items():
             if name.startswith("test_") and set(inspect.signature(test).parameters) <= NEEDS:

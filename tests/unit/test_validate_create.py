@@ -337,7 +337,7 @@ def test_limits(fields, message):
         ),
     ],
 )
-def test_invalid_runtimes_policies_and_log_options(fields, message):
+def test_invalid_links_console_sizes_and_log_options(fields, message):
     assert refused(host_config=HostConfig(**fields)) == message
 
 

@@ -28,7 +28,7 @@ _LEVELS: Final = {
 
 
 class _UnfailingStream:
-    """A stream that ignores errors: a log whose reader has ended must not stop the engine."""
+    """A stream that ignores errors: the engine continues if the reader of its log has ended."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -75,7 +75,7 @@ def _run_verb(engine: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _show_group(name: str, verbs: list[str], words: list[str]) -> int:
-    """Print the commands of a group; return 1 if the word that followed is none of them."""
+    """Print the commands of a group; return 1 if an unknown command followed its name."""
     usage = f"Usage: palan {name} COMMAND\n\nCommands: {', '.join(verbs)}"
     if not words or words[0] in ("-h", "--help"):
         print(usage)  # noqa: T201 - the command's output

@@ -44,7 +44,7 @@ class Credentials:
         Args:
             config: the contents of ``config.json``.
             variables: the environment: ``PATH`` for the helpers, and ``DOCKER_AUTH_CONFIG``,
-                a document like ``config.json`` whose ``auths`` take precedence.
+                a document like ``config.json``; its ``auths`` take precedence.
         """
         self._config = config
         self._variables = variables

@@ -68,7 +68,7 @@ def _lost(given: Any, kept: Any, path: str) -> Iterator[str]:
             yield from _lost(one, other, f"{path}[{number}]")
 
 
-# ---- what had another form in older versions -------------------------------------
+# ---- fields that had another form in older versions ------------------------------
 
 _OLD_QUERY: Final = {"keep-storage"}
 

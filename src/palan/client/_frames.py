@@ -31,7 +31,7 @@ class Output(NamedTuple):
 
 
 class OutputDecoder:
-    """Decodes a stream to :class:`Output`, whatever the borders of its chunks.
+    """Decodes a stream, in chunks of any size, to :class:`Output`.
 
     Attributes:
         failure: the error that the engine sent within the stream; it ends the stream.
@@ -100,7 +100,7 @@ class OutputDecoder:
     def _save_state(
         self, found: list[Output], parts: list[bytes], stream: int, left: int, rest: bytes
     ) -> list[Output]:
-        """Save the state of the decoder, and return what was decoded."""
+        """Save the state of the decoder, and return the decoded output."""
         self._stream, self._left, self._rest = stream, left, rest
         if parts and stream == _SYSTEM:
             self._error += b"".join(parts)

@@ -15,7 +15,7 @@ _BLANK: Final = b" \t\r\n\x1e"
 
 
 class Lines:
-    """Splits a stream into lines, whatever the borders of its chunks."""
+    """Splits a stream, in chunks of any size, into lines."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []

@@ -38,7 +38,7 @@ class Prepared:
     """The body's JSON as builtins."""
 
     wants_auth: str = ""
-    """The image or plugin whose registry's credentials are still to be looked up."""
+    """The name of an image or plugin, if its registry's credentials are still to be looked up."""
 
     @property
     def target(self) -> str:

@@ -50,7 +50,7 @@ _TEXTS = (
     ("--uts", "uts_mode"),
     ("--volume-driver", "volume_driver"),
 )
-"""Options whose value is a text field of ``HostConfig``."""
+"""Options with the text field of ``HostConfig`` that each of them sets."""
 
 _NUMBERS = (
     ("--blkio-weight", "blkio_weight"),

@@ -90,8 +90,8 @@ class AsyncExec(AsyncExecCalls):
             tty: allocate a terminal; all output is on stdout then.
             privileged: give the process all capabilities.
             check: raise an exception if the exit code is not 0.
-            timeout: seconds until the call is given up; None is no limit. The process keeps
-                running, as the API has no way to end it.
+            timeout: seconds until the call raises ``Timeout``; None is no limit. The process
+                keeps running, as the API has no way to end it.
 
         Raises:
             ContainerFailed: the exit code is not 0, and ``check`` is true.

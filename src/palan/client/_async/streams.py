@@ -111,7 +111,7 @@ class AsyncByteStream(AsyncLazyStream):
         """Write all bytes to a file, in constant memory.
 
         Args:
-            target: a path, whose file appears when it is complete, or an open file.
+            target: an open file, or a path; the file at a path appears when it is complete.
 
         Returns:
             The number of bytes.

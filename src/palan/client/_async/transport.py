@@ -27,7 +27,7 @@ AnyStream = Union[AsyncStream, "AsyncTLSStream"]
 
 
 class AsyncExchange:
-    """A response whose head has arrived, and its connection.
+    """A response with its head, and the connection that its body arrives on.
 
     Attributes:
         answer: the parser of the response, with its status and headers.
@@ -321,7 +321,7 @@ async def _receive_head(exchange: AsyncExchange, lost: ConnectionLost | None) ->
     """Wait for the head of a response.
 
     Args:
-        exchange: the exchange whose request was sent.
+        exchange: the exchange; its request was sent.
         lost: the error that occurred while it was sent, or None.
     """
     stream, answer = exchange.stream, exchange.answer

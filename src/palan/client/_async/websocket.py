@@ -20,7 +20,7 @@ __all__ = ["AsyncWebSocketSession"]
 
 
 class AsyncWebSocketSession(AsyncSession):
-    """A session whose unframed bytes are sent in WebSocket messages.
+    """A session that carries unframed bytes in WebSocket messages.
 
     Stdin cannot be closed alone: :meth:`close_input` ends the session.
     """

@@ -56,7 +56,7 @@ class Calling:
         self._client = client
 
     def open(self, prepared: Prepared, timeout: float | None) -> Response:
-        """Send a request whose response is a stream, and wait for the head of the response.
+        """Send a request for a stream, and wait for the head of the response.
 
         Raises:
             APIError: the status is 400 or above.
@@ -118,7 +118,7 @@ class Calling:
         response.raise_for_status()
         return response
 
-    # Used by streams, whose module imports neither declarations nor messages.
+    # Used by streams: their module imports neither declarations nor messages.
     prepare = staticmethod(prepare)
 
     def message(self, prepared: Prepared, line: bytes) -> Any:

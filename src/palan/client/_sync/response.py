@@ -19,7 +19,7 @@ _MAX_BODY: Final = 1 << 30
 
 
 class Response:
-    """A response whose head has arrived and whose body can be read.
+    """A response with its status and headers; its body can be read.
 
     Use it as a context manager, or read it to its end, or close it. If the request took over
     the connection (``hijack``), :meth:`send` and :meth:`close_input` write to it, and reading
@@ -72,7 +72,7 @@ class Response:
         if len(data) > _MAX_BODY:
             raise ProtocolError("the response is too long", method=self._method, path=self._path)
         if self.status >= 400:
-            # Kept for a caller who reads the body first, and then calls raise_for_status.
+            # Kept for a call of raise_for_status after the body was read.
             self._error_body = data or self._error_body
         return data
 

@@ -28,7 +28,7 @@ AnyStream = Union[Stream, "TLSStream"]
 
 
 class Exchange:
-    """A response whose head has arrived, and its connection.
+    """A response with its head, and the connection that its body arrives on.
 
     Attributes:
         answer: the parser of the response, with its status and headers.
@@ -320,7 +320,7 @@ def _receive_head(exchange: Exchange, lost: ConnectionLost | None) -> None:
     """Wait for the head of a response.
 
     Args:
-        exchange: the exchange whose request was sent.
+        exchange: the exchange; its request was sent.
         lost: the error that occurred while it was sent, or None.
     """
     stream, answer = exchange.stream, exchange.answer
