@@ -1,0 +1,466 @@
+"""The room of networks with fakes of its surroundings."""
+
+import contextlib
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from tests.support.network_surroundings import (
+    FakePlugin,
+    FakeSurroundings,
+    make_member,
+    make_network,
+)
+
+from palan.api import Filters
+from palan.api.containers import EndpointIPAMConfig, EndpointSettings
+from palan.api.errors import Conflict, Forbidden, InternalError, InvalidParameter, NotFound
+from palan.api.networks import (
+    IPAM,
+    ConfigReference,
+    IPAMConfig,
+    NetworkConnect,
+    NetworkConnectRequest,
+    NetworkCreate,
+    NetworkCreateRequest,
+    NetworkDisconnect,
+    NetworkDisconnectRequest,
+    NetworkInspect,
+    NetworkList,
+    NetworkPrune,
+    NetworkRemove,
+)
+from palan.engine.config import EngineConfig
+from palan.engine.networks import create as create_module
+from palan.engine.networks import default_bridge
+from palan.engine.networks import remove as remove_module
+from palan.engine.networks.compatibility import check_compatible
+from palan.engine.networks.context import NetworkContext
+from palan.engine.networks.default_bridge import configure_default_bridge
+from palan.engine.networks.endpoint_records import SandboxRecord
+from palan.engine.networks.endpoints import adopt_endpoint, create_endpoint, discard_endpoint
+from palan.engine.networks.links import default_endpoint, link_rules
+from palan.engine.networks.member import Linked
+from palan.engine.networks.network import Network
+from palan.engine.networks.port_parsing import Port, PortMapping
+from palan.engine.networks.publish import publish_ports, reserve_ports, unpublish_ports
+from palan.engine.networks.room import Networks
+from palan.engine.networks.rules import Link
+from palan.engine.networks.subnets import split_pools
+
+
+NET = "/run/netns/0123456789ab"
+
+
+@pytest.fixture
+async def surroundings(tmp_path, monkeypatch):
+    for module in (create_module, remove_module):
+        monkeypatch.setattr(module, "Netlink", contextlib.nullcontext)
+    monkeypatch.setattr(create_module, "host_networks", lambda *_: [])
+    made = FakeSurroundings(tmp_path)
+    yield made
+    made.db.close()
+
+
+@pytest.fixture
+def networks(surroundings):
+    return Networks(surroundings)
+
+
+@pytest.fixture
+def context(surroundings):
+    return NetworkContext(surroundings)
+
+
+async def make(networks: Networks, name: str, **fields: Any) -> str:
+    body = NetworkCreateRequest(name=name, **fields)
+    return (await networks.create(NetworkCreate(body=body))).id
+
+
+async def listed(networks: Networks, **filters: list[str]) -> list[str]:
+    return [n.name for n in await networks.list(NetworkList(filters=Filters(filters)))]
+
+
+def remote(surroundings: FakeSurroundings, **answers: dict[str, Any]) -> FakePlugin:
+    """Install the plugin ``wire``."""
+    plugin = FakePlugin({"CreateNetwork": {}, "DeleteNetwork": {}, **answers})
+    surroundings.drivers["wire"] = plugin
+    return plugin
+
+
+# ---- operations -----------------------------------------------------------------------
+
+
+async def test_a_network_of_a_plugin_is_made_and_removed(surroundings, networks):
+    plugin = remote(surroundings)
+    network_id = await make(networks, "one", driver="wire", labels={"a": "b"})
+    assert networks.find("one") is networks.resolve(network_id[:6])
+    shown = await networks.inspect(NetworkInspect(id="one"))
+    assert (shown.driver, shown.labels, shown.containers) == ("wire", {"a": "b"}, {})
+    ((method, arguments),) = plugin.calls
+    assert method == "CreateNetwork"
+    assert arguments["IPv4Data"][0]["Pool"] == shown.ipam.config[0].subnet
+    await networks.remove(NetworkRemove(id="one"))
+    assert plugin.called == ["CreateNetwork", "DeleteNetwork"]
+    assert networks.find("one") is None
+    assert [(kind, action) for kind, action, *_ in surroundings.events.seen] == [
+        ("network", "create"), ("network", "destroy"),
+    ]  # fmt: skip
+
+
+async def test_nothing_is_left_of_a_network_that_the_plugin_refuses(surroundings, networks):
+    surroundings.drivers["wire"] = FakePlugin({"DeleteNetwork": {}})
+    with pytest.raises(InternalError, match="not found"):
+        await make(networks, "one", driver="wire")
+    assert networks.find("one") is None
+    assert not list(NetworkContext(surroundings).table.rows())
+    assert not surroundings.events.seen
+
+
+async def test_a_network_stays_when_the_plugin_refuses_to_remove_it(surroundings, networks):
+    plugin = remote(surroundings)
+    await make(networks, "one", driver="wire")
+    plugin.answers = {}
+    with pytest.raises(InternalError):
+        await networks.remove(NetworkRemove(id="one"))
+    assert await listed(networks) == ["one"]
+    (record,) = NetworkContext(surroundings).table.rows()
+    assert not record.draft
+
+
+async def test_invalid_networks_are_refused_before_anything_is_made(surroundings, networks):
+    plugin = remote(surroundings)
+    for error, fields in (
+        (Forbidden, {"name": "host"}),
+        (Forbidden, {"name": "a", "driver": "overlay"}),
+        (Forbidden, {"name": "a", "driver": "host"}),
+        (NotFound, {"name": "a", "driver": "absent"}),
+        (NotFound, {"name": "a", "config_from": ConfigReference(network="absent")}),
+        (InvalidParameter, {"name": " "}),
+        (InvalidParameter, {"name": "a", "ipam": IPAM(config=[IPAMConfig(subnet="10.0.0.1/8")])}),
+    ):
+        with pytest.raises(error):
+            await make(networks, **fields)
+    await make(networks, "one", driver="wire")
+    with pytest.raises(Conflict):
+        await make(networks, "one", driver="wire")
+    assert plugin.called == ["CreateNetwork"]
+
+
+async def test_subnets_do_not_overlap(surroundings, networks):
+    remote(surroundings)
+    taken = IPAM(config=[IPAMConfig(subnet="172.17.0.0/16")])
+    await make(networks, "one", driver="wire", ipam=taken)
+    with pytest.raises(Forbidden, match="overlaps"):
+        await make(networks, "two", driver="wire", ipam=taken)
+    await make(networks, "three", driver="wire")
+    assert [str(subnet) for subnet in networks.subnets("three") or ()] == ["172.18.0.0/16"]
+
+
+async def test_configuration_only_networks(surroundings, networks):
+    remote(surroundings)
+    subnet = IPAM(config=[IPAMConfig(subnet="10.9.0.0/24")])
+    await make(networks, "base", config_only=True, driver="wire", ipam=subnet)
+    based = ConfigReference(network="base")
+    await make(networks, "one", driver="wire", config_from=based)
+    assert [str(subnet) for subnet in networks.subnets("one") or ()] == ["10.9.0.0/24"]
+    with pytest.raises(Forbidden, match="in use"):
+        await networks.remove(NetworkRemove(id="base"))
+
+
+async def test_networks_with_endpoints_are_neither_removed_nor_pruned(surroundings, networks):
+    remote(surroundings)
+    for name in ("used", "unused"):
+        await make(networks, name, driver="wire")
+    member, sandbox = make_member(), SandboxRecord(id="s", path=NET)
+    surroundings.containers.names[member.id] = member.name
+    used = networks.resolve("used")
+    await networks.add_endpoint(member, sandbox, used, EndpointSettings())
+    with pytest.raises(Forbidden, match='has active endpoints \\(name:"name1"'):
+        await networks.remove(NetworkRemove(id="used"))
+    shown = await networks.inspect(NetworkInspect(id="used"))
+    assert (shown.containers or {})[member.id].name == "name1"
+    assert await listed(networks, dangling=["true"]) == ["unused"]
+    pruned = await networks.prune(NetworkPrune(filters=Filters({})))
+    assert pruned.networks_deleted == ["unused"]
+
+
+async def test_connecting_is_left_to_the_containers(surroundings, networks):
+    body = NetworkConnectRequest(container="box")
+    await networks.connect(NetworkConnect(id="one", body=body))
+    gone = NetworkDisconnectRequest(container="box")
+    await networks.disconnect(NetworkDisconnect(id="one", body=gone))
+    assert surroundings.containers.requests == [
+        ("connect", "one", body), ("disconnect", "one", gone),
+    ]  # fmt: skip
+
+
+# ---- look-up --------------------------------------------------------------------------
+
+
+async def test_references(context):
+    one, two = make_network("ab1"), make_network("ab2")
+    draft = make_network("abc", draft=True)
+    for network in (one, two, draft):
+        context.table.add(network)
+    resolve = context.table.resolve
+    assert resolve("ab1") is resolve(one.id) is one
+    assert resolve("ab20") is two
+    for reference, error in (("ab", InvalidParameter), ("abc", NotFound), ("", NotFound)):
+        with pytest.raises(error):
+            resolve(reference)
+    assert context.table.named("abc") is draft
+    assert context.table.is_listed(["ab1", "gone"], "ab1000")
+    assert context.table.is_listed(["ab1", "gone"], "gone")
+    assert not context.table.is_listed(["ab1"], "")
+    context.table.discard(one)
+    assert context.table.find("ab1") is None
+
+
+async def test_rows_come_back(context, surroundings):
+    network = make_network("one", "10.0.0.0/24")
+    await context.table.save(network)
+    (record,) = NetworkContext(surroundings).table.rows()
+    assert record == network.record
+    await context.table.delete(network)
+    assert not list(context.table.rows())
+
+
+# ---- endpoints ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def network(context):
+    made = make_network("net", "10.0.0.0/29", "fd00::/64")
+    context.table.add(made)
+    return made
+
+
+async def endpoint_of(context: NetworkContext, network: Network, number: int = 1, **asked: Any):
+    sandbox = SandboxRecord(id="s", path=NET)
+    settings = EndpointSettings(**asked)
+    return await create_endpoint(context, make_member(number), sandbox, network, settings)
+
+
+async def test_an_endpoint_has_addresses_and_names(context, network):
+    endpoint = await endpoint_of(context, network, aliases=["db"])
+    assert (endpoint.address, endpoint.prefix, endpoint.gateway) == ("10.0.0.2", 29, "10.0.0.1")
+    assert (endpoint.address6, endpoint.gateway6) == ("fd00::2", "fd00::1")
+    assert endpoint.mac_address == "02:42:0a:00:00:02"
+    assert (endpoint.interface, endpoint.host_interface) == ("eth0", "veth01234567800")
+    assert endpoint.dns_names == ["name1", "db", "0" * 12]
+    assert network.names.find("db") == (["10.0.0.2"], ["fd00::2"])
+
+
+async def test_what_a_discarded_endpoint_had_is_free_again(context, network):
+    before = [pool.available for pool in network.pools]
+    endpoint = await endpoint_of(context, network)
+    member = make_member()
+    for _ in range(2):
+        discard_endpoint(network, member.id, endpoint)
+    assert [pool.available for pool in network.pools] == before
+    assert network.names.find("name1") is None
+    adopt_endpoint(network, member.id, endpoint)
+    with pytest.raises(Forbidden):
+        adopt_endpoint(network, make_member(2).id, endpoint)
+
+
+async def test_addresses_in_use_leave_nothing_behind(context, network):
+    await endpoint_of(context, network)
+    before = [pool.available for pool in network.pools]
+    asked = EndpointIPAMConfig(ipv4_address="10.0.0.5", ipv6_address="fd00::2")
+    with pytest.raises(Forbidden):
+        await endpoint_of(context, network, 2, ipam_config=asked)
+    assert [pool.available for pool in network.pools] == before
+    with pytest.raises(InvalidParameter):
+        foreign = EndpointIPAMConfig(ipv4_address="192.0.2.1")
+        await endpoint_of(context, network, 2, ipam_config=foreign)
+    assert list(network.endpoints) == [make_member().id]
+
+
+async def test_links_are_names_that_last(context, network, surroundings):
+    surroundings.containers.names["f" * 64] = "database"
+    endpoint = await endpoint_of(context, network, links=["database:DB", "absent:later"])
+    assert endpoint.links == {"db": "f" * 12, "later": "absent"}
+
+
+async def test_a_container_has_one_interface_of_each_name(context, network):
+    sandbox = SandboxRecord(id="s", path=NET)
+    options = {"com.docker.network.endpoint.ifname": "eth0"}
+    wanted = {"other": EndpointSettings(driver_opts=options)}
+    member = make_member(endpoints=wanted)
+    first = await create_endpoint(context, member, sandbox, network, EndpointSettings())
+    assert first.interface == "eth1"
+    other = make_network("other", "10.1.0.0/24")
+    second = await create_endpoint(context, member, sandbox, other, wanted["other"])
+    assert (second.interface, second.slot) == ("eth0", 1)
+    with pytest.raises(Conflict):
+        third = make_network("third", "10.2.0.0/24")
+        await create_endpoint(context, member, sandbox, third, wanted["other"])
+
+
+async def test_a_renamed_container_is_found_by_its_new_name(surroundings, networks):
+    remote(surroundings)
+    await make(networks, "one", driver="wire")
+    sandbox = SandboxRecord(id="s", path=NET)
+    asked = EndpointSettings(aliases=["alias"])
+    endpoints = {"one": asked}
+    member = make_member(endpoints=endpoints, sandbox=sandbox)
+    network = networks.resolve("one")
+    await networks.add_endpoint(member, sandbox, network, asked)
+    networks.rename(make_member(endpoints=endpoints, sandbox=sandbox, name="new"))
+    assert network.names.find("name1") is None
+    found = network.names.find("new")
+    assert found is not None
+    assert found == network.names.find("alias")
+
+
+# ---- leases ---------------------------------------------------------------------------
+
+
+def ipam(*addresses: str) -> FakePlugin:
+    """An IPAM plugin that gives the same answers again and again."""
+    return FakePlugin({
+        "RequestAddress": {"Address": addresses[0]}, "ReleaseAddress": {}, "ReleasePool": {},
+    })  # fmt: skip
+
+
+async def test_leases_are_saved_and_strays_are_released_at_start(context, surroundings):
+    surroundings.drivers["pool"] = plugin = ipam("10.0.0.9/24")
+    network = make_network("net", "10.0.0.0/24", ipam_driver="pool")
+    context.table.add(network)
+    kept = await endpoint_of(context, network)
+    stray = await endpoint_of(context, network, 2)
+    assert kept.address == "10.0.0.9"
+    again = NetworkContext(surroundings)
+    await again.leases.load({kept.id})
+    assert plugin.called.count("ReleaseAddress") == 1
+    await again.leases.release(stray.id)
+    await again.leases.release(kept.id)
+    assert plugin.called.count("ReleaseAddress") == 2
+
+
+# ---- sandboxes ------------------------------------------------------------------------
+
+
+async def test_a_shared_namespace_makes_no_sandbox(networks):
+    assert await networks.create_sandbox(make_member(network_mode="container:other")) is None
+
+
+async def test_the_hosts_namespace_has_no_path(networks):
+    sandbox = await networks.create_sandbox(make_member(network_mode="host"))
+    assert sandbox is not None
+    assert (sandbox.path, sandbox.endpoints) == ("", [])
+
+
+async def test_a_failed_sandbox_leaves_no_endpoint(networks, surroundings):
+    remote(surroundings)
+    await make(networks, "one", driver="wire")
+    endpoints = {"one": EndpointSettings(), "two": EndpointSettings()}
+    member = make_member(network_mode="one", endpoints=endpoints)
+    with pytest.raises(NotFound) as caught:
+        await networks.create_sandbox(member)
+    assert caught.value.message == ("failed to set up container networking: network two not found")
+    network = networks.resolve("one")
+    assert not network.endpoints
+    assert endpoints["one"].network_id == network.id
+
+
+# ---- ports and links ------------------------------------------------------------------
+
+
+async def test_ports_are_in_the_rules_while_they_are_published(context, network):
+    sandbox = SandboxRecord(id="s", path=NET)
+    member = make_member(mappings=[PortMapping(80, "tcp", "127.0.0.1", ())])
+    await create_endpoint(context, member, sandbox, network, EndpointSettings())
+    await reserve_ports(context, member, sandbox)
+    (port,) = sandbox.ports
+    await publish_ports(context, member, sandbox)
+    (rule,) = context.firewall.state.all_ports
+    assert (rule.host_ip, rule.host_port, rule.address, rule.port) == (
+        "127.0.0.1", port.host_port, "10.0.0.2", 80,
+    )  # fmt: skip
+    for _ in range(2):
+        await unpublish_ports(context, member.id)
+    assert not context.firewall.state.all_ports
+
+
+async def test_only_bridges_publish(context):
+    network = make_network("net", "10.0.0.0/24", driver="macvlan", options={"parent": "eth0"})
+    context.table.add(network)
+    sandbox = SandboxRecord(id="s", path=NET)
+    member = make_member(mappings=[PortMapping(80, "tcp")])
+    await create_endpoint(context, member, sandbox, network, EndpointSettings())
+    await reserve_ports(context, member, sandbox)
+    assert not sandbox.ports
+
+
+async def test_links_need_rules_where_containers_may_not_talk(context):
+    closed = {"com.docker.network.bridge.enable_icc": "false"}
+    for options in ({}, closed):
+        default = make_network("bridge", "10.0.0.0/24", options=options)
+        here, there = SandboxRecord(id="a", path=NET), SandboxRecord(id="b", path=NET)
+        for number, sandbox in enumerate((here, there)):
+            member, settings = make_member(number), EndpointSettings()
+            await create_endpoint(context, member, sandbox, default, settings)
+        endpoint = default_endpoint(there)
+        assert endpoint is not None
+        linked = [Linked(endpoint, [Port(80, "tcp"), Port(1, "xyz")])]
+        wanted = [Link("10.0.0.2", "10.0.0.3", "tcp", 80)] if options else []
+        assert link_rules(default, here, linked) == wanted
+
+
+# ---- which networks go together -------------------------------------------------------
+
+
+def test_host_and_none_exclude_other_networks():
+    drivers = {"host": "host", "none": "null", "one": "bridge", "two": "bridge"}
+    made = {name: make_network(name, driver=driver) for name, driver in drivers.items()}
+    check_compatible("one", [made["one"], None], made["two"])
+    for mode, present, other in (
+        ("one", "one", "host"),
+        ("host", "host", "one"),
+        ("none", "none", "one"),
+        ("one", "one", "none"),
+    ):
+        with pytest.raises(InvalidParameter):
+            check_compatible(mode, [made[present]], made[other])
+
+
+async def test_resolv_conf_names_the_engine_where_it_answers(networks):
+    member = make_member()
+    assert "127.0.0.11" in networks.resolv_conf(member, embedded=True)
+    assert "127.0.0.11" not in networks.resolv_conf(member)
+
+
+# ---- the default bridge ---------------------------------------------------------------
+
+
+async def configured(network: Network, monkeypatch, **directives: Any) -> list[tuple[str, str]]:
+    """Configure a default bridge, and return its subnets and gateways."""
+    monkeypatch.setattr(default_bridge, "host_networks", lambda *_: [ip_network("172.17.0.0/16")])
+    config = EngineConfig(**directives)
+    await configure_default_bridge(
+        network, config, pools=split_pools(config, "engine"), taken=[], resolvers=[]
+    )
+    return [(pool.subnet, pool.gateway) for pool in network.record.pools]
+
+
+async def test_the_default_bridge_keeps_its_subnet_unless_directives_say_otherwise(monkeypatch):
+    network = make_network("bridge")
+    chosen = [("172.18.0.0/16", "172.18.0.1")]
+    assert await configured(network, monkeypatch) == chosen
+    assert await configured(network, monkeypatch) == chosen
+    given = [("10.5.0.0/24", "10.5.0.9")]
+    assert await configured(network, monkeypatch, bip="10.5.0.9/24") == given
+    assert await configured(network, monkeypatch) == given
+    assert network.record.interface == "palan0"
+    assert not network.record.foreign
+
+
+async def test_the_default_bridge_may_have_ipv6_and_another_gateway(monkeypatch):
+    network = make_network("bridge")
+    directives = {"ipv6": True, "fixed_cidr_v6": "fd01::/64", "default_gateway": "10.5.0.2"}
+    pools = await configured(network, monkeypatch, bip="10.5.0.1/24", **directives)
+    assert pools == [("10.5.0.0/24", "10.5.0.1"), ("fd01::/64", "fd01::1")]
+    assert network.record.pools[0].auxiliary == {"DefaultGatewayIPv4": "10.5.0.2"}
