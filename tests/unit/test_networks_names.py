@@ -32,7 +32,7 @@ def test_an_address_is_called_by_the_first_name():
     assert not names.reverse("10.0.0.9")
 
 
-def test_the_endpoint_with_the_highest_priority_leads_on():
+def test_the_endpoint_with_the_highest_priority_reaches_other_networks():
     inner = endpoint(1, gateway="")
     low, high = endpoint(2, gateway="10.0.0.254"), endpoint(3, gateway="10.0.0.254", priority=5)
     sandbox = SandboxRecord(id="s", path="/run/s", endpoints=[inner, low, high])

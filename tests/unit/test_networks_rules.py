@@ -35,7 +35,7 @@ def chain(rules, name):
 
 
 def test_the_table_is_replaced_whole():
-    text = rules_nft.whole("t", [network()], [])
+    text = rules_nft.replace_table("t", [network()], [])
     assert text.startswith("table ip t {}\ndelete table ip t\ntable inet t {}\ndelete table inet t")
     assert text.index("delete table inet t") < text.index("table inet t {\n")
 
@@ -55,7 +55,7 @@ def test_containers_that_may_not_talk_still_answer_and_reach_published_ports():
     assert 'iifname "br-a" accept' not in quiet
     drop = quiet.index('iifname "br-a" meta nfproto ipv4 drop')
     assert quiet.index('iifname "br-a" ct status dnat accept') < drop
-    text = rules_nft.whole("t", [], [])
+    text = rules_nft.replace_table("t", [], [])
     assert text.index("ct state established,related accept") < text.index("oifname vmap @to")
 
 
@@ -98,7 +98,7 @@ def test_nothing_enters_or_leaves_an_internal_network():
 
 def test_a_network_is_asked_where_packets_come_from_before_where_they_go():
     # Otherwise an internal network could reach a port that another network publishes.
-    text = rules_nft.whole("t", [], [])
+    text = rules_nft.replace_table("t", [], [])
     assert text.index("iifname vmap @from") < text.index("oifname vmap @to")
 
 
@@ -150,7 +150,7 @@ def test_rules_added_for_a_network_are_deleted(internal, icc, routed, masquerade
     ],
 )  # fmt: skip
 def test_a_port_is_one_element(port, name, element):
-    assert f"add element inet t {name} {{ {element} }}" in rules_nft.whole("t", [], [port])
+    assert f"add element inet t {name} {{ {element} }}" in rules_nft.replace_table("t", [], [port])
     ((found, pairs),) = rules_nft.elements([port]).items()
     assert found == name
     assert len(pairs) == 1
@@ -204,7 +204,7 @@ def test_messages_are_padded_and_named():
 
 
 def test_iptables_text_names_only_our_chains():
-    rules = rules_iptables.whole(
+    rules = rules_iptables.all_rules(
         "palan-x", 4, [network(icc=False)],
         [Publication("1.2.3.4", 80, "tcp", "172.18.0.2", 81, direct=True)],
         [Link("172.18.0.3", "172.18.0.2", "tcp", 5)],
@@ -222,23 +222,23 @@ def test_iptables_text_names_only_our_chains():
 
 
 def test_iptables_of_the_other_family_have_nothing_of_it():
-    rules = rules_iptables.whole("t", 6, [network()], [])
+    rules = rules_iptables.all_rules("t", 6, [network()], [])
     assert not any("br-a" in line for lines in rules.values() for line in lines)
-    six = rules_iptables.whole(
+    six = rules_iptables.all_rules(
         "t", 6, [network(v6={})], [Publication("::", 80, "tcp", "fd00::2", 80)]
     )
     assert "-A t-publish -p tcp --dport 80 -j DNAT --to-destination [fd00::2]:80" in six["nat"]
 
 
 def test_iptables_of_an_internal_network_drop_first():
-    rules = rules_iptables.whole("t", 4, [network("a"), network("b", internal=True)], [])
+    rules = rules_iptables.all_rules("t", 4, [network("a"), network("b", internal=True)], [])
     lines = [line for line in rules["filter"] if line.startswith("-A t-forward")]
     assert lines[0] == "-A t-forward -i br-b ! -o br-b -j DROP"
     assert not any("br-b" in line for line in rules["nat"])
 
 
 def test_iptables_let_nothing_out_before_all_networks_had_their_say():
-    rules = rules_iptables.whole("t", 4, [network("a"), network("b")], [])
+    rules = rules_iptables.all_rules("t", 4, [network("a"), network("b")], [])
     lines = [line for line in rules["filter"] if line.startswith("-A t-forward")]
     first_out = lines.index("-A t-forward -i br-a -j ACCEPT")
     assert all(lines.index(f"-A t-forward -o br-{n} -j DROP") < first_out for n in "ab")

@@ -87,7 +87,7 @@ class Containers:
         return container.name if container else ""
 
     def id_of(self, reference: str) -> str:
-        """Return the id of a container, given by name or id; empty if there is none such."""
+        """Return the id of a container, given by name or id; empty if no container fits."""
         container = self.registry.find(reference)
         return container.id if container else ""
 

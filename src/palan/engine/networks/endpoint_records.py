@@ -61,7 +61,7 @@ class EndpointRecord(msgspec.Struct, kw_only=True):
     pending: bool = False
     """Whether it is being added or removed: the next start of the engine removes it then."""
 
-    def leads_on(self, version: int) -> bool:
+    def reaches_other_networks(self, version: int) -> bool:
         """Whether other networks are reached through it, by IP version."""
         gateway, address = (
             (self.gateway, self.address) if version == 4 else (self.gateway6, self.address6)
@@ -88,7 +88,7 @@ class SandboxRecord(msgspec.Struct, kw_only=True):
 
     def main(self, version: int) -> EndpointRecord | None:
         """Return the endpoint with the default route of an IP version; None without one."""
-        leading = [e for e in self.endpoints if e.leads_on(version)]
+        leading = [e for e in self.endpoints if e.reaches_other_networks(version)]
         return min(leading, key=lambda e: (-e.priority, e.network_name), default=None)
 
     @property

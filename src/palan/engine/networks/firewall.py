@@ -274,7 +274,7 @@ class Firewall:
 
     def _on_change(self, backend: Backend, monitor: TableMonitor) -> None:
         batches = monitor.read()
-        if any(backend.may_harm(batch) for batch in batches):
+        if any(backend.may_remove_rules(batch) for batch in batches):
             self._broken.set()
         if any(batch.missed for batch in batches):
             # That was an error of the socket, after which uvloop calls no reader any more.

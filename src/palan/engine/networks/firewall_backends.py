@@ -88,7 +88,7 @@ class Backend(Protocol):
     def change(self, ports: Sequence[Publication], links: Sequence[Link], *, add: bool) -> None:
         """Add or delete the rules of ports and links of a container."""
 
-    def may_harm(self, batch: Batch, /) -> bool:
+    def may_remove_rules(self, batch: Batch, /) -> bool:
         """Return whether a reported change may have removed rules."""
 
     def intact(self) -> bool:
@@ -110,7 +110,7 @@ class NftBackend:
         """Replace the engine's table in one transaction."""
         state = self._state
         networks = state.networks.values()
-        _nft(rules_nft.whole(self._table, networks, state.all_ports, state.all_links))
+        _nft(rules_nft.replace_table(self._table, networks, state.all_ports, state.all_links))
 
     def add_network(self, network: BridgeRules, /) -> None:
         """Add the chains of a network, and the elements that jump to them."""
@@ -139,7 +139,7 @@ class NftBackend:
         except OSError as error:
             raise RulesRefused(error.strerror or str(error)) from error
 
-    def may_harm(self, batch: Batch, /) -> bool:
+    def may_remove_rules(self, batch: Batch, /) -> bool:
         """Return whether another program may have removed rules."""
         if batch.missed:
             return True
@@ -180,15 +180,17 @@ class IptablesBackend:
         self._state = state
         self._programs = programs
 
-    def _whole(self, version: int) -> rules_iptables.Rules:
+    def _rules(self, version: int) -> rules_iptables.Rules:
         state = self._state
         networks = list(state.networks.values())
-        return rules_iptables.whole(self._name, version, networks, state.all_ports, state.all_links)
+        return rules_iptables.all_rules(
+            self._name, version, networks, state.all_ports, state.all_links
+        )
 
     def replace(self) -> None:
         """Rewrite the engine's chains, and let the host's chains jump to them."""
         for version, program in self._programs.items():
-            rules = self._whole(version)
+            rules = self._rules(version)
             try:
                 program.restore(rules_iptables.restore_text(rules))
                 for table, chain, rule in rules_iptables.jumps(self._name):
@@ -219,7 +221,7 @@ class IptablesBackend:
                 except IptablesError as error:
                     raise RulesRefused(error.message) from error
 
-    def may_harm(self, batch: Batch, /) -> bool:
+    def may_remove_rules(self, batch: Batch, /) -> bool:
         """Return whether chains of the host, which jump to the engine's, were changed."""
         foreign = any(not chain.startswith(f"{self._name}-") for chain in batch.chains)
         return batch.missed or batch.deleted or foreign
@@ -227,7 +229,7 @@ class IptablesBackend:
     def intact(self) -> bool:
         """Return whether all rules are in place, as far as counting shows."""
         for version, program in self._programs.items():
-            wanted = self._whole(version)
+            wanted = self._rules(version)
             expected = sum(line.startswith("-A") for lines in wanted.values() for line in lines)
             try:
                 saved = program.save().splitlines()

@@ -1,6 +1,6 @@
 """The userland proxy for UDP: the engine forwards datagrams that no rule redirects.
 
-Each client has its own socket towards the container, by which answers find their way back; it is
+Each client has its own socket towards the container, on which answers arrive; it is
 closed after some time without datagrams.  Answers are sent from the address to which the client
 has sent, as it may accept them from no other.  On a host with several addresses, a socket bound
 to all of them does not do that by itself.

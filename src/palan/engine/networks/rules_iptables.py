@@ -12,7 +12,7 @@ from typing import Final
 from palan.engine.networks.rules import BridgeRules, FamilyRules, Link, Publication, is_any
 
 
-__all__ = ["CHAINS", "change_links", "change_ports", "jumps", "restore_text", "whole"]
+__all__ = ["CHAINS", "all_rules", "change_links", "change_ports", "jumps", "restore_text"]
 
 Rules = dict[str, list[str]]
 """Lines of rules by table."""
@@ -47,7 +47,7 @@ def restore_text(rules: Rules) -> str:
     )
 
 
-def whole(
+def all_rules(
     name: str,
     version: int,
     networks: Iterable[BridgeRules],

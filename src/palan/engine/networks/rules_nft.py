@@ -33,7 +33,7 @@ __all__ = [
     "delete_ports",
     "delete_table",
     "elements",
-    "whole",
+    "replace_table",
 ]
 
 FAMILY: Final = "inet"
@@ -43,7 +43,7 @@ _CALLERS: Final = {"to": "to", "from": "from", "leaving": "leave", "answering": 
 """Maps by interface, and the prefixes of the chains that they jump to."""
 
 
-def whole(
+def replace_table(
     table: str,
     networks: Iterable[BridgeRules],
     publications: Iterable[Publication],
@@ -52,7 +52,7 @@ def whole(
     """Return the script that replaces the table as a whole, in one transaction."""
     parts = [delete_table(table), _static(table)]
     parts += [add_network(table, network) for network in networks]
-    for name, keys, values in _texts(publications, links):
+    for name, keys, values in _element_texts(publications, links):
         if keys:
             pairs = ", ".join(
                 k + (f" : {v}" if v else "") for k, v in zip(keys, values, strict=True)
@@ -152,14 +152,14 @@ def add_network(table: str, network: BridgeRules) -> str:
         for name, rules in chains.items()
     )
     lines = [f"table {FAMILY} {table} {{\n{body}\n}}"]
-    lines += [f"add element {FAMILY} {table} {m} {{ {key} }}" for m, key in _places(network)]
+    lines += [f"add element {FAMILY} {table} {m} {{ {key} }}" for m, key in _jumps(network)]
     return "\n".join(lines)
 
 
 def delete_network(table: str, network: BridgeRules) -> str:
     """Return the script that removes the rules of a network."""
     places = [
-        f"delete element {FAMILY} {table} {name} {{ {key} }}" for name, key in _places(network)
+        f"delete element {FAMILY} {table} {name} {{ {key} }}" for name, key in _jumps(network)
     ]
     return "\n".join(
         places
@@ -233,7 +233,7 @@ def _published(network: BridgeRules, version: int, family: FamilyRules) -> Itera
         yield f"iifname {{ {interfaces} }} {direct}"
 
 
-def _places(network: BridgeRules) -> Iterator[tuple[str, str]]:
+def _jumps(network: BridgeRules) -> Iterator[tuple[str, str]]:
     """Yield the elements that jump to a network's chains: map or set, and the element's text."""
     chains = _chains(network)
     bridge, short = f'"{network.bridge}"', network.short
@@ -247,7 +247,7 @@ def _places(network: BridgeRules) -> Iterator[tuple[str, str]]:
 # ---- ports and links -------------------------------------------------------------------
 
 
-def _texts(
+def _element_texts(
     publications: Iterable[Publication], links: Iterable[Link]
 ) -> Iterator[tuple[str, list[str], list[str]]]:
     """Yield elements as text: name of the map, keys and values."""

@@ -34,7 +34,7 @@ class Members(Protocol):
         """Return the name of a container; empty if there is no such container."""
 
     def id_of(self, reference: str, /) -> str:
-        """Return the id of a container, given by name or id; empty if there is none such."""
+        """Return the id of a container, given by name or id; empty if no container fits."""
 
     def namespace_shared(self, container_id: str, /) -> bool:
         """Return whether another container runs in the network namespace of this one."""
