@@ -1,4 +1,4 @@
-"""What the operations on containers share: the containers, their rows, and the other rooms."""
+"""The state that the operations on containers share, and what they use of the engine."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -11,7 +11,13 @@ from palan.engine.containers.container import Container
 from palan.engine.containers.health import HealthRecord
 from palan.engine.containers.record import ContainerRecord
 from palan.engine.containers.registry import ContainerRegistry
-from palan.engine.containers.surroundings import Surroundings
+from palan.engine.containers.surroundings import (
+    ContainerExecs,
+    ContainerImages,
+    ContainerLogs,
+    ContainerVolumes,
+    Surroundings,
+)
 from palan.engine.events import Publisher
 from palan.engine.machine import Machine, Runtimes
 from palan.engine.networks import Networks
@@ -26,17 +32,22 @@ T = TypeVar("T")
 
 _CONTAINERS: Final = Documents("containers", ContainerRecord)
 _HEALTH: Final = Documents("health", HealthRecord)
-"""Apart from the containers' rows, which are much larger and change seldom."""
+"""Apart from the rows of the containers, which are larger and change less often."""
 
 SCHEMA: Final = (*_CONTAINERS.schema, *_HEALTH.schema)
 
 
 class ContainerContext:
-    """The state of the room, and what it needs of the other rooms.
+    """The table of the containers, their rows, and what they use of the engine.
 
     Args:
-        surroundings: the engine.  The other rooms may be made after this one, so they are
-            looked up each time.
+        surroundings: the engine, whose rooms may be created later than this context.
+
+    Attributes:
+        registry: the table of the containers.
+        recovered: set once the rows and the machine agree; policies start nothing before.
+        log: the log of this room.
+        paths: the paths of the engine's files.
     """
 
     def __init__(self, surroundings: Surroundings) -> None:
@@ -44,7 +55,6 @@ class ContainerContext:
         self._surroundings = surroundings
         self.registry = ContainerRegistry()
         self.recovered = asyncio.Event()
-        """Set once the rows and the machine agree; policies start nothing before that."""
         self.log: Any = structlog.get_logger("palan.engine.containers")
         self.paths: Paths = surroundings.paths
 
@@ -100,12 +110,12 @@ class ContainerContext:
         return self._surroundings.runtimes
 
     @property
-    def images(self) -> Any:
+    def images(self) -> ContainerImages:
         """The images."""
         return self._surroundings.images
 
     @property
-    def volumes(self) -> Any:
+    def volumes(self) -> ContainerVolumes:
         """The volumes."""
         return self._surroundings.volumes
 
@@ -115,12 +125,12 @@ class ContainerContext:
         return self._surroundings.networks
 
     @property
-    def exec(self) -> Any:
+    def exec(self) -> ContainerExecs:
         """The execs."""
         return self._surroundings.exec
 
     @property
-    def logs(self) -> Any:
+    def logs(self) -> ContainerLogs:
         """The logs of containers, and the drivers that send them elsewhere."""
         return self._surroundings.logs
 

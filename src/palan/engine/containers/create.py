@@ -131,8 +131,7 @@ def _image_for(context: ContainerContext, reference: str, platform: str) -> Imag
         InvalidParameter: it is no platform.
         NotFound: the image is there, but not for that one.
     """
-    image: Image = context.images.for_platform(reference, parse_specifier(platform))
-    return image
+    return context.images.for_platform(reference, parse_specifier(platform))
 
 
 def _defaults(context: ContainerContext) -> Defaults:

@@ -81,11 +81,10 @@ async def release_volumes(
 
 async def _release(context: ContainerContext, name: str, holder: str) -> bool:
     try:
-        held: bool = await context.volumes.unmount(name, holder)
+        return await context.volumes.unmount(name, holder)
     except (PalanError, OSError) as error:
         context.log.warning("volume stays mounted", volume=name, reason=str(error))
         return True
-    return held
 
 
 def publish_mounts(context: ContainerContext, container: Container) -> None:

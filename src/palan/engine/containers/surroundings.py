@@ -1,22 +1,188 @@
-"""The few things that the room of containers needs from the rest of the engine."""
+"""Protocols of what the containers need from the rest of the engine."""
 
 import asyncio
+from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
+from palan.api import Unset
+from palan.api.images import OCIDescriptor
 from palan.engine.background import Background
 from palan.engine.config import EngineConfig
 from palan.engine.events import Publisher
+from palan.engine.images.image import Image
+from palan.engine.images.platform import Platform
+from palan.engine.logdrivers.container import LoggedContainer
 from palan.engine.machine import Machine, Runtimes
 from palan.engine.networks import Networks
 from palan.engine.paths import Paths
+from palan.engine.volumes.record import VolumeRecord
+from palan.host.conmon import Found
 from palan.store.database import Database
 
 
-__all__ = ["Surroundings"]
+__all__ = [
+    "ContainerExecs",
+    "ContainerImages",
+    "ContainerLogs",
+    "ContainerVolumes",
+    "ProbeOutcome",
+    "Surroundings",
+]
+
+
+class ContainerImages(Protocol):
+    """The images."""
+
+    def resolve(self, reference: str, /) -> Image:
+        """Return the image of that name, digest, id or beginning of an id.
+
+        Raises:
+            NotFound: there is no such image.
+            InvalidParameter: the reference is malformed.
+        """
+
+    def for_platform(self, reference: str, platform: Platform, /) -> Image:
+        """Return the image of that name for a platform.
+
+        Raises:
+            NotFound: there is no such image, or not for that platform.
+        """
+
+    def hold(self, image: Image, /) -> AbstractContextManager[None]:
+        """Keep an image from removal inside the ``with`` block."""
+
+    async def release(self, image_id: str, /) -> None:
+        """Remove an image without a name, unless another container uses it."""
+
+    def descendants(self, references: Iterable[str], /) -> set[str]:
+        """Return the ids of the named images, and of images that were made from them."""
+
+    def descriptor(self, image_id: str, /) -> OCIDescriptor | Unset:
+        """Return the descriptor of an image's manifest, if the manifest is stored."""
+
+    def size(self, image_id: str, /) -> int:
+        """Return the bytes of the files in an image's layers; 0 for an unknown image."""
+
+
+class ContainerVolumes(Protocol):
+    """The volumes."""
+
+    def path(self, name: str, /) -> Path:
+        """Return the directory with the files of a volume of the driver ``local``."""
+
+    async def ensure(
+        self,
+        name: str,
+        /,
+        *,
+        driver: str = "",
+        options: dict[str, str] | None = None,
+        labels: dict[str, str] | None = None,
+    ) -> tuple[VolumeRecord, bool]:
+        """Return the volume of that name, created if absent, and whether it was created.
+
+        Raises:
+            PalanError: it can't be created, or its driver does not exist.
+        """
+
+    def use(self, name: str, container_id: str, /) -> None:
+        """Note that a container refers to a volume, which is not removed meanwhile."""
+
+    def is_used(self, name: str, /, *, besides: str) -> bool:
+        """Whether a container other than ``besides`` refers to a volume."""
+
+    def release(self, container_id: str, /) -> None:
+        """Note that a container no longer refers to any volume."""
+
+    async def remove_anonymous(self, name: str, /) -> None:
+        """Remove an anonymous volume, unless another container uses it."""
+
+    async def mount(self, name: str, holder: str, /) -> str:
+        """Have the driver mount a volume for a holder, and return its path.
+
+        Raises:
+            PalanError: the driver fails, or the volume does not exist.
+        """
+
+    async def unmount(self, name: str, holder: str, /) -> bool:
+        """Undo :meth:`mount`, and return whether the holder had it mounted."""
+
+    def adopt(self, name: str, holder: str, /) -> None:
+        """Note that a volume is mounted for a container which runs already."""
+
+    async def unmount_stale(self, alive: set[str], /) -> None:
+        """Unmount volumes that are mounted for containers that do not run."""
+
+
+class ProbeOutcome(Protocol):
+    """The result of a health check."""
+
+    @property
+    def code(self) -> int:
+        """The exit code; -1 if the command could not be run, or took too long."""
+
+    @property
+    def output(self) -> str:
+        """The output of the command, or the reason why it was not run."""
+
+
+class ContainerExecs(Protocol):
+    """The execs, which belong to containers by their ids."""
+
+    async def probe(
+        self, container_id: str, command: list[str], /, *, timeout_ns: int, max_output: int
+    ) -> ProbeOutcome:
+        """Run a command in a container as its health check."""
+
+    def unfinished(self, container_id: str, /) -> list[str]:
+        """Return the ids of the execs that have not ended."""
+
+    def drop_clients(self, container_id: str, /) -> None:
+        """Disconnect the clients of the execs."""
+
+    def discard_unstarted(self, container_id: str, /) -> None:
+        """Discard the execs that were not started, as the container has ended."""
+
+    def discard(self, container_id: str, /) -> None:
+        """Discard all execs, as the container is removed."""
+
+    def adopt(self, container_id: str, monitors: Collection[Found], /) -> None:
+        """Take over the execs that an earlier engine started, by their running conmons."""
+
+
+class ContainerLogs(Protocol):
+    """The logs of containers, and the drivers that send them elsewhere."""
+
+    async def connect(self, container: LoggedContainer, /, *, by_policy: bool) -> None:
+        """Connect to the receiver before a start; a restart policy need not reach it.
+
+        Raises:
+            InternalError: the receiver does not answer.
+        """
+
+    async def disconnect(self, container: LoggedContainer, /) -> None:
+        """Undo :meth:`connect` for a container that was not started after all."""
+
+    def begin(self, container: LoggedContainer, /) -> None:
+        """Rotate and send the log of a container that was started."""
+
+    def adopt(self, container: LoggedContainer, /) -> None:
+        """Rotate the log of a container that an earlier engine started."""
+
+    def resume(self, container: LoggedContainer, /) -> None:
+        """Send the lines that an earlier engine has not sent."""
+
+    async def end(self, container: LoggedContainer, /) -> None:
+        """Complete the log of a container that has ended."""
+
+    async def remove(self, container: LoggedContainer, /) -> None:
+        """Send the last lines of a container that is removed, unless its receiver fails."""
 
 
 class Surroundings(Background, Protocol):
-    """The engine."""
+    """The parts of the engine that the containers use."""
 
     @property
     def config(self) -> EngineConfig:
@@ -43,11 +209,11 @@ class Surroundings(Background, Protocol):
         """The OCI runtimes and conmon."""
 
     @property
-    def images(self) -> Any:
+    def images(self) -> ContainerImages:
         """The images."""
 
     @property
-    def volumes(self) -> Any:
+    def volumes(self) -> ContainerVolumes:
         """The volumes."""
 
     @property
@@ -55,11 +221,11 @@ class Surroundings(Background, Protocol):
         """The networks."""
 
     @property
-    def exec(self) -> Any:
+    def exec(self) -> ContainerExecs:
         """The execs."""
 
     @property
-    def logs(self) -> Any:
+    def logs(self) -> ContainerLogs:
         """The logs of containers, and the drivers that send them elsewhere."""
 
     @property
