@@ -1,8 +1,8 @@
 """``POST /containers/create``.
 
-Everything that can be refused is refused before anything is made.  Then the name is
-reserved, volumes and the directory are made, and the row is written; only then does
-the container exist.  What a crash leaves of the steps before is swept away at start.
+The request is checked before anything is created.  Then the name is reserved, the volumes and
+the directory are created, and the row is written; only then does the container exist.  The next
+start of the engine removes what a crash leaves of the steps before.
 """
 
 import asyncio
@@ -49,13 +49,13 @@ async def create(
 
     Args:
         context: the context of the room.
-        request: what it is to be.
-        step: it is for a step of a build, and goes with it.
+        request: the request.
+        step: whether it runs a step of a build; the next start of the engine removes it then.
 
     Raises:
-        InvalidParameter: something asked for makes no sense.
-        NotFound: image, network, volume driver or a container that is referred to.
-        Conflict: the name is taken.
+        InvalidParameter: the request is invalid.
+        NotFound: an image, network, volume driver or container that it names does not exist.
+        Conflict: the name is in use.
     """
     body = request.body
     if body == ContainerCreateBody():
@@ -65,7 +65,7 @@ async def create(
     host_config = body.host_config or HostConfig()
     networking = body.networking_config
     config = _config(body)
-    # Since 1.52 an address belongs to an endpoint; older requests were lifted to that.
+    # Since 1.52 an address belongs to an endpoint; older requests were converted.
     config.mac_address = UNSET
     warnings = validate_create(config, host_config, networking, create_facts(context))
     if host_config.device_requests:
@@ -91,9 +91,9 @@ async def create(
     )
     registry.reserve(name, container_id)
     try:
-        # Held, or an image that is removed meanwhile would take its layers away.
+        # Held, so that a removal of the image does not remove its layers meanwhile.
         with context.images.hold(image):
-            await _make(
+            await _create(
                 context,
                 container_id,
                 name,
@@ -116,7 +116,7 @@ def _config(body: ContainerCreateBody) -> ContainerConfig:
 
 
 def _image_config(image: Image) -> ContainerConfig:
-    """What the image says, as a configuration of a container."""
+    """Return the image's configuration as one of a container."""
     known = {field.name for field in msgspec.structs.fields(ContainerConfig)}
     config = image.config
     return ContainerConfig(**{
@@ -125,11 +125,11 @@ def _image_config(image: Image) -> ContainerConfig:
 
 
 def _image_for(context: ContainerContext, reference: str, platform: str) -> Image:
-    """The image for the platform that was asked for.
+    """Return the image for the requested platform.
 
     Raises:
-        InvalidParameter: it is no platform.
-        NotFound: the image is there, but not for that one.
+        InvalidParameter: the platform is malformed.
+        NotFound: the image does not exist for that platform.
     """
     return context.images.for_platform(reference, parse_specifier(platform))
 
@@ -149,7 +149,7 @@ def _defaults(context: ContainerContext) -> Defaults:
 
 
 def _check_references(context: ContainerContext, host_config: HostConfig) -> None:
-    """Containers whose namespaces are to be joined must exist; their names become ids."""
+    """Check that containers whose namespaces are joined exist, and replace names by ids."""
     for field in ("ipc_mode", "pid_mode"):
         mode: str = getattr(host_config, field)
         if mode.startswith("container:"):
@@ -165,7 +165,7 @@ def _check_references(context: ContainerContext, host_config: HostConfig) -> Non
             host_config.network_mode = f"container:{found.id}"
 
 
-async def _make(  # noqa: PLR0917 - what a record is made of
+async def _create(  # noqa: PLR0917 - the parts of a record
     context: ContainerContext,
     container_id: str,
     name: str,
@@ -176,7 +176,7 @@ async def _make(  # noqa: PLR0917 - what a record is made of
     networking: NetworkingConfig | None,
     step: bool,
 ) -> None:
-    """Make a container, and take back what was made if that fails."""
+    """Create a container, and undo everything if that fails."""
     layers = [str(layer) for layer in image.layers]
     directory = context.paths.container(container_id)
     plan = plan_mounts(context, config, host_config)
@@ -203,18 +203,18 @@ async def _make(  # noqa: PLR0917 - what a record is made of
         for mounted in plan.images.values():
             held.enter_context(context.images.hold(mounted))
         if plan.anonymous:
-            # Nobody else knows what they are for: a start that finds this removes them.
+            # Only this row says what the volumes are for: the next start removes a draft.
             record.draft = True
             await context.save_record(record)
         record.mounts = await make_mounts(context, container_id, plan, layers)
-        # Under its final name only when it is complete; see the sweep at start.
+        # It gets its final name when it is complete; the sweep removes others at start.
         draft = context.paths.tmp / f"create-{secrets.token_hex(8)}"
         for part in (draft, draft / "diff", draft / "work"):
             part.mkdir(mode=0o710 if part == draft else 0o755)
         draft.rename(directory)
         record.draft = False
         container = Container(record)
-        # Whoever learns of it from the event finds it.
+        # A client that receives the event must find the container.
         context.registry.add(container)
         context.events.publish("container", "create", container_id, container.attributes)
         await context.save_record(record)
@@ -226,7 +226,7 @@ async def _make(  # noqa: PLR0917 - what a record is made of
 
 
 async def undo_create(context: ContainerContext, record: ContainerRecord) -> None:
-    """Take back what was made for a container that can't be created, or only half was."""
+    """Undo the creation of a container, as far as it was done."""
     if container := context.registry.find(record.id):
         context.registry.discard(container)
         container.streams.ended()
@@ -241,12 +241,12 @@ async def undo_create(context: ContainerContext, record: ContainerRecord) -> Non
 def _endpoints(
     context: ContainerContext, host_config: HostConfig, networking: NetworkingConfig | None
 ) -> dict[str, EndpointSettings]:
-    """What was asked for on each network; without endpoints, on the one of ``NetworkMode``.
+    """Return the settings of each endpoint, by network; at least one for ``NetworkMode``.
 
-    Networks that are there are called by their names, whatever they were called by.
+    Existing networks are given by name, whether the request has their names or ids.
 
     Raises:
-        InvalidParameter: one is there twice, or two do not go together.
+        InvalidParameter: a network is given twice, or two networks exclude each other.
     """
     mode = host_config.network_mode
     if mode.startswith("container:"):

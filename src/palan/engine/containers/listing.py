@@ -31,13 +31,13 @@ Test = Callable[[Container], bool]
 def select(
     context: ContainerContext, filters: Filters, *, everything: bool, limit: int
 ) -> list[Container]:
-    """The containers that a list is about, newest first.
+    """Return the containers that a list shows, newest first.
 
     Args:
         context: the context of the room.
         filters: all must match.
-        everything: stopped ones too; implied by ``limit`` and by some filters.
-        limit: at most so many, if positive.
+        everything: include stopped ones; ``limit`` and some filters imply it.
+        limit: the largest number of containers, if positive.
 
     Raises:
         InvalidParameter: a filter or its value is unknown.
@@ -115,7 +115,7 @@ def _pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except (re.error, OverflowError, RecursionError):
-        return re.compile(r"(?!)")  # dockerd: what is no expression matches nothing
+        return re.compile(r"(?!)")  # as in dockerd, a malformed expression matches nothing
 
 
 def _relative(context: ContainerContext, names: list[str], *, later: bool) -> Test:
@@ -124,7 +124,7 @@ def _relative(context: ContainerContext, names: list[str], *, later: bool) -> Te
 
 
 def _ports(name: str, text: str) -> Iterable[tuple[int, str]]:
-    """``80``, ``80/udp``, ``8000-8010/tcp``."""
+    """Parse ``80``, ``80/udp`` or ``8000-8010/tcp``."""
     ports, _, protocol = text.partition("/")
     start, _, end = ports.partition("-")
     for part, which in ((start, "start"), (end or start, "end")):
@@ -139,21 +139,21 @@ def _ports(name: str, text: str) -> Iterable[tuple[int, str]]:
 
 
 def _port_test(context: ContainerContext, name: str, ports: set[tuple[int, str]]) -> Test:
-    """Whether one of the ports that the list shows is among these; so it must be running."""
+    """Return a test whether one of the ports that the list shows is among these."""
     if name == "publish":
         return lambda c: any((p.public_port, p.type) in ports for p in _port_summaries(context, c))
     return lambda c: any((p.private_port, p.type) in ports for p in _port_summaries(context, c))
 
 
 def summaries(context: ContainerContext, containers: Iterable[Container]) -> list[ContainerSummary]:
-    """The lines of a list."""
+    """Return the summaries of containers, as a list shows them."""
     images = _Images(context)
     links = link_names(context)
     return [_summary(context, container, images, links) for container in containers]
 
 
 class _Images:
-    """What a list says of images: each is looked up once, however many containers it has."""
+    """The names and descriptors of images, each looked up once for a list."""
 
     def __init__(self, context: ContainerContext) -> None:
         self._context = context
@@ -161,7 +161,7 @@ class _Images:
         self._descriptors: dict[str, OCIDescriptor | Unset] = {}
 
     def name(self, container: Container) -> str:
-        """The name it was created from, or the id once that name means another image."""
+        """Return the container's image by name, or by id once the name means another image."""
         name, image = container.record.config.image, container.record.image
         found = self._ids.get(name)
         if found is None:
@@ -173,7 +173,7 @@ class _Images:
         return name if found == image else image
 
     def descriptor(self, image: str) -> OCIDescriptor | Unset:
-        """The manifest's, if that is still there."""
+        """Return the descriptor of the image's manifest, if that is stored."""
         if image not in self._descriptors:
             self._descriptors[image] = self._context.images.descriptor(image)
         return self._descriptors[image]
@@ -214,7 +214,7 @@ def _health(health: HealthRecord | None) -> ContainerSummaryHealth:
 
 
 def _command(path: str, args: list[str]) -> str:
-    """The command line as Docker shows it: arguments with spaces in quotes."""
+    """Return the command line as Docker shows it: arguments with spaces in quotes."""
     return " ".join([path, *(f"'{a}'" if " " in a else a for a in args)])
 
 

@@ -14,8 +14,8 @@ async def rename(context: ContainerContext, container: Container, name: str) -> 
     """Give a container another name.
 
     Raises:
-        InvalidParameter: the name is empty, malformed or the one it has.
-        Conflict: the name is taken, or the container is being removed.
+        InvalidParameter: the name is empty, malformed or the present one.
+        Conflict: the name is in use, or the container is being removed.
     """
     if not name:
         raise InvalidParameter("Neither old nor new names may be empty")

@@ -64,7 +64,7 @@ class Containers:
     # ---- state -------------------------------------------------------------------
 
     async def load(self) -> None:
-        """Read the rows and reconcile them with what really runs."""
+        """Read the rows, and reconcile them with the processes and files of the machine."""
         self._context.load()
         await recover(self._context)
         self._context.recovered.set()
@@ -75,7 +75,7 @@ class Containers:
             if container.monitored is not None:
                 container.monitored.release()
 
-    # ---- what other rooms ask ----------------------------------------------------
+    # ---- for other rooms ----------------------------------------------------
 
     async def save(self, container: Container) -> None:
         """Write the container's row; committed on return."""
@@ -105,7 +105,7 @@ class Containers:
         await disconnect(self._context, network, body)
 
     def using_image(self, image_id: str) -> list[Container]:
-        """The containers made from an image, and those that have it mounted."""
+        """Return the containers that are made of an image or have it mounted."""
         return [
             c
             for c in self.registry
@@ -121,16 +121,16 @@ class Containers:
         return await measured_containers(self._context)
 
     def layers_in_use(self) -> set[str]:
-        """Chain ids of the layers that containers are made of."""
+        """Return the chain ids of the layers that containers use."""
         return {
             f"sha256:{Path(layer).parent.name}" for c in self.registry for layer in c.record.layers
         }
 
     def commit_source(self, reference: str) -> CommittedContainer:
-        """The container that an image is to be made of.
+        """Return the container of that id, name or beginning of an id, for a commit.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is no such container.
         """
         return CommittedContainer(self._context, self.registry.get(reference))
 
@@ -183,7 +183,7 @@ class Containers:
         container = self.registry.get(request.id)
         container.restarting += 1
         try:
-            # That it has just ended, or was just started by somebody else, is as well.
+            # It may just have ended, or have been started by another client.
             with contextlib.suppress(NotModified):
                 await stop(self._context, container, request.signal, request.t, name=request.id)
             with contextlib.suppress(NotModified):
