@@ -71,7 +71,6 @@ class FakeContext(SimpleNamespace):
         self.spawned: list[asyncio.Task[Any]] = []
         super().__init__(
             registry=registry,
-            surroundings=SimpleNamespace(containers=SimpleNamespace(registry=registry)),
             recovered=recovered,
             events=FakeEvents(),
             stopping=asyncio.Event(),

@@ -1,9 +1,8 @@
-"""Containers: one module per thing that can be done to them.
+"""Containers: one module per operation.
 
-``create``, ``start``, ``stop`` (and kill), ``pause``, ``rename``, ``wait``,
-``remove``, ``listing``, ``inspect``, ``logs``, ``attach`` are what their endpoints do;
-``exit`` is what happens when a container ends by itself; ``recover`` what happens
-to all of them when the engine starts.  :class:`Containers` is the room's front.
+``lifecycle`` has start, end, restart and removal, by the steps of ``start_steps``; ``recover``
+reconciles all containers with the machine when the engine starts.  :class:`Containers` has a
+method for each endpoint, and those that other rooms use.
 """
 
 from palan.engine.containers.room import SCHEMA, Containers

@@ -51,7 +51,6 @@ class ContainerContext:
     """
 
     def __init__(self, surroundings: Surroundings) -> None:
-        self.surroundings: Any = surroundings
         self._surroundings = surroundings
         self.registry = ContainerRegistry()
         self.recovered = asyncio.Event()

@@ -28,7 +28,7 @@ from palan.engine.containers.container import Container
 from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.create_facts import create_facts
 from palan.engine.containers.device_requests import check_device_requests
-from palan.engine.containers.links import take_links
+from palan.engine.containers.links import resolve_links
 from palan.engine.containers.merge import command_line, merge_config
 from palan.engine.containers.mounts import hold_inherited, make_mounts, plan_mounts
 from palan.engine.containers.naming import check_name, generate_id, generate_name
@@ -190,7 +190,7 @@ async def _create(  # noqa: PLR0917 - the parts of a record
         host_config=host_config,
         endpoints={} if config.network_disabled else _endpoints(context, host_config, networking),
         layers=layers,
-        links=take_links(context, host_config),
+        links=resolve_links(context, host_config),
         runtime=context.runtimes.resolve(host_config.runtime),
         anonymous_volumes=plan.anonymous,
         path=path,

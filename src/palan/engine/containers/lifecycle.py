@@ -1,11 +1,11 @@
 """The life of a container: its start, its end, its restart by a policy, and its removal.
 
 conmon ends after the container's process, with its log complete and the exit code in a file,
-so that whoever learns of the exit finds all of its output.
+so that a client that sees the exit finds all of the output.
 
-What was done for a start is undone at the end (:mod:`palan.engine.containers.start_steps`).
-What can't be undone is swept when the engine starts next; it keeps neither the other steps nor
-the news of the end from happening.
+The end undoes the steps of the start (:mod:`palan.engine.containers.start_steps`).  Resources
+of a step that can't be undone are swept when the engine starts next; the other steps are undone
+and waiting clients answered all the same.
 
 A removal is written to the database before anything is deleted, so that the next start of the
 engine finishes one that a crash cut short.
@@ -74,7 +74,7 @@ async def start(
         NotModified: it runs already.
         Conflict: it is paused, or being removed.
         Unavailable: there is no runtime that works here.
-        PalanError: its network, its root file system or its program are not as they must be.
+        PalanError: its network, its root file system or its program can't be used.
     """
     async with container.lock:
         record = container.record
@@ -104,7 +104,7 @@ async def start(
 def _reason(
     context: ContainerContext, container: Container, failure: BaseException
 ) -> BaseException:
-    """The error for the client about a failed start; it may have a simpler reason."""
+    """Return the error for the client about a failed start."""
     if isinstance(failure, OSError):  # such as a full disk
         return InternalError(f"unable to start container: {failure}")
     # A container whose namespace was to be joined may have ended meanwhile.
@@ -264,7 +264,7 @@ async def _save_end(context: ContainerContext, container: Container) -> None:
     """Save that a container has ended, and then remove the file with the exit code.
 
     If the row can't be written, the next start of the engine reads the code from the file:
-    those who wait for the end must hear of it all the same.
+    clients that wait for the end must be answered all the same.
     """
     try:
         await context.save(container)

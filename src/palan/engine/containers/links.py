@@ -1,8 +1,8 @@
 """Legacy links: names and variables for other containers on the default bridge.
 
-A container that is linked to another finds it in its ``/etc/hosts`` under an alias, and is
-told its address, ports and environment in variables.  On networks that users make, links are
-aliases that the DNS server knows (:mod:`palan.engine.networks.endpoints`).
+A container that is linked to another has a line for it in its ``/etc/hosts``, and variables with
+its address, ports and environment.  On user-defined networks links are
+aliases in DNS (:mod:`palan.engine.networks.endpoints`).
 """
 
 import asyncio
@@ -27,23 +27,23 @@ __all__ = [
     "link_hosts",
     "link_names",
     "linked",
+    "resolve_links",
     "shown_links",
-    "take_links",
     "unlink",
 ]
 
 _NOT_PASSED_ON: Final = ("HOME", "PATH")
-"""Variables of an image rather than of what runs in it."""
+"""Variables that are not passed on to linked containers."""
 
 
-def take_links(context: ContainerContext, host_config: HostConfig) -> dict[str, str]:
-    """The legacy links that a new container asks for: aliases to ids of containers.
+def resolve_links(context: ContainerContext, host_config: HostConfig) -> dict[str, str]:
+    """Return the legacy links of a new container: ids of containers by alias.
 
-    They are taken out of ``host_config``: what inspect shows follows from names, which change.
-    On networks that users make, links are names, and who has them may come later.
+    They are removed from ``host_config``, as inspect shows them by the current names.  Links on
+    user-defined networks stay there, as names whose containers may be created later.
 
     Raises:
-        InvalidParameter: a container that is linked to is absent, or on the host's network.
+        InvalidParameter: a linked container does not exist, or is on the host's network.
     """
     if is_user_defined(host_config.network_mode):
         return {}
@@ -66,7 +66,7 @@ def take_links(context: ContainerContext, host_config: HostConfig) -> dict[str, 
 
 
 def _owner(context: ContainerContext, child: Container) -> Container:
-    """Whose network a container has."""
+    """Return the container whose network a container uses."""
     mode = child.record.host_config.network_mode
     if mode.startswith("container:"):
         other = context.registry.find(mode.removeprefix("container:"))
@@ -75,7 +75,7 @@ def _owner(context: ContainerContext, child: Container) -> Container:
 
 
 def linked(context: ContainerContext, container: Container) -> Iterator[tuple[str, Container]]:
-    """The containers that one is linked to, with what it calls them."""
+    """Yield the containers that one is linked to, with their aliases."""
     for alias, child_id in container.record.links.items():
         child = context.registry.find(child_id)
         if child is not None:
@@ -83,14 +83,14 @@ def linked(context: ContainerContext, container: Container) -> Iterator[tuple[st
 
 
 def shown_links(context: ContainerContext, container: Container) -> list[str] | None:
-    """``HostConfig.Links``: ``/child:/parent/alias``; on other networks as they were given."""
+    """Return ``HostConfig.Links``: ``/child:/parent/alias``, or the links of other networks."""
     record = container.record
     found = [f"/{child.name}:/{record.name}/{alias}" for alias, child in linked(context, container)]
     return found or record.host_config.links
 
 
 def link_names(context: ContainerContext) -> dict[str, list[str]]:
-    """The names that links give to containers, by their ids: ``/parent/alias``."""
+    """Return the names that links give to containers, ``/parent/alias``, by container id."""
     found: dict[str, list[str]] = {}
     for parent in context.registry:
         for alias, child_id in parent.record.links.items():
@@ -99,7 +99,7 @@ def link_names(context: ContainerContext) -> dict[str, list[str]]:
 
 
 async def unlink(context: ContainerContext, reference: str) -> None:
-    """Remove a link, which is called ``parent/alias``.
+    """Remove a link by its name, ``parent/alias``.
 
     Raises:
         InternalError: it is a container's own name; in dockerd's words.
@@ -127,10 +127,10 @@ async def unlink(context: ContainerContext, reference: str) -> None:
 
 
 def check_links(context: ContainerContext, container: Container) -> None:
-    """See that a container can be started with its links.
+    """Check that a container can be started with its links.
 
     Raises:
-        Conflict: one that it is linked to does not run, or is not on the default bridge.
+        Conflict: a linked container does not run, or is not on the default bridge.
     """
     for alias, child in linked(context, container):
         shown = f"/{container.name}/{alias}"
@@ -143,7 +143,7 @@ def check_links(context: ContainerContext, container: Container) -> None:
 
 
 def link_hosts(context: ContainerContext, container: Container) -> list[str]:
-    """Lines of ``/etc/hosts`` for the containers that one is linked to."""
+    """Return the lines of ``/etc/hosts`` for the containers that one is linked to."""
     return [
         line
         for alias, child in linked(context, container)
@@ -153,7 +153,7 @@ def link_hosts(context: ContainerContext, container: Container) -> list[str]:
 
 
 def host_lines(alias: str, child: Container, there: EndpointRecord) -> list[str]:
-    """Return the lines of ``/etc/hosts`` for one container that is linked to."""
+    """Return the lines of ``/etc/hosts`` for one linked container."""
     return [f"{address}\t{_names(alias, child)}" for address in own_addresses(there)]
 
 
@@ -165,7 +165,7 @@ def _names(alias: str, child: Container) -> str:
 
 
 def link_environment(context: ContainerContext, container: Container) -> list[str]:
-    """The variables that tell a container about those that it is linked to."""
+    """Return the variables that describe the containers that one is linked to."""
     variables = []
     for alias, child in linked(context, container):
         there = default_endpoint(child.record.sandbox)

@@ -1,4 +1,4 @@
-"""Steps that are done in order, and undone in reverse when one of them fails."""
+"""Operations of steps that are done in order, and undone in reverse when one fails."""
 
 import asyncio
 from abc import ABC, abstractmethod

@@ -1,8 +1,8 @@
-"""What happens to the containers when the engine starts.
+"""The recovery of all containers when the engine starts.
 
-What runs is adopted, with its logs, streams, ports and exit to come.  What ended while
-nobody looked is put down, with the code that its conmon left.  What was half made or half
-removed is taken away.  In the end nothing is left that no row accounts for.
+Running containers are adopted, with their logs, streams and ports.  Containers that ended while
+no engine ran are ended now, with the exit code that conmon left.  Half-done creations, starts
+and removals are undone or finished.  Afterwards the rows account for everything on the machine.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ async def recover(context: ContainerContext) -> None:
                 context.volumes.use(mount.volume, container.id)
                 if container.running:
                     context.volumes.adopt(mount.volume, container.id)
-    alive = [c for c in containers if c.running and not c.record.step and _lives(context, c)]
+    alive = [c for c in containers if c.running and not c.record.step and _is_alive(context, c)]
     monitors = await asyncio.to_thread(
         find_monitors, context.paths.bundles, context.runtimes.conmon.program
     )
@@ -52,18 +52,18 @@ async def recover(context: ContainerContext) -> None:
     await context.networks.load(sandboxes, running)
     for container in alive:
         execs = [m for m in monitors if m.is_exec and m.container == container.id]
-        async with _going_on(context, container):
+        async with _logged(context, container):
             await _adopt(context, container, execs)
     for container in containers:
         if container in alive:
             continue
-        async with container.lock, _going_on(context, container):
-            await _settle(context, container)
+        async with container.lock, _logged(context, container):
+            await _finish(context, container)
     for trash in await asyncio.to_thread(sweep, context, suspects):
         context.spawn(asyncio.to_thread(remove_tree, trash))
     kept = [sandbox for key, sandbox in sandboxes.items() if key in running]
     await asyncio.to_thread(context.networks.sweep_sandboxes, kept)
-    # A driver that does not answer must not keep the engine from its start.
+    # In the background: a driver may not answer.
     context.spawn(context.volumes.unmount_stale(running))
     for container in context.registry:
         context.logs.resume(container)
@@ -71,18 +71,18 @@ async def recover(context: ContainerContext) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _going_on(context: ContainerContext, container: Container) -> AsyncIterator[None]:
-    """Have one container that makes trouble not keep the engine from all others."""
+async def _logged(context: ContainerContext, container: Container) -> AsyncIterator[None]:
+    """Log a failure, so that one container does not keep the engine from the others."""
     try:
         yield
     except Exception:
         context.log.exception("container not recovered", container=container.id)
 
 
-def _lives(context: ContainerContext, container: Container) -> bool:
-    """Whether its process or at least its conmon, which knows the exit code, is there."""
+def _is_alive(context: ContainerContext, container: Container) -> bool:
+    """Whether the container's process runs, or at least its conmon, which has the exit code."""
     record = container.record
-    # A reboot leaves no bundle, but it may give the same numbers to other processes.
+    # After a reboot there is no bundle, but other processes may have the same pids.
     return context.paths.bundle(container.id).is_dir() and any(
         p is not None and processes.is_alive(p.pid, p.start_time)
         for p in (record.process, record.monitor)
@@ -105,16 +105,16 @@ async def _adopt(
         directory=bundle,
         exit_file=context.paths.exits / container.id,
     )
-    # Processes are frozen or thawed first, and then it is written down.
+    # Pausing freezes the processes first and saves the row then.
     frozen = await asyncio.to_thread(is_frozen, context, container)
     if frozen and not container.paused:
-        # For a commit, or for a client who was not told so.
+        # By a commit, or by a pause that was not acknowledged.
         await asyncio.to_thread(thaw, context, container)
         frozen = await asyncio.to_thread(is_frozen, context, container)
     if container.paused != frozen:
         record.status = "paused" if frozen else "running"
         await context.save(container)
-    with contextlib.suppress(OSError):  # it is just ending
+    with contextlib.suppress(OSError):  # the container is just ending
         await container.streams.opened(bundle)
     watch(context, container, monitored)
     context.exec.adopt(container.id, execs)
@@ -125,8 +125,8 @@ async def _adopt(
     await context.networks.adopt(member(context, container))
 
 
-async def _settle(context: ContainerContext, container: Container) -> None:
-    """A container that does not run: as far as it got, it is brought to an end."""
+async def _finish(context: ContainerContext, container: Container) -> None:
+    """Undo or finish what an earlier engine left half done with a container that does not run."""
     record = container.record
     if record.draft:
         await undo_create(context, record)

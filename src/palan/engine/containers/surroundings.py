@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from palan.api import Unset
 from palan.api.images import OCIDescriptor
