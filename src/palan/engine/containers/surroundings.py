@@ -18,7 +18,7 @@ from palan.engine.machine import Machine, Runtimes
 from palan.engine.networks import Networks
 from palan.engine.paths import Paths
 from palan.engine.volumes.record import VolumeRecord
-from palan.host.conmon import Found
+from palan.host.conmon import RunningMonitor
 from palan.store.database import Database
 
 
@@ -148,7 +148,7 @@ class ContainerExecs(Protocol):
     def discard(self, container_id: str, /) -> None:
         """Discard all execs, as the container is removed."""
 
-    def adopt(self, container_id: str, monitors: Collection[Found], /) -> None:
+    def adopt(self, container_id: str, monitors: Collection[RunningMonitor], /) -> None:
         """Take over the execs that an earlier engine started, by their running conmons."""
 
 
