@@ -158,12 +158,12 @@ def _checked(method: str, status: int, data: bytes) -> dict[str, Any]:
         answer = msgspec.json.decode(data) if data.strip() else {}
     except msgspec.DecodeError as error:
         answer = error
-    told = answer.get("Err") if isinstance(answer, dict) else None
+    reported = answer.get("Err") if isinstance(answer, dict) else None
     if status != 200:
-        why = told or data.decode(errors="replace").strip()
+        why = reported or data.decode(errors="replace").strip()
         raise PluginFailure(f"{method}: {why}", status)
     if not isinstance(answer, dict):
         raise PluginFailure(f"{method}: the answer is not a JSON object: {answer}", status)
-    if told:
-        raise PluginFailure(str(told), status)
+    if reported:
+        raise PluginFailure(str(reported), status)
     return answer

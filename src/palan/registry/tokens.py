@@ -78,8 +78,8 @@ def fetch_token(
         credentials: the credentials for the token server.
         plain: whether a ``host[:port]`` may receive credentials without TLS.
         scopes: the scopes that the token must have. The scope in the challenge is ignored:
-            for the API's root, which logins request, some registries name an example scope that
-            nobody is granted.
+            for the API's root, which logins request, some registries name an example scope
+            that they never grant.
 
     Raises:
         Unauthorized: the server does not accept the credentials.

@@ -75,7 +75,7 @@ class ManifestRecord(msgspec.Struct):
     annotations: dict[str, str] = {}
     """Its annotations in the index."""
 
-    told: bool = False
+    platform_in_index: bool = msgspec.field(default=False, name="told")
     """The platform comes from the index."""
 
     @property

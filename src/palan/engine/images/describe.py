@@ -173,7 +173,7 @@ def _described(manifest: ManifestRecord) -> OCIDescriptor:
         digest=manifest.digest,
         size=manifest.size,
         annotations=manifest.annotations or UNSET,
-        platform=Platform(*manifest.platform).message() if manifest.told else UNSET,
+        platform=Platform(*manifest.platform).message() if manifest.platform_in_index else UNSET,
     )
 
 

@@ -157,7 +157,7 @@ def _absent(descriptor: Descriptor) -> ManifestRecord:
         (platform.os, platform.architecture, platform.variant) if platform else ("", "", ""),
         subject=subject,
         annotations=descriptor.annotations,
-        told=platform is not None,
+        platform_in_index=platform is not None,
     )
 
 

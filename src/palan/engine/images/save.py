@@ -206,7 +206,7 @@ class Export:
 
 def _descriptor(record: TargetRecord | ManifestRecord) -> Descriptor:
     descriptor = Descriptor(media_type=record.media_type, digest=record.digest, size=record.size)
-    if isinstance(record, ManifestRecord) and record.told:
+    if isinstance(record, ManifestRecord) and record.platform_in_index:
         system, architecture, variant = record.platform
         descriptor.platform = PlatformField(os=system, architecture=architecture, variant=variant)
     return descriptor
