@@ -1,8 +1,8 @@
-"""The contract: every endpoint and message of the Docker Engine API, and no I/O at all.
+"""The contract: every endpoint and message of the Docker Engine API, without any I/O.
 
-One module per group declares its endpoints and messages; beside them stand the
-things the groups share: errors, filters, raw-stream frames, versions and what
-changed between them.
+Each group has a module that declares its endpoints and messages. The other modules contain
+what the groups share: annotations, errors, filters, raw-stream frames, API versions and the
+changes between them.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -51,7 +51,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    # A program that pings an engine needs a version and no message.
+    # Imported on demand: a program that only pings an engine needs no messages.
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415 - see above

@@ -1,4 +1,4 @@
-"""The bases of all messages, and how Python names become Docker's names."""
+"""Base classes of all messages, and the conversion of Python names to Docker's names."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,16 +13,16 @@ Unset = msgspec.UnsetType
 
 
 def pascal_case(name: str) -> str:
-    """``exposed_ports`` -> ``ExposedPorts``: the names of JSON keys.
+    """Return the JSON key of a field: ``exposed_ports`` becomes ``ExposedPorts``.
 
-    Irregular names (``ID``, ``IPAddress``, ``OOMKilled``) are given with
-    ``msgspec.field(name=...)`` where the field is declared.
+    Fields with irregular names (``ID``, ``IPAddress``, ``OOMKilled``) are declared with
+    ``msgspec.field(name=...)``.
     """
     return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
 
 
 def camel_case(name: str) -> str:
-    """``detach_keys`` -> ``detachKeys``: the names of query parameters."""
+    """Return the query parameter of a field: ``detach_keys`` becomes ``detachKeys``."""
     first, *rest = name.rstrip("_").split("_")
     return first + "".join(part[:1].upper() + part[1:] for part in rest)
 
@@ -30,15 +30,14 @@ def camel_case(name: str) -> str:
 class Message(msgspec.Struct, rename=pascal_case, kw_only=True):
     """A JSON object of the API.
 
-    In results, a field typed ``X | Unset`` with the default ``UNSET`` is left out
-    when unset (Go's ``omitempty``), and ``None`` is ``null``: the two are told
-    apart as dockerd tells them apart.  In requests, ``null`` and absence both give
-    the field's default, as in Go.
+    In results, an unset field of the type ``X | Unset`` is omitted (Go's ``omitempty``), and
+    ``None`` becomes ``null``, as in dockerd's answers. In requests, both ``null`` and absence
+    give the field's default, as in Go.
     """
 
 
 class Request(msgspec.Struct, rename=camel_case, kw_only=True):
-    """All that one call of an endpoint carries.
+    """The content of one call of an endpoint.
 
     A field named in the endpoint's path is a path parameter; the field ``body`` is
     the request's body; a field annotated with :class:`palan.api.Header` is a
@@ -47,5 +46,5 @@ class Request(msgspec.Struct, rename=camel_case, kw_only=True):
 
 
 def message_keys(kind: type[msgspec.Struct]) -> Mapping[str, Any]:
-    """The wire names of a struct's fields with their types."""
+    """Return the types of a struct's fields by their JSON keys."""
     return {field.encode_name: field.type for field in msgspec.structs.fields(kind)}

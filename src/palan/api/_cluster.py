@@ -1,4 +1,4 @@
-"""A swarm as a whole: its specification, its state, and what a node knows of it."""
+"""A swarm: its specification, its state, and a node's information about it."""
 
 from msgspec import field
 
@@ -24,17 +24,17 @@ __all__ = [
 
 
 class OrchestrationConfig(Message):
-    """How tasks are kept."""
+    """Retention of finished tasks."""
 
     task_history_retention_limit: int | Unset = UNSET
-    """Finished tasks to keep per slot; negative keeps all."""
+    """The number of finished tasks to keep per slot; negative keeps all."""
 
 
 class RaftConfig(Message):
-    """How managers agree; ticks are seconds."""
+    """Settings of the managers' consensus protocol; ticks are seconds."""
 
     snapshot_interval: int | Unset = UNSET
-    """Log entries between snapshots."""
+    """The number of log entries between snapshots."""
 
     keep_old_snapshots: int | Unset = UNSET
     log_entries_for_slow_followers: int | Unset = UNSET
@@ -43,14 +43,14 @@ class RaftConfig(Message):
 
 
 class DispatcherConfig(Message, omit_defaults=True):
-    """How managers watch nodes."""
+    """Settings of the managers' health checks of nodes."""
 
     heartbeat_period: int = 0
     """Nanoseconds."""
 
 
 class ExternalCA(Message):
-    """An authority outside of the swarm that signs nodes' certificates."""
+    """An external authority that signs nodes' certificates."""
 
     protocol: str = ""
     """``cfssl``."""
@@ -58,11 +58,11 @@ class ExternalCA(Message):
     url: str = field(name="URL", default="")
     options: dict[str, str] | Unset = UNSET
     ca_cert: str = field(name="CACert", default="")
-    """Its root certificate in PEM."""
+    """The root certificate in PEM."""
 
 
 class CAConfig(Message, omit_defaults=True):
-    """How certificates of nodes are made."""
+    """Settings for the certificates of nodes."""
 
     node_cert_expiry: int = 0
     """Nanoseconds."""
@@ -71,11 +71,11 @@ class CAConfig(Message, omit_defaults=True):
     signing_ca_cert: str = field(name="SigningCACert", default="")
     signing_ca_key: str = field(name="SigningCAKey", default="")
     force_rotate: int = 0
-    """Any other number than before makes new certificates."""
+    """A changed number makes the nodes renew their certificates."""
 
 
 class TaskDefaults(Message, omit_defaults=True):
-    """What tasks have when their service does not say."""
+    """Defaults for the tasks of services."""
 
     log_driver: Driver | None = None
 
@@ -87,7 +87,7 @@ class EncryptionConfig(Message):
 
 
 class SwarmSpec(Annotations):
-    """What users decide about a swarm.  Its name is always ``default``."""
+    """The specification of a swarm. Its name is always ``default``."""
 
     orchestration: OrchestrationConfig = field(default_factory=OrchestrationConfig)
     raft: RaftConfig = field(default_factory=RaftConfig)
@@ -98,13 +98,13 @@ class SwarmSpec(Annotations):
 
 
 class ClusterInfo(SwarmObject):
-    """A swarm without its secrets, as ``info`` shows it."""
+    """A swarm without its secrets, as in ``GET /info``."""
 
     spec: SwarmSpec = field(default_factory=SwarmSpec)
     tls_info: TLSInfo = field(name="TLSInfo", default_factory=TLSInfo)
     root_rotation_in_progress: bool = False
     default_addr_pool: list[str] | None = None
-    """Where subnets of overlay networks are taken from."""
+    """The address pools for subnets of overlay networks."""
 
     subnet_size: int = 0
     """The prefix length of those subnets."""
@@ -114,27 +114,27 @@ class ClusterInfo(SwarmObject):
 
 
 class JoinTokens(Message):
-    """What a node must know to join, as worker or as manager."""
+    """The tokens with which nodes join as workers or as managers."""
 
     worker: str = ""
     manager: str = ""
 
 
 class Swarm(ClusterInfo):
-    """A swarm as managers show it."""
+    """A swarm, as its managers show it."""
 
     join_tokens: JoinTokens = field(default_factory=JoinTokens)
 
 
 class PeerNode(Message):
-    """A manager that a node knows."""
+    """A manager, as known to a node."""
 
     node_id: str = field(name="NodeID", default="")
     addr: str = ""
 
 
 class SwarmInfo(Message):
-    """What a node knows about its swarm (``info``)."""
+    """A node's information about its swarm (``GET /info``)."""
 
     node_id: str = field(name="NodeID", default="")
     node_addr: str = ""

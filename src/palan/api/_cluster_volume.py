@@ -21,47 +21,47 @@ __all__ = [
 
 
 class Topology(Message):
-    """A place in the cluster, such as a zone."""
+    """A location in the cluster, such as a zone."""
 
     segments: dict[str, str] | Unset = UNSET
 
 
 class TopologyRequirement(Message, omit_defaults=True):
-    """From where a volume must be reachable, and where it best is."""
+    """The locations from which a volume must be accessible, and the preferred ones."""
 
     requisite: list[Topology] = field(default_factory=list)
     preferred: list[Topology] = field(default_factory=list)
 
 
 class CapacityRange(Message):
-    """How big a volume shall be, in bytes; 0 is any."""
+    """The limits of the size of a volume in bytes; 0 is any."""
 
     required_bytes: int = 0
     limit_bytes: int = 0
 
 
 class ClusterVolumeSecret(Message):
-    """A secret that is handed to the plugin."""
+    """A secret that is passed to the plugin."""
 
     key: str = ""
     """The plugin's name for it."""
 
     secret: str = ""
-    """The swarm's name or id of it."""
+    """The name or id of the secret in the swarm."""
 
 
 class ClusterVolumeAccessMode(Message, omit_defaults=True):
-    """How tasks may use a volume.
+    """The ways in which tasks may use a volume.
 
-    Docker's description has the secrets, topology, capacity and availability in here;
-    dockerd reads and answers them in the specification itself.
+    Docker's description has secrets, topology, capacity and availability in this object;
+    dockerd reads and shows them in the specification itself.
     """
 
     scope: str = ""
-    """``single`` or ``multi``: on how many nodes at once."""
+    """The number of nodes at a time: ``single`` or ``multi``."""
 
     sharing: str = ""
-    """``none``, ``readonly``, ``onewriter`` or ``all``: by how many tasks at once."""
+    """The sharing between tasks: ``none``, ``readonly``, ``onewriter`` or ``all``."""
 
     mount_volume: EmptyObject | None = None
     """A filesystem: ``FsType`` and ``MountFlags``."""
@@ -71,10 +71,10 @@ class ClusterVolumeAccessMode(Message, omit_defaults=True):
 
 
 class ClusterVolumeSpec(Message, omit_defaults=True):
-    """What a cluster volume shall be."""
+    """The specification of a cluster volume."""
 
     group: str = ""
-    """Any volume of a group may serve a mount of ``group:<name>``."""
+    """The group; a mount of ``group:<name>`` may use any volume of it."""
 
     access_mode: ClusterVolumeAccessMode | None = None
     accessibility_requirements: TopologyRequirement | None = None
@@ -85,7 +85,7 @@ class ClusterVolumeSpec(Message, omit_defaults=True):
 
 
 class ClusterVolumeInfo(Message, omit_defaults=True):
-    """What the plugin says about a volume that it has made."""
+    """The plugin's information about a volume that it has created."""
 
     capacity_bytes: int = 0
     volume_context: dict[str, str] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class ClusterVolumeInfo(Message, omit_defaults=True):
 
 
 class ClusterVolumePublishStatus(Message, omit_defaults=True):
-    """Where a volume is on its way to, or from, a node."""
+    """The state of a volume on a node."""
 
     node_id: str = field(name="NodeID", default="")
     state: str = ""
@@ -107,7 +107,7 @@ class ClusterVolumePublishStatus(Message, omit_defaults=True):
 
 
 class ClusterVolume(SwarmObject):
-    """What the swarm knows about a volume."""
+    """The swarm's information about a volume."""
 
     spec: ClusterVolumeSpec = field(default_factory=ClusterVolumeSpec)
     publish_status: list[ClusterVolumePublishStatus] | Unset = UNSET

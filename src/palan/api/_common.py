@@ -1,4 +1,4 @@
-"""Small messages that several groups of the API answer."""
+"""Small messages that several groups of the API share."""
 
 from palan.api._base import Message
 
@@ -13,6 +13,6 @@ class ErrorResponse(Message, rename=None):
 
 
 class IDResponse(Message):
-    """The id of what was made."""
+    """The id of a new object."""
 
     id: str

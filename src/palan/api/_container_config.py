@@ -1,7 +1,7 @@
-"""What a container runs: the part of its configuration that does not depend on the machine.
+"""The part of a container's configuration that does not depend on the machine.
 
-``ContainerConfig`` is both what a client asks for at create (and commit) and what
-inspect answers, so absent, empty and null are told apart as dockerd answers them.
+``ContainerConfig`` is used in requests (create, commit) and in results (inspect), so absent,
+empty and null are distinguished as in dockerd's answers.
 """
 
 from typing import Any
@@ -14,20 +14,20 @@ from palan.api._base import UNSET, Message, Unset
 __all__ = ["ContainerConfig", "EmptyObject", "HealthConfig", "StrSlice"]
 
 StrSlice = list[str] | None
-"""A command line.  Below 1.52, requests may give a plain string, which means one word."""
+"""A command line. In requests below 1.52, a string means a single word."""
 
 EmptyObject = dict[str, Any]
-"""The values of Go's sets: always ``{}``.  Requests may give null."""
+"""The value of an element of a Go set: ``{}``, or null in requests."""
 
 
 class HealthConfig(Message, omit_defaults=True):
-    """How to find out whether a container is healthy.
+    """A health check.
 
     All times are in nanoseconds; 0 means the image's value, or else the default.
     """
 
     test: list[str] = field(default_factory=list)
-    """``[]`` inherits, ``["NONE"]`` disables, else ``CMD`` or ``CMD-SHELL`` and the command."""
+    """``[]`` inherits, ``["NONE"]`` disables; else ``CMD`` or ``CMD-SHELL`` and the command."""
 
     interval: int = 0
     timeout: int = 0
@@ -48,15 +48,15 @@ class ContainerConfig(Message):
     attach_stdout: bool = False
     attach_stderr: bool = False
     exposed_ports: dict[str, EmptyObject] | Unset = UNSET
-    """A set of ``port/protocol``."""
+    """The exposed ports, a set of ``port/protocol``."""
 
     tty: bool = False
     open_stdin: bool = False
     stdin_once: bool = False
-    """Close the process's stdin when the first client that attached to it goes."""
+    """Close the process's stdin when the first attached client detaches."""
 
     env: list[str] | None = None
-    """``NAME=value`` to set, ``NAME`` to remove what the image sets."""
+    """``NAME=value`` sets a variable, ``NAME`` removes one of the image."""
 
     cmd: StrSlice = None
     healthcheck: HealthConfig | Unset = UNSET
@@ -65,22 +65,22 @@ class ContainerConfig(Message):
 
     image: str = ""
     volumes: dict[str, EmptyObject] | None = None
-    """A set of paths that get an anonymous volume each."""
+    """A set of paths for anonymous volumes."""
 
     working_dir: str = ""
     entrypoint: StrSlice = None
     network_disabled: bool | Unset = UNSET
     mac_address: str | Unset = UNSET
-    """Below 1.44: the address on the network of ``network_mode``.  Since 1.44 it stands
-    in the endpoint's settings; since 1.52 giving it here is an error."""
+    """Below 1.44, the address on the network of ``network_mode``. Since 1.44 the address is part
+    of the endpoint's settings; since 1.52 it is an error here."""
 
     on_build: list[str] | Unset = UNSET
     labels: dict[str, str] = field(default_factory=dict)
     stop_signal: str | Unset = UNSET
-    """Name or number; the default is SIGTERM."""
+    """The name or number of the signal to stop; SIGTERM by default."""
 
     stop_timeout: int | Unset = UNSET
-    """Seconds from the stop signal to SIGKILL; -1 waits for ever."""
+    """Seconds from the stop signal to SIGKILL; -1 is unlimited."""
 
     shell: list[str] | Unset = UNSET
-    """What runs the shell forms of CMD, ENTRYPOINT, RUN and health checks."""
+    """The shell that runs the shell forms of CMD, ENTRYPOINT, RUN and health checks."""

@@ -1,4 +1,4 @@
-"""Containers as inspect and list answer them."""
+"""Containers as shown by inspect and list."""
 
 from msgspec import field
 
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 NEVER = "0001-01-01T00:00:00Z"
-"""Go's zero time: it has not happened yet."""
+"""Go's zero time, for events that have not happened."""
 
 
 class HealthcheckResult(Message):
@@ -33,13 +33,13 @@ class HealthcheckResult(Message):
     start: str = NEVER
     end: str = NEVER
     exit_code: int = 0
-    """0 healthy, 1 unhealthy, others: the check itself failed."""
+    """0 is healthy, 1 is unhealthy; others mean that the check itself failed."""
 
     output: str = ""
 
 
 class Health(Message):
-    """Whether a container is healthy, and the last checks."""
+    """The health of a container, and the results of the last checks."""
 
     status: str = "none"
     """``none``, ``starting``, ``healthy`` or ``unhealthy``."""
@@ -49,13 +49,13 @@ class Health(Message):
 
 
 class ContainerState(Message):
-    """What a container is doing, or how it ended."""
+    """The state of a container."""
 
     status: str = "created"
     """``created``, ``running``, ``paused``, ``restarting``, ``removing``, ``exited``, ``dead``."""
 
     running: bool = False
-    """Also true while paused or restarting."""
+    """Whether the container is running; also true while it is paused or restarting."""
 
     paused: bool = False
     restarting: bool = False
@@ -70,7 +70,7 @@ class ContainerState(Message):
 
 
 class NetworkSettings(Message):
-    """A container's networks and published ports as they are."""
+    """The current networks and published ports of a container."""
 
     sandbox_id: str = field(name="SandboxID", default="")
     sandbox_key: str = ""
@@ -81,12 +81,12 @@ class NetworkSettings(Message):
 
 
 class ContainerInspectResponse(Message):
-    """All that is known about a container."""
+    """Detailed information about a container."""
 
     id: str
     created: str
     path: str = ""
-    """The program, from the entrypoint or else the command; ``args`` is the rest."""
+    """The program, which is the first word of entrypoint and command; ``args`` has the others."""
 
     args: list[str] = field(default_factory=list)
     state: ContainerState = field(default_factory=ContainerState)
@@ -98,7 +98,7 @@ class ContainerInspectResponse(Message):
     hosts_path: str = ""
     log_path: str = ""
     name: str = ""
-    """With a leading slash."""
+    """The name, with a leading slash."""
 
     restart_count: int = 0
     driver: str = ""
@@ -112,10 +112,10 @@ class ContainerInspectResponse(Message):
     storage: Storage | Unset = UNSET
     image_manifest_descriptor: OCIDescriptor | Unset = UNSET
     size_rw: int | Unset = UNSET
-    """Bytes that the container wrote; only when asked for."""
+    """Bytes that the container has written; only on request."""
 
     size_root_fs: int | Unset = UNSET
-    """Bytes of the image and what the container wrote; only when asked for."""
+    """Bytes of the image and of the container's own files; only on request."""
 
     mounts: list[MountPoint] = field(default_factory=list)
     config: ContainerConfig = field(default_factory=ContainerConfig)
@@ -123,7 +123,7 @@ class ContainerInspectResponse(Message):
 
 
 class PortSummary(Message):
-    """A port of a container, and where it is published."""
+    """A port of a container, and its address on the host if it is published."""
 
     ip: str = field(name="IP", default="")
     private_port: int = 0
@@ -132,7 +132,7 @@ class PortSummary(Message):
 
 
 class ContainerSummaryHostConfig(Message):
-    """The little of the host configuration that a list shows."""
+    """The part of the host configuration that lists show."""
 
     network_mode: str = ""
     annotations: dict[str, str] | Unset = UNSET
@@ -157,7 +157,7 @@ class ContainerSummary(Message):
     id: str
     names: list[str] = field(default_factory=list)
     image: str = ""
-    """As it was named at create, or the id once that name means another image."""
+    """The image's name at create, or its id if that name refers to another image now."""
 
     image_id: str = field(name="ImageID", default="")
     image_manifest_descriptor: OCIDescriptor | Unset = UNSET
@@ -171,7 +171,7 @@ class ContainerSummary(Message):
     labels: dict[str, str] = field(default_factory=dict)
     state: str = ""
     status: str = ""
-    """For people: ``Up 2 hours``, ``Exited (0) 3 days ago``."""
+    """The state as text: ``Up 2 hours``, ``Exited (0) 3 days ago``."""
 
     host_config: ContainerSummaryHostConfig = field(default_factory=ContainerSummaryHostConfig)
     health: ContainerSummaryHealth = field(default_factory=ContainerSummaryHealth)

@@ -1,4 +1,4 @@
-"""Bodies of the requests about containers, and their smaller answers."""
+"""Bodies and small results of requests about containers."""
 
 from msgspec import field
 
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class ContainerCreateBody(ContainerConfig):
-    """What a new container shall be: its configuration and how to run it here."""
+    """The configuration of a new container, and the settings to run it on this machine."""
 
     host_config: HostConfig | None = None
     networking_config: NetworkingConfig | None = None
@@ -38,43 +38,43 @@ class ContainerCreateResponse(Message):
 
 
 class ContainerUpdateBody(Resources):
-    """New limits of a container; what is zero or null stays as it is."""
+    """New limits of a container; zero and null leave a limit unchanged."""
 
     restart_policy: RestartPolicy | None = None
 
 
 class ContainerUpdateResponse(Message):
-    """What is remarkable about an update."""
+    """The warnings of an update."""
 
     warnings: list[str] | None = None
 
 
 class ContainerTopResponse(Message):
-    """The processes of a container, as ``ps`` shows them."""
+    """The processes of a container, as shown by ``ps``."""
 
     processes: list[list[str]] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
 
 
 class ContainerWaitExitError(Message):
-    """Why there is no exit status."""
+    """The reason why there is no exit status."""
 
     message: str = ""
 
 
 class ContainerWaitResponse(Message):
-    """How a container ended."""
+    """The end of a container."""
 
     status_code: int = 0
     error: ContainerWaitExitError | Unset = UNSET
 
 
 class FilesystemChange(Message):
-    """A path that differs from the image's."""
+    """A path that differs from the image."""
 
     path: str
     kind: int
-    """0 modified, 1 added, 2 deleted."""
+    """0 is modified, 1 is added, 2 is deleted."""
 
 
 class ContainerPruneResponse(Message):
@@ -86,17 +86,17 @@ class ContainerPruneResponse(Message):
 
 
 class Checkpoint(Message):
-    """A container's processes, frozen on disk."""
+    """A saved state of a container's processes."""
 
     name: str = ""
 
 
 class CheckpointCreateBody(Message):
-    """Which checkpoint to make."""
+    """A checkpoint to create."""
 
     checkpoint_id: str = field(name="CheckpointID", default="")
     checkpoint_dir: str = ""
-    """Where to keep it; empty is with the container."""
+    """The directory for the checkpoint; by default one of the container."""
 
     exit: bool = False
     """Stop the container afterwards."""

@@ -1,7 +1,7 @@
-"""What a container uses: one sample of ``GET /containers/{id}/stats``.
+"""Resource usage of a container: the samples of ``GET /containers/{id}/stats``.
 
-Its names are snake_case on the wire too.  A container that does not run has zeros,
-and ``{}`` for memory and processes.
+The JSON keys are in snake_case. A stopped container has zeros, and ``{}`` for memory and
+processes.
 """
 
 from msgspec import field
@@ -28,14 +28,14 @@ class ContainerCPUUsage(Message, rename=None):
 
     total_usage: int = 0
     percpu_usage: list[int] | Unset = UNSET
-    """By processor; cgroup v1 only."""
+    """Time per processor; cgroup v1 only."""
 
     usage_in_kernelmode: int = 0
     usage_in_usermode: int = 0
 
 
 class ContainerThrottlingData(Message, rename=None):
-    """How often a limit on processor time was felt."""
+    """The effect of a limit of processor time."""
 
     periods: int = 0
     throttled_periods: int = 0
@@ -65,14 +65,17 @@ class ContainerMemoryStats(Message, rename=None, omit_defaults=True):
     """The kernel's ``memory.stat``."""
 
     failcnt: int = 0
-    """How often the limit was hit; cgroup v1 only."""
+    """The number of times that the limit was hit; cgroup v1 only."""
 
     limit: int = 0
     commitbytes: int = 0
-    """Windows only, as are the next two."""
+    """Windows only."""
 
     commitpeakbytes: int = 0
+    """Windows only."""
+
     privateworkingset: int = 0
+    """Windows only."""
 
 
 class ContainerPidsStats(Message, rename=None, omit_defaults=True):
@@ -80,11 +83,11 @@ class ContainerPidsStats(Message, rename=None, omit_defaults=True):
 
     current: int = 0
     limit: int = 0
-    """Left out when there is none."""
+    """The limit; absent if there is no limit."""
 
 
 class ContainerBlkioStatEntry(Message, rename=None):
-    """A count of one kind for one block device."""
+    """A counter of one block device."""
 
     major: int = 0
     minor: int = 0
@@ -95,7 +98,7 @@ class ContainerBlkioStatEntry(Message, rename=None):
 
 
 class ContainerBlkioStats(Message, rename=None):
-    """Block devices.  cgroup v2 has only bytes and operations; the others are null."""
+    """Counters of block devices; with cgroup v2 all but bytes and operations are null."""
 
     io_service_bytes_recursive: list[ContainerBlkioStatEntry] | None = None
     io_serviced_recursive: list[ContainerBlkioStatEntry] | None = None
@@ -108,7 +111,7 @@ class ContainerBlkioStats(Message, rename=None):
 
 
 class ContainerNetworkStats(Message, rename=None):
-    """One network interface, seen from inside the container."""
+    """Counters of one network interface, as seen from inside the container."""
 
     rx_bytes: int = 0
     rx_packets: int = 0
@@ -119,13 +122,14 @@ class ContainerNetworkStats(Message, rename=None):
     tx_errors: int = 0
     tx_dropped: int = 0
     endpoint_id: str | Unset = UNSET
-    """Windows only, as is the next."""
+    """Windows only."""
 
     instance_id: str | Unset = UNSET
+    """Windows only."""
 
 
 class ContainerStorageStats(Message, rename=None, omit_defaults=True):
-    """Storage, on Windows; ``{}`` here."""
+    """Storage; Windows only, ``{}`` on Linux."""
 
     read_count_normalized: int = 0
     read_size_bytes: int = 0
@@ -134,7 +138,7 @@ class ContainerStorageStats(Message, rename=None, omit_defaults=True):
 
 
 class ContainerStatsResponse(Message, rename=None):
-    """One sample, with the processor times of the sample before."""
+    """One sample, with the processor times of the previous sample."""
 
     id: str | Unset = UNSET
     name: str | Unset = UNSET
@@ -142,12 +146,12 @@ class ContainerStatsResponse(Message, rename=None):
 
     os_type: str | Unset = UNSET
     read: str = "0001-01-01T00:00:00Z"
-    """When it was taken, RFC 3339."""
+    """The time of the sample, RFC 3339."""
 
     cpu_stats: ContainerCPUStats = field(default_factory=ContainerCPUStats)
     memory_stats: ContainerMemoryStats = field(default_factory=ContainerMemoryStats)
     networks: dict[str, ContainerNetworkStats] | Unset = UNSET
-    """By interface; left out without a network of its own."""
+    """The counters by interface; absent if the container shares a network namespace."""
 
     pids_stats: ContainerPidsStats = field(default_factory=ContainerPidsStats)
     blkio_stats: ContainerBlkioStats = field(default_factory=ContainerBlkioStats)

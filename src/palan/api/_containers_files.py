@@ -32,7 +32,7 @@ __all__ = [
     raises=(404,),
 )
 class ContainerChanges(Request):
-    """List the files of a container that differ from its image's."""
+    """List the files of a container that differ from its image."""
 
     id: str
 
@@ -54,7 +54,7 @@ class ContainerExport(Request):
     "HEAD", "/containers/{id}/archive", operation="archive_info", result=Stat(), raises=(404,)
 )
 class ContainerArchiveInfo(Request):
-    """Tell what a path in a container is."""
+    """Return the status of a path in a container."""
 
     id: str
     path: Annotated[str, NotEmpty()]
@@ -76,7 +76,7 @@ class ContainerArchiveGet(Request):
 
     id: str
     path: Annotated[str, NotEmpty()]
-    """Ends in ``/.`` for the contents of a directory without itself."""
+    """The path; with ``/.`` at the end, only the contents of a directory."""
 
 
 @group.endpoint(
@@ -92,14 +92,16 @@ class ContainerArchivePut(Request):
 
     id: str
     path: Annotated[str, NotEmpty()]
+    """The directory to unpack into."""
+
     body: ByteSource
     """A tar archive, plain or compressed."""
 
     no_overwrite_dir_non_dir: bool = False
-    """Refuse to put a directory in the place of something else, and the reverse."""
+    """Refuse to replace a directory by something else, and the reverse."""
 
     copy_uidgid: bool = field(name="copyUIDGID", default=False)
-    """Give all to the container's user, if it has one, whomever the archive names."""
+    """Set the owner of all files to the container's user, if it has one."""
 
 
 @group.endpoint(
@@ -115,7 +117,7 @@ class CheckpointList(Request):
 
     id: str
     dir: str = ""
-    """Where they are kept; empty is with the container."""
+    """The directory of the checkpoints; by default the container's."""
 
 
 @group.endpoint(
@@ -128,7 +130,7 @@ class CheckpointList(Request):
     slow=True,
 )
 class CheckpointCreate(Request):
-    """Freeze the processes of a container onto disk."""
+    """Save the state of a container's processes."""
 
     id: str
     body: CheckpointCreateBody
@@ -148,4 +150,4 @@ class CheckpointRemove(Request):
     id: str
     checkpoint: str
     dir: str = ""
-    """Where it is kept; empty is with the container."""
+    """The directory of the checkpoint; by default the container's."""

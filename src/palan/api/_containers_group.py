@@ -1,8 +1,8 @@
-"""The group of the endpoints about containers, which several modules declare."""
+"""The group of the endpoints for containers, which are declared in several modules."""
 
 from palan.api.endpoint import Group
 
 
 __all__ = ["group"]
 
-group = Group("containers", "Containers: their life, their streams, their files.")
+group = Group("containers", "Containers: their life cycle, their streams, their files.")

@@ -1,4 +1,4 @@
-"""What containers there are, and their life from create to remove."""
+"""Lists of containers, and their life cycle from create to remove."""
 
 from typing import Annotated
 
@@ -48,13 +48,13 @@ class ContainerList(Request):
     """List containers, the newest first."""
 
     all: bool = False
-    """Also those that do not run."""
+    """Include containers that are not running."""
 
     limit: int = 0
-    """The newest so many, running or not; 0 or less is all."""
+    """The maximum number of containers, running or not; 0 or less is unlimited."""
 
     size: bool = False
-    """Also measure their files."""
+    """Include the size of the containers' files."""
 
     filters: Annotated[
         Filters,
@@ -110,14 +110,14 @@ class ContainerList(Request):
     raises=(404, 409),
 )
 class ContainerCreate(Request):
-    """Create a container; it does not run yet."""
+    """Create a container without starting it."""
 
     body: Annotated[ContainerCreateBody, Body(needed=True)]
     name: str = ""
-    """Empty for a made-up one."""
+    """The name; generated if empty."""
 
     platform: str = ""
-    """``os[/arch[/variant]]`` that the image must be of; empty is the machine's own."""
+    """``os[/arch[/variant]]`` of the image; by default that of the machine."""
 
 
 @group.endpoint(
@@ -128,11 +128,11 @@ class ContainerCreate(Request):
     raises=(404,),
 )
 class ContainerInspect(Request):
-    """Tell all that is known about a container."""
+    """Return detailed information about a container."""
 
     id: str
     size: bool = False
-    """Also measure its files."""
+    """Include the size of the container's files."""
 
 
 @group.endpoint(
@@ -147,7 +147,7 @@ class ContainerTop(Request):
 
     id: str
     ps_args: str = field(name="ps_args", default="-ef")
-    """Arguments of ``ps``."""
+    """Arguments for ``ps``."""
 
 
 @group.endpoint(
@@ -158,12 +158,12 @@ class ContainerTop(Request):
     raises=(404,),
 )
 class ContainerStats(Request):
-    """Tell what a container uses, once or every second."""
+    """Return the resource usage of a container, once or every second."""
 
     id: str
     stream: bool = True
     one_shot: bool = field(name="one-shot", default=False)
-    """With ``stream`` off: do not wait for a second sample; ``precpu_stats`` is then zero."""
+    """Without ``stream``, do not wait for a second sample; ``precpu_stats`` is zero then."""
 
 
 @group.endpoint(
@@ -183,10 +183,10 @@ class ContainerStart(Request):
 
     id: str
     detach_keys: str = ""
-    """Accepted and without effect: start has no terminal."""
+    """Has no effect."""
 
     checkpoint: str = ""
-    """The checkpoint to go on from."""
+    """The checkpoint to restore."""
 
     checkpoint_dir: str = field(name="checkpoint-dir", default="")
 
@@ -200,14 +200,14 @@ class ContainerStart(Request):
     slow=True,
 )
 class ContainerStop(Request):
-    """Stop a container: ask with a signal, then kill."""
+    """Stop a container with a signal, and kill it after a timeout."""
 
     id: str
     signal: str = ""
-    """Empty for the container's own."""
+    """The signal; the container's stop signal by default."""
 
     t: int | None = None
-    """Seconds to wait; -1 is for ever, None is the container's own."""
+    """Seconds to wait before killing; -1 is unlimited, the container's timeout by default."""
 
 
 @group.endpoint(
@@ -219,21 +219,21 @@ class ContainerStop(Request):
     slow=True,
 )
 class ContainerRestart(Request):
-    """Stop a container if it runs, and start it."""
+    """Stop a container if it is running, and start it."""
 
     id: str
     signal: str = ""
-    """Empty for the container's own."""
+    """The signal; the container's stop signal by default."""
 
     t: int | None = None
-    """Seconds to wait; -1 is for ever, None is the container's own."""
+    """Seconds to wait before killing; -1 is unlimited, the container's timeout by default."""
 
 
 @group.endpoint(
     "POST", "/containers/{id}/kill", operation="kill", result=NO_CONTENT, raises=(404, 409)
 )
 class ContainerKill(Request):
-    """Send a signal to the first process of a container."""
+    """Send a signal to the main process of a container."""
 
     id: str
     signal: str = "SIGKILL"
@@ -247,7 +247,7 @@ class ContainerKill(Request):
     raises=(404, 409),
 )
 class ContainerUpdate(Request):
-    """Change limits of a container while it runs."""
+    """Change the limits of a container, running or not."""
 
     id: str
     body: ContainerUpdateBody = field(default_factory=ContainerUpdateBody)
@@ -257,7 +257,7 @@ class ContainerUpdate(Request):
     "POST", "/containers/{id}/rename", operation="rename", result=NO_CONTENT, raises=(404, 409)
 )
 class ContainerRename(Request):
-    """Give a container another name."""
+    """Rename a container."""
 
     id: str
     name: str
@@ -267,7 +267,7 @@ class ContainerRename(Request):
     "POST", "/containers/{id}/pause", operation="pause", result=NO_CONTENT, raises=(404, 409)
 )
 class ContainerPause(Request):
-    """Freeze all processes of a container."""
+    """Pause all processes of a container."""
 
     id: str
 
@@ -276,7 +276,7 @@ class ContainerPause(Request):
     "POST", "/containers/{id}/unpause", operation="unpause", result=NO_CONTENT, raises=(404,)
 )
 class ContainerUnpause(Request):
-    """Let a paused container go on."""
+    """Resume all processes of a paused container."""
 
     id: str
 
@@ -290,11 +290,11 @@ class ContainerUnpause(Request):
     slow=True,
 )
 class ContainerWait(Request):
-    """Wait until a container ends, and tell how."""
+    """Wait until a container ends, and return its exit code."""
 
     id: str
     condition: str = ""
-    """``not-running`` (or empty), ``next-exit`` or ``removed``."""
+    """The state to wait for: ``not-running`` (or empty), ``next-exit`` or ``removed``."""
 
 
 @group.endpoint(
@@ -310,13 +310,13 @@ class ContainerRemove(Request):
 
     id: str
     v: bool = False
-    """Its anonymous volumes too."""
+    """Remove its anonymous volumes, too."""
 
     force: bool = False
-    """Even while it runs: kill it first."""
+    """Kill the container if it is running."""
 
     link: bool = False
-    """Only the link of that name."""
+    """Remove only the link of that name."""
 
 
 @group.endpoint(
@@ -329,7 +329,7 @@ class ContainerRemove(Request):
     slow=True,
 )
 class ContainerPrune(Request):
-    """Remove all containers that do not run."""
+    """Remove all containers that are not running."""
 
     filters: Annotated[
         Filters,

@@ -1,4 +1,4 @@
-"""What containers read and write: logs, attach, the size of a terminal."""
+"""Input and output of containers: logs, attach, and the size of a terminal."""
 
 from typing import Annotated
 
@@ -13,24 +13,24 @@ __all__ = ["ContainerAttach", "ContainerAttachWebSocket", "ContainerLogs", "Cont
 
 @group.endpoint("GET", "/containers/{id}/logs", operation="logs", result=RawFrames(), raises=(404,))
 class ContainerLogs(Request):
-    """Read what a container has written."""
+    """Return the logs of a container."""
 
     id: str
     follow: bool = False
     stdout: bool = False
     stderr: bool = False
     since: str = ""
-    """Unix seconds, with a fraction if need be, or RFC 3339."""
+    """Only output since this time: Unix seconds with an optional fraction, or RFC 3339."""
 
     until: str = ""
-    """As ``since``."""
+    """Only output before this time, in the same formats."""
 
     timestamps: bool = False
     details: bool = False
-    """Put the labels and variables that the log's configuration names before each line."""
+    """Begin each line with the labels and variables that the log configuration names."""
 
     tail: str = "all"
-    """The last so many lines; what is no number is all."""
+    """The number of lines from the end; anything but a number means all."""
 
 
 @group.endpoint(
@@ -45,13 +45,13 @@ class ContainerAttach(Request):
 
     id: str
     detach_keys: str = ""
-    """Keys that detach, such as ``ctrl-p,ctrl-q``, which is also what empty means."""
+    """The keys that detach; ``ctrl-p,ctrl-q`` by default."""
 
     logs: bool = False
-    """What it has written so far."""
+    """Return the output so far."""
 
     stream: bool = False
-    """What it writes from now on."""
+    """Stream the output from now on."""
 
     stdin: bool = False
     stdout: bool = False

@@ -1,7 +1,7 @@
-"""How much disk the engine's objects take (``GET /system/df``).
+"""Disk usage of the engine's objects (``GET /system/df``).
 
-Up to and including 1.55, dockerd answers the old lists and the new summaries side by
-side, unless ``verbose`` asks for the new ones alone.
+Up to and including 1.55, dockerd returns the old lists beside the new summaries, unless
+``verbose`` selects only the new ones.
 """
 
 from msgspec import field
@@ -44,10 +44,10 @@ class BuildCache(Message):
 
 
 class DiskUsage(Message, omit_defaults=True):
-    """The sum over all objects of one kind; ``{}`` when there are none."""
+    """The sum over all objects of one kind; ``{}`` if there are no objects."""
 
     active_count: int = 0
-    """Those in use."""
+    """The number of objects in use."""
 
     reclaimable: int = 0
     """Bytes that pruning would free."""
@@ -58,34 +58,34 @@ class DiskUsage(Message, omit_defaults=True):
 
 
 class ImagesDiskUsage(DiskUsage):
-    """The disk that images take."""
+    """The disk usage of images."""
 
     items: list[ImageSummary] = field(default_factory=list)
 
 
 class ContainersDiskUsage(DiskUsage):
-    """The disk that containers take."""
+    """The disk usage of containers."""
 
     items: list[ContainerSummary] = field(default_factory=list)
 
 
 class VolumesDiskUsage(DiskUsage):
-    """The disk that volumes take."""
+    """The disk usage of volumes."""
 
     items: list[Volume] = field(default_factory=list)
 
 
 class BuildCacheDiskUsage(DiskUsage):
-    """The disk that the build cache takes."""
+    """The disk usage of the build cache."""
 
     items: list[BuildCache] = field(default_factory=list)
 
 
 class SystemDataUsageResponse(Message):
-    """The disk that all of the engine's objects take; kinds not asked for are left out."""
+    """The disk usage of the engine's objects, for the requested kinds."""
 
     layers_size: int | Unset = UNSET
-    """Bytes.  This and the next four: below 1.52, and since then without ``verbose``."""
+    """Bytes. Like the lists below, absent with ``verbose`` since 1.52."""
 
     images: list[ImageSummary] | Unset = UNSET
     containers: list[ContainerSummary] | Unset = UNSET

@@ -1,7 +1,7 @@
-"""The docstrings below fields, which Python itself does not keep.
+"""Docstrings of fields, read from the source because Python does not keep them.
 
-What a field means is written once, in a string under it; the published description
-of the API takes it from the source.  Without source there are no descriptions.
+A field is documented by a string below it, which the OpenAPI document and the client's
+docstrings repeat. If the source is not available, there are no descriptions.
 """
 
 import ast
@@ -15,12 +15,12 @@ __all__ = ["class_description", "field_descriptions"]
 
 
 def class_description(kind: type) -> str:
-    """The docstring of a class, not that of a base."""
+    """Return the docstring of a class itself, without those of its bases."""
     return inspect.cleandoc(kind.__dict__.get("__doc__") or "")
 
 
 def field_descriptions(kind: type) -> dict[str, str]:
-    """What stands under the fields of a class and its bases, by the fields' names."""
+    """Return the docstrings of the fields of a class and its bases, by the fields' names."""
     found: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         found.update(_module(base.__module__).get(base.__qualname__, {}))
@@ -29,7 +29,7 @@ def field_descriptions(kind: type) -> dict[str, str]:
 
 @cache
 def _module(name: str) -> Mapping[str, Mapping[str, str]]:
-    """The docstrings of fields of all classes at the top of a module of ours."""
+    """Return the docstrings of fields, by class and field, of a module of Palan."""
     if not name.startswith("palan."):
         return {}
     try:

@@ -1,4 +1,4 @@
-"""Events: what happened to the engine's objects."""
+"""Events about the engine's objects."""
 
 from msgspec import field
 
@@ -13,7 +13,7 @@ class EventActor(Message):
 
     id: str = field(name="ID", default="")
     attributes: dict[str, str] = field(default_factory=dict)
-    """Its labels, and what the event has to say (``image``, ``name``, ``exitCode``)."""
+    """Labels of the object and details of the event (``image``, ``name``, ``exitCode``)."""
 
 
 class EventMessage(Message):

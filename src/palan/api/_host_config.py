@@ -1,7 +1,7 @@
-"""How a container is run on this machine: limits, namespaces, devices, mounts, ports.
+"""The settings of a container on this machine: limits, namespaces, devices, mounts, ports.
 
-``HostConfig`` is both what a client asks for at create and what inspect answers, so
-absent, empty and null are told apart as dockerd answers them.
+``HostConfig`` is used in requests (create) and in results (inspect), so absent, empty and null
+are distinguished as in dockerd's answers.
 """
 
 from msgspec import field
@@ -25,24 +25,24 @@ __all__ = [
 
 
 class DeviceMapping(Message):
-    """A device of the host that is made in the container."""
+    """A device of the host that is created in the container."""
 
     path_on_host: str = ""
     path_in_container: str = ""
     cgroup_permissions: str = ""
-    """Letters of ``rwm``."""
+    """The permissions, letters of ``rwm``."""
 
 
 class DeviceRequest(Message):
-    """Devices asked for by what they can do, from a driver such as ``nvidia`` or ``cdi``."""
+    """A request for devices by capabilities, from a driver such as ``nvidia`` or ``cdi``."""
 
     driver: str = ""
     count: int = 0
-    """How many; -1 for all."""
+    """The number of devices; -1 is all."""
 
     device_ids: list[str] | None = field(name="DeviceIDs", default=None)
     capabilities: list[list[str]] | None = None
-    """Any of these sets, each of which is wanted whole."""
+    """Alternative sets of capabilities; the devices have all capabilities of one of the sets."""
 
     options: dict[str, str] | None = None
 
@@ -72,31 +72,31 @@ class Ulimit(Message):
 
 
 class RestartPolicy(Message):
-    """When a container that exited is started again."""
+    """The condition for restarting a container that has exited."""
 
     name: str = ""
     """``no`` (or empty), ``always``, ``unless-stopped`` or ``on-failure``."""
 
     maximum_retry_count: int = 0
-    """For ``on-failure``; 0 is without end."""
+    """The maximum for ``on-failure``; 0 is unlimited."""
 
 
 class LogConfig(Message):
-    """Where a container's output goes."""
+    """The log driver of a container, and its options."""
 
     type: str = ""
     config: dict[str, str] = field(default_factory=dict)
 
 
 class Resources(Message):
-    """What a container may use of the machine; 0 is no limit, or no change in an update."""
+    """Limits of a container's resources; 0 is unlimited, or unchanged in an update."""
 
     cpu_shares: int = 0
     memory: int = 0
     """Bytes."""
 
     nano_cpus: int = 0
-    """Billionths of a processor."""
+    """Processors, in billionths of one."""
 
     cgroup_parent: str = ""
     blkio_weight: int = 0
@@ -124,44 +124,49 @@ class Resources(Message):
     """Microseconds per period."""
 
     cpuset_cpus: str = ""
-    """Such as ``0-2,4``."""
+    """The processors to run on, such as ``0-2,4``."""
 
     cpuset_mems: str = ""
     devices: list[DeviceMapping] | None = None
     device_cgroup_rules: list[str] | None = None
-    """Such as ``c 13:* rwm``."""
+    """Rules for devices, such as ``c 13:* rwm``."""
 
     device_requests: list[DeviceRequest] | None = None
     kernel_memory: int | Unset = UNSET
-    """Below 1.42, bytes; since then ignored."""
+    """Bytes; ignored since 1.42."""
 
     kernel_memory_tcp: int | Unset = field(name="KernelMemoryTCP", default=UNSET)
-    """1.40 to 1.51, bytes; cgroup v1 only."""
+    """Bytes; from 1.40 to 1.51, and cgroup v1 only."""
 
     memory_reservation: int = 0
     """Bytes."""
 
     memory_swap: int = 0
-    """Bytes of memory and swap together; -1 is without limit."""
+    """Bytes of memory and swap together; -1 is unlimited."""
 
     memory_swappiness: int | None = None
     """0 to 100; -1 or null is the kernel's default."""
 
     oom_kill_disable: bool | None = None
     pids_limit: int | None = None
-    """0 or -1 is without limit; null is no change in an update."""
+    """The maximum of processes; 0 and -1 are unlimited, null is unchanged in an update."""
 
     ulimits: list[Ulimit] | None = None
     cpu_count: int = 0
-    """Windows only, as are the next three."""
+    """Windows only."""
 
     cpu_percent: int = 0
+    """Windows only."""
+
     io_maximum_iops: int = field(name="IOMaximumIOps", default=0)
+    """Windows only."""
+
     io_maximum_bandwidth: int = field(name="IOMaximumBandwidth", default=0)
+    """Windows only."""
 
 
 class HostConfig(Resources):
-    """How a container is run on this machine."""
+    """The settings of a container on this machine."""
 
     binds: list[str] | None = None
     """``source:target[:options]``."""
@@ -183,12 +188,12 @@ class HostConfig(Resources):
     """Height and width of the TTY at start."""
 
     annotations: dict[str, str] | Unset = UNSET
-    """Handed to the OCI runtime."""
+    """Annotations for the OCI runtime."""
 
     cap_add: list[str] | None = None
     cap_drop: list[str] | None = None
     capabilities: list[str] | Unset = UNSET
-    """Known to 1.40 only, which refused it."""
+    """Only in 1.40, which refused it."""
 
     cgroupns_mode: str = ""
     """``private`` or ``host``; empty is the engine's default."""
@@ -204,10 +209,10 @@ class HostConfig(Resources):
     """``none``, ``private``, ``shareable``, ``container:<name or id>`` or ``host``."""
 
     cgroup: str = ""
-    """``container:<name or id>`` to share its cgroup."""
+    """``container:<name or id>`` shares the cgroup of that container."""
 
     links: list[str] | None = None
-    """``container:alias``; as inspect answers it, ``/container:/self/alias``."""
+    """``container:alias``; in results, ``/container:/self/alias``."""
 
     oom_score_adj: int = 0
     pid_mode: str = ""
@@ -219,7 +224,7 @@ class HostConfig(Resources):
     security_opt: list[str] | None = None
     storage_opt: dict[str, str] | Unset = UNSET
     tmpfs: dict[str, str] | Unset = UNSET
-    """Target to mount options."""
+    """Mount options by target."""
 
     uts_mode: str = field(name="UTSMode", default="")
     userns_mode: str = ""
@@ -232,10 +237,10 @@ class HostConfig(Resources):
     """Windows only."""
 
     init: bool | Unset = UNSET
-    """Run an init as process 1; unset is the engine's default."""
+    """Run an init program as process 1; the engine's setting by default."""
 
     masked_paths: list[str] | None = None
-    """Paths hidden from the container; null is the engine's default, ``[]`` is none."""
+    """Paths hidden from the container; null is the engine's default, ``[]`` hides no path."""
 
     readonly_paths: list[str] | None = None
-    """Paths that cannot be written; null is the engine's default, ``[]`` is none."""
+    """Read-only paths; null is the engine's default, ``[]`` protects no path."""

@@ -1,4 +1,4 @@
-"""Where an image comes from, as far as it can be proved: pulls, builds, signatures."""
+"""The verifiable origin of an image: pulls, builds and signatures."""
 
 from msgspec import field
 
@@ -16,7 +16,7 @@ __all__ = [
 
 
 class SignatureTimestamp(Message, omit_defaults=True):
-    """Who says when a signature was made."""
+    """A timestamp of a signature, and its authority."""
 
     type: str = ""
     """``Tlog`` or ``TimestampAuthority``."""
@@ -49,7 +49,7 @@ class SignerIdentity(Message, omit_defaults=True):
 
 
 class SignatureIdentity(Message, omit_defaults=True):
-    """A signature of the image, and what came of checking it."""
+    """A signature of the image, and the result of its verification."""
 
     name: str = ""
     timestamps: list[SignatureTimestamp] = field(default_factory=list)
@@ -64,13 +64,13 @@ class SignatureIdentity(Message, omit_defaults=True):
 
 
 class PullIdentity(Message, omit_defaults=True):
-    """A repository that the image was pulled from."""
+    """A repository from which the image was pulled."""
 
     repository: str = ""
 
 
 class BuildIdentity(Message, omit_defaults=True):
-    """A build on this engine that made the image."""
+    """A build on this engine that produced the image."""
 
     ref: str = ""
     created_at: str = ""
@@ -78,7 +78,7 @@ class BuildIdentity(Message, omit_defaults=True):
 
 
 class Identity(Message, omit_defaults=True):
-    """All that is known about where an image comes from."""
+    """The origin of an image."""
 
     signature: list[SignatureIdentity] = field(default_factory=list)
     pull: list[PullIdentity] = field(default_factory=list)

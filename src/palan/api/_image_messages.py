@@ -1,4 +1,4 @@
-"""Images: as inspect, list and history answer them, and what removing them did."""
+"""Images as shown by inspect, list and history, and the results of removing them."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class ImageConfig(Message, omit_defaults=True):
-    """What containers of an image inherit (OCI image specification, config)."""
+    """The configuration that containers of an image inherit (OCI image specification, config)."""
 
     user: str = ""
     exposed_ports: dict[str, EmptyObject] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class ImageConfig(Message, omit_defaults=True):
 
     healthcheck: HealthConfig | None = None
     on_build: list[str] = field(default_factory=list)
-    """Instructions for images that are built upon this one."""
+    """Instructions for builds that are based on this image."""
 
     shell: list[str] = field(default_factory=list)
 
@@ -57,27 +57,27 @@ class ImageRootFS(Message):
 
     type: str = "layers"
     layers: list[str] | Unset = UNSET
-    """Digests of the uncompressed layers, the lowest first."""
+    """Digests of the uncompressed layers, from the lowest to the highest."""
 
 
 class ImageMetadata(Message):
-    """What this engine knows of an image beside its content."""
+    """The engine's own information about an image."""
 
     last_tag_time: str = "0001-01-01T00:00:00Z"
 
 
 class ImageManifestSize(Message):
-    """Bytes of one manifest of an image."""
+    """The size of one manifest of an image, in bytes."""
 
     content: int = 0
-    """As it was pulled."""
+    """The compressed content."""
 
     total: int = 0
-    """With the unpacked layers."""
+    """The content and the unpacked layers."""
 
 
 class ImageDataSize(Message):
-    """Bytes of an unpacked image."""
+    """The size of an unpacked image, in bytes."""
 
     unpacked: int = 0
 
@@ -89,23 +89,23 @@ class ImageData(Message):
     identity: Identity | Unset = UNSET
     size: ImageDataSize = field(default_factory=ImageDataSize)
     containers: list[str] | None = None
-    """Ids of the containers that use it."""
+    """The ids of containers that use the image."""
 
 
 class ImageAttestationData(Message):
-    """What an attestation is about."""
+    """The subject of an attestation."""
 
     for_: str = field(name="For")
     """The digest of the image's manifest."""
 
 
 class ImageManifestSummary(Message):
-    """One manifest of an image of several."""
+    """One manifest of an image."""
 
     id: str = field(name="ID")
     descriptor: OCIDescriptor = field(default_factory=OCIDescriptor)
     available: bool = False
-    """All of its content is here."""
+    """Whether all of its content is on this machine."""
 
     size: ImageManifestSize = field(default_factory=ImageManifestSize)
     kind: str = "unknown"
@@ -116,13 +116,13 @@ class ImageManifestSummary(Message):
 
 
 class ImageInspectResponse(Message):
-    """All that is known about an image (ImageInspect in Docker's description)."""
+    """Detailed information about an image (ImageInspect in Docker's description)."""
 
     id: str
     repo_tags: list[str] = field(default_factory=list)
     repo_digests: list[str] = field(default_factory=list)
     parent: str | Unset = UNSET
-    """The image that a build or commit on this engine began with."""
+    """The parent of an image that was built or committed on this engine."""
 
     comment: str | Unset = UNSET
     created: str | Unset = UNSET
@@ -140,7 +140,7 @@ class ImageInspectResponse(Message):
     metadata: ImageMetadata = field(default_factory=ImageMetadata)
     descriptor: OCIDescriptor | Unset = UNSET
     manifests: list[ImageManifestSummary] | Unset = UNSET
-    """Only when asked for."""
+    """The manifests; only on request."""
 
     identity: Identity | Unset = UNSET
 
@@ -150,7 +150,7 @@ class ImageSummary(Message):
 
     id: str
     containers: int = -1
-    """How many use it; -1 where that was not counted."""
+    """The number of containers that use the image; -1 if not counted."""
 
     created: int = 0
     """Unix seconds."""
@@ -161,17 +161,17 @@ class ImageSummary(Message):
     repo_digests: list[str] | None = field(default_factory=list)
     repo_tags: list[str] | None = field(default_factory=list)
     shared_size: int = -1
-    """Bytes shared with other images; -1 where that was not measured."""
+    """Bytes shared with other images; -1 if not measured."""
 
     size: int = 0
     """Bytes."""
 
     manifests: list[ImageManifestSummary] | Unset = UNSET
-    """Only when asked for."""
+    """The manifests; only on request."""
 
 
 class ImageHistoryResponseItem(Message):
-    """One step that an image was made by, the last first."""
+    """One step in the history of an image."""
 
     comment: str = ""
     created: int = 0
@@ -186,7 +186,7 @@ class ImageHistoryResponseItem(Message):
 
 
 class ImageDeleteResponseItem(Message):
-    """One thing that removing an image did."""
+    """One effect of removing an image."""
 
     deleted: str | Unset = UNSET
     untagged: str | Unset = UNSET
@@ -201,7 +201,7 @@ class ImagePruneResponse(Message):
 
 
 class ImageSearchResult(Message):
-    """A repository that a search found."""
+    """A repository found by a search."""
 
     star_count: int = field(name="star_count", default=0)
     is_official: bool = field(name="is_official", default=False)
@@ -218,11 +218,11 @@ class AttestationStatement(Message):
     descriptor: OCIDescriptor
     predicate_type: str
     statement: Any = UNSET
-    """The document itself; only when asked for."""
+    """The document; only on request."""
 
 
 class DistributionInspect(Message):
-    """What a registry has under a name."""
+    """The content of a registry under a name."""
 
     descriptor: OCIDescriptor
     platforms: list[OCIPlatform] | None = None

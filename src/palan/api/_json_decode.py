@@ -1,10 +1,10 @@
-"""JSON into messages, as lenient and as strict as Go's ``encoding/json``.
+"""Decoding JSON into messages by the rules of Go's ``encoding/json``.
 
-Clients were written against Go's decoder, so its rules are part of the contract: keys
-match whatever their case, unknown keys are ignored, null leaves a field as it is, an
-absent field has its zero value, and everything else must be of the right type.  msgspec
-reads the JSON; what it yields is put into structs here, since msgspec's own conversion
-is stricter about the first half of that and says other things about the second.
+Clients were written against Go's decoder, so its rules are part of the contract: keys are
+not case-sensitive, unknown keys are ignored, null leaves a field unchanged, an absent field
+has its zero value, and everything else must have the right type. msgspec parses the JSON;
+this module converts the result into structs, because msgspec's own conversion is stricter
+and has other error texts.
 """
 
 import binascii
@@ -24,13 +24,13 @@ from palan.api.errors import InvalidParameter
 __all__ = ["Decoder", "decoder", "parse_json", "zero"]
 
 Decoder = Callable[[Any, str], Any]
-"""Makes a value of what was read; the path says where it stood, such as ``.HostConfig.Binds``.
+"""Converts parsed JSON into a value, given its path for messages, ``.HostConfig.Binds``.
 
-What is before the first dot is the name of the outermost struct, as Go has it in messages.
+The text before the first dot is Go's name of the outermost struct.
 """
 
 _MAX_DEPTH: Final = 64
-"""Of values that are passed through as they are; nothing in the API is nearly as deep."""
+"""The greatest depth of values of unknown shape; real values are far less deep."""
 
 _INT64: Final = range(-(2**63), 2**63)
 
@@ -42,13 +42,13 @@ _GO_STRUCTS: Final[Mapping[str, str]] = {
     "IPAM": "network.IPAM",
     "NetworkCreateRequest": "network.CreateRequest",
 }
-"""What dockerd calls structs that have another name in the API's description."""
+"""dockerd's names of structs that have other names in the API's description."""
 
 _GO_FIELDS: Final[Mapping[str, str]] = {
     ".ExposedPorts": "map[network.Port]struct {}",
     ".StopTimeout": "int",
 }
-"""What Go calls the types of fields where that cannot be told from ours."""
+"""Go's types of fields where these do not follow from ours."""
 
 _NOT_BASE64: Final = re.compile(r"[^A-Za-z0-9+/\r\n]")
 
@@ -57,8 +57,8 @@ def parse_json(data: bytes) -> Any:
     """Read one JSON document.
 
     Raises:
-        InvalidParameter: it is not JSON, or not one document; in Go's words where they
-            are well known.
+        InvalidParameter: it is not JSON, or more than one document; with Go's text where
+            that is well known.
     """
     try:
         return msgspec.json.decode(data)
@@ -79,7 +79,7 @@ def parse_json(data: bytes) -> Any:
 
 @cache
 def decoder(kind: Any) -> Decoder:  # noqa: PLR0911 - a table of types
-    """The decoder for values of a type."""
+    """Return the decoder for values of a type."""
     if kind in _SCALARS:
         return _SCALARS[kind]
     if kind is Any or kind is object:
@@ -103,7 +103,7 @@ def decoder(kind: Any) -> Decoder:  # noqa: PLR0911 - a table of types
 
 
 def zero(kind: Any) -> Any:  # noqa: PLR0911 - a table of types
-    """Go's zero value of a type: what a field has that nobody gave."""
+    """Return Go's zero value of a type, which absent fields get."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return zero(arguments[0])
@@ -124,7 +124,7 @@ def zero(kind: Any) -> Any:  # noqa: PLR0911 - a table of types
 
 
 def _refuse(value: Any, path: str, kind: Any, why: str = "") -> InvalidParameter:
-    # Go names the number only where a number was wanted: it is a matter of its value then.
+    # Go quotes a number only if the field is a number, too, so that its value is the problem.
     name = _json_name(value)
     if name == "number" and kind in (int, float):
         name = f"number {value}"
@@ -143,7 +143,7 @@ def _json_name(value: Any) -> str:
 
 
 def _go_name(kind: Any) -> str:
-    """What Go would call a type, near enough for those who know dockerd's messages."""
+    """Return Go's name of a type, as close to dockerd's messages as possible."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return _go_name(arguments[0])
@@ -228,7 +228,7 @@ def _annotated(kind: Any) -> Decoder:
 
 
 def _union(members: tuple[Any, ...]) -> Decoder:
-    # Null never gets here: whoever holds the value deals with it.
+    # The decoder of the containing value handles null.
     kinds = [member for member in members if member not in (NoneType, Unset)]
     if len(kinds) == 1:
         return decoder(kinds[0])
@@ -262,7 +262,7 @@ def _array(kinds: tuple[Any, ...]) -> Decoder:
     decoders = [decoder(kind) for kind in kinds]
 
     def decode_array(value: Any, path: str) -> Any:
-        # As in Go: what is missing is zero, what is too much is dropped.
+        # As in Go, missing elements are zero and extra ones are ignored.
         if not isinstance(value, list):
             raise _refuse(value, path, GenericAlias(tuple, kinds))
         given = value + [None] * (len(kinds) - len(value))
@@ -286,7 +286,7 @@ def _mapping(kind: Any) -> Decoder:
 
 
 class _Struct:
-    """Decodes objects into one type of struct."""
+    """The decoder of objects into one type of struct."""
 
     def __init__(self, kind: type[msgspec.Struct]) -> None:
         self._kind = kind
@@ -322,7 +322,7 @@ class _Struct:
 
 
 def _converted(kind: Any) -> Decoder:
-    """For types that msgspec knows and Go does not: literals, enums, times, constraints."""
+    """Return a decoder for types without a match in Go: literals, enums, times, constraints."""
 
     def convert(value: Any, path: str) -> Any:
         try:

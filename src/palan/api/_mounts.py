@@ -1,4 +1,4 @@
-"""Mounts: as asked for (``HostConfig.Mounts``, service specs) and as they are (inspect)."""
+"""Requested mounts (``HostConfig.Mounts``, service specifications) and actual mounts (inspect)."""
 
 from msgspec import field
 
@@ -17,34 +17,34 @@ __all__ = [
 
 
 class BindOptions(Message, omit_defaults=True):
-    """How a directory of the host is bound."""
+    """Options of a bind mount."""
 
     propagation: str = ""
     """``private``, ``rprivate``, ``shared``, ``rshared``, ``slave`` or ``rslave``."""
 
     non_recursive: bool = False
     create_mountpoint: bool = False
-    """Make the source directory when it is absent."""
+    """Create the source directory if it does not exist."""
 
     read_only_non_recursive: bool = False
-    """Only the mount itself is read-only, not what is mounted below it."""
+    """Make only the mount itself read-only, not the mounts below it."""
 
     read_only_force_recursive: bool = False
-    """Fail rather than leave something below writable."""
+    """Fail if a mount below it cannot be made read-only."""
 
 
 class VolumeDriverConfig(Message, omit_defaults=True):
-    """Which driver makes the volume when it does not exist yet, and its options."""
+    """The driver and its options with which a missing volume is created."""
 
     name: str = ""
     options: dict[str, str] = field(default_factory=dict)
 
 
 class VolumeOptions(Message, omit_defaults=True):
-    """How a volume is mounted, and made when it does not exist yet."""
+    """Options of a volume mount; a missing volume is created."""
 
     no_copy: bool = False
-    """Do not fill an empty volume with what the image has at the target."""
+    """Do not copy the image's files at the target to an empty volume."""
 
     labels: dict[str, str] = field(default_factory=dict)
     driver_config: VolumeDriverConfig | None = None
@@ -52,30 +52,30 @@ class VolumeOptions(Message, omit_defaults=True):
 
 
 class ImageOptions(Message, omit_defaults=True):
-    """How an image is mounted."""
+    """Options of an image mount."""
 
     subpath: str = ""
 
 
 class TmpfsOptions(Message, omit_defaults=True):
-    """How a tmpfs is made."""
+    """Options of a tmpfs."""
 
     size_bytes: int = 0
     mode: int = 0
-    """Permission bits; 0 leaves the kernel's default."""
+    """Permission bits; 0 is the kernel's default."""
 
     options: list[list[str]] = field(default_factory=list)
     """Mount options, ``["key"]`` or ``["key", "value"]``."""
 
 
 class Mount(Message, omit_defaults=True):
-    """A mount that a client asks for."""
+    """A requested mount."""
 
     type: str = ""
     """``bind``, ``volume``, ``tmpfs``, ``image``, ``cluster`` or ``npipe``."""
 
     source: str = ""
-    """A path for bind, else a name; empty for tmpfs and anonymous volumes."""
+    """A path for bind mounts, else a name; empty for tmpfs and anonymous volumes."""
 
     target: str = ""
     read_only: bool = False
@@ -85,11 +85,11 @@ class Mount(Message, omit_defaults=True):
     image_options: ImageOptions | None = None
     tmpfs_options: TmpfsOptions | None = None
     cluster_options: dict[str, str] | None = None
-    """An empty object; marks a cluster volume."""
+    """An empty object for cluster volumes."""
 
 
 class MountPoint(Message):
-    """A mount that a container has."""
+    """A mount of a container."""
 
     type: str = ""
     name: str | Unset = UNSET
@@ -97,7 +97,7 @@ class MountPoint(Message):
     destination: str = ""
     driver: str | Unset = UNSET
     mode: str = ""
-    """The options given in the short form, such as ``z`` or ``ro``."""
+    """The options of the short form, such as ``z`` or ``ro``."""
 
     rw: bool = field(name="RW", default=False)
     propagation: str = ""

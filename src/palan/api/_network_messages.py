@@ -1,4 +1,4 @@
-"""Networks: as asked for, and as list and inspect answer them."""
+"""Networks in requests, and as shown by list and inspect."""
 
 from msgspec import field
 
@@ -27,20 +27,20 @@ __all__ = [
 
 
 class ConfigReference(Message):
-    """The configuration-only network that a network takes its settings from."""
+    """The configuration-only network with the settings of a network."""
 
     network: str = ""
 
 
 class PeerInfo(Message):
-    """A node that an overlay network reaches."""
+    """A node of an overlay network."""
 
     name: str = ""
     ip: str = field(name="IP", default="")
 
 
 class Network(Message):
-    """What list and inspect both tell about a network."""
+    """The information about a network that both list and inspect show."""
 
     name: str = ""
     id: str = ""
@@ -53,13 +53,13 @@ class Network(Message):
     enable_ipv6: bool = field(name="EnableIPv6", default=False)
     ipam: IPAM = field(name="IPAM", default_factory=IPAM)
     internal: bool = False
-    """No way out of it."""
+    """Whether the network has no access to other networks."""
 
     attachable: bool = False
-    """Containers may join it, not only tasks."""
+    """Whether containers may connect to it, not only tasks."""
 
     ingress: bool = False
-    """Carries the swarm's routing mesh."""
+    """Whether it carries the swarm's routing mesh."""
 
     config_from: ConfigReference = field(default_factory=ConfigReference)
     config_only: bool = False
@@ -75,9 +75,10 @@ class EndpointResource(Message):
     endpoint_id: str = field(name="EndpointID", default="")
     mac_address: str = ""
     ipv4_address: str = field(name="IPv4Address", default="")
-    """With the prefix length, as is the next."""
+    """The address with the prefix length."""
 
     ipv6_address: str = field(name="IPv6Address", default="")
+    """The address with the prefix length."""
 
 
 class NetworkTaskInfo(Message):
@@ -99,22 +100,22 @@ class ServiceInfo(Message):
 
 
 class SubnetStatus(Message):
-    """How full a subnet is."""
+    """The usage of a subnet."""
 
     ips_in_use: int = field(name="IPsInUse", default=0)
-    """The network's own addresses count."""
+    """The number of addresses in use, including the network's own."""
 
     dynamic_ips_available: int = field(name="DynamicIPsAvailable", default=0)
 
 
 class IPAMStatus(Message):
-    """How full the subnets of a network are."""
+    """The usage of the subnets of a network."""
 
     subnets: dict[str, SubnetStatus] | Unset = UNSET
 
 
 class NetworkStatus(Message):
-    """What changes about a network by itself."""
+    """The state of a network that changes without a request."""
 
     ipam: IPAMStatus = field(name="IPAM", default_factory=IPAMStatus)
 
@@ -123,33 +124,35 @@ class NetworkSummary(Network):
     """A network in a list."""
 
     containers: dict[str, EndpointResource] | Unset = UNSET
-    """By the container's id, if they were asked for; only those that run."""
+    """Running containers by id; only on request."""
 
 
 class NetworkInspectResponse(Network):
-    """All that is known about a network (NetworkInspect in Docker's description)."""
+    """Detailed information about a network (NetworkInspect in Docker's description)."""
 
     containers: dict[str, EndpointResource] = field(default_factory=dict)
-    """By the container's id; only those that run."""
+    """Running containers by id."""
 
     services: dict[str, ServiceInfo] | Unset = UNSET
-    """Only with ``verbose``."""
+    """Services by name; only with ``verbose``."""
 
     status: NetworkStatus | Unset = UNSET
 
 
 class NetworkCreateRequest(Message):
-    """A network to make."""
+    """A network to create."""
 
     name: str = ""
     driver: str = ""
-    """Empty for ``bridge``, in a swarm's scope for ``overlay``."""
+    """The driver; ``bridge`` by default, ``overlay`` in the scope of a swarm."""
 
     scope: str = ""
     enable_ipv4: bool | None = field(name="EnableIPv4", default=None)
-    """None is the engine's default, as is the next."""
+    """The engine's setting by default."""
 
     enable_ipv6: bool | None = field(name="EnableIPv6", default=None)
+    """The engine's setting by default."""
+
     ipam: IPAM | None = field(name="IPAM", default=None)
     internal: bool = False
     attachable: bool = False
@@ -157,7 +160,7 @@ class NetworkCreateRequest(Message):
     config_only: bool = False
     config_from: ConfigReference | None = None
     options: dict[str, str] | None = None
-    """The driver's."""
+    """Options of the driver."""
 
     labels: dict[str, str] | None = None
 
@@ -170,14 +173,14 @@ class NetworkCreateResponse(Message):
 
 
 class NetworkConnectRequest(Message):
-    """A container to put on a network."""
+    """A container to connect to a network."""
 
     container: str = ""
     endpoint_config: EndpointSettings | None = None
 
 
 class NetworkDisconnectRequest(Message):
-    """A container to take off a network."""
+    """A container to disconnect from a network."""
 
     container: str = ""
     force: bool = False

@@ -1,4 +1,4 @@
-"""Networks as containers see them: endpoints, ports; and address management."""
+"""Endpoints and ports of containers, and address management of networks."""
 
 from msgspec import field
 
@@ -17,19 +17,19 @@ __all__ = [
 
 
 class PortBinding(Message):
-    """Where on the host a container's port is published."""
+    """The address on the host at which a container's port is published."""
 
     host_ip: str = ""
     host_port: str = ""
-    """A port, a range ``8000-8010`` to take the first free one of, or empty for any."""
+    """A port, a range such as ``8000-8010`` for its first free port, or empty for any free port."""
 
 
 PortMap = dict[str, list[PortBinding] | None]
-"""``port/protocol`` to bindings; null for an exposed port that is not published."""
+"""Bindings by ``port/protocol``; null for an exposed port that is not published."""
 
 
 class EndpointIPAMConfig(Message, omit_defaults=True):
-    """The addresses that a client asks for on one network."""
+    """The requested addresses on one network."""
 
     ipv4_address: str = field(name="IPv4Address", default="")
     ipv6_address: str = field(name="IPv6Address", default="")
@@ -37,7 +37,7 @@ class EndpointIPAMConfig(Message, omit_defaults=True):
 
 
 class EndpointSettings(Message):
-    """A container's place on one network: what was asked for, and what it got."""
+    """A container's endpoint on one network: the requested settings, and the actual ones."""
 
     ipam_config: EndpointIPAMConfig | None = field(name="IPAMConfig", default=None)
     links: list[str] | None = None
@@ -59,7 +59,7 @@ class EndpointSettings(Message):
 
 
 class NetworkingConfig(Message):
-    """The networks that a new container is on, by name or id."""
+    """The networks of a new container, by name or id."""
 
     endpoints_config: dict[str, EndpointSettings | None] | None = None
 
@@ -69,15 +69,15 @@ class IPAMConfig(Message, omit_defaults=True):
 
     subnet: str = ""
     ip_range: str = field(name="IPRange", default="")
-    """The part of the subnet that addresses are given out of."""
+    """The part of the subnet from which addresses are allocated."""
 
     gateway: str = ""
     auxiliary_addresses: dict[str, str] | Unset = UNSET
-    """Addresses that are never given out, by host name."""
+    """Reserved addresses by host name."""
 
 
 class IPAM(Message):
-    """How a network manages its addresses."""
+    """Address management of a network."""
 
     driver: str = ""
     options: dict[str, str] | None = None

@@ -1,4 +1,4 @@
-"""Content as OCI describes it, and where an object's files are kept."""
+"""Content descriptors of the OCI image specification, and storage of an object's files."""
 
 from msgspec import field
 
@@ -16,7 +16,7 @@ __all__ = [
 
 
 class OCIPlatform(Message, rename=camel_case):
-    """What a program needs to run: processor and operating system."""
+    """A platform: processor and operating system."""
 
     architecture: str = ""
     os: str = ""
@@ -26,7 +26,7 @@ class OCIPlatform(Message, rename=camel_case):
 
 
 class OCIDescriptor(Message, rename=camel_case):
-    """A piece of content by its digest (OCI image specification, descriptor)."""
+    """A reference to content by its digest (OCI image specification, descriptor)."""
 
     media_type: str = ""
     digest: str = ""
@@ -43,25 +43,25 @@ class OCIDescriptor(Message, rename=camel_case):
 
 
 class DriverData(Message):
-    """How a graph driver keeps an object's files."""
+    """The storage of an object's files by a graph driver."""
 
     name: str = ""
     data: dict[str, str] | None = None
 
 
 class RootFSStorageSnapshot(Message):
-    """The snapshotter that keeps a root filesystem."""
+    """The snapshotter that stores a root filesystem."""
 
     name: str = ""
 
 
 class RootFSStorage(Message):
-    """How a root filesystem is kept."""
+    """The storage of a root filesystem."""
 
     snapshot: RootFSStorageSnapshot | Unset = UNSET
 
 
 class Storage(Message):
-    """How a container's files are kept."""
+    """The storage of a container's files."""
 
     root_fs: RootFSStorage | Unset = field(name="RootFS", default=UNSET)

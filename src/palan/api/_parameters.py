@@ -53,7 +53,7 @@ def reader(field: Field) -> Reader:  # noqa: PLR0911 - a table of types
 
 
 def _plain(kind: Any) -> Any:
-    """The type itself, without marks, null or absence."""
+    """Return a type without annotations, null and absence."""
     while True:
         if get_origin(kind) is Annotated:
             kind = get_args(kind)[0]
@@ -103,7 +103,7 @@ def _integer_reader(name: str, integer: Integer) -> Reader:
     def read(given: list[str]) -> int:
         text = given[0]
         reason = "invalid syntax"
-        # 20 digits are more than any that fit; no need to make a number of a million.
+        # Numbers of more than 20 digits never fit, and converting long ones is slow.
         if _INTEGER.fullmatch(text):
             number = int(text) if len(text) <= 40 else _INT64.stop
             if number in _INT64:
@@ -153,10 +153,10 @@ _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}", re.DOTALL)
 
 
 def split_query(text: str) -> dict[str, list[str]]:
-    """Take a query string apart, as strictly as Go does.
+    """Parse a query string, as strictly as Go.
 
     Raises:
-        InvalidParameter: a semicolon, or an escape that is none.
+        InvalidParameter: the query contains a semicolon or a malformed escape.
     """
     values: dict[str, list[str]] = {}
     if not text:

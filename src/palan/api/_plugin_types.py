@@ -1,4 +1,4 @@
-"""A plugin: its manifest, what users may set in it, and what they have set."""
+"""A plugin: its manifest, and its settings."""
 
 from msgspec import field
 
@@ -28,7 +28,7 @@ class PluginMount(Message):
     name: str = ""
     description: str = ""
     settable: list[str] | None = None
-    """Which of ``source``, ``destination``, ``type`` and ``options`` users may set."""
+    """The fields that users may set: ``source``, ``destination``, ``type``, ``options``."""
 
     source: str | None = None
     destination: str = ""
@@ -64,20 +64,20 @@ class PluginArgs(Message):
 
 
 class PluginInterface(Message):
-    """How the engine talks to a plugin."""
+    """The interface between the engine and a plugin."""
 
     types: list[str] | None = None
     """Such as ``docker.volumedriver/1.0``."""
 
     socket: str = ""
-    """Its name below ``/run/docker/plugins``."""
+    """The name of the socket below ``/run/docker/plugins``."""
 
     protocol_scheme: str | Unset = UNSET
     """Empty or ``moby.plugins.http/v1``."""
 
 
 class PluginUser(Message, omit_defaults=True):
-    """Whom a plugin runs as."""
+    """The user that a plugin runs as."""
 
     uid: int = field(name="UID", default=0)
     gid: int = field(name="GID", default=0)
@@ -90,7 +90,7 @@ class PluginNetwork(Message):
 
 
 class PluginLinux(Message):
-    """What a plugin's container may do."""
+    """The capabilities and devices of a plugin's container."""
 
     capabilities: list[str] | None = None
     allow_all_devices: bool = False
@@ -105,7 +105,7 @@ class PluginRootFS(Message, rename=None):
 
 
 class PluginConfig(Message):
-    """The manifest of a plugin, as its maker wrote it."""
+    """The manifest of a plugin."""
 
     description: str = ""
     documentation: str = ""
@@ -116,7 +116,7 @@ class PluginConfig(Message):
     network: PluginNetwork = field(default_factory=PluginNetwork)
     linux: PluginLinux = field(default_factory=PluginLinux)
     propagated_mount: str = ""
-    """A path whose mounts are seen by the host."""
+    """A path whose mounts are propagated to the host."""
 
     ipc_host: bool = False
     pid_host: bool = False
@@ -127,7 +127,7 @@ class PluginConfig(Message):
 
 
 class PluginSettings(Message):
-    """What is set in a plugin: the manifest's values, or those of users."""
+    """The settings of a plugin: those of the manifest, or those of users."""
 
     mounts: list[PluginMount] | None = None
     env: list[str] | None = None
@@ -143,13 +143,13 @@ class Plugin(Message):
     enabled: bool = False
     settings: PluginSettings = field(default_factory=PluginSettings)
     plugin_reference: str | Unset = UNSET
-    """Where it was pulled from."""
+    """The reference from which the plugin was pulled."""
 
     config: PluginConfig = field(default_factory=PluginConfig)
 
 
 class PluginPrivilege(Message):
-    """Something that a plugin must be allowed before it is installed."""
+    """A privilege that a plugin requires."""
 
     name: str = ""
     """``network``, ``mount``, ``capabilities``, ``device`` ..."""

@@ -1,4 +1,4 @@
-"""Progress of long work: the lines that pull, push, load, import and build send."""
+"""Messages about the progress of pull, push, load, import and build."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ __all__ = ["ErrorDetail", "ImageID", "JSONMessage", "ProgressDetail", "PushResul
 
 
 class ErrorDetail(Message, rename=camel_case, omit_defaults=True):
-    """What went wrong after the answer had begun."""
+    """An error that happened after the head of the answer was sent."""
 
     code: int = 0
     """The exit code of a build step."""
@@ -20,7 +20,7 @@ class ErrorDetail(Message, rename=camel_case, omit_defaults=True):
 
 
 class ProgressDetail(Message, rename=camel_case, omit_defaults=True):
-    """How far it is; ``{}`` where that is not known."""
+    """Progress in numbers; ``{}`` if unknown."""
 
     current: int = 0
     total: int = 0
@@ -29,17 +29,17 @@ class ProgressDetail(Message, rename=camel_case, omit_defaults=True):
 
     hide_counts: bool = field(name="hidecounts", default=False)
     units: str = ""
-    """Empty for bytes."""
+    """The unit; empty means bytes."""
 
 
 class ImageID(Message):
-    """``aux`` of a build: the image that was built."""
+    """The result of a build in ``aux``."""
 
     id: str = field(name="ID")
 
 
 class PushResult(Message):
-    """``aux`` of a push: the manifest that is now in the registry."""
+    """The result of a push in ``aux``: the manifest in the registry."""
 
     tag: str
     digest: str
@@ -47,19 +47,19 @@ class PushResult(Message):
 
 
 class JSONMessage(Message, rename=camel_case):
-    """One line.  In Docker's description: BuildInfo, CreateImageInfo and PushImageInfo."""
+    """One message (BuildInfo, CreateImageInfo and PushImageInfo in Docker's description)."""
 
     stream: str | Unset = UNSET
-    """Output for people, printed as it is."""
+    """Text to print unchanged."""
 
     status: str | Unset = UNSET
     progress_detail: ProgressDetail | Unset = UNSET
     id: str | Unset = UNSET
-    """What ``status`` is about, such as a layer: a line on the terminal."""
+    """The subject of ``status``, such as a layer; it has a line of its own on a terminal."""
 
     error_detail: ErrorDetail | Unset = UNSET
     error: str | Unset = UNSET
-    """The message of ``error_detail`` once more; old clients read only this."""
+    """The message of ``error_detail``, for old clients."""
 
     aux: Any = UNSET
     """Results for programs: :class:`ImageID`, :class:`PushResult`, BuildKit's trace."""

@@ -1,4 +1,4 @@
-"""What the objects of a swarm share: versions, names, drivers, resources, platforms."""
+"""Types shared by the objects of a swarm: versions, names, drivers, resources, platforms."""
 
 from msgspec import field
 
@@ -23,15 +23,15 @@ __all__ = [
 class ObjectVersion(Message, omit_defaults=True):
     """The version of one object of the swarm.
 
-    An update names the version that it was made from and is refused when the object
-    has changed since.
+    An update contains the version that it is based on, and is refused if the object has
+    changed since.
     """
 
     index: int = 0
 
 
 class SwarmObject(Message):
-    """What every object kept by the managers has."""
+    """The fields of every object of a swarm."""
 
     id: str = field(name="ID", default="")
     version: ObjectVersion = field(default_factory=ObjectVersion)
@@ -54,7 +54,7 @@ class Driver(Message, omit_defaults=True):
 
 
 class TLSInfo(Message, omit_defaults=True):
-    """What a node needs to trust the certificates of its swarm."""
+    """The certificates and keys with which a node verifies its swarm."""
 
     trust_root: str = ""
     """The root certificates in PEM."""
@@ -70,13 +70,13 @@ class Platform(Message, omit_defaults=True):
     """The processor and the operating system of a node."""
 
     architecture: str = ""
-    """In the words of ``uname -m``, such as ``x86_64``."""
+    """The processor as shown by ``uname -m``, such as ``x86_64``."""
 
     os: str = field(name="OS", default="")
 
 
 class NamedGenericResource(Message, omit_defaults=True):
-    """A resource that has a name, such as one GPU by its UUID."""
+    """A resource with a name, such as one GPU by its UUID."""
 
     kind: str = ""
     value: str = ""
@@ -90,27 +90,27 @@ class DiscreteGenericResource(Message, omit_defaults=True):
 
 
 class GenericResource(Message, omit_defaults=True):
-    """A resource that users define; exactly one of the two is set."""
+    """A user-defined resource; exactly one field is set."""
 
     named_resource_spec: NamedGenericResource | None = None
     discrete_resource_spec: DiscreteGenericResource | None = None
 
 
 class ResourceObject(Message, omit_defaults=True):
-    """Resources that a node has or that a task reserves."""
+    """Resources of a node, or reserved resources of a task."""
 
     nano_cpus: int = field(name="NanoCPUs", default=0)
-    """Billionths of a processor."""
+    """Processors, in billionths of one."""
 
     memory_bytes: int = 0
     generic_resources: list[GenericResource] = field(default_factory=list)
 
 
 class Limit(Message, omit_defaults=True):
-    """The most that a task may use; 0 is no limit."""
+    """The limits of a task; 0 is unlimited."""
 
     nano_cpus: int = field(name="NanoCPUs", default=0)
-    """Billionths of a processor."""
+    """Processors, in billionths of one."""
 
     memory_bytes: int = 0
     pids: int = 0

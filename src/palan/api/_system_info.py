@@ -1,4 +1,4 @@
-"""The engine about itself: ``info`` and ``version``."""
+"""Information about the engine: ``GET /info`` and ``GET /version``."""
 
 from msgspec import field
 
@@ -27,13 +27,13 @@ __all__ = [
 
 
 class PlatformName(Message):
-    """The product that the engine is part of."""
+    """The product that contains the engine."""
 
     name: str = ""
 
 
 class ComponentVersion(Message):
-    """The version of one program that the engine is made of or uses."""
+    """The version of one program that belongs to the engine."""
 
     name: str
     version: str
@@ -46,7 +46,7 @@ class SystemVersion(Message):
     platform: PlatformName = field(default_factory=PlatformName)
     version: str = ""
     api_version: str = ""
-    """The newest that the engine speaks."""
+    """The newest API version that the engine supports."""
 
     min_api_version: str = field(name="MinAPIVersion", default="")
     os: str = ""
@@ -63,7 +63,7 @@ class SystemVersion(Message):
 
 
 class PluginsInfo(Message):
-    """The drivers that there are, by kind."""
+    """The available drivers by kind."""
 
     volume: list[str] | None = None
     network: list[str] | None = None
@@ -77,13 +77,13 @@ class IndexInfo(Message):
     name: str = ""
     mirrors: list[str] = field(default_factory=list)
     secure: bool = True
-    """Its certificates are checked."""
+    """Whether its certificates are verified."""
 
     official: bool = False
 
 
 class RegistryServiceConfig(Message):
-    """Which registries are trusted how."""
+    """The settings of registries."""
 
     insecure_registry_cidrs: list[str] = field(name="InsecureRegistryCIDRs", default_factory=list)
     index_configs: dict[str, IndexInfo] = field(default_factory=dict)
@@ -91,12 +91,12 @@ class RegistryServiceConfig(Message):
 
 
 class Runtime(Message, rename=camel_case):
-    """An OCI runtime that containers can be run with."""
+    """An OCI runtime for containers."""
 
     path: str | Unset = UNSET
     runtime_args: list[str] | Unset = UNSET
     status: dict[str, str] | Unset = UNSET
-    """What it says it can do, as JSON, under OCI's key."""
+    """The runtime's features as JSON, under OCI's key."""
 
 
 class Commit(Message):
@@ -106,7 +106,7 @@ class Commit(Message):
 
 
 class AddressPool(Message):
-    """Where subnets of new networks are taken from."""
+    """A pool for the subnets of new networks."""
 
     base: str
     size: int
@@ -114,14 +114,14 @@ class AddressPool(Message):
 
 
 class FirewallInfo(Message):
-    """How the engine writes firewall rules."""
+    """The firewall backend of the engine."""
 
     driver: str = ""
     info: list[tuple[str, str]] | Unset = UNSET
 
 
 class DeviceInfo(Message):
-    """A device that a driver of devices has found."""
+    """A device found by a device driver."""
 
     source: str = ""
     """The driver, such as ``cdi``."""
@@ -136,21 +136,21 @@ class NRIInfo(Message):
 
 
 class ContainerdNamespaces(Message):
-    """The namespaces that are used in containerd."""
+    """The engine's namespaces in containerd."""
 
     containers: str = ""
     plugins: str = ""
 
 
 class ContainerdInfo(Message):
-    """The containerd that the engine uses, where it uses one."""
+    """The containerd that the engine uses."""
 
     address: str | Unset = UNSET
     namespaces: ContainerdNamespaces = field(default_factory=ContainerdNamespaces)
 
 
 class SystemInfo(Message):
-    """What the engine and the machine are and can do."""
+    """Information about the engine and the machine."""
 
     id: str = field(name="ID", default="")
     containers: int = 0
@@ -162,9 +162,11 @@ class SystemInfo(Message):
     driver_status: list[tuple[str, str]] = field(default_factory=list)
     plugins: PluginsInfo = field(default_factory=PluginsInfo)
     memory_limit: bool = False
-    """Whether the kernel can, as are the next seven."""
+    """Whether the kernel supports memory limits."""
 
     swap_limit: bool = False
+    """Whether the kernel supports limits of swap."""
+
     cpu_cfs_period: bool = False
     cpu_cfs_quota: bool = False
     cpu_shares: bool = field(name="CPUShares", default=False)
@@ -173,17 +175,17 @@ class SystemInfo(Message):
     ipv4_forwarding: bool = field(name="IPv4Forwarding", default=False)
     debug: bool = False
     nfd: int = field(name="NFd", default=0)
-    """Open files of the engine."""
+    """The number of open files of the engine."""
 
     oom_kill_disable: bool = False
     ngoroutines: int = field(name="NGoroutines", default=0)
-    """Here: tasks and threads of the engine."""
+    """The number of tasks and threads of the engine."""
 
     system_time: str = ""
     """RFC 3339."""
 
     logging_driver: str = ""
-    """The log driver of containers that name none."""
+    """The default log driver."""
 
     cgroup_driver: str = ""
     """``cgroupfs``, ``systemd`` or ``none``."""
@@ -211,7 +213,7 @@ class SystemInfo(Message):
     https_proxy: str = ""
     no_proxy: str = ""
     name: str = ""
-    """The machine's."""
+    """The machine's name."""
 
     labels: list[str] = field(default_factory=list)
     experimental_build: bool = False
@@ -220,7 +222,7 @@ class SystemInfo(Message):
     default_runtime: str = ""
     swarm: SwarmInfo = field(default_factory=SwarmInfo)
     live_restore_enabled: bool = False
-    """Containers outlive the engine."""
+    """Whether containers continue to run without the engine."""
 
     isolation: str = ""
     """Windows only."""

@@ -1,4 +1,4 @@
-"""What a task runs (``TaskTemplate`` of a service, ``Spec`` of a task)."""
+"""The specification of a task (``TaskTemplate`` of a service, ``Spec`` of a task)."""
 
 from msgspec import field
 
@@ -52,7 +52,7 @@ class SELinuxContext(Message):
 
 
 class SeccompOpts(Message, omit_defaults=True):
-    """Which system calls a task may make."""
+    """The system calls that a task may use."""
 
     mode: str = ""
     """``default``, ``unconfined`` or ``custom``."""
@@ -62,7 +62,7 @@ class SeccompOpts(Message, omit_defaults=True):
 
 
 class AppArmorOpts(Message, omit_defaults=True):
-    """Whether a task is confined by AppArmor."""
+    """The AppArmor mode of a task."""
 
     mode: str = ""
     """``default`` or ``disabled``."""
@@ -87,7 +87,7 @@ class DNSConfig(Message, omit_defaults=True):
 
 
 class FileTarget(Message):
-    """The file that a secret or a config becomes."""
+    """The file of a secret or a config in a container."""
 
     name: str = ""
     uid: str = field(name="UID", default="")
@@ -97,7 +97,7 @@ class FileTarget(Message):
 
 
 class SecretReference(Message):
-    """A secret that a task is given."""
+    """A secret of a task."""
 
     file: FileTarget | None = None
     secret_id: str = field(name="SecretID", default="")
@@ -105,11 +105,11 @@ class SecretReference(Message):
 
 
 class TaskConfigReference(Message):
-    """A config that a task is given, as a file or to the runtime."""
+    """A config of a task, as a file or for the runtime."""
 
     file: FileTarget | Unset = UNSET
     runtime: EmptyObject | Unset = UNSET
-    """An empty object; the config is not mounted but used as credential spec."""
+    """An empty object: the config is used as a credential specification instead of a file."""
 
     config_id: str = field(name="ConfigID", default="")
     config_name: str = ""
@@ -157,7 +157,7 @@ class ContainerSpec(Message, omit_defaults=True):
 
 
 class PluginSpecPrivilege(Message, omit_defaults=True, rename="lower"):
-    """A privilege that a plugin is granted."""
+    """A privilege granted to a plugin."""
 
     name: str = ""
     description: str = ""
@@ -165,9 +165,9 @@ class PluginSpecPrivilege(Message, omit_defaults=True, rename="lower"):
 
 
 class PluginSpec(Message, omit_defaults=True, rename="lower"):
-    """The plugin that a service of runtime ``plugin`` installs on nodes.
+    """The plugin that a service of the runtime ``plugin`` installs on nodes.
 
-    Its keys are in lower case on the wire, unlike everything around it.
+    Unlike elsewhere, its JSON keys are in lower case.
     """
 
     name: str = ""
@@ -178,25 +178,25 @@ class PluginSpec(Message, omit_defaults=True, rename="lower"):
 
 
 class NetworkAttachmentSpec(Message):
-    """A container outside of the swarm that is attached to a network of it."""
+    """A container outside of the swarm that is connected to a network of the swarm."""
 
     container_id: str = field(name="ContainerID", default="")
 
 
 class ResourceRequirements(Message, omit_defaults=True):
-    """What a task may use, and what must be free for it."""
+    """The limits and the reserved resources of a task."""
 
     limits: Limit | None = None
     reservations: ResourceObject | None = None
     swap_bytes: int | None = None
-    """Swap on top of the memory limit; -1 is without limit."""
+    """Bytes of swap in addition to the memory limit; -1 is unlimited."""
 
     memory_swappiness: int | None = None
     """0 to 100; -1 is the kernel's default."""
 
 
 class TaskRestartPolicy(Message, omit_defaults=True):
-    """When a task that ended is replaced by a new one."""
+    """The condition for replacing a task that has ended."""
 
     condition: str = ""
     """``none``, ``on-failure`` or ``any``."""
@@ -205,40 +205,40 @@ class TaskRestartPolicy(Message, omit_defaults=True):
     """Nanoseconds between attempts."""
 
     max_attempts: int | None = None
-    """0 is without end."""
+    """The maximum of attempts; 0 is unlimited."""
 
     window: int | None = None
-    """Nanoseconds in which attempts are counted; 0 is for ever."""
+    """Nanoseconds in which attempts are counted; 0 is unlimited."""
 
 
 class SpreadOver(Message):
-    """Spread tasks evenly over the values of a label."""
+    """Spreading of tasks evenly over the values of a label."""
 
     spread_descriptor: str = ""
-    """Such as ``node.labels.zone``."""
+    """The label, such as ``node.labels.zone``."""
 
 
 class PlacementPreference(Message):
-    """A wish about where tasks run."""
+    """A preference for the placement of tasks."""
 
     spread: SpreadOver | None = None
 
 
 class Placement(Message, omit_defaults=True):
-    """Which nodes a task may run on."""
+    """The nodes that a task may run on."""
 
     constraints: list[str] = field(default_factory=list)
-    """Such as ``node.role==manager``."""
+    """Expressions such as ``node.role==manager``."""
 
     preferences: list[PlacementPreference] = field(default_factory=list)
     max_replicas: int = 0
-    """Per node; 0 is without limit."""
+    """The maximum of tasks per node; 0 is unlimited."""
 
     platforms: list[Platform] = field(default_factory=list)
 
 
 class NetworkAttachmentConfig(Message, omit_defaults=True):
-    """A network that a task is on."""
+    """A network of a task."""
 
     target: str = ""
     aliases: list[str] = field(default_factory=list)
@@ -246,7 +246,7 @@ class NetworkAttachmentConfig(Message, omit_defaults=True):
 
 
 class TaskSpec(Message):
-    """What a task runs, where, and with what; exactly one of the three kinds is set."""
+    """The specification of a task; exactly one of the three kinds is set."""
 
     container_spec: ContainerSpec | Unset = UNSET
     plugin_spec: PluginSpec | Unset = UNSET
@@ -257,7 +257,7 @@ class TaskSpec(Message):
     networks: list[NetworkAttachmentConfig] | Unset = UNSET
     log_driver: Driver | Unset = UNSET
     force_update: int = 0
-    """Any other number than before replaces all tasks."""
+    """A changed number replaces all tasks."""
 
     runtime: str | Unset = UNSET
     """``container``, ``plugin`` or ``attachment``."""

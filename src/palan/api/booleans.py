@@ -1,4 +1,4 @@
-"""The words for true and false that Go's ``strconv.ParseBool`` reads, and no others."""
+"""The words for true and false that Go's ``strconv.ParseBool`` accepts."""
 
 from collections.abc import Mapping
 from typing import Final

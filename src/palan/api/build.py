@@ -1,4 +1,4 @@
-"""Build: images from Dockerfiles, the cache, and the connections that BuildKit uses."""
+"""Builds from Dockerfiles, the build cache, and the connections of BuildKit."""
 
 from typing import Annotated, Final
 
@@ -55,42 +55,44 @@ class BuildImage(Request):
     registry_config: RegistryConfig = field(default_factory=dict)
 
     dockerfile: str = ""
-    """Its path in the context; empty is ``Dockerfile``."""
+    """The path of the Dockerfile in the context; ``Dockerfile`` by default."""
 
     t: list[str] = field(default_factory=list)
     """Names for the image."""
 
     extra_hosts: list[str] = field(name="extrahosts", default_factory=list)
-    """``name:address``."""
+    """Entries for ``/etc/hosts``, ``name:address``."""
 
     remote: str = ""
-    """Where the context is instead of the body: a git repository, an archive, a Dockerfile;
-    ``client-session`` with BuildKit."""
+    """The URL of the context: a git repository, an archive or a Dockerfile; ``client-session``
+    with BuildKit. By default the body is the context."""
 
     q: bool = False
-    """Only say the id."""
+    """Return only the id."""
 
     no_cache: bool = field(name="nocache", default=False)
     cache_from: str = field(name="cachefrom", default="")
-    """Images to take steps from: a list as JSON."""
+    """Images to take cached steps from, a JSON list."""
 
     pull: bool = False
-    """Ask the registry even for images that are here."""
+    """Pull base images even if they are on this machine."""
 
     rm: bool = True
     """Remove the containers of steps that succeeded."""
 
     force_rm: bool = field(name="forcerm", default=False)
-    """Remove those of steps that failed as well."""
+    """Remove the containers of failed steps, too."""
 
     memory: int = 0
-    """Bytes, for each step; so are the next ones limits of steps."""
+    """The memory limit of each step, in bytes."""
 
     mem_swap: int = field(name="memswap", default=0)
-    """Bytes of memory and swap together; -1 is without limit."""
+    """Bytes of memory and swap together; -1 is unlimited."""
 
     cpu_shares: int = field(name="cpushares", default=0)
     cpuset_cpus: str = field(name="cpusetcpus", default="")
+    """The processors to run on, such as ``0-2,4``."""
+
     cpuset_mems: str = field(name="cpusetmems", default="")
     cpu_period: int = field(name="cpuperiod", default=0)
     """Microseconds."""
@@ -100,41 +102,41 @@ class BuildImage(Request):
 
     cgroup_parent: str = field(name="cgroupparent", default="")
     ulimits: str = ""
-    """A list of ``Ulimit`` as JSON."""
+    """A JSON list of ``Ulimit``."""
 
     security_opt: str = field(name="securityopt", default="")
-    """A list as JSON."""
+    """A JSON list."""
 
     build_args: str = field(name="buildargs", default="")
-    """An object as JSON; null as a value means the default of the Dockerfile."""
+    """A JSON object; null as a value means the default of the Dockerfile."""
 
     shm_size: int = field(name="shmsize", default=0)
     """Bytes."""
 
     squash: bool = False
-    """Make one layer of all that the build adds."""
+    """Squash the layers of the build into one."""
 
     labels: str = ""
-    """An object as JSON."""
+    """A JSON object."""
 
     network_mode: str = field(name="networkmode", default="")
     platform: str = ""
-    """``os[/arch[/variant]]``; with BuildKit several, separated by commas."""
+    """The platform, ``os[/arch[/variant]]``; with BuildKit several, separated by commas."""
 
     target: str = ""
     """The stage to stop after."""
 
     outputs: str = ""
-    """What BuildKit shall make: a list of ``{"Type", "Attrs"}`` as JSON."""
+    """The outputs of BuildKit, a JSON list of ``{"Type", "Attrs"}``."""
 
     version: str = "1"
-    """``1`` is the classic builder, ``2`` is BuildKit."""
+    """The builder: ``1`` is the classic one, ``2`` is BuildKit."""
 
     session: str = ""
-    """BuildKit's session, which offers the context and secrets."""
+    """The id of BuildKit's session, which serves the context and secrets."""
 
     build_id: str = field(name="buildid", default="")
-    """A name to cancel the build by."""
+    """An id with which the build can be cancelled."""
 
 
 @group.endpoint(
@@ -146,10 +148,10 @@ class BuildImage(Request):
     slow=True,
 )
 class BuildPrune(Request):
-    """Remove records of the build cache that nothing uses."""
+    """Remove unused records of the build cache."""
 
     all: bool = False
-    """Also internal records."""
+    """Include internal records."""
 
     filters: Annotated[
         Filters,
@@ -166,16 +168,16 @@ class BuildPrune(Request):
         ),
     ] = field(default_factory=Filters)
     keep_storage: Annotated[int, _BYTES] = field(name="keep-storage", default=0)
-    """Below 1.48, bytes: the old name of ``reserved_space``."""
+    """The name of ``reserved_space`` below 1.48."""
 
     reserved_space: Annotated[int, _BYTES] = field(name="reserved-space", default=0)
     """Bytes that are always kept."""
 
     max_used_space: Annotated[int, _BYTES] = field(name="max-used-space", default=0)
-    """Bytes that the cache may take; 0 is any."""
+    """The maximum size of the cache in bytes; 0 is unlimited."""
 
     min_free_space: Annotated[int, _BYTES] = field(name="min-free-space", default=0)
-    """Bytes of the disk that shall be free."""
+    """Bytes of the disk that are to be free."""
 
 
 @group.endpoint(
@@ -186,10 +188,10 @@ class BuildPrune(Request):
     since=Version(1, 39),
 )
 class BuildCancel(Request):
-    """Cancel a build; one that is not there is no error."""
+    """Cancel a build; an unknown id is not an error."""
 
     id: str = ""
-    """What the build was given as ``build_id``."""
+    """The ``build_id`` of the build."""
 
 
 @group.endpoint(

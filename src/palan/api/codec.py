@@ -1,8 +1,8 @@
-"""Between what HTTP carries and what the engine takes and gives; no I/O.
+"""Conversion between HTTP and the engine's requests and results, without I/O.
 
-:func:`decode_request` makes an endpoint's request out of path, query, headers and body,
-:func:`encode` makes JSON of what the engine answers.  Both pass through
-:mod:`palan.api.changes`, so that the engine sees and speaks the newest version only.
+:func:`decode_request` makes the request of an endpoint from path, query, headers and body;
+:func:`encode` makes JSON from the engine's result. Both apply :mod:`palan.api.changes`, so
+that the engine only deals with the newest version.
 """
 
 from base64 import urlsafe_b64decode
@@ -34,11 +34,11 @@ __all__ = [
 ]
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
-"""Maps with their keys in order, as Go writes them."""
+"""Writes maps with sorted keys, as Go does."""
 
 
 class BodyKind:
-    """How the body of an endpoint's request is read."""
+    """The ways to read the body of a request."""
 
     NONE: Final = "none"
     JSON: Final = "json"
@@ -53,7 +53,7 @@ class _Parameter:
     wire_name: str
     read: Reader
     required: bool
-    """Without a default: absence is read as the empty string."""
+    """Whether there is no default: absence is read as the empty string."""
 
     empty_is_absent: bool
 
@@ -82,7 +82,7 @@ class _Plan:
 
 
 def body_kind(endpoint: Endpoint) -> str:
-    """How to read the request's body: one of :class:`BodyKind`."""
+    """Return the way to read the request's body, one of :class:`BodyKind`."""
     return _plan(endpoint).body
 
 
@@ -97,21 +97,21 @@ def decode_request(
     notices: list[str] | None = None,
     unread: list[str] | None = None,
 ) -> Request:
-    """Make the request that the engine is called with.
+    """Decode the request that the engine is called with.
 
     Args:
-        endpoint: which endpoint is called.
-        path: its path parameters, unescaped.
-        query: what stands in the query, see :func:`split_query`.
-        headers: by names in lower case.
-        body: the whole of it, or a stream where :func:`body_kind` says so.
-        version: the API version that the client speaks.
+        endpoint: the endpoint.
+        path: the path parameters, unescaped.
+        query: the query, see :func:`split_query`.
+        headers: the headers by lower-case names.
+        body: the whole body, or a stream, depending on :func:`body_kind`.
+        version: the client's API version.
         notices: receives remarks about the request, see :func:`encode`.
         unread: receives the names of headers that were ignored, as by dockerd, because they
             cannot be decoded.
 
     Raises:
-        InvalidParameter: something of it cannot be read; says which and why.
+        InvalidParameter: a part of the request cannot be decoded.
     """
     plan = _plan(endpoint)
     document: Any = None
@@ -158,17 +158,17 @@ def decode_header(kind: Any, text: str) -> Any:
 
 
 def encode(endpoint: Endpoint, value: Any, version: Version, notices: Sequence[str] = ()) -> bytes:
-    """The JSON of an answer, or of one message of it, in the words of an API version.
+    """Encode an answer, or one message of a stream, as JSON of an API version.
 
     Args:
-        endpoint: which endpoint is called.
-        value: what the engine answered.
-        version: the API version that the client speaks.
-        notices: what :func:`decode_request` had to say, for the warnings of the answer.
+        endpoint: the endpoint.
+        value: the engine's result.
+        version: the client's API version.
+        notices: the notices of :func:`decode_request`, for the warnings of the answer.
 
     Returns:
-        JSON that ends in a newline, as everything that dockerd writes; nothing at all for
-        a message that the version does not know.
+        JSON with a trailing newline, as dockerd writes it; empty for a message that the
+        version does not have.
     """
     operation = endpoint.name
     if notices or changes.lowers(operation, version):
@@ -178,7 +178,7 @@ def encode(endpoint: Endpoint, value: Any, version: Version, notices: Sequence[s
     try:
         return _ENCODER.encode(value) + b"\n"
     except UnicodeEncodeError:
-        # Names of files are bytes; what is no UTF-8 in them cannot be said in JSON.
+        # File names are bytes, and JSON cannot represent those that are not UTF-8.
         return _ENCODER.encode(_without_surrogates(msgspec.to_builtins(value))) + b"\n"
 
 
@@ -213,7 +213,7 @@ def _plan(endpoint: Endpoint) -> _Plan:
 
 
 def _takes_empty(kind: Any) -> bool:
-    """Whether ``?name=`` says something: text that is empty, or a flag that is off."""
+    """Whether ``?name=`` has a meaning: an empty text, or false."""
     members = get_args(kind) or (kind,)
     return str in members or bool in members
 

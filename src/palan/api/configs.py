@@ -1,4 +1,4 @@
-"""Configs of a swarm (``/configs``): files that tasks are given."""
+"""Configs of a swarm (``/configs``): files for tasks."""
 
 from typing import Annotated
 
@@ -25,19 +25,19 @@ __all__ = [
     "group",
 ]
 
-group = Group("configs", "Files that the tasks of a swarm are given.")
+group = Group("configs", "Files for the tasks of a swarm.")
 
 _SINCE = Version(1, 30)
 
 
 class ConfigSpec(Annotations):
-    """A config as users give it."""
+    """The specification of a config."""
 
     data: bytes | Unset = UNSET
     """At most 1000 KB; base64 in JSON."""
 
     templating: Driver | Unset = UNSET
-    """How placeholders in the data are filled in, for each task."""
+    """The template driver that fills in placeholders in the data for each task."""
 
 
 class Config(SwarmObject):
@@ -96,7 +96,7 @@ class ConfigInspect(Request):
     """Inspect a config."""
 
     id: str
-    """Id, a unique beginning of it, or name."""
+    """The id, a unique beginning of it, or the name."""
 
 
 @group.endpoint(
@@ -108,7 +108,7 @@ class ConfigInspect(Request):
     since=_SINCE,
 )
 class ConfigRemove(Request):
-    """Remove a config that no service uses."""
+    """Remove an unused config."""
 
     id: str
 
@@ -122,10 +122,10 @@ class ConfigRemove(Request):
     since=_SINCE,
 )
 class ConfigUpdate(Request):
-    """Change a config's labels; nothing else of it can be changed."""
+    """Change a config's labels; other changes are refused."""
 
     id: str
     version: Annotated[int, Integer("invalid config version")]
-    """The version of the config that the change was made from."""
+    """The version of the config that the change is based on."""
 
     body: ConfigSpec = field(default_factory=ConfigSpec)

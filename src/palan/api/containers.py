@@ -1,7 +1,7 @@
-"""Containers: their life, their streams, their files.
+"""Containers: their life cycle, their streams, their files.
 
-The messages have modules of their own (``_container_*``, ``_host_config`` ...) and
-are all to be had from here.
+This module exports all messages, which are defined in other modules (``_container_*``,
+``_host_config`` ...).
 """
 
 from palan.api._container_config import ContainerConfig, EmptyObject, HealthConfig, StrSlice

@@ -1,7 +1,7 @@
-r"""The keys with which a client lets go of a container: parsing them, and noticing them.
+r"""The keys that detach a client from a container: parsing and detecting them, without I/O.
 
-They are written as a comma-separated list of single characters and ``ctrl-x``, where x
-is a letter or one of ``@ [ \ ] ^ _``, or ``DEL``.  No I/O here.
+They are a comma-separated list of single characters, ``DEL`` and ``ctrl-x``, where x is a
+letter or one of ``@ [ \ ] ^ _``.
 """
 
 from typing import Final
@@ -27,10 +27,11 @@ _NAMES: Final = {
 
 
 def parse_keys(text: str, *, what: str = "detach keys") -> bytes:
-    """The bytes that the keys send; the default ones for an empty text.
+    """Return the bytes that the keys send; those of the default keys for an empty text.
 
     Raises:
-        InvalidParameter: with dockerd's words, which differ in ``what``.
+        InvalidParameter: the text cannot be parsed; with dockerd's wording, which contains
+            ``what``.
     """
     if not text:
         return DEFAULT_KEYS
@@ -46,16 +47,16 @@ def parse_keys(text: str, *, what: str = "detach keys") -> bytes:
 
 
 class DetachKeys:
-    """Notices the keys in a client's input, however that is cut into pieces.
+    """Detector of the keys in a client's input, wherever the input is split.
 
-    What may be the beginning of the keys is held back until it is clear (Knuth, Morris
-    and Pratt's automaton).
+    Bytes that may begin the keys are held back until it is clear whether they do (the
+    automaton of Knuth, Morris and Pratt).
 
     Args:
         keys: the bytes that the keys send.
 
     Attributes:
-        pressed: they were.
+        pressed: whether the keys were detected.
     """
 
     def __init__(self, keys: bytes) -> None:
@@ -72,7 +73,7 @@ class DetachKeys:
             self._back[i] = length
 
     def feed(self, data: bytes) -> bytes:
-        """Add input; what of it, and of what was held back, the process is to get."""
+        """Add input and return the bytes that the process gets now."""
         keys = self._keys
         if self.pressed:
             return b""

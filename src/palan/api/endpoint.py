@@ -10,8 +10,8 @@ An endpoint is declared once, as a decorated :class:`~palan.api.Request`::
         id: str
         detach_keys: str = ""
 
-``palan.engine`` answers it with ``engine.containers.start(request)``; what that
-returns is what ``result`` says (see :mod:`palan.api.results`).
+``palan.engine`` answers it with ``engine.containers.start(request)``, which returns a result
+of the kind ``result`` (see :mod:`palan.api.results`).
 """
 
 import re
@@ -64,10 +64,10 @@ class Endpoint:
     """One method on one path of the API."""
 
     group: str
-    """The room it lives in, in ``api``, ``engine`` and ``client`` alike."""
+    """The name of the group in ``api``, ``engine`` and ``client``."""
 
     operation: str
-    """The name of the engine's method in that room."""
+    """The name of the engine's method in that group."""
 
     method: str
     path: str
@@ -79,10 +79,10 @@ class Endpoint:
     """The error statuses that callers should expect, besides 400 and 500."""
 
     since: Version = MIN_VERSION
-    """The first version that has it; below, it is a 400 that says so."""
+    """The first version that has the endpoint; older versions get a 400."""
 
     refuses_body: str = ""
-    """The error for a request with a body, where dockerd refuses one; empty: it is ignored."""
+    """The error for a request with a body; empty if the body is ignored."""
 
     slow: bool = False
     """Whether a call may take minutes, so that clients set no time limit by default."""
@@ -124,7 +124,7 @@ class Endpoint:
 
 @dataclass(slots=True)
 class Group:
-    """A group of endpoints, as the API's documentation groups them."""
+    """A group of endpoints, as in the API's documentation."""
 
     name: str
     description: str
@@ -148,10 +148,10 @@ class Group:
             method: the HTTP method.
             path: the path below the version.
             operation: the engine's method, ``engine.<group>.<operation>``.
-            result: what a successful call answers.
+            result: the result of a successful call.
             raises: error statuses to expect besides 400 and 500.
-            since: the first API version that has it.
-            refuses_body: the error for a request with a body, where dockerd refuses one.
+            since: the first API version that has the endpoint.
+            refuses_body: the error for a request with a body, if dockerd refuses bodies.
             slow: whether a call may take minutes, so that clients set no time limit.
         """
 

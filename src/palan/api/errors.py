@@ -1,7 +1,7 @@
-"""What can go wrong, by meaning; the one place where a meaning becomes an HTTP status.
+"""Errors by meaning, each with its HTTP status.
 
-The engine raises these; the server turns them into ``{"message": ...}`` with
-:attr:`PalanError.status`.  Messages are dockerd's where clients match on them.
+The engine raises them; the server answers ``{"message": ...}`` with
+:attr:`PalanError.status`. Messages have dockerd's wording where clients match on it.
 """
 
 from typing import ClassVar
@@ -23,11 +23,11 @@ __all__ = [
 
 
 class PalanError(Exception):
-    """Base of everything the engine refuses or fails to do.
+    """Base class of the API's errors.
 
     Attributes:
         status: the HTTP status of the answer.
-        message: what was wrong and, where possible, what would be right.
+        message: the problem and, where possible, its solution.
     """
 
     status: ClassVar[int] = 500
@@ -38,11 +38,11 @@ class PalanError(Exception):
 
 
 class InternalError(PalanError):
-    """The engine or the machine failed, not the caller (500)."""
+    """The engine or the machine failed (500)."""
 
 
 class InvalidParameter(PalanError):
-    """The request makes no sense as it is (400)."""
+    """The request is malformed or inconsistent (400)."""
 
     status = 400
 
@@ -54,42 +54,42 @@ class Unauthorized(PalanError):
 
 
 class Forbidden(PalanError):
-    """The request is understood and never allowed (403)."""
+    """The operation is never allowed (403)."""
 
     status = 403
 
 
 class NotFound(PalanError):
-    """There is no such object (404)."""
+    """No such object exists (404)."""
 
     status = 404
 
 
 class NotAcceptable(PalanError):
-    """No content type of the answer is acceptable to the client (406)."""
+    """The client accepts no content type of the answer (406)."""
 
     status = 406
 
 
 class Conflict(PalanError):
-    """The object is in a state that forbids this now (409)."""
+    """The state of the object forbids the operation (409)."""
 
     status = 409
 
 
 class NotModified(PalanError):
-    """Nothing to do: it is already so (304, no body)."""
+    """The object already has the requested state (304, no body)."""
 
     status = 304
 
 
 class NotYetImplemented(PalanError):
-    """Declared in the contract, not built yet, or not possible here (501)."""
+    """The operation is not implemented, or not possible on this machine (501)."""
 
     status = 501
 
 
 class Unavailable(PalanError):
-    """Something the request needs is not there: a swarm, a runtime, a peer (503)."""
+    """A swarm, a runtime or a peer that the request needs is not available (503)."""
 
     status = 503

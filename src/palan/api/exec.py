@@ -1,4 +1,4 @@
-"""Exec: more processes in a running container."""
+"""Exec: additional processes in a running container."""
 
 from typing import Annotated
 
@@ -25,14 +25,14 @@ __all__ = [
     "group",
 ]
 
-group = Group("exec", "More processes in a running container.")
+group = Group("exec", "Additional processes in a running container.")
 
 
 class ExecConfig(Message):
     """A process to run in a container."""
 
     user: str = ""
-    """Empty for the container's own."""
+    """The user; the container's by default."""
 
     privileged: bool = False
     tty: bool = False
@@ -44,29 +44,29 @@ class ExecConfig(Message):
     attach_stdout: bool = False
     detach_keys: str = ""
     env: list[str] | None = None
-    """``NAME=value``, beside the container's own."""
+    """Additional variables, ``NAME=value``."""
 
     working_dir: str = ""
-    """Empty for the container's own."""
+    """The working directory; the container's by default."""
 
     cmd: StrSlice = None
 
 
 class ExecStartConfig(Message):
-    """How to start a process that was set up."""
+    """Options for starting a process."""
 
     detach: bool = False
-    """Do not stay connected to its streams."""
+    """Do not connect to the streams of the process."""
 
     tty: bool = False
-    """Send output as it is, not in frames; whether there is a TTY was said at create."""
+    """Send raw output instead of frames; create decides whether there is a TTY."""
 
     console_size: tuple[int, int] | None = None
     """Height and width of the TTY."""
 
 
 class ProcessConfig(Message):
-    """What a process runs."""
+    """The command of a process."""
 
     tty: bool = field(name="tty", default=False)
     entrypoint: str = field(name="entrypoint", default="")
@@ -76,12 +76,12 @@ class ProcessConfig(Message):
 
 
 class ExecInspectResponse(Message):
-    """A process in a container, set up, running or ended."""
+    """A process in a container, before its start, while it runs, or after its end."""
 
     id: str = field(name="ID")
     running: bool = False
     exit_code: int | None = None
-    """None until it has ended."""
+    """The exit code; null before the end."""
 
     process_config: ProcessConfig = field(default_factory=ProcessConfig)
     open_stdin: bool = False
@@ -90,7 +90,7 @@ class ExecInspectResponse(Message):
     can_remove: bool = False
     container_id: str = field(name="ContainerID", default="")
     detach_keys: str = ""
-    """The bytes of the keys, in base64."""
+    """The bytes of the detach keys in base64."""
 
     pid: int = 0
 
@@ -103,7 +103,7 @@ class ExecInspectResponse(Message):
     raises=(404, 409),
 )
 class ExecCreate(Request):
-    """Set up a process in a running container."""
+    """Prepare a process in a running container."""
 
     id: str
     body: Annotated[ExecConfig, Body(struct="ExecCreateRequest")] = field(
@@ -113,9 +113,9 @@ class ExecCreate(Request):
 
 @group.endpoint("POST", "/exec/{id}/start", operation="start", result=Hijack(), raises=(404, 409))
 class ExecStart(Request):
-    """Start a process that was set up.
+    """Start a prepared process.
 
-    Detached, the answer is 200 without a body: the engine returns None.
+    If it is detached, the answer is 200 without a body.
     """
 
     id: str
@@ -132,7 +132,7 @@ class ExecStart(Request):
     raises=(404, 409),
 )
 class ExecResize(Request):
-    """Set the size of a process's terminal, in characters."""
+    """Set the size of the terminal of a process, in characters."""
 
     id: str
     h: Annotated[int, Integer("invalid resize height {quoted}: {reason}")]
@@ -150,6 +150,6 @@ class ExecResize(Request):
     raises=(404,),
 )
 class ExecInspect(Request):
-    """Tell about a process in a container."""
+    """Return information about a process in a container."""
 
     id: str

@@ -16,9 +16,9 @@ __all__ = ["Filters"]
 
 
 class Filters:
-    """Which objects a list or prune call is about.
+    """The filters of a list or prune call.
 
-    An object must match at least one value of every name that is given.
+    An object is selected if it matches at least one value of every given name.
     """
 
     __slots__ = ("_values",)
@@ -28,10 +28,10 @@ class Filters:
 
     @classmethod
     def parse(cls, text: str) -> "Filters":
-        """Read the query parameter; an empty one is no filter.
+        """Parse the query parameter; an empty one means no filters.
 
         Raises:
-            InvalidParameter: it is not of either form.
+            InvalidParameter: it has neither of the two forms.
         """
         if not text:
             return cls()
@@ -56,7 +56,7 @@ class Filters:
         return cls(values)
 
     def __contains__(self, name: str) -> bool:
-        """Whether any value is given for ``name``; a name without values is no filter."""
+        """Whether any value is given for ``name``; a name without values does not count."""
         return bool(self._values.get(name))
 
     def __bool__(self) -> bool:
@@ -66,18 +66,18 @@ class Filters:
         return f"Filters({self._values!r})"
 
     def get(self, name: str) -> list[str]:
-        """The values given for ``name``, none if it is not given."""
+        """Return the values given for ``name``; empty if the name is not given."""
         return self._values.get(name, [])
 
     def __iter__(self) -> Iterator[str]:
-        """The names that are given, with or without values."""
+        """Iterate over the given names, with or without values."""
         return iter(self._values)
 
     def boolean(self, name: str, *, default: bool) -> bool:
-        """A filter such as ``dangling`` that is true or false.
+        """Return the value of a filter that is true or false, such as ``dangling``.
 
         Raises:
-            InvalidParameter: neither, or both.
+            InvalidParameter: the values are not booleans, or contradict each other.
         """
         if name not in self._values:
             return default
@@ -91,17 +91,17 @@ class Filters:
         raise InvalidParameter(f"invalid filter '{name}=[{' '.join(given)}]'")
 
     def exact(self, name: str, value: str) -> bool:
-        """Whether ``value`` is among the values of ``name``, or none are given."""
+        """Whether ``value`` is among the values of ``name``, or the name has no values."""
         given = self._values.get(name)
         return not given or value in given
 
     def matches(self, name: str, test: Callable[[str], bool]) -> bool:
-        """Whether ``test`` holds for one of the values of ``name``, or none are given."""
+        """Whether ``test`` is true for a value of ``name``, or the name has no values."""
         given = self._values.get(name)
         return not given or any(test(value) for value in given)
 
     def labels(self, labels: Mapping[str, str] | None) -> bool:
-        """Whether all of ``label`` are there (``key`` or ``key=value``) and none of ``label!``."""
+        """Whether labels match all values of ``label``, and no value of ``label!``."""
         have = labels or {}
 
         def has(wanted: str) -> bool:

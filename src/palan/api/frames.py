@@ -1,4 +1,4 @@
-"""Docker's raw-stream frames: how stdout and stderr share one connection.
+"""Docker's raw-stream frames, which carry stdout and stderr over one connection.
 
 A frame is eight bytes of header and a payload: ``[stream, 0, 0, 0, length]`` with
 the length as a big-endian 32-bit number (API: ``POST /containers/{id}/attach``).
@@ -15,18 +15,18 @@ STDIN: Final = 0
 STDOUT: Final = 1
 STDERR: Final = 2
 SYSTEM: Final = 3
-"""Errors of the engine itself within a stream."""
+"""The stream of the engine's own errors."""
 
 _HEADER: Final = struct.Struct(">BxxxL")
 
 
 def frame(stream: int, data: bytes) -> bytes:
-    """One frame of ``data`` on ``stream``."""
+    """Return one frame of ``data`` on ``stream``."""
     return _HEADER.pack(stream, len(data)) + data
 
 
 class FrameDecoder:
-    """Takes a multiplexed stream apart, however it was cut into pieces."""
+    """Decoder of a multiplexed stream, wherever it is split."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -45,5 +45,5 @@ class FrameDecoder:
 
     @property
     def pending(self) -> int:
-        """How many bytes of an incomplete frame are held."""
+        """The number of buffered bytes of an incomplete frame."""
         return len(self._buffer)

@@ -1,4 +1,4 @@
-"""Images: pull, push, build up, tag, move as archives, remove."""
+"""Images: pull, push, import, commit, tag, save, load and remove."""
 
 from typing import Annotated
 
@@ -94,7 +94,7 @@ __all__ = [
     "group",
 ]
 
-group = Group("images", "Images: their content, names and transport.")
+group = Group("images", "Images: their content, names and transfer.")
 
 
 @group.endpoint("GET", "/images/json", operation="list", result=Json(list[ImageSummary]))
@@ -102,7 +102,7 @@ class ImageList(Request):
     """List images."""
 
     all: bool = False
-    """Also those that only others are built upon."""
+    """Include intermediate images of builds."""
 
     filters: Annotated[
         Filters,
@@ -117,16 +117,16 @@ class ImageList(Request):
         ),
     ] = field(default_factory=Filters)
     shared_size: bool = field(name="shared-size", default=False)
-    """Also measure what they share."""
+    """Include the size that images share with others."""
 
     digests: bool = False
-    """Without effect: digests are always told."""
+    """Has no effect: digests are always included."""
 
     manifests: bool = False
-    """Also tell about every manifest."""
+    """Include all manifests."""
 
     identity: bool = False
-    """With ``manifests``: also tell where they come from."""
+    """With ``manifests``, include the origin of each."""
 
 
 @group.endpoint(
@@ -139,22 +139,22 @@ class ImageCreate(Request):
     """The archive to import, when ``from_src`` is ``-``."""
 
     from_image: str = ""
-    """What to pull."""
+    """The image to pull."""
 
     from_src: str = ""
-    """What to import: an URL, or ``-`` for the body."""
+    """The archive to import: a URL, or ``-`` for the body."""
 
     repo: str = ""
-    """The name of what is imported."""
+    """The name of the imported image."""
 
     tag: str = ""
-    """A tag or digest; when pulling, empty means all tags."""
+    """A tag or digest; for a pull, empty means all tags."""
 
     message: str = ""
-    """The comment of what is imported."""
+    """The comment of the imported image."""
 
     changes: list[str] = field(default_factory=list)
-    """Instructions of a Dockerfile for what is imported, several lines each."""
+    """Instructions of a Dockerfile to apply to the imported image; each may have several lines."""
 
     platform: str = ""
     """``os[/arch[/variant]]``."""
@@ -170,14 +170,14 @@ class ImageCreate(Request):
     raises=(404,),
 )
 class ImageInspect(Request):
-    """Tell all that is known about an image."""
+    """Return detailed information about an image."""
 
     name: str
     manifests: bool = False
-    """Also tell about every manifest; not together with ``platform``."""
+    """Include all manifests; not together with ``platform``."""
 
     platform: str = ""
-    """An OCI platform as JSON; empty is what this machine would run."""
+    """An OCI platform as JSON; by default the one that this machine would run."""
 
 
 @group.endpoint(
@@ -189,17 +189,17 @@ class ImageInspect(Request):
     since=Version(1, 55),
 )
 class ImageAttestations(Request):
-    """List the statements about an image that came with it."""
+    """List the attestations of an image."""
 
     name: str
     platform: list[str] = field(default_factory=list)
-    """OCI platforms as JSON; none is what this machine would run."""
+    """OCI platforms as JSON; by default the one that this machine would run."""
 
     type: list[str] = field(default_factory=list)
-    """Types of predicates; none is all."""
+    """Types of predicates; all by default."""
 
     statement: bool = False
-    """Also answer the documents."""
+    """Include the documents."""
 
 
 @group.endpoint(
@@ -210,11 +210,11 @@ class ImageAttestations(Request):
     raises=(404,),
 )
 class ImageHistory(Request):
-    """List the steps that an image was made by."""
+    """List the history of an image, the last step first."""
 
     name: str
     platform: str = ""
-    """An OCI platform as JSON; empty is what this machine would run."""
+    """An OCI platform as JSON; by default the one that this machine would run."""
 
 
 @group.endpoint(
@@ -228,13 +228,13 @@ class ImagePush(Request):
     """Push an image to its registry."""
 
     name: str
-    """The repository; its first part says which registry."""
+    """The repository, which begins with the registry."""
 
     tag: str = ""
-    """Empty means all tags."""
+    """The tag; all tags by default."""
 
     platform: str = ""
-    """An OCI platform as JSON; empty is all that is here."""
+    """An OCI platform as JSON; by default all that are on this machine."""
 
     registry_auth: RegistryAuth = None
 
@@ -247,12 +247,12 @@ class ImagePush(Request):
     raises=(404, 409),
 )
 class ImageTag(Request):
-    """Give an image one more name."""
+    """Add a name to an image."""
 
     name: str
     repo: str = ""
     tag: str = ""
-    """Empty means ``latest``."""
+    """The tag; ``latest`` by default."""
 
 
 @group.endpoint(
@@ -268,13 +268,13 @@ class ImageRemove(Request):
 
     name: str
     force: bool = False
-    """Even if it has several names or stopped containers use it."""
+    """Remove it even if it has several names or stopped containers use it."""
 
     noprune: bool = False
-    """Leave the unnamed images that it was built upon."""
+    """Keep unnamed parent images."""
 
     platforms: list[str] = field(default_factory=list)
-    """OCI platforms as JSON; none is all."""
+    """OCI platforms as JSON; all by default."""
 
 
 @group.endpoint("GET", "/images/search", operation="search", result=Json(list[ImageSearchResult]))
@@ -283,7 +283,7 @@ class ImageSearch(Request):
 
     term: str
     limit: int | None = None
-    """At most so many, up to 100; None is 25."""
+    """The maximum number of results, up to 100; 25 by default."""
 
     filters: Annotated[
         Filters,
@@ -306,7 +306,7 @@ class ImageSearch(Request):
     slow=True,
 )
 class ImagePrune(Request):
-    """Remove images that nothing uses."""
+    """Remove unused images."""
 
     filters: Annotated[
         Filters,
@@ -332,10 +332,10 @@ class ImagePrune(Request):
     slow=True,
 )
 class ImageCommit(Request):
-    """Make an image of a container."""
+    """Create an image from a container."""
 
     body: ContainerConfig | None = None
-    """What to change in the container's configuration."""
+    """Changes to the container's configuration."""
 
     container: str = ""
     repo: str = ""
@@ -343,40 +343,40 @@ class ImageCommit(Request):
     comment: str = ""
     author: str = ""
     pause: bool = True
-    """Freeze the container meanwhile."""
+    """Pause the container meanwhile."""
 
     changes: list[str] = field(default_factory=list)
-    """Instructions of a Dockerfile, several lines each."""
+    """Instructions of a Dockerfile; each may have several lines."""
 
 
 @group.endpoint("GET", "/images/{name...}/get", operation="get", result=Bytes(), raises=(404,))
 class ImageGet(Request):
-    """Read an image, or all of a repository, as an archive."""
+    """Save an image, or all images of a repository, as an archive."""
 
     name: str
     platform: list[str] = field(default_factory=list)
-    """OCI platforms as JSON; none is all that is here."""
+    """OCI platforms as JSON; by default all that are on this machine."""
 
 
 @group.endpoint("GET", "/images/get", operation="get_many", result=Bytes(), raises=(404,))
 class ImageGetMany(Request):
-    """Read several images as one archive."""
+    """Save several images as one archive."""
 
     names: list[str] = field(default_factory=list)
     platform: list[str] = field(default_factory=list)
-    """OCI platforms as JSON; none is all that is here."""
+    """OCI platforms as JSON; by default all that are on this machine."""
 
 
 @group.endpoint("POST", "/images/load", operation="load", result=Messages(JSONMessage))
 class ImageLoad(Request):
-    """Take in images from an archive that was made by get."""
+    """Load images from an archive."""
 
     body: ByteSource
     quiet: bool = True
-    """Only say what was loaded."""
+    """Report only the names of loaded images."""
 
     platform: list[str] = field(default_factory=list)
-    """OCI platforms as JSON; none is all."""
+    """OCI platforms as JSON; all by default."""
 
 
 @group.endpoint(
@@ -388,7 +388,7 @@ class ImageLoad(Request):
     since=Version(1, 30),
 )
 class ImageDistributionInspect(Request):
-    """Ask the registry what it has under a name."""
+    """Return information about an image from its registry."""
 
     name: str
     registry_auth: RegistryAuth = None

@@ -1,4 +1,4 @@
-"""Networks: what containers reach each other and the world by."""
+"""Networks of containers."""
 
 from typing import Annotated
 
@@ -69,7 +69,7 @@ __all__ = [
     "group",
 ]
 
-group = Group("networks", "Networks that containers are on.")
+group = Group("networks", "Networks that connect containers.")
 
 
 @group.endpoint("GET", "/networks", operation="list", result=Json(list[NetworkSummary]))
@@ -94,7 +94,7 @@ class NetworkList(Request):
         ),
     ] = field(default_factory=Filters)
     containers: bool = False
-    """Also tell who is on each, as all lists below 1.28 do."""
+    """Include the containers of each network, as always below 1.28."""
 
 
 @group.endpoint(
@@ -105,14 +105,14 @@ class NetworkList(Request):
     raises=(404,),
 )
 class NetworkInspect(Request):
-    """Tell all that is known about a network."""
+    """Return detailed information about a network."""
 
     id: str
     verbose: Annotated[bool, StrictBoolean()] = False
-    """Also tell about services and their tasks."""
+    """Include services and their tasks."""
 
     scope: str = ""
-    """Only consider networks of this scope; empty is all."""
+    """The scope of the network; any by default."""
 
 
 @group.endpoint(
@@ -138,7 +138,7 @@ class NetworkCreate(Request):
     raises=(403, 404, 409),
 )
 class NetworkConnect(Request):
-    """Put a container on a network."""
+    """Connect a container to a network."""
 
     id: str
     body: NetworkConnectRequest = field(default_factory=NetworkConnectRequest)
@@ -152,7 +152,7 @@ class NetworkConnect(Request):
     raises=(403, 404),
 )
 class NetworkDisconnect(Request):
-    """Take a container off a network."""
+    """Disconnect a container from a network."""
 
     id: str
     body: NetworkDisconnectRequest = field(default_factory=NetworkDisconnectRequest)
@@ -162,7 +162,7 @@ class NetworkDisconnect(Request):
     "DELETE", "/networks/{id...}", operation="remove", result=NO_CONTENT, raises=(403, 404, 409)
 )
 class NetworkRemove(Request):
-    """Remove a network that no running container is on."""
+    """Remove a network without running containers."""
 
     id: str
 
@@ -177,7 +177,7 @@ class NetworkRemove(Request):
     slow=True,
 )
 class NetworkPrune(Request):
-    """Remove all networks that no container is on."""
+    """Remove all networks without containers."""
 
     filters: Annotated[
         Filters,

@@ -34,7 +34,7 @@ group = Group("nodes", "The nodes of a swarm, managers and workers.")
 
 
 class NodeSpec(Annotations):
-    """What users decide about a node."""
+    """The specification of a node."""
 
     role: str | Unset = UNSET
     """``worker`` or ``manager``."""
@@ -44,7 +44,7 @@ class NodeSpec(Annotations):
 
 
 class EnginePlugin(Message, omit_defaults=True):
-    """A driver that a node's engine has."""
+    """A driver of a node's engine."""
 
     type: str = ""
     """``Log``, ``Network``, ``Volume`` ..."""
@@ -61,7 +61,7 @@ class EngineDescription(Message, omit_defaults=True):
 
 
 class NodeCSIInfo(Message, omit_defaults=True):
-    """What a driver of cluster volumes says about a node."""
+    """Information of a driver of cluster volumes about a node."""
 
     plugin_name: str = ""
     node_id: str = field(name="NodeID", default="")
@@ -70,7 +70,7 @@ class NodeCSIInfo(Message, omit_defaults=True):
 
 
 class NodeDescription(Message):
-    """What a node says about itself."""
+    """A node's description of itself."""
 
     hostname: str | Unset = UNSET
     platform: Platform = field(default_factory=Platform)
@@ -81,7 +81,7 @@ class NodeDescription(Message):
 
 
 class NodeStatus(Message, omit_defaults=True):
-    """Whether managers hear of a node."""
+    """The availability of a node to the managers."""
 
     state: str = ""
     """``unknown``, ``down``, ``ready`` or ``disconnected``."""
@@ -91,7 +91,7 @@ class NodeStatus(Message, omit_defaults=True):
 
 
 class ManagerStatus(Message, omit_defaults=True):
-    """A manager among the managers."""
+    """The status of a manager."""
 
     leader: bool = False
     reachability: str = ""
@@ -132,7 +132,7 @@ class NodeInspect(Request):
     """Inspect a node."""
 
     id: str
-    """Id, a unique beginning of it, or name."""
+    """The id, a unique beginning of it, or the name."""
 
 
 @group.endpoint(
@@ -143,7 +143,7 @@ class NodeRemove(Request):
 
     id: str
     force: bool = False
-    """Also when it is still up."""
+    """Remove the node even if it is available."""
 
 
 @group.endpoint(
@@ -154,6 +154,6 @@ class NodeUpdate(Request):
 
     id: str
     version: Annotated[int, version_integer("node")]
-    """The version of the node that the change was made from."""
+    """The version of the node that the change is based on."""
 
     body: NodeSpec = field(default_factory=NodeSpec)

@@ -1,7 +1,7 @@
-"""The OpenAPI document of the API, made from the declarations of its endpoints.
+"""The OpenAPI document of the API, generated from the declarations of its endpoints.
 
-It is made when somebody asks for it, not at start, and describes the newest version's
-messages; endpoints that came after the version asked for are left out.
+It is generated on request, and describes the messages of the newest version; endpoints that
+are newer than the requested version are left out.
 """
 
 import re
@@ -43,7 +43,7 @@ _MULTIPLEXED_STREAM = "application/vnd.docker.multiplexed-stream"
 
 
 def document(version: Version = MAX_VERSION) -> dict[str, Any]:
-    """The OpenAPI 3.1 document for one version of the API, as builtins for JSON."""
+    """Return the OpenAPI 3.1 document of an API version, as builtins for JSON."""
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in _endpoints(version):
         path = re.sub(r"\.\.\.}", "}", endpoint.path)
@@ -63,7 +63,7 @@ def document(version: Version = MAX_VERSION) -> dict[str, Any]:
 
 
 def _endpoints(version: Version) -> Iterator[Endpoint]:
-    """The endpoints that a version has."""
+    """Return the endpoints of a version."""
     return (endpoint for group in GROUPS for endpoint in group if endpoint.since <= version)
 
 
@@ -71,7 +71,7 @@ def _endpoints(version: Version) -> Iterator[Endpoint]:
 
 
 def _messages(endpoint: Endpoint) -> Iterator[Any]:
-    """The types that an endpoint's schemas are made of."""
+    """Return the types of an endpoint's body and result."""
     if endpoint.body is not None and not _is_stream(endpoint.body):
         yield endpoint.body
     if isinstance(endpoint.result, Json | Messages):
@@ -84,7 +84,7 @@ def _is_stream(body: Any) -> bool:
 
 
 def _components(version: Version) -> dict[str, Any]:
-    """The schemas of all messages, with the descriptions of their fields."""
+    """Return the schemas of all messages, with descriptions of their fields."""
     kinds = [kind for endpoint in _endpoints(version) for kind in _messages(endpoint)]
     _, schemas = msgspec.json.schema_components(
         [*kinds, ErrorResponse, PathStat], ref_template=_REF_TEMPLATE
@@ -103,7 +103,7 @@ def _components(version: Version) -> dict[str, Any]:
 
 
 def _structs(kinds: list[Any]) -> dict[str, type[msgspec.Struct]]:
-    """All message classes within some types, by name."""
+    """Return all message classes within some types, by name."""
     found: dict[str, type[msgspec.Struct]] = {}
     pending = list(kinds)
     while pending:
@@ -119,7 +119,7 @@ def _structs(kinds: list[Any]) -> dict[str, type[msgspec.Struct]]:
 
 @cache
 def _schema(kind: Any) -> dict[str, Any]:
-    """The schema of one type, in terms of the components."""
+    """Return the schema of a type, with references to the components."""
     (schema,), _ = msgspec.json.schema_components([kind], ref_template=_REF_TEMPLATE)
     return schema
 
@@ -128,7 +128,7 @@ def _schema(kind: Any) -> dict[str, Any]:
 
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
-    """One method on one path."""
+    """Return the description of one method on one path."""
     operation: dict[str, Any] = {
         "tags": [endpoint.group],
         "operationId": endpoint.request.__name__,
@@ -147,7 +147,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _parameters(endpoint: Endpoint) -> Iterator[dict[str, Any]]:
-    """The parameters of an endpoint, in its path, its query and its headers."""
+    """Return the parameters of an endpoint in its path, its query and its headers."""
     descriptions = field_descriptions(endpoint.request)
     for entry in endpoint.fields:
         if entry.place == "body":
@@ -168,7 +168,7 @@ def _parameters(endpoint: Endpoint) -> Iterator[dict[str, Any]]:
 
 
 def _description(entry: Field) -> str:
-    """The description of a field without a docstring, by its annotations."""
+    """Return the description of a field without a docstring from its annotations."""
     if entry.annotation(FilterSet) is not None:
         return (
             "Filters as JSON: an object of lists of values by name. An object is selected if it"
@@ -179,7 +179,7 @@ def _description(entry: Field) -> str:
 
 
 def _parameter_schema(entry: Field) -> dict[str, Any]:
-    """The schema of a value in a path, a query or a header."""
+    """Return the schema of a value in a path, a query or a header."""
     filters = entry.annotation(FilterSet)
     if filters is not None:
         return {
@@ -196,13 +196,13 @@ def _parameter_schema(entry: Field) -> dict[str, Any]:
 
 
 def _without_null(kind: Any) -> Any:
-    """The type of a parameter that is given."""
+    """Return the type of a parameter without null."""
     members = [one for one in get_args(kind) if one is not NoneType]
     return members[0] if NoneType in get_args(kind) and len(members) == 1 else kind
 
 
 def _encoded(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of JSON in base64."""
+    """Return the schema of JSON in base64."""
     return {
         "type": "string",
         "contentEncoding": "base64",
@@ -212,7 +212,7 @@ def _encoded(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _filters_schema(declared: FilterSet) -> dict[str, Any]:
-    """The schema of the JSON document that an endpoint accepts as filters."""
+    """Return the schema of the JSON document that an endpoint accepts as filters."""
     return {
         "type": "object",
         "properties": {
@@ -228,7 +228,7 @@ def _filters_schema(declared: FilterSet) -> dict[str, Any]:
 
 
 def _filter_value(declared: Filter) -> dict[str, Any]:
-    """The schema of one value of a filter."""
+    """Return the schema of one value of a filter."""
     schema: dict[str, Any] = {"type": "string"}
     if declared.values:
         schema["enum"] = list(declared.values)
@@ -240,7 +240,7 @@ def _filter_value(declared: Filter) -> dict[str, Any]:
 
 
 def _request_body(endpoint: Endpoint) -> dict[str, Any]:
-    """What an endpoint reads."""
+    """Return the description of the body of a request."""
     (entry,) = (entry for entry in endpoint.fields if entry.place == "body")
     body: dict[str, Any] = {"required": entry.required}
     description = field_descriptions(endpoint.request).get("body")
@@ -257,7 +257,7 @@ def _request_body(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _responses(endpoint: Endpoint) -> dict[str, Any]:
-    """What an endpoint may answer, by status."""
+    """Return the descriptions of all answers of an endpoint, by status."""
     responses = dict(_successes(endpoint.result))
     for status in sorted({400, 500, *endpoint.raises}):
         response: dict[str, Any] = {"description": HTTPStatus(status).phrase}
@@ -268,7 +268,7 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _successes(result: Result) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The successful answers of a declared result."""
+    """Return the descriptions of the successful answers of a declared result."""
     response: dict[str, Any] = {"description": HTTPStatus(result.status).phrase}
     match result:
         case Json():

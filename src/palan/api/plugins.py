@@ -1,4 +1,4 @@
-"""Managed plugins (``/plugins``): drivers that run in containers of their own."""
+"""Managed plugins (``/plugins``), which run in containers."""
 
 from typing import Annotated
 
@@ -57,7 +57,7 @@ __all__ = [
     "group",
 ]
 
-group = Group("plugins", "Drivers that run in containers of their own.")
+group = Group("plugins", "Managed plugins: drivers that run in containers.")
 
 
 @group.endpoint("GET", "/plugins", operation="list", result=Json(list[Plugin]))
@@ -77,10 +77,10 @@ class PluginList(Request):
     "GET", "/plugins/privileges", operation="privileges", result=Json(list[PluginPrivilege])
 )
 class PluginPrivileges(Request):
-    """Tell what a plugin wants to be allowed, before it is installed."""
+    """Return the privileges that a plugin requires, before it is installed."""
 
     remote: str
-    """A reference to the plugin in its registry."""
+    """The reference of the plugin in its registry."""
 
     registry_auth: RegistryAuth = None
 
@@ -89,16 +89,16 @@ class PluginPrivileges(Request):
     "POST", "/plugins/pull", operation="pull", result=Messages(JSONMessage), raises=(404, 409)
 )
 class PluginPull(Request):
-    """Install a plugin from a registry; it is not enabled yet."""
+    """Install a plugin from a registry without enabling it."""
 
     remote: str
-    """A reference to the plugin in its registry."""
+    """The reference of the plugin in its registry."""
 
     name: str = ""
-    """The name to give it here; empty is ``remote``."""
+    """The local name; ``remote`` by default."""
 
     body: list[PluginPrivilege] = field(default_factory=list)
-    """What it is allowed, which must be all that it wants."""
+    """The granted privileges, which must be all that the plugin requires."""
 
     registry_auth: RegistryAuth = None
 
@@ -125,7 +125,7 @@ class PluginRemove(Request):
 
     name: str
     force: bool = False
-    """Also when it is enabled."""
+    """Remove the plugin even if it is enabled."""
 
 
 @group.endpoint(
@@ -137,11 +137,11 @@ class PluginRemove(Request):
     slow=True,
 )
 class PluginEnable(Request):
-    """Start a plugin."""
+    """Enable a plugin."""
 
     name: str
     timeout: int
-    """Seconds to wait for its socket; clients must give it, 0 is the engine's default."""
+    """Seconds to wait for the plugin's socket; required, 0 is the engine's default."""
 
 
 @group.endpoint(
@@ -152,11 +152,11 @@ class PluginEnable(Request):
     raises=(404, 409),
 )
 class PluginDisable(Request):
-    """Stop a plugin."""
+    """Disable a plugin."""
 
     name: str
     force: bool = False
-    """Also when something uses it."""
+    """Disable the plugin even if it is in use."""
 
 
 @group.endpoint(
@@ -168,14 +168,14 @@ class PluginDisable(Request):
     since=Version(1, 26),
 )
 class PluginUpgrade(Request):
-    """Replace a disabled plugin by another version; its settings stay."""
+    """Replace a disabled plugin by another version, with the same settings."""
 
     name: str
     remote: str
-    """A reference to the new version in its registry."""
+    """The reference of the new version in its registry."""
 
     body: list[PluginPrivilege] = field(default_factory=list)
-    """What it is allowed, which must be all that it wants."""
+    """The granted privileges, which must be all that the plugin requires."""
 
     registry_auth: RegistryAuth = None
 
@@ -184,7 +184,7 @@ class PluginUpgrade(Request):
     "POST", "/plugins/create", operation="create", result=NO_CONTENT, raises=(409,), slow=True
 )
 class PluginCreate(Request):
-    """Make a plugin from a tar archive of its ``config.json`` and ``rootfs``."""
+    """Create a plugin from a tar archive of its ``config.json`` and ``rootfs``."""
 
     name: str
     body: ByteSource
@@ -210,4 +210,4 @@ class PluginSet(Request):
 
     name: str
     body: list[str] = field(default_factory=list)
-    """``NAME=value`` for a variable, ``name.field=value`` for a mount or a device."""
+    """Settings: ``NAME=value`` for a variable, ``name.field=value`` for a mount or a device."""

@@ -1,4 +1,4 @@
-"""All groups of the API in one place: what routing, clients and OpenAPI start from."""
+"""All groups of the API, for routing, clients and OpenAPI."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -43,6 +43,6 @@ GROUPS: Final[tuple[Group, ...]] = (
 
 
 def endpoints() -> Iterator[Endpoint]:
-    """Every endpoint, group by group."""
+    """Return all endpoints, group by group."""
     for group in GROUPS:
         yield from group

@@ -1,10 +1,9 @@
-"""What a successful call answers: how it is declared, and what the engine hands over.
+"""Results of successful calls: their declarations, and the values that the engine returns.
 
-Two vocabularies live here.  The *declared* results (:class:`Json`, :class:`Bytes`,
-...) stand in endpoint declarations.  The *live* results (:class:`ByteStream`,
-:class:`MessageStream`, ...) are what an engine method returns where the answer is
-more than one message; for :class:`Json` it returns the message itself, and for
-:data:`NO_CONTENT` usually nothing.
+The *declared* results (:class:`Json`, :class:`Bytes`, ...) are parts of endpoint
+declarations. The *live* results (:class:`ByteStream`, :class:`MessageStream`, ...) are
+returned by the engine's methods where the answer is not a single message; for
+:class:`Json` the engine returns the message itself, and for :data:`NO_CONTENT` usually None.
 
 ==================  =============================================================
 declared            the engine's method returns
@@ -12,7 +11,7 @@ declared            the engine's method returns
 ``Json(T)``         a ``T``
 ``NO_CONTENT``      None, or a ``NoContent`` with another status
 ``Ping()``          a str, or None for headers alone
-``LateJson(T)``     :class:`Late`: the head goes out now, the ``T`` when it is known
+``LateJson(T)``     :class:`Late`: the head is sent now, the ``T`` when it is known
 ``Bytes(type)``     :class:`ByteStream`
 ``Messages(T)``     :class:`MessageStream` of ``T``
 ``RawFrames()``     :class:`FrameStream`: log output, raw (TTY) or multiplexed
@@ -20,7 +19,7 @@ declared            the engine's method returns
 ``Stat()``          :class:`PathStat` header and no body (HEAD of an archive)
 ==================  =============================================================
 
-Each of these may come in a :class:`WithHeaders`.
+Each of these may be wrapped in a :class:`WithHeaders`.
 """
 
 from base64 import b64encode
@@ -71,21 +70,21 @@ JSON_SEQUENCE: Final = "application/json-seq"
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Base of the declared results."""
+    """Base class of the declared results."""
 
     status: int = 200
 
 
 @dataclass(frozen=True, slots=True)
 class NoContent(Result):
-    """No body at all."""
+    """No body."""
 
     status: int = 204
 
 
 @dataclass(frozen=True, slots=True)
 class Json(Result):
-    """One JSON document of the given type."""
+    """One JSON document of a type."""
 
     type: Any = None
 
@@ -101,9 +100,9 @@ class LateJson(Json):
 
 @dataclass(frozen=True, slots=True)
 class Ping(Result):
-    """Plain text, with headers that tell the builder's version and the state of the swarm.
+    """Plain text with headers for the builder's version and the state of the swarm.
 
-    Without a text (HEAD) there are only the headers.
+    For HEAD there are only the headers.
     """
 
 
@@ -113,7 +112,7 @@ class Bytes(Result):
 
     content_type: str = "application/x-tar"
     compressible: bool = False
-    """Whether clients that accept it (``Accept-Encoding``) get it compressed."""
+    """Whether the body is compressed for clients that accept it (``Accept-Encoding``)."""
 
     def __init__(
         self,
@@ -129,7 +128,7 @@ class Bytes(Result):
 
 @dataclass(frozen=True, slots=True)
 class Messages(Result):
-    """A sequence of JSON messages (events, stats, progress), one a line."""
+    """A sequence of JSON messages (events, stats, progress), one per line."""
 
     type: Any = None
     media_types: tuple[str, ...] = ()
@@ -173,7 +172,7 @@ class Hijack(Result):
 
 @dataclass(frozen=True, slots=True)
 class Stat(Result):
-    """What a path is, in the header ``X-Docker-Container-Path-Stat``, and no body."""
+    """The status of a path in the header ``X-Docker-Container-Path-Stat``, without a body."""
 
 
 NO_CONTENT = NoContent()
@@ -187,7 +186,7 @@ ByteSource = AsyncIterator[bytes]
 
 @dataclass(slots=True)
 class WithHeaders:
-    """Any of the others, with headers to go with it."""
+    """Any other result with additional headers."""
 
     value: Any
     headers: Mapping[str, str]
@@ -195,13 +194,13 @@ class WithHeaders:
 
 @dataclass(slots=True)
 class Late:
-    """A JSON answer that is not known yet; awaited after the head was sent."""
+    """A JSON answer that is awaited after the head was sent."""
 
     value: Awaitable[Any]
 
 
 class PathStat(Message, rename=camel_case):
-    """What a path in a container is, as ``X-Docker-Container-Path-Stat`` carries it."""
+    """The status of a path in a container, as in ``X-Docker-Container-Path-Stat``."""
 
     name: str
     size: int = 0
@@ -216,13 +215,13 @@ class PathStat(Message, rename=camel_case):
     link_target: str = ""
 
     def header(self) -> str:
-        """The header's value: JSON in base64."""
+        """Return the value of the header, JSON in base64."""
         return b64encode(msgspec.json.encode(self)).decode()
 
 
 @dataclass(slots=True)
 class ByteStream:
-    """A body of bytes.  ``chunks`` is closed by the server when the client has gone."""
+    """A body of bytes. The server closes ``chunks`` when the client disconnects."""
 
     chunks: AsyncIterator[bytes]
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -233,10 +232,10 @@ class MessageStream:
     """A stream of messages.
 
     Attributes:
-        messages: what to send; closed by the server when the client has gone.
-        early: send the head before the first message is there (events, stats).
-            Otherwise an error raised before the first message is an ordinary error
-            status, and one raised later is sent in-band as ``errorDetail``.
+        messages: the messages; the server closes the iterator when the client disconnects.
+        early: whether the head is sent before the first message (events, stats).
+            Otherwise an error before the first message becomes an error status, and a
+            later one is sent in-band as ``errorDetail``.
     """
 
     messages: AsyncIterator[Any]
@@ -255,22 +254,22 @@ class FrameStream:
 class Session(Protocol):
     """A two-way stream between a client and a process (attach, exec start).
 
-    The server reads :meth:`output` until it ends and then closes the client's
-    connection; what the client sends goes to :meth:`write`, its half-close to
-    :meth:`close_input`.  :meth:`close` is always called in the end, also when the
-    client vanished; it detaches and never harms the process.
+    The server reads :meth:`output` until it ends and then closes the client's connection.
+    It passes input to :meth:`write`, and the end of the input to :meth:`close_input`. In the
+    end it always calls :meth:`close`, also after the client has disconnected; that detaches
+    and does not affect the process.
     """
 
     tty: bool
 
     def output(self) -> AsyncIterator[bytes]:
-        """Output as it comes: raw with a TTY, else frames of :mod:`palan.api.frames`."""
+        """Iterate over the output: raw with a TTY, else frames of :mod:`palan.api.frames`."""
 
     async def write(self, data: bytes) -> None:
-        """Hand input to the process; waits when the process does not read."""
+        """Write input to the process; wait while it does not read."""
 
     async def close_input(self) -> None:
-        """The client has no more input."""
+        """End the input of the process."""
 
     async def close(self) -> None:
         """Detach; idempotent."""

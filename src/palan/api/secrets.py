@@ -1,4 +1,4 @@
-"""Secrets of a swarm (``/secrets``): data that only the tasks that need them see."""
+"""Secrets of a swarm (``/secrets``): confidential data for tasks."""
 
 from typing import Annotated
 
@@ -25,22 +25,22 @@ __all__ = [
     "group",
 ]
 
-group = Group("secrets", "Data that only the tasks that need them see.")
+group = Group("secrets", "Confidential data for the tasks of a swarm.")
 
 _SINCE = Version(1, 25)
 
 
 class SecretSpec(Annotations):
-    """A secret as users give it.  Its data never come back."""
+    """The specification of a secret. Results do not contain the data."""
 
     data: bytes | Unset = UNSET
     """At most 500 KB; base64 in JSON."""
 
     driver: Driver | Unset = UNSET
-    """Who keeps the data; unset is the swarm itself."""
+    """The driver that stores the data; by default the swarm stores it."""
 
     templating: Driver | Unset = UNSET
-    """How placeholders in the data are filled in, for each task."""
+    """The template driver that fills in placeholders in the data for each task."""
 
 
 class Secret(SwarmObject):
@@ -99,7 +99,7 @@ class SecretInspect(Request):
     """Inspect a secret."""
 
     id: str
-    """Id, a unique beginning of it, or name."""
+    """The id, a unique beginning of it, or the name."""
 
 
 @group.endpoint(
@@ -111,7 +111,7 @@ class SecretInspect(Request):
     since=_SINCE,
 )
 class SecretRemove(Request):
-    """Remove a secret that no service uses."""
+    """Remove an unused secret."""
 
     id: str
 
@@ -125,10 +125,10 @@ class SecretRemove(Request):
     since=_SINCE,
 )
 class SecretUpdate(Request):
-    """Change a secret's labels; nothing else of it can be changed."""
+    """Change a secret's labels; other changes are refused."""
 
     id: str
     version: Annotated[int, Integer("invalid secret version")]
-    """The version of the secret that the change was made from."""
+    """The version of the secret that the change is based on."""
 
     body: SecretSpec = field(default_factory=SecretSpec)

@@ -1,4 +1,4 @@
-"""Services of a swarm (``/services``): what shall run, how often and how it is updated."""
+"""Services of a swarm (``/services``)."""
 
 from typing import Annotated
 
@@ -40,25 +40,25 @@ __all__ = [
     "group",
 ]
 
-group = Group("services", "What shall run on a swarm, how often, and how it is updated.")
+group = Group("services", "Services of a swarm: their tasks, replicas and updates.")
 
 
 class ReplicatedService(Message):
-    """A service of a number of tasks."""
+    """A service with a fixed number of tasks."""
 
     replicas: int | Unset = UNSET
 
 
 class ReplicatedJob(Message):
-    """A job of a number of tasks that run to completion."""
+    """A job with a fixed number of tasks that run to completion."""
 
     max_concurrent: int | Unset = UNSET
     total_completions: int | Unset = UNSET
-    """Unset is ``max_concurrent``."""
+    """The number of tasks to complete; ``max_concurrent`` by default."""
 
 
 class ServiceMode(Message):
-    """How many tasks a service has; exactly one is set."""
+    """The mode of a service; exactly one field is set."""
 
     replicated: ReplicatedService | Unset = UNSET
     global_: EmptyObject | Unset = field(name="Global", default=UNSET)
@@ -70,19 +70,19 @@ class ServiceMode(Message):
 
 
 class UpdateConfig(Message):
-    """How the tasks of a service are replaced by new ones."""
+    """The way in which an update replaces the tasks of a service."""
 
     parallelism: int = 0
-    """How many at a time; 0 is all."""
+    """The number of tasks to replace at a time; 0 is all."""
 
     delay: int | Unset = UNSET
-    """Nanoseconds from one batch to the next."""
+    """Nanoseconds between batches."""
 
     failure_action: str | Unset = UNSET
-    """``pause``, ``continue`` or, of updates, ``rollback``."""
+    """``pause``, ``continue`` or, for updates, ``rollback``."""
 
     monitor: int | Unset = UNSET
-    """Nanoseconds in which the end of a new task counts as failure."""
+    """Nanoseconds in which the end of a new task counts as a failure."""
 
     max_failure_ratio: float = 0
     order: str = ""
@@ -90,7 +90,7 @@ class UpdateConfig(Message):
 
 
 class EndpointSpec(Message, omit_defaults=True):
-    """How a service is reached."""
+    """The address mode and ports of a service."""
 
     mode: str = ""
     """``vip`` or ``dnsrr``."""
@@ -99,7 +99,7 @@ class EndpointSpec(Message, omit_defaults=True):
 
 
 class ServiceSpec(Annotations):
-    """A service as users define it."""
+    """The specification of a service."""
 
     task_template: TaskSpec = field(default_factory=TaskSpec)
     mode: ServiceMode = field(default_factory=ServiceMode)
@@ -113,11 +113,11 @@ class EndpointVirtualIP(Message, omit_defaults=True):
 
     network_id: str = field(name="NetworkID", default="")
     addr: str = ""
-    """With its prefix length."""
+    """The address with the prefix length."""
 
 
 class ServiceEndpoint(Message):
-    """How a service is reached, as things are."""
+    """The current addresses and ports of a service."""
 
     spec: EndpointSpec = field(default_factory=EndpointSpec)
     ports: list[EndpointPortConfig] | Unset = UNSET
@@ -125,7 +125,7 @@ class ServiceEndpoint(Message):
 
 
 class UpdateStatus(Message, omit_defaults=True):
-    """How far the last update has come."""
+    """The state of the last update."""
 
     state: str = ""
     """``updating``, ``paused``, ``completed``, ``rollback_started``,
@@ -137,7 +137,7 @@ class UpdateStatus(Message, omit_defaults=True):
 
 
 class ServiceStatus(Message):
-    """How many tasks a service has."""
+    """The numbers of tasks of a service."""
 
     running_tasks: int = 0
     desired_tasks: int = 0
@@ -159,7 +159,7 @@ class Service(SwarmObject):
     endpoint: ServiceEndpoint = field(default_factory=ServiceEndpoint)
     update_status: UpdateStatus | Unset = UNSET
     service_status: ServiceStatus | Unset = UNSET
-    """Only in lists that asked for it with ``status``."""
+    """The numbers of tasks; only in lists with ``status``."""
 
     job_status: JobStatus | Unset = UNSET
 
@@ -172,7 +172,7 @@ class ServiceCreateResponse(Message):
 
 
 class ServiceUpdateResponse(Message):
-    """What should be said about an update."""
+    """The warnings of an update."""
 
     warnings: list[str] | None = None
 
@@ -194,7 +194,7 @@ class ServiceList(Request):
     ] = field(default_factory=Filters)
 
     status: Annotated[bool, StrictBoolean()] = False
-    """Count tasks too."""
+    """Include the numbers of tasks."""
 
 
 @group.endpoint(
@@ -209,7 +209,7 @@ class ServiceCreate(Request):
 
     body: ServiceSpec
     registry_auth: RegistryAuth = None
-    """Credentials for nodes to pull the image with."""
+    """Credentials with which nodes pull the image."""
 
 
 @group.endpoint(
@@ -219,10 +219,10 @@ class ServiceInspect(Request):
     """Inspect a service."""
 
     id: str
-    """Id, a unique beginning of it, or name."""
+    """The id, a unique beginning of it, or the name."""
 
     insert_defaults: Annotated[bool, StrictBoolean()] = False
-    """Show the default of what the specification leaves open."""
+    """Include defaults of fields that the specification does not set."""
 
 
 @group.endpoint(
@@ -242,28 +242,28 @@ class ServiceRemove(Request):
     raises=(404, 503),
 )
 class ServiceUpdate(Request):
-    """Change a service, or go back to what it was."""
+    """Update a service, or roll it back."""
 
     id: str
     body: ServiceSpec
     version: Annotated[int, version_integer("service")]
-    """The version of the service that the change was made from."""
+    """The version of the service that the change is based on."""
 
     registry_auth_from: str = "spec"
-    """Without a header, whose credentials to use: ``spec`` or ``previous-spec``."""
+    """The source of credentials without a header: ``spec`` or ``previous-spec``."""
 
     rollback: str = ""
-    """``previous``: ignore the body and go back to the previous specification."""
+    """``previous`` ignores the body and restores the previous specification."""
 
     registry_auth: RegistryAuth = None
-    """Credentials for nodes to pull the image with."""
+    """Credentials with which nodes pull the image."""
 
 
 @group.endpoint(
     "GET", "/services/{id}/logs", operation="logs", result=RawFrames(), raises=(404, 503)
 )
 class ServiceLogs(Request):
-    """Get the output of a service's tasks."""
+    """Return the logs of a service's tasks."""
 
     id: str
     details: bool = False
@@ -273,8 +273,8 @@ class ServiceLogs(Request):
     stdout: bool = False
     stderr: bool = False
     since: str = ""
-    """Seconds since 1970, with an optional fraction."""
+    """Only output since this time: Unix seconds with an optional fraction."""
 
     timestamps: bool = False
     tail: str = "all"
-    """How many of the last lines, or ``all``."""
+    """The number of lines from the end, or ``all``."""

@@ -1,4 +1,4 @@
-"""The swarm: making one, joining, leaving, locking (``/swarm``)."""
+"""The swarm: creating, joining, leaving and locking it (``/swarm``)."""
 
 from typing import Annotated, Final
 
@@ -53,28 +53,28 @@ __all__ = [
     "group",
 ]
 
-group = Group("swarm", "Engines joined into one: a swarm of managers and workers.")
+group = Group("swarm", "A swarm: a cluster of engines, which are managers and workers.")
 
 _ROTATE: Final = StrictBoolean("invalid value for {name}: {given}")
 
 
 class SwarmInitRequest(Message):
-    """How a new swarm and its first manager are made."""
+    """The settings of a new swarm and its first manager."""
 
     listen_addr: str = ""
-    """Where managers listen for each other: address or interface, and a port."""
+    """The address or interface, and the port, for connections between managers."""
 
     advertise_addr: str = ""
-    """What other nodes are told to connect to."""
+    """The address that other nodes connect to."""
 
     data_path_addr: str = ""
-    """Address or interface for containers' traffic; the advertised one by default."""
+    """The address or interface for containers' traffic; the advertised one by default."""
 
     data_path_port: int = 0
-    """UDP port of VXLAN traffic, 1024 to 49151; 0 is 4789."""
+    """The UDP port of VXLAN traffic, 1024 to 49151; 0 is 4789."""
 
     force_new_cluster: bool = False
-    """Go on alone with this manager's state, when the others are lost."""
+    """Create a new cluster from this manager's state, if the other managers are lost."""
 
     spec: SwarmSpec = field(default_factory=SwarmSpec)
     auto_lock_managers: bool = False
@@ -82,23 +82,23 @@ class SwarmInitRequest(Message):
     """``active``, ``pause`` or ``drain``."""
 
     default_addr_pool: list[str] = field(default_factory=list)
-    """Networks to take subnets of overlay networks from; empty is 10.0.0.0/8."""
+    """The pools for subnets of overlay networks; 10.0.0.0/8 by default."""
 
     subnet_size: int = 0
-    """Prefix length of those subnets; 0 is 24."""
+    """The prefix length of those subnets; 0 is 24."""
 
 
 class SwarmJoinRequest(Message):
-    """How this node becomes part of a swarm."""
+    """The settings with which this node joins a swarm."""
 
     listen_addr: str = ""
     advertise_addr: str = ""
     data_path_addr: str = ""
     remote_addrs: list[str] = field(default_factory=list)
-    """Managers that are there already."""
+    """The addresses of managers."""
 
     join_token: str = ""
-    """Decides also whether the node is a worker or a manager."""
+    """The token, which also decides whether the node is a worker or a manager."""
 
     availability: str = ""
     """``active``, ``pause`` or ``drain``."""
@@ -111,7 +111,7 @@ class SwarmUnlockRequest(Message):
 
 
 class UnlockKeyResponse(Message):
-    """The key that unlocks managers; empty when they are not locked."""
+    """The key that unlocks managers; empty if managers are not locked."""
 
     unlock_key: str = ""
 
@@ -123,9 +123,9 @@ class SwarmInspect(Request):
 
 @group.endpoint("POST", "/swarm/init", operation="init", result=Json(str), raises=(503,), slow=True)
 class SwarmInit(Request):
-    """Make a swarm with this node as its first manager.
+    """Create a swarm with this node as its first manager.
 
-    The answer is the node's id.
+    The result is the node's id.
     """
 
     body: SwarmInitRequest
@@ -147,7 +147,7 @@ class SwarmLeave(Request):
     """Leave the swarm."""
 
     force: bool = False
-    """Also when this is the last manager, or the swarm would lose its majority."""
+    """Leave even if this is the last manager, or if the swarm loses its majority."""
 
 
 @group.endpoint("POST", "/swarm/update", operation="update", result=NoContent(200), raises=(503,))
@@ -156,7 +156,7 @@ class SwarmUpdate(Request):
 
     body: SwarmSpec
     version: Annotated[int, version_integer("swarm")]
-    """The version of the swarm that the change was made from."""
+    """The version of the swarm that the change is based on."""
 
     rotate_worker_token: Annotated[bool, _ROTATE] = False
     rotate_manager_token: Annotated[bool, _ROTATE] = False
@@ -171,7 +171,7 @@ class SwarmUpdate(Request):
     raises=(503,),
 )
 class SwarmUnlockKey(Request):
-    """Show the key that unlocks managers."""
+    """Return the key that unlocks managers."""
 
 
 @group.endpoint(

@@ -1,4 +1,4 @@
-"""The system: the engine about itself, its events, its disk; credentials."""
+"""Information about the engine, its events and its disk usage; logins to registries."""
 
 from typing import Annotated, Any
 
@@ -81,15 +81,15 @@ __all__ = [
     "group",
 ]
 
-group = Group("system", "The engine about itself, its events, its disk.")
+group = Group("system", "Information about the engine, its events and its disk usage.")
 
 
 class AuthResponse(Message):
-    """What came of a login."""
+    """The result of a login."""
 
     status: str
     identity_token: str | Unset = UNSET
-    """To be kept instead of the password."""
+    """A token to use instead of the password."""
 
     def __repr__(self) -> str:
         return f"AuthResponse(status={self.status!r})"
@@ -97,22 +97,22 @@ class AuthResponse(Message):
 
 @group.endpoint("GET", "/_ping", operation="ping", result=Ping())
 class SystemPing(Request):
-    """Say ``OK``; headers tell the versions and the state of the swarm."""
+    """Return ``OK``, with headers for the versions and the state of the swarm."""
 
 
 @group.endpoint("HEAD", "/_ping", operation="ping_head", result=Ping())
 class SystemPingHead(Request):
-    """Answer the headers of ping alone."""
+    """Return only the headers of ping."""
 
 
 @group.endpoint("GET", "/version", operation="version", result=Json(SystemVersion))
 class SystemGetVersion(Request):
-    """Tell the versions of the engine, its API and the machine."""
+    """Return the versions of the engine, its API and the machine."""
 
 
 @group.endpoint("GET", "/info", operation="info", result=Json(SystemInfo))
 class SystemGetInfo(Request):
-    """Tell what the engine and the machine are and can do."""
+    """Return information about the engine and the machine."""
 
 
 @group.endpoint(
@@ -129,10 +129,11 @@ class SystemEvents(Request):
     """Stream events as they happen, and those since a given time."""
 
     since: str = ""
-    """Unix seconds, with a fraction if need be, or RFC 3339; empty is now."""
+    """The time of the first event: Unix seconds with an optional fraction, or RFC 3339; now by
+    default."""
 
     until: str = ""
-    """As ``since``; empty is for ever."""
+    """The time of the last event, in the same formats; unlimited by default."""
 
     filters: Annotated[
         Filters,
@@ -164,13 +165,13 @@ class SystemEvents(Request):
     since=Version(1, 25),
 )
 class SystemDiskUsage(Request):
-    """Tell how much disk the engine's objects take."""
+    """Return the disk usage of the engine's objects."""
 
     type: list[str] = field(default_factory=list)
-    """``container``, ``image``, ``volume``, ``build-cache``; none is all."""
+    """``container``, ``image``, ``volume``, ``build-cache``; all by default."""
 
     verbose: bool = False
-    """List the objects in the summaries, and leave out the old lists."""
+    """Include the objects in the summaries, and omit the old lists."""
 
 
 @group.endpoint("POST", "/auth", operation="auth", result=Json(AuthResponse), raises=(401,))
@@ -182,4 +183,4 @@ class SystemAuth(Request):
 
 @group.endpoint("GET", "/openapi.json", operation="openapi", result=Json(dict[str, Any]))
 class SystemOpenAPI(Request):
-    """Describe this API, as an OpenAPI document (Palan's own)."""
+    """Return the description of this API as an OpenAPI document (only Palan)."""

@@ -1,4 +1,4 @@
-"""Tasks of a swarm (``/tasks``): the containers that services consist of."""
+"""Tasks of a swarm (``/tasks``): the containers of its services."""
 
 from typing import Annotated
 
@@ -32,7 +32,7 @@ __all__ = [
     "group",
 ]
 
-group = Group("tasks", "The tasks that the services of a swarm consist of.")
+group = Group("tasks", "The tasks of a swarm's services.")
 
 
 class EndpointPortConfig(Message, omit_defaults=True):
@@ -44,7 +44,7 @@ class EndpointPortConfig(Message, omit_defaults=True):
 
     target_port: int = 0
     published_port: int = 0
-    """0 is any free one."""
+    """The published port; 0 is any free port."""
 
     publish_mode: str = ""
     """``ingress`` (on every node) or ``host`` (where the task runs)."""
@@ -59,13 +59,13 @@ class ContainerStatus(Message):
 
 
 class PortStatus(Message, omit_defaults=True):
-    """The ports that a task has published on its node."""
+    """The published ports of a task on its node."""
 
     ports: list[EndpointPortConfig] = field(default_factory=list)
 
 
 class TaskStatus(Message):
-    """How far a task has come."""
+    """The state of a task."""
 
     timestamp: str = "0001-01-01T00:00:00Z"
     state: str | Unset = UNSET
@@ -88,14 +88,14 @@ class SwarmIPAMConfig(Message, omit_defaults=True):
 
 
 class SwarmIPAMOptions(Message):
-    """How a swarm's network manages its addresses."""
+    """Address management of a swarm's network."""
 
     driver: Driver = field(default_factory=Driver)
     configs: list[SwarmIPAMConfig] | Unset = UNSET
 
 
 class SwarmNetworkSpec(Annotations):
-    """A swarm's network as users defined it."""
+    """The specification of a swarm's network."""
 
     driver_configuration: Driver | Unset = UNSET
     ipv6_enabled: bool | Unset = field(name="IPv6Enabled", default=UNSET)
@@ -108,7 +108,7 @@ class SwarmNetworkSpec(Annotations):
 
 
 class SwarmNetwork(SwarmObject):
-    """A network as the managers of a swarm keep it."""
+    """A network of a swarm, as stored by the managers."""
 
     spec: SwarmNetworkSpec = field(default_factory=SwarmNetworkSpec)
     driver_state: Driver = field(default_factory=Driver)
@@ -116,7 +116,7 @@ class SwarmNetwork(SwarmObject):
 
 
 class NetworkAttachment(Message):
-    """A network that a task is on, and its addresses there."""
+    """A network of a task, and the task's addresses in it."""
 
     network: SwarmNetwork = field(default_factory=SwarmNetwork)
     addresses: list[str] | Unset = UNSET
@@ -138,7 +138,7 @@ class Task(SwarmObject):
     spec: TaskSpec = field(default_factory=TaskSpec)
     service_id: str | Unset = field(name="ServiceID", default=UNSET)
     slot: int | Unset = UNSET
-    """Which of a service's replicas it is, from 1."""
+    """The number of the replica in its service, from 1."""
 
     node_id: str | Unset = field(name="NodeID", default=UNSET)
     status: TaskStatus = field(default_factory=TaskStatus)
@@ -178,7 +178,7 @@ class TaskInspect(Request):
 
 @group.endpoint("GET", "/tasks/{id}/logs", operation="logs", result=RawFrames(), raises=(404, 503))
 class TaskLogs(Request):
-    """Get the output of a task."""
+    """Return the logs of a task."""
 
     id: str
     details: bool = False
@@ -188,8 +188,8 @@ class TaskLogs(Request):
     stdout: bool = False
     stderr: bool = False
     since: str = ""
-    """Seconds since 1970, with an optional fraction."""
+    """Only output since this time: Unix seconds with an optional fraction."""
 
     timestamps: bool = False
     tail: str = "all"
-    """How many of the last lines, or ``all``."""
+    """The number of lines from the end, or ``all``."""

@@ -1,4 +1,4 @@
-"""API versions: ordered pairs, and the range that Palan speaks."""
+"""API versions, and the range that Palan supports."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -8,18 +8,18 @@ __all__ = ["MAX_VERSION", "MIN_VERSION", "Version"]
 
 
 class Version(NamedTuple):
-    """An API version such as 1.41; compares as a pair of numbers."""
+    """An API version such as 1.41, ordered as a pair of numbers."""
 
     major: int
     minor: int
 
     @classmethod
-    @lru_cache(maxsize=256)  # a few texts, twice with every request
+    @lru_cache(maxsize=256)  # called twice per request, with a few texts
     def parse(cls, text: str) -> "Version":
-        """Read ``1.41``; like dockerd, also ``1`` (1.0), ``1.041`` and ``1.41.0``.
+        """Parse ``1.41``; like dockerd, also ``1`` (1.0), ``1.041`` and ``1.41.0``.
 
         Raises:
-            ValueError: the text is no version.
+            ValueError: the text is not a version.
         """
         parts = text.split(".")
         if not all(part.isascii() and part.isdigit() for part in parts):

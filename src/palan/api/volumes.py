@@ -1,4 +1,4 @@
-"""Volumes: files that outlive containers."""
+"""Volumes: storage that outlives containers."""
 
 from typing import Annotated, Any
 
@@ -52,10 +52,10 @@ group = Group("volumes", "Volumes that hold the files of containers.")
 
 
 class VolumeUsageData(Message):
-    """How much a volume is used; -1 where that is not known."""
+    """The usage of a volume; -1 is unknown."""
 
     ref_count: int = -1
-    """Containers that use it."""
+    """The number of containers that use the volume."""
 
     size: int = -1
     """Bytes."""
@@ -71,7 +71,7 @@ class Volume(Message):
     """RFC 3339, to the second."""
 
     status: dict[str, Any] | Unset = UNSET
-    """The driver's own words."""
+    """The status that the driver reports."""
 
     labels: dict[str, str] | None = None
     scope: str = "local"
@@ -80,24 +80,24 @@ class Volume(Message):
     cluster_volume: ClusterVolume | Unset = UNSET
     options: dict[str, str] | None = None
     usage_data: VolumeUsageData | Unset = UNSET
-    """Only in disk usage."""
+    """The usage; only in ``GET /system/df``."""
 
 
 class VolumeListResponse(Message):
-    """The volumes, and the drivers that could not be asked."""
+    """The volumes, and warnings about drivers that did not answer."""
 
     volumes: list[Volume] = field(default_factory=list)
     warnings: list[str] | None = None
 
 
 class VolumeCreateRequest(Message):
-    """A volume to make."""
+    """A volume to create."""
 
     name: str = ""
-    """Empty for an anonymous one."""
+    """The name; empty for an anonymous volume."""
 
     driver: str = ""
-    """Empty for ``local``."""
+    """The driver; ``local`` by default."""
 
     driver_opts: dict[str, str] | None = None
     labels: dict[str, str] | None = None
@@ -105,7 +105,7 @@ class VolumeCreateRequest(Message):
 
 
 class VolumeUpdateBody(Message):
-    """What a cluster volume shall be from now on."""
+    """The new specification of a cluster volume."""
 
     spec: ClusterVolumeSpec | None = None
 
@@ -142,7 +142,7 @@ class VolumeList(Request):
     raises=(404, 409),
 )
 class VolumeCreate(Request):
-    """Create a volume, or answer the one of that name."""
+    """Create a volume, or return the existing volume of that name."""
 
     body: Annotated[VolumeCreateRequest, Body(struct="CreateRequest")] = field(
         default_factory=VolumeCreateRequest
@@ -153,7 +153,7 @@ class VolumeCreate(Request):
     "GET", "/volumes/{name...}", operation="inspect", result=Json(Volume), raises=(404,)
 )
 class VolumeInspect(Request):
-    """Tell about a volume."""
+    """Return information about a volume."""
 
     name: str
 
@@ -167,11 +167,11 @@ class VolumeInspect(Request):
     since=Version(1, 42),
 )
 class VolumeUpdate(Request):
-    """Change a cluster volume; only its availability can be changed."""
+    """Change the availability of a cluster volume; other changes are refused."""
 
     name: str
     version: Annotated[int, version_integer("swarm object")]
-    """The version that the change was made from."""
+    """The version of the volume that the change is based on."""
 
     body: VolumeUpdateBody = field(default_factory=VolumeUpdateBody)
 
@@ -180,11 +180,11 @@ class VolumeUpdate(Request):
     "DELETE", "/volumes/{name...}", operation="remove", result=NO_CONTENT, raises=(404, 409)
 )
 class VolumeRemove(Request):
-    """Remove a volume that no container uses."""
+    """Remove an unused volume."""
 
     name: str
     force: bool = False
-    """No error if there is none of that name."""
+    """Do not fail if the volume does not exist."""
 
 
 @group.endpoint(
@@ -197,7 +197,7 @@ class VolumeRemove(Request):
     slow=True,
 )
 class VolumePrune(Request):
-    """Remove the anonymous volumes that no container uses."""
+    """Remove unused anonymous volumes."""
 
     filters: Annotated[
         Filters,

@@ -1,13 +1,13 @@
-"""What differed in older versions of the API, so that only the edge knows them.
+"""Differences between API versions, applied at the edge so that the engine knows only one.
 
-A request is *lifted* from the caller's version to the newest before it is decoded,
-a result is *lowered* to the caller's version after it was encoded.  Each difference
-is one small :class:`Change`; a caller meets those of all versions above its own,
-the oldest first on the way up and the newest first on the way down.
+A request is *lifted* from the client's version to the newest before it is decoded; a result
+is *lowered* to the client's version after it was encoded. Each difference is one small
+:class:`Change`. A client gets the changes of all versions above its own, the oldest first
+for requests and the newest first for results.
 
-The reference is what dockerd 29 does for old callers, not what engines of their
-time did: where dockerd ignores or keeps something for all versions, so do we.
-Content types, and when heads are sent, are the server's business.
+The reference is the behaviour of dockerd 29 with old clients, not that of old engines: what
+dockerd ignores or keeps in all versions is ignored or kept here, too. The server handles
+differences of content types and of the time when heads are sent.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ CHANGES: tuple[Change, ...] = (
 
 @cache
 def _lifts(operation: str, version: Version) -> tuple[Lift, ...]:
-    """What to apply on the way up, in order."""
+    """Return the changes to a request, in order."""
     apply = [
         (change.before, change.lift)
         for change in CHANGES
@@ -57,7 +57,7 @@ def _lifts(operation: str, version: Version) -> tuple[Lift, ...]:
 
 @cache
 def _lowers(operation: str, version: Version) -> tuple[Lower, ...]:
-    """What to apply on the way down, in order."""
+    """Return the changes to a result, in order."""
     apply = [
         (change.before, change.lower)
         for change in CHANGES
@@ -73,21 +73,20 @@ def lift(
     body: Any,
     notices: list[str] | None = None,
 ) -> Any:
-    """Make of a request at ``version`` one at the newest version.
+    """Convert a request of ``version`` into one of the newest version.
 
     Args:
         operation: ``group.operation`` of the endpoint.
-        version: the caller's.
+        version: the client's version.
         query: the query parameters; changed in place.
-        body: the body's JSON as builtins, None if there is none; may be changed in place.
-        notices: if given, takes what the caller should be told among the warnings of
-            the result (see :func:`lower`).
+        body: the body's JSON as builtins, or None; may be changed in place.
+        notices: if given, receives warnings for the result (see :func:`lower`).
 
     Returns:
         The body at the newest version.
 
     Raises:
-        InvalidParameter: the request asks for what its version did not have.
+        InvalidParameter: the request uses something that its version does not have.
     """
     if version >= MAX_VERSION:
         return body
@@ -103,21 +102,21 @@ def lift(
 
 
 def lowers(operation: str, version: Version) -> bool:
-    """Whether :func:`lower` would do anything; if not, a result can be sent as it is."""
+    """Whether :func:`lower` would change results; otherwise they can be sent unchanged."""
     return version < MAX_VERSION and bool(_lowers(operation, version))
 
 
 def lower(operation: str, version: Version, result: Any, notices: Sequence[str] = ()) -> Any:
-    """Make of a result at the newest version one at ``version``.
+    """Convert a result of the newest version into one of ``version``.
 
     Args:
         operation: ``group.operation`` of the endpoint.
-        version: the caller's.
-        result: JSON as builtins, of a stream one message; may be changed in place.
-        notices: what :func:`lift` had to say; goes to ``Warnings``.
+        version: the client's version.
+        result: JSON as builtins, or one message of a stream; may be changed in place.
+        notices: warnings of :func:`lift`, added to ``Warnings``.
 
     Returns:
-        The result at the caller's version; None if nothing is to be sent at all.
+        The result of the client's version; None if nothing is to be sent.
     """
     if notices and isinstance(result, dict):
         result["Warnings"] = [*(result.get("Warnings") or ()), *notices]

@@ -1,8 +1,8 @@
-"""What a change is, and the words that changes are written in.
+"""Changes between API versions, and helpers to write them.
 
-Changes see JSON as builtins, before a request is decoded and after a result is
-encoded.  A client may have sent anything, so a change touches only what has the
-shape that it expects; the rest is left for decoding to refuse.
+Changes work on JSON as builtins, before a request is decoded and after a result is encoded.
+A client may have sent anything, so a change only touches values of the expected shape; the
+decoder refuses the rest.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,35 +31,35 @@ __all__ = [
 
 @dataclass(slots=True)
 class Call:
-    """A request on its way from the caller's version to the newest."""
+    """A request that is converted from the client's version to the newest."""
 
     version: Version
-    """The caller's."""
+    """The client's version."""
 
     query: dict[str, list[str]]
     body: Any = None
-    """JSON as builtins; None when there is none."""
+    """The body's JSON as builtins, or None."""
 
     notices: list[str] = field(default_factory=list)
-    """What the caller should be told, among the warnings of the result."""
+    """Warnings for the result."""
 
 
 Lift = Callable[[Call], None]
-"""Makes of a request below ``before`` one that means the same since ``before``.
+"""Converts a request of a version below ``before`` into an equivalent one of ``before``.
 
 It may raise :class:`palan.api.errors.InvalidParameter`.
 """
 
 Lower = Callable[[Any], Any]
-"""Makes of a result since ``before`` what it was below; None for nothing at all."""
+"""Converts a result of ``before`` into one of older versions; None if nothing is sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that changed in a version, for some operations."""
+    """One change of an API version, for some operations."""
 
     before: Version
-    """The version it came with: it concerns callers below."""
+    """The version that introduced the change, which applies to clients of older ones."""
 
     operations: tuple[str, ...]
     """``group.operation``, as in declarations of endpoints."""
@@ -69,7 +69,7 @@ class Change:
 
 
 def child(parent: Any, *names: str) -> dict[str, Any] | None:
-    """The object below ``parent`` at that path, if there is one and it is an object."""
+    """Return the object at a path below ``parent``, or None."""
     for name in names:
         if not isinstance(parent, dict):
             return None
@@ -78,7 +78,7 @@ def child(parent: Any, *names: str) -> dict[str, Any] | None:
 
 
 def children(parent: Any, *names: str) -> Iterator[dict[str, Any]]:
-    """The objects in the array, or among the values of the object, at that path."""
+    """Return the objects in the array, or among the values of the object, at a path."""
     if names:
         parent = child(parent, *names[:-1])
         parent = parent.get(names[-1]) if parent is not None else None
@@ -92,7 +92,7 @@ def children(parent: Any, *names: str) -> Iterator[dict[str, Any]]:
 
 
 def put_child(parent: dict[str, Any], name: str) -> dict[str, Any]:
-    """The object below ``parent``, made if it is absent or null."""
+    """Return the object at a key of ``parent``, after creating it if it is absent or null."""
     found = parent.get(name)
     if isinstance(found, dict):
         return found
@@ -102,14 +102,14 @@ def put_child(parent: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def drop(parent: dict[str, Any] | None, *names: str) -> None:
-    """Remove keys from an object, if it is there."""
+    """Remove keys from an object, if it exists."""
     if parent is not None:
         for name in names:
             parent.pop(name, None)
 
 
 def drop_query(*names: str) -> Lift:
-    """A lift that ignores query parameters that the caller's version did not have."""
+    """Return a lift that removes query parameters that the client's version does not have."""
 
     def lift(call: Call) -> None:
         for name in names:
@@ -119,7 +119,7 @@ def drop_query(*names: str) -> Lift:
 
 
 def without(*names: str) -> Lower:
-    """A lowering that leaves keys out of the result."""
+    """Return a lowering that removes keys from the result."""
 
     def lower(result: Any) -> Any:
         if isinstance(result, dict):
@@ -133,7 +133,7 @@ def without(*names: str) -> Lower:
 
 
 def add_filter(call: Call, name: str, value: str) -> None:
-    """Add a value to the ``filters`` parameter, unless it cannot be read."""
+    """Add a value to the parameter ``filters``, unless that is malformed."""
     given = call.query.get("filters") or [""]
     try:
         filters = msgspec.json.decode(given[0]) if given[0] else {}

@@ -1,4 +1,4 @@
-"""Building images, and the cache of builds."""
+"""Changes of builds and the build cache."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ __all__ = ["CHANGES"]
 
 
 def _no_aux(message: Any) -> Any:
-    """1.30 has messages for programs among the output of a build."""
+    """1.30 added messages for programs to the output of a build."""
     return None if isinstance(message, dict) and "aux" in message else message
 
 
 def _keep_storage(call: Call) -> None:
-    """1.48 has three limits where there was one."""
+    """1.48 replaced one limit by three."""
     for name in ("reserved-space", "max-used-space", "min-free-space"):
         call.query.pop(name, None)
     if "keep-storage" in call.query:

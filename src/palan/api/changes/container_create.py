@@ -1,4 +1,4 @@
-"""``POST /containers/create``: what older versions could not ask for, or said elsewhere."""
+"""Changes of ``POST /containers/create``."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ __all__ = ["CHANGES"]
 _OPERATION = ("containers.create",)
 
 _ENDPOINT_SYSCTLS = "com.docker.network.endpoint.sysctls"
-"""The driver option that carries settings of one interface."""
+"""The driver option for the settings of one interface."""
 
 _MAC_ADDRESS_NOTICE = (
     "The container-wide MacAddress field is now deprecated. "
@@ -26,41 +26,41 @@ _VOLUME_DRIVER_WARNING = "WARNING: the container-wide volume-driver configuratio
 
 
 def _host_config(call: Call) -> dict[str, Any]:
-    """The request's ``HostConfig``, or a loose empty object."""
+    """Return the request's ``HostConfig``, or an empty object."""
     return child(call.body, "HostConfig") or {}
 
 
 def _bind_options(call: Call) -> list[dict[str, Any]]:
-    """The ``BindOptions`` of all mounts that have them."""
+    """Return the ``BindOptions`` of all mounts."""
     mounts = children(_host_config(call), "Mounts")
     return [options for mount in mounts if (options := child(mount, "BindOptions")) is not None]
 
 
 def _endpoints(call: Call) -> dict[str, Any]:
-    """The request's ``EndpointsConfig``, or a loose empty object."""
+    """Return the request's ``EndpointsConfig``, or an empty object."""
     return child(call.body, "NetworkingConfig", "EndpointsConfig") or {}
 
 
 def _main_network(call: Call) -> str:
-    """The name of the network of ``NetworkMode``."""
+    """Return the name of the network of ``NetworkMode``."""
     mode = _host_config(call).get("NetworkMode")
     return "bridge" if mode in (None, "", "default") else str(mode)
 
 
 def _is_network(name: str) -> bool:
-    """Whether a network mode is a network, not someone else's namespace nor none."""
+    """Whether a network mode names a network, not another namespace and not ``none``."""
     return name not in ("host", "none") and not name.startswith("container:")
 
 
 def _main_endpoint(call: Call, *, any_name: bool) -> dict[str, Any]:
-    """The settings of the main network's endpoint, made if there are none of any.
+    """Return the settings of the main network's endpoint, created if there are no endpoints.
 
     Args:
         call: the request.
-        any_name: take the only endpoint there is, whatever its name.
+        any_name: accept a single endpoint of any name.
 
     Raises:
-        InvalidParameter: there are some, but of other networks.
+        InvalidParameter: there are endpoints, but only of other networks.
     """
     networking = put_child(call.body, "NetworkingConfig")
     endpoints = put_child(networking, "EndpointsConfig")
@@ -82,7 +82,7 @@ def _main_endpoint(call: Call, *, any_name: bool) -> dict[str, Any]:
 
 
 def _until_1_40(call: Call) -> None:
-    """1.40 has non-recursive binds, and makes IPC private unless asked otherwise."""
+    """1.40 added non-recursive binds, and made IPC private by default."""
     for options in _bind_options(call):
         drop(options, "NonRecursive")
     if isinstance(call.body, dict):
@@ -92,7 +92,7 @@ def _until_1_40(call: Call) -> None:
 
 
 def _capabilities(call: Call) -> None:
-    """1.40 alone had a list of all capabilities, which no engine supports any more."""
+    """Only 1.40 had a list of all capabilities, which engines no longer support."""
     if call.version == Version(1, 40) and _host_config(call).get("Capabilities"):
         raise InvalidParameter(
             "the HostConfig.Capabilities field is not supported by this daemon; "
@@ -101,7 +101,7 @@ def _capabilities(call: Call) -> None:
 
 
 def _until_1_42(call: Call) -> None:
-    """1.42 has ConsoleSize and CreateMountpoint, and refuses options of other kinds of mount."""
+    """1.42 added ConsoleSize and CreateMountpoint, and refuses options of other kinds of mount."""
     for mount in children(_host_config(call), "Mounts"):
         drop(child(mount, "BindOptions"), "CreateMountpoint")
         for kind in ("bind", "volume", "tmpfs"):
@@ -111,12 +111,12 @@ def _until_1_42(call: Call) -> None:
 
 
 def _until_1_43(call: Call) -> None:
-    """1.43 has annotations."""
+    """1.43 added annotations."""
     drop(_host_config(call), "Annotations")
 
 
 def _until_1_44(call: Call) -> None:
-    """1.44 has recursive read-only binds, a start interval, several endpoints."""
+    """1.44 added recursive read-only binds, a start interval and several endpoints."""
     drop(child(call.body, "Healthcheck"), "StartInterval")
     for mount in children(_host_config(call), "Mounts"):
         if mount.get("Type") != "bind":
@@ -135,7 +135,7 @@ def _until_1_44(call: Call) -> None:
 
 
 def _mac_address_until_1_44(call: Call) -> None:
-    """1.44 has hardware addresses of endpoints; below, the container had one."""
+    """1.44 moved the hardware address from the container to its endpoints."""
     if not isinstance(call.body, dict):
         return
     address = call.body.pop("MacAddress", None)
@@ -149,14 +149,14 @@ def _mac_address_until_1_44(call: Call) -> None:
 
 
 def _subpath(call: Call) -> None:
-    """1.45 has paths inside of volumes."""
+    """1.45 added paths inside of volumes."""
     for mount in children(_host_config(call), "Mounts"):
         if (child(mount, "VolumeOptions") or {}).get("Subpath"):
             raise InvalidParameter("VolumeOptions.Subpath needs API v1.45 or newer")
 
 
 def _until_1_48(call: Call) -> None:
-    """1.48 has mounts of images, and chooses among networks for the default route."""
+    """1.48 added mounts of images, and priorities of networks for the default route."""
     for endpoint in children(_endpoints(call)):
         drop(endpoint, "GwPriority")
     for mount in children(_host_config(call), "Mounts"):
@@ -165,7 +165,7 @@ def _until_1_48(call: Call) -> None:
 
 
 def _interface_sysctls(call: Call) -> None:
-    """1.48 wants settings of interfaces at their endpoints; those of eth0 can be moved there."""
+    """1.48 moved settings of interfaces to endpoints; here those of eth0 are moved."""
     sysctls = child(_host_config(call), "Sysctls")
     if not sysctls or not _is_network(_main_network(call)):
         return
@@ -196,7 +196,7 @@ def _interface_sysctls(call: Call) -> None:
 
 
 def _mac_address_until_1_52(call: Call) -> None:
-    """1.52 ignores the hardware address of the container; since 1.44 it earned a warning."""
+    """1.52 ignores the hardware address of the container; since 1.44 there is a warning."""
     if not isinstance(call.body, dict):
         return
     address = call.body.pop("MacAddress", None)
@@ -214,7 +214,7 @@ def _mac_address_until_1_52(call: Call) -> None:
 
 
 def _words(call: Call) -> None:
-    """1.52 came with an engine that takes lists only; before, a string was one word."""
+    """1.52 accepts only lists of words; before, a string was one word."""
     if isinstance(call.body, dict):
         for name in ("Cmd", "Entrypoint", "Shell"):
             if isinstance(call.body.get(name), str):
@@ -222,7 +222,7 @@ def _words(call: Call) -> None:
 
 
 def _empty_port_bindings(call: Call) -> None:
-    """1.52 warns of ports that are to be published nowhere; below, they meant any port."""
+    """1.52 warns about empty port bindings; before, they meant any port."""
     bindings = child(_host_config(call), "PortBindings") or {}
     for port, places in bindings.items():
         if places is None or places == []:
@@ -233,7 +233,7 @@ def _empty_port_bindings(call: Call) -> None:
 
 
 def _no_volume_driver_warning(result: Any) -> Any:
-    """1.48 warns of a volume driver that no mount uses; clients did that themselves."""
+    """1.48 warns about a volume driver that no mount uses; older clients did so themselves."""
     if isinstance(result, dict) and result.get("Warnings"):
         result["Warnings"] = [
             text for text in result["Warnings"] if not text.startswith(_VOLUME_DRIVER_WARNING)
@@ -241,8 +241,8 @@ def _no_volume_driver_warning(result: Any) -> Any:
     return result
 
 
-# On hosts with cgroup v1, 1.41 brought a private cgroup namespace on request, with the
-# host's as the default; as that is the engine's default there too, nothing is to be lifted.
+# On hosts with cgroup v1, 1.41 added private cgroup namespaces, with the host's namespace as
+# the default. The engine has the same default there, so nothing is lifted.
 
 CHANGES = (
     Change(Version(1, 40), _OPERATION, lift=_until_1_40),

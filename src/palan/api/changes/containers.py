@@ -1,4 +1,4 @@
-"""Containers and exec: what older versions asked and were answered; create stands apart."""
+"""Changes of containers and exec, except for create."""
 
 import ipaddress
 from typing import Any
@@ -19,18 +19,18 @@ _BRIDGE_FIELDS = (
     "IPv6Gateway",
     "MacAddress",
 )
-"""What older versions repeated of the default bridge in ``NetworkSettings`` itself."""
+"""Keys that older versions copied from the default bridge to ``NetworkSettings``."""
 
 
 def _no_annotations(result: Any) -> Any:
-    """1.46 has annotations in lists."""
+    """1.46 added annotations to lists."""
     for container in children(result):
         drop(child(container, "HostConfig"), "Annotations")
     return result
 
 
 def _id_among_aliases(result: Any) -> Any:
-    """1.45 took the container's id and host name out of its aliases."""
+    """1.45 removed the container's id and host name from its aliases."""
     networks = child(result, "NetworkSettings", "Networks") or {}
     own = (str(result.get("Id", ""))[:12], (child(result, "Config") or {}).get("Hostname", ""))
     for name, endpoint in networks.items():
@@ -41,7 +41,7 @@ def _id_among_aliases(result: Any) -> Any:
 
 
 def _bridge_on_top(result: Any) -> Any:
-    """1.52 took the default bridge's addresses out of ``NetworkSettings`` itself."""
+    """1.52 removed the default bridge's addresses from ``NetworkSettings``."""
     bridge = child(result, "NetworkSettings", "Networks", "bridge")
     if bridge is not None:
         result["NetworkSettings"].update({name: bridge.get(name) for name in _BRIDGE_FIELDS})
@@ -49,7 +49,7 @@ def _bridge_on_top(result: Any) -> Any:
 
 
 def _is_made_up(mac_address: str, ip_address: str) -> bool:
-    """Whether a hardware address is one that engines derive from the IP address."""
+    """Whether a hardware address is derived from the IP address, as engines do."""
     try:
         packed = ipaddress.IPv4Address(ip_address).packed
     except ValueError:
@@ -58,10 +58,10 @@ def _is_made_up(mac_address: str, ip_address: str) -> bool:
 
 
 def _mac_address_in_config(result: Any) -> Any:
-    """1.52 took the hardware address that was asked for out of ``Config``.
+    """1.52 removed the requested hardware address from ``Config``.
 
-    The result has the address that the container has; it was asked for unless it is
-    the one that follows from the IP address.
+    The result contains the actual address, which was requested if it is not derived from
+    the IP address.
     """
     mode = (child(result, "HostConfig") or {}).get("NetworkMode")
     main = "bridge" if mode in (None, "", "default") else mode
@@ -75,7 +75,7 @@ def _mac_address_in_config(result: Any) -> Any:
 
 
 def _graph_driver(result: Any) -> Any:
-    """1.52 has ``Storage`` where ``GraphDriver`` was."""
+    """1.52 replaced ``GraphDriver`` by ``Storage``."""
     snapshot = child(result, "Storage", "RootFS", "Snapshot")
     if snapshot is not None:
         del result["Storage"]
@@ -84,17 +84,17 @@ def _graph_driver(result: Any) -> Any:
 
 
 def _no_error(result: Any) -> Any:
-    """Below 1.34, the end of the connection said that there is no exit status."""
+    """1.34 added the error for a missing exit status; before, the connection ended."""
     return None if isinstance(result, dict) and result.get("Error") else result
 
 
 def _no_pids_limit(call: Call) -> None:
-    """1.40 lets an update limit processes."""
+    """1.40 added the limit of processes to updates."""
     drop(child(call.body), "PidsLimit")
 
 
 def _no_device_limits(call: Call) -> None:
-    """1.55 lets an update limit devices."""
+    """1.55 added limits of devices to updates."""
     drop(
         child(call.body),
         "BlkioWeightDevice",
@@ -106,7 +106,7 @@ def _no_device_limits(call: Call) -> None:
 
 
 def _no_console_size(call: Call) -> None:
-    """1.42 gives an exec's terminal its size from the beginning."""
+    """1.42 added the initial size of an exec's terminal."""
     drop(child(call.body), "ConsoleSize")
 
 

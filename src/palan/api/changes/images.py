@@ -1,4 +1,4 @@
-"""Images: parameters that older versions did not have, and fields that they had."""
+"""Changes of images."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ _CONTAINER_CONFIG = {
     "StdinOnce": False,
     "Tty": False,
 }
-"""What an image's ``Config`` had as long as it was a container's."""
+"""Keys that an image's ``Config`` had while it was a container's configuration."""
 
 _EMPTY_CONFIG = {
     "Cmd": None,
@@ -34,21 +34,21 @@ _EMPTY_CONFIG = {
     "Volumes": None,
     "WorkingDir": "",
 }
-"""What an image's ``Config`` had even where it is empty."""
+"""Keys that an image's ``Config`` had even if they were empty."""
 
 
 # ---- lifts ------------------------------------------------------------------
 
 
 def _name_pattern(call: Call) -> None:
-    """Below 1.25 a pattern of names stood in a parameter of its own."""
+    """1.25 replaced the parameter for a pattern of names by a filter."""
     pattern = call.query.pop("filter", [""])[0]
     if pattern and '"reference"' not in call.query.get("filters", [""])[0]:
         add_filter(call, "reference", pattern)
 
 
 def _one_platform(call: Call) -> None:
-    """1.52 takes several platforms."""
+    """1.52 accepts several platforms."""
     if len(call.query.get("platform", ())) > 1:
         raise InvalidParameter(
             "multiple platform parameters are not supported in this API version; "
@@ -60,7 +60,7 @@ def _one_platform(call: Call) -> None:
 
 
 def _none_names(result: Any) -> Any:
-    """1.43 shows images without names as such."""
+    """1.43 removed ``<none>`` names of images without names."""
     for image in children(result):
         if not image.get("RepoTags") and not image.get("RepoDigests"):
             image["RepoTags"] = ["<none>:<none>"]
@@ -69,22 +69,22 @@ def _none_names(result: Any) -> Any:
 
 
 def virtual_size(result: Any) -> Any:
-    """1.44 gives the size of an image but once."""
+    """1.44 removed the second size of an image."""
     for image in [result] if isinstance(result, dict) else children(result):
         image["VirtualSize"] = image.get("Size", 0)
     return result
 
 
 def _creation_time(result: Any) -> Any:
-    """1.44 leaves out when an image was made if it does not say so."""
+    """1.44 omits the time of creation if the image has none."""
     result.setdefault("Created", _ZERO_TIME)
     return result
 
 
 def _container_of_image(result: Any) -> Any:
-    """1.45 says no more in what container an image was made.
+    """1.45 removed the container in which an image was built.
 
-    Compose 1 looks for volumes there when it makes a container anew, so it is no null.
+    Compose 1 looks for volumes there when it recreates a container, so it is not null.
     """
     result["Container"] = ""
     result["ContainerConfig"] = {}
@@ -92,7 +92,7 @@ def _container_of_image(result: Any) -> Any:
 
 
 def _container_config(result: Any) -> Any:
-    """1.50 shows of an image's configuration only what images have."""
+    """1.50 removed keys of containers from an image's configuration."""
     config = result.get("Config")
     if isinstance(config, dict):
         result["Config"] = {**_CONTAINER_CONFIG, **config}
@@ -100,14 +100,14 @@ def _container_config(result: Any) -> Any:
 
 
 def _uncounted(result: Any) -> Any:
-    """1.51 counts the containers of each image."""
+    """1.51 added the number of containers of each image."""
     for image in children(result):
         image["Containers"] = -1
     return result
 
 
 def _empty_fields(result: Any) -> Any:
-    """1.52 leaves out what is empty."""
+    """1.52 omits empty keys."""
     for name in ("Parent", "Comment", "DockerVersion", "Author"):
         result.setdefault(name, "")
     result["Config"] = {**_EMPTY_CONFIG, **(result.get("Config") or {})}
@@ -115,7 +115,7 @@ def _empty_fields(result: Any) -> Any:
 
 
 def _graph_driver(result: Any) -> Any:
-    """1.52 shows the storage of an image only where it is a graph driver's."""
+    """1.52 shows the storage of an image only for graph drivers."""
     result.setdefault("GraphDriver", {"Name": "overlayfs", "Data": None})
     return result
 

@@ -1,4 +1,4 @@
-"""Networks: what older versions did not have."""
+"""Changes of networks."""
 
 from palan.api.changes._change import Call, Change, child, drop, without
 from palan.api.version import Version
@@ -8,17 +8,17 @@ __all__ = ["CHANGES"]
 
 
 def _containers_in_list(call: Call) -> None:
-    """1.28 lists networks without their containers."""
+    """1.28 removed containers from lists of networks."""
     call.query["containers"] = ["1"]
 
 
 def _no_ipv4_choice(call: Call) -> None:
-    """1.48 has networks without IPv4."""
+    """1.48 added networks without IPv4."""
     drop(child(call.body), "EnableIPv4")
 
 
 def _no_mac_address(call: Call) -> None:
-    """1.54 connects with a given hardware address."""
+    """1.54 added the hardware address to connect."""
     drop(child(call.body, "EndpointConfig"), "MacAddress")
 
 

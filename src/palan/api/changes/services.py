@@ -1,4 +1,4 @@
-"""Services: what older versions could not ask for, and where networks stood."""
+"""Changes of services."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ _WRITE = ("services.create", "services.update")
 
 
 def _task(call: Call, *names: str) -> dict[str, Any] | None:
-    """A part of the request's task."""
+    """Return a part of the request's task."""
     return child(call.body, "TaskTemplate", *names)
 
 
 def _until_1_40(call: Call) -> None:
-    """1.40 has sysctls, configs as credentials, and a limit per node."""
+    """1.40 added sysctls, configs as credentials, and a limit per node."""
     container = _task(call, "ContainerSpec")
     drop(container, "Sysctls")
     drop(child(container, "Privileges", "CredentialSpec"), "Config")
@@ -27,14 +27,14 @@ def _until_1_40(call: Call) -> None:
 
 
 def _until_1_41(call: Call) -> None:
-    """1.41 has capabilities, ulimits, a limit of processes, and jobs."""
+    """1.41 added capabilities, ulimits, a limit of processes, and jobs."""
     drop(_task(call, "ContainerSpec"), "CapabilityAdd", "CapabilityDrop", "Ulimits")
     drop(_task(call, "Resources", "Limits"), "Pids")
     drop(child(call.body, "Mode"), "ReplicatedJob", "GlobalJob")
 
 
 def _until_1_44(call: Call) -> None:
-    """1.44 has security profiles and a start interval, and networks only with the task."""
+    """1.44 added security profiles and a start interval, and has networks only in the task."""
     drop(
         _task(call, "ContainerSpec", "Privileges"),
         "Seccomp",
@@ -49,7 +49,7 @@ def _until_1_44(call: Call) -> None:
 
 
 def _until_1_46(call: Call) -> None:
-    """1.46 has options of tmpfs, and a score for the OOM killer."""
+    """1.46 added options of tmpfs, and a score for the OOM killer."""
     container = _task(call, "ContainerSpec")
     for mount in children(container, "Mounts"):
         drop(child(mount, "TmpfsOptions"), "Options")
@@ -57,12 +57,12 @@ def _until_1_46(call: Call) -> None:
 
 
 def _until_1_52(call: Call) -> None:
-    """1.52 has swap."""
+    """1.52 added swap."""
     drop(_task(call, "Resources"), "SwapBytes", "MemorySwappiness")
 
 
 def _networks_of_spec(result: Any) -> Any:
-    """1.25 has a service's networks with its task."""
+    """1.25 moved a service's networks to its task."""
     for service in [result] if isinstance(result, dict) else children(result):
         for name in ("Spec", "PreviousSpec"):
             networks = (child(service, name, "TaskTemplate") or {}).get("Networks")

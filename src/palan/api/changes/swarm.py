@@ -1,4 +1,4 @@
-"""The swarm, its secrets and configs."""
+"""Changes of swarms, secrets and configs."""
 
 from palan.api.changes._change import Call, Change, child, drop
 from palan.api.errors import InvalidParameter
@@ -9,22 +9,22 @@ __all__ = ["CHANGES"]
 
 
 def _no_address_pool(call: Call) -> None:
-    """1.39 lets users choose where subnets come from."""
+    """1.39 added the pool of subnets."""
     drop(child(call.body), "DefaultAddrPool", "SubnetSize")
 
 
 def _no_data_path_port(call: Call) -> None:
-    """1.40 lets users choose the port of VXLAN."""
+    """1.40 added the port of VXLAN."""
     drop(child(call.body), "DataPathPort")
 
 
 def _no_secret_template(call: Call) -> None:
-    """1.37 has templates."""
+    """1.37 added templates."""
     _refuse_template(call, "secret")
 
 
 def _no_config_template(call: Call) -> None:
-    """1.37 has templates."""
+    """1.37 added templates."""
     _refuse_template(call, "config")
 
 

@@ -1,4 +1,4 @@
-"""The engine itself: info, events, disk usage."""
+"""Changes of info, events and disk usage."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ __all__ = ["CHANGES"]
 
 
 def _no_runtime_status(result: Any) -> Any:
-    """1.44 shows what OCI runtimes can do."""
+    """1.44 added the features of OCI runtimes."""
     for runtime in children(result, "Runtimes"):
         drop(runtime, "status")
     return result
 
 
 def _nondistributable_artifacts(result: Any) -> Any:
-    """1.47 leaves out an empty setting that is long gone."""
+    """1.47 removed an empty setting without a meaning."""
     registry = child(result, "RegistryConfig")
     if registry is not None:
         registry.setdefault("AllowNondistributableArtifactsCIDRs", None)
@@ -30,7 +30,7 @@ def _nondistributable_artifacts(result: Any) -> Any:
 
 
 def _expected_commits(result: Any) -> Any:
-    """1.49 shows only what programs there are, not what they should be."""
+    """1.49 removed the expected versions of programs."""
     for name in ("ContainerdCommit", "RuncCommit", "InitCommit"):
         commit = put_child(result, name)
         commit["Expected"] = commit.get("ID", "")
@@ -38,7 +38,7 @@ def _expected_commits(result: Any) -> Any:
 
 
 def _bridge_filtering(result: Any) -> Any:
-    """1.50 has no more word on bridges that filter."""
+    """1.50 removed the settings of filtering bridges."""
     result["BridgeNfIptables"] = False
     result["BridgeNfIp6tables"] = False
     return result
@@ -48,12 +48,12 @@ def _bridge_filtering(result: Any) -> Any:
 
 
 def _no_image_create(event: Any) -> Any:
-    """1.46 tells of images that were made."""
+    """1.46 added events about created images."""
     return None if event.get("Type") == "image" and event.get("Action") == "create" else event
 
 
 def _flat_event(event: Any) -> Any:
-    """1.52 leaves out what ``Actor`` and ``Action`` say already."""
+    """1.52 removed keys that repeat ``Actor`` and ``Action``."""
     actor = child(event, "Actor") or {}
     if event.get("Type") in ("container", "image"):
         event["id"] = actor.get("ID", "")

@@ -1,4 +1,4 @@
-"""Volumes: prune, and volumes of a cluster."""
+"""Changes of volumes."""
 
 from palan.api.changes._change import Call, Change, add_filter, child, drop
 from palan.api.version import Version
@@ -8,12 +8,12 @@ __all__ = ["CHANGES"]
 
 
 def _prune_all(call: Call) -> None:
-    """1.42 prunes only volumes without a name, unless asked for all."""
+    """1.42 prunes only anonymous volumes, unless ``all`` is given."""
     add_filter(call, "all", "true")
 
 
 def _no_cluster_volume(call: Call) -> None:
-    """1.42 has volumes of a cluster."""
+    """1.42 added cluster volumes."""
     drop(child(call.body), "ClusterVolumeSpec")
 
 

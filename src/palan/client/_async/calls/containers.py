@@ -49,13 +49,13 @@ __all__ = ["AsyncContainersCalls"]
 
 
 class AsyncContainersCalls:
-    """Containers: their life, their streams, their files."""
+    """Containers: their life cycle, their streams, their files."""
 
     def __init__(self, client: AsyncCaller) -> None:
         self._client = client
 
     async def changes(self, id: str, *, timeout: Limit = CLIENT) -> builtins.list[FilesystemChange]:
-        """List the files of a container that differ from its image's.
+        """List the files of a container that differ from its image.
 
         Endpoint: ``GET /containers/{id}/changes``.
 
@@ -64,7 +64,7 @@ class AsyncContainersCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: a path that differs from the image's.
+            A list; each item is: a path that differs from the image.
 
         Raises:
             NotFound: the object does not exist.
@@ -93,7 +93,7 @@ class AsyncContainersCalls:
         return AsyncByteStream(calling, calling.prepare("containers.export", {"id": id}), timeout)
 
     async def archive_info(self, id: str, path: str, *, timeout: Limit = CLIENT) -> PathStat:
-        """Tell what a path in a container is.
+        """Return the status of a path in a container.
 
         Endpoint: ``HEAD /containers/{id}/archive``.
 
@@ -123,7 +123,7 @@ class AsyncContainersCalls:
 
         Args:
             id: a name, an id, or the beginning of an id.
-            path: ends in ``/.`` for the contents of a directory without itself.
+            path: the path; with ``/.`` at the end, only the contents of a directory.
             timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
@@ -153,12 +153,11 @@ class AsyncContainersCalls:
 
         Args:
             id: a name, an id, or the beginning of an id.
-            path: Docker's ``path``.
+            path: the directory to unpack into.
             body: a tar archive, plain or compressed.
-            no_overwrite_dir_non_dir: refuse to put a directory in the place of something
-                else, and the reverse.
-            copy_uidgid: give all to the container's user, if it has one, whomever the archive
-                names.
+            no_overwrite_dir_non_dir: refuse to replace a directory by something else, and the
+                reverse.
+            copy_uidgid: set the owner of all files to the container's user, if it has one.
             timeout: seconds for the whole call; None is no limit.
 
         Raises:
@@ -186,11 +185,11 @@ class AsyncContainersCalls:
 
         Args:
             id: a name, an id, or the beginning of an id.
-            dir: where they are kept; empty is with the container.
+            dir: the directory of the checkpoints; by default the container's.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: a container's processes, frozen on disk.
+            A list; each item is: a saved state of a container's processes.
 
         Raises:
             NotFound: the object does not exist.
@@ -209,14 +208,14 @@ class AsyncContainersCalls:
         exit: bool = False,
         timeout: Limit = CLIENT,
     ) -> None:
-        """Freeze the processes of a container onto disk.
+        """Save the state of a container's processes.
 
         Endpoint: ``POST /containers/{id}/checkpoints``, since 1.25.
 
         Args:
             id: a name, an id, or the beginning of an id.
             checkpoint_id: Docker's ``CheckpointID``.
-            checkpoint_dir: where to keep it; empty is with the container.
+            checkpoint_dir: the directory for the checkpoint; by default one of the container.
             exit: stop the container afterwards.
             timeout: seconds for the whole call; None is no limit.
 
@@ -245,7 +244,7 @@ class AsyncContainersCalls:
         Args:
             id: a name, an id, or the beginning of an id.
             checkpoint: a name, an id, or the beginning of an id.
-            dir: where it is kept; empty is with the container.
+            dir: the directory of the checkpoint; by default the container's.
             timeout: seconds for the whole call; None is no limit.
 
         Raises:
@@ -271,9 +270,9 @@ class AsyncContainersCalls:
         Endpoint: ``GET /containers/json``.
 
         Args:
-            all: also those that do not run.
-            limit: the newest so many, running or not; 0 or less is all.
-            size: also measure their files.
+            all: include containers that are not running.
+            limit: the maximum number of containers, running or not; 0 or less is unlimited.
+            size: include the size of the containers' files.
             filters: select objects by ``status`` (created, running, paused, restarting,
                 removing, exited, dead), ``health`` (none, starting, healthy, unhealthy),
                 ``ancestor``, ``before``, ``exited``, ``expose``, ``id``, ``is-task`` (a
@@ -325,42 +324,41 @@ class AsyncContainersCalls:
         networking_config: NetworkingConfig | None = None,
         timeout: Limit = CLIENT,
     ) -> ContainerCreateResponse:
-        """Create a container; it does not run yet.
+        """Create a container without starting it.
 
         Endpoint: ``POST /containers/create``.
 
         Args:
-            name: empty for a made-up one.
-            platform: ``os[/arch[/variant]]`` that the image must be of; empty is the
-                machine's own.
+            name: the name; generated if empty.
+            platform: ``os[/arch[/variant]]`` of the image; by default that of the machine.
             hostname: Docker's ``Hostname``.
             domainname: Docker's ``Domainname``.
             user: ``name``, ``uid``, ``name:group`` or ``uid:gid``; empty is root.
             attach_stdin: Docker's ``AttachStdin``.
             attach_stdout: Docker's ``AttachStdout``.
             attach_stderr: Docker's ``AttachStderr``.
-            exposed_ports: a set of ``port/protocol``.
+            exposed_ports: the exposed ports, a set of ``port/protocol``.
             tty: Docker's ``Tty``.
             open_stdin: Docker's ``OpenStdin``.
-            stdin_once: close the process's stdin when the first client that attached to it
-                goes.
-            env: ``NAME=value`` to set, ``NAME`` to remove what the image sets.
+            stdin_once: close the process's stdin when the first attached client detaches.
+            env: ``NAME=value`` sets a variable, ``NAME`` removes one of the image.
             cmd: Docker's ``Cmd``.
             healthcheck: Docker's ``Healthcheck``.
             args_escaped: Windows only.
             image: Docker's ``Image``.
-            volumes: a set of paths that get an anonymous volume each.
+            volumes: a set of paths for anonymous volumes.
             working_dir: Docker's ``WorkingDir``.
             entrypoint: Docker's ``Entrypoint``.
             network_disabled: Docker's ``NetworkDisabled``.
-            mac_address: below 1.44: the address on the network of ``network_mode``. Since
-                1.44 it stands in the endpoint's settings; since 1.52 giving it here is an
-                error.
+            mac_address: below 1.44, the address on the network of ``network_mode``. Since
+                1.44 the address is part of the endpoint's settings; since 1.52 it is an error
+                here.
             on_build: Docker's ``OnBuild``.
             labels: Docker's ``Labels``.
-            stop_signal: name or number; the default is SIGTERM.
-            stop_timeout: seconds from the stop signal to SIGKILL; -1 waits for ever.
-            shell: what runs the shell forms of CMD, ENTRYPOINT, RUN and health checks.
+            stop_signal: the name or number of the signal to stop; SIGTERM by default.
+            stop_timeout: seconds from the stop signal to SIGKILL; -1 is unlimited.
+            shell: the shell that runs the shell forms of CMD, ENTRYPOINT, RUN and health
+                checks.
             host_config: Docker's ``HostConfig``.
             networking_config: Docker's ``NetworkingConfig``.
             timeout: seconds for the whole call; None is no limit.
@@ -412,17 +410,17 @@ class AsyncContainersCalls:
     async def inspect(
         self, id: str, *, size: bool = False, timeout: Limit = CLIENT
     ) -> ContainerInspectResponse:
-        """Tell all that is known about a container.
+        """Return detailed information about a container.
 
         Endpoint: ``GET /containers/{id}/json``.
 
         Args:
             id: a name, an id, or the beginning of an id.
-            size: also measure its files.
+            size: include the size of the container's files.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            All that is known about a container.
+            Detailed information about a container.
 
         Raises:
             NotFound: the object does not exist.
@@ -441,11 +439,11 @@ class AsyncContainersCalls:
 
         Args:
             id: a name, an id, or the beginning of an id.
-            ps_args: arguments of ``ps``.
+            ps_args: arguments for ``ps``.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            The processes of a container, as ``ps`` shows them.
+            The processes of a container, as shown by ``ps``.
 
         Raises:
             NotFound: the object does not exist.
@@ -459,15 +457,15 @@ class AsyncContainersCalls:
     def stats(
         self, id: str, *, stream: bool = True, one_shot: bool = False, timeout: float | None = None
     ) -> AsyncMessageStream[ContainerStatsResponse]:
-        """Tell what a container uses, once or every second.
+        """Return the resource usage of a container, once or every second.
 
         Endpoint: ``GET /containers/{id}/stats``.
 
         Args:
             id: a name, an id, or the beginning of an id.
             stream: Docker's ``stream``.
-            one_shot: with ``stream`` off: do not wait for a second sample; ``precpu_stats``
-                is then zero.
+            one_shot: without ``stream``, do not wait for a second sample; ``precpu_stats`` is
+                zero then.
             timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
@@ -498,8 +496,8 @@ class AsyncContainersCalls:
 
         Args:
             id: a name, an id, or the beginning of an id.
-            detach_keys: accepted and without effect: start has no terminal.
-            checkpoint: the checkpoint to go on from.
+            detach_keys: has no effect.
+            checkpoint: the checkpoint to restore.
             checkpoint_dir: Docker's ``checkpoint-dir``.
             timeout: seconds for the whole call; None is no limit.
 
@@ -521,14 +519,15 @@ class AsyncContainersCalls:
     async def stop(
         self, id: str, *, signal: str = "", t: int | None = None, timeout: Limit = CLIENT
     ) -> None:
-        """Stop a container: ask with a signal, then kill.
+        """Stop a container with a signal, and kill it after a timeout.
 
         Endpoint: ``POST /containers/{id}/stop``.
 
         Args:
             id: a name, an id, or the beginning of an id.
-            signal: empty for the container's own.
-            t: seconds to wait; -1 is for ever, None is the container's own.
+            signal: the signal; the container's stop signal by default.
+            t: seconds to wait before killing; -1 is unlimited, the container's timeout by
+                default.
             timeout: seconds for the whole call; None is no limit.
 
         Raises:
@@ -541,14 +540,15 @@ class AsyncContainersCalls:
     async def restart(
         self, id: str, *, signal: str = "", t: int | None = None, timeout: Limit = CLIENT
     ) -> None:
-        """Stop a container if it runs, and start it.
+        """Stop a container if it is running, and start it.
 
         Endpoint: ``POST /containers/{id}/restart``.
 
         Args:
             id: a name, an id, or the beginning of an id.
-            signal: empty for the container's own.
-            t: seconds to wait; -1 is for ever, None is the container's own.
+            signal: the signal; the container's stop signal by default.
+            t: seconds to wait before killing; -1 is unlimited, the container's timeout by
+                default.
             timeout: seconds for the whole call; None is no limit.
 
         Raises:
@@ -559,7 +559,7 @@ class AsyncContainersCalls:
         )
 
     async def kill(self, id: str, *, signal: str = "SIGKILL", timeout: Limit = CLIENT) -> None:
-        """Send a signal to the first process of a container.
+        """Send a signal to the main process of a container.
 
         Endpoint: ``POST /containers/{id}/kill``.
 
@@ -612,7 +612,7 @@ class AsyncContainersCalls:
         restart_policy: RestartPolicy | None = None,
         timeout: Limit = CLIENT,
     ) -> ContainerUpdateResponse:
-        """Change limits of a container while it runs.
+        """Change the limits of a container, running or not.
 
         Endpoint: ``POST /containers/{id}/update``.
 
@@ -620,7 +620,7 @@ class AsyncContainersCalls:
             id: a name, an id, or the beginning of an id.
             cpu_shares: Docker's ``CpuShares``.
             memory: bytes.
-            nano_cpus: billionths of a processor.
+            nano_cpus: processors, in billionths of one.
             cgroup_parent: Docker's ``CgroupParent``.
             blkio_weight: 10 to 1000.
             blkio_weight_device: Docker's ``BlkioWeightDevice``.
@@ -632,28 +632,29 @@ class AsyncContainersCalls:
             cpu_quota: microseconds per period.
             cpu_realtime_period: microseconds.
             cpu_realtime_runtime: microseconds per period.
-            cpuset_cpus: such as ``0-2,4``.
+            cpuset_cpus: the processors to run on, such as ``0-2,4``.
             cpuset_mems: Docker's ``CpusetMems``.
             devices: Docker's ``Devices``.
-            device_cgroup_rules: such as ``c 13:* rwm``.
+            device_cgroup_rules: rules for devices, such as ``c 13:* rwm``.
             device_requests: Docker's ``DeviceRequests``.
-            kernel_memory: below 1.42, bytes; since then ignored.
-            kernel_memory_tcp: 1.40 to 1.51, bytes; cgroup v1 only.
+            kernel_memory: bytes; ignored since 1.42.
+            kernel_memory_tcp: bytes; from 1.40 to 1.51, and cgroup v1 only.
             memory_reservation: bytes.
-            memory_swap: bytes of memory and swap together; -1 is without limit.
+            memory_swap: bytes of memory and swap together; -1 is unlimited.
             memory_swappiness: 0 to 100; -1 or null is the kernel's default.
             oom_kill_disable: Docker's ``OomKillDisable``.
-            pids_limit: 0 or -1 is without limit; null is no change in an update.
+            pids_limit: the maximum of processes; 0 and -1 are unlimited, null is unchanged in
+                an update.
             ulimits: Docker's ``Ulimits``.
-            cpu_count: Windows only, as are the next three.
-            cpu_percent: Docker's ``CpuPercent``.
-            io_maximum_iops: Docker's ``IOMaximumIOps``.
-            io_maximum_bandwidth: Docker's ``IOMaximumBandwidth``.
+            cpu_count: Windows only.
+            cpu_percent: Windows only.
+            io_maximum_iops: Windows only.
+            io_maximum_bandwidth: Windows only.
             restart_policy: Docker's ``RestartPolicy``.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            What is remarkable about an update.
+            The warnings of an update.
 
         Raises:
             NotFound: the object does not exist.
@@ -701,7 +702,7 @@ class AsyncContainersCalls:
         return answer
 
     async def rename(self, id: str, name: str, *, timeout: Limit = CLIENT) -> None:
-        """Give a container another name.
+        """Rename a container.
 
         Endpoint: ``POST /containers/{id}/rename``.
 
@@ -717,7 +718,7 @@ class AsyncContainersCalls:
         await self._client.calling.call("containers.rename", {"id": id, "name": name}, timeout)
 
     async def pause(self, id: str, *, timeout: Limit = CLIENT) -> None:
-        """Freeze all processes of a container.
+        """Pause all processes of a container.
 
         Endpoint: ``POST /containers/{id}/pause``.
 
@@ -732,7 +733,7 @@ class AsyncContainersCalls:
         await self._client.calling.call("containers.pause", {"id": id}, timeout)
 
     async def unpause(self, id: str, *, timeout: Limit = CLIENT) -> None:
-        """Let a paused container go on.
+        """Resume all processes of a paused container.
 
         Endpoint: ``POST /containers/{id}/unpause``.
 
@@ -748,17 +749,18 @@ class AsyncContainersCalls:
     async def wait(
         self, id: str, *, condition: str = "", timeout: Limit = CLIENT
     ) -> ContainerWaitResponse:
-        """Wait until a container ends, and tell how.
+        """Wait until a container ends, and return its exit code.
 
         Endpoint: ``POST /containers/{id}/wait``.
 
         Args:
             id: a name, an id, or the beginning of an id.
-            condition: ``not-running`` (or empty), ``next-exit`` or ``removed``.
+            condition: the state to wait for: ``not-running`` (or empty), ``next-exit`` or
+                ``removed``.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            How a container ended.
+            The end of a container.
 
         Raises:
             NotFound: the object does not exist.
@@ -783,9 +785,9 @@ class AsyncContainersCalls:
 
         Args:
             id: a name, an id, or the beginning of an id.
-            v: its anonymous volumes too.
-            force: even while it runs: kill it first.
-            link: only the link of that name.
+            v: remove its anonymous volumes, too.
+            force: kill the container if it is running.
+            link: remove only the link of that name.
             timeout: seconds for the whole call; None is no limit.
 
         Raises:
@@ -799,7 +801,7 @@ class AsyncContainersCalls:
     async def prune(
         self, *, filters: Filters | None = None, timeout: Limit = CLIENT
     ) -> ContainerPruneResponse:
-        """Remove all containers that do not run.
+        """Remove all containers that are not running.
 
         Endpoint: ``POST /containers/prune``, since 1.25.
 
@@ -832,7 +834,7 @@ class AsyncContainersCalls:
         tail: str = "all",
         timeout: float | None = None,
     ) -> AsyncOutputStream:
-        """Read what a container has written.
+        """Return the logs of a container.
 
         Endpoint: ``GET /containers/{id}/logs``.
 
@@ -841,12 +843,13 @@ class AsyncContainersCalls:
             follow: Docker's ``follow``.
             stdout: Docker's ``stdout``.
             stderr: Docker's ``stderr``.
-            since: Unix seconds, with a fraction if need be, or RFC 3339.
-            until: as ``since``.
+            since: only output since this time: Unix seconds with an optional fraction, or RFC
+                3339.
+            until: only output before this time, in the same formats.
             timestamps: Docker's ``timestamps``.
-            details: put the labels and variables that the log's configuration names before
-                each line.
-            tail: the last so many lines; what is no number is all.
+            details: begin each line with the labels and variables that the log configuration
+                names.
+            tail: the number of lines from the end; anything but a number means all.
             timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
@@ -893,10 +896,9 @@ class AsyncContainersCalls:
 
         Args:
             id: a name, an id, or the beginning of an id.
-            detach_keys: keys that detach, such as ``ctrl-p,ctrl-q``, which is also what empty
-                means.
-            logs: what it has written so far.
-            stream: what it writes from now on.
+            detach_keys: the keys that detach; ``ctrl-p,ctrl-q`` by default.
+            logs: return the output so far.
+            stream: stream the output from now on.
             stdin: Docker's ``stdin``.
             stdout: Docker's ``stdout``.
             stderr: Docker's ``stderr``.

@@ -33,7 +33,7 @@ __all__ = ["AsyncImagesCalls"]
 
 
 class AsyncImagesCalls:
-    """Images: their content, names and transport."""
+    """Images: their content, names and transfer."""
 
     def __init__(self, client: AsyncCaller) -> None:
         self._client = client
@@ -54,13 +54,13 @@ class AsyncImagesCalls:
         Endpoint: ``GET /images/json``.
 
         Args:
-            all: also those that only others are built upon.
+            all: include intermediate images of builds.
             filters: select objects by ``before``, ``dangling`` (a boolean), ``label``,
                 ``label!``, ``reference``, ``since``, ``until``.
-            shared_size: also measure what they share.
-            digests: without effect: digests are always told.
-            manifests: also tell about every manifest.
-            identity: with ``manifests``: also tell where they come from.
+            shared_size: include the size that images share with others.
+            digests: has no effect: digests are always included.
+            manifests: include all manifests.
+            identity: with ``manifests``, include the origin of each.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
@@ -100,12 +100,13 @@ class AsyncImagesCalls:
 
         Args:
             body: the archive to import, when ``from_src`` is ``-``.
-            from_image: what to pull.
-            from_src: what to import: an URL, or ``-`` for the body.
-            repo: the name of what is imported.
-            tag: a tag or digest; when pulling, empty means all tags.
-            message: the comment of what is imported.
-            changes: instructions of a Dockerfile for what is imported, several lines each.
+            from_image: the image to pull.
+            from_src: the archive to import: a URL, or ``-`` for the body.
+            repo: the name of the imported image.
+            tag: a tag or digest; for a pull, empty means all tags.
+            message: the comment of the imported image.
+            changes: instructions of a Dockerfile to apply to the imported image; each may
+                have several lines.
             platform: ``os[/arch[/variant]]``.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
                 none.
@@ -140,18 +141,18 @@ class AsyncImagesCalls:
     async def inspect(
         self, name: str, *, manifests: bool = False, platform: str = "", timeout: Limit = CLIENT
     ) -> ImageInspectResponse:
-        """Tell all that is known about an image.
+        """Return detailed information about an image.
 
         Endpoint: ``GET /images/{name...}/json``.
 
         Args:
             name: a name, an id, or the beginning of an id.
-            manifests: also tell about every manifest; not together with ``platform``.
-            platform: an OCI platform as JSON; empty is what this machine would run.
+            manifests: include all manifests; not together with ``platform``.
+            platform: an OCI platform as JSON; by default the one that this machine would run.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            All that is known about an image (ImageInspect in Docker's description).
+            Detailed information about an image (ImageInspect in Docker's description).
 
         Raises:
             NotFound: the object does not exist.
@@ -170,15 +171,15 @@ class AsyncImagesCalls:
         statement: bool = False,
         timeout: Limit = CLIENT,
     ) -> builtins.list[AttestationStatement]:
-        """List the statements about an image that came with it.
+        """List the attestations of an image.
 
         Endpoint: ``GET /images/{name...}/attestations``, since 1.55.
 
         Args:
             name: a name, an id, or the beginning of an id.
-            platform: OCI platforms as JSON; none is what this machine would run.
-            type: types of predicates; none is all.
-            statement: also answer the documents.
+            platform: OCI platforms as JSON; by default the one that this machine would run.
+            type: types of predicates; all by default.
+            statement: include the documents.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
@@ -199,17 +200,17 @@ class AsyncImagesCalls:
     async def history(
         self, name: str, *, platform: str = "", timeout: Limit = CLIENT
     ) -> builtins.list[ImageHistoryResponseItem]:
-        """List the steps that an image was made by.
+        """List the history of an image, the last step first.
 
         Endpoint: ``GET /images/{name...}/history``.
 
         Args:
             name: a name, an id, or the beginning of an id.
-            platform: an OCI platform as JSON; empty is what this machine would run.
+            platform: an OCI platform as JSON; by default the one that this machine would run.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: one step that an image was made by, the last first.
+            A list; each item is: one step in the history of an image.
 
         Raises:
             NotFound: the object does not exist.
@@ -233,9 +234,9 @@ class AsyncImagesCalls:
         Endpoint: ``POST /images/{name...}/push``.
 
         Args:
-            name: the repository; its first part says which registry.
-            tag: empty means all tags.
-            platform: an OCI platform as JSON; empty is all that is here.
+            name: the repository, which begins with the registry.
+            tag: the tag; all tags by default.
+            platform: an OCI platform as JSON; by default all that are on this machine.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
                 none.
             timeout: seconds to wait for each chunk; None is no limit.
@@ -259,14 +260,14 @@ class AsyncImagesCalls:
     async def tag(
         self, name: str, *, repo: str = "", tag: str = "", timeout: Limit = CLIENT
     ) -> None:
-        """Give an image one more name.
+        """Add a name to an image.
 
         Endpoint: ``POST /images/{name...}/tag``.
 
         Args:
             name: a name, an id, or the beginning of an id.
             repo: Docker's ``repo``.
-            tag: empty means ``latest``.
+            tag: the tag; ``latest`` by default.
             timeout: seconds for the whole call; None is no limit.
 
         Raises:
@@ -292,13 +293,13 @@ class AsyncImagesCalls:
 
         Args:
             name: a name, an id, or the beginning of an id.
-            force: even if it has several names or stopped containers use it.
-            noprune: leave the unnamed images that it was built upon.
-            platforms: OCI platforms as JSON; none is all.
+            force: remove it even if it has several names or stopped containers use it.
+            noprune: keep unnamed parent images.
+            platforms: OCI platforms as JSON; all by default.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: one thing that removing an image did.
+            A list; each item is: one effect of removing an image.
 
         Raises:
             NotFound: the object does not exist.
@@ -326,7 +327,7 @@ class AsyncImagesCalls:
 
         Args:
             term: Docker's ``term``.
-            limit: at most so many, up to 100; None is 25.
+            limit: the maximum number of results, up to 100; 25 by default.
             filters: select objects by ``is-automated`` (a boolean), ``is-official`` (a
                 boolean), ``stars``.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
@@ -334,7 +335,7 @@ class AsyncImagesCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: a repository that a search found.
+            A list; each item is: a repository found by a search.
         """
         answer: builtins.list[ImageSearchResult] = await self._client.calling.call(
             "images.search",
@@ -346,7 +347,7 @@ class AsyncImagesCalls:
     async def prune(
         self, *, filters: Filters | None = None, timeout: Limit = CLIENT
     ) -> ImagePruneResponse:
-        """Remove images that nothing uses.
+        """Remove unused images.
 
         Endpoint: ``POST /images/prune``, since 1.25.
 
@@ -403,7 +404,7 @@ class AsyncImagesCalls:
         shell: builtins.list[str] | None = None,
         timeout: Limit = CLIENT,
     ) -> IDResponse:
-        """Make an image of a container.
+        """Create an image from a container.
 
         Endpoint: ``POST /commit``.
 
@@ -413,40 +414,40 @@ class AsyncImagesCalls:
             tag: Docker's ``tag``.
             comment: Docker's ``comment``.
             author: Docker's ``author``.
-            pause: freeze the container meanwhile.
-            changes: instructions of a Dockerfile, several lines each.
+            pause: pause the container meanwhile.
+            changes: instructions of a Dockerfile; each may have several lines.
             hostname: Docker's ``Hostname``.
             domainname: Docker's ``Domainname``.
             user: ``name``, ``uid``, ``name:group`` or ``uid:gid``; empty is root.
             attach_stdin: Docker's ``AttachStdin``.
             attach_stdout: Docker's ``AttachStdout``.
             attach_stderr: Docker's ``AttachStderr``.
-            exposed_ports: a set of ``port/protocol``.
+            exposed_ports: the exposed ports, a set of ``port/protocol``.
             tty: Docker's ``Tty``.
             open_stdin: Docker's ``OpenStdin``.
-            stdin_once: close the process's stdin when the first client that attached to it
-                goes.
-            env: ``NAME=value`` to set, ``NAME`` to remove what the image sets.
+            stdin_once: close the process's stdin when the first attached client detaches.
+            env: ``NAME=value`` sets a variable, ``NAME`` removes one of the image.
             cmd: Docker's ``Cmd``.
             healthcheck: Docker's ``Healthcheck``.
             args_escaped: Windows only.
             image: Docker's ``Image``.
-            volumes: a set of paths that get an anonymous volume each.
+            volumes: a set of paths for anonymous volumes.
             working_dir: Docker's ``WorkingDir``.
             entrypoint: Docker's ``Entrypoint``.
             network_disabled: Docker's ``NetworkDisabled``.
-            mac_address: below 1.44: the address on the network of ``network_mode``. Since
-                1.44 it stands in the endpoint's settings; since 1.52 giving it here is an
-                error.
+            mac_address: below 1.44, the address on the network of ``network_mode``. Since
+                1.44 the address is part of the endpoint's settings; since 1.52 it is an error
+                here.
             on_build: Docker's ``OnBuild``.
             labels: Docker's ``Labels``.
-            stop_signal: name or number; the default is SIGTERM.
-            stop_timeout: seconds from the stop signal to SIGKILL; -1 waits for ever.
-            shell: what runs the shell forms of CMD, ENTRYPOINT, RUN and health checks.
+            stop_signal: the name or number of the signal to stop; SIGTERM by default.
+            stop_timeout: seconds from the stop signal to SIGKILL; -1 is unlimited.
+            shell: the shell that runs the shell forms of CMD, ENTRYPOINT, RUN and health
+                checks.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            The id of what was made.
+            The id of a new object.
 
         Raises:
             NotFound: the object does not exist.
@@ -495,13 +496,13 @@ class AsyncImagesCalls:
     def get(
         self, name: str, *, platform: builtins.list[str] | None = None, timeout: float | None = None
     ) -> AsyncByteStream:
-        """Read an image, or all of a repository, as an archive.
+        """Save an image, or all images of a repository, as an archive.
 
         Endpoint: ``GET /images/{name...}/get``.
 
         Args:
             name: a name, an id, or the beginning of an id.
-            platform: OCI platforms as JSON; none is all that is here.
+            platform: OCI platforms as JSON; by default all that are on this machine.
             timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
@@ -522,13 +523,13 @@ class AsyncImagesCalls:
         platform: builtins.list[str] | None = None,
         timeout: float | None = None,
     ) -> AsyncByteStream:
-        """Read several images as one archive.
+        """Save several images as one archive.
 
         Endpoint: ``GET /images/get``.
 
         Args:
             names: Docker's ``names``.
-            platform: OCI platforms as JSON; none is all that is here.
+            platform: OCI platforms as JSON; by default all that are on this machine.
             timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
@@ -552,14 +553,14 @@ class AsyncImagesCalls:
         platform: builtins.list[str] | None = None,
         timeout: float | None = None,
     ) -> AsyncProgressStream:
-        """Take in images from an archive that was made by get.
+        """Load images from an archive.
 
         Endpoint: ``POST /images/load``.
 
         Args:
             body: Docker's ``body``.
-            quiet: only say what was loaded.
-            platform: OCI platforms as JSON; none is all.
+            quiet: report only the names of loaded images.
+            platform: OCI platforms as JSON; all by default.
             timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:
@@ -575,7 +576,7 @@ class AsyncImagesCalls:
     async def distribution_inspect(
         self, name: str, *, registry_auth: AuthConfig | str | None = None, timeout: Limit = CLIENT
     ) -> DistributionInspect:
-        """Ask the registry what it has under a name.
+        """Return information about an image from its registry.
 
         Endpoint: ``GET /distribution/{name...}/json``, since 1.30.
 
@@ -586,7 +587,7 @@ class AsyncImagesCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            What a registry has under a name.
+            The content of a registry under a name.
 
         Raises:
             Unauthorized: the registry rejects the credentials.

@@ -26,7 +26,7 @@ __all__ = ["AsyncNetworksCalls"]
 
 
 class AsyncNetworksCalls:
-    """Networks that containers are on."""
+    """Networks that connect containers."""
 
     def __init__(self, client: AsyncCaller) -> None:
         self._client = client
@@ -41,7 +41,7 @@ class AsyncNetworksCalls:
         Args:
             filters: select objects by ``type`` (builtin, custom), ``dangling`` (a boolean),
                 ``driver``, ``id``, ``label``, ``name``, ``scope``.
-            containers: also tell who is on each, as all lists below 1.28 do.
+            containers: include the containers of each network, as always below 1.28.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
@@ -55,18 +55,18 @@ class AsyncNetworksCalls:
     async def inspect(
         self, id: str, *, verbose: bool = False, scope: str = "", timeout: Limit = CLIENT
     ) -> NetworkInspectResponse:
-        """Tell all that is known about a network.
+        """Return detailed information about a network.
 
         Endpoint: ``GET /networks/{id...}``.
 
         Args:
             id: a name, an id, or the beginning of an id.
-            verbose: also tell about services and their tasks.
-            scope: only consider networks of this scope; empty is all.
+            verbose: include services and their tasks.
+            scope: the scope of the network; any by default.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            All that is known about a network (NetworkInspect in Docker's description).
+            Detailed information about a network (NetworkInspect in Docker's description).
 
         Raises:
             NotFound: the object does not exist.
@@ -100,17 +100,17 @@ class AsyncNetworksCalls:
 
         Args:
             name: Docker's ``Name``.
-            driver: empty for ``bridge``, in a swarm's scope for ``overlay``.
+            driver: the driver; ``bridge`` by default, ``overlay`` in the scope of a swarm.
             scope: Docker's ``Scope``.
-            enable_ipv4: none is the engine's default, as is the next.
-            enable_ipv6: Docker's ``EnableIPv6``.
+            enable_ipv4: the engine's setting by default.
+            enable_ipv6: the engine's setting by default.
             ipam: Docker's ``IPAM``.
             internal: Docker's ``Internal``.
             attachable: Docker's ``Attachable``.
             ingress: Docker's ``Ingress``.
             config_only: Docker's ``ConfigOnly``.
             config_from: Docker's ``ConfigFrom``.
-            options: the driver's.
+            options: options of the driver.
             labels: Docker's ``Labels``.
             timeout: seconds for the whole call; None is no limit.
 
@@ -151,7 +151,7 @@ class AsyncNetworksCalls:
         endpoint_config: EndpointSettings | None = None,
         timeout: Limit = CLIENT,
     ) -> None:
-        """Put a container on a network.
+        """Connect a container to a network.
 
         Endpoint: ``POST /networks/{id...}/connect``.
 
@@ -175,7 +175,7 @@ class AsyncNetworksCalls:
     async def disconnect(
         self, id: str, *, container: str = "", force: bool = False, timeout: Limit = CLIENT
     ) -> None:
-        """Take a container off a network.
+        """Disconnect a container from a network.
 
         Endpoint: ``POST /networks/{id...}/disconnect``.
 
@@ -194,7 +194,7 @@ class AsyncNetworksCalls:
         )
 
     async def remove(self, id: str, *, timeout: Limit = CLIENT) -> None:
-        """Remove a network that no running container is on.
+        """Remove a network without running containers.
 
         Endpoint: ``DELETE /networks/{id...}``.
 
@@ -212,7 +212,7 @@ class AsyncNetworksCalls:
     async def prune(
         self, *, filters: Filters | None = None, timeout: Limit = CLIENT
     ) -> NetworkPruneResponse:
-        """Remove all networks that no container is on.
+        """Remove all networks without containers.
 
         Endpoint: ``POST /networks/prune``, since 1.25.
 

@@ -53,7 +53,7 @@ class AsyncNodesCalls:
         Endpoint: ``GET /nodes/{id}``.
 
         Args:
-            id: id, a unique beginning of it, or name.
+            id: the id, a unique beginning of it, or the name.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
@@ -73,7 +73,7 @@ class AsyncNodesCalls:
 
         Args:
             id: a name, an id, or the beginning of an id.
-            force: also when it is still up.
+            force: remove the node even if it is available.
             timeout: seconds for the whole call; None is no limit.
 
         Raises:
@@ -99,7 +99,7 @@ class AsyncNodesCalls:
 
         Args:
             id: a name, an id, or the beginning of an id.
-            version: the version of the node that the change was made from.
+            version: the version of the node that the change is based on.
             name: Docker's ``Name``.
             labels: Docker's ``Labels``.
             role: ``worker`` or ``manager``.

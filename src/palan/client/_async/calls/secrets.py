@@ -20,7 +20,7 @@ __all__ = ["AsyncSecretsCalls"]
 
 
 class AsyncSecretsCalls:
-    """Data that only the tasks that need them see."""
+    """Confidential data for the tasks of a swarm."""
 
     def __init__(self, client: AsyncCaller) -> None:
         self._client = client
@@ -65,8 +65,9 @@ class AsyncSecretsCalls:
             name: Docker's ``Name``.
             labels: Docker's ``Labels``.
             data: at most 500 KB; base64 in JSON.
-            driver: who keeps the data; unset is the swarm itself.
-            templating: how placeholders in the data are filled in, for each task.
+            driver: the driver that stores the data; by default the swarm stores it.
+            templating: the template driver that fills in placeholders in the data for each
+                task.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
@@ -95,7 +96,7 @@ class AsyncSecretsCalls:
         Endpoint: ``GET /secrets/{id}``, since 1.25.
 
         Args:
-            id: id, a unique beginning of it, or name.
+            id: the id, a unique beginning of it, or the name.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
@@ -109,7 +110,7 @@ class AsyncSecretsCalls:
         return answer
 
     async def remove(self, id: str, *, timeout: Limit = CLIENT) -> None:
-        """Remove a secret that no service uses.
+        """Remove an unused secret.
 
         Endpoint: ``DELETE /secrets/{id}``, since 1.25.
 
@@ -135,18 +136,19 @@ class AsyncSecretsCalls:
         templating: Driver | None = None,
         timeout: Limit = CLIENT,
     ) -> None:
-        """Change a secret's labels; nothing else of it can be changed.
+        """Change a secret's labels; other changes are refused.
 
         Endpoint: ``POST /secrets/{id}/update``, since 1.25.
 
         Args:
             id: a name, an id, or the beginning of an id.
-            version: the version of the secret that the change was made from.
+            version: the version of the secret that the change is based on.
             name: Docker's ``Name``.
             labels: Docker's ``Labels``.
             data: at most 500 KB; base64 in JSON.
-            driver: who keeps the data; unset is the swarm itself.
-            templating: how placeholders in the data are filled in, for each task.
+            driver: the driver that stores the data; by default the swarm stores it.
+            templating: the template driver that fills in placeholders in the data for each
+                task.
             timeout: seconds for the whole call; None is no limit.
 
         Raises:

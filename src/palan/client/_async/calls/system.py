@@ -21,13 +21,13 @@ __all__ = ["AsyncSystemCalls"]
 
 
 class AsyncSystemCalls:
-    """The engine about itself, its events, its disk."""
+    """Information about the engine, its events and its disk usage."""
 
     def __init__(self, client: AsyncCaller) -> None:
         self._client = client
 
     async def ping(self, *, timeout: Limit = CLIENT) -> str:
-        """Say ``OK``; headers tell the versions and the state of the swarm.
+        """Return ``OK``, with headers for the versions and the state of the swarm.
 
         Endpoint: ``GET /_ping``.
 
@@ -40,7 +40,7 @@ class AsyncSystemCalls:
         return await self._client.ping(timeout=timeout)
 
     async def ping_head(self, *, timeout: Limit = CLIENT) -> None:
-        """Answer the headers of ping alone.
+        """Return only the headers of ping.
 
         Endpoint: ``HEAD /_ping``.
 
@@ -50,7 +50,7 @@ class AsyncSystemCalls:
         await self._client.ping("HEAD", timeout=timeout)
 
     async def version(self, *, timeout: Limit = CLIENT) -> SystemVersion:
-        """Tell the versions of the engine, its API and the machine.
+        """Return the versions of the engine, its API and the machine.
 
         Endpoint: ``GET /version``.
 
@@ -64,7 +64,7 @@ class AsyncSystemCalls:
         return answer
 
     async def info(self, *, timeout: Limit = CLIENT) -> SystemInfo:
-        """Tell what the engine and the machine are and can do.
+        """Return information about the engine and the machine.
 
         Endpoint: ``GET /info``.
 
@@ -72,7 +72,7 @@ class AsyncSystemCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            What the engine and the machine are and can do.
+            Information about the engine and the machine.
         """
         answer: SystemInfo = await self._client.calling.call("system.info", {}, timeout)
         return answer
@@ -90,8 +90,9 @@ class AsyncSystemCalls:
         Endpoint: ``GET /events``.
 
         Args:
-            since: Unix seconds, with a fraction if need be, or RFC 3339; empty is now.
-            until: as ``since``; empty is for ever.
+            since: the time of the first event: Unix seconds with an optional fraction, or RFC
+                3339; now by default.
+            until: the time of the last event, in the same formats; unlimited by default.
             filters: select objects by ``config``, ``container``, ``daemon``, ``event``,
                 ``image``, ``label``, ``network``, ``node``, ``plugin``, ``scope``,
                 ``secret``, ``service``, ``type``, ``volume``.
@@ -110,17 +111,17 @@ class AsyncSystemCalls:
     async def disk_usage(
         self, *, type: list[str] | None = None, verbose: bool = False, timeout: Limit = CLIENT
     ) -> SystemDataUsageResponse:
-        """Tell how much disk the engine's objects take.
+        """Return the disk usage of the engine's objects.
 
         Endpoint: ``GET /system/df``, since 1.25.
 
         Args:
-            type: ``container``, ``image``, ``volume``, ``build-cache``; none is all.
-            verbose: list the objects in the summaries, and leave out the old lists.
+            type: ``container``, ``image``, ``volume``, ``build-cache``; all by default.
+            verbose: include the objects in the summaries, and omit the old lists.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            The disk that all of the engine's objects take; kinds not asked for are left out.
+            The disk usage of the engine's objects, for the requested kinds.
         """
         answer: SystemDataUsageResponse = await self._client.calling.call(
             "system.disk_usage", {"type": type, "verbose": verbose}, timeout
@@ -152,7 +153,7 @@ class AsyncSystemCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            What came of a login.
+            The result of a login.
 
         Raises:
             Unauthorized: the registry rejects the credentials.
@@ -172,7 +173,7 @@ class AsyncSystemCalls:
         return answer
 
     async def openapi(self, *, timeout: Limit = CLIENT) -> dict[str, Any]:
-        """Describe this API, as an OpenAPI document (Palan's own).
+        """Return the description of this API as an OpenAPI document (only Palan).
 
         Endpoint: ``GET /openapi.json``.
 

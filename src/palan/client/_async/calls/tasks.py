@@ -20,7 +20,7 @@ __all__ = ["AsyncTasksCalls"]
 
 
 class AsyncTasksCalls:
-    """The tasks that the services of a swarm consist of."""
+    """The tasks of a swarm's services."""
 
     def __init__(self, client: AsyncCaller) -> None:
         self._client = client
@@ -80,7 +80,7 @@ class AsyncTasksCalls:
         tail: str = "all",
         timeout: float | None = None,
     ) -> AsyncOutputStream:
-        """Get the output of a task.
+        """Return the logs of a task.
 
         Endpoint: ``GET /tasks/{id}/logs``.
 
@@ -90,9 +90,9 @@ class AsyncTasksCalls:
             follow: Docker's ``follow``.
             stdout: Docker's ``stdout``.
             stderr: Docker's ``stderr``.
-            since: seconds since 1970, with an optional fraction.
+            since: only output since this time: Unix seconds with an optional fraction.
             timestamps: Docker's ``timestamps``.
-            tail: how many of the last lines, or ``all``.
+            tail: the number of lines from the end, or ``all``.
             timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:

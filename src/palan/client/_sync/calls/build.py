@@ -70,39 +70,39 @@ class BuildCalls:
 
         Args:
             body: the context: a tar archive, plain or compressed.
-            dockerfile: its path in the context; empty is ``Dockerfile``.
+            dockerfile: the path of the Dockerfile in the context; ``Dockerfile`` by default.
             t: names for the image.
-            extra_hosts: ``name:address``.
-            remote: where the context is instead of the body: a git repository, an archive, a
-                Dockerfile; ``client-session`` with BuildKit.
-            q: only say the id.
+            extra_hosts: entries for ``/etc/hosts``, ``name:address``.
+            remote: the URL of the context: a git repository, an archive or a Dockerfile;
+                ``client-session`` with BuildKit. By default the body is the context.
+            q: return only the id.
             no_cache: Docker's ``nocache``.
-            cache_from: images to take steps from: a list as JSON.
-            pull: ask the registry even for images that are here.
+            cache_from: images to take cached steps from, a JSON list.
+            pull: pull base images even if they are on this machine.
             rm: remove the containers of steps that succeeded.
-            force_rm: remove those of steps that failed as well.
-            memory: bytes, for each step; so are the next ones limits of steps.
-            mem_swap: bytes of memory and swap together; -1 is without limit.
+            force_rm: remove the containers of failed steps, too.
+            memory: the memory limit of each step, in bytes.
+            mem_swap: bytes of memory and swap together; -1 is unlimited.
             cpu_shares: Docker's ``cpushares``.
-            cpuset_cpus: Docker's ``cpusetcpus``.
+            cpuset_cpus: the processors to run on, such as ``0-2,4``.
             cpuset_mems: Docker's ``cpusetmems``.
             cpu_period: microseconds.
             cpu_quota: microseconds per period.
             cgroup_parent: Docker's ``cgroupparent``.
-            ulimits: a list of ``Ulimit`` as JSON.
-            security_opt: a list as JSON.
-            build_args: an object as JSON; null as a value means the default of the
-                Dockerfile.
+            ulimits: a JSON list of ``Ulimit``.
+            security_opt: a JSON list.
+            build_args: a JSON object; null as a value means the default of the Dockerfile.
             shm_size: bytes.
-            squash: make one layer of all that the build adds.
-            labels: an object as JSON.
+            squash: squash the layers of the build into one.
+            labels: a JSON object.
             network_mode: Docker's ``networkmode``.
-            platform: ``os[/arch[/variant]]``; with BuildKit several, separated by commas.
+            platform: the platform, ``os[/arch[/variant]]``; with BuildKit several, separated
+                by commas.
             target: the stage to stop after.
-            outputs: what BuildKit shall make: a list of ``{"Type", "Attrs"}`` as JSON.
-            version: ``1`` is the classic builder, ``2`` is BuildKit.
-            session: buildKit's session, which offers the context and secrets.
-            build_id: a name to cancel the build by.
+            outputs: the outputs of BuildKit, a JSON list of ``{"Type", "Attrs"}``.
+            version: the builder: ``1`` is the classic one, ``2`` is BuildKit.
+            session: the id of BuildKit's session, which serves the context and secrets.
+            build_id: an id with which the build can be cancelled.
             content_type: Docker's ``Content-type``.
             registry_config: credentials by registry address.
             timeout: seconds to wait for each chunk; None is no limit.
@@ -166,19 +166,19 @@ class BuildCalls:
         min_free_space: int = 0,
         timeout: Limit = CLIENT,
     ) -> BuildPruneResponse:
-        """Remove records of the build cache that nothing uses.
+        """Remove unused records of the build cache.
 
         Endpoint: ``POST /build/prune``, since 1.31.
 
         Args:
-            all: also internal records.
+            all: include internal records.
             filters: select objects by ``description``, ``id``, ``inuse`` (a boolean),
                 ``parent``, ``private`` (a boolean), ``shared`` (a boolean), ``type``,
                 ``until``.
-            keep_storage: below 1.48, bytes: the old name of ``reserved_space``.
+            keep_storage: the name of ``reserved_space`` below 1.48.
             reserved_space: bytes that are always kept.
-            max_used_space: bytes that the cache may take; 0 is any.
-            min_free_space: bytes of the disk that shall be free.
+            max_used_space: the maximum size of the cache in bytes; 0 is unlimited.
+            min_free_space: bytes of the disk that are to be free.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
@@ -199,12 +199,12 @@ class BuildCalls:
         return answer
 
     def cancel(self, *, id: str = "", timeout: Limit = CLIENT) -> None:
-        """Cancel a build; one that is not there is no error.
+        """Cancel a build; an unknown id is not an error.
 
         Endpoint: ``POST /build/cancel``, since 1.39.
 
         Args:
-            id: what the build was given as ``build_id``.
+            id: the ``build_id`` of the build.
             timeout: seconds for the whole call; None is no limit.
         """
         self._client.calling.call("build.cancel", {"id": id}, timeout)

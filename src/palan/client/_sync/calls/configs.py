@@ -20,7 +20,7 @@ __all__ = ["ConfigsCalls"]
 
 
 class ConfigsCalls:
-    """Files that the tasks of a swarm are given."""
+    """Files for the tasks of a swarm."""
 
     def __init__(self, client: Caller) -> None:
         self._client = client
@@ -64,7 +64,8 @@ class ConfigsCalls:
             name: Docker's ``Name``.
             labels: Docker's ``Labels``.
             data: at most 1000 KB; base64 in JSON.
-            templating: how placeholders in the data are filled in, for each task.
+            templating: the template driver that fills in placeholders in the data for each
+                task.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
@@ -87,7 +88,7 @@ class ConfigsCalls:
         Endpoint: ``GET /configs/{id}``, since 1.30.
 
         Args:
-            id: id, a unique beginning of it, or name.
+            id: the id, a unique beginning of it, or the name.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
@@ -101,7 +102,7 @@ class ConfigsCalls:
         return answer
 
     def remove(self, id: str, *, timeout: Limit = CLIENT) -> None:
-        """Remove a config that no service uses.
+        """Remove an unused config.
 
         Endpoint: ``DELETE /configs/{id}``, since 1.30.
 
@@ -126,17 +127,18 @@ class ConfigsCalls:
         templating: Driver | None = None,
         timeout: Limit = CLIENT,
     ) -> None:
-        """Change a config's labels; nothing else of it can be changed.
+        """Change a config's labels; other changes are refused.
 
         Endpoint: ``POST /configs/{id}/update``, since 1.30.
 
         Args:
             id: a name, an id, or the beginning of an id.
-            version: the version of the config that the change was made from.
+            version: the version of the config that the change is based on.
             name: Docker's ``Name``.
             labels: Docker's ``Labels``.
             data: at most 1000 KB; base64 in JSON.
-            templating: how placeholders in the data are filled in, for each task.
+            templating: the template driver that fills in placeholders in the data for each
+                task.
             timeout: seconds for the whole call; None is no limit.
 
         Raises:

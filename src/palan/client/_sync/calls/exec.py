@@ -18,7 +18,7 @@ __all__ = ["ExecCalls"]
 
 
 class ExecCalls:
-    """More processes in a running container."""
+    """Additional processes in a running container."""
 
     def __init__(self, client: Caller) -> None:
         self._client = client
@@ -40,13 +40,13 @@ class ExecCalls:
         cmd: list[str] | None = None,
         timeout: Limit = CLIENT,
     ) -> IDResponse:
-        """Set up a process in a running container.
+        """Prepare a process in a running container.
 
         Endpoint: ``POST /containers/{id}/exec``.
 
         Args:
             id: a name, an id, or the beginning of an id.
-            user: empty for the container's own.
+            user: the user; the container's by default.
             privileged: Docker's ``Privileged``.
             tty: Docker's ``Tty``.
             console_size: height and width of the TTY at start.
@@ -54,13 +54,13 @@ class ExecCalls:
             attach_stderr: Docker's ``AttachStderr``.
             attach_stdout: Docker's ``AttachStdout``.
             detach_keys: Docker's ``DetachKeys``.
-            env: ``NAME=value``, beside the container's own.
-            working_dir: empty for the container's own.
+            env: additional variables, ``NAME=value``.
+            working_dir: the working directory; the container's by default.
             cmd: Docker's ``Cmd``.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            The id of what was made.
+            The id of a new object.
 
         Raises:
             NotFound: the object does not exist.
@@ -95,17 +95,16 @@ class ExecCalls:
         console_size: tuple[int, int] | None = None,
         timeout: float | None = None,
     ) -> Session:
-        """Start a process that was set up.
+        """Start a prepared process.
 
-        Detached, the answer is 200 without a body: the engine returns None.
+        If it is detached, the answer is 200 without a body.
 
         Endpoint: ``POST /exec/{id}/start``.
 
         Args:
             id: a name, an id, or the beginning of an id.
-            detach: do not stay connected to its streams.
-            tty: send output as it is, not in frames; whether there is a TTY was said at
-                create.
+            detach: do not connect to the streams of the process.
+            tty: send raw output instead of frames; create decides whether there is a TTY.
             console_size: height and width of the TTY.
             timeout: seconds to wait for each chunk; None is no limit.
 
@@ -127,7 +126,7 @@ class ExecCalls:
         )
 
     def resize(self, id: str, h: int, w: int, *, timeout: Limit = CLIENT) -> None:
-        """Set the size of a process's terminal, in characters.
+        """Set the size of the terminal of a process, in characters.
 
         Endpoint: ``POST /exec/{id}/resize``.
 
@@ -144,7 +143,7 @@ class ExecCalls:
         self._client.calling.call("exec.resize", {"id": id, "h": h, "w": w}, timeout)
 
     def inspect(self, id: str, *, timeout: Limit = CLIENT) -> ExecInspectResponse:
-        """Tell about a process in a container.
+        """Return information about a process in a container.
 
         Endpoint: ``GET /exec/{id}/json``.
 
@@ -153,7 +152,7 @@ class ExecCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A process in a container, set up, running or ended.
+            A process in a container, before its start, while it runs, or after its end.
 
         Raises:
             NotFound: the object does not exist.

@@ -22,7 +22,7 @@ __all__ = ["PluginsCalls"]
 
 
 class PluginsCalls:
-    """Drivers that run in containers of their own."""
+    """Managed plugins: drivers that run in containers."""
 
     def __init__(self, client: Caller) -> None:
         self._client = client
@@ -49,19 +49,18 @@ class PluginsCalls:
     def privileges(
         self, remote: str, *, registry_auth: AuthConfig | str | None = None, timeout: Limit = CLIENT
     ) -> builtins.list[PluginPrivilege]:
-        """Tell what a plugin wants to be allowed, before it is installed.
+        """Return the privileges that a plugin requires, before it is installed.
 
         Endpoint: ``GET /plugins/privileges``.
 
         Args:
-            remote: a reference to the plugin in its registry.
+            remote: the reference of the plugin in its registry.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
                 none.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: something that a plugin must be allowed before it is
-                installed.
+            A list; each item is: a privilege that a plugin requires.
         """
         answer: builtins.list[PluginPrivilege] = self._client.calling.call(
             "plugins.privileges", {"remote": remote, "registry_auth": registry_auth}, timeout
@@ -77,14 +76,14 @@ class PluginsCalls:
         registry_auth: AuthConfig | str | None = None,
         timeout: float | None = None,
     ) -> ProgressStream:
-        """Install a plugin from a registry; it is not enabled yet.
+        """Install a plugin from a registry without enabling it.
 
         Endpoint: ``POST /plugins/pull``.
 
         Args:
-            remote: a reference to the plugin in its registry.
-            name: the name to give it here; empty is ``remote``.
-            body: what it is allowed, which must be all that it wants.
+            remote: the reference of the plugin in its registry.
+            name: the local name; ``remote`` by default.
+            body: the granted privileges, which must be all that the plugin requires.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
                 none.
             timeout: seconds to wait for each chunk; None is no limit.
@@ -131,7 +130,7 @@ class PluginsCalls:
 
         Args:
             name: a name, an id, or the beginning of an id.
-            force: also when it is enabled.
+            force: remove the plugin even if it is enabled.
             timeout: seconds for the whole call; None is no limit.
 
         Raises:
@@ -141,13 +140,13 @@ class PluginsCalls:
         self._client.calling.call("plugins.remove", {"name": name, "force": force}, timeout)
 
     def enable(self, name: str, timeout: int) -> None:
-        """Start a plugin.
+        """Enable a plugin.
 
         Endpoint: ``POST /plugins/{name...}/enable``.
 
         Args:
             name: a name, an id, or the beginning of an id.
-            timeout: seconds to wait for its socket; clients must give it, 0 is the engine's
+            timeout: seconds to wait for the plugin's socket; required, 0 is the engine's
                 default.
 
         Raises:
@@ -157,13 +156,13 @@ class PluginsCalls:
         self._client.calling.call("plugins.enable", {"name": name, "timeout": timeout}, CLIENT)
 
     def disable(self, name: str, *, force: bool = False, timeout: Limit = CLIENT) -> None:
-        """Stop a plugin.
+        """Disable a plugin.
 
         Endpoint: ``POST /plugins/{name...}/disable``.
 
         Args:
             name: a name, an id, or the beginning of an id.
-            force: also when something uses it.
+            force: disable the plugin even if it is in use.
             timeout: seconds for the whole call; None is no limit.
 
         Raises:
@@ -181,14 +180,14 @@ class PluginsCalls:
         registry_auth: AuthConfig | str | None = None,
         timeout: float | None = None,
     ) -> ProgressStream:
-        """Replace a disabled plugin by another version; its settings stay.
+        """Replace a disabled plugin by another version, with the same settings.
 
         Endpoint: ``POST /plugins/{name...}/upgrade``, since 1.26.
 
         Args:
             name: a name, an id, or the beginning of an id.
-            remote: a reference to the new version in its registry.
-            body: what it is allowed, which must be all that it wants.
+            remote: the reference of the new version in its registry.
+            body: the granted privileges, which must be all that the plugin requires.
             registry_auth: credentials; None takes those of ``config.json``, ``""`` sends
                 none.
             timeout: seconds to wait for each chunk; None is no limit.
@@ -211,7 +210,7 @@ class PluginsCalls:
         )
 
     def create(self, name: str, body: Body, *, timeout: Limit = CLIENT) -> None:
-        """Make a plugin from a tar archive of its ``config.json`` and ``rootfs``.
+        """Create a plugin from a tar archive of its ``config.json`` and ``rootfs``.
 
         Endpoint: ``POST /plugins/create``.
 
@@ -264,7 +263,8 @@ class PluginsCalls:
 
         Args:
             name: a name, an id, or the beginning of an id.
-            body: ``NAME=value`` for a variable, ``name.field=value`` for a mount or a device.
+            body: settings: ``NAME=value`` for a variable, ``name.field=value`` for a mount or
+                a device.
             timeout: seconds for the whole call; None is no limit.
 
         Raises:

@@ -29,7 +29,7 @@ __all__ = ["ServicesCalls"]
 
 
 class ServicesCalls:
-    """What shall run on a swarm, how often, and how it is updated."""
+    """Services of a swarm: their tasks, replicas and updates."""
 
     def __init__(self, client: Caller) -> None:
         self._client = client
@@ -43,7 +43,7 @@ class ServicesCalls:
 
         Args:
             filters: select objects by ``id``, ``label``, ``mode``, ``name``, ``runtime``.
-            status: count tasks too.
+            status: include the numbers of tasks.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
@@ -118,8 +118,8 @@ class ServicesCalls:
         Endpoint: ``GET /services/{id}``.
 
         Args:
-            id: id, a unique beginning of it, or name.
-            insert_defaults: show the default of what the specification leaves open.
+            id: the id, a unique beginning of it, or the name.
+            insert_defaults: include defaults of fields that the specification does not set.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
@@ -166,16 +166,16 @@ class ServicesCalls:
         registry_auth: AuthConfig | str | None = None,
         timeout: Limit = CLIENT,
     ) -> ServiceUpdateResponse:
-        """Change a service, or go back to what it was.
+        """Update a service, or roll it back.
 
         Endpoint: ``POST /services/{id}/update``.
 
         Args:
             id: a name, an id, or the beginning of an id.
-            version: the version of the service that the change was made from.
-            registry_auth_from: without a header, whose credentials to use: ``spec`` or
+            version: the version of the service that the change is based on.
+            registry_auth_from: the source of credentials without a header: ``spec`` or
                 ``previous-spec``.
-            rollback: ``previous``: ignore the body and go back to the previous specification.
+            rollback: ``previous`` ignores the body and restores the previous specification.
             name: Docker's ``Name``.
             labels: Docker's ``Labels``.
             task_template: Docker's ``TaskTemplate``.
@@ -188,7 +188,7 @@ class ServicesCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            What should be said about an update.
+            The warnings of an update.
 
         Raises:
             NotFound: the object does not exist.
@@ -227,7 +227,7 @@ class ServicesCalls:
         tail: str = "all",
         timeout: float | None = None,
     ) -> OutputStream:
-        """Get the output of a service's tasks.
+        """Return the logs of a service's tasks.
 
         Endpoint: ``GET /services/{id}/logs``.
 
@@ -237,9 +237,9 @@ class ServicesCalls:
             follow: Docker's ``follow``.
             stdout: Docker's ``stdout``.
             stderr: Docker's ``stderr``.
-            since: seconds since 1970, with an optional fraction.
+            since: only output since this time: Unix seconds with an optional fraction.
             timestamps: Docker's ``timestamps``.
-            tail: how many of the last lines, or ``all``.
+            tail: the number of lines from the end, or ``all``.
             timeout: seconds to wait for each chunk; None is no limit.
 
         Returns:

@@ -26,7 +26,7 @@ __all__ = ["SwarmCalls"]
 
 
 class SwarmCalls:
-    """Engines joined into one: a swarm of managers and workers."""
+    """A swarm: a cluster of engines, which are managers and workers."""
 
     def __init__(self, client: Caller) -> None:
         self._client = client
@@ -40,7 +40,7 @@ class SwarmCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A swarm as managers show it.
+            A swarm, as its managers show it.
 
         Raises:
             NotFound: the object does not exist.
@@ -64,27 +64,27 @@ class SwarmCalls:
         subnet_size: int = 0,
         timeout: Limit = CLIENT,
     ) -> str:
-        """Make a swarm with this node as its first manager.
+        """Create a swarm with this node as its first manager.
 
-        The answer is the node's id.
+        The result is the node's id.
 
         Endpoint: ``POST /swarm/init``.
 
         Args:
-            listen_addr: where managers listen for each other: address or interface, and a
-                port.
-            advertise_addr: what other nodes are told to connect to.
-            data_path_addr: address or interface for containers' traffic; the advertised one
-                by default.
-            data_path_port: UDP port of VXLAN traffic, 1024 to 49151; 0 is 4789.
-            force_new_cluster: go on alone with this manager's state, when the others are
-                lost.
+            listen_addr: the address or interface, and the port, for connections between
+                managers.
+            advertise_addr: the address that other nodes connect to.
+            data_path_addr: the address or interface for containers' traffic; the advertised
+                one by default.
+            data_path_port: the UDP port of VXLAN traffic, 1024 to 49151; 0 is 4789.
+            force_new_cluster: create a new cluster from this manager's state, if the other
+                managers are lost.
             spec: Docker's ``Spec``.
             auto_lock_managers: Docker's ``AutoLockManagers``.
             availability: ``active``, ``pause`` or ``drain``.
-            default_addr_pool: networks to take subnets of overlay networks from; empty is
-                10.0.0.0/8.
-            subnet_size: prefix length of those subnets; 0 is 24.
+            default_addr_pool: the pools for subnets of overlay networks; 10.0.0.0/8 by
+                default.
+            subnet_size: the prefix length of those subnets; 0 is 24.
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
@@ -130,8 +130,9 @@ class SwarmCalls:
             listen_addr: Docker's ``ListenAddr``.
             advertise_addr: Docker's ``AdvertiseAddr``.
             data_path_addr: Docker's ``DataPathAddr``.
-            remote_addrs: managers that are there already.
-            join_token: decides also whether the node is a worker or a manager.
+            remote_addrs: the addresses of managers.
+            join_token: the token, which also decides whether the node is a worker or a
+                manager.
             availability: ``active``, ``pause`` or ``drain``.
             timeout: seconds for the whole call; None is no limit.
 
@@ -157,7 +158,7 @@ class SwarmCalls:
         Endpoint: ``POST /swarm/leave``.
 
         Args:
-            force: also when this is the last manager, or the swarm would lose its majority.
+            force: leave even if this is the last manager, or if the swarm loses its majority.
             timeout: seconds for the whole call; None is no limit.
 
         Raises:
@@ -187,7 +188,7 @@ class SwarmCalls:
         Endpoint: ``POST /swarm/update``.
 
         Args:
-            version: the version of the swarm that the change was made from.
+            version: the version of the swarm that the change is based on.
             rotate_worker_token: Docker's ``rotateWorkerToken``.
             rotate_manager_token: Docker's ``rotateManagerToken``.
             rotate_manager_unlock_key: Docker's ``rotateManagerUnlockKey``.
@@ -224,7 +225,7 @@ class SwarmCalls:
         )
 
     def unlock_key(self, *, timeout: Limit = CLIENT) -> UnlockKeyResponse:
-        """Show the key that unlocks managers.
+        """Return the key that unlocks managers.
 
         Endpoint: ``GET /swarm/unlockkey``.
 
@@ -232,7 +233,7 @@ class SwarmCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            The key that unlocks managers; empty when they are not locked.
+            The key that unlocks managers; empty if managers are not locked.
 
         Raises:
             Unavailable: the engine is not part of a swarm, or lacks something else.

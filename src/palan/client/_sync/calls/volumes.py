@@ -36,7 +36,7 @@ class VolumesCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            The volumes, and the drivers that could not be asked.
+            The volumes, and warnings about drivers that did not answer.
         """
         answer: VolumeListResponse = self._client.calling.call(
             "volumes.list", {"filters": filters}, timeout
@@ -53,13 +53,13 @@ class VolumesCalls:
         cluster_volume_spec: ClusterVolumeSpec | None = None,
         timeout: Limit = CLIENT,
     ) -> Volume:
-        """Create a volume, or answer the one of that name.
+        """Create a volume, or return the existing volume of that name.
 
         Endpoint: ``POST /volumes/create``.
 
         Args:
-            name: empty for an anonymous one.
-            driver: empty for ``local``.
+            name: the name; empty for an anonymous volume.
+            driver: the driver; ``local`` by default.
             driver_opts: Docker's ``DriverOpts``.
             labels: Docker's ``Labels``.
             cluster_volume_spec: Docker's ``ClusterVolumeSpec``.
@@ -86,7 +86,7 @@ class VolumesCalls:
         return answer
 
     def inspect(self, name: str, *, timeout: Limit = CLIENT) -> Volume:
-        """Tell about a volume.
+        """Return information about a volume.
 
         Endpoint: ``GET /volumes/{name...}``.
 
@@ -111,13 +111,13 @@ class VolumesCalls:
         spec: ClusterVolumeSpec | None = None,
         timeout: Limit = CLIENT,
     ) -> None:
-        """Change a cluster volume; only its availability can be changed.
+        """Change the availability of a cluster volume; other changes are refused.
 
         Endpoint: ``PUT /volumes/{name...}``, since 1.42.
 
         Args:
             name: a name, an id, or the beginning of an id.
-            version: the version that the change was made from.
+            version: the version of the volume that the change is based on.
             spec: Docker's ``Spec``.
             timeout: seconds for the whole call; None is no limit.
 
@@ -130,13 +130,13 @@ class VolumesCalls:
         )
 
     def remove(self, name: str, *, force: bool = False, timeout: Limit = CLIENT) -> None:
-        """Remove a volume that no container uses.
+        """Remove an unused volume.
 
         Endpoint: ``DELETE /volumes/{name...}``.
 
         Args:
             name: a name, an id, or the beginning of an id.
-            force: no error if there is none of that name.
+            force: do not fail if the volume does not exist.
             timeout: seconds for the whole call; None is no limit.
 
         Raises:
@@ -148,7 +148,7 @@ class VolumesCalls:
     def prune(
         self, *, filters: Filters | None = None, timeout: Limit = CLIENT
     ) -> VolumePruneResponse:
-        """Remove the anonymous volumes that no container uses.
+        """Remove unused anonymous volumes.
 
         Endpoint: ``POST /volumes/prune``, since 1.25.
 
