@@ -375,3 +375,25 @@ def test_the_head_comes_before_the_process(engine):
             )
             assert sock.recv(65536).endswith(b"\r\n\r\n")
             assert read_all(sock).endswith(b"hi\n")
+
+
+def test_output_is_complete_although_input_was_not_read(shared_engine):
+    container = shared_engine.run("sleep", "600")
+    text = b"line\n" * 100_000
+    for _ in range(5):
+        exec_id = create(shared_engine, container, "head", "-n", "1", AttachStdin=True)
+        _, sock = start(shared_engine, exec_id)
+        sender = threading.Thread(target=send_all, args=(sock, text))
+        sender.start()
+        found = read_all(sock)
+        sender.join()
+        assert text_of(found, 1) == b"line\n"
+    shared_engine.remove(container)
+
+
+def send_all(sock, data):
+    try:
+        sock.sendall(data)
+        sock.shutdown(socket.SHUT_WR)
+    except OSError:  # the process has ended
+        pass

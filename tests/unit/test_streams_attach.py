@@ -289,3 +289,19 @@ def test_packets_of_one_stream_become_one_frame(wanted):
         theirs.close()
         assert not batch.receive(ours)
         assert batch.take()[8:] == (b"again" if 1 in wanted else b"")
+
+
+@pytest.mark.parametrize("tty", [False, True])
+def test_output_is_complete_although_input_was_not_read(tty):
+    """The kernel reports the unread input before the output that is still queued."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        ours.setblocking(False)
+        ours.send(b"never read")
+        theirs.send(b"\x02first ")
+        theirs.send(b"\x02last")
+        theirs.close()
+        batch = PacketBatch([1], tty=tty)
+        assert not batch.receive(ours)
+        data = batch.take()
+        assert (data if tty else data[8:]) == b"first last"

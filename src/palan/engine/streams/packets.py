@@ -71,14 +71,17 @@ class PacketBatch:
         """
         if not self._buffer:
             self._buffer = memoryview(bytearray(1 + _BATCH + _GAP + _PACKET_MAX))
-        try:
-            return (
-                self._receive_framed(connection) if self._framed else self._receive_raw(connection)
-            )
-        except BlockingIOError:
-            return True
-        except ConnectionResetError:  # conmon could not even start the process
-            return False
+        receive = self._receive_framed if self._framed else self._receive_raw
+        while True:
+            try:
+                return receive(connection)
+            except BlockingIOError:
+                return True
+            except ConnectionResetError:
+                # conmon has closed the connection without reading all input, or without
+                # accepting it.  The kernel reports that once, before the packets that are
+                # still queued, and after them the end.
+                continue
 
     def _receive_raw(self, connection: socket.socket) -> bool:
         buffer = self._buffer
