@@ -238,7 +238,7 @@ class Podman(Engine):
         # processes to the kernel's before passing it on to containers.
         pids = int(Path("/proc/sys/kernel/pid_max").read_text())
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        processes = _lesser(pids, resource.getrlimit(resource.RLIMIT_NPROC)[1])
+        processes = _lower_limit(pids, resource.getrlimit(resource.RLIMIT_NPROC)[1])
         limits = [f"nofile={files}:{files}", f"nproc={processes}:{processes}"]
         configuration.write_text(
             f'[containers]\nlog_driver = "k8s-file"\ndefault_ulimits = {json.dumps(limits)}\n'
@@ -247,7 +247,7 @@ class Podman(Engine):
         return {**super().environment(), "CONTAINERS_CONF": str(configuration)}
 
 
-def _lesser(number: int, limit: int) -> int:
+def _lower_limit(number: int, limit: int) -> int:
     return number if limit == resource.RLIM_INFINITY else min(number, limit)
 
 

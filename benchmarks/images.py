@@ -170,7 +170,7 @@ def pull(subject: Subject) -> Sample:
     if subject.engine.name == "podman":
         target += "&tlsVerify=false"
     _settle()
-    with subject.registry.beside(subject.engine):
+    with subject.registry.served_to(subject.engine):
         began = time.perf_counter()
         subject.client.call("POST", target)
         figure = (time.perf_counter() - began) * 1000

@@ -37,7 +37,7 @@ def tree(roots: Iterable[int]) -> set[int]:
 
 
 def of_engine(root: int | None, marks: Iterable[str]) -> set[int]:
-    """Return an engine's pids: descendants of its first process, or with its directories as args.
+    """Return an engine's pids: descendants of its first one, or started with its directories.
 
     The second kind are processes that init has adopted: containerd's shims, podman's conmons.
     """

@@ -74,7 +74,7 @@ class RegistryHost:
                  json.dumps(manifest).encode(), MANIFEST)  # fmt: skip
 
     @contextlib.contextmanager
-    def beside(self, engine: Engine) -> Iterator[None]:
+    def served_to(self, engine: Engine) -> Iterator[None]:
         """Serve the image in the network namespace of an engine."""
         self.fill()
         assert engine.process is not None

@@ -87,7 +87,7 @@ def _lines(found: Medians, engines: Sequence[str]) -> list[list[str]]:
                 row.unit,
                 *(_number(figures.get(engine)) for engine in engines),
                 *ratios,
-                row.target.words(row.unit) if row.target else "",
+                row.target.text(row.unit) if row.target else "",
                 {True: "reached", False: "NOT REACHED", None: ""}[reached],
             ]
         )

@@ -18,7 +18,7 @@ class Target:
         value = palan / dockerd if self.ratio else palan
         return value >= self.bound if self.at_least else value <= self.bound
 
-    def words(self, unit: str) -> str:
+    def text(self, unit: str) -> str:
         sign = "≥" if self.at_least else "≤"
         if not self.ratio:
             return f"{sign} {self.bound:g} {unit}"

@@ -23,8 +23,8 @@ from tests.support.hostile import (
     STREAMS,
     VALUES,
     WORDS,
-    Measure,
-    Wire,
+    EngineUsage,
+    RawRequests,
     body_with,
     check,
     json_fields,
@@ -63,12 +63,12 @@ def target() -> Iterator[TestEngine]:
         engine.load_image()
         for _ in range(3):  # create everything that is created at first use
             engine.remove(engine.run("true"))
-        before = Measure(engine)
+        before = EngineUsage(engine)
         yield engine
         engine.remove_all()
         assert_quiet_log(engine)
-        eventually(lambda: Measure(engine).descriptors <= before.descriptors + 2)
-        after = Measure(engine)
+        eventually(lambda: EngineUsage(engine).descriptors <= before.descriptors + 2)
+        after = EngineUsage(engine)
         assert after.threads <= before.threads + 40
         # 100 MiB: bodies of 16 MiB are read, and allocators keep some of that.
         assert after.resident <= before.resident + 100 * 1024, (before.resident, after.resident)
@@ -105,7 +105,7 @@ def path_of(endpoint: Endpoint, name: str) -> str:
 @contextlib.contextmanager
 def asking(engine: TestEngine, endpoint: Endpoint) -> Iterator[Callable[..., int]]:
     """Return a function that sends a request to the endpoint and checks the response."""
-    wire = Wire(engine)
+    wire = RawRequests(engine)
     read = endpoint.name not in STREAMS
     base = json.dumps(BASES.get(endpoint.name, {})).encode()
 
@@ -216,7 +216,7 @@ def test_every_field_with_wrong_values(web: TestEngine, endpoint: Endpoint):
 
 @pytest.mark.parametrize("method", ["PATCH", "TRACE", "CONNECT", "BREW", "PROPFIND", "x" * 40])
 def test_wrong_methods(web: TestEngine, method: str):
-    wire = Wire(web)
+    wire = RawRequests(web)
     for path in sorted({path_of(e, "web") for e in ENDPOINTS}):
         assert wire.ask(method, path).status in (400, 404, 501), (method, path)
         assert wire.ask("OPTIONS", path).status == 200
@@ -224,7 +224,7 @@ def test_wrong_methods(web: TestEngine, method: str):
 
 
 def test_huge_and_deep_bodies(web: TestEngine):
-    wire = Wire(web)
+    wire = RawRequests(web)
     deep = 100_000
     for path in (
         f"/v{MAX_VERSION}/containers/create",
@@ -245,7 +245,7 @@ CREATE = f"POST /v{MAX_VERSION}/containers/create HTTP/1.1\r\nHost: x\r\n".encod
 
 def raw(engine: TestEngine, data: bytes, *, half_close: bool = True, seconds: float = 10) -> bytes:
     """Send bytes, and read until the engine closes."""
-    with Wire(engine, seconds).connect() as sock:
+    with RawRequests(engine, seconds).connect() as sock:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             sock.sendall(data)
             if half_close:
@@ -315,7 +315,7 @@ def test_pipelining(web: TestEngine):
 def test_a_slow_body_delays_no_other_request(web: TestEngine):
     head = CREATE + b"Content-Type: application/json\r\n"
     with contextlib.ExitStack() as stack:
-        slow = [stack.enter_context(Wire(web).connect()) for _ in range(20)]
+        slow = [stack.enter_context(RawRequests(web).connect()) for _ in range(20)]
         for sock in slow:
             sock.sendall(head + b"Content-Length: 22\r\n\r\n")
         for byte in b'{"Image": "nosuch:v1"}':
@@ -342,7 +342,7 @@ ABANDONED = {
 @pytest.mark.parametrize("kind", ABANDONED)
 @pytest.mark.parametrize("how", ["close", "reset", "half"])
 def test_abandoned_connections(web: TestEngine, kind: str, how: str):
-    before = Measure(web).descriptors
+    before = EngineUsage(web).descriptors
     socks = []
     for _ in range(10):
         request, body = ABANDONED[kind], b""
@@ -364,7 +364,7 @@ def test_abandoned_connections(web: TestEngine, kind: str, how: str):
             body = b"x" * 1000
         else:
             headers.append(f"Content-Length: {len(body)}")
-        sock = Wire(web).connect()
+        sock = RawRequests(web).connect()
         sock.sendall("\r\n".join([f"{request} HTTP/1.1", *headers, "", ""]).encode() + body)
         socks.append(sock)
     time.sleep(0.1)
@@ -378,14 +378,14 @@ def test_abandoned_connections(web: TestEngine, kind: str, how: str):
             with contextlib.suppress(OSError):
                 sock.sendall(b"\x81\x00" * 10)
         sock.close()
-    eventually(lambda: Measure(web).descriptors <= before + 1, seconds=15)
+    eventually(lambda: EngineUsage(web).descriptors <= before + 1, seconds=15)
     assert web.api.get("/containers/web/json").json["State"]["Running"]
 
 
 def test_two_hundred_connections_at_once(web: TestEngine):
-    before = Measure(web).descriptors
+    before = EngineUsage(web).descriptors
     with contextlib.ExitStack() as stack:
-        socks = [stack.enter_context(Wire(web).connect()) for _ in range(200)]
+        socks = [stack.enter_context(RawRequests(web).connect()) for _ in range(200)]
         for sock in socks:
             sock.sendall(
                 f"GET /v{MAX_VERSION}/containers/json?all=1 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
@@ -394,20 +394,20 @@ def test_two_hundred_connections_at_once(web: TestEngine):
             assert sock.recv(65536).startswith(b"HTTP/1.1 200")
         # They stay open, and other clients are still served.
         assert web.api.get("/_ping").status == 200
-    eventually(lambda: Measure(web).descriptors <= before + 1)
+    eventually(lambda: EngineUsage(web).descriptors <= before + 1)
 
 
 def test_memory_stays_bounded(web: TestEngine):
-    wire = Wire(web)
+    wire = RawRequests(web)
     body = b'{"Image": "busybox", "Env": ["' + b"x" * 4_000_000 + b'"], "Cmd": 5}'
     for _ in range(5):
         wire.ask("POST", f"/v{MAX_VERSION}/containers/create", body)
-    before = Measure(web).resident
+    before = EngineUsage(web).resident
     for _ in range(40):
         assert wire.ask("POST", f"/v{MAX_VERSION}/containers/create", body).status == 400
     for _ in range(2000):
         wire.ask("GET", f"/v{MAX_VERSION}/containers/nobody/json")
-    assert Measure(web).resident <= before + 32 * 1024
+    assert EngineUsage(web).resident <= before + 32 * 1024
     wire.close()
 
 
@@ -415,16 +415,16 @@ def test_a_client_that_does_not_read_costs_no_memory(web: TestEngine):
     yes = web.run("sh", "-c", "yes 0123456789abcdef0123456789abcdef", name="yes")
     with contextlib.ExitStack() as stack:
         for _ in range(5):
-            sock = stack.enter_context(Wire(web).connect())
+            sock = stack.enter_context(RawRequests(web).connect())
             logs = f"/v{MAX_VERSION}/containers/yes/logs?follow=1&stdout=1"
             sock.sendall(f"GET {logs} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            sock = stack.enter_context(Wire(web).connect())
+            sock = stack.enter_context(RawRequests(web).connect())
             attach = f"/v{MAX_VERSION}/containers/yes/attach?stream=1&stdout=1"
             sock.sendall(f"POST {attach} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         time.sleep(0.3)
-        before = Measure(web).resident
+        before = EngineUsage(web).resident
         time.sleep(1.5)
-        assert Measure(web).resident <= before + 32 * 1024
+        assert EngineUsage(web).resident <= before + 32 * 1024
     web.remove(yes)
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.support.crash import assert_quiet_log, assert_same_footprint, eventually
 from tests.support.docker_cli import Docker
 from tests.support.engine import Footprint, TestEngine
-from tests.support.hostile import Measure
+from tests.support.hostile import EngineUsage
 
 
 pytestmark = [
@@ -57,7 +57,7 @@ def use(client: Any, number: int) -> None:
 def test_twenty_clients_at_once(engine: TestEngine):
     engine.remove(engine.run("true"))
     before = Footprint(engine)
-    measure = Measure(engine)
+    measure = EngineUsage(engine)
 
     def one(number: int) -> None:
         client = docker_py.DockerClient(base_url=engine.url, timeout=30)
@@ -69,7 +69,7 @@ def test_twenty_clients_at_once(engine: TestEngine):
     with ThreadPoolExecutor(CLIENTS) as pool:
         list(pool.map(one, range(CLIENTS)))
     assert_same_footprint(engine, before)
-    eventually(lambda: Measure(engine).descriptors <= measure.descriptors + 2)
+    eventually(lambda: EngineUsage(engine).descriptors <= measure.descriptors + 2)
     assert_quiet_log(engine)
 
 

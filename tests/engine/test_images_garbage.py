@@ -129,7 +129,7 @@ class Garbage(RuleBasedStateMachine):
         self.do(self.engine.settle())
 
     @invariant()
-    def what_is_wanted_is_there_and_nothing_else(self) -> None:
+    def store_has_exactly_the_referenced_content(self) -> None:
         catalog = self.engine.images._catalog
         blobs: set[str] = set()
         layers: set[str] = set()

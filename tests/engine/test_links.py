@@ -3,7 +3,14 @@
 import pytest
 from tests.support.crash import exec_output, killed, running
 from tests.support.network import connect, listen, netns_of
-from tests.support.user_networks import SLEEP, join, network, networks_of, part, subnet
+from tests.support.user_networks import (
+    SLEEP,
+    connect_to,
+    disconnect_from,
+    network,
+    networks_of,
+    subnet,
+)
 
 
 pytestmark = pytest.mark.root
@@ -80,8 +87,8 @@ def test_on_other_networks_links_are_aliases(engine, network):
         NetworkingConfig={"EndpointsConfig": endpoint},
     )  # fmt: skip
     assert networks_of(engine, web)["alpha"]["Links"] == ["database:db"]
-    part(engine, "alpha", "web")
-    join(engine, "alpha", "web", Links=["database:other"])
+    disconnect_from(engine, "alpha", "web")
+    connect_to(engine, "alpha", "web", Links=["database:other"])
     assert networks_of(engine, web)["alpha"]["Links"] == ["database:other"]
 
 

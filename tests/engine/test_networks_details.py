@@ -7,11 +7,11 @@ from tests.support.crash import exec_output
 from tests.support.network import connect, listen, netns_of, talk
 from tests.support.user_networks import (
     SLEEP,
+    connect_to,
+    disconnect_from,
     interfaces,
-    join,
     network,
     networks_of,
-    part,
     subnet,
 )
 
@@ -48,9 +48,9 @@ def test_a_running_container_is_taken_off_a_network_that_is_gone_by_force(engine
     made = network("alpha", IPAM=subnet("10.232.1.0/24"))
     network("beta", IPAM=subnet("10.232.2.0/24"))
     engine.run(*SLEEP, name="web", host={"NetworkMode": "alpha"})
-    assert "not found" in part(engine, "gone", "web", 404)
+    assert "not found" in disconnect_from(engine, "gone", "web", 404)
     for name in ("gone", "beta"):
-        said = part(engine, name, "web", 500, Force=True)
+        said = disconnect_from(engine, name, "web", 500, Force=True)
         assert "is not connected to" in said
     assert engine.api.delete(f"/networks/{made}").status == 403
 
@@ -73,7 +73,7 @@ def test_impossible_settings_of_interfaces_are_the_callers_mistake(
     given = {f"com.docker.network.endpoint.{key}": value for key, value in options.items()}
     given = {key: value.replace("eth0", "eth1") for key, value in given.items()}
     words = words.replace("eth0", "eth1")
-    assert words in join(engine, "alpha", "web", status, DriverOpts=given)
+    assert words in connect_to(engine, "alpha", "web", status, DriverOpts=given)
     assert list(networks_of(engine, "web")) == ["bridge"]
     assert interfaces(engine, "web").keys() == {"lo", "eth0"}
     assert engine.api.get("/networks/alpha").json["Containers"] == {}
@@ -141,13 +141,13 @@ def test_a_container_with_an_odd_hosts_file_can_connect_and_disconnect(engine, n
     engine.run(*SLEEP, name="web")
     script = r"printf 'a\377\r\n\302\205 b\n' > /etc/hosts; printf '\377' > /etc/resolv.conf"
     exec_output(engine, "web", "sh", "-c", script)
-    join(engine, "alpha", "web")
-    part(engine, "alpha", "web")
+    connect_to(engine, "alpha", "web")
+    disconnect_from(engine, "alpha", "web")
     assert exec_output(engine, "web", "hexdump", "-ve", '1/1 "%02x"', "/etc/hosts") == (
         b"a\xff\r\n\xc2\x85 b\n".hex()
     )
     exec_output(engine, "web", "dd", "if=/dev/zero", "of=/etc/hosts", "bs=1M", "count=5")
-    join(engine, "alpha", "web")
+    connect_to(engine, "alpha", "web")
     assert exec_output(engine, "web", "stat", "-c", "%s", "/etc/hosts") == f"{5 << 20}\n"
 
 
@@ -161,7 +161,7 @@ def test_a_configuration_only_network_takes_no_containers(engine, network):
     network("conf", ConfigOnly=True)
     engine.run(*SLEEP, name="web")
     said = "cannot create endpoint on configuration-only network"
-    assert join(engine, "conf", "web", 403) == said
+    assert connect_to(engine, "conf", "web", 403) == said
     made = engine.create(*SLEEP, host={"NetworkMode": "conf"})
     answer = engine.api.post(f"/containers/{made}/start")
     assert answer.status == 403
@@ -173,7 +173,7 @@ def test_a_container_without_network_is_on_none(engine, network):
     made = engine.run(*SLEEP, NetworkDisabled=True)
     assert networks_of(engine, made) == {}
     assert interfaces(engine, made).keys() == {"lo"}
-    said = join(engine, "alpha", made, 404)
+    said = connect_to(engine, "alpha", made, 404)
     assert said == f"network sandbox for container {made} not found"
 
 

@@ -9,12 +9,12 @@ from tests.support.crash import exec_output
 from tests.support.engine import TestEngine
 from tests.support.user_networks import (
     SLEEP,
+    connect_to,
+    disconnect_from,
     interfaces,
-    join,
     link_exists,
     network,
     networks_of,
-    part,
     subnet,
 )
 
@@ -103,8 +103,10 @@ def test_the_hosts_network_lists_its_containers(engine):
             "MacAddress": "", "IPv4Address": "", "IPv6Address": "",
         }
     }  # fmt: skip
-    assert "cannot disconnect container from host network" in part(engine, "host", made, 400)
-    assert "cannot be connected to any other network" in join(engine, "bridge", made, 400)
+    assert "cannot disconnect container from host network" in disconnect_from(
+        engine, "host", made, 400
+    )
+    assert "cannot be connected to any other network" in connect_to(engine, "bridge", made, 400)
     engine.remove(made)
     assert engine.api.get("/networks/host").json["Containers"] == {}
 
@@ -118,11 +120,11 @@ def test_without_ipv6_an_interface_has_no_address_of_it(engine):
 def test_link_local_addresses_are_added(engine, network):
     network("alpha", IPAM=subnet("10.232.1.0/24"))
     engine.run(*SLEEP, name="web")
-    join(engine, "alpha", "web", IPAMConfig={"LinkLocalIPs": ["169.254.34.68"]})
+    connect_to(engine, "alpha", "web", IPAMConfig={"LinkLocalIPs": ["169.254.34.68"]})
     assert "169.254.34.68/16" in exec_output(engine, "web", "ip", "addr", "show", "eth1")
     engine.run(*SLEEP, name="other")
     wrong = {"IPAMConfig": {"LinkLocalIPs": ["10.1.2.3"]}}
-    said = join(engine, "alpha", "other", 400, **wrong)
+    said = connect_to(engine, "alpha", "other", 400, **wrong)
     assert said == "invalid link local IP address: 10.1.2.3"
 
 
@@ -130,8 +132,8 @@ def test_events_tell_what_becomes_of_a_network(engine, network):
     began = time.time()
     made = network("alpha")
     engine.run(*SLEEP, name="web")
-    join(engine, "alpha", "web")
-    part(engine, "alpha", "web")
+    connect_to(engine, "alpha", "web")
+    disconnect_from(engine, "alpha", "web")
     assert engine.api.delete("/networks/alpha").status == 204
     body = engine.api.get(f"/events?since={began:.6f}&until={time.time():.6f}").body
     found = [

@@ -134,7 +134,7 @@ def test_the_world_reaches_nothing_that_is_not_published(engine, next_door):
     container = engine.run(*SLEEP)
     address = network_of(engine, container)["IPAddress"]
     (config,) = engine.api.get("/networks/bridge").json["IPAM"]["Config"]
-    next_door.learn_route(config["Subnet"])
+    next_door.add_route(config["Subnet"])
     with listen(netns_of(engine, container), 80), pytest.raises(TimeoutError):
         connect(next_door.netns, address, 80, timeout=0.3)
 
@@ -323,7 +323,7 @@ def test_containers_that_may_not_talk(odd_engine):
 
 
 def test_without_masquerading_the_containers_own_address_is_seen(odd_engine, next_door):
-    next_door.learn_route("10.231.40.0/24")
+    next_door.add_route("10.231.40.0/24")
     container = odd_engine.run(*SLEEP)
     with listen(next_door.netns, 80) as server:
         client = connect(netns_of(odd_engine, container), next_door.address, 80)

@@ -85,9 +85,9 @@ def subnet_of(engine, name):
 
 
 @contextlib.contextmanager
-def known_next_door(next_door, subnet):
+def route_from_neighbour(next_door, subnet):
     """Give the neighbouring machine a route to a network."""
-    next_door.learn_route(subnet)
+    next_door.add_route(subnet)
     try:
         yield
     finally:
@@ -149,7 +149,7 @@ def test_an_internal_network(walled, network, next_door):
     subnet = subnet_of(walled, "inside")
     with listen(netns_of(walled, server), 80) as listening:
         assert talk(listening, connect(netns_of(walled, other), address(walled, server), 80))
-        with known_next_door(next_door, subnet):
+        with route_from_neighbour(next_door, subnet):
             refuses(next_door.netns, address(walled, server), 80)
         refuses(netns_of(walled, published), address(walled, server), 80)
     with listen(next_door.netns, 80):
@@ -174,7 +174,7 @@ def test_containers_are_not_reached_directly_from_outside(walled, network, next_
     with (
         listen(netns_of(walled, server), 80),
         listen(netns_of(walled, server), 81),
-        known_next_door(next_door, subnet_of(walled, "one")),
+        route_from_neighbour(next_door, subnet_of(walled, "one")),
     ):
         for port in (80, 81):
             refuses(next_door.netns, address(walled, server), port)
@@ -187,7 +187,7 @@ def test_trusted_interfaces_reach_published_ports_directly(walled, network, next
     with (
         listen(netns_of(walled, server), 80) as listening,
         listen(netns_of(walled, server), 81),
-        known_next_door(next_door, subnet_of(walled, "one")),
+        route_from_neighbour(next_door, subnet_of(walled, "one")),
     ):
         assert talk(listening, connect(next_door.netns, where, 80)) == next_door.address
         refuses(next_door.netns, where, 81)
@@ -200,7 +200,7 @@ def test_an_unprotected_network_is_reached_directly(walled, network, next_door):
     with (
         listen(netns_of(walled, server), 80) as published,
         listen(netns_of(walled, server), 81) as other,
-        known_next_door(next_door, subnet_of(walled, "open")),
+        route_from_neighbour(next_door, subnet_of(walled, "open")),
     ):
         assert talk(other, connect(next_door.netns, address(walled, server), 81))
         assert talk(published, connect(next_door.netns, next_door.host, port))
@@ -221,7 +221,7 @@ def test_a_routed_network(walled, network, next_door):
     with (
         listen(netns_of(walled, server), 80) as listening,
         listen(netns_of(walled, server), 81),
-        known_next_door(next_door, subnet_of(walled, "routed")),
+        route_from_neighbour(next_door, subnet_of(walled, "routed")),
     ):
         # At its own address, without translation, and only published ports.
         assert talk(listening, connect(next_door.netns, where, 80)) == next_door.address
@@ -245,7 +245,7 @@ def test_networks_without_masquerading_and_with_an_address_of_their_choice(
     container = run(walled, "plain")
     with (
         listen(next_door.netns, 80) as outside,
-        known_next_door(next_door, subnet_of(walled, "plain")),
+        route_from_neighbour(next_door, subnet_of(walled, "plain")),
     ):
         client = connect(netns_of(walled, container), next_door.address, 80)
         assert talk(outside, client) == address(walled, container)
@@ -339,7 +339,7 @@ def test_ipv6_from_outside_at_once_and_with_its_address(walled, network, next_do
         # The kernel would check for a second or two that the address is unique.
         client = connect(next_door.netns, next_door.host6, port, timeout=SILENT)
         assert talk(listening, client) == next_door.address6
-        with known_next_door(next_door, "fd00:231:aa::/64"):
+        with route_from_neighbour(next_door, "fd00:231:aa::/64"):
             refuses(next_door.netns, address(walled, server, six=True), 80)
     bridge = walled.api.get("/networks/six").json["Id"][:12]
     assert Path(f"/proc/sys/net/ipv6/conf/br-{bridge}/accept_ra").read_text() == "0\n"
@@ -357,7 +357,7 @@ def test_a_routed_network_with_ipv6(walled, network, next_door):
     with (
         listen(netns_of(walled, server), 80, host="::") as listening,
         listen(netns_of(walled, server), 81, host="::"),
-        known_next_door(next_door, "fd00:231:ac::/64"),
+        route_from_neighbour(next_door, "fd00:231:ac::/64"),
     ):
         assert talk(listening, connect(next_door.netns, where, 80)) == next_door.address6
         refuses(next_door.netns, where, 81)

@@ -8,7 +8,14 @@ import pytest
 from tests.support.crash import exec_output, killed
 from tests.support.engine import TestEngine
 from tests.support.plugin import TestPlugin
-from tests.support.user_networks import SLEEP, interfaces, join, networks_of, part, route_of
+from tests.support.user_networks import (
+    SLEEP,
+    connect_to,
+    disconnect_from,
+    interfaces,
+    networks_of,
+    route_of,
+)
 
 
 pytestmark = pytest.mark.root
@@ -19,7 +26,7 @@ GATEWAY = "com.docker.network.gateway"
 class PluggedEngine(TestEngine):
     """An engine, and the state of its plugins."""
 
-    cables: "Cables"
+    plugin: "NetworkPlugin"
     driver: TestPlugin
     ipam: TestPlugin
     addresses: "Addresses"
@@ -55,7 +62,7 @@ class Addresses:
         return {}
 
 
-class Cables:
+class NetworkPlugin:
     """A network plugin that gives containers veth interfaces without a connected peer."""
 
     def __init__(self):
@@ -99,7 +106,7 @@ class Cables:
 @pytest.fixture
 def plugged():
     """Yield an engine with plugins of both kinds."""
-    addresses, cables = Addresses(), Cables()
+    addresses, plugin = Addresses(), NetworkPlugin()
     engine = PluggedEngine()
     engine.start()
     engine.load_image()
@@ -119,20 +126,20 @@ def plugged():
             },
         )  # fmt: skip
         driver = TestPlugin(
-            directory / "cables.sock",
+            directory / "veths.sock",
             ("NetworkDriver",),
             {
                 "NetworkDriver.GetCapabilities": lambda _: {"Scope": "local"},
-                "NetworkDriver.CreateNetwork": cables.create_network,
-                "NetworkDriver.DeleteNetwork": cables.delete_network,
-                "NetworkDriver.CreateEndpoint": cables.create_endpoint,
-                "NetworkDriver.DeleteEndpoint": cables.delete_endpoint,
-                "NetworkDriver.Join": cables.join,
+                "NetworkDriver.CreateNetwork": plugin.create_network,
+                "NetworkDriver.DeleteNetwork": plugin.delete_network,
+                "NetworkDriver.CreateEndpoint": plugin.create_endpoint,
+                "NetworkDriver.DeleteEndpoint": plugin.delete_endpoint,
+                "NetworkDriver.Join": plugin.join,
                 "NetworkDriver.Leave": lambda _: {},
             },
         )  # fmt: skip
         with ipam, driver:
-            engine.cables, engine.driver, engine.ipam = cables, driver, ipam
+            engine.plugin, engine.driver, engine.ipam = plugin, driver, ipam
             engine.addresses = addresses
             yield engine
             engine.remove_all()
@@ -140,8 +147,8 @@ def plugged():
                 assert engine.api.delete(f"/networks/{network['Id']}").status == 204
         assert not addresses.taken
         assert not addresses.pools
-        assert not cables.networks
-        assert not cables.endpoints
+        assert not plugin.networks
+        assert not plugin.endpoints
 
 
 def create(engine, status=201, **body):
@@ -162,10 +169,10 @@ def test_addresses_come_from_an_ipam_plugin_and_go_back(plugged):
     assert networks_of(plugged, made)["alpha"]["IPAddress"] == "10.235.1.2"
     taken = {"IPAMConfig": {"IPv4Address": "10.235.1.2"}}
     plugged.run(*SLEEP, name="other")
-    assert "it is taken" in join(plugged, "alpha", "other", 500, **taken)
-    join(plugged, "alpha", "other", IPAMConfig={"IPv4Address": "10.235.1.50"})
+    assert "it is taken" in connect_to(plugged, "alpha", "other", 500, **taken)
+    connect_to(plugged, "alpha", "other", IPAMConfig={"IPv4Address": "10.235.1.50"})
     assert plugged.addresses.taken == {1, 2, 50}
-    part(plugged, "alpha", "other")
+    disconnect_from(plugged, "alpha", "other")
     assert plugged.addresses.taken == {1, 2}
     with killed(plugged):
         pass
@@ -175,9 +182,9 @@ def test_addresses_come_from_an_ipam_plugin_and_go_back(plugged):
 
 
 def test_a_network_plugin_makes_the_interfaces(plugged):
-    made = create(plugged, Driver="cables", Options={"some": "thing"}, IPAM={"Config": [
+    made = create(plugged, Driver="veths", Options={"some": "thing"}, IPAM={"Config": [
         {"Subnet": "10.235.1.0/24"}]})  # fmt: skip
-    asked = plugged.cables.networks[made]
+    asked = plugged.plugin.networks[made]
     assert asked["Options"]["com.docker.network.generic"] == {"some": "thing"}
     assert asked["IPv4Data"][0]["Pool"] == "10.235.1.0/24"
     container = plugged.run(
@@ -188,19 +195,19 @@ def test_a_network_plugin_makes_the_interfaces(plugged):
     assert "10.99.0.0/16 via 10.235.1.9" in exec_output(plugged, container, "ip", "route")
     shown = networks_of(plugged, container)["alpha"]
     assert shown["MacAddress"] == "02:aa:00:00:00:01"
-    (endpoint,) = plugged.cables.endpoints.values()
+    (endpoint,) = plugged.plugin.endpoints.values()
     assert endpoint["Interface"]["Address"] == "10.235.1.2/24"
     exposed = endpoint["Options"]["com.docker.network.endpoint.exposedports"]
     assert exposed == [{"Proto": 6, "Port": 80}]
     plugged.run(*SLEEP, name="other")
-    join(plugged, "alpha", "other")
-    assert len(plugged.cables.endpoints) == 2
-    part(plugged, "alpha", "other")
-    assert len(plugged.cables.endpoints) == 1
+    connect_to(plugged, "alpha", "other")
+    assert len(plugged.plugin.endpoints) == 2
+    disconnect_from(plugged, "alpha", "other")
+    assert len(plugged.plugin.endpoints) == 1
 
 
 def test_a_plugins_refusal_is_reported_and_leaves_nothing_behind(plugged):
-    body = {"Driver": "cables", "IPAM": {"Driver": "addresses"}}
+    body = {"Driver": "veths", "IPAM": {"Driver": "addresses"}}
     assert "no such thing" in create(plugged, 500, Options={"refuse": "1"}, **body)
     assert not plugged.addresses.taken
     assert not plugged.addresses.pools
@@ -210,7 +217,7 @@ def test_a_plugins_refusal_is_reported_and_leaves_nothing_behind(plugged):
     answer = plugged.api.post(f"/containers/{container}/start")
     assert answer.status == 500
     assert "not today" in answer.json["message"]
-    assert not plugged.cables.endpoints
+    assert not plugged.plugin.endpoints
     assert plugged.addresses.taken == {1}
 
 
@@ -230,12 +237,12 @@ NONSENSE = {
     "NetworkDriver.Join": [
         {"Err": "no"}, [], {"InterfaceName": 5}, {"InterfaceName": {"SrcName": "absent"}},
         {"InterfaceName": {"SrcName": "x" * 40}}, {"InterfaceName": {"SrcName": "lo"}},
-        {"InterfaceName": {"SrcName": "CABLE", "DstPrefix": "x" * 40}},
-        {"InterfaceName": {"SrcName": "CABLE"}, "Gateway": "x"},
-        {"InterfaceName": {"SrcName": "CABLE"}, "GatewayIPv6": "x"},
-        {"InterfaceName": {"SrcName": "CABLE"}, "StaticRoutes": "x"},
-        {"InterfaceName": {"SrcName": "CABLE"}, "StaticRoutes": [{"RouteType": 1}]},
-        {"InterfaceName": {"SrcName": "CABLE"}, "StaticRoutes": [{"Destination": "x/y",
+        {"InterfaceName": {"SrcName": "INTERFACE", "DstPrefix": "x" * 40}},
+        {"InterfaceName": {"SrcName": "INTERFACE"}, "Gateway": "x"},
+        {"InterfaceName": {"SrcName": "INTERFACE"}, "GatewayIPv6": "x"},
+        {"InterfaceName": {"SrcName": "INTERFACE"}, "StaticRoutes": "x"},
+        {"InterfaceName": {"SrcName": "INTERFACE"}, "StaticRoutes": [{"RouteType": 1}]},
+        {"InterfaceName": {"SrcName": "INTERFACE"}, "StaticRoutes": [{"Destination": "x/y",
                                                                 "RouteType": 1}]},
     ],
 }  # fmt: skip
@@ -243,14 +250,14 @@ NONSENSE = {
 
 @contextlib.contextmanager
 def answering(plugin, method, answer):
-    """Set the answer of a plugin's method; CABLE in it stands for an existing interface."""
+    """Set the answer of a plugin's method; INTERFACE in it stands for an existing interface."""
     good = plugin.methods[method]
 
     def bad(asked):
-        if "CABLE" not in str(answer):
+        if "INTERFACE" not in str(answer):
             return answer
         real = good(asked)["InterfaceName"]["SrcName"]
-        return json.loads(json.dumps(answer).replace("CABLE", real))
+        return json.loads(json.dumps(answer).replace("INTERFACE", real))
 
     plugin.methods[method] = bad
     yield
@@ -263,7 +270,7 @@ def refused(answer, case):
 
 
 def test_nonsense_from_a_plugin_is_an_error_and_leaves_nothing(plugged):
-    body = {"Name": "alpha", "Driver": "cables", "IPAM": {"Driver": "addresses"}}
+    body = {"Name": "alpha", "Driver": "veths", "IPAM": {"Driver": "addresses"}}
     web = plugged.run(*SLEEP, name="web")
     for method, answers in NONSENSE.items():
         creating = method.startswith("IpamDriver") or method.endswith("CreateNetwork")
@@ -280,7 +287,7 @@ def test_nonsense_from_a_plugin_is_an_error_and_leaves_nothing(plugged):
                     given = {"Container": web}
                     refused(plugged.api.post("/networks/alpha/connect", given), case)
                     assert plugged.addresses.taken == {1}, case
-                    assert not plugged.cables.endpoints, case
+                    assert not plugged.plugin.endpoints, case
         if not creating:
             assert plugged.api.delete("/networks/alpha").status == 204
     assert list(networks_of(plugged, web)) == ["bridge"]
@@ -294,7 +301,7 @@ def link_is_up(name):
 
 
 def test_endpoints_of_a_container_that_a_crash_prevented_are_released(plugged):
-    create(plugged, Driver="cables", IPAM={"Driver": "addresses"})
+    create(plugged, Driver="veths", IPAM={"Driver": "addresses"})
     container = plugged.create(*SLEEP, host={"NetworkMode": "alpha"})
 
     def die(_):
@@ -306,7 +313,7 @@ def test_endpoints_of_a_container_that_a_crash_prevented_are_released(plugged):
     assert plugged.addresses.taken == {1, 2}
     plugged.start()
     assert plugged.addresses.taken == {1}
-    assert not plugged.cables.endpoints
+    assert not plugged.plugin.endpoints
 
 
 def test_a_plugin_that_lost_its_state_is_notified_again(plugged):

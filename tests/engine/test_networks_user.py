@@ -9,12 +9,12 @@ from tests.support.crash import exec_output, killed, reboot
 from tests.support.network import connect, listen, netns_of, talk
 from tests.support.user_networks import (
     SLEEP,
+    connect_to,
+    disconnect_from,
     interfaces,
-    join,
     link_exists,
     network,
     networks_of,
-    part,
     route_of,
     subnet,
 )
@@ -76,11 +76,11 @@ def test_joining_and_leaving_while_it_runs(engine, network, paused):
     made = engine.run(*SLEEP, name="web", host={"NetworkMode": "alpha"})
     if paused:
         assert engine.api.post("/containers/web/pause").status == 204
-    join(engine, "beta", "web", GwPriority=7)
-    assert "already exists in network beta" in join(engine, "beta", "web", 403)
+    connect_to(engine, "beta", "web", GwPriority=7)
+    assert "already exists in network beta" in connect_to(engine, "beta", "web", 403)
     assert networks_of(engine, "web")["beta"]["IPAddress"] == "10.232.2.2"
-    part(engine, "alpha", "web")
-    assert "is not connected to network alpha" in part(engine, "alpha", "web", 500)
+    disconnect_from(engine, "alpha", "web")
+    assert "is not connected to network alpha" in disconnect_from(engine, "alpha", "web", 500)
     assert list(networks_of(engine, "web")) == ["beta"]
     if paused:
         assert engine.api.post("/containers/web/unpause").status == 204
@@ -95,8 +95,8 @@ def test_joining_and_leaving_while_it_is_stopped_counts_at_the_next_start(engine
     network("alpha", IPAM=subnet("10.232.1.0/24"))
     network("beta", IPAM=subnet("10.232.2.0/24"))
     made = engine.create(*SLEEP, name="web", host={"NetworkMode": "alpha"})
-    join(engine, "beta", "web", IPAMConfig={"IPv4Address": "10.232.2.9"})
-    part(engine, "alpha", "web")
+    connect_to(engine, "beta", "web", IPAMConfig={"IPv4Address": "10.232.2.9"})
+    disconnect_from(engine, "alpha", "web")
     assert engine.api.post("/containers/web/start").status == 204
     assert interfaces(engine, made) == {"lo": "127.0.0.1/8", "eth0": "10.232.2.9/24"}
 
@@ -105,15 +105,15 @@ def test_a_stopped_container_can_be_taken_off_a_network_that_is_gone(engine, net
     made = network("alpha", IPAM=subnet("10.232.1.0/24"))
     engine.create(*SLEEP, name="web", host={"NetworkMode": "alpha"})
     network("beta", IPAM=subnet("10.232.2.0/24"))
-    join(engine, "beta", "web")
+    connect_to(engine, "beta", "web")
     assert engine.api.delete(f"/networks/{made}").status == 204
     answer = engine.api.post("/containers/web/start")
     assert answer.status == 404
     assert answer.json["message"] == (
         "failed to set up container networking: network alpha not found"
     )
-    part(engine, "alpha", "web")
-    assert "is not connected to the network alpha" in part(engine, "alpha", "web", 500)
+    disconnect_from(engine, "alpha", "web")
+    assert "is not connected to the network alpha" in disconnect_from(engine, "alpha", "web", 500)
     assert engine.api.post("/containers/web/start").status == 204
     assert list(networks_of(engine, "web")) == ["beta"]
 
@@ -122,9 +122,9 @@ def test_addresses_are_refused_where_they_are_taken_or_wrong(engine, network):
     network("alpha", IPAM=subnet("10.232.1.0/24"))
     engine.run(*SLEEP, name="web")
     taken = {"IPAMConfig": {"IPv4Address": "10.232.1.1"}}
-    assert join(engine, "alpha", "web", 403, **taken) == "Address already in use"
+    assert connect_to(engine, "alpha", "web", 403, **taken) == "Address already in use"
     outside = {"IPAMConfig": {"IPv4Address": "10.9.9.9"}}
-    assert "no configured subnet contains" in join(engine, "alpha", "web", 400, **outside)
+    assert "no configured subnet contains" in connect_to(engine, "alpha", "web", 400, **outside)
     assert list(networks_of(engine, "web")) == ["bridge"]
     assert engine.api.get("/networks/alpha").json["Containers"] == {}
 

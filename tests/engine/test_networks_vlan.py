@@ -148,7 +148,7 @@ def test_ipvlan_is_reached_from_outside(engine, network, machine, mode):
         Options={"parent": machine.interface, "ipvlan_mode": mode},
     )  # fmt: skip
     if mode != "l2":
-        machine.learn_route(part)
+        machine.add_route(part)
     one, two = (engine.run(*SLEEP, host={"NetworkMode": "ip"}) for _ in range(2))
     first, second = (networks_of(engine, made)["ip"]["IPAddress"] for made in (one, two))
     assert serve(engine, one, machine.netns, first) == machine.address

@@ -106,7 +106,7 @@ class Chaos:
         # A short one may have ended by itself.
         assert answer.status in (204, 409), answer.body
 
-    def forgive(self) -> None:
+    def reset_checks(self) -> None:
         """Remove all containers and empty the log, so that the next test begins anew."""
         if self.engine.process is None or self.engine.process.poll() is not None:
             self.engine.start()

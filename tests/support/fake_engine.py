@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
-Handler = Callable[["Line"], None]
+Handler = Callable[["ServerConnection"], None]
 
 
-class Line:
+class ServerConnection:
     """The engine's end of one connection."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -94,7 +94,7 @@ class FakeEngine:
     def _serve(self, sock: socket.socket) -> None:
         with sock:
             try:
-                self.handler(Line(sock))
+                self.handler(ServerConnection(sock))
             except OSError:
                 return  # the client may close the connection at any time
             except Exception as error:  # noqa: BLE001 - raised at the end
@@ -122,10 +122,10 @@ def fake_engine(path: Path, handler: Handler) -> Iterator[FakeEngine]:
 def answering(answer: bytes, *, keep: bool = False) -> Handler:
     """Return a handler that answers with the same bytes, once, or every request if ``keep``."""
 
-    def handle(line: Line) -> None:
-        while head := line.head():
-            line.body(head)
-            line.send(answer)
+    def handle(connection: ServerConnection) -> None:
+        while head := connection.head():
+            connection.body(head)
+            connection.send(answer)
             if not keep:
                 return
 

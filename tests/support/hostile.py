@@ -73,7 +73,7 @@ class Reply(NamedTuple):
             return self.body.decode(errors="replace")
 
 
-class Wire:
+class RawRequests:
     """Sends requests as bytes over a connection that is reused as long as possible."""
 
     def __init__(self, engine: TestEngine, seconds: float = 10) -> None:
@@ -134,7 +134,7 @@ class Wire:
             self.sock = None
 
 
-class Measure:
+class EngineUsage:
     """The engine's descriptors, memory and threads at one moment, for comparison."""
 
     def __init__(self, engine: TestEngine) -> None:

@@ -46,7 +46,7 @@ class Neighbour:
         ):
             subprocess.run(["ip", *command.split()], check=True)
 
-    def learn_route(self, subnet: str) -> None:
+    def add_route(self, subnet: str) -> None:
         """Add a route to a network by way of the host."""
         gateway = self.host6 if ":" in subnet else self.host
         command = f"-n {self.name} route add {subnet} via {gateway}"

@@ -43,7 +43,7 @@ def networks_of(engine: TestEngine, container: str) -> Any:
     return engine.inspect(container)["NetworkSettings"]["Networks"]
 
 
-def join(
+def connect_to(
     engine: TestEngine, network: str, container: str, status: int = 200, **endpoint: Any
 ) -> str:
     """Connect a container, and return the error message, if any."""
@@ -53,7 +53,9 @@ def join(
     return str(answer.json["message"]) if status != 200 else ""
 
 
-def part(engine: TestEngine, network: str, container: str, status: int = 200, **more: Any) -> str:
+def disconnect_from(
+    engine: TestEngine, network: str, container: str, status: int = 200, **more: Any
+) -> str:
     """Disconnect a container, and return the error message, if any."""
     body = {"Container": container, **more}
     answer = engine.api.post(f"/networks/{network}/disconnect", body)

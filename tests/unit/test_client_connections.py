@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.fake_engine import Line, answering, chunked, fake_engine, json_answer
+from tests.support.fake_engine import ServerConnection, answering, chunked, fake_engine, json_answer
 
 import palan
 from palan.api.images import JSONMessage
@@ -55,9 +55,9 @@ CUT_ENDS = (0, 12, 23, 32)
 def test_a_cut_at_every_byte_is_a_lost_connection(path: Path, answer: bytes) -> None:
     sent = [b""]
 
-    def handle(line: Line) -> None:
-        line.head()
-        line.send(sent[0])
+    def handle(connection: ServerConnection) -> None:
+        connection.head()
+        connection.send(sent[0])
 
     with fake_engine(path, handle) as engine:
         for size in range(len(answer)):
@@ -73,9 +73,9 @@ def test_a_cut_at_every_byte_is_a_lost_connection(path: Path, answer: bytes) -> 
 async def test_a_cut_at_every_byte_async(path: Path) -> None:
     sent = [b""]
 
-    def handle(line: Line) -> None:
-        line.head()
-        line.send(sent[0])
+    def handle(connection: ServerConnection) -> None:
+        connection.head()
+        connection.send(sent[0])
 
     with fake_engine(path, handle) as engine:
         for size in range(len(LIST)):
@@ -91,9 +91,9 @@ async def test_a_cut_at_every_byte_async(path: Path) -> None:
 def test_a_log_that_is_cut_gives_what_came_and_then_says_so(path: Path) -> None:
     sent = [b""]
 
-    def handle(line: Line) -> None:
-        line.head()
-        line.send(sent[0])
+    def handle(connection: ServerConnection) -> None:
+        connection.head()
+        connection.send(sent[0])
 
     whole = b"one\ntwo\nthree"
     with fake_engine(path, handle) as engine:
@@ -115,9 +115,9 @@ def test_a_log_that_is_cut_gives_what_came_and_then_says_so(path: Path) -> None:
 def test_an_engine_that_says_nothing_is_a_timeout(path: Path) -> None:
     seen: list[bool] = []
 
-    def handle(line: Line) -> None:
-        line.head()
-        seen.append(line.at_end())
+    def handle(connection: ServerConnection) -> None:
+        connection.head()
+        seen.append(connection.at_end())
 
     with fake_engine(path, handle) as engine, client(engine.url, timeout=0.1) as docker:
         began = time.monotonic()
@@ -131,10 +131,10 @@ def test_an_engine_that_says_nothing_is_a_timeout(path: Path) -> None:
 
 
 def test_a_timeout_is_for_the_whole_call_not_for_each_byte(path: Path) -> None:
-    def handle(line: Line) -> None:
-        line.head()
+    def handle(connection: ServerConnection) -> None:
+        connection.head()
         for byte in LIST:
-            line.send(bytes([byte]))
+            connection.send(bytes([byte]))
             time.sleep(0.02)
 
     with fake_engine(path, handle) as engine, client(engine.url, timeout=0.2) as docker:
@@ -166,11 +166,11 @@ def test_nonsense_is_a_protocol_error(path: Path, answer: bytes) -> None:
 
 
 def test_a_head_without_end_is_not_read_for_ever(path: Path) -> None:
-    def handle(line: Line) -> None:
-        line.head()
-        line.send(b"HTTP/1.1 200 OK\r\n")
+    def handle(connection: ServerConnection) -> None:
+        connection.head()
+        connection.send(b"HTTP/1.1 200 OK\r\n")
         while True:
-            line.send(b"X-More: and more\r\n" * 1000)
+            connection.send(b"X-More: and more\r\n" * 1000)
 
     with fake_engine(path, handle) as engine, client(engine.url) as docker:
         with pytest.raises(errors.ProtocolError):
@@ -185,12 +185,12 @@ def test_an_answer_after_the_answer_is_not_taken_for_the_next(path: Path) -> Non
 
 
 def test_connections_are_kept_and_stale_ones_replaced(path: Path) -> None:
-    def handle(line: Line) -> None:
+    def handle(connection: ServerConnection) -> None:
         # Three responses, then the connection ends, as when an engine is restarted.
         for _ in range(3):
-            if not line.head():
+            if not connection.head():
                 return
-            line.send(LIST)
+            connection.send(LIST)
 
     with fake_engine(path, handle) as engine, client(engine.url) as docker:
         for _ in range(9):
@@ -201,12 +201,12 @@ def test_connections_are_kept_and_stale_ones_replaced(path: Path) -> None:
 def test_requests_that_may_have_had_an_effect_are_not_repeated(path: Path) -> None:
     requests: list[str] = []
 
-    def handle(line: Line) -> None:
-        while head := line.head():
+    def handle(connection: ServerConnection) -> None:
+        while head := connection.head():
             requests.append(head.split()[0])
             if head.startswith("POST"):
                 return
-            line.send(LIST)
+            connection.send(LIST)
 
     with fake_engine(path, handle) as engine, client(engine.url) as docker:
         docker.containers.list()
@@ -218,13 +218,13 @@ def test_requests_that_may_have_had_an_effect_are_not_repeated(path: Path) -> No
 async def test_a_cancelled_call_frees_its_connection(path: Path) -> None:
     ended = threading.Event()
 
-    def handle(line: Line) -> None:
-        head = line.head()
+    def handle(connection: ServerConnection) -> None:
+        head = connection.head()
         if "/wait" in head:
-            line.at_end()
+            connection.at_end()
             ended.set()
         else:
-            line.send(LIST)
+            connection.send(LIST)
 
     with fake_engine(path, handle) as engine:
         async with async_client(engine.url) as docker:
@@ -249,12 +249,12 @@ def test_an_error_can_be_looked_at_before_it_is_raised(path: Path) -> None:
 async def test_a_cancelled_run_removes_its_container(path: Path) -> None:
     heads: list[str] = []
 
-    def handle(line: Line) -> None:
-        while head := line.head():
-            line.body(head)
+    def handle(connection: ServerConnection) -> None:
+        while head := connection.head():
+            connection.body(head)
             heads.append(head.split("\r\n")[0])
             time.sleep(0.2)
-            line.send(json_answer(b'{"Id":"made"}', "201 Created"))
+            connection.send(json_answer(b'{"Id":"made"}', "201 Created"))
 
     with fake_engine(path, handle) as engine:
         async with async_client(engine.url) as docker:
@@ -269,9 +269,9 @@ async def test_a_cancelled_run_removes_its_container(path: Path) -> None:
 
 @pytest.mark.parametrize("size", range(0, len(CUT), 3))
 def test_a_session_that_is_cut_within_a_frame_is_a_lost_connection(path: Path, size: int) -> None:
-    def handle(line: Line) -> None:
-        line.body(line.head())
-        line.send(UPGRADED + CUT[:size])
+    def handle(connection: ServerConnection) -> None:
+        connection.body(connection.head())
+        connection.send(UPGRADED + CUT[:size])
 
     with fake_engine(path, handle) as engine, client(engine.url) as docker:
         session = docker.exec.start("x")
@@ -286,9 +286,9 @@ def test_a_session_that_is_cut_within_a_frame_is_a_lost_connection(path: Path, s
 
 
 def test_closing_from_another_thread_ends_a_call(path: Path) -> None:
-    def handle(line: Line) -> None:
-        line.head()
-        line.at_end()
+    def handle(connection: ServerConnection) -> None:
+        connection.head()
+        connection.at_end()
 
     with fake_engine(path, handle) as engine, client(engine.url) as docker:
         timer = threading.Timer(0.1, docker.close)
@@ -303,9 +303,9 @@ def test_closing_from_another_thread_ends_a_call(path: Path) -> None:
 def test_a_refused_upload_stops_and_says_why(path: Path) -> None:
     refusal = json_answer(b'{"message":"no such container"}', "404 Not Found")
 
-    def handle(line: Line) -> None:
-        line.head()
-        line.send(refusal)
+    def handle(connection: ServerConnection) -> None:
+        connection.head()
+        connection.send(refusal)
         time.sleep(0.1)
 
     sent = 0
@@ -326,12 +326,12 @@ def test_both_sides_may_talk_at_once(path: Path) -> None:
     """Progress that is not read yet does not keep the engine from reading the upload."""
     line_of_progress = b'{"status":"' + b"x" * 1000 + b'"}\r\n'
 
-    def handle(line: Line) -> None:
-        head = line.head()
-        line.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+    def handle(connection: ServerConnection) -> None:
+        head = connection.head()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
         for _ in range(2000):
-            line.send(line_of_progress)
-        assert len(line.body(head)) == 64 << 16
+            connection.send(line_of_progress)
+        assert len(connection.body(head)) == 64 << 16
 
     with fake_engine(path, handle) as engine, client(engine.url) as docker:
         upload = (bytes(1 << 16) for _ in range(64))
@@ -382,10 +382,10 @@ def test_a_missing_socket_is_a_failed_connection(tmp_path: Path) -> None:
 def test_a_stream_that_is_forgotten_gives_up_its_connection(path: Path) -> None:
     ended = threading.Event()
 
-    def handle(line: Line) -> None:
-        line.head()
-        line.send(LOGS[:-10])
-        line.at_end()
+    def handle(connection: ServerConnection) -> None:
+        connection.head()
+        connection.send(LOGS[:-10])
+        connection.at_end()
         ended.set()
 
     with fake_engine(path, handle) as engine, client(engine.url) as docker:

@@ -17,7 +17,7 @@ from palan.api.registry import GROUPS
 from palan.api.system import AuthConfig
 from palan.api.version import MAX_VERSION, MIN_VERSION, Version
 from palan.client import errors
-from palan.client._request import fit, prepare
+from palan.client._request import adapt, prepare
 from palan.client._results import decode
 
 
@@ -162,7 +162,7 @@ def test_a_users_program_is_checked_strictly(tmp_path: Path) -> None:
 
 def sent(operation: str, version: str = str(MAX_VERSION), **arguments: Any) -> tuple[str, Any]:
     prepared = prepare(operation, arguments)
-    fit(prepared, Version.parse(version))
+    adapt(prepared, Version.parse(version))
     body = prepared.body
     return prepared.target, msgspec.json.decode(body) if isinstance(body, bytes) else body
 
@@ -257,7 +257,7 @@ def test_every_endpoint_can_be_asked_at_every_version() -> None:
             if operation == "volumes.prune":
                 arguments["filters"] = {"all": True}
             prepared = prepare(operation, arguments)
-            fit(prepared, max(endpoint.since, MIN_VERSION))
+            adapt(prepared, max(endpoint.since, MIN_VERSION))
             assert "{" not in prepared.target
 
 

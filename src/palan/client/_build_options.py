@@ -12,7 +12,7 @@ import msgspec
 from palan.api.auth import AuthConfig
 from palan.api.containers import Ulimit
 from palan.client._archive_pack import context
-from palan.client._contract import slim
+from palan.client._contract import without_defaults
 from palan.client._run_options import memory
 from palan.client.errors import ConfigError
 
@@ -112,7 +112,7 @@ def build_arguments(
         made["registry_config"] = dict(credentials)
     for name, value in options.items():
         if name in _JSON:
-            made[name] = _json(slim(value))
+            made[name] = _json(without_defaults(value))
         elif name in _SIZES:
             made[_SIZES[name]] = memory(value)  # type: ignore[arg-type]
         elif name == "extra_hosts":

@@ -18,7 +18,7 @@ from palan.api.filters import Filters
 from palan.api.results import ByteSource
 
 
-__all__ = ["Parameter", "Plan", "endpoint", "flattens", "plan"]
+__all__ = ["Parameter", "Plan", "endpoint", "has_flat_body", "plan"]
 
 NO_DEFAULT: Final = msgspec.NODEFAULT
 
@@ -79,7 +79,7 @@ def plan(operation: str) -> Plan:
             made.headers.append(parameter)
         else:
             made.query.append(parameter)
-    if flattens(made):
+    if has_flat_body(made):
         made.fields = parameters(made.body_type)
     return made
 
@@ -99,7 +99,7 @@ def default_of(entry: msgspec.structs.FieldInfo) -> Any:
     return entry.default
 
 
-def flattens(made: Plan) -> bool:
+def has_flat_body(made: Plan) -> bool:
     """Return whether the fields of the body are arguments of the call themselves."""
     if made.body_type is None:
         return False
@@ -129,7 +129,7 @@ def _defaults(struct: type[msgspec.Struct]) -> tuple[tuple[str, str, Any], ...]:
     )
 
 
-def slim(value: Any) -> Any:
+def without_defaults(value: Any) -> Any:
     """Return a value as builtins for JSON, without fields that are unset or have their default.
 
     In requests, absence and the default mean the same; so older engines are not sent fields
@@ -137,14 +137,14 @@ def slim(value: Any) -> Any:
     """
     if isinstance(value, msgspec.Struct):
         return {
-            wire_name: slim(one)
+            wire_name: without_defaults(one)
             for name, wire_name, default in _defaults(type(value))
             if (one := getattr(value, name)) is not UNSET and one != default
         }
     if isinstance(value, Mapping):
-        return {str(key): slim(one) for key, one in value.items()}
+        return {str(key): without_defaults(one) for key, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [slim(one) for one in value]
+        return [without_defaults(one) for one in value]
     if isinstance(value, Filters):
         return value
     return value

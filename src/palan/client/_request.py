@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from palan.api.version import MAX_VERSION, Version
-from palan.client._contract import NO_DEFAULT, Parameter, Plan, plan, slim
+from palan.client._contract import NO_DEFAULT, Parameter, Plan, plan, without_defaults
 from palan.client.errors import NotSupported
 
 
@@ -76,7 +76,7 @@ def prepare(operation: str, arguments: Mapping[str, Any]) -> Prepared:
     return prepared
 
 
-def fit(prepared: Prepared, version: Version) -> None:
+def adapt(prepared: Prepared, version: Version) -> None:
     """Adapt a request to the engine's version.
 
     Raises:
@@ -111,7 +111,7 @@ def encode_header(value: Any) -> str:
     """Return the value of a header: JSON in base64, except for text, which is left as it is."""
     if isinstance(value, str):
         return value
-    return urlsafe_b64encode(msgspec.json.encode(slim(value))).decode()
+    return urlsafe_b64encode(msgspec.json.encode(without_defaults(value))).decode()
 
 
 def encode_filters(filters: Filters) -> str:
@@ -179,7 +179,7 @@ def _add_body(prepared: Prepared, arguments: Mapping[str, Any]) -> None:
             for parameter in made.fields
             if _is_given(parameter, value := arguments.get(parameter.name))
         }
-        prepared.document = slim(made.body_type(**given))
+        prepared.document = without_defaults(made.body_type(**given))
     else:
-        prepared.document = slim(arguments.get("body") or made.body.default)
+        prepared.document = without_defaults(arguments.get("body") or made.body.default)
     prepared.headers.append(_JSON)

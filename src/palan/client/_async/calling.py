@@ -14,7 +14,7 @@ from palan.client._async.response import AsyncResponse
 from palan.client._async.transport import AsyncRequest
 from palan.client._contract import plan
 from palan.client._limits import CLIENT, Limit
-from palan.client._request import Prepared, encode_header, fit, prepare
+from palan.client._request import Prepared, adapt, encode_header, prepare
 from palan.client._results import decode, path_stat
 from palan.client.errors import ProtocolError
 
@@ -89,7 +89,7 @@ class AsyncCalling:
         self, prepared: Prepared, *, each: float | None, total: float | None
     ) -> AsyncResponse:
         version = await self._client.negotiate()
-        fit(prepared, version)
+        adapt(prepared, version)
         endpoint = prepared.plan.endpoint
         headers = prepared.headers
         if prepared.wants_auth:

@@ -12,7 +12,7 @@ from palan.api.results import Hijack, PathStat, Stat
 from palan.api.version import Version
 from palan.client._contract import plan
 from palan.client._limits import CLIENT, Limit
-from palan.client._request import Prepared, encode_header, fit, prepare
+from palan.client._request import Prepared, adapt, encode_header, prepare
 from palan.client._results import decode, path_stat
 from palan.client._sync.io import in_thread
 from palan.client._sync.response import Response
@@ -88,7 +88,7 @@ class Calling:
 
     def _send(self, prepared: Prepared, *, each: float | None, total: float | None) -> Response:
         version = self._client.negotiate()
-        fit(prepared, version)
+        adapt(prepared, version)
         endpoint = prepared.plan.endpoint
         headers = prepared.headers
         if prepared.wants_auth:
