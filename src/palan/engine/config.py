@@ -94,7 +94,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     the engine may make one directly.
     """
 
-    # ---- where it is and who may reach it ----------------------------------------
+    # ---- directories, addresses and access ------------------------------------------
 
     hosts: Annotated[
         Strings,

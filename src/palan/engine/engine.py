@@ -52,7 +52,7 @@ T = TypeVar("T")
 
 
 class Engine:
-    """One engine, whose rooms are attributes with the names of the API's groups.
+    """One engine; its rooms are attributes with the names of the API's groups.
 
     The caller holds the lock of the data root.
 

@@ -50,11 +50,11 @@ class Paths:
         return self.data_root / "containers"
 
     def container(self, container_id: str) -> Path:
-        """The durable directory of one container."""
+        """Return the durable directory of one container."""
         return self.containers / container_id
 
     def log(self, container_id: str) -> Path:
-        """The log of one container, written by conmon."""
+        """Return the log of one container, written by conmon."""
         return self.containers / container_id / "container.log"
 
     @property
@@ -105,7 +105,7 @@ class Paths:
         return self.exec_root / "containers"
 
     def bundle(self, container_id: str) -> Path:
-        """The OCI bundle of one container."""
+        """Return the OCI bundle of one container."""
         return self.bundles / container_id
 
     @property

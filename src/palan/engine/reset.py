@@ -59,7 +59,7 @@ def _kill(config: EngineConfig) -> None:
     if not config.cgroup_parent:
         # All cgroups below are the engine's; a configured parent may have others, too.
         found.add(config.cgroup_root)
-    # Children before their parents, whose names are shorter.
+    # Children before their parents, which have shorter names.
     for name in sorted(found, key=len, reverse=True):
         directories = hierarchies.directories(name)
         # Frozen processes die only if killed through the hierarchy that can thaw them.

@@ -14,7 +14,7 @@ PREDEFINED: Final = (
 
 
 class Arguments:
-    """The arguments of one build, whose stages each declare their own."""
+    """The arguments of one build; each stage declares its own."""
 
     def __init__(self, given: Mapping[str, str | None]) -> None:
         """Begin a build.
@@ -49,7 +49,7 @@ class Arguments:
         """Return the variables that instructions see besides the image's environment.
 
         Args:
-            config: the image's environment, whose variables take precedence.
+            config: the image's environment, which takes precedence.
         """
         taken = {entry.partition("=")[0] for entry in config}
         return [

@@ -24,7 +24,7 @@ from palan.host.archive.unpack import Options, unpack_pieces
 from palan.host.rootfs import lookup
 
 
-__all__ = ["BuildContext", "outside", "receive"]
+__all__ = ["BuildContext", "outside_context", "parse_dockerfile", "receive"]
 
 _MAX_DOCKERFILE: Final = 16 << 20
 _MAGIC: Final = 6
@@ -73,7 +73,7 @@ class BuildContext:
                 name = name if data is None else name.lower()
             if data is None:
                 raise InvalidParameter(f"Cannot locate specified Dockerfile: {name}")
-            dockerfile = parsed(data, name)
+            dockerfile = parse_dockerfile(data, name)
             ignored = _read(root, _IGNORE)
         if ignored is not None:
             self._remove_own_files(ignored, name)
@@ -109,7 +109,7 @@ class BuildContext:
             os.close(root)
 
 
-def parsed(data: bytes, name: str) -> Dockerfile:
+def parse_dockerfile(data: bytes, name: str) -> Dockerfile:
     """Parse a Dockerfile.
 
     Raises:
@@ -123,7 +123,7 @@ def parsed(data: bytes, name: str) -> Dockerfile:
         raise InvalidParameter(str(error)) from None
 
 
-def outside(path: str) -> InvalidParameter:
+def outside_context(path: str) -> InvalidParameter:
     """Return the error about a path that leads out of the context."""
     return InvalidParameter(f"forbidden path outside the build context: {path} ()")
 
@@ -131,7 +131,7 @@ def outside(path: str) -> InvalidParameter:
 def _read(root: int, path: str) -> bytes | None:
     """Return a file of the context; None if it does not exist."""
     if posixpath.normpath(path.lstrip("/")).split("/")[0] == "..":
-        raise outside(path)
+        raise outside_context(path)
     try:
         found = lookup(root, path, follow=True)
     except OSError as error:

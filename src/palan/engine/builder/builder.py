@@ -24,14 +24,14 @@ from palan.dockerfile import (
 from palan.engine.builder.arguments import Arguments
 from palan.engine.builder.bases import Bases
 from palan.engine.builder.cache import Cache, step_key
-from palan.engine.builder.copying import copied_layer, plan_copy
+from palan.engine.builder.copying import copy_files, plan_copy
 from palan.engine.builder.heredocs import SCRIPTS, command_with
 from palan.engine.builder.job import Job
 from palan.engine.builder.running import IntermediateContainers
 from palan.engine.builder.stages import Stages
 from palan.engine.builder.state import GivenLabel, State, begin_stage
 from palan.engine.builder.steps import Base, Step, make_image
-from palan.engine.builder.workdir import made_directory
+from palan.engine.builder.workdir import make_directory
 from palan.engine.images.configure import CONFIGURING
 from palan.engine.images.platform import host_platform, parse_specifier
 from palan.engine.threads import in_thread
@@ -261,7 +261,7 @@ class Builder:
         if await self._using_cache(state, done):
             return
         await self._say_container(state, command)
-        layer = await made_directory(self._job, state.base, state.config.working_dir)
+        layer = await make_directory(self._job, state.base, state.config.working_dir)
         await self._commit(state, replace(done, layer=layer))
 
     async def _copy(self, state: State, step: Add | Copy) -> None:
@@ -270,7 +270,7 @@ class Builder:
             done = self._done(state, state.shell_command(f"#(nop) {plan.description}"))
             if await self._using_cache(state, done):
                 return
-            layer = await copied_layer(self._job, state.base, plan, scratch)
+            layer = await copy_files(self._job, state.base, plan, scratch)
             await self._commit(state, replace(done, layer=layer))
 
     async def _run(self, state: State, step: Run) -> None:

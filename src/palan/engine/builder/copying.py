@@ -27,7 +27,7 @@ from palan.host.layerview import Layers, mounted_layers
 from palan.host.namespaces import run_in_thread
 
 
-__all__ = ["Plan", "copied_layer", "layer_written", "plan_copy", "writable"]
+__all__ = ["Plan", "copy_files", "plan_copy", "writable", "written_layer"]
 
 _NEEDS_BUILDKIT: Final = (
     "the --{} option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ to learn"
@@ -208,7 +208,7 @@ def lowers_of(base: Base, scratch: Path) -> list[Path]:
     return [empty]
 
 
-async def copied_layer(job: Job, base: Base, plan: Plan, scratch: Path) -> NewLayer:
+async def copy_files(job: Job, base: Base, plan: Plan, scratch: Path) -> NewLayer:
     """Copy files into an image, and return the layer that results.
 
     Args:
@@ -236,7 +236,7 @@ async def copied_layer(job: Job, base: Base, plan: Plan, scratch: Path) -> NewLa
         where = f" {error.filename}" if error.filename else ""
         reason = str(error.strerror or error).lower()
         raise InternalError(f"failed to copy files:{where}: {reason}") from None
-    return await layer_written(job, base, scratch)
+    return await written_layer(job, base, scratch)
 
 
 def writable(base: Base, scratch: Path) -> Layers:
@@ -248,7 +248,7 @@ def writable(base: Base, scratch: Path) -> Layers:
     return Layers(lowers_of(base, scratch), upper, work)
 
 
-async def layer_written(job: Job, base: Base, scratch: Path) -> NewLayer:
+async def written_layer(job: Job, base: Base, scratch: Path) -> NewLayer:
     """Return what was written into :func:`writable` layers, as a layer upon the image."""
     context = job.image_context
     return await copy_layer(

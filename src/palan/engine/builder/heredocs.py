@@ -41,7 +41,7 @@ def write_text(heredoc: Heredoc, state: State, place: Path) -> Picked:
 
     Args:
         heredoc: the text.
-        state: the stage, whose variables are replaced in the text.
+        state: the stage with the variables to replace in the text.
         place: a directory to create for the file.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Final
 
 from palan.api.errors import InternalError, InvalidParameter, NotFound, PalanError
 from palan.engine.builder.build_context import receive
-from palan.engine.images.fetch import Download, fetch, why_not
+from palan.engine.images.fetch import Download, failure_reason, fetch
 from palan.engine.threads import Incoming
 
 
@@ -75,7 +75,7 @@ def open_url(url: str) -> http.client.HTTPResponse:
     except ValueError as error:
         raise InvalidParameter(f'Get "{url}": {error}') from None
     except (OSError, http.client.HTTPException) as error:
-        raise InternalError(f'Get "{url}": {why_not(url, error)}') from None
+        raise InternalError(f'Get "{url}": {failure_reason(url, error)}') from None
 
 
 def fetch_context(url: str, root: Path) -> Fetched:
@@ -104,7 +104,7 @@ def fetch_context(url: str, root: Path) -> Fetched:
             receive(_after(head, Download(response)), root)
         except (OSError, http.client.HTTPException) as error:
             raise InternalError(
-                f"error downloading remote context {url}: {why_not(url, error)}"
+                f"error downloading remote context {url}: {failure_reason(url, error)}"
             ) from None
     return Fetched(None)
 

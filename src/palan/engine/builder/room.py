@@ -10,7 +10,7 @@ from palan.api.build import JSONMessage
 from palan.api.errors import InvalidParameter
 from palan.api.results import MessageStream
 from palan.dockerfile import Dockerfile
-from palan.engine.builder.build_context import BuildContext, parsed, receive
+from palan.engine.builder.build_context import BuildContext, parse_dockerfile, receive
 from palan.engine.builder.builder import Builder
 from palan.engine.builder.job import Job
 from palan.engine.builder.options import Options, read_options
@@ -28,7 +28,7 @@ from palan.engine.until import made_before
 __all__ = ["Builds"]
 
 _REMEMBERED: Final = 2000
-"""Sources of ``COPY --from`` whose files are remembered."""
+"""Sources of ``COPY --from`` of which the files are remembered."""
 
 
 class Builds:
@@ -124,7 +124,7 @@ class Builds:
             # A time-out ends the download after the client has disconnected.
             fetched = await in_thread(lambda: fetch_context(remote, root), lambda: None)
             if fetched.dockerfile is not None:
-                return None, parsed(fetched.dockerfile, remote)
+                return None, parse_dockerfile(fetched.dockerfile, remote)
         else:
             raise InvalidParameter(f"remoteURL ({remote}) could not be recognized as URL")
         context = BuildContext(root)

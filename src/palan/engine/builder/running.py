@@ -53,7 +53,7 @@ class IntermediateContainers:
         *,
         binds: Sequence[str] = (),
     ) -> StepContainer:
-        """Create a container for a step, and tell the client its id.
+        """Create a container for a step, and send its id to the client.
 
         Args:
             image: the image's id.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from palan.api.errors import InternalError, InvalidParameter
-from palan.engine.builder.build_context import outside
+from palan.engine.builder.build_context import outside_context
 from palan.engine.builder.checksums import Checksums, combined
 from palan.engine.images.listing import glob
 from palan.host.rootfs import lookup, names_in
@@ -58,7 +58,7 @@ def pick(root: int, sums: Checksums, source: str, *, context: bool) -> list[Pick
     """
     path = source.removeprefix("/").removeprefix("./")
     if context and posixpath.normpath(path).split("/")[0] == "..":
-        raise outside(path)
+        raise outside_context(path)
     try:
         if _WILD.isdisjoint(path):
             return [_one(root, sums, path, context=context)]

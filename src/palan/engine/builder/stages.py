@@ -22,7 +22,7 @@ class Stages:
             raise InvalidParameter(f"{name} stage name already used")
 
     def add(self, name: str, base: Base) -> None:
-        """Add a finished stage, whose name may be empty."""
+        """Add a finished stage; its name may be empty."""
         self.check_name(name)
         if name:
             self._named[name] = base

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from palan.api.errors import InternalError, InvalidParameter
-from palan.engine.builder.copying import layer_written, writable
+from palan.engine.builder.copying import writable, written_layer
 from palan.engine.builder.job import Job
 from palan.engine.builder.steps import Base
 from palan.engine.images.layer_stream import NewLayer
@@ -15,10 +15,10 @@ from palan.host.rootfs import follow_links
 from palan.host.treecopy import make_directories
 
 
-__all__ = ["made_directory"]
+__all__ = ["make_directory"]
 
 
-async def made_directory(job: Job, base: Base, path: str) -> NewLayer | None:
+async def make_directory(job: Job, base: Base, path: str) -> NewLayer | None:
     """Create a directory in an image, and return the layer; None if it exists already.
 
     Raises:
@@ -42,7 +42,7 @@ async def made_directory(job: Job, base: Base, path: str) -> NewLayer | None:
             raise InternalError(f"mkdir {path}: {str(error.strerror or error).lower()}") from None
         if not made:
             return None
-        return await layer_written(job, base, scratch)
+        return await written_layer(job, base, scratch)
 
 
 def _make(view: Path, layers: Layers, path: str) -> None:

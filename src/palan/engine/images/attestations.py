@@ -1,7 +1,7 @@
 """``GET /images/{name}/attestations``: the in-toto statements of an image.
 
 BuildKit puts them into the image's index: a manifest for the platform ``unknown/unknown``
-whose annotation names the image's manifest, with a layer for each statement.
+with an annotation that names the image's manifest, and a layer for each statement.
 """
 
 from collections.abc import Iterator

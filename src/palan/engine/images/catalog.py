@@ -247,7 +247,7 @@ class Catalog:
     # ---- start --------------------------------------------------------------------
 
     def load(self) -> None:
-        """Read the rows, delete those whose files are missing, remove files without rows."""
+        """Read the rows; delete rows without files, and remove files without rows."""
         rows = self._db.read(read_rows)
         blobs = dict(self.content.sizes())
         unpacked = {f"sha256:{directory.name}" for directory in self._layers_root.iterdir()}
@@ -275,7 +275,7 @@ class Catalog:
         self.discard_unwanted(blobs)
 
     def _hide_lost(self) -> Rows:
-        # Containers may use an image whose blobs are damaged: it is removed after them.
+        # Containers may use an image with damaged blobs: it is removed after them.
         rows = Rows()
         for image in self.images.values():
             if not image.record.hidden and not self._members.get(image.id):
@@ -287,7 +287,7 @@ class Catalog:
         """Remove unpacked layers that neither an image nor a container has; at start only.
 
         Args:
-            used: chain ids of the containers' layers, whose images may be gone.
+            used: chain ids of the containers' layers, also of removed images.
         """
         unpacked = {f"sha256:{directory.name}" for directory in self._layers_root.iterdir()}
         layers = [each for each in unpacked | self.layers.keys() if each not in used]
@@ -313,7 +313,7 @@ class Catalog:
     # ---- changing: the caller holds the lock ----------------------------------------
 
     async def add(self, rows: Rows) -> None:
-        """Add rows whose files are complete; on return they are committed.
+        """Add rows for complete files; on return they are committed.
 
         A name that pointed at another target is moved.
         """

@@ -1,4 +1,4 @@
-"""``POST /commit``: makes an image of a container, whose changes become a layer."""
+"""``POST /commit``: makes an image of a container; its changes become a layer."""
 
 import time
 from contextlib import nullcontext
@@ -29,7 +29,7 @@ __all__ = ["Commit", "pinned_layers"]
 
 
 class Commit:
-    """A commit, whose request is checked before any work.
+    """A commit; its request is checked before any work.
 
     Attributes:
         name: the name of the image; None for an image without a name.

@@ -8,7 +8,7 @@ import urllib.request
 from typing import IO, Final
 
 
-__all__ = ["Download", "fetch", "why_not"]
+__all__ = ["Download", "failure_reason", "fetch"]
 
 _PIECE: Final = 256 << 10
 _TIMEOUT: Final = 60.0
@@ -65,7 +65,7 @@ def fetch(url: str) -> http.client.HTTPResponse:
     return response
 
 
-def why_not(url: str, error: Exception) -> str:
+def failure_reason(url: str, error: Exception) -> str:
     """Describe why :func:`fetch` failed, in Go's words as far as they are known."""
     if isinstance(error, urllib.error.HTTPError):
         error.close()

@@ -445,7 +445,7 @@ class ImageDownload:
 
 
 def _check(manifest: Manifest, descriptor: Descriptor) -> None:
-    """Check that a manifest is one of an image whose layers can be downloaded."""
+    """Check that a manifest is one of an image with layers that can be downloaded."""
     _check_digests(manifest, descriptor)
     if manifest.config.media_type not in _CONFIGS:
         raise InvalidParameter(

@@ -12,7 +12,7 @@ from palan.engine.images.archive_images import put_blob, put_manifest
 from palan.engine.images.catalog import Catalog
 from palan.engine.images.changes import apply_changes
 from palan.engine.images.describe import rfc3339
-from palan.engine.images.fetch import Download, fetch, why_not
+from palan.engine.images.fetch import Download, failure_reason, fetch
 from palan.engine.images.formats import HistoryEntry, ImageSpec, RootFS, encode
 from palan.engine.images.image import Image
 from palan.engine.images.ingest import add_image, examine
@@ -27,7 +27,7 @@ __all__ = ["Import", "open_source"]
 
 
 class Import:
-    """An import, whose request is checked before its archive is read.
+    """An import; its request is checked before its archive is read.
 
     Attributes:
         source: ``-`` for the body of the request, or a URL.
@@ -127,7 +127,7 @@ async def open_source(url: str, body: AsyncIterator[bytes]) -> AsyncIterator[Inc
     except ValueError as error:
         raise InvalidParameter(f'Get "{url}": {error}') from None
     except (OSError, http.client.HTTPException) as error:
-        raise InternalError(f'Get "{url}": {why_not(url, error)}') from None
+        raise InternalError(f'Get "{url}": {failure_reason(url, error)}') from None
     try:
         yield Download(response)
     finally:

@@ -106,7 +106,7 @@ def examine(content: Content, descriptor: Descriptor) -> Examined:
     """Return the content of a manifest or an index.
 
     Raises:
-        InvalidParameter: it is damaged, or has no image whose content is here.
+        InvalidParameter: it is damaged, or the content of all its images is missing.
         NoImage: it has no image at all.
     """
     data = _document(content, descriptor, "manifest")

@@ -226,9 +226,9 @@ class Unpacker:
             await in_thread(
                 lambda: copy_lower_attributes(staging / "diff", unpacked.implicit, directories)
             )
-        return self._settle(staging, LayerRecord(chain_id, diff_id, unpacked.size))
+        return self._move_to_place(staging, LayerRecord(chain_id, diff_id, unpacked.size))
 
-    def _settle(self, staging: Path, record: LayerRecord) -> LayerRecord:
+    def _move_to_place(self, staging: Path, record: LayerRecord) -> LayerRecord:
         staging.rename(self._catalog.layer_directory(record.chain_id).parent)
         self._catalog.layers[record.chain_id] = record
         return record

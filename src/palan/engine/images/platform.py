@@ -112,7 +112,7 @@ def _with_default_variant(platform: Platform) -> Platform:
 
 @lru_cache(maxsize=64)
 def _served(platform: Platform) -> tuple[Platform, ...]:
-    """Return the platforms whose images a machine runs, the best first, as in containerd."""
+    """Return the platforms of images that a machine runs, the best first, as in containerd."""
     found = [(platform.architecture, platform.variant)]
     match platform.architecture:
         case "amd64":

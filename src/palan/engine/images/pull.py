@@ -280,7 +280,7 @@ def _named(request: ImageCreate) -> Reference:
         reference = replace(reference, digest=request.tag)
     elif request.tag:
         return replace(reference, digest=None).with_tag(request.tag)
-    # A digest is sufficient; a tag beside it is ignored.
+    # A digest is sufficient; a tag before it is ignored.
     return replace(reference, tag=None) if reference.digest else reference
 
 

@@ -61,7 +61,7 @@ class _Load:
         return {blob.digest: blob.size for m in self.manifests for blob in m.blobs}
 
     def layers(self) -> list[str]:
-        """Return the blobs whose progress is reported: layers of images."""
+        """Return the blobs to report on: layers of images."""
         return list(
             dict.fromkeys(
                 blob.digest
@@ -147,7 +147,7 @@ class Push:
         result = PushResult(tag=name.tag or "", digest=top.digest, size=top.size)
         yield JSONMessage(progress_detail=ProgressDetail(), aux=result)
         if top is not original:
-            yield JSONMessage(progress_detail=ProgressDetail(), aux=_instead(original, top))
+            yield JSONMessage(progress_detail=ProgressDetail(), aux=_partial_push(original, top))
 
     def _load(self, name: Reference, lease: Lease) -> _Load:
         """Return the content to push, which is pinned."""
@@ -188,7 +188,7 @@ def _choose(load: _Load, target: TargetRecord, manifest: ManifestRecord) -> None
     load.top = target if manifest.digest == target.digest else manifest
 
 
-def _instead(index: TargetRecord | ManifestRecord, manifest: Any) -> dict[str, Any]:
+def _partial_push(index: TargetRecord | ManifestRecord, manifest: Any) -> dict[str, Any]:
     """Return the message by which the docker CLI learns that only a part was pushed."""
     return {
         "manifestPushedInsteadOfIndex": True,
@@ -249,8 +249,8 @@ class ImageUpload:
             self._session.aborter.abort,
         )
         repository = repositories[0]
-        if load.absent and not await self._all_there(repository):
-            self._only_main()
+        if load.absent and not await self._has_absent(repository):
+            self._reduce_to_main()
             blobs = load.blobs()
         known = {first: has_first}
         try:
@@ -261,7 +261,7 @@ class ImageUpload:
             raise errors.exceptions[0] from None
         await in_thread(lambda: self._manifests(repository), self._session.aborter.abort)
 
-    async def _all_there(self, repository: Repository) -> bool:
+    async def _has_absent(self, repository: Repository) -> bool:
         """Whether the repository has the manifests that are not here."""
 
         def work() -> bool:
@@ -276,7 +276,7 @@ class ImageUpload:
 
         return await in_thread(work, self._session.aborter.abort)
 
-    def _only_main(self) -> None:
+    def _reduce_to_main(self) -> None:
         """Reduce the load to the manifest for this machine."""
         target = self._load.top
         assert isinstance(target, TargetRecord)  # noqa: S101 - the load was not reduced before
@@ -303,7 +303,7 @@ class ImageUpload:
                 raise InternalError(
                     f"failed to read {digest}: {(error.strerror or 'failed').lower()}"
                 ) from None
-        self._tell(digest, said)
+        self._report(digest, said)
 
     def _send(
         self,
@@ -318,7 +318,7 @@ class ImageUpload:
             return "Layer already exists"
 
         def report(sent: int) -> None:
-            self._tell(digest, "Pushing", sent, size)
+            self._report(digest, "Pushing", sent, size)
 
         upload = Upload(repository, digest, size, lambda at: self._pieces(digest, at), report)
         source = upload.mount(relatives)
@@ -354,7 +354,7 @@ class ImageUpload:
         found.pop(name.path, None)
         return list(found)[:_MAX_MOUNTS]
 
-    def _tell(self, digest: str, status: str, current: int = 0, total: int = 0) -> None:
+    def _report(self, digest: str, status: str, current: int = 0, total: int = 0) -> None:
         if digest in self._shown:
             self._progress.report(digest, status, current, total)
 

@@ -71,7 +71,7 @@ class Images:
     # ---- for the engine and its other rooms -------------------------------------------
 
     def load_state(self) -> None:
-        """Read the rows; discard and log images whose files are damaged."""
+        """Read the rows; discard and log images with damaged files."""
         self._catalog.load()
         self._downloads.remove_stale()
 

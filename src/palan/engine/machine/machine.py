@@ -25,7 +25,7 @@ _LAYOUTS: Final[dict[Layout, CgroupLayout]] = {
 
 
 class Machine:
-    """What this machine is and has.
+    """Facts about this machine, and what the engine found on it.
 
     Attributes:
         facts: its kernel, processors, memory, distribution and security modules.

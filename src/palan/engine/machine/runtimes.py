@@ -222,7 +222,7 @@ class Runtimes:
 
     @property
     def cgroup_features(self) -> CgroupFeatures:
-        """What cgroups can limit when the default runtime sets the limits."""
+        """The limits that cgroups support when the default runtime sets them."""
         default = self.usable.get(self.default)
         return self._machine.cgroup_support.features(default.kind if default else None)
 

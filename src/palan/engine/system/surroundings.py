@@ -78,7 +78,7 @@ class SystemRuntimes(Protocol):
 
     @property
     def cgroup_features(self) -> CgroupFeatures:
-        """What cgroups can limit when the default runtime sets the limits."""
+        """The limits that cgroups support when the default runtime sets them."""
 
     def programs(self) -> list[tuple[str, str, str]]:
         """Return name, path and version of each usable runtime."""
