@@ -26,11 +26,11 @@ INTRODUCTION = f"""\
 
 <!-- Written by scripts/api_coverage.py; do not edit. -->
 
-Every endpoint of the Docker Engine API {MIN_VERSION} to {MAX_VERSION}, as Palan declares it in
-`src/palan/api`. What is pending answers 501 and says so, or, where a swarm is needed first, 503
-as dockerd does; it stands in `src/palan/engine/pending.py`. What an older version of the API
-lacked or had otherwise is in `src/palan/api/changes`. The engine serves the same contract as an
-OpenAPI document at `/openapi.json`."""
+These are all endpoints of the Docker Engine API {MIN_VERSION} to {MAX_VERSION}, as declared in
+`src/palan/api`. Pending endpoints, which `src/palan/engine/pending.py` lists, answer 501; those
+that need a swarm answer 503, as dockerd does outside of a swarm. `src/palan/api/changes` has the
+differences of older versions. The engine serves the contract as an OpenAPI document at
+`/openapi.json`."""
 
 
 def document() -> str:
@@ -51,7 +51,7 @@ def _lines() -> Iterator[str]:
     pending = sum(map(_is_pending, declared))
     yield f"| **all** | **{len(declared) - pending}** | **{pending}** |"
     for name, found in groups.items():
-        yield from ("", f"## {name}", "", "| Endpoint | | Since | What it does |")
+        yield from ("", f"## {name}", "", "| Endpoint | | Since | Summary |")
         yield "| --- | --- | --- | --- |"
         yield from map(_row, found)
     yield ""

@@ -30,7 +30,7 @@ def rendered(document: str) -> str:
 
 
 def _table() -> Iterator[str]:
-    yield "| Key | Flag | Type | Default | What it does |"
+    yield "| Key | Flag | Type | Default | Effect |"
     yield "| --- | --- | --- | --- | --- |"
     for directive in directives().values():
         yield f"| {' | '.join(_row(directive))} |"

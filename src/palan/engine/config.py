@@ -390,7 +390,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     mtu: Annotated[int, Option("MTU of the default network", metavar="N")] = 1500
     icc: Annotated[bool, Option("let containers of the default network reach each other")] = True
     ip: Annotated[
-        str, Option("host address that ports are published at by default", metavar="IP")
+        str, Option("host address on which ports are published by default", metavar="IP")
     ] = "0.0.0.0"  # noqa: S104 - dockerd's default
     ip_forward: Annotated[bool, Option("switch IP forwarding on")] = True
     ip_forward_no_drop: Annotated[
@@ -400,20 +400,20 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
             inert="the policy of forwarding is never changed",
         ),
     ] = False
-    ip_masq: Annotated[bool, Option("masquerade what containers send out")] = True
+    ip_masq: Annotated[
+        bool, Option("masquerade packets that containers send to other machines")
+    ] = True
     iptables: Annotated[bool, Option("make firewall rules")] = True
     ip6tables: Annotated[bool, Option("make firewall rules for IPv6")] = True
     ipv6: Annotated[bool, Option("IPv6 in the default network")] = False
     firewall_backend: Annotated[
         Literal["", "nftables", "iptables"],
-        Option(
-            "what firewall rules are made with (default: nftables, else iptables)", metavar="NAME"
-        ),
+        Option("back end of the firewall (default: nftables, else iptables)", metavar="NAME"),
     ] = ""
     userland_proxy: Annotated[
         bool,
         Option(
-            "carry what comes to published ports and no rule can redirect",
+            "forward connections to published ports that no rule redirects",
         ),
     ] = True
     userland_proxy_path: Annotated[
