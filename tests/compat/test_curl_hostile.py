@@ -78,7 +78,7 @@ def target() -> Iterator[TestEngine]:
 
 @pytest.fixture
 def web(target: TestEngine) -> Iterator[TestEngine]:
-    """Return the engine with a running container."""
+    """Yield the engine with a running container."""
     ensure_web(target)
     yield target
     assert target.api.get("/_ping").status == 200
@@ -104,7 +104,7 @@ def path_of(endpoint: Endpoint, name: str) -> str:
 
 @contextlib.contextmanager
 def asking(engine: TestEngine, endpoint: Endpoint) -> Iterator[Callable[..., int]]:
-    """Return a function that sends a request to the endpoint and checks the response."""
+    """Yield a function that sends a request to the endpoint and checks the response."""
     wire = RawRequests(engine)
     read = endpoint.name not in STREAMS
     base = json.dumps(BASES.get(endpoint.name, {})).encode()

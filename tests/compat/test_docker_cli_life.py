@@ -91,7 +91,7 @@ def test_wait_prints_exit_codes(docker: Docker):
 
 @pytest.fixture
 def some(docker: Docker) -> Docker:
-    """Yield the docker CLI with three containers in three states."""
+    """Return the docker CLI with three containers in three states."""
     docker("create", "--name", "made", "-l", "tier=db", "busybox", "true")
     docker("run", "-d", "--name", "ended", "-l", "tier=web", "busybox", "sh", "-c", "exit 3")
     docker("wait", "ended")

@@ -36,7 +36,7 @@ def containers(engine: TestEngine) -> list[str]:
 
 
 def begun(engine: TestEngine, query: str = "") -> socket.socket:
-    """Yield a connection on which a slow build is running."""
+    """Return a connection on which a slow build is running."""
     data = context(SLOW)
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(20)

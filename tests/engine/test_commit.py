@@ -181,7 +181,7 @@ def test_the_configuration_is_the_containers_what_is_asked_for_and_the_changes(e
     assert history[0]["CreatedBy"] == "sleep 9"
     assert history[0]["Comment"] == "why"
     assert history[0]["Size"] == 0
-    # Nothing was changed, so there is no layer.
+    # No file was changed, so the image has no layer for it.
     assert len(found["RootFS"]["Layers"]) == len(
         image(engine, "busybox:latest")["RootFS"]["Layers"]
     )

@@ -73,7 +73,7 @@ async def runtime(request, tmp_path):
 
 
 class Bench:
-    """Return a function that makes containers in a temporary directory."""
+    """Makes containers in a temporary directory."""
 
     def __init__(self, runtime, rootfs, directory):
         self.runtime, self.rootfs, self.directory = runtime, rootfs, directory

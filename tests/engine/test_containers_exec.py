@@ -19,7 +19,7 @@ DETACHED = {"Detach": True}
 
 @pytest.fixture(scope="module")
 def box(shared_engine):
-    """Return a running container for all tests that do not change it."""
+    """Yield a running container for all tests that do not change it."""
     container = shared_engine.run("sleep", "600", name="box", Env=["BASE=1"])
     yield container
     shared_engine.remove(container)

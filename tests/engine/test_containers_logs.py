@@ -16,7 +16,7 @@ STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"
 
 @pytest.fixture(scope="module")
 def talk(shared_engine):
-    """Return an ended container that has written to both streams."""
+    """Yield an ended container that has written to both streams."""
     container = shared_engine.run(*TALK, Labels={"tier": "web"}, Env=["ZONE=east"])
     shared_engine.wait(container)
     yield container

@@ -18,7 +18,7 @@ V1 = LAYOUT.layout is not cgroups.Layout.V2
 
 @pytest.fixture(params=["crun", "runc"])
 def container(request, engine):
-    """Yield a running container, one for each of the runtimes that work here."""
+    """Return a running container, one for each of the runtimes that work here."""
     if request.param not in engine.api.get("/info").json["Runtimes"]:
         pytest.skip(f"{request.param} does not work here")
     return engine.run("sleep", "1000", host={"Runtime": request.param})

@@ -68,7 +68,7 @@ class Result:
 
 @dataclass
 class Runner:
-    """Return a function that runs shell commands in containers made from runtime specs."""
+    """Runs shell commands in containers made from runtime specs."""
 
     runtime: str
     view: LegacyCgroupView | None

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.root
 
 
 class Configured(TestEngine):
-    """Yield an engine with a configuration that can be changed while it runs."""
+    """An engine with a configuration that can be changed while it runs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Configured(TestEngine):
 
     @property
     def address(self):
-        """Return an address of this machine that is not loopback."""
+        """An address of this machine that is not loopback."""
         network = self.api.get("/networks/bridge").json
         return network["IPAM"]["Config"][0]["Gateway"]
 

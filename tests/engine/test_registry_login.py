@@ -198,7 +198,7 @@ async def test_a_server_that_does_not_speak_http():
 
 
 class TokenRegistry:
-    """Run a registry with its token server; it accepts the tests' user or ``identity``."""
+    """A registry with its token server; it accepts the tests' user or ``identity``."""
 
     def __init__(self):
         self.challenge = 'Bearer realm="{url}/token?extra=1",service="tests",scope="registry:x:*"'

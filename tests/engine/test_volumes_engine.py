@@ -24,7 +24,7 @@ def engine(engine):
 
 @pytest.fixture(scope="module")
 def filled(shared_engine):
-    """Return an image with a declared volume, at whose path the image has files."""
+    """Yield an image with a declared volume, at whose path the image has files."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name in ("bin", "data", "data/sub"):

@@ -155,7 +155,7 @@ class TestEngine:
 
 
 def below(root: Path) -> Iterator[Path]:
-    """Return all paths below a directory; some that are removed meanwhile may be missing."""
+    """Yield all paths below a directory; some that are removed meanwhile may be missing."""
     for place, directories, files in os.walk(root):
         yield from (Path(place, name) for name in (*directories, *files))
         # A mounted filesystem counts as a mount, not by its files.

@@ -213,7 +213,7 @@ VALUES = [
 
 
 def json_fields(kind: Any, depth: int = 2) -> Iterator[tuple[str, ...]]:
-    """Return the paths of all fields of a message, by their names in JSON."""
+    """Yield the paths of all fields of a message, by their names in JSON."""
     for candidate in (kind, *get_args(kind)):
         if isinstance(candidate, type) and issubclass(candidate, msgspec.Struct):
             for field in msgspec.structs.fields(candidate):

@@ -16,7 +16,7 @@ Make = Callable[..., str]
 
 @pytest.fixture
 def network(engine: TestEngine) -> Iterator[Make]:
-    """Return a function that creates networks (removed at the end): id, or error message."""
+    """Yield a function that creates networks (removed at the end): id, or error message."""
     made: list[str] = []
 
     def make(name: str, status: int = 201, **body: Any) -> str:

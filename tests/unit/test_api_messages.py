@@ -209,7 +209,7 @@ def test_defaults_are_not_shared():
 
 
 def recorded() -> Iterator[tuple[str, Endpoint, Any]]:
-    """Return recorded responses of 1.55, with their endpoints."""
+    """Yield recorded responses of 1.55, with their endpoints."""
     routes = [
         (
             endpoint,
@@ -236,7 +236,7 @@ def recorded() -> Iterator[tuple[str, Endpoint, Any]]:
 
 
 def differences(theirs: Any, ours: Any, path: str = "") -> Iterator[str]:
-    """Return the paths where two JSON documents differ."""
+    """Yield the paths where two JSON documents differ."""
     if isinstance(theirs, dict) and isinstance(ours, dict):
         for key in theirs.keys() | ours.keys():
             if key not in ours:

@@ -168,7 +168,7 @@ def parameters(operation: Schema) -> dict[str, Schema]:
 def properties(
     described: Schema, schema: Schema, path: str, within: tuple[str, ...] = ()
 ) -> Iterator[str]:
-    """Return the paths of all properties within a schema, with references resolved."""
+    """Yield the paths of all properties within a schema, with references resolved."""
     if reference := schema.get("$ref"):
         if reference in within:
             return

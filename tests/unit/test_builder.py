@@ -1,4 +1,4 @@
-"""The room ``build`` with fakes of containers: which steps run, what is kept, what is said."""
+"""The room ``build`` with fakes of containers: the steps that run, the images and the output."""
 
 import contextlib
 import io

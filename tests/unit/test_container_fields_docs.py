@@ -23,7 +23,7 @@ def structs(annotation: Any) -> list[type[msgspec.Struct]]:
 
 
 def fields(message: type[msgspec.Struct], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Return every field below a message: its path in JSON, and its name in Python."""
+    """Yield every field below a message: its path in JSON, and its name in Python."""
     for field in msgspec.structs.fields(message):
         below = structs(field.type)
         for inner in below:

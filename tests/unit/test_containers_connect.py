@@ -28,7 +28,7 @@ class Network(SimpleNamespace):
 
 
 class Networks:
-    """Remembers what is done to endpoints, and fails where a test wants it."""
+    """Records the operations on endpoints, and fails where a test wants it."""
 
     def __init__(self, *networks):
         self.known = {network.name: network for network in networks}

@@ -153,7 +153,7 @@ def fails(query, _tcp):
 
 
 class Addresses(NamedTuple):
-    """Return its address."""
+    """The address of the resolver."""
 
     udp: tuple[str, int]
     tcp: tuple[str, int]

@@ -66,7 +66,7 @@ def test_paths_exist(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_names_exist(document):
-    """Dotted names of modules and what is in them."""
+    """Dotted names of modules and their members."""
     missing = []
     for name in quoted(document):
         if NAME.fullmatch(name) and not name.endswith(tuple(f".{it}" for it in FILE_SUFFIXES)):

@@ -14,7 +14,7 @@ NEEDS = {"tmp_path", "monkeypatch"}
 
 
 def scenarios(*modules: str):
-    """Return all tests of the modules that use no fixture but a directory."""
+    """Yield all tests of the modules that use no fixture but a directory."""
     for module in modules:
         for name, test in vars(import_module(module)).items():
             if name.startswith("test_") and set(inspect.signature(test).parameters) <= NEEDS:

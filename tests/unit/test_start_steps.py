@@ -1,4 +1,4 @@
-"""The steps of a start, with fakes of the rooms: each failure undoes what was begun."""
+"""The steps of a start, with fakes of the rooms: each failure undoes the completed steps."""
 
 import asyncio
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ SANDBOX = SandboxRecord(id="s" * 64, path="/run/netns/s")
 
 
 class Machine:
-    """All rooms in one; remembers what is done, and fails where a test wants it."""
+    """All rooms in one; records the operations, and fails where a test wants it."""
 
     def __init__(self):
         self.seen = []

@@ -1,4 +1,4 @@
-"""``engine.system`` with fakes of what it shows."""
+"""``engine.system`` with fakes of the other rooms."""
 
 from dataclasses import fields
 from pathlib import Path

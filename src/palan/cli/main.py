@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="palan",
         usage="palan [-H ADDRESS] [-c CONTEXT] COMMAND ...",
-        description="The Docker Engine API, whole, in Python.",
+        description="An engine and a client for the whole Docker Engine API.",
         epilog=_list_of_commands(VERBS, GROUPS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
