@@ -15,12 +15,12 @@ from palan.engine.containers.surroundings import (
     ContainerExecs,
     ContainerImages,
     ContainerLogs,
+    ContainerNetworks,
     ContainerVolumes,
     Surroundings,
 )
 from palan.engine.events import Publisher
 from palan.engine.machine import Machine, Runtimes
-from palan.engine.networks import Networks
 from palan.engine.paths import Paths
 from palan.store.documents import Documents
 
@@ -119,7 +119,7 @@ class ContainerContext:
         return self._surroundings.volumes
 
     @property
-    def networks(self) -> Networks:
+    def networks(self) -> ContainerNetworks:
         """The networks."""
         return self._surroundings.networks
 

@@ -1,12 +1,13 @@
 """Protocols of what the containers need from the rest of the engine."""
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
 from palan.api import Unset
+from palan.api.containers import EndpointSettings
 from palan.api.images import OCIDescriptor
 from palan.engine.background import Background
 from palan.engine.config import EngineConfig
@@ -15,7 +16,10 @@ from palan.engine.images.image import Image
 from palan.engine.images.platform import Platform
 from palan.engine.logdrivers.container import LoggedContainer
 from palan.engine.machine import Machine, Runtimes
-from palan.engine.networks import Networks
+from palan.engine.networks.endpoint_records import EndpointRecord, SandboxRecord
+from palan.engine.networks.ipam import IPNetwork
+from palan.engine.networks.member import Member
+from palan.engine.networks.network import Network
 from palan.engine.paths import Paths
 from palan.engine.volumes.record import VolumeRecord
 from palan.host.conmon import RunningMonitor
@@ -26,6 +30,7 @@ __all__ = [
     "ContainerExecs",
     "ContainerImages",
     "ContainerLogs",
+    "ContainerNetworks",
     "ContainerVolumes",
     "ProbeOutcome",
     "Surroundings",
@@ -114,6 +119,135 @@ class ContainerVolumes(Protocol):
 
     async def unmount_stale(self, alive: set[str], /) -> None:
         """Unmount volumes that are mounted for containers that do not run."""
+
+
+class ContainerNetworks(Protocol):
+    """The networks, which see a container as a member."""
+
+    def find(self, reference: str, /) -> Network | None:
+        """Return the network of that name, id or beginning of an id; None if there is none."""
+
+    def resolve(self, reference: str, /) -> Network:
+        """Return what :meth:`find` does.
+
+        Raises:
+            NotFound: no network fits.
+            InvalidParameter: several networks fit.
+        """
+
+    def by_id(self, network_id: str, /) -> Network | None:
+        """Return the network of exactly that id."""
+
+    def id_of(self, reference: str, /) -> str:
+        """Return the id of the network that :meth:`find` finds; empty for None."""
+
+    def subnets(self, reference: str, /) -> list[IPNetwork] | None:
+        """Return the subnets of a network; None if there is no such network."""
+
+    def is_listed(self, names: Iterable[str], wanted: str, /) -> bool:
+        """Whether a network, given by name or beginning of its id, is among ``names``."""
+
+    def check_compatible(self, mode: str, names: Iterable[str], network: Network, /) -> None:
+        """Refuse a network that can't be combined with a network mode and other networks.
+
+        Raises:
+            InvalidParameter: in dockerd's words.
+        """
+
+    @property
+    def host_gateways(self) -> list[str]:
+        """The addresses of the host that containers reach on every network."""
+
+    async def load(
+        self, sandboxes: Mapping[str, SandboxRecord], running: Collection[str], /
+    ) -> None:
+        """Restore all networks when the engine starts.
+
+        Args:
+            sandboxes: the sandboxes of all containers by their ids.
+            running: the ids of the running containers.
+        """
+
+    def sweep_sandboxes(self, sandboxes: Iterable[SandboxRecord], /) -> None:
+        """Remove namespaces and interfaces that belong to none of the sandboxes; blocking."""
+
+    async def create_sandbox(self, member: Member, /) -> SandboxRecord | None:
+        """Create the network namespace of a container that is about to start, with all in it.
+
+        Returns:
+            The sandbox; None if the container shares that of another container.
+
+        Raises:
+            PalanError: a network does not exist, an address or a port is in use.
+        """
+
+    async def remove_sandbox(self, member: Member, sandbox: SandboxRecord, /) -> None:
+        """Remove a sandbox, whole or half made; idempotent."""
+
+    async def adopt(self, member: Member, /) -> None:
+        """Take over the ports, names and links of a container that has kept running."""
+
+    async def allow_links(self, member: Member, /) -> None:
+        """Update the rules that allow a running container to reach those it is linked to."""
+
+    def resolv_conf(self, member: Member, /, *, embedded: bool | None = None) -> str:
+        """Return the text of a container's ``resolv.conf``.
+
+        Args:
+            member: the container.
+            embedded: whether it names the engine's name server; None if the container has one.
+        """
+
+    def rename(self, member: Member, /) -> None:
+        """Replace the DNS names of a container that has a new name."""
+
+    async def add_endpoint(
+        self,
+        member: Member,
+        sandbox: SandboxRecord,
+        network: Network,
+        settings: EndpointSettings,
+        /,
+    ) -> EndpointRecord:
+        """Create an endpoint for a running container, in memory.
+
+        Raises:
+            PalanError: an address or name is in use; nothing is left of the endpoint then.
+        """
+
+    async def plug_endpoint(
+        self,
+        member: Member,
+        sandbox: SandboxRecord,
+        endpoint: EndpointRecord,
+        before: Mapping[int, EndpointRecord | None],
+        /,
+    ) -> bool:
+        """Make the interface of a new endpoint; move routes, ports and names to it.
+
+        Args:
+            member: the container.
+            sandbox: its namespace.
+            endpoint: the endpoint.
+            before: the endpoints that had the default routes before, by IP version.
+
+        Returns:
+            Whether the container got a name server.
+
+        Raises:
+            PalanError: it failed; the caller has to remove the endpoint.
+        """
+
+    async def remove_endpoint(
+        self, member: Member, sandbox: SandboxRecord, endpoint: EndpointRecord, /
+    ) -> None:
+        """Remove an endpoint, whole or half made, of a running container; idempotent."""
+
+    def publish(self, action: str, network: Network, container_id: str, /) -> None:
+        """Publish an event about a container on a network."""
+
+    def publish_all(self, action: str, sandbox: SandboxRecord | None, container_id: str, /) -> None:
+        """Publish an event about a container on each of its networks."""
 
 
 class ProbeOutcome(Protocol):
@@ -217,7 +351,7 @@ class Surroundings(Background, Protocol):
         """The volumes."""
 
     @property
-    def networks(self) -> Networks:
+    def networks(self) -> ContainerNetworks:
         """The networks."""
 
     @property
