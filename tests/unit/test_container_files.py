@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from palan.api.errors import InvalidParameter
-from palan.engine.containers.files import hosts_file
+from palan.engine.containers.etc_files import hosts_file
 from palan.engine.networks.resolv_conf import DnsSettings, resolv_conf
 
 

@@ -13,7 +13,7 @@ from palan.engine.containers.health import (
     probe_wait,
     shown_status,
 )
-from palan.engine.containers.wording import status_text
+from palan.engine.containers.status_text import status_text
 from palan.engine.timestamps import go_duration
 
 

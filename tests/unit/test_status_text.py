@@ -2,7 +2,7 @@ import pytest
 
 from palan.api.containers import ContainerConfig, HostConfig
 from palan.engine.containers.record import ContainerRecord, Status
-from palan.engine.containers.wording import human_duration, status_text
+from palan.engine.containers.status_text import human_duration, status_text
 
 
 @pytest.mark.parametrize(

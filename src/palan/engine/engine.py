@@ -19,8 +19,8 @@ from palan.engine.builder import Builds
 from palan.engine.config import EngineConfig
 from palan.engine.containers import SCHEMA as CONTAINERS
 from palan.engine.containers import Containers
-from palan.engine.containers.merged import sweep_merged
-from palan.engine.containers.stubs import make_stubs
+from palan.engine.containers.merged_root import sweep_merged
+from palan.engine.containers.mount_point_layer import make_mount_point_layer
 from palan.engine.events import SCHEMA as EVENTS
 from palan.engine.events import EventJournal
 from palan.engine.exec import Execs
@@ -119,7 +119,7 @@ class Engine:
         await asyncio.to_thread(ensure_shared, self.paths.exec_root)
         self._empty_tmp()
         await asyncio.to_thread(sweep_merged, self.paths.merged)
-        make_stubs(self.paths.stubs, self.paths.tmp)
+        make_mount_point_layer(self.paths.stubs, self.paths.tmp)
         await self.runtimes.probe()
         self.images.load_state()
         self.volumes.load()

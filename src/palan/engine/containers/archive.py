@@ -1,6 +1,6 @@
 """``HEAD``, ``GET`` and ``PUT /containers/{id}/archive``: files in and out of containers.
 
-The files are those of :mod:`palan.engine.containers.view`.  A path is resolved by the
+The files are those of :mod:`palan.engine.containers.root_view`.  A path is resolved by the
 kernel inside of that root; archives are read and written by a child that has it as its
 root and few privileges (:mod:`palan.host.archive`).  So neither a link, nor one that is
 made in the meantime, nor an archive leads out of it.
@@ -23,8 +23,8 @@ from palan.api.results import ByteStream, PathStat
 from palan.engine.containers.container import Container, go_time
 from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.filemode import go_file_mode
+from palan.engine.containers.root_view import root_view
 from palan.engine.containers.spec import find_user
-from palan.engine.containers.view import root_view
 from palan.engine.streams.pipes import PipeReader
 from palan.engine.threads import BodyReader, in_thread
 from palan.host.archive.headers import ArchiveError

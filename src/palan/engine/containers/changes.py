@@ -8,7 +8,7 @@ from palan.api.errors import InternalError
 from palan.api.results import ByteStream
 from palan.engine.containers.container import Container
 from palan.engine.containers.context import ContainerContext
-from palan.engine.containers.merged import merged_root
+from palan.engine.containers.merged_root import merged_root
 from palan.engine.containers.root_filesystem import image_layers
 from palan.engine.threads import in_thread, iterate
 from palan.host.archive.pack import Packing

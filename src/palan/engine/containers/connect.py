@@ -19,7 +19,7 @@ from palan.api.errors import (
 from palan.api.networks import NetworkConnectRequest, NetworkDisconnectRequest
 from palan.engine.containers.container import Container
 from palan.engine.containers.context import ContainerContext
-from palan.engine.containers.hosts import add_to_hosts, remove_from_hosts
+from palan.engine.containers.etc_hosts import add_to_hosts, remove_from_hosts
 from palan.engine.containers.members import member
 from palan.engine.networks.compatibility import CONFIGURATION_ONLY, SHARING
 from palan.engine.networks.endpoint_records import EndpointRecord, SandboxRecord

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from palan.api.errors import InternalError, NotFound
 from palan.engine.containers.context import ContainerContext
+from palan.engine.containers.mount_sources import hold_volumes, open_part, release_volumes
 from palan.engine.containers.record import MountRecord
-from palan.engine.containers.sources import hold_volumes, open_part, release_volumes
 from palan.host.filesystem import remove_tree
 from palan.host.mounts import unmount
 from palan.host.overlay import mount_overlay

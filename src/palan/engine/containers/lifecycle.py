@@ -22,6 +22,7 @@ from palan.engine.containers.container import Container
 from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.health_monitor import begin_checks, stop_checks
 from palan.engine.containers.link_updates import update_linked_from
+from palan.engine.containers.mount_sources import publish_mounts
 from palan.engine.containers.pipeline import do_steps, undo_steps
 from palan.engine.containers.record import ProcessRecord
 from palan.engine.containers.restart_policy import (
@@ -30,7 +31,6 @@ from palan.engine.containers.restart_policy import (
     starts_with_engine,
     wants_restart,
 )
-from palan.engine.containers.sources import publish_mounts
 from palan.engine.containers.spec import check_joined
 from palan.engine.containers.start_steps import Run, start_steps
 from palan.engine.machine import StartFailure
@@ -94,11 +94,11 @@ async def start(
             await do_steps(start_steps(run), context.log.bind(container=container.id))
         except BaseException as failure:
             error = _reason(context, container, failure)
-            await _fail(context, container, error)
+            await _finish_failed_start(context, container, error)
             if error is not failure:
                 raise error from failure
             raise
-        await _note_start(run)
+        await _finish_start(run)
 
 
 def _reason(
@@ -116,7 +116,7 @@ def _reason(
     return failure
 
 
-async def _note_start(run: Run) -> None:
+async def _finish_start(run: Run) -> None:
     """Publish and save that a container runs, and begin what goes with it."""
     context, container, sandbox, monitored = run.context, run.container, run.sandbox, run.monitored
     assert monitored is not None  # noqa: S101 - a step has set it
@@ -145,7 +145,9 @@ async def _note_start(run: Run) -> None:
     await update_linked_from(context, container)
 
 
-async def _fail(context: ContainerContext, container: Container, error: BaseException) -> None:
+async def _finish_failed_start(
+    context: ContainerContext, container: Container, error: BaseException
+) -> None:
     """Save why a container could not be started, and remove it if it is to be (``--rm``)."""
     record = container.record
     record.error = error.message if isinstance(error, PalanError) else str(error)

@@ -4,7 +4,7 @@ import asyncio
 
 from palan.engine.containers.container import Container
 from palan.engine.containers.context import ContainerContext
-from palan.engine.containers.hosts import change_hosts
+from palan.engine.containers.etc_hosts import change_hosts
 from palan.engine.containers.links import host_lines
 from palan.engine.containers.members import member
 from palan.engine.networks.endpoint_records import EndpointRecord

@@ -13,7 +13,7 @@ from palan.api.containers import HostConfig
 from palan.api.errors import Conflict, InternalError, InvalidParameter, NotFound
 from palan.engine.containers.container import Container
 from palan.engine.containers.context import ContainerContext
-from palan.engine.containers.hosts import change_hosts, own_addresses
+from palan.engine.containers.etc_hosts import change_hosts, own_addresses
 from palan.engine.networks.endpoint_records import EndpointRecord
 from palan.engine.networks.links import default_endpoint
 from palan.engine.networks.port_parsing import Port, parse_exposed_ports

@@ -18,7 +18,7 @@ from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.endpoints import endpoint_settings, exposed_now
 from palan.engine.containers.health import HealthRecord, shown_status
 from palan.engine.containers.links import link_names
-from palan.engine.containers.wording import status_text
+from palan.engine.containers.status_text import status_text
 
 
 __all__ = ["select", "summaries"]

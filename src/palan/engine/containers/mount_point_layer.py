@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Final
 
 
-__all__ = ["make_stubs"]
+__all__ = ["make_mount_point_layer"]
 
 _DIRECTORIES: Final = ("dev", "dev/pts", "dev/shm", "etc", "proc", "sys")
 _FILES: Final = (".dockerenv", "dev/console", "etc/hostname", "etc/hosts", "etc/resolv.conf")
 _LINKS: Final = {"etc/mtab": "/proc/mounts"}
 
 
-def make_stubs(directory: Path, tmp: Path) -> None:
+def make_mount_point_layer(directory: Path, tmp: Path) -> None:
     """Make the layer, unless it exists.
 
     Args:

@@ -8,8 +8,8 @@ from pathlib import Path
 from palan.api.errors import InternalError
 from palan.engine.containers.container import Container
 from palan.engine.containers.context import ContainerContext
+from palan.engine.containers.mount_sources import make_bind_sources, mount_parts, unmount_parts
 from palan.engine.containers.record import MountRecord
-from palan.engine.containers.sources import make_bind_sources, mount_parts, unmount_parts
 from palan.host.filesystem import remove_tree
 from palan.host.mounts import mount, unmount
 from palan.host.overlay import mount_overlay, plain_options

@@ -10,9 +10,7 @@ from pathlib import Path
 from palan.api.errors import Conflict, NotFound
 from palan.engine.containers.container import Container
 from palan.engine.containers.context import ContainerContext
-from palan.engine.containers.record import MountRecord
-from palan.engine.containers.root_filesystem import image_layers
-from palan.engine.containers.sources import (
+from palan.engine.containers.mount_sources import (
     hold_volumes,
     host_source,
     make_bind_sources,
@@ -21,6 +19,8 @@ from palan.engine.containers.sources import (
     publish_unmounts,
     release_volumes,
 )
+from palan.engine.containers.record import MountRecord
+from palan.engine.containers.root_filesystem import image_layers
 from palan.engine.containers.spec import network_owner
 from palan.host.mounts import is_mount_point
 from palan.host.rootview import Bind, RootView

@@ -17,8 +17,8 @@ from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.device_requests import check_device_requests, inject_devices
 from palan.engine.containers.devices import all_devices, asked_devices, block_devices
 from palan.engine.containers.links import link_environment
+from palan.engine.containers.mount_sources import host_source
 from palan.engine.containers.record import ContainerRecord, MountRecord
-from palan.engine.containers.sources import host_source
 from palan.engine.containers.users import ResolvedUser, resolve_user
 from palan.engine.networks.endpoint_records import SandboxRecord
 from palan.engine.oci.mounts import SHM, MountPlan, bind_mount, tmpfs_mount

@@ -14,13 +14,13 @@ import msgspec
 
 from palan.engine.containers.container import Container
 from palan.engine.containers.context import ContainerContext
-from palan.engine.containers.files import hosts_file, write_files
-from palan.engine.containers.hosts import own_addresses, own_names
+from palan.engine.containers.etc_files import hosts_file, write_files
+from palan.engine.containers.etc_hosts import own_addresses, own_names
 from palan.engine.containers.links import check_links, link_hosts
 from palan.engine.containers.members import member
+from palan.engine.containers.mount_sources import hold_volumes, publish_unmounts, release_volumes
 from palan.engine.containers.pipeline import Step, Steps
 from palan.engine.containers.root_filesystem import mount_root, unmount_root
-from palan.engine.containers.sources import hold_volumes, publish_unmounts, release_volumes
 from palan.engine.containers.spec import cgroup_path, container_spec
 from palan.engine.logdrivers.rotation import prepare_log
 from palan.engine.logdrivers.settings import log_settings

@@ -48,7 +48,7 @@ MAX_DOCUMENT: Final = 8 << 20
 MAX_DEPTH: Final = 8  # of indexes within indexes
 MAX_LAYERS: Final = 498
 """overlayfs stacks 500 lower directories.  A stopped container that is read adds its own one,
-and every container the one below all (see :mod:`palan.engine.containers.stubs`)."""
+and every container the one below all (see :mod:`palan.engine.containers.mount_point_layer`)."""
 
 OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
