@@ -27,7 +27,7 @@ from palan.engine.images.catalog import Catalog
 from palan.engine.images.image import Image
 from palan.engine.images.platform import Platform
 from palan.engine.images.reference import parse
-from palan.engine.images.surroundings import Surroundings
+from palan.engine.images.surroundings import ImageContainers
 from palan.store.images import ManifestRecord, NameRecord, TargetRecord
 
 
@@ -178,11 +178,11 @@ def _described(manifest: ManifestRecord) -> OCIDescriptor:
 
 
 def manifests(
-    engine: Surroundings, catalog: Catalog, image: Image, *, identity: bool = False
+    containers: ImageContainers, catalog: Catalog, image: Image, *, identity: bool = False
 ) -> list[ImageManifestSummary]:
     """Return all manifests that came with an image."""
     return [
-        _manifest(engine, catalog, manifest, identity=identity)
+        _manifest(containers, catalog, manifest, identity=identity)
         for target in catalog.represented(image)
         for manifest in target.manifests
         if manifest.kind != "index"
@@ -190,7 +190,7 @@ def manifests(
 
 
 def _manifest(
-    engine: Surroundings, catalog: Catalog, record: ManifestRecord, *, identity: bool
+    containers: ImageContainers, catalog: Catalog, record: ManifestRecord, *, identity: bool
 ) -> ImageManifestSummary:
     content = sum(blob.size for blob in record.blobs) + (record.size if record.blobs else 0)
     image = catalog.images.get(record.image)
@@ -204,7 +204,7 @@ def _manifest(
     )
     if record.kind == "image":
         platform = Platform(*record.platform)
-        users = [user.id for user in engine.containers.using_image(image.id)] if image else []
+        users = [user.id for user in containers.using_image(image.id)] if image else []
         answer.image_data = ImageData(
             platform=platform.message() if platform.os else OCIPlatform(),
             size=ImageDataSize(unpacked=unpacked),
@@ -235,18 +235,14 @@ def _digests(names: Iterable[NameRecord]) -> list[str]:
 
 
 def summary(
-    engine: Surroundings, catalog: Catalog, image: Image, names: list[NameRecord]
+    containers: ImageContainers, catalog: Catalog, image: Image, names: list[NameRecord]
 ) -> ImageSummary:
     """Return an image as a list shows it, with the names that the filters select."""
     targets = catalog.represented(image)
     return ImageSummary(
         id=image.id,
         containers=len(
-            {
-                user.id
-                for each in catalog.family(image)
-                for user in engine.containers.using_image(each.id)
-            }
+            {user.id for each in catalog.family(image) for user in containers.using_image(each.id)}
         ),
         created=created_seconds(image.spec.created),
         labels=dict(image.labels),

@@ -21,7 +21,7 @@ from palan.engine.images.formats import (
 from palan.engine.images.image_download import ACCEPT
 from palan.engine.images.reference import parse
 from palan.engine.images.remote import first_answer, open_session
-from palan.engine.images.surroundings import Surroundings
+from palan.engine.images.surroundings import RegistryConfig
 from palan.engine.threads import in_thread
 from palan.registry.failures import TransportError
 from palan.registry.refusals import NoCredentials, Refused
@@ -34,7 +34,7 @@ _SCHEMA2: Final = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 async def distribution_inspect(
-    engine: Surroundings, request: ImageDistributionInspect
+    config: RegistryConfig, request: ImageDistributionInspect
 ) -> DistributionInspect:
     """Return digest and platforms of an image in a registry.
 
@@ -46,9 +46,7 @@ async def distribution_inspect(
     """
     reference = parse(request.name).tagged()
     what = reference.digest or reference.tag or ""
-    with open_session(
-        engine.config, reference.domain, request.registry_auth, mirrors=True
-    ) as session:
+    with open_session(config, reference.domain, request.registry_auth, mirrors=True) as session:
 
         def work() -> DistributionInspect:
             answer, _ = first_answer(

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from palan.api.errors import Conflict, InvalidParameter, NotFound
 from palan.api.images import ImageDeleteResponseItem
+from palan.engine.events import Publisher
 from palan.engine.images.catalog import Catalog
 from palan.engine.images.describe import blobs_of, familiar, layers_of
 from palan.engine.images.image import Image
 from palan.engine.images.lookup import Match, find, for_platform
 from palan.engine.images.platform import Platform
 from palan.engine.images.reference import parse
-from palan.engine.images.surroundings import Surroundings, User
+from palan.engine.images.surroundings import ImageContainers, User
 from palan.store.images import NameRecord, TargetRecord
 
 
@@ -33,10 +34,11 @@ class Removal:
         freed: the bytes that were freed.
     """
 
-    def __init__(self, engine: Surroundings, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, containers: ImageContainers, events: Publisher) -> None:
         self.done: list[ImageDeleteResponseItem] = []
         self.freed = 0
-        self._engine = engine
+        self._containers = containers
+        self._events = events
         self._catalog = catalog
 
     async def remove(
@@ -137,7 +139,7 @@ class Removal:
         await self.delete(image, prune=prune)
 
     def _users(self, image: Image) -> list[User]:
-        return list(self._engine.containers.using_image(image.id))
+        return list(self._containers.using_image(image.id))
 
     def _users_of_all(self, image: Image) -> list[User]:
         """Return the users of an image and of those that would be removed with it."""
@@ -186,7 +188,7 @@ class Removal:
 
     def _publish(self, action: str, image: Image, name: str = "") -> None:
         attributes = {**image.labels, "name": name or image.id}
-        self._engine.events.publish("image", action, image.id, attributes)
+        self._events.publish("image", action, image.id, attributes)
 
     async def delete(self, image: Image, *, prune: bool) -> None:
         """Remove an image with all its names; the caller has checked that it may be removed."""

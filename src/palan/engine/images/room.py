@@ -57,13 +57,14 @@ _log = structlog.get_logger("palan.engine.images")
 class Images:
     """The images of an engine."""
 
-    def __init__(self, engine: Surroundings) -> None:
-        self._engine = engine
-        self._catalog = Catalog(engine.db, engine.paths.images, engine.paths.tmp, self._dispose)
-        self._unpacker = Unpacker(self._catalog, engine.paths.tmp, self._dispose)
-        self._downloads = Downloads(engine.paths.images / "downloads")
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        paths = surroundings.paths
+        self._catalog = Catalog(surroundings.db, paths.images, paths.tmp, self._dispose)
+        self._unpacker = Unpacker(self._catalog, paths.tmp, self._dispose)
+        self._downloads = Downloads(paths.images / "downloads")
         self.context = ImageContext(
-            engine, self._catalog, self._unpacker, self._downloads, BlobProgress()
+            surroundings, self._catalog, self._unpacker, self._downloads, BlobProgress()
         )
         """The state that the operations share, builds included."""
         self._pruning = False
@@ -107,7 +108,7 @@ class Images:
             if not self._catalog.held[image.id]:
                 del self._catalog.held[image.id]
                 if image.record.hidden:
-                    self._engine.spawn(self.release(image.id))
+                    self._surroundings.spawn(self.release(image.id))
 
     def names(self, image: Image) -> list[str]:
         """Return the names of an image as users write them, sorted."""
@@ -149,7 +150,7 @@ class Images:
             image = self._catalog.images.get(image_id)
             if image is None or not image.record.hidden:
                 return
-            used = any(True for _ in self._engine.containers.using_image(image_id))
+            used = any(True for _ in self._surroundings.containers.using_image(image_id))
             if not used and image_id not in self._catalog.held:
                 await self._catalog.remove(images=[image_id])
 
@@ -158,14 +159,15 @@ class Images:
         hidden = [image.id for image in self._catalog.images.values() if image.record.hidden]
         for image_id in hidden:
             await self.release(image_id)
-        self._catalog.discard_layers(self._engine.containers.layers_in_use())
+        self._catalog.discard_layers(self._surroundings.containers.layers_in_use())
 
     async def disk_usage(self) -> tuple[_Summaries, int]:
         """Return all images as in a list, with shared sizes, and the bytes of all together."""
         catalog = self._catalog
         lines = []
         for image in catalog.visible():
-            line = describe.summary(self._engine, catalog, image, catalog.names_of(image))
+            names = catalog.names_of(image)
+            line = describe.summary(self._surroundings.containers, catalog, image, names)
             line.shared_size = describe.shared_size(catalog, image)
             # As in dockerd's answer to this request only.
             line.repo_tags = line.repo_tags or None
@@ -179,14 +181,14 @@ class Images:
         """``GET /images/json``."""
         if request.identity and not request.manifests:
             raise InvalidParameter("conflicting options: identity requires manifests=1")
-        lines = []
+        lines, containers = [], self._surroundings.containers
         for image, names in select(self._catalog, request.filters, everything=request.all):
-            line = describe.summary(self._engine, self._catalog, image, names)
+            line = describe.summary(containers, self._catalog, image, names)
             if request.shared_size:
                 line.shared_size = describe.shared_size(self._catalog, image)
             if request.manifests:
                 line.manifests = describe.manifests(
-                    self._engine, self._catalog, image, identity=request.identity
+                    containers, self._catalog, image, identity=request.identity
                 )
             lines.append(line)
         return lines
@@ -210,7 +212,7 @@ class Images:
         """``GET /images/search``."""
         from palan.engine.images.search import search  # noqa: PLC0415 - as for pull
 
-        return await search(self._engine, request)
+        return await search(self._surroundings.config, request)
 
     async def distribution_inspect(
         self, request: api.ImageDistributionInspect
@@ -220,7 +222,7 @@ class Images:
             distribution_inspect,
         )
 
-        return await distribution_inspect(self._engine, request)
+        return await distribution_inspect(self._surroundings.config, request)
 
     async def _import(self, plan: Import, body: AsyncIterator[bytes]) -> AsyncIterator[JSONMessage]:
         async with open_source(plan.source, body) as source:
@@ -235,7 +237,7 @@ class Images:
 
     async def commit(self, request: api.ImageCommit) -> api.IDResponse:
         """``POST /commit``."""
-        container = self._engine.containers.commit_source(request.container)
+        container = self._surroundings.containers.commit_source(request.container)
         commit = Commit(request, container)
         image = await commit.run(self._catalog, self._unpacker)
         name = commit.name.familiar if commit.name else ""
@@ -283,7 +285,8 @@ class Images:
         chosen = target if request.platform else None
         answer = describe.inspect(self._catalog, image, chosen)
         if request.manifests:
-            answer.manifests = describe.manifests(self._engine, self._catalog, image)
+            containers = self._surroundings.containers
+            answer.manifests = describe.manifests(containers, self._catalog, image)
         return answer
 
     async def attestations(self, request: api.ImageAttestations) -> _Statements:
@@ -320,7 +323,9 @@ class Images:
         """``DELETE /images/{name}``."""
         platforms = [parse_json(text) for text in request.platforms]
         async with self._catalog.lock:
-            removal = Removal(self._engine, self._catalog)
+            removal = Removal(
+                self._catalog, self._surroundings.containers, self._surroundings.events
+            )
             await removal.remove(
                 request.name,
                 force=request.force,
@@ -338,7 +343,9 @@ class Images:
             raise Conflict("a prune operation is already running")
         self._pruning = True
         try:
-            removal = Removal(self._engine, self._catalog)
+            removal = Removal(
+                self._catalog, self._surroundings.containers, self._surroundings.events
+            )
             for image in self._catalog.visible():
                 if until is not None and not until(image):
                     continue
@@ -348,7 +355,7 @@ class Images:
             removal.freed += await in_thread(lambda: self._downloads.remove_stale(0))
         finally:
             self._pruning = False
-        self._engine.events.publish("image", "prune", "", {"reclaimed": str(removal.freed)})
+        self._surroundings.events.publish("image", "prune", "", {"reclaimed": str(removal.freed)})
         return api.ImagePruneResponse(
             images_deleted=removal.done or None, space_reclaimed=removal.freed
         )
@@ -356,8 +363,8 @@ class Images:
     # ---- inside ---------------------------------------------------------------------
 
     def _publish(self, action: str, image: Image, name: str) -> None:
-        self._engine.events.publish("image", action, image.id, {**image.labels, "name": name})
+        self._surroundings.events.publish("image", action, image.id, {**image.labels, "name": name})
 
     def _dispose(self, path: Path) -> None:
         """Remove a directory tree in the background."""
-        self._engine.spawn(asyncio.to_thread(remove_tree, path))
+        self._surroundings.spawn(asyncio.to_thread(remove_tree, path))

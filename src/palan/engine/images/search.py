@@ -10,7 +10,7 @@ from palan.api import Filters
 from palan.api.errors import InternalError, InvalidParameter
 from palan.api.images import ImageSearch, ImageSearchResult
 from palan.engine.images.remote import open_session
-from palan.engine.images.surroundings import Surroundings
+from palan.engine.images.surroundings import RegistryConfig
 from palan.engine.threads import in_thread
 from palan.registry.failures import TransportError
 from palan.registry.names import HUB
@@ -30,7 +30,7 @@ class _Results(msgspec.Struct):
     results: list[ImageSearchResult] | None = None
 
 
-async def search(engine: Surroundings, request: ImageSearch) -> list[ImageSearchResult]:
+async def search(config: RegistryConfig, request: ImageSearch) -> list[ImageSearchResult]:
     """Search a registry.
 
     Raises:
@@ -52,7 +52,7 @@ async def search(engine: Surroundings, request: ImageSearch) -> list[ImageSearch
         # They were abolished; registries may still claim some.
         return []
     domain, term = _split(request.term)
-    with open_session(engine.config, domain, request.registry_auth) as session:
+    with open_session(config, domain, request.registry_auth) as session:
         results = await in_thread(lambda: _ask(session, term, limit), session.aborter.abort)
     found = []
     for result in results:

@@ -11,7 +11,14 @@ from palan.engine.events import Publisher
 from palan.store.database import Database
 
 
-__all__ = ["CommitSource", "RegistryConfig", "Surroundings", "User"]
+__all__ = [
+    "CommitSource",
+    "ImageContainers",
+    "ImagePaths",
+    "RegistryConfig",
+    "Surroundings",
+    "User",
+]
 
 
 class User(Protocol):
@@ -58,17 +65,29 @@ class CommitSource(Protocol):
         """Publish the event that an image was made."""
 
 
-class _Containers(Protocol):
-    def using_image(self, image_id: str, /) -> Iterable[User]: ...
-    def layers_in_use(self) -> Container[str]: ...
-    def commit_source(self, reference: str, /) -> CommitSource: ...
+class ImageContainers(Protocol):
+    """The containers."""
+
+    def using_image(self, image_id: str, /) -> Iterable[User]:
+        """Return the containers of an image, and those that have it mounted."""
+
+    def layers_in_use(self) -> Container[str]:
+        """Return the chain ids of the containers' layers."""
+
+    def commit_source(self, reference: str, /) -> CommitSource:
+        """Return the container to make an image of; raise ``NotFound``."""
 
 
-class _Paths(Protocol):
+class ImagePaths(Protocol):
+    """The directories of images."""
+
     @property
-    def images(self) -> Path: ...
+    def images(self) -> Path:
+        """The directory of blobs and layers."""
+
     @property
-    def tmp(self) -> Path: ...
+    def tmp(self) -> Path:
+        """A directory on the same file system, emptied when the engine starts."""
 
 
 class RegistryConfig(Protocol):
@@ -119,7 +138,7 @@ class Surroundings(Protocol):
         """The database with the rows."""
 
     @property
-    def paths(self) -> _Paths:
+    def paths(self) -> ImagePaths:
         """The directories."""
 
     @property
@@ -127,7 +146,7 @@ class Surroundings(Protocol):
         """The event journal."""
 
     @property
-    def containers(self) -> _Containers:
+    def containers(self) -> ImageContainers:
         """The containers."""
 
     def spawn(self, work: Any, /) -> Any:
