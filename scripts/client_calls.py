@@ -20,7 +20,7 @@ import msgspec
 from palan.api._base import Unset
 from palan.api._docstrings import class_description, field_descriptions
 from palan.api._progress import JSONMessage
-from palan.api.annotations import Filter, Header
+from palan.api.annotations import Body, Filter, Header
 from palan.api.endpoint import Endpoint, Group
 from palan.api.filters import Filters
 from palan.api.registry import GROUPS
@@ -30,9 +30,6 @@ from palan.client._contract import NO_DEFAULT, Parameter, Plan, plan
 
 
 TARGET: Final = client_sync.CLIENT / "_async" / "calls"
-
-OPTIONAL_BODY: Final = {"images.create", "build.build"}
-"""The operations with an optional body."""
 
 _STATUSES: Final = {
     401: ("Unauthorized", "the registry rejects the credentials."),
@@ -278,8 +275,7 @@ def arguments(made: Plan) -> tuple[list[Parameter], list[Parameter]]:
     body = made.fields or ([made.body] if made.body is not None else [])
     required, optional = list(made.path), []
     for parameter in (*made.query, *body, *made.headers):
-        is_body = parameter is made.body and made.streams_body
-        if is_body and made.operation in OPTIONAL_BODY:
+        if parameter is made.body and _is_optional_body(made):
             optional.insert(0, Parameter("body", "body", parameter.kind, None))
             made.body = optional[0]
         elif parameter.default is NO_DEFAULT:
@@ -287,6 +283,12 @@ def arguments(made: Plan) -> tuple[list[Parameter], list[Parameter]]:
         else:
             optional.append(parameter)
     return required, optional
+
+
+def _is_optional_body(made: Plan) -> bool:
+    """Whether the endpoint can be called without the stream that is its body."""
+    declared = [entry.annotation(Body) for entry in made.endpoint.fields if entry.place == "body"]
+    return any(body is not None and body.optional for body in declared)
 
 
 def literal(default: Any) -> str:
@@ -300,7 +302,7 @@ def _described(kind: Any) -> str:
     """Return the description of a result's type, from its docstring."""
     inner = get_args(kind)
     if get_origin(kind) is list and inner:
-        return f"A list; each item is: {_lower(_described(inner[0]))}"
+        return f"A list of ``{getattr(inner[0], '__name__', inner[0])}``."
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return class_description(kind).partition("\n")[0]
     return "The engine's answer."

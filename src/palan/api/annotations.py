@@ -50,6 +50,9 @@ class Body:
     error_prefix: str = ""
     """The beginning of every message about this body."""
 
+    optional: bool = False
+    """Whether clients may call the endpoint without a body, although it is a stream."""
+
 
 @dataclass(frozen=True, slots=True)
 class Integer:

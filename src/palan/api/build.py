@@ -6,7 +6,7 @@ from msgspec import field
 
 from palan.api._base import Message, Request
 from palan.api._progress import ErrorDetail, ImageID, JSONMessage, ProgressDetail
-from palan.api.annotations import UNTIL, Filter, FilterSet, Header, Integer
+from palan.api.annotations import UNTIL, Body, Filter, FilterSet, Header, Integer
 from palan.api.auth import RegistryConfig
 from palan.api.endpoint import Group
 from palan.api.filters import Filters
@@ -48,7 +48,7 @@ class BuildPruneResponse(Message):
 class BuildImage(Request):
     """Build an image from a Dockerfile and the files beside it."""
 
-    body: ByteSource
+    body: Annotated[ByteSource, Body(optional=True)]
     """The context: a tar archive, plain or compressed."""
 
     content_type: Annotated[str, Header("Content-type")] = "application/x-tar"

@@ -35,7 +35,7 @@ from palan.api._image_messages import (
 )
 from palan.api._oci import DriverData, OCIDescriptor, OCIPlatform
 from palan.api._progress import ErrorDetail, ImageID, JSONMessage, ProgressDetail, PushResult
-from palan.api.annotations import LABEL, NOT_LABEL, UNTIL, Filter, FilterSet
+from palan.api.annotations import LABEL, NOT_LABEL, UNTIL, Body, Filter, FilterSet
 from palan.api.auth import RegistryAuth
 from palan.api.endpoint import Group
 from palan.api.filters import Filters
@@ -135,7 +135,7 @@ class ImageList(Request):
 class ImageCreate(Request):
     """Pull an image from a registry, or import a root filesystem."""
 
-    body: ByteSource
+    body: Annotated[ByteSource, Body(optional=True)]
     """The archive to import, when ``from_src`` is ``-``."""
 
     from_image: str = ""

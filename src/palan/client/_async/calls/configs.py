@@ -37,7 +37,7 @@ class AsyncConfigsCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: a config of the swarm.
+            A list of ``Config``.
 
         Raises:
             Unavailable: the engine is not part of a swarm, or lacks something else.

@@ -64,7 +64,7 @@ class AsyncImagesCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: an image in a list.
+            A list of ``ImageSummary``.
         """
         answer: builtins.list[ImageSummary] = await self._client.calling.call(
             "images.list",
@@ -183,8 +183,7 @@ class AsyncImagesCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: a statement about an image, such as its bill of materials
-                (in-toto).
+            A list of ``AttestationStatement``.
 
         Raises:
             NotFound: the object does not exist.
@@ -210,7 +209,7 @@ class AsyncImagesCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: one step in the history of an image.
+            A list of ``ImageHistoryResponseItem``.
 
         Raises:
             NotFound: the object does not exist.
@@ -299,7 +298,7 @@ class AsyncImagesCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: one effect of removing an image.
+            A list of ``ImageDeleteResponseItem``.
 
         Raises:
             NotFound: the object does not exist.
@@ -335,7 +334,7 @@ class AsyncImagesCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: a repository found by a search.
+            A list of ``ImageSearchResult``.
         """
         answer: builtins.list[ImageSearchResult] = await self._client.calling.call(
             "images.search",

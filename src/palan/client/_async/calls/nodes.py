@@ -37,7 +37,7 @@ class AsyncNodesCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: a node of a swarm.
+            A list of ``Node``.
 
         Raises:
             Unavailable: the engine is not part of a swarm, or lacks something else.

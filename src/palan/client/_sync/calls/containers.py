@@ -64,7 +64,7 @@ class ContainersCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: a path that differs from the image.
+            A list of ``FilesystemChange``.
 
         Raises:
             NotFound: the object does not exist.
@@ -189,7 +189,7 @@ class ContainersCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: a saved state of a container's processes.
+            A list of ``Checkpoint``.
 
         Raises:
             NotFound: the object does not exist.
@@ -281,7 +281,7 @@ class ContainersCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: a container in a list.
+            A list of ``ContainerSummary``.
         """
         answer: builtins.list[ContainerSummary] = self._client.calling.call(
             "containers.list",

@@ -45,7 +45,7 @@ class NetworksCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: a network in a list.
+            A list of ``NetworkSummary``.
         """
         answer: builtins.list[NetworkSummary] = self._client.calling.call(
             "networks.list", {"filters": filters, "containers": containers}, timeout

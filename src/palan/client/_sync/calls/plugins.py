@@ -39,7 +39,7 @@ class PluginsCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: an installed plugin.
+            A list of ``Plugin``.
         """
         answer: builtins.list[Plugin] = self._client.calling.call(
             "plugins.list", {"filters": filters}, timeout
@@ -60,7 +60,7 @@ class PluginsCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: a privilege that a plugin requires.
+            A list of ``PluginPrivilege``.
         """
         answer: builtins.list[PluginPrivilege] = self._client.calling.call(
             "plugins.privileges", {"remote": remote, "registry_auth": registry_auth}, timeout

@@ -37,7 +37,7 @@ class SecretsCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: a secret of the swarm.
+            A list of ``Secret``.
 
         Raises:
             Unavailable: the engine is not part of a swarm, or lacks something else.

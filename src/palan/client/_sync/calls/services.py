@@ -47,7 +47,7 @@ class ServicesCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: a service of a swarm.
+            A list of ``Service``.
 
         Raises:
             Unavailable: the engine is not part of a swarm, or lacks something else.

@@ -38,7 +38,7 @@ class TasksCalls:
             timeout: seconds for the whole call; None is no limit.
 
         Returns:
-            A list; each item is: a task of a swarm.
+            A list of ``Task``.
 
         Raises:
             Unavailable: the engine is not part of a swarm, or lacks something else.
