@@ -229,7 +229,7 @@ def _words(path: Path) -> list[str]:
 def detect(root: Path = _ROOT) -> Cgroups:
     """Detect the cgroups mounted below ``root``.
 
-    If there are none, the layout is V2 without controllers, so nothing can be limited.
+    Without any, the layout is V2 without controllers, so nothing can be limited.
     """
     if (root / _CONTROLLERS).exists():
         names = _words(root / _CONTROLLERS)

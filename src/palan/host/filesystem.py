@@ -183,7 +183,7 @@ def _refuse_mounts(top: str) -> None:
 
 
 def _mount_in_small_tree(top: str) -> str | None:
-    """Return a mount point in a small tree, "" if there is none; None if the tree is not small.
+    """Return a mount point in a small tree, "" without one; None if the tree is not small.
 
     The kernel's mount table has the mounts of all containers, so it takes longer to read than
     to check each entry of a small tree, and most removed trees are small.

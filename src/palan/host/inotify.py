@@ -114,7 +114,7 @@ class Inotify:
         syscalls.inotify_rm_watch(self.fd, watch)
 
     def read(self) -> list[Event]:
-        """Return the pending events; [] if there are none."""
+        """Return the pending events, perhaps []."""
         try:
             return list(decode_events(os.read(self.fd, _BUFFER)))
         except BlockingIOError:

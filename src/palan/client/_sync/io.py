@@ -190,7 +190,7 @@ class Stream:
         return self._tunnel.error_output() if self._tunnel is not None else ""
 
     def _receive(self) -> bytes:
-        """Return available bytes; ``b""`` if there are none, or at the end of the stream."""
+        """Return available bytes; ``b""`` without any, or at the end of the stream."""
         try:
             data = self._socket.recv(_READ_SIZE)
         except BlockingIOError:

@@ -24,7 +24,7 @@ SHM_FLAGS = MS_NOSUID | MS_NODEV | MS_NOEXEC
 
 
 def image_layers(context: ContainerContext, container: Container) -> list[Path]:
-    """The layers below the container's own files, the topmost first."""
+    """Return the layers below the container's own files, the topmost first."""
     return [*(Path(layer) for layer in reversed(container.record.layers)), context.paths.stubs]
 
 

@@ -63,7 +63,7 @@ class Run:
 
 
 def start_steps(run: Run) -> Steps:
-    """The steps of a start, in order."""
+    """Return the steps of a start, in order."""
     return (
         CheckRequirements(run),
         ConnectLogDriver(run),
@@ -262,7 +262,7 @@ class StartProcess(_StartStep):
 
 
 def _read(path: str) -> str:
-    """The text of a file of the host; empty if it can't be read."""
+    """Return the text of a file of the host; empty if it can't be read."""
     try:
         return Path(path).read_text()
     except OSError:

@@ -125,7 +125,7 @@ class ContainerNetworks(Protocol):
     """The networks, which see a container as a member."""
 
     def find(self, reference: str, /) -> Network | None:
-        """Return the network of that name, id or beginning of an id; None if there is none."""
+        """Return the network of that name, id or beginning of an id; None if it is absent."""
 
     def resolve(self, reference: str, /) -> Network:
         """Return what :meth:`find` does.
