@@ -11,6 +11,7 @@ from palan.engine.networks.flows import is_stale
 from palan.engine.networks.rules import BridgeRules, FamilyRules, Link, Publication
 from palan.host import nft_messages
 from palan.host.conntrack import Flow
+from palan.host.interface_names import rule_interface_problem
 
 
 def network(short="a", *, internal=False, icc=True, trusted=(), v6=None, **family):
@@ -279,3 +280,42 @@ def test_flows_to_another_address_stay():
     made = Flow(4, 17, "192.0.2.9", "192.0.2.1", 53, "192.0.2.1", b"")
     at = Publication("192.0.2.2", 53, "udp", "172.18.0.2", 53)
     assert not is_stale(made, [at], {"192.0.2.1", "192.0.2.2"})
+
+
+@pytest.mark.parametrize("name", ['lo" } accept', "a\nb", "eth*", "eth+", 'a"b', "-j", "\\", "{"])
+def test_no_name_of_an_interface_becomes_part_of_the_rules_language(name):
+    for bridge, trusted in ((name, ()), ("br", ("eth0", name))):
+        with pytest.raises(ValueError, match="invalid interface name"):
+            BridgeRules(
+                id="a" * 64, bridge=bridge, internal=False, icc=True, trusted=trusted, families={}
+            )
+
+
+@given(st.text(max_size=15))
+def test_a_name_that_rules_can_hold_is_one_word_in_them(name):
+    if name and not rule_interface_problem(name):
+        assert re.fullmatch(r"[^\s\"'\\*!;{}()<>|&$/:%]+", name)
+        assert len(name.encode()) <= 15
+        assert not name.startswith("-")
+        assert not name.endswith("+")
+
+
+def test_addresses_lose_the_zones_in_which_a_text_could_hide():
+    zone = '%lo" } accept'
+    rules = network(v6={"snat": f"fe80::1{zone}"})
+    publication = Publication(f"fe80::1{zone}", 80, "tcp", f"fd00::2{zone}", 80)
+    link = Link(f"fd00::2{zone}", f"fd00::3{zone}", "tcp", 80)
+    scripts = (
+        rules_nft.replace_table("t", [rules], [publication], [link]),
+        rules_iptables.restore_text(
+            rules_iptables.all_rules("t", 6, [rules], [publication], [link])
+        ),
+    )
+    for script in scripts:
+        assert "%" not in script
+        assert "fe80::1" in script
+        assert "fd00::3" in script
+
+
+def test_subnets_lose_their_zones():
+    assert FamilyRules(subnets=('fe80::%"x/64',)).subnets == ("fe80::/64",)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from palan.api.version import MAX_VERSION, MIN_VERSION, Version
 from palan.engine.config import EngineConfig
 from palan.engine.hosts import parse_host
+from palan.host.interface_names import rule_interface_problem
 
 
 __all__ = ["ConfigError", "check"]
@@ -32,7 +33,6 @@ _ULIMITS: Final = {
     "sigpending",
     "stack",
 }
-_INTERFACE: Final = re.compile(r"[^\s/:]{1,15}")
 
 
 class ConfigError(ValueError):
@@ -203,8 +203,8 @@ def _check_images(config: EngineConfig) -> None:
 def _check_default_network(config: EngineConfig) -> None:
     if config.bridge and config.bip:
         raise ConfigError("bridge and bip are mutually exclusive: give only one of them")
-    if config.bridge and not _INTERFACE.fullmatch(config.bridge):
-        raise ConfigError(f"bridge: {config.bridge} is no name of an interface")
+    if config.bridge and (problem := rule_interface_problem(config.bridge)):
+        raise ConfigError(f"bridge: {problem}")
     if not config.iptables and not config.icc:
         raise ConfigError("icc=false needs firewall rules: set icc or iptables to true")
     network = _check_bip(config.bip) if config.bip else None

@@ -119,8 +119,13 @@ def _before_up(namespace: int, endpoints: list[EndpointRecord], *, late: bool) -
 def _asked_sysctls(endpoint: EndpointRecord) -> Mapping[str, str]:
     found = {}
     for entry in filter(None, endpoint.options.get(SYSCTLS, "").split(",")):
-        name, _, value = entry.partition("=")
-        _net, family, kind, _interface, rest = name.split(".", 4)
+        name, equals, value = entry.partition("=")
+        if not equals:
+            raise InvalidParameter(f"expected sysctl '{entry}' to have format name=value")
+        parts = name.split(".")
+        if len(parts) != 5:
+            raise InvalidParameter(f"expected sysctl '{entry}' to have format net.X.Y.IFNAME.Z")
+        _net, family, kind, _interface, rest = parts
         found[f"net/{family}/{kind}/{endpoint.interface}/{rest}"] = value
     return found
 

@@ -8,7 +8,7 @@ from typing import Final, Literal, cast
 from palan.api.booleans import BOOLEANS
 from palan.api.errors import InvalidParameter
 from palan.engine.networks.record import NetworkRecord
-from palan.engine.networks.validate_endpoint import interface_problem
+from palan.host.interface_names import interface_problem, rule_interface_problem
 
 
 __all__ = [
@@ -88,8 +88,10 @@ def bridge_options(given: Mapping[str, str], *, internal: bool = False) -> Bridg
     for key in (ENABLE_IPV4, ENABLE_IPV6):
         flag(given, key, default=True)
     name = given.get(BRIDGE_NAME, "")
-    if problem := interface_problem(name):
-        raise InvalidParameter(problem)
+    trusted = [n for n in given.get(f"{_BRIDGE}trusted_host_interfaces", "").split(":") if n]
+    for interface in (name, *trusted):
+        if interface and (problem := rule_interface_problem(interface)):
+            raise InvalidParameter(problem)
     return BridgeOptions(
         name=name,
         mtu=mtu_option(given),
@@ -99,10 +101,8 @@ def bridge_options(given: Mapping[str, str], *, internal: bool = False) -> Bridg
         inhibit_ipv4=flag(given, f"{_BRIDGE}inhibit_ipv4", default=False),
         gateway_mode_ipv4=mode4,
         gateway_mode_ipv6=mode6,
-        trusted_interfaces=tuple(
-            name for name in given.get(f"{_BRIDGE}trusted_host_interfaces", "").split(":") if name
-        ),
-        prefix=given.get(PREFIX) or "eth",
+        trusted_interfaces=tuple(trusted),
+        prefix=_prefix(given),
         host_ipv4=_address(given, "com.docker.network.host_ipv4"),
         host_ipv6=_address(given, "com.docker.network.host_ipv6"),
         default_bridge=flag(given, DEFAULT_BRIDGE, default=False),
@@ -117,8 +117,14 @@ def network_options(record: NetworkRecord) -> BridgeOptions:
     """
     if record.driver == "bridge":
         return bridge_options(record.options, internal=record.internal)
-    prefix = record.options.get(PREFIX) or "eth"
-    return BridgeOptions(mtu=mtu_option(record.options), prefix=prefix)
+    return BridgeOptions(mtu=mtu_option(record.options), prefix=_prefix(record.options))
+
+
+def _prefix(given: Mapping[str, str]) -> str:
+    prefix = given.get(PREFIX) or "eth"
+    if problem := interface_problem(f"{prefix}0"):
+        raise InvalidParameter(f"invalid {PREFIX} value: {prefix} ({problem})")
+    return prefix
 
 
 def flag(given: Mapping[str, str], key: str, *, default: bool) -> bool:
@@ -167,9 +173,11 @@ def _address(given: Mapping[str, str], key: str) -> str:
     if text is None:
         return ""
     try:
-        return str(ip_address(text))
+        if "%" not in text:
+            return str(ip_address(text))
     except ValueError:
-        raise _unreadable(key, text, "nil ip") from None
+        pass
+    raise _unreadable(key, text, "nil ip")
 
 
 def _unreadable(key: str, value: str, why: str) -> InvalidParameter:

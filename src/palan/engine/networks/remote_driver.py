@@ -18,8 +18,8 @@ from palan.api.errors import InternalError
 from palan.engine.networks.endpoint_records import EndpointRecord
 from palan.engine.networks.network import Network
 from palan.engine.networks.record import NetworkRecord
-from palan.engine.networks.validate_endpoint import interface_problem
 from palan.host import netlink
+from palan.host.interface_names import interface_problem
 from palan.host.netlink import Netlink
 from palan.plugins import PluginFailure, PluginRegistry
 

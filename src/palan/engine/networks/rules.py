@@ -1,11 +1,15 @@
 """The firewall rules for networks and published ports, independent of the back end.
 
-:mod:`rules_nft` and :mod:`rules_iptables` express them in the language of a back end.
+:mod:`rules_nft` and :mod:`rules_iptables` express them in the language of a back end.  No text
+gets into rules but through the classes here, which check names of interfaces and reduce
+addresses to their digits.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
+
+from palan.host.interface_names import rule_interface_problem
 
 
 __all__ = ["BridgeRules", "FamilyRules", "Link", "Publication", "is_any"]
@@ -14,6 +18,15 @@ __all__ = ["BridgeRules", "FamilyRules", "Link", "Publication", "is_any"]
 def is_any(address: str) -> bool:
     """Return whether an address is the unspecified one, which means all of its family."""
     return ip_address(address).is_unspecified
+
+
+def _digits(address: str) -> str:
+    """Return an address without its zone, which rules do not have.
+
+    Raises:
+        ValueError: the text is not an address.
+    """
+    return str(ip_address(address.partition("%")[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +49,10 @@ class Publication:
     port: int
     direct: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("host_ip", "address"):
+            object.__setattr__(self, name, _digits(getattr(self, name)))
+
     @property
     def version(self) -> int:
         """The version of IP: 4 or 6."""
@@ -50,6 +67,10 @@ class Link:
     address: str
     protocol: str
     port: int
+
+    def __post_init__(self) -> None:
+        for name in ("source", "address"):
+            object.__setattr__(self, name, _digits(getattr(self, name)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +90,14 @@ class FamilyRules:
     snat: str = ""
     routed: bool = False
     unprotected: bool = False
+
+    def __post_init__(self) -> None:
+        plain = tuple(
+            f"{_digits(a)}/{int(n)}" for a, _, n in (s.partition("/") for s in self.subnets)
+        )
+        object.__setattr__(self, "subnets", plain)
+        if self.snat:
+            object.__setattr__(self, "snat", _digits(self.snat))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +119,11 @@ class BridgeRules:
     icc: bool
     trusted: tuple[str, ...]
     families: Mapping[int, FamilyRules]
+
+    def __post_init__(self) -> None:
+        for name in (self.bridge, *self.trusted):
+            if problem := rule_interface_problem(name):
+                raise ValueError(problem)
 
     @property
     def short(self) -> str:

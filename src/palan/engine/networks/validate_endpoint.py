@@ -9,12 +9,12 @@ from typing import Final
 from palan.api.containers import EndpointIPAMConfig, EndpointSettings, NetworkingConfig
 from palan.api.errors import InvalidParameter
 from palan.engine.networks.port_parsing import check_address
+from palan.host.interface_names import interface_problem
 
 
 __all__ = [
     "IFNAME",
     "SYSCTLS",
-    "interface_problem",
     "is_user_defined",
     "parse_link",
     "validate_endpoint",
@@ -24,7 +24,6 @@ __all__ = [
 IFNAME: Final = "com.docker.network.endpoint.ifname"
 SYSCTLS: Final = "com.docker.network.endpoint.sysctls"
 
-_LONGEST_NAME: Final = 15
 _MAC_ADDRESS: Final = re.compile(
     r"[0-9a-f]{2}(:[0-9a-f]{2}){5}|[0-9a-f]{2}(-[0-9a-f]{2}){5}|[0-9a-f]{4}(\.[0-9a-f]{4}){2}",
     re.IGNORECASE | re.ASCII,
@@ -146,17 +145,6 @@ def endpoint_problems(
         problems.append(problem)
     problems += _sysctl_problems(options.get(SYSCTLS))
     return problems
-
-
-def interface_problem(name: str) -> str:
-    """Return the reason why an interface can't have this name; empty if it can."""
-    if (
-        len(name.encode()) > _LONGEST_NAME
-        or name in (".", "..")
-        or any(character in "/:\0" or character.isspace() for character in name)
-    ):
-        return f"invalid interface name {name!r}: at most {_LONGEST_NAME} bytes, no /, : or space"
-    return ""
 
 
 def _mac_address(text: str) -> str:

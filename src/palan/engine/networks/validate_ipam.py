@@ -88,7 +88,7 @@ def _outside(subnet: IPNetwork | None, address: IPAddress) -> str:
         return f"parent subnet is an IPv{family} block"
     if subnet is None:
         return "parent subnet invalid Prefix doesn't contain this address"
-    if address not in subnet:
+    if address not in subnet or "%" in str(address):
         return f"parent subnet {subnet} doesn't contain this address"
     return ""
 
@@ -100,6 +100,10 @@ def _prefix(text: str) -> Prefix:
     if not re.fullmatch(r"0|[1-9][0-9]{0,2}", length):
         raise InvalidParameter(
             f'invalid JSON: netip.ParsePrefix("{text}"): bad bits after slash: "{length}"'
+        )
+    if "%" in address:
+        raise InvalidParameter(
+            f'invalid JSON: netip.ParsePrefix("{text}"): IPv6 zones cannot be present in a prefix'
         )
     try:
         network = ip_network(text, strict=False)
