@@ -80,7 +80,7 @@ def test_an_oversized_log_is_cut_at_the_containers_end(engine: TestEngine):
 
 
 def test_large_files_are_rotated_by_conmon_and_compressed(engine: TestEngine):
-    container = run(engine, "seq", "1", "600000", driver="local", max_size="5m", max_file="3")
+    container = run(engine, "seq", "1", "600000", driver="local", max_size="9m", max_file="3")
     assert engine.wait(container) == 0
     directory = engine.data_root / "containers" / container
     eventually(lambda: any(name.endswith(".gz") for name in log_files(engine, container)))

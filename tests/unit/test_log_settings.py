@@ -6,7 +6,7 @@ from palan.api.containers import HostConfig, LogConfig
 from palan.cli.configuration import load_configuration
 from palan.engine.config_check import ConfigError
 from palan.engine.containers.adapt import Defaults, adapt_host_config
-from palan.engine.logdrivers.settings import SHIPPED_AT_ONCE, LogSettings, log_settings
+from palan.engine.logdrivers.settings import SAFE_SIZE, LogSettings, log_settings
 
 
 def configure(driver, options, path):
@@ -51,11 +51,11 @@ def test_drivers_whose_logs_can_be_read():
 
 
 def test_the_component_that_limits_the_log():
-    """Either conmon limits the log, or conmon and the engine do, or the engine alone."""
+    """The engine polls small files; conmon limits large ones, and small ones at a safe size."""
     alone = settings("json-file", max_size="10k")
-    assert (alone.rotates, alone.is_watched, alone.hard_limit) == (False, False, 10_000)
+    assert (alone.rotates, alone.is_watched, alone.hard_limit) == (True, True, SAFE_SIZE)
     small = settings("json-file", max_size="10k", max_file="3")
-    assert (small.rotates, small.is_watched, small.hard_limit) == (True, True, SHIPPED_AT_ONCE)
+    assert (small.rotates, small.is_watched, small.hard_limit) == (True, True, SAFE_SIZE)
     large = settings("json-file", max_size="10m", max_file="3")
     assert (large.rotates, large.is_watched, large.hard_limit) == (True, False, 10**7)
     unlimited = settings("json-file", max_size="-1")

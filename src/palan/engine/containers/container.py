@@ -30,7 +30,7 @@ class Container:
             tty=config.tty, stdin=config.open_stdin, stdin_once=config.stdin_once
         )
         self.ended = asyncio.Event()
-        """Set while no conmon writes the container's log."""
+        """Set while no conmon writes the container's log; another one for each run."""
         self.ended.set()
         self.exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         """The exit code of the next exit; replaced by a new future at each exit."""

@@ -191,7 +191,7 @@ async def undo_start(
 def watch(context: ContainerContext, container: Container, monitored: Monitored) -> None:
     """Wait for the end of a container that runs, without blocking."""
     container.monitored = monitored
-    container.ended.clear()
+    container.ended = asyncio.Event()
     context.spawn(_wait(context, container, monitored))
 
 

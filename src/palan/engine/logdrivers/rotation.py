@@ -133,6 +133,9 @@ class LogRotation:
         if log is None:
             return
         log.inode = _inode(log.path)
+        # At once, as conmon may begin another file soon, and this one would be lost.
+        with contextlib.suppress(OSError):  # the task will say it
+            assign_number(log.path)
         if log.tidying is not None and not log.tidying.done():
             log.again = True
             return
@@ -208,7 +211,7 @@ def _compress(log: _RotatedLog) -> bool:
     """Compress one file; return False if no file is left to compress."""
     for segment in numbered(log.path)[:-1]:
         if not segment.compressed:
-            compress(segment)
+            compress(log.path, segment)
             return True
     return False
 

@@ -19,10 +19,10 @@ _MB: Final = 1_000_000
 _MAX_DIGITS: Final = 18
 """Digits of the largest sensible number; Python refuses to parse thousands of digits."""
 
-SHIPPED_AT_ONCE: Final = 4 * _MB
+SAFE_SIZE: Final = 8 * _MB
 """The smallest file size for which conmon alone keeps the limit.  Smaller files could fill up
-again before the engine has renamed them; for them conmon gets this limit, and the engine polls
-their size."""
+again before the engine has numbered them, and would be lost: conmon writes 100 MB/s.  For them
+conmon gets this limit, and the engine polls their size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +48,17 @@ class LogSettings:
     @property
     def rotates(self) -> bool:
         """Whether the engine must number, delete or compress files."""
-        return self.kept and self.max_size > 0 and (self.max_files > 1 or self.ships)
+        return self.kept and self.max_size > 0
 
     @property
     def is_watched(self) -> bool:
         """Whether the engine must poll the size of the newest file."""
-        return self.rotates and self.max_size < SHIPPED_AT_ONCE
+        return self.rotates and self.max_size < SAFE_SIZE
 
     @property
     def hard_limit(self) -> int:
         """Bytes at which conmon begins another file by itself; 0 for never."""
-        return SHIPPED_AT_ONCE if self.is_watched else self.max_size
+        return SAFE_SIZE if self.is_watched else self.max_size
 
 
 _JSON_FILE: Final = LogSettings(max_size=100 * _MB, max_files=5)

@@ -98,7 +98,7 @@ class Shipper:
 
     async def run(self) -> None:
         """Send lines until the container has ended and all are sent."""
-        source = await asyncio.to_thread(LogSource, self._path)
+        source = await asyncio.to_thread(LogSource, self._path, follow=True)
         try:
             await self._ship(source)
         finally:
@@ -110,7 +110,7 @@ class Shipper:
         parser = EntryParser(start, self._position.skip)
         position = start
         while True:
-            ended, moved = self.ended, source.moved()
+            ended, moved = self.ended, source.moved(parser.resume[0])
             self._wake.clear()
             if self._lossy and source.refresh() - position > self._limit:
                 position, parser = await self._skip_excess(source, position)

@@ -101,7 +101,7 @@ def _close_unwanted(opening: asyncio.Future[tuple[LogSource, int, LogFramer, byt
 def _open(path: Path, query: LogQuery) -> tuple[LogSource, int, LogFramer, bytes]:
     """Open a log, and return it with the position, a framer and the first bytes to read."""
     options = query.options
-    source = LogSource(path)
+    source = LogSource(path, follow=query.follow)
     try:
         position, skip = 0, 0
         if query.tail is not None:
@@ -157,31 +157,35 @@ async def _followed(
     until: int | None,
 ) -> AsyncIterator[bytes]:
     """Yield the log and what is added, until the container has ended or ``until`` has passed."""
+    end: int | None = None
     while not framer.done:
-        # Both are checked before reading, so that nothing written before they changed
-        # is missed.
-        last = ended.is_set() or (until is not None and time.time_ns() > until)
-        moved = source.moved()
-        while not framer.done:
-            if source.refresh() - position > SLICE or source.is_slow(position):
-                data = await asyncio.to_thread(source.read, position, BLOCK)
-            else:
-                data = source.read(position, BLOCK)  # just written, so in memory
-            if not data:
-                break
+        if end is None and (ended.is_set() or (until is not None and time.time_ns() > until)):
+            # Only what is written by now: the container may be started again meanwhile.
+            if source.moved():
+                await asyncio.to_thread(source.extend, position)
+            end = source.refresh()
+        while data := await _next_block(source, position, end):
             position += len(data)
             async for chunk in _framed(framer, data):
                 yield chunk
-        if moved:
-            # conmon has begun another file, so the previous one is complete.
-            await asyncio.to_thread(source.extend, position)
-        elif source.size < position:
+        if source.refresh() < position:  # it was truncated
             source.restart()
             position = 0
-        elif last:
+        elif end is not None:
             return
+        elif source.moved(position):
+            # conmon has begun another file, so the previous one is complete.
+            await asyncio.to_thread(source.extend, position)
         else:
             await _wait(watch, ended, until)
+
+
+async def _next_block(source: LogSource, position: int, end: int | None) -> bytes:
+    """Read on in a log that may grow, at most to ``end``."""
+    length = BLOCK if end is None else min(BLOCK, max(0, end - position))
+    if source.refresh() - position > SLICE or source.is_slow(position):
+        return await asyncio.to_thread(source.read, position, length)
+    return source.read(position, length)  # just written, so in memory
 
 
 async def _wait(watch: FileWatch, ended: asyncio.Event, until: int | None) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final, Self
 
 from palan.engine.streams.logfile import PREFIX, record_time
-from palan.engine.streams.segments import COMPRESSED, numbered
+from palan.engine.streams.openlogs import open_log
+from palan.engine.streams.segments import Segment, numbered
 
 
 __all__ = ["LogSource"]
@@ -23,7 +24,12 @@ BLOCK: Final = 64 * 1024
 FIRST: Final = 16 * 1024
 """Bytes in which the last lines are searched for first; then the blocks grow."""
 
-_ATTEMPTS: Final = 10
+_HELD_FILES: Final = 32
+_HELD_BYTES: Final = 256 * 1024 * 1024
+"""The files that a follower has not read and that are kept for it, although the log's limits are
+exceeded: at most so many, and no more once they have so many bytes.  A follower that is further
+behind misses lines."""
+
 _COPY: Final = 1024 * 1024
 
 
@@ -68,62 +74,65 @@ class _Part:
             self._fd = os.dup(target.fileno())
         self.compressed = False
 
-    def is_same(self, other: "_Part") -> bool:
-        """Whether it is the same file, even if that was cut or compressed meanwhile."""
-        if self.number and other.number:
-            return self.number == other.number
-        return os.path.samestat(self.status, other.status)
-
-    def is_newer(self, other: "_Part") -> bool:
-        """Whether it came after another file, which no longer exists."""
-        if self.number and other.number:
-            return self.number > other.number
-        return self.status.st_mtime_ns > other.status.st_mtime_ns
-
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
 
 
-def _open(path: Path, *, number: int = 0, compressed: bool = False) -> _Part | None:
+def _open(path: Path, segment: Segment | None = None) -> _Part | None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
-    return _Part(fd, number=number, compressed=compressed)
+    if segment is None:
+        return _Part(fd, number=0, compressed=False)
+    return _Part(fd, number=segment.number, compressed=segment.compressed)
 
 
-def _open_all(path: Path) -> list[_Part]:
-    """Open all files of a log, oldest first."""
-    newest = _open(path)
-    parts: list[_Part] = []
+def _identities(path: Path) -> dict[tuple[int, int], Segment]:
+    """Return the files of a log that have a number, by their inodes, oldest first."""
+    found = {}
     for segment in numbered(path):
-        part = _open(segment.path, number=segment.number, compressed=segment.compressed)
-        if part is None and not segment.compressed:  # it has just been compressed
-            whole = segment.path.with_name(segment.path.name + COMPRESSED)
-            part = _open(whole, number=segment.number, compressed=True)
-        if part is not None:
-            parts.append(part)
-    if newest is not None:
-        if any(os.path.samestat(part.status, newest.status) for part in parts):
-            newest.close()
-        else:
-            parts.append(newest)
-    return parts
+        with contextlib.suppress(FileNotFoundError):  # the whole container is being removed
+            found[_identity(segment.path.stat())] = segment
+    return found
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 class LogSource:
     """The files of one log, as they were when it was opened.  Blocking.
 
+    Args:
+        path: the newest file; it need not exist.
+        follow: whether files that come later will be read, so that they must not be deleted
+            before they were opened.
+
     Attributes:
         size: the number of bytes in all files at the last :meth:`refresh`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, follow: bool = False) -> None:
         self.path = path
+        self._log = open_log(path)
         self._parts: list[_Part] = []
+        self._number = 0
+        """The highest number that a file which was opened has had."""
+
+        self._newest: tuple[int, int] | None = None
+        """The inode that ``path`` had when new files were last opened."""
+
+        self._position = 0
+        """The position that was last read."""
+
         self.size = 0
-        self.extend()
+        with self._log.lock:
+            self._open_new()
+            if follow:
+                self._log.followers.add(self)
+        self.refresh()
 
     def extend(self, position: int = 0) -> None:
         """Open the files that came after those that are open.
@@ -131,31 +140,53 @@ class LogSource:
         Args:
             position: bytes before it are not read any more.
         """
-        for _ in range(_ATTEMPTS):
-            self._extend()
-            if not self.moved():  # not rotated meanwhile
-                break
-        while len(self._parts) > 1 and self._parts[1].start <= position:
-            self._parts.pop(0).close()
+        with self._log.lock:
+            self._open_new()
+            while len(self._parts) > 1 and self._parts[1].start <= position:
+                self._parts.pop(0).close()
         self.refresh()
 
-    def _extend(self) -> None:
-        found = _open_all(self.path)
+    def catch_up(self) -> None:
+        """Open new files like :meth:`extend`, unless many wait to be read already.
+
+        Called in any thread, with the log's lock held.
+        """
+        waiting = [part.size for part in self._parts if part.start > self._position]
+        self._open_new(
+            only_numbers=len(waiting) >= _HELD_FILES or sum(waiting) >= _HELD_BYTES,
+        )
+
+    def _open_new(self, *, only_numbers: bool = False) -> None:
+        """Open the files that are newer than those that are open; learn the numbers of all."""
+        there = _identities(self.path)
+        opened = {_identity(part.status) for part in self._parts}
+        for part in self._parts:  # they had no number while they were the newest
+            if (segment := there.get(_identity(part.status))) is not None:
+                part.number = segment.number
+                self._number = max(self._number, part.number)
+        if only_numbers:
+            return
+        newest = _open(self.path)
+        with contextlib.ExitStack() as stack:
+            if newest is not None:
+                stack.callback(newest.close)
+            for segment in there.values():
+                if segment.number > self._number:
+                    self._append(_open(segment.path, segment))
+            identity = None if newest is None else _identity(newest.status)
+            # If it has a number, it is among the others, or it is the end of one that was open.
+            if identity not in there and identity not in opened:
+                self._append(newest)
+                stack.pop_all()
+            self._newest = identity
+
+    def _append(self, part: _Part | None) -> None:
+        if part is None:
+            return
         if self._parts:
-            last = self._parts[-1]
-            here = [n + 1 for n, part in enumerate(found) if part.is_same(last)]
-            newer = [n for n, part in enumerate(found) if part.is_newer(last)]
-            # If they can't be distinguished, the last one is the newest.
-            after = (here or newer or [len(found) - 1])[0]
-            for part in found[:after]:
-                part.close()
-            if here:
-                last.number = found[after - 1].number
-            found = found[after:]
-        for part in found:
-            if self._parts:
-                part.start = self._parts[-1].start + self._parts[-1].size
-            self._parts.append(part)
+            part.start = self._parts[-1].start + self._parts[-1].size
+        self._parts.append(part)
+        self._number = max(self._number, part.number)
 
     def __enter__(self) -> Self:
         return self
@@ -165,6 +196,11 @@ class LogSource:
 
     def close(self) -> None:
         """Close the files; idempotent."""
+        with self._log.lock:
+            self._log.followers.discard(self)
+            self._close_parts()
+
+    def _close_parts(self) -> None:
         for part in self._parts:
             with contextlib.suppress(OSError):
                 part.close()
@@ -176,19 +212,28 @@ class LogSource:
             self.size = self._parts[-1].start + self._parts[-1].size
         return self.size
 
-    def moved(self) -> bool:
-        """Whether ``path`` has become another file than the newest one that is open."""
+    def moved(self, position: int = 0) -> bool:
+        """Whether to call :meth:`extend`: there is a new file, or one was read to its end.
+
+        Args:
+            position: bytes before it are not read any more.
+        """
+        if len(self._parts) > 1 and self._parts[1].start <= position:
+            return True
         try:
             there = self.path.stat()
         except FileNotFoundError:
             return False
-        return not self._parts or not os.path.samestat(there, self._parts[-1].status)
+        return _identity(there) != self._newest
 
     def restart(self) -> None:
         """Open ``path`` again, from its beginning: it was truncated."""
-        self.close()
-        newest = _open(self.path)
-        self._parts = [] if newest is None else [newest]
+        with self._log.lock:
+            self._close_parts()
+            newest = _open(self.path)
+            if newest is not None:
+                self._newest = _identity(newest.status)
+                self._parts = [newest]
         self.size = 0
         self.refresh()
 
@@ -200,10 +245,15 @@ class LogSource:
         return part.number, part.status.st_ino, position - part.start
 
     def find(self, number: int, inode: int, offset: int) -> int | None:
-        """Return the position of an offset in a file; None if the file is gone or was cut."""
+        """Return the position of an offset in a file; None if the file is gone.
+
+        If the file was cut, that is the position of its beginning.
+        """
         for part in self._parts:
-            same = part.number == number if number else part.status.st_ino == inode
-            if same and (part.status.st_ino == inode or part.compressed) and offset <= part.size:
+            here = part.status.st_ino == inode
+            if number and part.number == number and not (here or part.compressed):
+                return part.start  # it was cut: its end was kept
+            if (part.number == number if number else here) and offset <= part.size:
                 return part.start + offset
         return None
 
@@ -220,6 +270,7 @@ class LogSource:
 
     def read(self, position: int, length: int) -> bytes:
         """Return at most ``length`` bytes from one file; empty at the end of the log."""
+        self._position = position
         part = self._part(position)
         return b"" if part is None else part.read(position - part.start, length)
 

@@ -9,6 +9,9 @@ any moment and repeated.
 
 Full files may be compressed, as ``container.log.3.gz``.
 
+Operations that replace or delete files do it while they hold the log's lock, and followers have
+these files open (:mod:`palan.engine.streams.openlogs`).
+
 All functions block, shortly unless they say otherwise.
 """
 
@@ -21,13 +24,14 @@ import shutil
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from palan.engine.streams.openlogs import changing_log, open_log
+
 
 __all__ = [
     "COMPRESSED",
     "Segment",
     "assign_number",
     "compress",
-    "cut",
     "cut_newest",
     "numbered",
     "trim",
@@ -80,6 +84,11 @@ def assign_number(path: Path) -> int:
     Returns:
         The number; 0 if there is no file.
     """
+    with open_log(path).lock:
+        return _assign_number(path)
+
+
+def _assign_number(path: Path) -> int:
     try:
         newest = path.stat()
     except FileNotFoundError:
@@ -90,8 +99,8 @@ def assign_number(path: Path) -> int:
         return last
     try:
         path.with_name(f"{path.name}.{last + 1}").hardlink_to(path)
-    except FileExistsError:  # another thread was faster
-        pass
+    except FileNotFoundError:  # deleted, perhaps with its container
+        return 0
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
@@ -110,26 +119,30 @@ def trim(path: Path, *, size: int, files: int) -> None:
     """
     room = size * (files - 1)
     left = files - 1
+    excess: list[Path] = []
     for segment in reversed(numbered(path)):
         try:
-            status = segment.path.stat()
-            if _is(path, status):
+            if _is(path, segment.path.stat()):
                 continue
             length = _length(segment)
-        except (FileNotFoundError, OSError):
+        except OSError:
             continue
         if left <= 0 or room <= 0:
-            segment.path.unlink(missing_ok=True)
+            excess.append(segment.path)
             continue
         if length > room and not segment.compressed:
             if left == files - 1:
-                cut(segment.path, room)
+                _cut(path, segment.path, room)
             else:
-                segment.path.unlink(missing_ok=True)
+                excess.append(segment.path)
             left = 0
             continue
         left -= 1
         room -= length
+    if excess:
+        with changing_log(path):
+            for old in excess:
+                old.unlink(missing_ok=True)
 
 
 def _is(path: Path, status: os.stat_result) -> bool:
@@ -148,20 +161,31 @@ def _length(segment: Segment) -> int:
         return int.from_bytes(file.read(4), "little")
 
 
-def cut(path: Path, size: int) -> None:
-    """Keep only the end of a complete file, from the beginning of a record on.
+def _cut(path: Path, file: Path, size: int) -> None:
+    """Keep only the end of a complete file of a log.
 
     Takes as long as copying it.
     """
-    temporary = path.with_name(f"{path.name}.tmp")
-    with path.open("rb") as source, temporary.open("wb") as target:
+    temporary = _copy_end(file, size)
+    with changing_log(path):
+        temporary.rename(file)
+
+
+def _copy_end(file: Path, size: int) -> Path:
+    """Copy the end of a file, ``size`` bytes from the beginning of a record on.
+
+    Returns:
+        The copy, beside it.
+    """
+    temporary = file.with_name(f"{file.name}.tmp")
+    with file.open("rb") as source, temporary.open("wb") as target:
         end = source.seek(0, os.SEEK_END)
         source.seek(max(0, end - size - 1))
         if end > size:
             source.readline()
         shutil.copyfileobj(source, target, _BLOCK)
         _keep_time(source.fileno(), temporary)
-    temporary.rename(path)
+    return temporary
 
 
 def trim_ended(path: Path, *, size: int, files: int) -> None:
@@ -184,22 +208,31 @@ def trim_ended(path: Path, *, size: int, files: int) -> None:
     if length > room:
         cut_newest(path, room)
     room -= length
+    excess: list[Path] = []
     for segment in reversed(numbered(path)[:-1]):
         with contextlib.suppress(OSError):
             room -= _length(segment)
             if room < 0:
-                segment.path.unlink()
+                excess.append(segment.path)
+    if excess:
+        with changing_log(path):
+            for old in excess:
+                old.unlink(missing_ok=True)
 
 
 def cut_newest(path: Path, size: int) -> None:
-    """Keep only the end of the newest file of an ended container."""
-    for segment in numbered(path):
-        with contextlib.suppress(FileNotFoundError):
-            if _is(path, segment.path.stat()):
-                # Its other name is removed first, so that no part exists twice at any moment.
-                segment.path.unlink()
-    cut(path, size)
-    assign_number(path)
+    """Keep only the end of the newest file of an ended container; its number stays."""
+    _assign_number(path)
+    temporary = _copy_end(path, size)
+    with changing_log(path):
+        for segment in numbered(path):
+            with contextlib.suppress(FileNotFoundError):
+                if _is(path, segment.path.stat()):
+                    # Its other name is removed first, so that no part exists twice if the
+                    # engine is killed now.
+                    segment.path.unlink()
+        temporary.rename(path)
+        _assign_number(path)
 
 
 def _keep_time(fd: int, copy: Path) -> None:
@@ -207,8 +240,8 @@ def _keep_time(fd: int, copy: Path) -> None:
     os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def compress(segment: Segment) -> None:
-    """Compress a complete file.  Takes some 10 ms for each MB."""
+def compress(path: Path, segment: Segment) -> None:
+    """Compress a complete file of the log ``path``.  Takes some 10 ms for each MB."""
     target = segment.path.with_name(segment.path.name + COMPRESSED)
     temporary = segment.path.with_name(target.name + ".tmp")
     try:
@@ -216,8 +249,12 @@ def compress(segment: Segment) -> None:
             shutil.copyfileobj(source, out, _BLOCK)
         with segment.path.open("rb") as source:
             _keep_time(source.fileno(), temporary)
-        temporary.rename(target)
-    except FileNotFoundError:  # it was deleted meanwhile, perhaps with its container
+            with changing_log(path):
+                # It may have been deleted or cut meanwhile, perhaps with its container.
+                if _is(segment.path, os.fstat(source.fileno())):
+                    temporary.rename(target)
+                    segment.path.unlink()
+                else:
+                    temporary.unlink()
+    except FileNotFoundError:
         temporary.unlink(missing_ok=True)
-        return
-    segment.path.unlink(missing_ok=True)
