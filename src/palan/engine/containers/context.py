@@ -135,7 +135,7 @@ class ContainerContext:
 
     @property
     def stopping(self) -> asyncio.Event:
-        """Set when the engine stops."""
+        """The event that is set when the engine stops."""
         return self._surroundings.stopping
 
     def spawn(self, work: Any, *, endless: bool = False) -> asyncio.Task[Any]:

@@ -69,7 +69,7 @@ def start_steps(run: Run) -> Steps:
         ConnectLogDriver(run),
         HoldVolumes(run),
         ExpectMove(run),
-        (MountRoot(run), PlugNetwork(run)),
+        (MountRoot(run), CreateSandbox(run)),
         WriteFiles(run),
         CreateProcess(run),
         StartProcess(run),
@@ -93,7 +93,7 @@ class CheckRequirements(_StartStep):
     name = "requirements"
 
     async def do(self) -> None:
-        """Do it.
+        """Check them.
 
         Raises:
             Unavailable: there is no runtime that works here.
@@ -109,7 +109,11 @@ class ConnectLogDriver(_StartStep):
     name = "log driver"
 
     async def do(self) -> None:
-        """Do it; raises ``InternalError`` if the receiver does not answer."""
+        """Connect to the receiver.
+
+        Raises:
+            InternalError: the receiver does not answer.
+        """
         await self._context.logs.connect(self._container, by_policy=self._run.by_policy)
 
     async def undo(self) -> None:
@@ -123,11 +127,15 @@ class HoldVolumes(_StartStep):
     name = "volumes"
 
     async def do(self) -> None:
-        """Do it; raises ``PalanError`` if one can't be mounted."""
+        """Have the drivers mount the volumes.
+
+        Raises:
+            PalanError: a volume can't be mounted.
+        """
         await hold_volumes(self._context, self._record.mounts, self._container.id)
 
     async def undo(self) -> None:
-        """Have them unmounted, unless another container uses them."""
+        """Have the drivers unmount the volumes, unless another container uses them."""
         mounts = self._record.mounts
         released = await release_volumes(self._context, mounts, self._container.id)
         publish_unmounts(self._context, self._container, released)
@@ -139,7 +147,7 @@ class ExpectMove(_StartStep):
     name = "cgroup"
 
     async def do(self) -> None:
-        """Do it; nothing waits for it."""
+        """Begin the preparation, without waiting for it."""
         self._context.runtimes.expect_moves()
 
 
@@ -149,21 +157,25 @@ class MountRoot(_StartStep):
     name = "root file system"
 
     async def do(self) -> None:
-        """Do it; see :func:`mount_root`."""
+        """Mount the root, see :func:`mount_root`."""
         await asyncio.to_thread(mount_root, self._context, self._container)
 
     async def undo(self) -> None:
-        """Unmount it and remove the bundle."""
+        """Unmount the root, and remove the bundle."""
         await asyncio.to_thread(unmount_root, self._run.bundle)
 
 
-class PlugNetwork(_StartStep):
+class CreateSandbox(_StartStep):
     """Make the network namespace, with its endpoints and published ports."""
 
     name = "network"
 
     async def do(self) -> None:
-        """Do it; raises ``PalanError`` if a network, an address or a port is not available."""
+        """Create the sandbox.
+
+        Raises:
+            PalanError: a network does not exist, an address or a port is in use.
+        """
         this = member(self._context, self._container)
         self._run.sandbox = await self._context.networks.create_sandbox(this)
 
@@ -183,7 +195,11 @@ class WriteFiles(_StartStep):
     name = "files"
 
     async def do(self) -> None:
-        """Do it; raises ``PalanError`` if a user, a device or a namespace does not exist."""
+        """Write the files.
+
+        Raises:
+            PalanError: a user, a device or a namespace does not exist.
+        """
         await asyncio.to_thread(self._write)
 
     def _write(self) -> None:
@@ -231,7 +247,11 @@ class CreateProcess(_StartStep):
     name = "process"
 
     async def do(self) -> None:
-        """Do it; raises ``StartFailure`` if the runtime can't."""
+        """Create the process.
+
+        Raises:
+            StartFailure: the runtime can't run the program; in dockerd's words.
+        """
         context, container, run = self._context, self._container, self._run
         runtime = context.runtimes.get(self._record.runtime)
         run.monitored = await context.runtimes.create(runtime, _plan(run), self._record.path)
@@ -253,7 +273,11 @@ class StartProcess(_StartStep):
     name = "program"
 
     async def do(self) -> None:
-        """Do it; raises ``RuntimeFailure`` if the runtime can't."""
+        """Start the program.
+
+        Raises:
+            RuntimeFailure: the runtime can't start it.
+        """
         # Before it runs, so that nothing it writes is older than its start.
         self._run.started = time.time_ns()
         if self._run.restore is None:

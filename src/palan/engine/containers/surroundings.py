@@ -364,4 +364,4 @@ class Surroundings(Background, Protocol):
 
     @property
     def stopping(self) -> asyncio.Event:
-        """Set when the engine stops."""
+        """The event that is set when the engine stops."""
