@@ -7,19 +7,25 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from palan.engine.networks.proxy import StreamProxy
+from palan.engine.networks.proxy_limits import Budget
+from palan.engine.networks.proxy_udp import DatagramProxy
 
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def proxied(handle: Handler) -> AsyncIterator[tuple[int, StreamProxy]]:
+async def proxied(
+    handle: Handler, budget: Budget | None = None
+) -> AsyncIterator[tuple[int, StreamProxy]]:
     """Run a proxy in front of a server, and yield its port."""
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
     port = listener.getsockname()[1]
-    proxy = StreamProxy(listener, ("127.0.0.1", server.sockets[0].getsockname()[1]))
+    proxy = StreamProxy(
+        listener, ("127.0.0.1", server.sockets[0].getsockname()[1]), budget or Budget(1000)
+    )
     try:
         yield port, proxy
     finally:
@@ -93,7 +99,7 @@ async def test_a_port_without_a_listener_is_reset():
         unused.bind(("127.0.0.1", 0))  # not listening
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
-        proxy = StreamProxy(listener, ("127.0.0.1", unused.getsockname()[1]))
+        proxy = StreamProxy(listener, ("127.0.0.1", unused.getsockname()[1]), Budget(10))
         reader, writer = await asyncio.open_connection(*listener.getsockname())
         with contextlib.suppress(ConnectionResetError):
             assert await asyncio.wait_for(reader.read(), 5) == b""
@@ -167,3 +173,128 @@ async def test_many_connections_at_once():
         await asyncio.gather(*(one(number) for number in range(50)))
         await asyncio.sleep(0.05)
         assert not proxy._connections
+
+
+# ---- limits -------------------------------------------------------------------------
+
+
+class Clients:
+    """Clients of servers behind proxies; all are closed at the end."""
+
+    def __init__(self) -> None:
+        self._opened: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def connect(self, port: int) -> int:
+        """Open a connection and return its number."""
+        with contextlib.suppress(ConnectionError):
+            self._opened.append(await asyncio.open_connection("127.0.0.1", port))
+            return len(self._opened) - 1
+        return -1
+
+    async def works(self, number: int) -> bool:
+        """Whether a connection is forwarded: the server echoes what it receives."""
+        if number < 0:
+            return False
+        reader, writer = self._opened[number]
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            writer.write(b"x")
+            return await asyncio.wait_for(reader.readexactly(1), 5) == b"x"
+        return False
+
+    async def flood(self, port: int, count: int) -> list[bool]:
+        """Open connections one after the other; return which of them work."""
+        return [await self.works(await self.connect(port)) for _ in range(count)]
+
+    def close(self, number: int) -> None:
+        self._opened[number][1].transport.abort()
+
+    def close_all(self) -> None:
+        for number in range(len(self._opened)):
+            self.close(number)
+
+
+@pytest.fixture
+async def clients() -> AsyncIterator[Clients]:
+    made = Clients()
+    yield made
+    made.close_all()
+    await asyncio.sleep(0.01)
+
+
+async def test_the_longest_silent_connection_makes_room_for_a_new_one(clients):
+    budget = Budget(12, patience=0)  # three connections of a port
+    async with proxied(echo, budget) as (port, _):
+        assert await clients.flood(port, 3) == [True, True, True]
+        assert await clients.works(0)
+        assert await clients.flood(port, 1) == [True]
+        assert budget.used == 6
+        assert [await clients.works(n) for n in range(4)] == [True, False, True, True]
+    assert budget.used == 0
+
+
+async def test_connections_that_are_in_use_are_kept_and_new_ones_are_reset(clients):
+    budget = Budget(12, patience=60)
+    async with proxied(echo, budget) as (port, _):
+        assert await clients.flood(port, 4) == [True, True, True, False]
+        clients.close(0)
+        await asyncio.sleep(0.05)
+        assert await clients.flood(port, 1) == [True]
+
+
+async def test_a_flooded_port_gives_room_to_other_ports(clients):
+    budget = Budget(12, patience=60)
+    async with proxied(echo, budget) as (one, _), proxied(echo, budget) as (two, _):
+        for port in (one, two):
+            assert await clients.flood(port, 3) == [True, True, True]
+        assert budget.used == 12
+        async with proxied(echo, budget) as (three, _):
+            assert await clients.flood(three, 3) == [True, True, False]
+            assert budget.used == 12
+    assert budget.used == 0
+
+
+async def test_a_displaced_client_that_does_not_read_holds_no_descriptor(clients):
+    async def pour(_reader, writer):
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            while True:
+                writer.write(bytes(1 << 20))
+                await asyncio.wait_for(writer.drain(), 0.2)
+        writer.transport.abort()
+
+    budget = Budget(4, patience=0)
+    async with proxied(pour, budget) as (port, proxy):
+        await clients.connect(port)
+        await asyncio.sleep(0.1)
+        (connection,) = proxy._connections
+        assert proxy.close_longest_silent(0)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait_for(connection.task, 5)
+        assert budget.used == 0
+
+
+async def test_clients_of_datagrams_count_and_are_replaced_in_the_order_of_silence():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        DatagramProxy.prepare(listener)
+        listener.bind(("127.0.0.1", 0))
+        listener.setblocking(False)
+        server.settimeout(5)
+        budget = Budget(6, patience=0)
+        proxy = DatagramProxy(listener, server.getsockname(), budget)
+        with contextlib.ExitStack() as opened:
+            clients = []
+            for _ in range(4):
+                client = opened.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                client.connect(listener.getsockname())
+                clients.append(client)
+            sources = []
+            for client in (*clients[:3], clients[0], clients[3], clients[0], clients[1]):
+                client.send(b"x")
+                await asyncio.sleep(0.02)
+                sources.append(server.recvfrom(10)[1])
+            assert budget.used == 3
+            assert sources[0] == sources[3] == sources[5]  # it was never the longest silent one
+            assert sources[1] != sources[6]
+        proxy.close()
+        assert budget.used == 0

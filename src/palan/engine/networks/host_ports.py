@@ -16,6 +16,7 @@ from ipaddress import IPv6Address, ip_address
 from palan.api.errors import InternalError
 from palan.engine.networks.endpoint_records import PortRecord
 from palan.engine.networks.proxy import Proxy, StreamProxy
+from palan.engine.networks.proxy_limits import Budget, default_limit
 from palan.engine.networks.proxy_udp import DatagramProxy
 from palan.engine.networks.rules import Publication
 
@@ -79,6 +80,7 @@ class HostPorts:
     """
 
     def __init__(self) -> None:
+        self._budget = Budget(default_limit())
         self._lock = threading.Lock()
         self._sockets: dict[str, list[socket.socket]] = {}
         self._proxies: dict[str, list[Proxy]] = {}
@@ -173,16 +175,18 @@ class HostPorts:
 
         Without the userland proxy, TCP connections are reset.
         """
-        inner = {(r.host_ip, r.host_port, r.protocol): r.container_port for r in records}
+        inner = {
+            (_without_zone(r.host_ip), r.host_port, r.protocol): r.container_port for r in records
+        }
         proxies = self._proxies.setdefault(owner, [])
         for sock in self._sockets.get(owner, []):
-            host, port, *_ = sock.getsockname()
+            host, port = _address(sock)
             protocol = _protocol(sock)
             where = target.forwarded(host), inner[host, port, protocol]
             if protocol != "udp":
-                proxies.append(StreamProxy(sock, where if target.proxy else None))
+                proxies.append(StreamProxy(sock, where if target.proxy else None, self._budget))
             elif target.proxy:
-                proxies.append(DatagramProxy(sock, where))
+                proxies.append(DatagramProxy(sock, where, self._budget))
 
     def stop_proxies(self, owner: str) -> None:
         """Stop forwarding to a container; its ports stay bound."""
@@ -304,6 +308,16 @@ def _bind(host: str, port: int, protocol: str) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _without_zone(address: str) -> str:
+    return address.partition("%")[0]
+
+
+def _address(sock: socket.socket) -> tuple[str, int]:
+    """Return the address and port of a socket; link-local ones without zone."""
+    host, port, *_ = sock.getsockname()
+    return _without_zone(host), port
 
 
 def _protocol(sock: socket.socket) -> str:

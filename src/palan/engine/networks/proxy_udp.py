@@ -13,6 +13,8 @@ import struct
 from ipaddress import ip_address
 from typing import Any, Final
 
+from palan.engine.networks.proxy_limits import Budget
+
 
 __all__ = ["DatagramProxy"]
 
@@ -33,12 +35,20 @@ Address = tuple[Any, ...]
 
 
 class DatagramProxy:
-    """Forwards datagrams between the clients of a socket and a container."""
+    """Forwards datagrams between the clients of a socket and a container.
 
-    def __init__(self, sock: socket.socket, where: tuple[str, int]) -> None:
+    Args:
+        sock: the bound socket.
+        where: the address and port to forward to.
+        budget: limits the clients of all proxies.
+    """
+
+    def __init__(self, sock: socket.socket, where: tuple[str, int], budget: Budget) -> None:
         self._socket = sock
         self._where = where
+        self._budget = budget
         self._clients: dict[tuple[Address, bytes], _Client] = {}
+        """All clients, the longest silent one first."""
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock.fileno(), self._readable)
         self._sweep: asyncio.TimerHandle | None = None
@@ -58,9 +68,8 @@ class DatagramProxy:
             self._socket.close()
         if self._sweep is not None:
             self._sweep.cancel()
-        for client in self._clients.values():
-            client.close()
-        self._clients.clear()
+        while self._clients:
+            self._close_first()
 
     def _readable(self) -> None:
         for _ in range(AT_ONCE):
@@ -70,30 +79,51 @@ class DatagramProxy:
                 return
             info = _answering(ancillary)
             key = sender, info
-            client = self._clients.get(key)
-            if client is None:
-                try:
-                    client = self._clients[key] = self._new_client(sender, info)
-                except OSError:
-                    continue  # the datagram is lost
-            client.send(data)
+            client = self._clients.get(key) or self._new_client(key)
+            if client is not None:
+                self._touch(key)
+                client.send(data)
 
-    def _new_client(self, sender: Address, info: bytes) -> "_Client":
+    def _touch(self, key: tuple[Address, bytes]) -> None:
+        """Make a client the last of the silent ones."""
+        if (client := self._clients.pop(key, None)) is not None:
+            self._clients[key] = client
+
+    def _new_client(self, key: tuple[Address, bytes]) -> "_Client | None":
+        """Return the socket of a new client; None if there is no room, and the datagram is lost."""
         if len(self._clients) >= MOST:
-            oldest = min(self._clients, key=lambda key: self._clients[key].used)
-            self._clients.pop(oldest).close()
+            self._close_first()
+        if not self._budget.reserve(self, 1):
+            return None
+        try:
+            client = self._clients[key] = _Client(self, self._where, *key)
+        except OSError:
+            self._budget.release(self, 1)
+            return None
         if self._sweep is None:
             self._sweep = self._loop.call_later(IDLE / 3, self._close_idle)
-        return _Client(self, self._where, sender, info)
+        return client
+
+    def _close_first(self) -> None:
+        self._clients.pop(next(iter(self._clients))).close()
+        self._budget.release(self, 1)
+
+    def close_longest_silent(self, silent: float) -> bool:
+        """Close the socket of the client that was silent for the longest time."""
+        client = next(iter(self._clients.values()), None)
+        if client is None or self._loop.time() - client.used < silent:
+            return False
+        self._close_first()
+        return True
 
     def _close_idle(self) -> None:
-        before = self._loop.time() - IDLE
-        for key in [key for key, client in self._clients.items() if client.used < before]:
-            self._clients.pop(key).close()
+        while self.close_longest_silent(IDLE):
+            pass
         self._sweep = self._loop.call_later(IDLE / 3, self._close_idle) if self._clients else None
 
     def answer(self, data: bytes, client: Address, info: bytes) -> None:
         """Send an answer of the container to a client."""
+        self._touch((client, info))
         ancillary = []
         if info:
             if self._socket.family == socket.AF_INET6:
