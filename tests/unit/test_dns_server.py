@@ -175,7 +175,7 @@ async def server(*upstreams, dotted_only=False):
         Known(),
         Forwarder("", lambda: upstreams),
         dotted_only=dotted_only,
-        slots=asyncio.Semaphore(8),
+        forwarded=8,
     )
     try:
         yield Addresses(*(s.getsockname() for s in sockets))
@@ -281,6 +281,23 @@ async def refuses_twice():
             await asyncio.sleep(0.01)  # time for the ICMP message to arrive
     finally:
         forwarder.close()
+
+
+async def test_queries_of_one_container_take_no_slots_of_another():
+    async with (
+        Elsewhere(silent) as dead,
+        Elsewhere(says("192.0.2.1")) as other,
+        server(dead.upstream) as flooded,
+        server(other.upstream) as quiet,
+    ):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for number in range(20):
+                sock.sendto(question(f"x{number}.com"), flooded.udp)
+            await asyncio.sleep(0.05)
+            assert response_code(await udp(flooded.udp, question("example.com"))) == Rcode.REFUSED
+            reply = await udp(quiet.udp, question("example.com"), patience=1)
+            assert reply.endswith(socket.inet_aton("192.0.2.1"))
+            assert (await udp(flooded.udp, question("web"))).endswith(b"\x0a\0\0\2")
 
 
 async def test_a_refusing_resolver_is_noticed_each_time():

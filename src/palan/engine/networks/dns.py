@@ -26,8 +26,6 @@ from palan.host.namespaces import run_in_netns
 
 __all__ = ["NameServers", "upstreams"]
 
-MOST_AT_ONCE: Final = 1024
-"""Forwarded queries of all containers at a time; as with Docker."""
 ATTEMPTS: Final = 20
 _PORTS: Final = range(32768, 60999)
 _TABLE: Final = "palan-dns"
@@ -66,7 +64,6 @@ class NameServers:
         self._networks = networks
         self._resolvers = resolvers
         self._servers: dict[str, DnsServer] = {}
-        self._slots = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def attach(self, member: Member, sandbox: SandboxRecord, *, fresh: bool) -> None:
         """Start the name server of a container, if it is on a user-defined network.
@@ -96,7 +93,6 @@ class NameServers:
             SandboxNames(self._networks, sandbox),
             Forwarder(sandbox.path, current_upstreams),
             dotted_only=ndots(options) > 0,
-            slots=self._slots,
         )
 
     def has(self, container_id: str) -> bool:

@@ -39,6 +39,8 @@ TTL: Final = 600
 AT_ONCE: Final = 16
 """Queries that are answered in a row before other work of the event loop."""
 CONNECTIONS: Final = 64
+FORWARDED: Final = 1024
+"""Queries of a container that are forwarded at a time; as with Docker."""
 IDLE: Final = 10.0
 """Seconds after which a silent connection is closed."""
 _LARGEST: Final = 65535
@@ -123,7 +125,7 @@ class DnsServer:
         forwarder: forwards all other queries.
         dotted_only: whether names without a dot are not forwarded (``ndots`` was asked for:
             the client tries them with its search domains).
-        slots: limits the forwarded queries of all containers.
+        forwarded: the largest number of queries that are forwarded at a time.
     """
 
     def __init__(
@@ -133,13 +135,13 @@ class DnsServer:
         forwarder: Forwarder,
         *,
         dotted_only: bool,
-        slots: asyncio.Semaphore,
+        forwarded: int = FORWARDED,
     ) -> None:
         self._udp, self._tcp = sockets
         self._names = names
         self.forwarder = forwarder
         self.dotted_only = dotted_only
-        self._slots = slots
+        self._slots = asyncio.Semaphore(forwarded)
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections = 0
         self._loop = asyncio.get_running_loop()
