@@ -133,6 +133,21 @@ def test_any_free_port_is_one_after_the_other(published):
     assert again.host_port not in numbers  # late packets must not reach a new owner
 
 
+def test_exact_ports_come_before_ranges_and_free_ones(published, monkeypatch):
+    first, second, third = (free_ports(1)[0] for _ in range(3))
+    monkeypatch.setattr(published, "_ephemeral", lambda: iter((first, second, third)))
+    requests = [request(), request(first, second, inner=81), request(first, inner=82)]
+    records = published.reserve("a", requests, TARGET)
+    assert [r.container_port for r in records] == [80, 81, 82]
+    assert [r.host_port for r in records] == [third, second, first]
+
+
+def test_the_addresses_of_one_port_get_the_same_free_port(published):
+    records = published.reserve("a", [request(), request(ip="127.0.0.2"), request()], TARGET)
+    assert records[0].host_port == records[1].host_port != records[2].host_port
+    assert [r.host_ip for r in records] == [LOOPBACK, "127.0.0.2", LOOPBACK]
+
+
 def test_the_search_for_a_free_port_ends(published, monkeypatch):
     (first,) = free_ports(1)
     monkeypatch.setattr(ports_module, "EPHEMERAL", range(first, first + 1))

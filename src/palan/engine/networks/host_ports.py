@@ -94,47 +94,65 @@ class HostPorts:
     ) -> list[PortRecord]:
         """Bind the ports of a container: all of them or none.
 
+        Exact ports come first, then ranges, then free ones, so that no port is chosen that
+        another request names.  Requests that differ only in the address get the same port.
+
         Args:
             owner: the container's id.
             requests: the ports to publish.
             target: the addresses of the container.
 
+        Returns:
+            The bound ports, in the order of the requests.
+
         Raises:
             InternalError: a port is in use; in dockerd's words.
         """
-        records: list[PortRecord] = []
+        requests = list(requests)
+        found: dict[int, list[PortRecord]] = {}
         try:
             with self._lock:
-                for request in requests:
-                    records += self._reserve_one(owner, request, target)
+                for group in _groups(requests, target):
+                    together = self._reserve_together(
+                        owner, {number: requests[number] for number in group}, target
+                    )
+                    found.update(together)
         except BaseException:
             self.release(owner)
             raise
-        return records
+        return [record for number in range(len(requests)) for record in found[number]]
 
-    def _reserve_one(self, owner: str, request: PortRequest, target: Target) -> list[PortRecord]:
-        hosts = list(_hosts(request, target))
-        routed = [host for host in hosts if _version(host) in target.routed]
-        bound = [host for host in hosts if host not in routed]
-        records = [_record(request, host, 0) for host in routed]
-        if not bound:
-            return records
+    def _reserve_together(
+        self, owner: str, requests: dict[int, PortRequest], target: Target
+    ) -> dict[int, list[PortRecord]]:
+        """Bind one port of the host at the addresses of all these requests."""
+        hosts = {number: list(_hosts(request, target)) for number, request in requests.items()}
+        bound = [h for each in hosts.values() for h in each if _version(h) not in target.routed]
+        port = self._bind_one_of(owner, bound, next(iter(requests.values()))) if bound else 0
+        found = {}
+        for number, request in requests.items():
+            records = [_record(request, h, port if h in bound else 0) for h in hosts[number]]
+            found[number] = sorted(records, key=lambda record: not record.host_port)
+        return found
+
+    def _bind_one_of(self, owner: str, hosts: Sequence[str], request: PortRequest) -> int:
+        """Bind the first free port of a request, and return it."""
         failure: InternalError | None = None
         if len(request.host_ports) > 1 and all(
             self._is_taken(host, port, request.protocol)
             for port in request.host_ports
-            for host in bound
+            for host in hosts
         ):
             raise InternalError("all ports are allocated")
         for port in request.host_ports or self._ephemeral():
             try:
-                self._bind_all(owner, bound, port, request.protocol)
+                self._bind_all(owner, hosts, port, request.protocol)
             except InternalError as error:
                 failure = error
                 if not request.host_ports and not _in_use(error):
                     break  # no other port would do, for example where the kernel lacks the protocol
                 continue
-            return [*(_record(request, host, port) for host in bound), *records]
+            return port
         raise failure or InternalError("all ports are allocated")
 
     def _ephemeral(self) -> Iterator[int]:
@@ -228,6 +246,26 @@ class HostPorts:
         """Close all sockets; the firewall rules stay and redirect packets without them."""
         for owner in list(self._claims):
             self.release(owner)
+
+
+def _groups(requests: Sequence[PortRequest], target: Target) -> list[list[int]]:
+    """Return the numbers of requests that need the same port, in the order of binding."""
+    groups: list[tuple[PortRequest, list[int], set[str]]] = []
+    latest: dict[tuple[int, str, tuple[int, int]], int] = {}
+    for number, request in enumerate(requests):
+        hosts = set(_hosts(request, target))
+        ports = request.host_ports
+        key = request.container_port, request.protocol, (ports[0], ports[-1]) if ports else (0, 0)
+        index = latest.get(key)
+        if index is None or groups[index][2] & hosts:
+            latest[key] = len(groups)
+            groups.append((request, [number], hosts))
+        else:
+            groups[index][1].append(number)
+            groups[index][2].update(hosts)
+    exact_first = {0: 2, 1: 0}
+    groups.sort(key=lambda group: exact_first.get(len(group[0].host_ports), 1))
+    return [numbers for _, numbers, _ in groups]
 
 
 def _hosts(request: PortRequest, target: Target) -> Iterator[str]:
