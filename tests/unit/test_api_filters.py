@@ -111,6 +111,19 @@ def test_labels_must_all_be_there_and_unwanted_ones_must_not(have, given):
     assert Filters({"label!": texts}).labels(have) is given.items().isdisjoint(have.items())
 
 
+def test_values_that_exclude_objects_together():
+    both = Filters({"label!": ["a", "b=1"]})
+    for have, excluded in (
+        ({"a": "x", "b": "1"}, True),
+        ({"a": "x", "b": "2"}, False),
+        ({"a": "x"}, False),
+        ({}, False),
+    ):
+        assert both.labels(have, together=True) is not excluded
+    assert not Filters({"label!": []}).labels({}, together=True)
+    assert Filters({}).labels({"a": "x"}, together=True)
+
+
 def test_an_object_without_labels():
     assert Filters().labels(None)
     assert not Filters({"label": ["a"]}).labels(None)

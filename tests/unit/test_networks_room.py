@@ -1,5 +1,6 @@
 """The room of networks with fakes of its surroundings."""
 
+import asyncio
 import contextlib
 from ipaddress import ip_network
 from typing import Any
@@ -28,6 +29,7 @@ from palan.api.networks import (
     NetworkInspect,
     NetworkList,
     NetworkPrune,
+    NetworkPruneResponse,
     NetworkRemove,
 )
 from palan.engine.config import EngineConfig
@@ -183,6 +185,69 @@ async def test_networks_with_endpoints_are_neither_removed_nor_pruned(surroundin
     assert await listed(networks, dangling=["true"]) == ["unused"]
     pruned = await networks.prune(NetworkPrune(filters=Filters({})))
     assert pruned.networks_deleted == ["unused"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({"name": ["alpha"]}, "alpha alphabet"),
+        ({"name": ["^alpha$"]}, "alpha"),
+        ({"name": ["^b", "bet$"]}, "alphabet beta base"),
+        ({"name": ["(a+)+$"]}, "alpha beta"),
+        ({"name": ["("]}, ""),
+        ({"name": []}, "alpha alphabet beta base"),
+        ({"id": [".{65}"]}, ""),
+        ({"id": ["^[0-9a-f]{64}$"]}, "alpha alphabet beta base"),
+        ({"driver": ["wire"]}, "alpha alphabet beta"),
+        ({"driver": ["wir"]}, ""),
+        ({"driver": ["null"]}, "base"),
+        ({"scope": ["local"]}, "alpha alphabet beta base"),
+        ({"scope": ["swarm", "global"]}, ""),
+        ({"type": ["custom"]}, "alpha alphabet beta base"),
+        ({"type": ["builtin"]}, ""),
+        ({"dangling": ["1"]}, "alphabet beta base"),
+        ({"dangling": ["false"]}, "alpha"),
+        ({"label": ["tier"]}, "alpha beta"),
+        ({"label": ["tier=web"]}, "alpha"),
+        ({"label": ["tier", "stage=test"]}, "beta"),
+        ({"name": ["a"], "label": ["tier=db"]}, "beta"),
+    ],
+)
+async def test_the_filters_of_a_list_are_dockerds(surroundings, networks, filters, found):
+    remote(surroundings)
+    for name, labels in (
+        ("alpha", {"tier": "web"}),
+        ("alphabet", {}),
+        ("beta", {"tier": "db", "stage": "test"}),
+    ):
+        await make(networks, name, driver="wire", labels=labels)
+    await make(networks, "base", config_only=True)
+    await networks.add_endpoint(
+        make_member(),
+        SandboxRecord(id="s", path=NET),
+        networks.resolve("alpha"),
+        EndpointSettings(),
+    )
+    assert await listed(networks, **filters) == found.split()
+
+
+async def test_an_expression_that_would_backtrack_is_matched_at_once(surroundings, networks):
+    remote(surroundings)
+    await make(networks, "a" * 60 + "_", driver="wire")
+    async with asyncio.timeout(5):
+        assert await listed(networks, name=["(a+)+$"]) == []
+
+
+async def test_networks_are_pruned_unless_they_have_all_unwanted_labels(surroundings, networks):
+    remote(surroundings)
+    for name, labels in (("one", {"a": ""}), ("both", {"a": "", "b": ""}), ("free", {})):
+        await make(networks, name, driver="wire", labels=labels)
+    unwanted = Filters({"label!": ["a", "b"]})
+    pruned = await networks.prune(NetworkPrune(filters=unwanted))
+    assert pruned.networks_deleted == ["one", "free"]
+    assert (await networks.prune(NetworkPrune(filters=Filters({"until": ["1h"]})))) == (
+        NetworkPruneResponse(networks_deleted=None)
+    )
 
 
 async def test_connecting_is_left_to_the_containers(surroundings, networks):

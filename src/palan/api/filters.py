@@ -100,14 +100,23 @@ class Filters:
         given = self._values.get(name)
         return not given or any(test(value) for value in given)
 
-    def labels(self, labels: Mapping[str, str] | None) -> bool:
-        """Whether labels match all values of ``label``, and no value of ``label!``."""
+    def labels(self, labels: Mapping[str, str] | None, *, together: bool = False) -> bool:
+        """Whether labels match all values of ``label``, and no value of ``label!``.
+
+        Args:
+            labels: the labels of an object.
+            together: whether the values of ``label!`` only exclude objects that match all of
+                them, as in dockerd those of containers, networks and volumes.
+        """
         have = labels or {}
 
         def has(wanted: str) -> bool:
             key, equals, value = wanted.partition("=")
             return key in have and (not equals or have[key] == value)
 
-        return all(has(wanted) for wanted in self.get("label")) and not any(
-            has(unwanted) for unwanted in self.get("label!")
-        )
+        if not all(has(wanted) for wanted in self.get("label")):
+            return False
+        unwanted = self.get("label!")
+        if together and "label!" in self._values:
+            return not all(map(has, unwanted))
+        return not any(map(has, unwanted))

@@ -1,6 +1,5 @@
 """Networks as list and inspect show them."""
 
-import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -20,6 +19,7 @@ from palan.api.networks import (
 from palan.api.networks import Network as Shown
 from palan.engine.networks.network import Network
 from palan.engine.timestamps import go_time
+from palan.patterns import BadPattern, compile_pattern
 
 
 __all__ = ["check_filters", "describe", "describe_endpoints", "inspect", "matches"]
@@ -147,6 +147,6 @@ def _found(pattern: str, text: str) -> bool:
     if pattern == text:
         return True
     try:
-        return re.search(pattern, text) is not None
-    except (re.error, OverflowError, RecursionError):
+        return compile_pattern(pattern).search(text)
+    except BadPattern:
         return False  # as with dockerd, an invalid expression matches nothing

@@ -310,7 +310,7 @@ class Networks:
                 or network.endpoints
                 or network.record.draft
                 or network.record.config_only
-                or not filters.labels(network.record.labels)
+                or not filters.labels(network.record.labels, together=True)
                 or (until is not None and network.record.created > until)
             ):
                 continue
