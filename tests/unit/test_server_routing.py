@@ -29,6 +29,8 @@ for declared in (
     "GET /things/{id}/attach/ws",
     "GET /things/{id}/parts/{part}",
     "GET /info",
+    "GET /networks",
+    "GET /networks/{id...}",
 ):
     declare(*declared.split(" "))
 
@@ -47,6 +49,9 @@ def find(method, target):
         ("GET /v1.41.0/info", "GET /info", {}, "1.41.0"),
         ("GET /v1.041/info", "GET /info", {}, "1.041"),
         ("GET http://docker/v1.24/info", "GET /info", {}, "1.24"),
+        ("GET /networks/", "GET /networks", {}, ""),
+        ("GET /v1.41/networks/?filters={}", "GET /networks", {}, "1.41"),
+        ("GET /networks/a", "GET /networks/{id...}", {"id": "a"}, ""),
         ("GET /things/json", "GET /things/json", {}, ""),
         ("GET /things/a/json", "GET /things/{id}/json", {"id": "a"}, ""),
         ("GET /things/a%20b/json", "GET /things/{id}/json", {"id": "a b"}, ""),

@@ -21,6 +21,8 @@ _VERSION: Final = re.compile(r"/v([0-9.]+)(?=/)")
 _PARAMETER: Final = re.compile(r"{(\w+)(\.\.\.)?}")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _UNCLEAN: Final = re.compile(r"//|/\.{1,2}(?:/|$)")
+_SPELLINGS: Final = {"/networks/": "/networks"}
+"""Paths with a slash at the end that dockerd has a route for, and the paths that they mean."""
 
 
 class BadTarget(Exception):
@@ -118,6 +120,7 @@ class Router:
                 return None
         if method == "OPTIONS":
             return Found(None, {}, version)
+        path = _SPELLINGS.get(path, path)
         endpoint = self._fixed.get((method, path))
         if endpoint is not None:
             return Found(endpoint, {}, version)
