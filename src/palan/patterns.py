@@ -6,12 +6,14 @@ Python's ``re`` backtracks, and it holds the interpreter's lock meanwhile: one f
 more than a literal text with anchors.
 """
 
+import contextlib
 import functools
 import re
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 
-__all__ = ["BadPattern", "Pattern", "compile_glob", "compile_pattern"]
+__all__ = ["BadPattern", "Pattern", "compile_any", "compile_glob", "compile_pattern"]
 
 _LITERAL: Final = re.compile(r"(\^?)([\w/ @:,=<>~%&#;'\"-]*)(\$?)", re.ASCII)
 """A literal text between optional anchors, which needs no library."""
@@ -110,6 +112,19 @@ def compile_pattern(text: str, *, dot_matches_newline: bool = False) -> Pattern:
         BadPattern: the text is not an expression.
     """
     return Pattern(text, dot_matches_newline=dot_matches_newline)
+
+
+def compile_any(texts: Iterable[str]) -> Callable[[str], bool]:
+    """Return a test whether one of several regular expressions matches somewhere in a text.
+
+    As in filters of dockerd, a text that equals an expression matches it, and a malformed
+    expression matches nothing else.
+    """
+    literals, patterns = set(texts), list[Pattern]()
+    for text in literals:
+        with contextlib.suppress(BadPattern):
+            patterns.append(compile_pattern(text))
+    return lambda text: text in literals or any(pattern.search(text) for pattern in patterns)
 
 
 def compile_glob(text: str) -> Pattern:

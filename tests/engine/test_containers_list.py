@@ -142,6 +142,21 @@ def test_filters(shared_engine, filters, expected):
     assert names(shared_engine, filters, all=1) == expected
 
 
+@pytest.mark.parametrize("path", ["/containers/json?all=1&", "/volumes?"])
+def test_filters_that_make_others_backtrack_are_answered(shared_engine, path):
+    name = "a" * 60 + "_"
+    container = shared_engine.create("true", name=name)
+    shared_engine.api.post("/volumes/create", {"Name": name})
+    try:
+        query = urlencode({"filters": json.dumps({"name": ["(a+)+$"]})})
+        answer = shared_engine.api.get(path + query)
+        assert answer.status == 200
+        assert name not in answer.body.decode()
+    finally:
+        shared_engine.api.delete(f"/containers/{container}")
+        shared_engine.api.delete(f"/volumes/{name}")
+
+
 def test_filter_by_id(shared_engine, three):
     assert names(shared_engine, {"id": [three["two"][:6]]}, all=1) == ["two"]
     assert names(shared_engine, {"id": ["f" * 20]}, all=1) == []

@@ -141,6 +141,11 @@ async def test_filters(context, filters, names):
     assert listed(context, **filters) == names
 
 
+async def test_an_expression_that_makes_others_backtrack_ends():
+    context = context_of(make_container(1, name="a" * 20_000 + "_"))
+    assert listed(context, name=["(a+)+$"]) == []
+
+
 async def test_filters_of_what_does_not_run_imply_all(context):
     assert listed(context, everything=False, status=["exited"]) == ["db"]
     assert listed(context, everything=False, label=["tier"]) == ["web"]

@@ -115,8 +115,8 @@ def test_details_are_escaped_and_sorted():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"labels-regex": "("}, "error parsing regexp"),
-        ({"env-regex": "["}, "error parsing regexp"),
+        ({"labels-regex": "("}, r"error parsing regexp: missing closing \): `\(`"),
+        ({"env-regex": "["}, r"error parsing regexp: missing closing \]: `\[`"),
         ({"tag": "{{.Nope}}"}, "can't evaluate field Nope"),
         ({"tag": "{{"}, "unclosed action"),
     ],
@@ -125,3 +125,14 @@ def test_malformed_options_are_refused(options, words):
     with pytest.raises(InvalidParameter, match=words.replace("'", ".")):
         check_attributes(options)
     check_attributes({"tag": "{{.Name}}", "labels-regex": "^a", "env-regex": "b$"})
+
+
+def test_expressions_that_make_others_backtrack_end():
+    hostile = make_record(
+        1,
+        config=ContainerConfig(labels={"a" * 20_000 + "_": "x"}, env=["a" * 20_000 + "_=x"]),
+        host_config=HostConfig(
+            log_config=LogConfig(config={"labels-regex": "(a+)+$", "env-regex": "(a|a)*$_"})
+        ),
+    )
+    assert extra_attributes(hostile) == {}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palan.patterns import BadPattern, compile_glob, compile_pattern
+from palan.patterns import BadPattern, compile_any, compile_glob, compile_pattern
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,14 @@ def test_errors_have_go_s_words(expression: str, message: str):
 )
 def test_expressions_that_make_others_backtrack_end(hostile: str):
     compile_pattern(hostile).search("a" * 20_000 + "_\n")
+
+
+def test_any_of_several_expressions_matches_as_in_filters_of_dockerd():
+    test = compile_any(["^web", "a(", "b$"])
+    assert [test(text) for text in ("web-1", "a(", "ab", "my-webs", "a")] == [
+        True, True, True, False, False,
+    ]  # fmt: skip
+    assert not compile_any([])("web")
 
 
 def test_globs_that_make_others_backtrack_end():

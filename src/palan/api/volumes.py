@@ -128,7 +128,7 @@ class VolumeList(Request):
             Filter("dangling", "Whether no container uses it.", boolean=True),
             Filter("driver", "The name of the driver."),
             LABEL,
-            Filter("name", "A part of the name."),
+            Filter("name", "A regular expression that matches a part of the name."),
             malformed="error reading volume filters: invalid filter",
         ),
     ] = field(default_factory=Filters)

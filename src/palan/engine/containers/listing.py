@@ -1,6 +1,5 @@
 """``GET /containers/json``: summaries, filters, order."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 
 from palan.api import UNSET, Filters, Unset
@@ -19,6 +18,7 @@ from palan.engine.containers.endpoints import endpoint_settings, exposed_now
 from palan.engine.containers.health import HealthRecord, shown_status
 from palan.engine.containers.links import link_names
 from palan.engine.containers.status_text import status_text
+from palan.patterns import compile_any
 
 
 __all__ = ["select", "summaries"]
@@ -73,8 +73,8 @@ def _tests(context: ContainerContext, filters: Filters) -> Iterable[Test]:  # no
     if "id" in filters:
         yield lambda c: filters.matches("id", c.id.startswith)
     if "name" in filters:
-        patterns = [_pattern(text) for text in filters.get("name")]
-        yield lambda c: any(p.search(c.name) or p.search(f"/{c.name}") for p in patterns)
+        is_named = compile_any(filters.get("name"))
+        yield lambda c: is_named(c.name) or is_named(f"/{c.name}")
     for name, later in (("before", False), ("since", True)):
         if name in filters:
             yield _relative(context, filters.get(name), later=later)
@@ -109,13 +109,6 @@ def _number(name: str, text: str) -> int:
         raise InvalidParameter(
             f"invalid filter '{name}={text}': strconv.Atoi: parsing \"{text}\": invalid syntax"
         ) from None
-
-
-def _pattern(text: str) -> re.Pattern[str]:
-    try:
-        return re.compile(text)
-    except (re.error, OverflowError, RecursionError):
-        return re.compile(r"(?!)")  # as in dockerd, a malformed expression matches nothing
 
 
 def _relative(context: ContainerContext, names: list[str], *, later: bool) -> Test:

@@ -1,6 +1,5 @@
 """Labels, variables and a tag, which log drivers send with the lines of a container."""
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote_plus
@@ -9,6 +8,7 @@ from palan.api.errors import InvalidParameter
 from palan.engine.logdrivers.container import ContainerFacts
 from palan.engine.logdrivers.template import Template, TemplateError
 from palan.engine.timestamps import go_time
+from palan.patterns import BadPattern, compile_pattern
 
 
 __all__ = ["DEFAULT_TAG", "check_attributes", "details", "extra_attributes", "log_tag"]
@@ -33,11 +33,9 @@ def check_attributes(options: Mapping[str, str]) -> None:
     before = "failed to create task for container: failed to initialize logging driver: "
     for name in ("labels-regex", "env-regex"):
         try:
-            re.compile(options.get(name, ""))
-        except (re.error, OverflowError, RecursionError) as error:
-            raise InvalidParameter(
-                f"{before}error parsing regexp: {error}: `{options[name]}`"
-            ) from None
+            compile_pattern(options.get(name, ""))
+        except BadPattern as error:
+            raise InvalidParameter(f"{before}{error}") from None
     sample: dict[str, Any] = dict.fromkeys(_NAMES, "")
     for name in ("Config", "ContainerLabels"):
         sample[name] = {}
@@ -110,7 +108,7 @@ def extra_attributes(record: ContainerFacts, rename: Callable[[str], str] = str)
         listed = options.get(kind, "").split(",")
         found.update({name: values[name] for name in listed if name in values})
         if pattern := options.get(f"{kind}-regex"):
-            matches = re.compile(pattern).search
+            matches = compile_pattern(pattern).search
             found.update({name: value for name, value in values.items() if matches(name)})
     return {rename(name): value for name, value in found.items()}
 

@@ -13,6 +13,7 @@ from palan.engine.volumes.drivers import DriverVolume, PluginDriver, PluginDrive
 from palan.engine.volumes.failures import driver_failures
 from palan.engine.volumes.record import LOCAL, VolumeRecord
 from palan.host.filesystem import directory_size
+from palan.patterns import compile_any
 from palan.plugins import PluginFailure
 
 
@@ -96,13 +97,14 @@ async def list_volumes(context: VolumeContext, filters: Filters) -> VolumeListRe
             )
             if record.driver == driver:
                 volumes.append(_shown(context, record, volume, scope=scope))
+    is_named = compile_any(filters.get("name"))
     wanted = [
         volume
         for volume in volumes
         if ("dangling" not in filters or dangling is not context.is_referenced(volume.name))
         and filters.exact("driver", volume.driver)
         and filters.labels(volume.labels)
-        and _is_named(volume.name, filters)
+        and ("name" not in filters or is_named(volume.name))
     ]
     wanted.sort(key=lambda volume: volume.name)
     return VolumeListResponse(volumes=wanted, warnings=warnings or None)
@@ -127,10 +129,6 @@ async def _ask_drivers(
     return await asyncio.gather(
         *(ask(name, driver) for name, driver in drivers.items() if filters.exact("driver", name))
     )
-
-
-def _is_named(name: str, filters: Filters) -> bool:
-    return filters.matches("name", lambda part: part in name)
 
 
 def _shown(
