@@ -220,6 +220,10 @@ def test_lines_are_joined(text, source):
         assert only(text).source == source
 
 
+def test_a_long_directive_is_read_in_linear_time():
+    assert only("# syntax=x" + " " * 200_000 + "y\nRUN true").source == "RUN true"
+
+
 def test_another_escape_character():
     dockerfile = read(b"# escape=`\nFROM x\nENV a=C:\\ `\n  b=c\n")
     assert dockerfile.escape == "`"

@@ -77,6 +77,20 @@ def test_tags(template, text):
         assert tag(template) == text
 
 
+@pytest.mark.parametrize(
+    ("hostile", "message"),
+    [
+        ("{{" * 200_000, "unclosed action"),
+        ("{{" + "(" * 200_000 + "}}", "max expression depth exceeded"),
+        ("{{.ID" + " .ID" * 200_000 + "}}", "unexpected"),
+        ("{{upper" + " .ID" * 200_000 + "}}", "error calling upper"),
+    ],
+)
+def test_long_tags_are_read_in_linear_time(hostile, message):
+    with pytest.raises(TemplateError, match=message):
+        tag(hostile)
+
+
 def test_a_default_for_the_tag():
     assert tag("", default=DEFAULT_TAG) == "0" * 12
 

@@ -70,6 +70,8 @@ def parse_json(data: bytes) -> Any:
         reason = str(error)
         if not data.strip():
             reason = "EOF"
+        elif "UTF-8" in reason:
+            reason = "invalid UTF-8 in a string"
         elif "truncated" in reason:
             reason = "unexpected EOF"
         elif "trailing characters" in reason:

@@ -16,7 +16,7 @@ from palan.dockerfile.words import BLANKS, split, unquote
 
 __all__ = ["Line", "Source", "read_lines"]
 
-_DIRECTIVE: Final = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*")
+_DIRECTIVE: Final = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+)")
 _KNOWN: Final = ("escape", "syntax", "check")
 _HEREDOC: Final = re.compile(r"(\d*)<<(-?)([^<]*)")
 _WITH_TEXTS: Final = re.compile(r"(?:onbuild\s+)*(?:add|copy|run)\s", re.IGNORECASE)

@@ -30,7 +30,7 @@ _LONGEST_WAIT: Final = 10.0
 _MANIFEST_MAX: Final = 8 << 20
 _TAGS_MAX: Final = 16 << 20
 _MAX_PAGES: Final = 1000
-_NEXT: Final = re.compile(r'<([^>]*)>[^,]*;\s*rel="?next"?')
+_NEXT: Final = re.compile(r'<([^<>]{1,4096})>[^,<]{0,256};\s{0,16}rel="?next"?')
 _UPLOADED: Final = re.compile(r"(?:bytes=)?0-(\d{1,15})")
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 

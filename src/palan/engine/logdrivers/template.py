@@ -6,6 +6,7 @@ structures (``if``, ``range``, variables) are an error when the template is read
 """
 
 import re
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -14,7 +15,6 @@ import msgspec
 
 __all__ = ["Template", "TemplateError"]
 
-_ACTION: Final = re.compile(r"\{\{(-\s)?(.*?)(\s-)?\}\}", re.DOTALL)
 _TOKEN: Final = re.compile(
     r"\s*(?:(?P<string>\"(?:[^\"\\\n]|\\.)*\"|`[^`]*`)|(?P<number>-?\d{1,18})|(?P<open>\()|(?P<close>\))"
     r"|(?P<pipe>\|)|(?P<field>\.[\w.]*)|(?P<word>\w+))"
@@ -40,17 +40,22 @@ class Template:
     def __init__(self, text: str) -> None:
         self._parts: list[str | Node] = []
         position, trim = 0, False
-        for action in _ACTION.finditer(text):
-            before = text[position : action.start()]
+        while (start := text.find("{{", position)) >= 0:
+            before = text[position:start]
             before = before.lstrip() if trim else before
-            self._parts.append(before.rstrip() if action[1] else before)
-            source = action[2].strip()
+            end = text.find("}}", start + 2)
+            if end < 0:
+                raise TemplateError("template: log-tag:1: unclosed action")
+            action = text[start + 2 : end]
+            if action[:1] == "-" and action[1:2].isspace():
+                action, before = action[2:], before.rstrip()
+            trim = action[-1:] == "-" and action[-2:-1].isspace()
+            source = (action[:-2] if trim else action).strip()
+            self._parts.append(before)
             if not (source.startswith("/*") and source.endswith("*/")):
                 self._parts.append(_Parser(source).parse())
-            position, trim = action.end(), action[3] is not None
+            position = end + 2
         rest = text[position:]
-        if "{{" in rest:
-            raise TemplateError("template: log-tag:1: unclosed action")
         self._parts.append(rest.lstrip() if trim else rest)
 
     def apply(self, values: Mapping[str, Any]) -> str:
@@ -68,7 +73,7 @@ class _Parser:
     """A parser of one action, the text between ``{{`` and ``}}``."""
 
     def __init__(self, source: str) -> None:
-        self._tokens: list[tuple[str, str]] = []
+        self._tokens: deque[tuple[str, str]] = deque()
         position = 0
         while position < len(source):
             match = _TOKEN.match(source, position)
@@ -80,7 +85,10 @@ class _Parser:
 
     def parse(self) -> Node:
         """Parse the whole action."""
-        node = self._pipeline()
+        try:
+            node = self._pipeline()
+        except RecursionError:
+            raise TemplateError("template: log-tag:1: max expression depth exceeded") from None
         if self._tokens:
             raise TemplateError(f"template: log-tag:1: unexpected {self._tokens[0][1]!r}")
         return node
@@ -88,14 +96,14 @@ class _Parser:
     def _pipeline(self) -> Node:
         node = self._command(None)
         while self._tokens and self._tokens[0][0] == "pipe":
-            self._tokens.pop(0)
+            self._tokens.popleft()
             node = self._command(node)
         return node
 
     def _command(self, last: Node | None) -> Node:
         if not self._tokens:
             raise TemplateError(f"template: log-tag:1: missing value for command {self._source!r}")
-        kind, text = self._tokens.pop(0)
+        kind, text = self._tokens.popleft()
         if kind != "word":
             if last is not None:
                 raise TemplateError(f"template: log-tag:1: {text!r} is no function")
@@ -105,7 +113,7 @@ class _Parser:
             raise TemplateError(f'template: log-tag:1: function "{text}" not defined')
         arguments: list[Node] = []
         while self._tokens and self._tokens[0][0] not in ("pipe", "close"):
-            arguments.append(self._operand(*self._tokens.pop(0)))
+            arguments.append(self._operand(*self._tokens.popleft()))
         if last is not None:
             arguments.append(last)
         return _call(text, function, arguments)
@@ -121,7 +129,7 @@ class _Parser:
                 return _field(text)
             case "open":
                 node = self._pipeline()
-                if not self._tokens or self._tokens.pop(0)[0] != "close":
+                if not self._tokens or self._tokens.popleft()[0] != "close":
                     raise TemplateError("template: log-tag:1: unclosed left paren")
                 return node
         raise TemplateError(f"template: log-tag:1: unexpected {text!r}")
