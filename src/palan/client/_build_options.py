@@ -13,11 +13,12 @@ from palan.api.auth import AuthConfig
 from palan.api.containers import Ulimit
 from palan.client._archive_pack import context
 from palan.client._contract import without_defaults
+from palan.client._options import check_options
 from palan.client._run_options import memory
 from palan.client.errors import ConfigError
 
 
-__all__ = ["BuildOptions", "build_arguments", "build_context"]
+__all__ = ["BuildOptions", "build_arguments", "build_context", "check_build_options"]
 
 
 class BuildOptions(TypedDict, total=False):
@@ -61,6 +62,51 @@ class BuildOptions(TypedDict, total=False):
 _JSON: Final = ("labels", "cache_from", "security_opt", "ulimits")
 _SIZES: Final = {"memory": "memory", "memory_swap": "mem_swap", "shm_size": "shm_size"}
 _NAMES: Final = {"quiet": "q"}
+
+
+_HINTS: Final = {
+    "buildargs": "build_args",
+    "build_arg": "build_args",
+    "container_limits": "memory, memory_swap, cpu_shares and cpuset_cpus",
+    "context": "path or archive",
+    "custom_context": "archive",
+    "encoding": "archive",
+    "add_host": "extra_hosts",
+    "extrahosts": "extra_hosts",
+    "file": "dockerfile",
+    "fileobj": "archive",
+    "forcerm": "force_rm",
+    "isolation": "client.build.build(isolation=...)",
+    "label": "labels",
+    "network": "network_mode",
+    "networkmode": "network_mode",
+    "nocache": "no_cache",
+    "q": "quiet",
+    "shmsize": "shm_size",
+    "tag": "tags",
+    "t": "tags",
+    "url": "remote",
+}
+"""The right words for names of docker-py, of the docker command and of the API."""
+
+_OTHERS: Final = ("path", "archive", "tags", "dockerfile", "build_args", "progress", "timeout")
+
+
+def check_build_options(path: object, archive: object, options: Mapping[str, Any]) -> None:
+    """Refuse options that do not exist, and a build with no context or with several.
+
+    Args:
+        path: the directory of the context, or None.
+        archive: the context as an archive, or None.
+        options: the other options by name.
+
+    Raises:
+        TypeError: an option does not exist, or there is not exactly one context.
+    """
+    check_options("build", options, BuildOptions.__annotations__, _HINTS, _OTHERS)
+    contexts = [path is not None, archive is not None, bool(options.get("remote"))]
+    if sum(contexts) != 1:
+        raise TypeError("build() takes one of path, archive and remote")
 
 
 def build_context(directory: str, dockerfile: str) -> tuple[str, Iterator[bytes]]:

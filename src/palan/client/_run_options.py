@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypedDict
 
 from palan.api.containers import (
+    ContainerCreateBody,
     DeviceMapping,
     EndpointIPAMConfig,
     EndpointSettings,
@@ -18,6 +19,7 @@ from palan.api.containers import (
     RestartPolicy,
     Ulimit,
 )
+from palan.client._options import check_options
 
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "Environment",
     "Ports",
     "RunOptions",
+    "check_run_options",
     "create_arguments",
     "environment",
     "memory",
@@ -112,6 +115,47 @@ _COPIED: Final = {
 }
 """Options that are copied unchanged into this field of ``HostConfig``."""
 
+_HINTS: Final = {
+    "cap": "cap_add",
+    "command": "the second argument",
+    "cpu": "cpus",
+    "cpu_count": "cpus",
+    "environment": "env",
+    "environ": "env",
+    "expose": "ports",
+    "group": "user",
+    "health_check": "healthcheck",
+    "image": "the first argument",
+    "input": "stdin",
+    "ip6": "ip",
+    "ip_address": "ip",
+    "ipv4_address": "ip",
+    "ipv6_address": "ip",
+    "links": "host_config=HostConfig(links=...)",
+    "log_config": "log_driver and log_options",
+    "log_opt": "log_options",
+    "log_opts": "log_options",
+    "mem_limit": "memory",
+    "nano_cpus": "cpus",
+    "net": "network",
+    "network_mode": "network",
+    "publish": "ports",
+    "rm": "remove (of run) or auto_remove (of launch)",
+    "restart_policy": "restart",
+    "stdin_open": "stdin (of run), or create() and attach() to talk with the container",
+    "interactive": "stdin (of run), or create() and attach() to talk with the container",
+    "stderr": "the stderr of the result, or logs()",
+    "stdout": "the stdout of the result, or logs()",
+    "stream": "launch() and logs(follow=True)",
+    "volume": "volumes",
+    "work_dir": "working_dir",
+    "workdir": "working_dir",
+}
+"""The right words for names of docker-py and of the docker command."""
+
+_OF_RUN: Final = ("stdin", "check", "remove", "pull", "timeout")
+_OF_LAUNCH: Final = ("auto_remove", "pull")
+
 _UNITS: Final = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?", re.IGNORECASE)
 
@@ -142,6 +186,39 @@ def command_words(command: Command) -> list[str] | None:
     return ["sh", "-c", command] if isinstance(command, str) else list(command or ()) or None
 
 
+def check_run_options(call: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that do not exist, and options without an effect.
+
+    Args:
+        call: ``run`` or ``launch``.
+        options: the options by name.
+
+    Raises:
+        TypeError: an option does not exist, or needs another one that is absent.
+    """
+    hints = dict(_HINTS)
+    others: tuple[str, ...]
+    if call == "run":
+        hints["detach"] = hints["auto_remove"] = "launch()"
+        hints["rm"] = hints["force_rm"] = "remove"
+        others = _OF_RUN
+    else:
+        hints["detach"] = "launch() without it: the container keeps running"
+        hints["rm"] = hints["remove"] = "auto_remove"
+        hints["stdin"] = hints["check"] = hints["timeout"] = "run()"
+        others = _OF_LAUNCH
+    for name in HostConfig.__struct_fields__:
+        hints.setdefault(name, f"host_config=HostConfig({name}=...)")
+    for name in ContainerCreateBody.__struct_fields__:
+        hints.setdefault(name, f"create({name}=...) and start()")
+    check_options(call, options, RunOptions.__annotations__, hints, others)
+    base = options.get("host_config")
+    if not options.get("network") and not (base and base.network_mode):
+        for name in ("ip", "network_aliases"):
+            if options.get(name):
+                raise TypeError(f"{call}() needs network for the option {name}")
+
+
 def create_arguments(image: str, command: Command, options: RunOptions) -> dict[str, Any]:
     """Return the arguments of ``containers.create``.
 
@@ -165,7 +242,7 @@ def create_arguments(image: str, command: Command, options: RunOptions) -> dict[
     if options.get("ports"):
         made["exposed_ports"] = {_port(port): {} for port in options["ports"]}
     made["host_config"] = _host_config(options)
-    network = options.get("network", "")
+    network = options.get("network") or made["host_config"].network_mode
     if network and (options.get("network_aliases") or options.get("ip")):
         address = options.get("ip", "")
         settings = EndpointSettings(aliases=list(options.get("network_aliases", ())) or None)

@@ -9,7 +9,7 @@ from palan.client._async.images import AsyncImages
 from palan.client._async.io import consume, in_thread, now, sleep
 from palan.client._async.shielded import shielded, undo_if_cancelled
 from palan.client._outcomes import RunResult
-from palan.client._run_options import Command, RunOptions, create_arguments
+from palan.client._run_options import Command, RunOptions, check_run_options, create_arguments
 from palan.client.errors import (
     APIError,
     ClientError,
@@ -67,10 +67,12 @@ class AsyncContainers(AsyncContainersCalls):
             Exit code and output.
 
         Raises:
+            TypeError: an option does not exist, or needs another one that is absent.
             ContainerFailed: the exit code is not 0; has the exit code and the output.
             Timeout: the container ran for too long, and was removed.
             NotFound: neither the engine nor the registry has the image.
         """
+        check_run_options("run", options)
         deadline = None if timeout is None else now() + timeout
         identity = await self._create(image, command, options, pull, stdin=stdin is not None)
         done = False
@@ -116,6 +118,7 @@ class AsyncContainers(AsyncContainersCalls):
         Returns:
             The container's id.
         """
+        check_run_options("launch", options)
         identity = await self._create(image, command, options, pull, auto_remove=auto_remove)
         try:
             await self.start(identity)

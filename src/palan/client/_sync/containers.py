@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Unpack
 
 from palan.client._outcomes import RunResult
-from palan.client._run_options import Command, RunOptions, create_arguments
+from palan.client._run_options import Command, RunOptions, check_run_options, create_arguments
 from palan.client._sync.calls.containers import ContainersCalls
 from palan.client._sync.images import Images
 from palan.client._sync.io import consume, in_thread, now, sleep
@@ -68,10 +68,12 @@ class Containers(ContainersCalls):
             Exit code and output.
 
         Raises:
+            TypeError: an option does not exist, or needs another one that is absent.
             ContainerFailed: the exit code is not 0; has the exit code and the output.
             Timeout: the container ran for too long, and was removed.
             NotFound: neither the engine nor the registry has the image.
         """
+        check_run_options("run", options)
         deadline = None if timeout is None else now() + timeout
         identity = self._create(image, command, options, pull, stdin=stdin is not None)
         done = False
@@ -117,6 +119,7 @@ class Containers(ContainersCalls):
         Returns:
             The container's id.
         """
+        check_run_options("launch", options)
         identity = self._create(image, command, options, pull, auto_remove=auto_remove)
         try:
             self.start(identity)

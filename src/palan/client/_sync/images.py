@@ -138,11 +138,13 @@ class Images(ImagesCalls):
             The image's id, and the output of the builder.
 
         Raises:
+            TypeError: an option does not exist, or there is not exactly one context.
             OperationFailed: a step failed; ``code`` is its exit code.
         """
-        from palan.client._build_options import build_arguments, build_context
+        from palan.client._build_options import build_arguments, build_context, check_build_options
         from palan.client._sync.calls.build import BuildCalls
 
+        check_build_options(path, archive, options)
         name, body = os.fspath(dockerfile), archive
         if path is not None:
             name, body = in_thread(build_context, os.fspath(path), name)
