@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ from palan.api.containers import ContainerConfig, HostConfig
 from palan.engine.containers.container import Container
 from palan.engine.containers.record import ContainerRecord
 from palan.engine.containers.registry import ContainerRegistry
+from palan.host.cgroups import Cgroups, Layout
 
 
 def make_record(number: int = 1, **fields: Any) -> ContainerRecord:
@@ -57,6 +59,16 @@ class FakeLog:
     exception = warning
 
 
+class NoMemoryWatches:
+    """Watches that never see a container run out of memory."""
+
+    def begin(self, _container: Container, _cgroup: object) -> None:
+        pass
+
+    def end(self, _container: Container) -> None:
+        pass
+
+
 class FakeContext(SimpleNamespace):
     """A :class:`ContainerContext` without a database; see :func:`fake_context`."""
 
@@ -75,6 +87,9 @@ class FakeContext(SimpleNamespace):
             events=FakeEvents(),
             stopping=asyncio.Event(),
             log=FakeLog(),
+            config=SimpleNamespace(cgroup_root="palan"),
+            machine=SimpleNamespace(cgroups=Cgroups(Layout.V2, Path("/"), {})),
+            memory_watches=NoMemoryWatches(),
             **rooms,
         )
 

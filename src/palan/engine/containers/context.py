@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 
 import structlog
@@ -9,6 +10,7 @@ import structlog
 from palan.engine.config import EngineConfig
 from palan.engine.containers.container import Container
 from palan.engine.containers.health import HealthRecord
+from palan.engine.containers.oom import MemoryWatches, note_out_of_memory
 from palan.engine.containers.record import ContainerRecord
 from palan.engine.containers.registry import ContainerRegistry
 from palan.engine.containers.surroundings import (
@@ -47,6 +49,7 @@ class ContainerContext:
         registry: the table of the containers.
         recovered: set once the rows and the machine agree; policies start nothing before.
         log: the log of this room.
+        memory_watches: the watches on the memory of running containers.
         paths: the paths of the engine's files.
     """
 
@@ -56,6 +59,7 @@ class ContainerContext:
         self.recovered = asyncio.Event()
         self.log: Any = structlog.get_logger("palan.engine.containers")
         self.paths: Paths = surroundings.paths
+        self.memory_watches = MemoryWatches(partial(note_out_of_memory, self))
 
     # ---- rows --------------------------------------------------------------------
 

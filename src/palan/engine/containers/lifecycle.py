@@ -23,6 +23,7 @@ from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.health_monitor import begin_checks, stop_checks
 from palan.engine.containers.link_updates import update_linked_from
 from palan.engine.containers.mount_sources import publish_mounts
+from palan.engine.containers.oom import note_out_of_memory
 from palan.engine.containers.pipeline import do_steps, undo_steps
 from palan.engine.containers.record import ProcessRecord
 from palan.engine.containers.restart_policy import (
@@ -31,7 +32,7 @@ from palan.engine.containers.restart_policy import (
     starts_with_engine,
     wants_restart,
 )
-from palan.engine.containers.spec import check_joined
+from palan.engine.containers.spec import cgroup_path, check_joined
 from palan.engine.containers.start_steps import Run, start_steps
 from palan.engine.machine import StartFailure
 from palan.engine.networks.endpoint_records import SandboxRecord
@@ -192,6 +193,8 @@ def watch(context: ContainerContext, container: Container, monitored: Monitored)
     """Wait for the end of a container that runs, without blocking."""
     container.monitored = monitored
     container.ended = asyncio.Event()
+    directories = context.machine.cgroups.paths(cgroup_path(context, container.record))
+    context.memory_watches.begin(container, directories.get("memory"))
     context.spawn(_wait(context, container, monitored))
 
 
@@ -212,6 +215,7 @@ async def end(context: ContainerContext, container: Container, result: Exit) -> 
         result: how its process ended.
     """
     container.ending = True  # no process is started in it any more
+    context.memory_watches.end(container)
     stop_checks(context, container)
     try:
         await _end(context, container, result)
@@ -224,7 +228,9 @@ async def _end(context: ContainerContext, container: Container, result: Exit) ->
     sandbox, record.sandbox = record.sandbox, None
     await undo_start(context, container, sandbox, force=result.lost)
     container.monitored = None
-    record.exit_code, record.oom_killed = result.code, result.oom
+    record.exit_code = result.code
+    if result.oom and not record.oom_killed:
+        note_out_of_memory(context, container)  # while no engine ran
     # The clock may have been set back while it ran.
     record.finished = max(result.time, record.started)
     record.process = record.monitor = None
@@ -246,8 +252,6 @@ def _publish_end(
 ) -> None:
     """Publish the events of an end, to be written together with the row."""
     record = container.record
-    if record.oom_killed:
-        context.events.publish("container", "oom", container.id, container.attributes)
     context.networks.publish_all("disconnect", sandbox, container.id)
     seconds = container.lasted // 1_000_000_000
     context.events.publish(

@@ -71,6 +71,7 @@ class Containers:
 
     def release(self) -> None:
         """Stop watching the containers, which continue to run."""
+        self._context.memory_watches.close()
         for container in self.registry:
             if container.monitored is not None:
                 container.monitored.release()
