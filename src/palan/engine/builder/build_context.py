@@ -20,7 +20,7 @@ from palan.engine.builder.options import DEFAULT_DOCKERFILE
 from palan.engine.threads import Incoming
 from palan.host.archive.headers import ArchiveError
 from palan.host.archive.inflate import detect
-from palan.host.archive.unpack import Options, unpack_pieces
+from palan.host.archive.unpack import Abort, Options, unpack_pieces
 from palan.host.rootfs import lookup
 
 
@@ -150,8 +150,13 @@ def _read(root: int, path: str) -> bytes | None:
         os.close(found)
 
 
-def receive(source: Incoming, root: Path) -> None:
+def receive(source: Incoming, root: Path, abort: Abort) -> None:
     """Unpack an archive, compressed or not, into a new directory ``root``.  Blocking.
+
+    Args:
+        source: the archive.
+        root: the directory.
+        abort: ends the work.
 
     Raises:
         InvalidParameter: it is damaged, or not an archive.
@@ -170,7 +175,8 @@ def receive(source: Incoming, root: Path) -> None:
             yield piece
 
     try:
-        unpack_pieces(pieces(), root, detect(head), Options(digest=False, keep_root=True))
+        options = Options(digest=False, keep_root=True)
+        unpack_pieces(pieces(), root, detect(head), options, abort=abort)
     except ArchiveError as error:
         raise InvalidParameter(str(error)) from None
     except ConnectionError:

@@ -5,7 +5,7 @@ import posixpath
 import stat
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +13,7 @@ from palan.api.errors import InvalidParameter
 from palan.engine.builder.selection import Picked
 from palan.host.archive.headers import BLOCK, ArchiveError, decode_header
 from palan.host.archive.inflate import detect, inflated
-from palan.host.archive.unpack import Options, unpack
+from palan.host.archive.unpack import Abort, Options, unpack
 from palan.host.archive.zstd import start_zstd
 from palan.host.rootfs import follow_links, lookup, read_text
 from palan.host.treecopy import TreeCopy, make_directories
@@ -34,12 +34,14 @@ class CopyTarget:
         chown: the owner of the copies, as in the instruction; empty if it names none.
         keep_owners: copies keep their owners if ``chown`` is empty.
         unpack: archives are unpacked.
+        abort: ends the unpacking.
     """
 
     destination: str
     chown: str = ""
     keep_owners: bool = False
     unpack: bool = False
+    abort: Abort = field(default_factory=Abort, compare=False)
 
     def run(self, image: Path, sources: Sequence[tuple[Path, Picked]]) -> None:
         """Copy files.
@@ -77,7 +79,7 @@ class CopyTarget:
             return
         if self.unpack and not picked.fetched and _is_archive(source, real):
             make_directories(target, place)
-            _unpack(source, real, image, place)
+            _unpack(source, real, image, place, self.abort)
             return
         if self.destination.endswith("/") or _is_directory(target, place):
             place = posixpath.join(place, posixpath.basename(picked.path))
@@ -145,13 +147,13 @@ def _begins_as_tar(head: bytes) -> bool:
     return True
 
 
-def _unpack(root: int, path: str, image: Path, place: str) -> None:
+def _unpack(root: int, path: str, image: Path, place: str, abort: Abort) -> None:
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=root)
     try:
         compression = detect(os.read(handle, _MAGIC))
         os.lseek(handle, 0, os.SEEK_SET)
         options = Options(inside=f"/{place}", digest=False, keep_root=True)
-        unpack(handle, image, compression, options)
+        unpack(handle, image, compression, options, abort=abort)
     finally:
         os.close(handle)
 

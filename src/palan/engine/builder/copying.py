@@ -229,7 +229,7 @@ async def copy_files(job: Job, base: Base, plan: Plan, scratch: Path) -> NewLaye
         run_in_thread(lambda: _copy(job.view, plan, trees))
 
     try:
-        await in_thread(copy)
+        await in_thread(copy, plan.target.abort)
     except ArchiveError as error:
         raise InvalidParameter(f"failed to copy files: {error}") from None
     except OSError as error:

@@ -13,6 +13,7 @@ from palan.api.errors import InternalError, InvalidParameter, NotFound, PalanErr
 from palan.engine.builder.build_context import receive
 from palan.engine.images.fetch import Download, failure_reason, fetch
 from palan.engine.threads import Incoming
+from palan.host.archive.unpack import Abort
 
 
 __all__ = ["Clone", "Fetched", "fetch_context", "is_git", "open_url"]
@@ -78,12 +79,13 @@ def open_url(url: str) -> http.client.HTTPResponse:
         raise InternalError(f'Get "{url}": {failure_reason(url, error)}') from None
 
 
-def fetch_context(url: str, root: Path) -> Fetched:
+def fetch_context(url: str, root: Path, abort: Abort) -> Fetched:
     """Download a context.  Blocking.
 
     Args:
         url: the address of a Dockerfile or an archive.
         root: a directory to create, into which an archive is unpacked.
+        abort: ends the unpacking.
 
     Raises:
         PalanError: the download failed, or is neither of both.
@@ -101,7 +103,7 @@ def fetch_context(url: str, root: Path) -> Fetched:
                 if len(data) > _MAX_DOCKERFILE:
                     raise InvalidParameter(f"the Dockerfile at {url} is too large")
                 return Fetched(data)
-            receive(_after(head, Download(response)), root)
+            receive(_after(head, Download(response)), root, abort)
         except (OSError, http.client.HTTPException) as error:
             raise InternalError(
                 f"error downloading remote context {url}: {failure_reason(url, error)}"

@@ -23,6 +23,7 @@ from palan.engine.images.image import Image
 from palan.engine.images.tagging import tag
 from palan.engine.threads import BodyReader, in_thread
 from palan.engine.until import made_before
+from palan.host.archive.unpack import Abort
 
 
 __all__ = ["Builds"]
@@ -111,7 +112,8 @@ class Builds:
         remote, name = options.remote, options.dockerfile
         if not remote:
             async with BodyReader(options.request.body) as body:
-                await in_thread(lambda: receive(body, root), body.abort)
+                abort = Abort(body.abort)
+                await in_thread(lambda: receive(body, root, abort), abort)
         elif remote == "client-session":
             raise InvalidParameter(
                 "experimental session with v1 builder is no longer supported, use builder version"
@@ -122,7 +124,8 @@ class Builds:
             root = await in_thread(lambda: clone.run(remote, scratch / "context"), clone.abort)
         elif remote.startswith(("http://", "https://")):
             # A time-out ends the download after the client has disconnected.
-            fetched = await in_thread(lambda: fetch_context(remote, root), lambda: None)
+            abort = Abort()
+            fetched = await in_thread(lambda: fetch_context(remote, root, abort), abort)
             if fetched.dockerfile is not None:
                 return None, parse_dockerfile(fetched.dockerfile, remote)
         else:

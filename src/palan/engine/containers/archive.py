@@ -30,7 +30,7 @@ from palan.engine.threads import BodyReader, in_thread
 from palan.host.archive.headers import ArchiveError
 from palan.host.archive.inflate import detect
 from palan.host.archive.pack import Packing
-from palan.host.archive.unpack import Options, unpack_pieces
+from palan.host.archive.unpack import Abort, Options, unpack_pieces
 from palan.host.namespaces import run_in_thread
 from palan.host.rootfs import follow_links, lookup
 from palan.host.rootview import RootView
@@ -209,7 +209,8 @@ async def archive_put(
             async with _LockHold(container) as hold, root_view(context, container) as view:
                 if view.mounted is not None:
                     hold.release()
-                await in_thread(lambda: _unpack(container, view, request, head, body), body.abort)
+                abort = Abort(body.abort)
+                await in_thread(lambda: _unpack(container, view, request, head, body, abort), abort)
     context.events.publish("container", "extract-to-dir", container.id, container.attributes)
 
 
@@ -221,12 +222,13 @@ def _head(body: BodyReader) -> bytes:
     return head
 
 
-def _unpack(
+def _unpack(  # noqa: PLR0917 - all that the request and the container give
     container: Container,
     view: RootView,
     request: ContainerArchivePut,
     head: bytes,
     body: BodyReader,
+    abort: Abort,
 ) -> None:
     """Unpack the archive, in a thread that does nothing else."""
     with view.entered() as root:
@@ -241,7 +243,8 @@ def _unpack(
             owner=owner,
             keep_root=True,
         )
-        unpack_pieces(itertools.chain((head,), body), view.root, detect(head), options)
+        pieces = itertools.chain((head,), body)
+        unpack_pieces(pieces, view.root, detect(head), options, abort=abort)
 
 
 def _extraction_point(container: Container, view: RootView, root: int, path: str) -> str:

@@ -38,7 +38,7 @@ from palan.engine.images.remote import first_answer
 from palan.engine.threads import in_thread
 from palan.host.archive.headers import ArchiveError
 from palan.host.archive.inflate import detect
-from palan.host.archive.unpack import Options, Unpacked, unpack_pieces
+from palan.host.archive.unpack import Abort, Options, Unpacked, unpack_pieces
 from palan.host.filesystem import remove_tree
 from palan.registry.failures import TransportError
 from palan.registry.refusals import NoCredentials, Refused
@@ -340,8 +340,9 @@ class ImageDownload:
         tick = asyncio.ensure_future(self._tick(source.blob, fetch))
         try:
             async with self._unpacking:
+                abort = Abort(download.abandon)
                 unpacked = await in_thread(
-                    lambda: _unpack_stream(download, source, directory), download.abandon
+                    lambda: _unpack_stream(download, source, directory, abort), abort
                 )
             await fetch
         except ConnectionAbortedError:
@@ -475,7 +476,9 @@ def _check_digests(manifest: Manifest, descriptor: Descriptor) -> None:
             raise InvalidParameter(f"invalid manifest {descriptor.digest}: a size is negative")
 
 
-def _unpack_stream(download: Download, source: LayerSource, directory: Path) -> Unpacked:
+def _unpack_stream(
+    download: Download, source: LayerSource, directory: Path, abort: Abort
+) -> Unpacked:
     """Unpack a layer while it is downloaded.  Blocking."""
     pieces = download.pieces()
     head = b""
@@ -484,7 +487,9 @@ def _unpack_stream(download: Download, source: LayerSource, directory: Path) -> 
     compression = detect(head)
     options = Options(digest=bool(compression), whiteouts="overlay")
     try:
-        unpacked = unpack_pieces(chain((head,), pieces), directory, compression, options)
+        unpacked = unpack_pieces(
+            chain((head,), pieces), directory, compression, options, abort=abort
+        )
     except ConnectionAbortedError:
         raise
     except (ArchiveError, OSError) as error:

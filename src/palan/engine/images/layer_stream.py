@@ -13,7 +13,7 @@ from palan.engine.threads import Incoming, in_thread
 from palan.host.archive.headers import ArchiveError
 from palan.host.archive.inflate import Compression, detect
 from palan.host.archive.layer import LayerCopy, copy_small
-from palan.host.archive.unpack import Options, Unpacked, unpack_pieces
+from palan.host.archive.unpack import Abort, Options, Unpacked, unpack_pieces
 
 
 __all__ = ["NewLayer", "copy_layer", "make_layer"]
@@ -62,7 +62,8 @@ async def make_layer(
     async with unpacker.staging() as staging:
         receiver = _Receiver(source, directory / "layer")
         try:
-            unpacked = await in_thread(lambda: receiver.unpack(staging / "diff"), source.abort)
+            abort = Abort(source.abort)
+            unpacked = await in_thread(lambda: receiver.unpack(staging / "diff", abort), abort)
         except (ArchiveError, OSError) as error:
             raise unpacking_failed(what, error) from None
         diff_id = unpacked.digest if receiver.compression else receiver.blob_digest
@@ -157,7 +158,7 @@ class _Receiver:
         self._source = source
         self._blob = blob
 
-    def unpack(self, directory: Path) -> Unpacked:
+    def unpack(self, directory: Path, abort: Abort) -> Unpacked:
         """Read the stream to its end, and return the unpacked layer.  Blocking."""
         head = b""
         while len(head) < 6 and (piece := self._source()):
@@ -173,7 +174,12 @@ class _Receiver:
                 file.write(piece)
 
             unpacked = unpack_pieces(
-                self._pieces(head), directory, self.compression, options, on_piece=keep
+                self._pieces(head),
+                directory,
+                self.compression,
+                options,
+                on_piece=keep,
+                abort=abort,
             )
         self.blob_digest = f"sha256:{digest.hexdigest()}"
         return unpacked

@@ -16,7 +16,7 @@ from palan.engine.threads import in_thread
 from palan.host.archive.headers import ArchiveError
 from palan.host.archive.inflate import Compression
 from palan.host.archive.lower_links import make_lower_links
-from palan.host.archive.unpack import Options, Unpacked, copy_lower_attributes, unpack
+from palan.host.archive.unpack import Abort, Options, Unpacked, copy_lower_attributes, unpack
 from palan.store.images import LayerRecord
 
 
@@ -165,12 +165,17 @@ class Unpacker:
             InternalError: the file system refuses.
         """
         async with self._slots:
-            return await in_thread(lambda: self._unpack(source, directory, verify=verify))
+            abort = Abort()
+            return await in_thread(
+                lambda: self._unpack(source, directory, abort, verify=verify), abort
+            )
 
     def on_placed(self, source: LayerSource) -> None:
         """Do nothing: no progress is reported."""
 
-    def _unpack(self, source: LayerSource, directory: Path, *, verify: bool) -> Unpacked:
+    def _unpack(
+        self, source: LayerSource, directory: Path, abort: Abort, *, verify: bool
+    ) -> Unpacked:
         what = f"layer {source.blob}"
         # Without compression the digest of the blob is the diff id.
         if not source.compression and source.blob != source.diff_id:
@@ -179,7 +184,7 @@ class Unpacker:
         options = Options(digest=hashed, whiteouts="overlay")
         try:
             with self._catalog.content.path(source.blob).open("rb") as blob:
-                unpacked = unpack(blob, directory, source.compression, options)
+                unpacked = unpack(blob, directory, source.compression, options, abort=abort)
         except (ArchiveError, OSError) as error:
             raise unpacking_failed(what, error) from None
         check_diff_id(source, unpacked, hashed=hashed)
@@ -215,17 +220,18 @@ class Unpacker:
     ) -> LayerRecord:
         """Move an unpacked layer to its place; the caller holds the lock :attr:`alone`."""
         directories = [self._catalog.layer_directory(each) for each in reversed(lower)]
-        if unpacked.lower_links:
+        abort = Abort()
+
+        def complete() -> None:
+            diff = staging / "diff"
+            make_lower_links(diff, unpacked.lower_links, directories, abort.check)
+            copy_lower_attributes(diff, unpacked.implicit, directories, abort.check)
+
+        if unpacked.lower_links or (directories and unpacked.implicit):
             try:
-                await in_thread(
-                    lambda: make_lower_links(staging / "diff", unpacked.lower_links, directories)
-                )
+                await in_thread(complete, abort)
             except (ArchiveError, OSError) as error:
                 raise unpacking_failed(f"layer {diff_id}", error) from None
-        if directories and unpacked.implicit:
-            await in_thread(
-                lambda: copy_lower_attributes(staging / "diff", unpacked.implicit, directories)
-            )
         return self._move_to_place(staging, LayerRecord(chain_id, diff_id, unpacked.size))
 
     def _move_to_place(self, staging: Path, record: LayerRecord) -> LayerRecord:

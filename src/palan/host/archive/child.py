@@ -31,7 +31,6 @@ __all__ = ["main"]
 
 _PIECE: Final = 256 << 10
 _MEMORY: Final = 4 << 30
-_MAX_IMPLICIT: Final = 100_000
 
 # CHOWN, DAC_OVERRIDE, FOWNER, FSETID, MKNOD, SETFCAP; SYS_ADMIN for trusted.* attributes.
 _KEPT_CAPABILITIES: Final = sum(1 << number for number in (0, 1, 3, 4, 21, 27, 31))
@@ -133,8 +132,8 @@ def _unpack(task: dict[str, Any], root: str) -> dict[str, object]:
     reader.drain()
     return {
         "digest": "sha256:" + digest.hexdigest(),
-        "implicit": sorted(extractor.implicit)[:_MAX_IMPLICIT],
-        "lower_links": extractor.lower_links[:_MAX_IMPLICIT],
+        "implicit": extractor.implicit() if task["whiteouts"] == "overlay" else [],
+        "lower_links": extractor.lower_links,
         "entries": extractor.entries,
         "size": extractor.size,
     }
@@ -162,10 +161,7 @@ def _layer(task: dict[str, Any], root: str) -> dict[str, object]:
     directory, and files in it are named relative to it.
     """
     os.fchdir(task["directory"])
-    answer = copy_layer_to(root, 1, ".")
-    for name in ("implicit", "lower_links"):
-        answer[name] = answer[name][:_MAX_IMPLICIT]
-    return answer
+    return copy_layer_to(root, 1, ".")
 
 
 def _write(data: bytes) -> None:

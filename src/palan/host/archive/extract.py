@@ -35,7 +35,13 @@ OPAQUE: Final = ".wh..wh..opq"
 
 _MAX_LINKS: Final = 40
 _MAX_DEPTH: Final = 2048
-_MAX_KNOWN: Final = 100_000
+_MAX_STEPS: Final = 1024
+"""Maximum number of path components that links may add to a path, in all."""
+
+_MAX_PATHS: Final = 32 << 20
+"""Maximum length of all paths to report together, in characters."""
+
+_DIRECTORY_SIZE: Final = 4096
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _ALLOWED_XATTRS: Final = frozenset(
     ("security.capability", "system.posix_acl_access", "system.posix_acl_default")
@@ -65,15 +71,60 @@ def clean(name: str) -> str:
     return "/".join(parts)
 
 
+class _Directory:
+    """A directory that is known to exist and to be no link.
+
+    The known directories are a tree, so that removing one forgets all below it in one step.
+
+    Attributes:
+        children: the known directories in it, by name; None for an empty dict.
+        metadata: mode and time (nanoseconds) to set in the end; None to leave them.
+        implicit: it was created for its content, without an entry of its own.
+    """
+
+    __slots__ = ("children", "implicit", "metadata")
+
+    def __init__(self, *, implicit: bool = False) -> None:
+        self.children: dict[str, _Directory] | None = None
+        self.metadata: tuple[int, int] | None = None
+        self.implicit = implicit
+
+    def child(self, name: str) -> "_Directory | None":
+        return self.children.get(name) if self.children is not None else None
+
+    def add(self, name: str, *, implicit: bool = False) -> "_Directory":
+        if self.children is None:
+            self.children = {}
+        made = self.children[name] = _Directory(implicit=implicit)
+        return made
+
+    def discard(self, name: str) -> None:
+        if self.children is not None:
+            self.children.pop(name, None)
+
+
+class _Place:
+    """The place of an entry: a real directory and a name in it."""
+
+    __slots__ = ("directory", "name", "path")
+
+    def __init__(self, directory: _Directory, real: str, name: str) -> None:
+        self.directory = directory
+        self.name = name
+        self.path = f"{real}/{name}" if real else name
+
+
 class Extractor:
     """Extracts archives into one directory.
+
+    The work for an entry is bounded by the length of its name and data, and not by what was
+    extracted before: archives are not trusted.
 
     Attributes:
         entries: number of extracted entries.
         size: sum of the nominal sizes of all files in bytes.
-        implicit: directories that were created for their content, without an entry of their own:
-            their owner and mode are not in the archive.
         lower_links: hard links to files that only lower layers have, and the paths of these files.
+        lookups: number of path components that were looked up, for tests.
     """
 
     def __init__(
@@ -101,8 +152,8 @@ class Extractor:
         """
         self.entries = 0
         self.size = 0
-        self.implicit: set[str] = {""}
         self.lower_links: list[tuple[str, str]] = []
+        self.lookups = 0
         self._root = root.rstrip("/")
         self._overlay = whiteouts == "overlay"
         self._opaque_xattr = opaque_xattr
@@ -111,9 +162,11 @@ class Extractor:
         self._owner = owner
         self._keep_root = keep_root
         self._privileged = os.geteuid() == 0
-        # Directories that are known not to be links, by cleaned path, with their real paths.
-        self._known: dict[str, str] = {"": ""}
-        self._directories: dict[str, tuple[int, int]] = {}
+        self._tree = _Directory(implicit=True)
+        self._made = 0
+        self._paths = 0
+        # The last path that was looked up; most entries follow others of the same directory.
+        self._last: tuple[str, _Directory, str] | None = None
         self._space = SpaceWatch(self._root or "/")
 
     def _at(self, path: str) -> str:
@@ -121,69 +174,88 @@ class Extractor:
 
     # ---- paths --------------------------------------------------------------------
 
-    def _directory(self, path: str) -> str:
-        """Return the real path of the directory ``path``; create it if it is missing."""
-        known = self._known.get(path)
-        if known is not None:
-            return known
-        parent, _, name = path.rpartition("/")
-        real = self._resolve(self._directory(parent), name)
-        if len(self._known) >= _MAX_KNOWN:
-            self._known = {"": ""}
-        self._known[path] = real
-        return real
+    def _directory(self, path: str) -> tuple[_Directory, str]:
+        """Return the directory ``path`` and its real path; create it if it is missing."""
+        last = self._last
+        if last is None or last[0] != path:
+            last = self._last = (path, *self._walk(path))
+        return last[1], last[2]
 
-    def _resolve(self, base: str, rest: str) -> str:
-        """Walk ``rest`` from the real directory ``base``; links are resolved within the root."""
+    def _place(self, path: str) -> _Place:
+        parent, _, name = path.rpartition("/")
+        return _Place(*self._directory(parent), name)
+
+    def _walk(self, path: str) -> tuple[_Directory, str]:
+        """Walk to the directory ``path``; links are resolved within the root."""
         links = 0
-        pending = rest.split("/")[::-1]
-        here = base
+        pending = path.split("/")[::-1]
+        steps = len(pending) + _MAX_STEPS
+        here = [self._tree]
+        names: list[str] = []
         while pending:
             part = pending.pop()
             if part in ("", "."):
                 continue
-            if part == "..":
-                here = here.rpartition("/")[0]
-                continue
-            there = f"{here}/{part}" if here else part
-            if there.count("/") > _MAX_DEPTH:
+            steps -= 1
+            self.lookups += 1
+            if steps < 0 or len(names) > _MAX_DEPTH:
                 raise ArchiveError("path is too deep")
-            full = self._at(there)
-            try:
-                mode = os.lstat(full).st_mode
-            except FileNotFoundError:
-                self._make_implicit(there)
-                here = there
+            if part == "..":
+                if names:
+                    names.pop()
+                    here.pop()
                 continue
-            if stat.S_ISLNK(mode):
-                links += 1
-                if links > _MAX_LINKS:
-                    raise ArchiveError(f"too many symbolic links on the way to {there!r}")
-                target = os.readlink(full)
-                if target.startswith("/"):
-                    here = ""
-                pending.extend(target.split("/")[::-1])
-                continue
-            if not stat.S_ISDIR(mode):
-                self._replace_whiteout(there)
-            here = there
-        return here
+            child = here[-1].child(part)
+            if child is None:
+                target = self._look_up(_Place(here[-1], "/".join(names), part))
+                if target is not None:
+                    links += 1
+                    if links > _MAX_LINKS:
+                        raise ArchiveError(f"too many symbolic links on the way to {path!r}")
+                    if target.startswith("/"):
+                        del names[:], here[1:]
+                    pending.extend(target.split("/")[::-1])
+                    continue
+                child = here[-1].child(part) or here[-1].add(part)
+            names.append(part)
+            here.append(child)
+        return here[-1], "/".join(names)
 
-    def _replace_whiteout(self, path: str) -> None:
+    def _look_up(self, place: _Place) -> str | None:
+        """Make sure that a directory is there; return the target if it is a symbolic link."""
+        full = self._at(place.path)
+        try:
+            mode = os.lstat(full).st_mode
+        except FileNotFoundError:
+            self._make_implicit(place)
+            return None
+        if stat.S_ISLNK(mode):
+            return os.readlink(full)
+        if not stat.S_ISDIR(mode):
+            self._replace_whiteout(place)
+        return None
+
+    def _replace_whiteout(self, place: _Place) -> None:
         """Replace a whiteout by a directory; lower content stays hidden."""
-        info = os.lstat(self._at(path))
+        full = self._at(place.path)
+        info = os.lstat(full)
         if not (self._overlay and stat.S_ISCHR(info.st_mode) and info.st_rdev == 0):
-            raise ArchiveError(f"{path!r} is not a directory")
-        os.unlink(self._at(path))
-        self._make_implicit(path)
-        self._make_opaque(path)
+            raise ArchiveError(f"{place.path!r} is not a directory")
+        os.unlink(full)
+        self._make_implicit(place)
+        self._make_opaque(place.path)
 
-    def _make_implicit(self, path: str) -> None:
-        full = self._at(path)
+    def _make_implicit(self, place: _Place) -> None:
+        # These count as entries, because a short name may require many.
+        self._made += 1
+        if self.entries + self._made > self._max_entries:
+            raise ArchiveError(f"archive has more than {self._max_entries} entries")
+        self._space.check(_DIRECTORY_SIZE)
+        full = self._at(place.path)
         os.mkdir(full, 0o755)
         if self._owner:
             os.lchown(full, *self._owner)
-        self.implicit.add(path)
+        place.directory.add(place.name, implicit=True)
 
     def _make_opaque(self, path: str) -> None:
         try:
@@ -192,13 +264,13 @@ class Extractor:
             if self._privileged:
                 raise
 
-    def _clear(self, path: str, *, directory_wanted: bool) -> int:
-        """Make room for an entry at ``path``.
+    def _clear(self, place: _Place, *, directory_wanted: bool) -> int:
+        """Make room for an entry.
 
         Returns:
             The mode of an existing directory that is kept, -1 if a whiteout was removed, else 0.
         """
-        full = self._at(path)
+        full = self._at(place.path)
         try:
             info = os.lstat(full)
         except FileNotFoundError:
@@ -208,29 +280,24 @@ class Extractor:
                 return info.st_mode
             if self._strict:
                 raise ArchiveError(
-                    f'cannot overwrite directory "{path}" with non-directory "{self._root or "/"}"'
+                    f'cannot overwrite directory "{place.path}" with non-directory'
+                    f' "{self._root or "/"}"'
                 )
             _remove_tree(full)
-            self._discard_cached(path)
+            place.directory.discard(place.name)
+            self._last = None
             return 0
         if directory_wanted and self._strict:
             raise ArchiveError(
-                f'cannot overwrite non-directory "{path}" with directory "{self._root or "/"}"'
+                f'cannot overwrite non-directory "{place.path}" with directory'
+                f' "{self._root or "/"}"'
             )
         if stat.S_ISLNK(info.st_mode):
-            self._discard_cached(path)
+            self._last = None
         os.unlink(full)
         if directory_wanted and self._overlay and stat.S_ISCHR(info.st_mode) and not info.st_rdev:
             return -1
         return 0
-
-    def _discard_cached(self, path: str) -> None:
-        """Discard cached paths after a directory or link was removed."""
-        self._known = {"": ""}
-        inside = path + "/"
-        for remembered in [p for p in self._directories if p == path or p.startswith(inside)]:
-            del self._directories[remembered]
-        self.implicit = {p for p in self.implicit if p != path and not p.startswith(inside)}
 
     # ---- entries ------------------------------------------------------------------
 
@@ -251,55 +318,91 @@ class Extractor:
 
     def finish(self) -> None:
         """Set modes and times of directories, after all their content was written."""
-        for path, (mode, mtime_ns) in sorted(self._directories.items(), reverse=True):
-            full = self._at(path)
-            os.chmod(full, mode)
-            os.utime(full, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
-        self._directories.clear()
+        for path, directory in self._known():
+            if directory.metadata is not None:
+                mode, mtime_ns = directory.metadata
+                directory.metadata = None
+                full = self._at(path)
+                os.chmod(full, mode)
+                os.utime(full, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
+
+    def implicit(self) -> list[str]:
+        """Return the directories that were created for their content, without an own entry.
+
+        Their owner and mode are not in the archive.
+
+        Raises:
+            ArchiveError: their paths are longer than an answer may be.
+        """
+        found = []
+        for path, directory in self._known():
+            if directory.implicit:
+                self._count_paths(path)
+                found.append(path)
+        return found
+
+    def _known(self) -> Iterator[tuple[str, _Directory]]:
+        """Yield all known directories, each after those in it."""
+        pending = [("", self._tree, False)]
+        while pending:
+            path, directory, below = pending.pop()
+            if below or not directory.children:
+                yield path, directory
+                continue
+            pending.append((path, directory, True))
+            start = f"{path}/" if path else ""
+            pending += [(start + name, each, False) for name, each in directory.children.items()]
+
+    def _count_paths(self, *paths: str) -> None:
+        self._paths += sum(map(len, paths))
+        if self._paths > _MAX_PATHS:
+            raise ArchiveError("archive has too many directories without an entry")
 
     def add(self, entry: Entry, content: Iterator[memoryview]) -> None:
         """Extract one entry."""
         path = clean(entry.name)
-        parent, _, name = path.rpartition("/")
+        name = path.rpartition("/")[2]
         if self._overlay and name.startswith(WHITEOUT):
-            self._whiteout(self._directory(parent), name)
+            self._whiteout(self._place(path))
             return
-        if path:
-            directory = self._directory(parent)
-            path = f"{directory}/{name}" if directory else name
-        elif entry.kind != Kind.DIRECTORY:
-            raise ArchiveError("the root of the archive is not a directory")
         kind = entry.kind
+        if not path:
+            if kind != Kind.DIRECTORY:
+                raise ArchiveError("the root of the archive is not a directory")
+            self._set_directory(self._tree, "", entry)
+            return
+        place = self._place(path)
         try:
             if kind == Kind.DIRECTORY:
-                self._make_directory(path, entry)
+                self._make_directory(place, entry)
             elif kind == Kind.FILE:
-                self._clear(path, directory_wanted=False)
-                self._file(path, entry, content)
+                self._clear(place, directory_wanted=False)
+                self._file(place.path, entry, content)
             elif kind == Kind.SYMLINK:
-                self._clear(path, directory_wanted=False)
-                os.symlink(entry.linkname, self._at(path))
-                self._set_metadata(path, entry)
+                self._clear(place, directory_wanted=False)
+                os.symlink(entry.linkname, self._at(place.path))
+                self._set_metadata(place.path, entry)
             elif kind == Kind.HARDLINK:
-                self._link(path, entry)
+                self._link(place, entry)
             elif kind in (Kind.CHARACTER, Kind.BLOCK, Kind.FIFO):
-                self._clear(path, directory_wanted=False)
-                self._node(path, entry)
+                self._clear(place, directory_wanted=False)
+                self._node(place.path, entry)
             else:
                 raise ArchiveError(f"unhandled tar header type {kind!r}")
         except (ValueError, OverflowError):  # a NUL in a name, a number out of range
             raise ArchiveError(f"invalid entry {entry.name!r}") from None
 
-    def _whiteout(self, directory: str, name: str) -> None:
+    def _whiteout(self, place: _Place) -> None:
+        name = place.name
         if name == OPAQUE:
-            self._make_opaque(directory)
+            self._make_opaque(place.path.rpartition("/")[0])
             return
         if name.startswith(WHITEOUT * 2):  # metadata of aufs
             return
         hidden = name[len(WHITEOUT) :]
         if hidden in ("", ".", ".."):
             raise ArchiveError(f"invalid whiteout {name!r}")
-        path = f"{directory}/{hidden}" if directory else hidden
+        path = place.path[: -len(name)] + hidden
         try:
             mode = os.lstat(self._at(path)).st_mode
         except FileNotFoundError:
@@ -329,27 +432,33 @@ class Extractor:
         finally:
             os.close(handle)
 
-    def _make_directory(self, path: str, entry: Entry) -> None:
-        found = self._clear(path, directory_wanted=True) if path else stat.S_IFDIR
-        full = self._at(path)
+    def _make_directory(self, place: _Place, entry: Entry) -> None:
+        found = self._clear(place, directory_wanted=True)
         if found <= 0:
-            os.mkdir(full, 0o700)
+            self._space.check(_DIRECTORY_SIZE)
+            os.mkdir(self._at(place.path), 0o700)
         if found < 0:
-            self._make_opaque(path)
-        self._known[path] = path
-        self.implicit.discard(path)
-        self._directories[path] = (entry.mode, entry.mtime_ns)
-        if self._privileged:
-            os.lchown(full, *(self._owner or (entry.uid, entry.gid)))
-        if entry.xattrs:
-            self._set_xattrs(full, entry)
+            self._make_opaque(place.path)
+        directory = place.directory.child(place.name) or place.directory.add(place.name)
+        self._set_directory(directory, place.path, entry)
 
-    def _link(self, path: str, entry: Entry) -> None:
+    def _set_directory(self, directory: _Directory, path: str, entry: Entry) -> None:
+        full = self._at(path)
+        directory.implicit = False
+        directory.metadata = (entry.mode, entry.mtime_ns)
+        try:
+            if self._privileged:
+                os.lchown(full, *(self._owner or (entry.uid, entry.gid)))
+            if entry.xattrs:
+                self._set_xattrs(full, entry)
+        except (ValueError, OverflowError):  # a number out of range
+            raise ArchiveError(f"invalid entry {entry.name!r}") from None
+
+    def _link(self, place: _Place, entry: Entry) -> None:
         linkname = entry.linkname
         target = clean(linkname)
-        parent, _, name = target.rpartition("/")
-        directory = self._directory(parent)
-        source = f"{directory}/{name}" if directory else name
+        path = place.path
+        source = self._place(target).path if target else ""
         if source == path:
             return
         try:
@@ -360,12 +469,13 @@ class Extractor:
                     f"hard link {path!r} to {linkname!r}, which does not exist"
                 ) from None
             # A lower layer may have the file.
-            self._clear(path, directory_wanted=False)
+            self._clear(place, directory_wanted=False)
+            self._count_paths(path, source)
             self.lower_links.append((path, source))
             return
         if stat.S_ISDIR(info.st_mode):
             raise ArchiveError(f"hard link {path!r} to a directory")
-        self._clear(path, directory_wanted=False)
+        self._clear(place, directory_wanted=False)
         os.link(self._at(source), self._at(path), follow_symlinks=False)
         self._update_metadata(path, entry, info)
 

@@ -25,6 +25,7 @@ _MAGIC: Final[tuple[tuple[bytes, Compression], ...]] = (
     (b"\x28\xb5\x2f\xfd", "zstd"),
 )
 _PIECE: Final = 1 << 20
+_WINDOW: Final = 4096
 _XZ_MEMORY: Final = 256 << 20
 
 
@@ -69,15 +70,44 @@ def _gzip() -> tuple[Callable[[], _Gzip], type[Exception]]:
     return lambda: isal_zlib.decompressobj(wbits=31), isal_zlib.error
 
 
+class _Windows:
+    """The input in parts that grow while one member of a stream is inflated.
+
+    What a member leaves unused is copied, so many small members in one large piece would need
+    quadratic time.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._piece = b""
+        self._position = 0
+        self._size = _WINDOW
+
+    def begin(self, unused: bytes) -> None:
+        """Begin a member: put the rest of the last part back."""
+        self._position -= len(unused)
+        self._size = _WINDOW
+
+    def next(self) -> bytes:
+        """Return the next part, ``b""`` at the end."""
+        if self._position >= len(self._piece):
+            self._piece, self._position = self._source(), 0
+        start = self._position
+        self._position = min(len(self._piece), start + self._size)
+        self._size *= 2
+        return self._piece[start : self._position]
+
+
 def _gunzip(source: Source) -> Iterator[bytes]:
     new, error_of_data = _gzip()
-    data = source()
+    windows = _Windows(source)
+    data = windows.next()
     while data:
         stream = new()
         piece = b""
         while not stream.eof:
             if not data and len(piece) < _PIECE:  # otherwise more output may be pending
-                data = source()
+                data = windows.next()
                 if not data:
                     raise Truncated
             try:
@@ -87,7 +117,8 @@ def _gunzip(source: Source) -> Iterator[bytes]:
             if piece:
                 yield piece
             data = stream.unconsumed_tail
-        data = stream.unused_data or source()
+        windows.begin(stream.unused_data)
+        data = windows.next()
         if data.startswith(b"\0"):  # padding after the last member, as written by tape programs
             return
 
@@ -95,7 +126,8 @@ def _gunzip(source: Source) -> Iterator[bytes]:
 def _plain(
     source: Source, new: Callable[[], _Decompressor], errors: tuple[type[Exception], ...], name: str
 ) -> Iterator[bytes]:
-    data = source()
+    windows = _Windows(source)
+    data = windows.next()
     while data:
         stream = new()
         while not stream.eof:
@@ -107,10 +139,11 @@ def _plain(
             if piece:
                 yield piece
             elif stream.needs_input:
-                data = source()
+                data = windows.next()
                 if not data:
                     raise Truncated
-        data = stream.unused_data or source()
+        windows.begin(stream.unused_data)
+        data = windows.next()
 
 
 def _pieces(source: Source, compression: Compression) -> Iterator[bytes]:

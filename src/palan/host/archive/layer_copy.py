@@ -47,7 +47,7 @@ def copy_layer_to(upper: str, archive: int, directory: str) -> dict[str, Any]:
     return {
         "digest": "sha256:" + output.digest.hexdigest(),
         "length": output.length,
-        "implicit": sorted(extractor.implicit),
+        "implicit": extractor.implicit(),
         "lower_links": extractor.lower_links,
         "entries": extractor.entries,
         "size": extractor.size,

@@ -4,52 +4,56 @@ In a mounted overlay, making such a link copies the file up, so that the layer c
 both names as one file. The same is done here without a mount.
 """
 
-import errno
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from palan.host.archive.headers import ArchiveError
+from palan.host.archive.lower import Walk, visible
 from palan.host.archive.unpack import open_below
 
 
 __all__ = ["make_lower_links"]
 
-_OPAQUE: Final = "trusted.overlay.opaque"
 _PIECE: Final = 1 << 20
 
 
-def make_lower_links(target: Path, links: Iterable[tuple[str, str]], lower: Sequence[Path]) -> None:
+def make_lower_links(
+    target: Path,
+    links: Sequence[tuple[str, str]],
+    lower: Sequence[Path],
+    check: Callable[[], object] = lambda: None,
+) -> None:
     """Make the links.
 
     Args:
         target: the unpacked layer; the parent directories of links and files exist.
         links: the paths of the links and of the files, cleaned, in the order of the archive.
         lower: the unpacked layers below, topmost first.
+        check: called often; may raise to stop.
 
     Raises:
         ArchiveError: the file is missing in all layers, or is not a regular file or symlink.
         OSError: the file system rejects an operation.
     """
-    for path, to in links:
-        here, there = _directory(target, path), _directory(target, to)
-        try:
+    found = visible((to for _, to in links), lower, check)
+    with Walk(target) as links_walk, Walk(target) as files_walk:
+        for path, to in links:
+            check()
+            here, there = _directory(links_walk, path), _directory(files_walk, to)
             name, source = path.rpartition("/")[2], to.rpartition("/")[2]
             if not _exists(source, there):
-                _copy_up(path, to, there, lower)
+                _copy_up(path, to, there, found.get(to))
             try:
                 os.link(source, name, src_dir_fd=there, dst_dir_fd=here, follow_symlinks=False)
             except FileExistsError:
                 continue  # a later entry of the layer has replaced it
-        finally:
-            os.close(here)
-            os.close(there)
 
 
-def _directory(target: Path, path: str) -> int:
-    handle = open_below(target, path.rpartition("/")[0], directory=True)
+def _directory(walk: Walk, path: str) -> int:
+    handle = walk.directory(path.rpartition("/")[0])
     if handle is None:
         raise ArchiveError(f"the directory of {path!r} was replaced")
     return handle
@@ -65,8 +69,8 @@ def _exists(name: str, directory: int) -> bool:
     return True
 
 
-def _copy_up(path: str, to: str, directory: int, lower: Sequence[Path]) -> None:
-    found = _find(to, lower)
+def _copy_up(path: str, to: str, directory: int, layer: Path | None) -> None:
+    found = open_below(layer, to) if layer is not None else None
     if found is None:
         raise ArchiveError(f"hard link {path!r} to {to!r}, which does not exist")
     try:
@@ -104,31 +108,3 @@ def _copy_file(found: int, info: os.stat_result, name: str, directory: int) -> N
             os.close(writer)
     finally:
         os.close(reader)
-
-
-def _find(path: str, lower: Sequence[Path]) -> int | None:
-    """Open a file as it is visible through the layers: whiteouts and opaque directories hide it."""
-    parts = path.split("/")
-    for layer in lower:
-        covered = False
-        for length in range(1, len(parts) + 1):
-            handle = open_below(layer, "/".join(parts[:length]))
-            if handle is None:
-                break
-            mode, device = os.fstat(handle).st_mode, os.fstat(handle).st_rdev
-            if length == len(parts) and not (stat.S_ISCHR(mode) and not device):
-                return handle
-            covered = covered or not stat.S_ISDIR(mode) or _is_opaque(handle)
-            os.close(handle)
-        if covered:
-            return None
-    return None
-
-
-def _is_opaque(handle: int) -> bool:
-    try:
-        return os.getxattr(f"/proc/self/fd/{handle}", _OPAQUE) == b"y"
-    except OSError as error:
-        if error.errno in (errno.ENODATA, errno.ENOTSUP):
-            return False
-        raise

@@ -10,7 +10,8 @@ import os
 import stat
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -18,11 +19,20 @@ from typing import IO, Any, Final
 from palan.host.archive.extract import Whiteouts
 from palan.host.archive.headers import ArchiveError
 from palan.host.archive.inflate import Compression
+from palan.host.archive.lower import Walk, visible
 from palan.host.archive.process import enlarge_pipe, read_answer, start
 from palan.host.archive.zstd import start_zstd
 
 
-__all__ = ["Options", "Unpacked", "copy_lower_attributes", "open_below", "unpack", "unpack_pieces"]
+__all__ = [
+    "Abort",
+    "Options",
+    "Unpacked",
+    "copy_lower_attributes",
+    "open_below",
+    "unpack",
+    "unpack_pieces",
+]
 
 
 _PIPE: Final = 1 << 20
@@ -56,6 +66,44 @@ class Options:
 
 
 DEFAULT: Final = Options()
+
+
+class Abort:
+    """Ends unpacking, called by another thread; also the work of the callers around it."""
+
+    def __init__(self, *others: Callable[[], object]) -> None:
+        """Also call ``others``, which end the source of the archive."""
+        self._others = others
+        self._lock = threading.Lock()
+        self._aborted = False
+        self._kill: Callable[[], object] | None = None
+
+    def __call__(self) -> None:
+        """End the work."""
+        with self._lock:
+            self._aborted = True
+            if self._kill is not None:
+                self._kill()
+        for other in self._others:
+            other()
+
+    def check(self) -> None:
+        """Raise :class:`ArchiveError` after the end was requested."""
+        if self._aborted:
+            raise ArchiveError("unpacking was aborted")
+
+    @contextlib.contextmanager
+    def killing(self, kill: Callable[[], object]) -> Iterator[None]:
+        """Call ``kill`` when the end is requested meanwhile."""
+        with self._lock:
+            self.check()
+            self._kill = kill
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._kill = None
+        self.check()
 
 
 class Unpacked:
@@ -128,6 +176,12 @@ class _Child:
         answer = read_answer(data, self._process.returncode, errors)
         return Unpacked(answer)
 
+    def kill_processes(self) -> None:
+        """Kill the processes; callable by another thread."""
+        for process in (self._inflater, self._process):
+            if process is not None:
+                process.kill()
+
     def kill(self) -> None:
         """Kill the processes and close all files."""
         for process in (self._inflater, self._process):
@@ -147,6 +201,8 @@ def unpack(
     target: Path,
     compression: Compression,
     options: Options = DEFAULT,
+    *,
+    abort: Abort | None = None,
 ) -> Unpacked:
     """Unpack a stream from a file descriptor, starting at its current position.
 
@@ -155,6 +211,7 @@ def unpack(
         target: an existing directory; nothing outside is changed.
         compression: the compression of the stream.
         options: options for unpacking.
+        abort: ends the work.
 
     Raises:
         ArchiveError: the archive is damaged or contains something forbidden.
@@ -162,7 +219,8 @@ def unpack(
     """
     child = _Child(target, source, compression, options)
     try:
-        return child.wait()
+        with (abort or Abort()).killing(child.kill_processes):
+            return child.wait()
     except BaseException:
         child.kill()
         raise
@@ -175,6 +233,7 @@ def unpack_pieces(
     options: Options = DEFAULT,
     *,
     on_piece: Callable[[bytes], object] = lambda _: None,
+    abort: Abort | None = None,
 ) -> Unpacked:
     """Unpack a stream that arrives in pieces; see :func:`unpack`.
 
@@ -186,6 +245,7 @@ def unpack_pieces(
         compression: the compression of the stream.
         options: options for unpacking.
         on_piece: called with every piece after it was passed to the child.
+        abort: ends the work.
     """
     child = _Child(target, subprocess.PIPE, compression, options)
     try:
@@ -193,23 +253,31 @@ def unpack_pieces(
         with contextlib.suppress(OSError):
             # On a busy machine each switch between the processes is expensive.
             fcntl.fcntl(child.input, fcntl.F_SETPIPE_SZ, _PIPE)
-        listening = True
-        for piece in pieces:
-            if listening:
-                try:
-                    child.input.write(piece)
-                except BrokenPipeError:
-                    listening = False
-            on_piece(piece)
-        with contextlib.suppress(BrokenPipeError):
-            child.input.close()
-        return child.wait()
+        abort = abort or Abort()
+        with abort.killing(child.kill_processes):
+            listening = True
+            for piece in pieces:
+                abort.check()
+                if listening:
+                    try:
+                        child.input.write(piece)
+                    except BrokenPipeError:
+                        listening = False
+                on_piece(piece)
+            with contextlib.suppress(BrokenPipeError):
+                child.input.close()
+            return child.wait()
     except BaseException:
         child.kill()
         raise
 
 
-def copy_lower_attributes(target: Path, paths: Iterable[str], lower: Sequence[Path]) -> None:
+def copy_lower_attributes(
+    target: Path,
+    paths: Iterable[str],
+    lower: Sequence[Path],
+    check: Callable[[], object] = lambda: None,
+) -> None:
     """Copy the attributes of a layer's implicit directories from the layers below it.
 
     A layer need not contain an entry for every parent directory of its files; in the merged view
@@ -219,27 +287,29 @@ def copy_lower_attributes(target: Path, paths: Iterable[str], lower: Sequence[Pa
         target: the unpacked layer.
         paths: its implicit directories, relative; "" is the layer's root.
         lower: the unpacked layers below, topmost first.
+        check: called often; may raise to stop.
     """
-    for path in sorted(paths, key=len, reverse=True):
-        for layer in lower:
-            found = open_below(layer, path)
-            if found is None:
-                continue
-            try:
-                info = os.fstat(found)
-            finally:
-                os.close(found)
-            if not stat.S_ISDIR(info.st_mode):
-                break
-            ours = open_below(target, path, directory=True)
-            if ours is not None:
-                try:
-                    os.fchown(ours, info.st_uid, info.st_gid)
-                    os.fchmod(ours, stat.S_IMODE(info.st_mode))
-                    os.utime(ours, ns=(info.st_mtime_ns, info.st_mtime_ns))
-                finally:
-                    os.close(ours)
-            break
+    of_layers: dict[Path, list[str]] = {}
+    for path, layer in visible(paths, lower, check).items():
+        of_layers.setdefault(layer, []).append(path)
+    for layer, found in of_layers.items():
+        with Walk(layer) as theirs, Walk(target) as ours:
+            for path in found:
+                check()
+                there, here = theirs.directory(path), ours.directory(path)
+                if there is not None and here is not None:
+                    _copy_attributes(there, here)
+
+
+def _copy_attributes(there: int, here: int) -> None:
+    info = os.fstat(there)
+    handle = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=here)
+    try:
+        os.fchown(handle, info.st_uid, info.st_gid)
+        os.fchmod(handle, stat.S_IMODE(info.st_mode))
+        os.utime(handle, ns=(info.st_mtime_ns, info.st_mtime_ns))
+    finally:
+        os.close(handle)
 
 
 def open_below(root: Path, path: str, *, directory: bool = False) -> int | None:
