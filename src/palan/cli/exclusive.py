@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from palan.atomic_file import atomic_file
 from palan.engine.paths import Paths
 
 
@@ -71,9 +72,8 @@ def pid_file(path: Path | None) -> Iterator[None]:
             f"process with PID {holder} is still running"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(f"{os.getpid()}\n")
-    temporary.replace(path)
+    with atomic_file(path, mode=0o644) as file:
+        file.write(f"{os.getpid()}\n".encode())
     try:
         yield
     finally:

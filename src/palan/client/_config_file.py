@@ -5,13 +5,13 @@ its owner only.
 """
 
 import base64
-import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from palan.atomic_file import atomic_file
 from palan.client._credentials import ask_helper
 from palan.client._environment import Environment
 from palan.client.errors import ConfigError
@@ -37,23 +37,14 @@ def change_config(environment: Environment, change: Callable[[dict[str, Any]], N
     change(document)
     # If the path is a symbolic link, its target is replaced.
     path = Path(os.path.realpath(Path(environment.directory, "config.json")))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
-        with os.fdopen(
-            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
-        ) as file:
-            json.dump(document, file, indent="\t", ensure_ascii=False)
+        with atomic_file(path) as file:
+            file.write(json.dumps(document, indent="\t", ensure_ascii=False).encode())
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(mode)
-        temporary.replace(path)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from None
     environment.config = document
     return path
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from palan.atomic_file import atomic_file
 from palan.client.errors import ConfigError
 
 
@@ -106,18 +107,13 @@ class ContextStore:
                     (tls / file).touch(mode=0o600)
                     (tls / file).write_bytes(text)
             directory.mkdir(parents=True, exist_ok=True)
-            temporary = directory / ".meta.json"
-            temporary.write_text(
-                json.dumps(
-                    {
-                        "Name": name,
-                        "Metadata": {"Description": description} if description else {},
-                        "Endpoints": {"docker": {"Host": host, "SkipTLSVerify": skip_verify}},
-                    },
-                    separators=(",", ":"),
-                )
-            )
-            temporary.replace(directory / "meta.json")
+            document = {
+                "Name": name,
+                "Metadata": {"Description": description} if description else {},
+                "Endpoints": {"docker": {"Host": host, "SkipTLSVerify": skip_verify}},
+            }
+            with atomic_file(directory / "meta.json", mode=0o644) as meta:
+                meta.write(json.dumps(document, separators=(",", ":")).encode())
         except OSError as error:
             raise ConfigError(f'context "{name}": {error.filename}: {error.strerror}') from None
 

@@ -112,24 +112,26 @@ class AsyncByteStream(AsyncLazyStream):
 
         Args:
             target: an open file, or a path; the file at a path appears when it is complete.
+                A new file has the mode 0600, as with the docker CLI; one that is replaced
+                passes on its mode. Only regular files are replaced.
 
         Returns:
             The number of bytes.
+
+        Raises:
+            NotReplaceable: the path is that of a directory, a link, a device or the like.
         """
         if not isinstance(target, str | os.PathLike):
             return await self._copy(target)
         from pathlib import Path
 
+        from palan.atomic_file import atomic_file, check_replaceable
+
         path = Path(target)
+        check_replaceable(path)
         await self.open()
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with temporary.open("wb") as file:
-                size = await self._copy(file)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return size
+        with atomic_file(path) as file:
+            return await self._copy(file)
 
     async def _copy(self, file: IO[bytes]) -> int:
         size = 0
