@@ -169,6 +169,72 @@ def test_a_link_in_the_place_of_a_file_is_replaced_not_followed(tmp_path: Path) 
     assert (inside / "file").stat().st_mode & 0o7777 == 0o755
 
 
+def test_a_directory_replaces_a_link_and_leaves_its_target_alone(tmp_path: Path) -> None:
+    inside, victim = tmp_path / "inside", tmp_path / "victim"
+    inside.mkdir()
+    victim.mkdir(mode=0o700)
+    hostile = archive(("d", tarfile.SYMTYPE, str(victim)), ("d", tarfile.DIRTYPE, b""))
+    unpack(pulling(hostile), inside)
+    unpack(pulling(archive(("d", tarfile.DIRTYPE, b""))), inside)
+    assert victim.stat().st_mode & 0o777 == 0o700
+    assert (inside / "d").is_dir()
+    assert not (inside / "d").is_symlink()
+
+
+def test_a_link_that_replaces_a_directory_gets_no_mode_of_it(tmp_path: Path) -> None:
+    inside, victim = tmp_path / "inside", tmp_path / "victim"
+    inside.mkdir()
+    victim.mkdir(mode=0o700)
+    # The mode of a directory is set last, when its name may be that of a link.
+    hostile = archive(("e/d", tarfile.DIRTYPE, b""), ("f", tarfile.SYMTYPE, str(victim)))
+    unpack(pulling(hostile), inside)
+    (inside / "e" / "d").rmdir()
+    (inside / "e" / "d").symlink_to(victim)
+    with pytest.raises(errors.ClientError):
+        unpack(pulling(archive(("e/d/x", tarfile.DIRTYPE, b""))), inside)
+    assert victim.stat().st_mode & 0o777 == 0o700
+    assert list(victim.iterdir()) == []
+
+
+@pytest.mark.parametrize("time", ["1e300", "nan", "inf", "-inf", "-1e300", "-1"])
+def test_impossible_times_are_the_epoch(tmp_path: Path, time: str) -> None:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for kind in (tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE):
+            member = tarfile.TarInfo(f"kind-{kind.decode()}")
+            member.type, member.linkname, member.mode = kind, "x", 0o755
+            member.pax_headers = {"mtime": time}
+            tar.addfile(member)
+    assert unpack(pulling(data.getvalue()), tmp_path) == 3
+    assert {path.lstat().st_mtime for path in tmp_path.iterdir()} == {0.0}
+
+
+@pytest.mark.parametrize("field", ["path", "linkpath"])
+def test_names_with_nul_are_refused(tmp_path: Path, field: str) -> None:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("link")
+        member.type, member.linkname = tarfile.SYMTYPE, "x"
+        member.pax_headers = {field: "a\0b"}
+        tar.addfile(member)
+    with pytest.raises(errors.ClientError):
+        unpack(pulling(data.getvalue()), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE])
+def test_device_nodes_are_not_created(tmp_path: Path, kind: bytes) -> None:
+    with pytest.raises(errors.ClientError, match="device nodes are not created"):
+        unpack(pulling(archive(("null", kind, b""))), tmp_path, keep_owner=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_is_too_long_is_an_error_of_ours(tmp_path: Path) -> None:
+    for name in ("n" * 300, f"{'n' * 300}/file"):
+        with pytest.raises(errors.ClientError, match="too long"):
+            unpack(pulling(archive((name, tarfile.REGTYPE, b"x"))), tmp_path)
+
+
 def test_an_invalid_archive(tmp_path: Path) -> None:
     whole = archive(("file", tarfile.REGTYPE, b"x" * 2000))
     for data in (b"x" * 2000, whole[:1000], whole[:2000]):

@@ -1,11 +1,14 @@
 """Unpacking of a tar archive that arrives chunk by chunk, into a directory.
 
-The archive comes from a container, so it is not trusted: nothing is written outside of the
-directory, whatever names, links and order the archive has. Directories are opened one after
-the other without following links, and links are created but never followed.
+The archive comes from a container, so it is not trusted: nothing outside of the directory is
+written or changed, whatever names, links and order the archive has. Directories are opened
+one after the other without following links; modes and times are set through descriptors; links
+are created but never followed. Device nodes are not created.
 """
 
+import contextlib
 import errno
+import math
 import os
 import stat
 import tarfile
@@ -20,6 +23,8 @@ __all__ = ["unpack"]
 
 _CHUNK: Final = 1 << 18
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LATEST: Final = float(1 << 33)
+"""Seconds since the epoch, in the year 2242; later times are not those of any file."""
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -80,7 +85,7 @@ def unpack(
                 for member in tar:
                     tree.create(tar, member, rename)
                     count += 1
-        except (tarfile.TarError, EOFError) as error:
+        except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
             raise ProtocolError(f"the archive cannot be read: {error}") from None
     source.drain()
     return count
@@ -100,46 +105,69 @@ class _Tree:
     def __exit__(self, *_: object) -> None:
         # Set the times of directories last: writing into a directory changes them.
         for parts, member in reversed(self._directories):
-            parent = self._open(parts[:-1])
-            try:
-                self._set_metadata(parent, parts[-1], member)
-            finally:
-                os.close(parent)
+            # A later entry may have replaced the directory.
+            with contextlib.suppress(OSError, ClientError):
+                descriptor = self._open(parts)
+                try:
+                    self._set_metadata(descriptor, member)
+                finally:
+                    os.close(descriptor)
         os.close(self._root)
 
     def create(
         self, tar: tarfile.TarFile, member: tarfile.TarInfo, rename: tuple[str, str] | None
     ) -> None:
-        """Create the file, directory, link or device of one entry."""
+        """Create the file, directory, link or FIFO of one entry."""
         parts = _parts(member.name, rename)
         if not parts:
             return
-        parent = self._open(parts[:-1], make=True)
-        name = parts[-1]
         try:
-            if member.isdir():
-                _make_directory(parent, name)
-                self._directories.append((parts, member))
-                return
-            _remove_existing(parent, name)
-            if member.isreg():
-                _write(tar, member, parent, name)
-            elif member.issym():
-                os.symlink(member.linkname, name, dir_fd=parent)
-            elif member.islnk():
-                self._link(_parts(member.linkname, rename), parent, name)
-                return
-            elif member.isfifo():
-                os.mkfifo(name, dir_fd=parent)
-            else:
-                kind = stat.S_IFCHR if member.ischr() else stat.S_IFBLK
-                device = os.makedev(member.devmajor, member.devminor)
-                os.mknod(name, kind | 0o600, device, dir_fd=parent)
-            self._set_metadata(parent, name, member)
+            parent = self._open(parts[:-1], make=True)
+            try:
+                self._create(tar, member, rename, parts, parent)
+            finally:
+                os.close(parent)
         except OSError as error:
             raise ClientError(f"{member.name}: {error.strerror}") from None
-        finally:
-            os.close(parent)
+
+    def _create(
+        self,
+        tar: tarfile.TarFile,
+        member: tarfile.TarInfo,
+        rename: tuple[str, str] | None,
+        parts: list[str],
+        parent: int,
+    ) -> None:
+        name = parts[-1]
+        if member.isdir():
+            _make_directory(parent, name, replace=True)
+            self._directories.append((parts, member))
+            return
+        if member.ischr() or member.isblk():
+            raise ClientError(f"{member.name}: device nodes are not created")
+        _remove_existing(parent, name)
+        if member.isreg():
+            self._write(tar, member, parent, name)
+        elif member.issym():
+            os.symlink(_checked(member.linkname), name, dir_fd=parent)
+            if self._keep_owner:
+                os.chown(name, member.uid, member.gid, dir_fd=parent, follow_symlinks=False)
+            os.utime(name, _times(member), dir_fd=parent, follow_symlinks=False)
+        elif member.islnk():
+            self._link(_parts(member.linkname, rename), parent, name)
+        elif member.isfifo():
+            os.mkfifo(name, member.mode & 0o777, dir_fd=parent)
+
+    def _write(self, tar: tarfile.TarFile, member: tarfile.TarInfo, parent: int, name: str) -> None:
+        content = tar.extractfile(member)
+        descriptor = os.open(name, _NEW, 0o600, dir_fd=parent)
+        with os.fdopen(descriptor, "wb") as file:
+            while content is not None and (data := content.read(_CHUNK)):
+                file.write(data)
+            file.flush()
+            if os.fstat(descriptor).st_size != member.size:
+                raise ProtocolError(f"the archive ends in the middle of {member.name!r}")
+            self._set_metadata(descriptor, member)
 
     def _open(self, parts: list[str], *, make: bool = False) -> int:
         """Open a directory below the root without following links; return its descriptor."""
@@ -152,7 +180,7 @@ class _Tree:
             except OSError as error:
                 if error.errno in (errno.ELOOP, errno.ENOTDIR):
                     raise ClientError(
-                        f"the archive leads through {part!r}, which is no directory"
+                        f"the archive leads through {part!r}, which is not a directory"
                     ) from None
                 raise
             finally:
@@ -169,21 +197,27 @@ class _Tree:
         finally:
             os.close(there)
 
-    def _set_metadata(self, parent: int, name: str, member: tarfile.TarInfo) -> None:
+    def _set_metadata(self, descriptor: int, member: tarfile.TarInfo) -> None:
         if self._keep_owner:
-            os.chown(name, member.uid, member.gid, dir_fd=parent, follow_symlinks=False)
-        if not member.issym():
-            # No setuid and setgid bits: the file belongs to the caller, not to its owner inside.
-            os.chmod(name, member.mode & (0o7777 if self._keep_owner else 0o777), dir_fd=parent)
-        times = (member.mtime, member.mtime)
-        os.utime(name, times, dir_fd=parent, follow_symlinks=False)
+            os.fchown(descriptor, member.uid, member.gid)
+        # No setuid and setgid bits: the file belongs to the caller, not to its owner inside.
+        os.fchmod(descriptor, member.mode & (0o7777 if self._keep_owner else 0o777))
+        os.utime(descriptor, _times(member))
+
+
+def _times(member: tarfile.TarInfo) -> tuple[float, float]:
+    """Return the times for a file; the epoch in place of an impossible time, as Docker does."""
+    time = member.mtime
+    if not (math.isfinite(time) and 0 <= time < _LATEST):
+        time = 0.0
+    return time, time
 
 
 def _parts(name: str, rename: tuple[str, str] | None) -> list[str]:
     """Return the parts of an entry's path below the directory."""
     if name.startswith("/"):
         raise ClientError(f"the archive has an absolute name: {name!r}")
-    parts = [part for part in name.split("/") if part not in ("", ".")]
+    parts = [part for part in _checked(name).split("/") if part not in ("", ".")]
     if rename is not None:
         old, new = rename
         if old:
@@ -196,11 +230,21 @@ def _parts(name: str, rename: tuple[str, str] | None) -> list[str]:
     return parts
 
 
-def _make_directory(parent: int, name: str) -> None:
+def _checked(name: str) -> str:
+    if "\0" in name:
+        raise ClientError(f"the archive has an impossible name: {name!r}")
+    return name
+
+
+def _make_directory(parent: int, name: str, *, replace: bool = False) -> None:
+    """Create a directory unless it exists; ``replace`` first removes a file of that name."""
     try:
         os.mkdir(name, 0o755, dir_fd=parent)
     except FileExistsError:
-        return
+        present = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if replace and not stat.S_ISDIR(present.st_mode):
+            os.unlink(name, dir_fd=parent)
+            os.mkdir(name, 0o755, dir_fd=parent)
 
 
 def _remove_existing(parent: int, name: str) -> None:
@@ -209,13 +253,3 @@ def _remove_existing(parent: int, name: str) -> None:
         os.unlink(name, dir_fd=parent)
     except FileNotFoundError:
         return
-
-
-def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, parent: int, name: str) -> None:
-    content = tar.extractfile(member)
-    descriptor = os.open(name, _NEW, 0o600, dir_fd=parent)
-    with os.fdopen(descriptor, "wb") as file:
-        while content is not None and (data := content.read(_CHUNK)):
-            file.write(data)
-    if os.stat(name, dir_fd=parent, follow_symlinks=False).st_size != member.size:
-        raise ProtocolError(f"the archive ends in the middle of {member.name!r}")
