@@ -499,13 +499,18 @@ async def test_idle_connections_close_when_the_server_stops(tmp_path):
 
 
 async def test_running_requests_are_answered_when_the_server_stops(tmp_path):
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
     async def make(_request):
-        await asyncio.sleep(0.05)
+        begun.set()
+        await may_end.wait()
 
     async with serving(tmp_path, make=make) as (path, server), connected(path) as client:
         await client.request("POST", "/make")
-        await asyncio.sleep(0.02)
+        await begun.wait()
         closing = asyncio.create_task(server.close())
+        await asyncio.sleep(0)  # it begins to close before the request ends
+        may_end.set()
         response = await client.response()
         assert response.status == 204
         assert response.headers["Connection"] == "close"
