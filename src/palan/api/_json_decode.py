@@ -74,8 +74,6 @@ def parse_json(data: bytes) -> Any:
             reason = "invalid UTF-8 in a string"
         elif "truncated" in reason:
             reason = "unexpected EOF"
-        elif "UTF-8" in reason:  # since msgspec 0.23, which raised UnicodeDecodeError before
-            reason = "invalid UTF-8 in a string"
         elif "trailing characters" in reason:
             raise InvalidParameter("unexpected content after JSON") from None
         raise InvalidParameter(f"invalid JSON: {reason}") from None
