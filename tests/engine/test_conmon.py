@@ -24,7 +24,7 @@ from palan.host.conmon import LOST, Conmon, ContainerPlan, ExecPlan, find_monito
 from palan.host.oci_failures import explain
 from palan.host.oci_probe import Prober
 from palan.host.oci_runtime import OCIRuntime, RuntimeFailure, find_programs, read_only_copy
-from palan.host.spawn import LegacyCgroupView, Spawner
+from palan.host.spawn import HYBRID_CGROUP2, RuntimeView, Spawner
 
 
 pytestmark = pytest.mark.root
@@ -54,7 +54,7 @@ async def runtime(request, tmp_path):
     program = find_programs([request.param]).get(request.param)
     if program is None or shutil.which("conmon") is None:
         pytest.skip(f"{request.param} or conmon is not installed")
-    spawners = {"direct": Spawner(), "legacy": Spawner(LegacyCgroupView())}
+    spawners = {"direct": Spawner(), "legacy": Spawner(RuntimeView(HYBRID_CGROUP2))}
     outcome = await Prober(None, tmp_path, cgroup_parent=CGROUP).probe(program, spawners)
     if not outcome.works:
         pytest.skip(f"{request.param} does not work here: {outcome.error}")

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from palan.host import cgroups, filesystem, mounts, overlay, processes, spawn
 
 pytestmark = pytest.mark.root
 
-UNIFIED = Path("/sys/fs/cgroup/unified")
+UNIFIED = spawn.HYBRID_CGROUP2
 
 
 @pytest.fixture(autouse=True)
@@ -164,7 +165,7 @@ def test_support_is_found_out_by_trying(tmp_path):
 def view():
     if not UNIFIED.exists():
         pytest.skip("not a machine with hybrid cgroups")
-    made = spawn.LegacyCgroupView()
+    made = spawn.RuntimeView(UNIFIED)
     yield made
     made.close()
 
@@ -190,7 +191,7 @@ def test_later_mounts_are_seen_and_earlier_ones_not_held(view, tmp_path):
 async def test_a_view_that_is_kept_has_what_is_mounted_below_shared_mounts(tmp_path):
     mounts.ensure_shared(tmp_path)
     (tmp_path / "m").mkdir()
-    spawner = spawn.Spawner(spawn.LegacyCgroupView())
+    spawner = spawn.Spawner(spawn.RuntimeView(UNIFIED))
     look = ["grep", "-c", f"{tmp_path}/m", "/proc/self/mountinfo"]
     try:
         spaces = [
@@ -224,6 +225,43 @@ def test_unmounting_below_a_shared_mount_reaches_programs_in_the_view(view, tmp_
             process.kill()
             process.wait()
             mounts.unmount_below(tmp_path)
+
+
+@pytest.fixture
+def plain_view():
+    made = spawn.RuntimeView()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("cached", [True, False])
+async def test_the_null_device_of_a_view_is_its_own_and_cannot_be_changed(cached):
+    before = os.stat(os.devnull)  # noqa: PTH116
+    spawner = spawn.Spawner(spawn.RuntimeView())
+    try:
+        seen = await spawner.run(["stat", "-L", "-c", "%d:%i", os.devnull], cached_view=cached)
+        # No attempt to change it: a failing test must not change the host's.
+        script = (
+            "grep -c ' /dev/null ro,' /proc/self/mountinfo; echo x > /dev/null; ls -l /dev/null"
+        )
+        result = await spawner.run(["sh", "-c", script], cached_view=cached)
+    finally:
+        spawner.close()
+    assert seen.stdout.decode().strip() != f"{before.st_dev}:{before.st_ino}"
+    assert result.stdout.startswith(b"1\ncrw-rw-rw- 1 root root 1, 3 ")
+    assert result.stderr == b""
+    assert not any(mount.mount_point == os.devnull for mount in mounts.mountinfo())
+
+
+def test_programs_in_a_view_do_not_have_our_keys(plain_view):
+    script = "import ctypes; print(ctypes.CDLL(None).syscall(250, 0, -3, 0))"
+    if os.uname().machine != "x86_64":
+        pytest.skip("the number of keyctl(2) is another one")
+    keys = {
+        spawn.run([sys.executable, "-c", script], view=view).stdout
+        for view in (None, plain_view, plain_view)
+    }
+    assert len(keys) == 3
 
 
 def own_mounts():

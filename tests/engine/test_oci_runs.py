@@ -27,7 +27,7 @@ from palan.engine.oci.capabilities import DEFAULT, KNOWN, from_mask
 from palan.engine.oci.rlimits import NAMES
 from palan.host import cgroups
 from palan.host.facts import go_architecture
-from palan.host.spawn import LegacyCgroupView
+from palan.host.spawn import HYBRID_CGROUP2, RuntimeView
 from palan.host.spawn import run as run_program
 
 
@@ -71,7 +71,7 @@ class Runner:
     """Runs shell commands in containers made from runtime specs."""
 
     runtime: str
-    view: LegacyCgroupView | None
+    view: RuntimeView | None
     directory: Path
     rootfs: Path
 
@@ -127,7 +127,7 @@ def run(request, rootfs, tmp_path_factory):
         pytest.skip(f"{request.param} is not installed")
     # crun needs one generation of cgroups, so on hybrid machines the other one is hidden.
     hybrid = this_host().cgroup == "hybrid"
-    view = LegacyCgroupView() if hybrid and request.param == "crun" else None
+    view = RuntimeView(HYBRID_CGROUP2) if hybrid and request.param == "crun" else None
     runner = Runner(runtime, view, tmp_path_factory.mktemp("oci"), rootfs)
     tried = runner("true")
     if request.param == "crun" and tried.returncode:

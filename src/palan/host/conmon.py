@@ -349,7 +349,9 @@ class Conmon:
             *runtime.arguments,
             # Otherwise warnings of the runtime are mixed with the output of the process.
             f"--log={directory / 'runtime.log'}",
-            "--log-format=json",
+            # crun's init writes to the container's stderr, in this format, that it cannot execute
+            # the program.
+            f"--log-format={'text' if runtime.kind == 'crun' else 'json'}",
         )
         return [
             self.program,

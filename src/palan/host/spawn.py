@@ -1,21 +1,23 @@
 """Start programs of the host, directly or in another view of the mounts.
 
-Programs get ``/dev/null`` as stdin, no descriptors but those named, and ``/`` as working
+Programs get a null device as stdin, no descriptors but those named, and ``/`` as working
 directory. The output of :func:`run` goes to memory files instead of pipes: nothing has to be read
 while the program is running, and a daemon that it leaves behind with open output (conmon, a
 container's first process) does not delay the end.
 
-A *view* is a private copy of the mount namespace in which something is unmounted. crun refuses
-a machine that has cgroup v1 and v2 mounted; in :class:`LegacyCgroupView` it finds only v1. The
-thread that starts the program makes the copy, a new one for each program: it includes all present
-mounts, and does not keep earlier ones busy. It exists as long as the program and its children, so
-mounts for containers should lie below a shared mount (see :func:`palan.host.mounts.ensure_shared`)
-from which a later unmount propagates to the copies.
+A *view* is a private copy of the mount namespace in which something is replaced or unmounted. In
+a :class:`RuntimeView` the null device is one of its own, and cgroup v2 is hidden on a hybrid
+machine, because crun refuses a machine that has both generations mounted. The thread that starts
+the program makes the copy, a new one for each program: it includes all present mounts, and does
+not keep earlier ones busy. It exists as long as the program and its children, so mounts for
+containers should lie below a shared mount (see :func:`palan.host.mounts.ensure_shared`) from which
+a later unmount propagates to the copies.
 """
 
 import asyncio
 import contextlib
 import os
+import stat
 import subprocess
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -29,10 +31,11 @@ from palan.host.namespaces import run_in_thread
 
 
 __all__ = [
+    "HYBRID_CGROUP2",
     "Completed",
-    "LegacyCgroupView",
     "MountView",
     "Process",
+    "RuntimeView",
     "Spawner",
     "run",
     "spawn",
@@ -45,6 +48,10 @@ Stream = int | IO[Any] | None
 Popen = subprocess.Popen[bytes]
 
 _DEVNULL: Final = subprocess.DEVNULL
+HYBRID_CGROUP2: Final = Path("/sys/fs/cgroup/unified")
+"""The mount point of cgroup v2 on a machine that has cgroup v1 as well."""
+
+_NULL: Final = "/dev/null"
 _GRACE: Final = 1.0  # seconds until a killed program has ended
 _MFD_NOEXEC_SEAL: Final = 0x8  # Linux 6.3, which a machine may require
 
@@ -79,8 +86,15 @@ class MountView(Protocol):
         """Release the resources of the view."""
 
 
-class LegacyCgroupView:
-    """The mounts of a hybrid machine without the cgroup v2 hierarchy.
+class RuntimeView:
+    """The mounts of the host as OCI runtimes and conmon see them.
+
+    ``/dev/null`` is a device node of the view's own, on a read-only mount. Containers get it as
+    their stdin, and crun binds it over files that it masks; some versions also change its owner
+    to the container's user. With the host's node, a container could take it from everybody.
+
+    Programs in the view also get a session keyring of their own, because crun does not give one
+    to an exec'd process, which would have the keys of whoever started the engine.
 
     Programs in the view see a copy of the mount namespace. The kernel has to copy every mount, of
     which running containers have three each, and repeats each mount and unmount below a shared
@@ -88,12 +102,12 @@ class LegacyCgroupView:
     moment ago.
 
     Args:
-        hidden: the mount point of the cgroup v2 hierarchy.
+        hidden: the mount point of the cgroup v2 hierarchy of a hybrid machine, which is unmounted
+            in the view; None on other machines.
     """
 
-    def __init__(self, hidden: Path = Path("/sys/fs/cgroup/unified")) -> None:
+    def __init__(self, hidden: Path | None = None) -> None:
         self._hidden = hidden
-        self._around = str(hidden.parent)
         self._home, self._root = _namespace(), _root()
         self._cached: tuple[int, int] | None = None
         self._making = threading.Lock()
@@ -111,6 +125,8 @@ class LegacyCgroupView:
             # A thread that shares its root and working directory cannot change namespaces.
             syscalls.unshare(syscalls.CLONE_FS)
             self._own.unshared = True
+        with contextlib.suppress(OSError):  # a kernel or a filter without keyrings
+            syscalls.join_new_session_keyring()
         try:
             if cached:
                 self._enter_cached()
@@ -122,9 +138,11 @@ class LegacyCgroupView:
 
     def _copy(self) -> None:
         syscalls.unshare(syscalls.CLONE_NEWNS)
-        # Otherwise the unmount would propagate to the original, if that is shared.
-        mounts.make_private(self._around, recursive=True)
-        mounts.unmount(self._hidden, lazy=True)
+        _replace_null()
+        if self._hidden is not None:
+            # Otherwise the unmount would propagate to the original, if that is shared.
+            mounts.make_private(self._hidden.parent, recursive=True)
+            mounts.unmount(self._hidden, lazy=True)
 
     def _enter_cached(self) -> None:
         with self._making:
@@ -138,6 +156,38 @@ class LegacyCgroupView:
         """Close the descriptors of the namespaces."""
         for descriptor in (self._home, self._root, *(self._cached or ())):
             os.close(descriptor)
+
+
+def _replace_null() -> None:
+    """Mount a device node of its own over ``/dev/null``, in a new mount namespace."""
+    below = os.open("/dev", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        here = f"/proc/thread-self/fd/{below}"
+        # Later mounts of the host still arrive here, but ours do not propagate to the host.
+        mounts.make_slave(_mount_point_of_dev())
+        mounts.mount("tmpfs", "/dev", "tmpfs", data="size=4k,nr_inodes=4,mode=755")
+        try:
+            mounts.bind(_own_null() or f"{here}/null", f"{here}/null", recursive=False)
+        finally:
+            mounts.unmount("/dev", lazy=True)
+        mounts.make_readonly(_NULL, recursive=False)
+    finally:
+        os.close(below)
+
+
+def _mount_point_of_dev() -> str:
+    return "/dev" if mounts.is_mount_point("/dev") else "/"
+
+
+def _own_null() -> str | None:
+    """Make a null device; None in a user namespace, where that has no effect."""
+    try:
+        os.mknod(_NULL, stat.S_IFCHR, os.makedev(1, 3))
+        os.chmod(_NULL, 0o666)  # noqa: PTH101 - whatever the umask is
+        os.close(os.open(_NULL, os.O_RDWR | os.O_CLOEXEC))
+    except OSError:
+        return None
+    return _NULL
 
 
 def _namespace() -> int:

@@ -142,6 +142,17 @@ _SYS_FSCONFIG: Final = 431
 _SYS_FSMOUNT: Final = 432
 _SYS_OPENAT2: Final = 437
 _SYS_MOUNT_SETATTR: Final = 442
+_SYS_KEYCTL: Final = {
+    "x86_64": 250,
+    "aarch64": 219,
+    "riscv64": 219,
+    "loongarch64": 219,
+    "ppc64le": 271,
+    "s390x": 280,
+}
+"""By machine; newer calls have one number on all machines."""
+
+_KEYCTL_JOIN_SESSION_KEYRING: Final = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _text = ctypes.c_char_p
@@ -215,6 +226,13 @@ def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 
     if result < 0:
         raise _failure()
     return result
+
+
+def join_new_session_keyring() -> None:
+    """Give the calling thread, and programs that it starts, a new session keyring (keyctl(2))."""
+    number = _SYS_KEYCTL.get(os.uname().machine, -1) if ctypes.sizeof(ctypes.c_void_p) == 8 else -1
+    if _syscall(number, _KEYCTL_JOIN_SESSION_KEYRING, None) < 0:
+        raise _failure()
 
 
 def _syscall(number: int, *arguments: int | bytes | ctypes.Array[ctypes.c_char] | None) -> int:

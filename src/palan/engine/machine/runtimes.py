@@ -28,7 +28,7 @@ from palan.host.conmon import Conmon, ContainerPlan, ExecPlan, Monitored
 from palan.host.oci_probe import Prober
 from palan.host.oci_runtime import Kind, OCIRuntime, find_programs, kind_of, read_only_copy
 from palan.host.seccomp_bpf import uses_shared_library
-from palan.host.spawn import LegacyCgroupView, Spawner
+from palan.host.spawn import HYBRID_CGROUP2, RuntimeView, Spawner
 
 
 __all__ = ["Runtimes"]
@@ -63,9 +63,9 @@ class Runtimes:
         self.default = config.default_runtime
         self.problems: dict[str, str] = {}
         self.conmon = Conmon()
-        self._spawners: dict[str, Spawner] = {"direct": Spawner()}
+        self._spawners: dict[str, Spawner] = {"direct": Spawner(RuntimeView())}
         if machine.cgroups.layout is Layout.HYBRID:
-            self._spawners["cgroup-v1-view"] = Spawner(LegacyCgroupView())
+            self._spawners["cgroup-v1-view"] = Spawner(RuntimeView(HYBRID_CGROUP2))
         self._filters = SeccompFilters(paths.seccomp)
         self._precompiled: set[str] = set()
         """Names of the runtimes that take compiled filters."""
