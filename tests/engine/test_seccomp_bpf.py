@@ -12,7 +12,7 @@ from tests.support.crash import exec_output
 
 from palan.host import cgroups
 from palan.host.seccomp_bpf import ANNOTATION, uses_shared_library
-from palan.host.spawn import LegacyCgroupView, run
+from palan.host.spawn import HYBRID_CGROUP2, RuntimeView, run
 
 
 pytestmark = pytest.mark.root
@@ -96,7 +96,7 @@ def made_by_crun(spec, directory):
     bundle.mkdir()
     (bundle / "config.json").write_text(json.dumps(spec))
     hybrid = cgroups.detect().layout is cgroups.Layout.HYBRID
-    view = LegacyCgroupView() if hybrid else None
+    view = RuntimeView(HYBRID_CGROUP2) if hybrid else None
     crun = ["crun", "--root", str(directory / "state")]
     try:
         made = run([*crun, "create", "--bundle", str(bundle), name], view=view, timeout=20)
@@ -115,7 +115,9 @@ def test_it_is_the_runtimes_own_program(engine, tmp_path, kind):
     assert spec["linux"]["seccomp"], "for a runtime that does not know the annotation"
     ours = base64.b64decode(spec["annotations"][ANNOTATION])
     # The first process waits in the container's mount namespace; another container's serves too.
-    assert ours == made_by_crun(spec, tmp_path)
+    theirs = made_by_crun(spec, tmp_path)
+    assert ours.endswith(theirs)
+    assert len(ours) - len(theirs) < 8 * 20, "only what refuses newer calls"
     state = engine.exec_root / "runtime" / "crun" / container / "seccomp.bpf"
     assert state.read_bytes() == ours
 
@@ -157,7 +159,13 @@ def test_every_call_ends_as_with_the_runtimes_own(engine, kind):
 
     compiled, interpreted = results({}), results(BY_RUNTIME)
     assert len(compiled) > 400, compiled[-5:]
-    assert compiled == interpreted
+    # Calls that libseccomp does not know yet are missing, and not forbidden.
+    newest = max(n for n in range(470) if f"{n} 38" not in compiled)
+    newer = {str(number) for number in range(newest + 1, 470)}
+    assert newest > 435
+    assert [line for line in compiled if line.split()[0] not in newer] == [
+        line for line in interpreted if line.split()[0] not in newer
+    ]
     errors = dict(line.rsplit(" ", 1) for line in compiled)
     assert errors["435"] == ("38" if kind == "default" else "22"), "clone3"
     assert errors["250"] == "1", "keyctl"

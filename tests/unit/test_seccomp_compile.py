@@ -48,6 +48,70 @@ def returned(text):
     return {value for code, _, _, value in instructions if code == 0x06}
 
 
+def result(text, architecture, number):
+    """Run a BPF program for a system call without arguments, and return its result."""
+    program = list(struct.iter_unpack("=HBBI", base64.b64decode(text)))
+    data = struct.pack("=II", number, architecture) + bytes(56)
+    at = accumulator = 0
+    while True:
+        code, yes, no, value = program[at]
+        at += 1
+        if code == 0x06:
+            return value
+        if code == 0x20:
+            (accumulator,) = struct.unpack_from("=I", data, value)
+        elif code == 0x05:
+            at += value
+        else:
+            holds = {
+                0x15: accumulator == value,
+                0x25: accumulator > value,
+                0x35: accumulator >= value,
+                0x45: bool(accumulator & value),
+            }[code]
+            at += yes if holds else no
+
+
+X86_64, X86, X32_BIT = 0xC000003E, 0x40000003, 0x40000000
+ARCHITECTURES = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
+EPERM, ENOSYS, ALLOW = 0x00050001, 0x00050026, 0x7FFF0000
+
+
+@pytest.mark.parametrize(
+    ("architecture", "number", "expected"),
+    [
+        (X86_64, 83, ALLOW),  # mkdir
+        (X86_64, 84, EPERM),  # rmdir
+        (X86_64, 258, ALLOW),  # mkdirat, the highest
+        (X86_64, 259, ENOSYS),
+        (X86_64, 0x3FFFFFFF, ENOSYS),
+        (X86_64, X32_BIT | 83, ALLOW),
+        (X86_64, X32_BIT | 84, EPERM),
+        (X86_64, X32_BIT | 259, ENOSYS),
+        (X86, 39, ALLOW),
+        (X86, 40, EPERM),
+        (X86, 296, ALLOW),
+        (X86, 297, ENOSYS),
+    ],
+)
+def test_calls_newer_than_the_profile_do_not_exist(compiler, architecture, number, expected):
+    allowed = [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ALLOW"}]
+    profile = {
+        "defaultAction": "SCMP_ACT_ERRNO", "architectures": ARCHITECTURES, "syscalls": allowed,
+    }  # fmt: skip
+    assert result(compiler.compile(profile), architecture, number) == expected
+
+
+@pytest.mark.parametrize(
+    "default", [("SCMP_ACT_ALLOW", None), ("SCMP_ACT_LOG", None), ("SCMP_ACT_ERRNO", 38)]
+)
+def test_a_default_that_does_not_mislead_stays(compiler, default):
+    action, number = default
+    calls = [{"names": ["mkdir"], "action": "SCMP_ACT_KILL"}]
+    profile = {"defaultAction": action, "defaultErrnoRet": number, "syscalls": calls}
+    assert result(compiler.compile(profile), X86_64, 460) in (ALLOW, ENOSYS, 0x7FFC0000)
+
+
 def changed(**changes):
     return {**PROFILE, **changes}
 

@@ -5,11 +5,15 @@ a container, and the result is the same each time. crun accepts a compiled progr
 annotation (:data:`ANNOTATION`), stores it with the container's state, and applies it to the
 container's first process and to exec'd ones, like a program of its own.
 
-The result is byte for byte the same as crun's, because the same library is called in the same
+The result is the same as crun's, byte for byte, because the same library is called in the same
 way: unknown system calls are skipped; rules with the default action are skipped; several
-conditions on one argument are alternatives. Profiles that a bare program cannot represent (a
-listener, flags) or that are malformed are left to crun: then there is no annotation, and crun
-uses the profile, which remains in the container's configuration.
+conditions on one argument are alternatives. In front of it, as in runc's filters, are a few
+instructions that fail with ENOSYS for system calls that are newer than all of the profile:
+programs use an older call then, but not after the EPERM of the default action.
+
+Profiles that a bare program cannot represent (a listener, flags) or that are malformed are left to
+crun: then there is no annotation, and crun uses the profile, which remains in the container's
+configuration.
 
 Programs are cached in memory and in files, under a digest of profile, library version and
 architecture. A file begins with a digest of its contents, so that a file truncated by a power
@@ -24,6 +28,7 @@ import json
 import mmap
 import os
 import platform
+import struct
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,10 +47,13 @@ _BITS: Final = 8 * ctypes.sizeof(ctypes.c_void_p)
 """A 32-bit library on a 64-bit kernel compiles a different filter."""
 
 _EPERM: Final = 1
+_ENOSYS: Final = 38
 _EEXIST: Final = 17
 _UNKNOWN: Final = -1  # __NR_SCMP_ERROR
 _ARGUMENTS: Final = 6
 _CACHE_SIZE: Final = 64
+_FORM: Final = 2
+"""Changes when the same profile is compiled into another program than before."""
 
 # Values of seccomp_init(3); those with a parameter have it in their lower half.
 _ACTIONS: Final = {
@@ -65,6 +73,16 @@ _OPERATORS: Final = {
     f"SCMP_CMP_{name}": value
     for value, name in enumerate(("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"), 1)
 }
+
+# struct sock_filter: an instruction, the number of instructions to skip if its comparison is true
+# and if it is false, and an operand.
+_INSTRUCTION: Final = struct.Struct("=HBBI")
+_LOAD, _IF_EQUAL, _IF_ABOVE, _IF_FROM, _RETURN = 0x20, 0x15, 0x25, 0x35, 0x06
+_NUMBER, _ARCHITECTURE = 0, 4  # offsets in struct seccomp_data
+
+_X86_64: Final = 0xC000003E  # AUDIT_ARCH_X86_64
+_X32: Final = 0x4000003E  # SCMP_ARCH_X32
+_X32_BIT: Final = 0x40000000
 
 
 class _Refused(Exception):
@@ -117,6 +135,8 @@ class _Library:
         self.release = function("seccomp_release", None, context)
         self.arch_resolve = function("seccomp_arch_resolve_name", word, text)
         self.arch_add = function("seccomp_arch_add", number, context, word)
+        self.arch_native = function("seccomp_arch_native", word)
+        self.resolve_on = function("seccomp_syscall_resolve_name_arch", number, word, text)
         self.resolve = function("seccomp_syscall_resolve_name", number, text)
         self.rule_add = function(
             "seccomp_rule_add_array",
@@ -166,7 +186,7 @@ class SeccompCompiler:
         if self._library is None:
             return None
         text = json.dumps(profile, separators=(",", ":")).encode()
-        about = f"{self._library.version} {platform.machine()} {_BITS}\n".encode()
+        about = f"{_FORM} {self._library.version} {platform.machine()} {_BITS}\n".encode()
         digest = hashlib.sha256(about + text).hexdigest()
         with self._lock:  # a second caller with the same profile waits for the first
             if digest not in self._programs:
@@ -237,9 +257,44 @@ def _compile(library: _Library, profile: Mapping[str, Any]) -> bytes:
                     continue
                 for rule in rules:
                     _check(library.rule_add(context, action, number, len(rule), rule))
-        return _export(library, context)
+        return _newer_calls(library, profile, default) + _export(library, context)
     finally:
         library.release(context)
+
+
+# ---- calls that are newer than the profile ------------------------------------------
+
+
+def _newer_calls(library: _Library, profile: Mapping[str, Any], default: int) -> bytes:
+    """Return instructions that refuse calls above the highest of the profile with ENOSYS."""
+    enosys = _ACTIONS["SCMP_ACT_ERRNO"] | _ENOSYS
+    if default in (_ACTIONS["SCMP_ACT_ALLOW"], _ACTIONS["SCMP_ACT_LOG"], enosys):
+        return b""
+    tokens = {library.arch_native()} | {
+        library.arch_resolve(name.removeprefix("SCMP_ARCH_").lower().encode())
+        for name in profile.get("architectures") or ()
+    }
+    names = {name.encode() for call in profile.get("syscalls") or () for name in call["names"]}
+    highest = {
+        token: max((library.resolve_on(token, name) for name in names), default=_UNKNOWN)
+        for token in tokens
+    }
+    program: list[tuple[int, int, int, int]] = []
+    for token, number in sorted(highest.items()):
+        if token == _X32 or number < 0:
+            continue
+        tests = [(_IF_ABOVE, 0, 1, number)]
+        if token == _X86_64:  # to the kernel, x32 is the same architecture
+            x32 = max(highest.get(_X32, _UNKNOWN), 0) or 0xFFFFFFFF
+            tests = [(_IF_ABOVE, 2, 0, x32), (_IF_FROM, 2, 0, _X32_BIT), *tests]
+        program += [
+            (_LOAD, 0, 0, _ARCHITECTURE),
+            (_IF_EQUAL, 0, len(tests) + 2, token),
+            (_LOAD, 0, 0, _NUMBER),
+            *tests,
+            (_RETURN, 0, 0, enosys),
+        ]
+    return b"".join(_INSTRUCTION.pack(*step) for step in program)
 
 
 def _check(result: int, *, but: int = 0) -> None:

@@ -183,7 +183,7 @@ def _own_null() -> str | None:
     """Make a null device; None in a user namespace, where that has no effect."""
     try:
         os.mknod(_NULL, stat.S_IFCHR, os.makedev(1, 3))
-        os.chmod(_NULL, 0o666)  # noqa: PTH101 - whatever the umask is
+        os.chmod(_NULL, 0o666)  # noqa: PTH101, S103 - whatever the umask is
         os.close(os.open(_NULL, os.O_RDWR | os.O_CLOEXEC))
     except OSError:
         return None
