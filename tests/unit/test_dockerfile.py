@@ -221,7 +221,8 @@ def test_lines_are_joined(text, source):
 
 
 def test_a_long_directive_is_read_in_linear_time():
-    assert only("# syntax=x" + " " * 200_000 + "y\nRUN true").source == "RUN true"
+    text = "# syntax=x" + " " * 200_000 + "y\nFROM scratch\n"
+    assert len(read(text.encode()).stages) == 1
 
 
 def test_another_escape_character():

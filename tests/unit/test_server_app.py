@@ -1,5 +1,6 @@
 import asyncio
 import socket
+from contextlib import closing
 
 import pytest
 from tests.support.serving import connected, rooms
@@ -59,3 +60,30 @@ async def test_serving_on_several_sockets(tmp_path):
                 assert (await client.call("POST", "/b")).status == 204
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_unix_connection(str(paths[0]))
+
+
+async def test_an_answer_waits_until_what_was_recorded_is_committed(tmp_path):
+    order = []
+
+    @things.endpoint("GET", "/c", operation="c", result=NO_CONTENT)
+    class C(Request):
+        pass
+
+    async def done(_request):
+        order.append("done")
+
+    async def settled():
+        order.append("settled")
+
+    with closing(socket.socket(socket.AF_UNIX)) as sock:
+        sock.bind(str(tmp_path / "1"))
+        sock.listen()
+        engine = rooms(things={"a": done, "b": done, "c": done})
+        async with (
+            serving(engine, sock, endpoints=things, settled=settled),
+            connected(tmp_path / "1") as client,
+        ):
+            await client.call("POST", "/a")
+            assert order == ["done", "settled"]
+            await client.call("GET", "/c")
+            assert order == ["done", "settled", "done"]

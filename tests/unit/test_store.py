@@ -6,12 +6,14 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.commits import Commits
 
 from palan.store.database import DamagedState, Database, StoreFailure
 from palan.store.documents import Documents
@@ -42,6 +44,44 @@ def put(name: str, value: int):
 
 def everything(connection: sqlite3.Connection) -> list[tuple[str, int]]:
     return connection.execute("SELECT name, value FROM things ORDER BY rowid").fetchall()
+
+
+async def test_queued_changes_are_committed_once_settled(database, tmp_path):
+    def seen():
+        with sqlite3.connect(tmp_path / "db") as other:
+            return everything(other)
+
+    await database.settled()
+    database.post(put("first", 1))
+    await database.settled()
+    assert seen() == [("first", 1)]
+    database.post(put("second", 2))
+    await asyncio.sleep(0)  # it is under way
+    await database.settled()
+    assert seen() == [("first", 1), ("second", 2)]
+
+
+async def test_who_waits_for_queued_changes_can_be_cancelled(database):
+    database.post(lambda _: time.sleep(0.05))
+    database.post(put("kept", 1))
+    waiting = asyncio.ensure_future(database.settled())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await database.run(everything) == [("kept", 1)]
+
+
+async def test_a_queued_change_that_fails_keeps_nobody_waiting(database):
+    database.post(lambda c: c.execute("INSERT INTO nosuch VALUES (1)"))
+    await database.settled()
+
+
+async def test_a_queued_change_joins_the_next_transaction(database):
+    commits = Commits(database)
+    database.post(put("event", 1))
+    await THINGS.put(database, "a", Thing("a"))
+    assert commits.transactions == [{"insert things", "insert documents"}]
 
 
 async def test_an_exception_rolls_back_and_is_raised(database):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.commits import Commits
 from tests.support.containers import FakeEvents
 from tests.support.plugin import TestPlugin
 
@@ -21,6 +22,8 @@ from palan.api.volumes import (
     VolumeRemove,
     VolumeUpdate,
 )
+from palan.engine.events import SCHEMA as EVENTS
+from palan.engine.events import EventJournal
 from palan.engine.volumes.names import NAME
 from palan.engine.volumes.room import SCHEMA, Volumes
 from palan.plugins import PluginPaths, PluginRegistry
@@ -83,6 +86,18 @@ def room(tmp_path: Path):
     room = Room(tmp_path)
     yield room
     room.engine.db.close()
+
+
+async def test_events_are_committed_with_the_rows_that_they_report(room):
+    for statement in EVENTS:
+        room.engine.db.read(lambda connection, sql=statement: connection.execute(sql))
+    room.engine.events = EventJournal(room.engine.db)
+    commits = Commits(room.engine.db)
+    await room.make("data")
+    assert commits.together("insert volumes", "event volume create")
+    await room.remove("data")
+    assert commits.together("delete volumes", "event volume destroy")
+    assert len(commits.transactions) == 2
 
 
 async def test_a_volume_is_a_directory_and_a_row(room):

@@ -88,7 +88,11 @@ class _Daemon:
                 return 1
             loop.add_signal_handler(signal.SIGHUP, self._start_reload)
             try:
-                server = Server(self.engine, min_version=Version.parse(self.config.min_api_version))
+                server = Server(
+                    self.engine,
+                    min_version=Version.parse(self.config.min_api_version),
+                    settled=self.engine.db.settled,
+                )
                 for listener in sockets:
                     await server.listen(listener.socket, tls=listener.tls)
                     self.log.info("listening", address=listener.name)

@@ -73,6 +73,9 @@ class EventJournal:
     ) -> None:
         """Record an event.
 
+        To commit it together with the change that it reports, publish it just before the change
+        is saved, without an ``await`` in between; see :meth:`palan.store.database.Database.post`.
+
         Args:
             kind: the kind of object: ``container``, ``image``, ``network``, ...
             action: Docker's word for the event (``start``, ``die``, ``exec_create: sh``).

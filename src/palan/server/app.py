@@ -15,7 +15,7 @@ from palan.api.endpoint import Endpoint
 from palan.api.registry import endpoints as all_endpoints
 from palan.api.version import MAX_VERSION, MIN_VERSION, Version
 from palan.server.connection import Connection
-from palan.server.dispatch import Dispatcher, Operation
+from palan.server.dispatch import Dispatcher, Operation, Settled
 from palan.server.exchange import Exchange
 from palan.server.routing import Router
 from palan.server.tls import TLSLayer
@@ -52,6 +52,10 @@ class EngineRooms(Protocol):
         """
 
 
+async def _nothing_to_settle() -> None:
+    """Return at once; the default for engines that record nothing."""
+
+
 class Server:
     """Serves the Engine API.
 
@@ -60,6 +64,8 @@ class Server:
         endpoints: the endpoints to serve; all of the API by default.
         min_version: the oldest API version to accept.
         max_version: the newest API version, also used for requests without a version.
+        settled: waits until what the engine has recorded is committed, for example an event;
+            awaited before the answer to a request that may have changed something.
 
     Raises:
         RuntimeError: the engine lacks an operation that is not in ``engine.pending``.
@@ -72,9 +78,12 @@ class Server:
         *,
         min_version: Version = MIN_VERSION,
         max_version: Version = MAX_VERSION,
+        settled: Settled = _nothing_to_settle,
     ) -> None:
         router = Router(all_endpoints() if endpoints is None else endpoints)
-        self._dispatch = Dispatcher(router, _operations(engine, router), min_version, max_version)
+        self._dispatch = Dispatcher(
+            router, _operations(engine, router), min_version, max_version, settled
+        )
         self._connections: set[Connection] = set()
         self._listening: list[asyncio.Server] = []
 

@@ -25,10 +25,13 @@ from palan.server.old_clients import limit_version
 from palan.server.routing import BadTarget, Found, Redirect, Router, split_target
 
 
-__all__ = ["Dispatcher", "Operation"]
+__all__ = ["Dispatcher", "Operation", "Settled"]
 
 Operation = Callable[[Any], Awaitable[Any]]
 """The engine's method for an endpoint."""
+
+Settled = Callable[[], Awaitable[None]]
+"""Waits until all that the engine has recorded so far is committed."""
 
 _MAX_JSON: Final = 16 * 2**20
 """Bytes of a JSON body. dockerd has no limit, but real bodies are far smaller."""
@@ -38,6 +41,9 @@ _PLAIN_TEXT_BELOW: Final = Version(1, 24)
 
 _SHORT_BODY: Final = 7
 """Bytes of a body that counts as empty (``null``, ``{}``) where an endpoint refuses bodies."""
+
+_READING: Final = ("GET", "HEAD")
+"""Methods of requests that change nothing."""
 
 _NOT_FOUND: Final = b'{"message":"page not found"}\n'
 _JSON: Final = ("Content-Type", "application/json")
@@ -54,10 +60,12 @@ class Dispatcher:
         operations: Mapping[Endpoint, Operation],
         min_version: Version,
         max_version: Version,
+        settled: Settled,
     ) -> None:
         self._router = router
         # By identity: the hash of an endpoint covers the whole declaration, which takes longer.
         self._operations = {id(endpoint): method for endpoint, method in operations.items()}
+        self._settled = settled
         self._min_version = min_version
         self._max_version = max_version
         self._version_headers = {
@@ -133,6 +141,8 @@ class Dispatcher:
                 )
             request = await self._request(call, parameters, query)
             result = await method(request)
+            if call.exchange.head.method not in _READING:
+                await self._settled()
             if isinstance(result, WithHeaders):
                 call.headers = {**call.headers, **result.headers}
                 result = result.value

@@ -14,7 +14,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -61,6 +61,7 @@ class Database:
             DamagedState: the file is damaged or not a database.
         """
         self._posted: list[Change] = []
+        self._flushed: Future[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         _restrict_mode(path)
         self._reserve = Reserve(path.with_name(f"{path.name}-reserve"))
@@ -122,18 +123,27 @@ class Database:
     def post(self, function: Change) -> None:
         """Queue a change without waiting for it; queued changes are made in order.
 
-        If :meth:`run` is called before the next iteration of the event loop, both become one
-        transaction: after a crash, an event and the change that it reports are both there or
-        both absent.
+        The next call of :meth:`run` takes queued changes into its transaction. So a caller that
+        calls it without an ``await`` in between commits an event and the change that it reports
+        together: after a crash both are there, or neither is. Without such a call they are
+        committed soon; see :meth:`settled`.
         """
         self._posted.append(function)
         if len(self._posted) == 1:
             asyncio.get_running_loop().call_soon(self._flush)
 
+    async def settled(self) -> None:
+        """Wait until the changes queued so far are committed, or have failed."""
+        self._flush()
+        if self._flushed is not None and not self._flushed.done():
+            # Cancelling the caller must not cancel the transaction.
+            with contextlib.suppress(sqlite3.Error):
+                await asyncio.shield(asyncio.wrap_future(self._flushed))
+
     def _flush(self) -> None:
         posted, self._posted = self._posted, []
         if posted:
-            self._thread.submit(self._transaction, _no_change, posted)
+            self._flushed = self._thread.submit(self._transaction, _no_change, posted)
 
     def _transaction(
         self, function: Callable[[sqlite3.Connection], T], posted: Sequence[Change]

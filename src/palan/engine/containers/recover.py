@@ -131,18 +131,23 @@ async def _finish(context: ContainerContext, container: Container) -> None:
     if record.draft:
         await undo_create(context, record)
     elif record.step:
-        await undo_start(context, container, record.sandbox)
+        if container.running:
+            await _end(context, container)
+        else:
+            await undo_start(context, container, record.sandbox)
         await remove_stopped(context, container, volumes=True)
     elif record.status in ("removing", "dead"):
         await undo_start(context, container, record.sandbox)
         await remove_stopped(context, container, volumes=record.remove_volumes)
     elif container.running:
-        await end(
-            context,
-            container,
-            read_exit(context.paths.exits / container.id, context.paths.bundle(container.id)),
-        )
+        await _end(context, container)
     elif record.status == "exited" and record.host_config.auto_remove:
         await remove_stopped(context, container, volumes=True)
     elif context.paths.bundle(container.id).exists():
         await undo_start(context, container, None)
+
+
+async def _end(context: ContainerContext, container: Container) -> None:
+    """End a container whose process ended while no engine ran."""
+    code = read_exit(context.paths.exits / container.id, context.paths.bundle(container.id))
+    await end(context, container, code)

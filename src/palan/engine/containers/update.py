@@ -116,12 +116,12 @@ async def update(
         if container.running:
             await _apply(context, container, body, changed)
         before, record.host_config = record.host_config, changed
+        context.events.publish("container", "update", container.id, container.attributes)
         try:
             await context.save(container)
         except BaseException:
             record.host_config = before
             raise
-    context.events.publish("container", "update", container.id, container.attributes)
     return ContainerUpdateResponse(warnings=warnings or None)
 
 

@@ -44,9 +44,14 @@ async def ensure_volume(
         record = VolumeRecord(
             name=name, created=time.time_ns(), driver=driver, labels=labels, options=options
         )
-        await context.save(record)
+        # A client that receives the event must find the volume.
         context.records[name] = record
-    context.publish("create", name, driver=driver)
+        context.publish("create", name, driver=driver)
+        try:
+            await context.save(record)
+        except BaseException:
+            context.records.pop(name, None)
+            raise
     return record, True
 
 

@@ -49,6 +49,7 @@ async def remove_unused(
             return False
         if record.driver == LOCAL:
             # The row goes first: a directory without a row is removed at the next start.
+            context.publish("destroy", name, driver=record.driver)
             await context.delete(record)
             trash = await asyncio.to_thread(context.local.move_to_trash, name)
         else:
@@ -59,10 +60,10 @@ async def remove_unused(
                 if force:
                     await context.delete(record)
                 raise
+            context.publish("destroy", name, driver=record.driver)
             await context.delete(record)
     if trash is not None:
         await context.surroundings.slowly(remove_tree, trash)
-    context.publish("destroy", name, driver=record.driver)
     return True
 
 
