@@ -17,12 +17,17 @@ from palan.api.registry import GROUPS
 from palan.api.system import AuthConfig
 from palan.api.version import MAX_VERSION, MIN_VERSION, Version
 from palan.client import errors
+from palan.client._contract import plan
 from palan.client._request import adapt, prepare
 from palan.client._results import decode
 
 
 ROOT = Path(__file__).parent.parent.parent
 HOST = "unix:///nowhere"
+
+
+def all_operations() -> list[str]:
+    return [f"{group.name}.{endpoint.operation}" for group in GROUPS for endpoint in group]
 
 
 def test_the_generated_halves_are_as_their_sources_say() -> None:
@@ -274,6 +279,48 @@ def test_null_and_absence_are_the_default() -> None:
         b'[{"Names":null,"Labels":null,"Mounts":null,"Unheard":1}]',
     )
     assert (one.id, one.names, one.labels) == ("", [], {})
+
+
+def test_null_for_a_list_is_an_empty_list() -> None:
+    from palan.api.containers import ContainerInspectResponse, FilesystemChange
+    from palan.api.images import ImagePruneResponse
+
+    newest = Version(1, 55)
+    for version in (newest, Version(1, 40)):
+        assert decode("containers.changes", version, list[FilesystemChange], b"null") == []
+    pruned = decode("images.prune", newest, ImagePruneResponse, b'{"ImagesDeleted":null}')
+    assert pruned.images_deleted == []
+    found = decode(
+        "containers.inspect",
+        newest,
+        ContainerInspectResponse,
+        b'{"Id":"x","ExecIDs":null,"Args":null,"Mounts":null,'
+        b'"Config":{"Cmd":null,"Entrypoint":null,"ExposedPorts":{"80/tcp":null}},'
+        b'"HostConfig":{"Binds":null,"MaskedPaths":null},'
+        b'"NetworkSettings":{"Ports":{"80/tcp":null},"Networks":{"n":{"Aliases":null}}}}',
+    )
+    assert (found.exec_ids, found.args, found.mounts) == ([], [], [])
+    assert (found.config.cmd, found.host_config.binds) == ([], [])
+    assert found.network_settings.networks["n"].aliases == []
+    # Keys stay, even if their values are null.
+    assert found.network_settings.ports == {"80/tcp": []}
+    assert [*found.config.exposed_ports] == ["80/tcp"]
+    # An empty entrypoint removes the image's one, and empty paths mask nothing.
+    assert found.config.entrypoint is None
+    assert found.host_config.masked_paths is None
+    # What was read can be sent again, and means the same.
+    _, document = sent("containers.create", host_config=found.host_config, entrypoint=[])
+    assert document == {"HostConfig": {}, "Entrypoint": []}
+
+
+@pytest.mark.parametrize("operation", sorted(all_operations()))
+def test_every_result_may_be_null(operation: str) -> None:
+    """A result of Go that is a nil slice, map or pointer arrives as null."""
+    kind = getattr(plan(operation).endpoint.result, "type", None)
+    if kind is not None:
+        for version in (Version(1, 55), MIN_VERSION):
+            made = decode(operation, version, kind, b"null")
+            assert made is not None or kind is Any
 
 
 def test_older_answers_are_lifted() -> None:

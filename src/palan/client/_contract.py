@@ -18,9 +18,14 @@ from palan.api.filters import Filters
 from palan.api.results import ByteSource
 
 
-__all__ = ["Parameter", "Plan", "endpoint", "has_flat_body", "plan"]
+__all__ = ["EMPTY_IS_NOT_NULL", "Parameter", "Plan", "endpoint", "has_flat_body", "plan"]
 
 NO_DEFAULT: Final = msgspec.NODEFAULT
+
+EMPTY_IS_NOT_NULL: Final = frozenset(
+    {"entrypoint", "masked_paths", "readonly_paths", "mount_volume", "block_volume"}
+)
+"""Lists and dictionaries that mean something else when they are empty than when they are null."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,11 @@ def _defaults(struct: type[msgspec.Struct]) -> tuple[tuple[str, str, Any], ...]:
     )
 
 
+def _null_if_empty(name: str, value: Any) -> bool:
+    """Return whether an empty value of a field means the same as null."""
+    return isinstance(value, list | dict | tuple) and name not in EMPTY_IS_NOT_NULL
+
+
 def without_defaults(value: Any) -> Any:
     """Return a value as builtins for JSON, without fields that are unset or have their default.
 
@@ -139,7 +149,9 @@ def without_defaults(value: Any) -> Any:
         return {
             wire_name: without_defaults(one)
             for name, wire_name, default in _defaults(type(value))
-            if (one := getattr(value, name)) is not UNSET and one != default
+            if (one := getattr(value, name)) is not UNSET
+            and one != default
+            and (one or default is not None or not _null_if_empty(name, one))
         }
     if isinstance(value, Mapping):
         return {str(key): without_defaults(one) for key, one in value.items()}
