@@ -149,6 +149,43 @@ async def test_invalid_networks_are_refused_before_anything_is_made(surroundings
     assert plugin.called == ["CreateNetwork"]
 
 
+async def test_the_null_ipam_driver_leaves_addresses_to_the_plugin(surroundings, networks):
+    plugin = remote(surroundings)
+    await make(networks, "one", driver="wire", ipam=IPAM(driver="null"))
+    (config,) = (await networks.inspect(NetworkInspect(id="one"))).ipam.config or ()
+    assert (config.subnet, config.gateway) == ("0.0.0.0/0", "")
+    (arguments,) = [given for method, given in plugin.calls if method == "CreateNetwork"]
+    assert arguments["IPv4Data"] == [
+        {"AddressSpace": "null", "Pool": "0.0.0.0/0", "Gateway": "", "AuxAddresses": {}}
+    ]
+    assert arguments["IPv6Data"] == []
+    await make(networks, "two", driver="wire")  # all subnets are free still
+    member, sandbox = make_member(), SandboxRecord(id="s", path=NET)
+    endpoint = await networks.add_endpoint(
+        member, sandbox, networks.resolve("one"), EndpointSettings()
+    )
+    assert (endpoint.address, endpoint.gateway) == ("", "")
+    assert endpoint.mac_address
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"driver": "bridge"}, "ipv4 pool is empty"),
+        ({"driver": "macvlan", "enable_ipv4": False, "enable_ipv6": True}, "ipv6 pool is empty"),
+        ({"driver": "bridge", "enable_ipv4": False}, "IPv4 or IPv6 must be enabled"),
+        (
+            {"driver": "wire", "ipam": IPAM(driver="null", config=[IPAMConfig("10.0.0.0/8")])},
+            "null ipam driver does not handle specific address pool requests",
+        ),
+    ],
+)
+async def test_what_the_null_ipam_driver_can_not_do(surroundings, networks, fields, words):
+    remote(surroundings)
+    with pytest.raises(InvalidParameter, match=words):
+        await make(networks, "one", **{"ipam": IPAM(driver="null"), **fields})
+
+
 async def test_subnets_do_not_overlap(surroundings, networks):
     remote(surroundings)
     taken = IPAM(config=[IPAMConfig(subnet="172.17.0.0/16")])

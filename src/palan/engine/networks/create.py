@@ -9,14 +9,14 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from palan.api.errors import Conflict, Forbidden, InternalError, InvalidParameter, NotFound
 from palan.api.networks import IPAMConfig, NetworkCreateRequest, NetworkCreateResponse
 from palan.engine.networks.bridge import host_networks
 from palan.engine.networks.context import NetworkContext
 from palan.engine.networks.drivers import Driver
-from palan.engine.networks.network import PREDEFINED, Network
+from palan.engine.networks.network import BUILT_IN, PREDEFINED, Network
 from palan.engine.networks.options import (
     ENABLE_IPV4,
     ENABLE_IPV6,
@@ -57,7 +57,7 @@ async def create(context: NetworkContext, body: NetworkCreateRequest) -> Network
         raise Conflict(f"network with name {record.name} already exists")
     driver.check(record, table)
     network = Network(record, network_options(record))
-    if not is_remote(network):
+    if not (is_remote(network) or record.null_pools):
         add_pools(
             network,
             driver,
@@ -196,10 +196,21 @@ def _requested_subnets(
     if record.driver in ("host", "null"):
         raise Forbidden(f'only one instance of "{record.driver}" network is allowed')
     if record.ipam_driver == "null":
-        for version, enabled in ((4, record.enable_ipv4), (6, record.enable_ipv6)):
-            if enabled:
-                raise InvalidParameter(f"ipv{version} pool is empty")
+        _check_null_ipam(record, asked)
     return asked
+
+
+def _check_null_ipam(record: NetworkRecord, asked: Iterable[IPAMConfig]) -> None:
+    """Refuse subnets of the IPAM driver ``null``, and drivers that need addresses."""
+    for config in asked:
+        for given, kind in ((config.subnet, "pool"), (config.ip_range, "subpool")):
+            if given:
+                raise InvalidParameter(
+                    f"null ipam driver does not handle specific address {kind} requests"
+                )
+    if record.driver in BUILT_IN:
+        for version in record.null_pools:
+            raise InvalidParameter(f"ipv{version} pool is empty")
 
 
 def _apply_configuration(table: NetworkTable, record: NetworkRecord) -> list[IPAMConfig]:

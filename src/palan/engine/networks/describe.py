@@ -53,6 +53,8 @@ def _subnets(network: Network) -> list[IPAMConfig] | None:
     record = network.record
     if record.config_only:
         return record.ipam or None
+    if record.null_pools:
+        return [IPAMConfig(subnet=subnet) for subnet in record.null_pools.values()]
     return [
         IPAMConfig(
             subnet=pool.subnet,

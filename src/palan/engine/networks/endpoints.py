@@ -62,7 +62,7 @@ async def create_endpoint(
     else:
         _check_link_local(asked, endpoint)
         endpoint.mac_address = settings.mac_address
-        if not is_remote(network):
+        if not (is_remote(network) or network.record.null_pools):
             _assign_addresses(network, asked, endpoint)
             endpoint.mac_address = endpoint.mac_address or _mac(endpoint)
     # Added before the first await: from now on the network can't be removed.

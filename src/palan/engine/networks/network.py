@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from ipaddress import IPv4Interface, IPv6Interface, ip_network
+from typing import Final
 
 from palan.engine.networks.endpoint_records import EndpointRecord
 from palan.engine.networks.ipam import AddressPool, IPNetwork
@@ -10,10 +11,10 @@ from palan.engine.networks.options import BridgeOptions
 from palan.engine.networks.record import NetworkRecord
 
 
-__all__ = ["PREDEFINED", "Network"]
+__all__ = ["BUILT_IN", "PREDEFINED", "Network"]
 
 PREDEFINED = ("bridge", "host", "none")
-_BUILT_IN = ("bridge", "host", "null", "macvlan", "ipvlan")
+BUILT_IN: Final = ("bridge", "host", "null", "macvlan", "ipvlan")
 
 
 class Network:
@@ -59,7 +60,7 @@ class Network:
     @property
     def remote(self) -> bool:
         """Whether its driver is a plugin."""
-        return self.record.driver not in _BUILT_IN
+        return self.record.driver not in BUILT_IN
 
     @property
     def closed(self) -> bool:

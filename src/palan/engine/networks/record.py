@@ -54,3 +54,11 @@ class NetworkRecord(msgspec.Struct, kw_only=True):
     """Whether it is being made or removed: the next start of the engine removes it then."""
     gateway: str = ""
     """In early rows of the default bridge: its address with the subnet's prefix length."""
+
+    @property
+    def null_pools(self) -> dict[int, str]:
+        """The subnets of the IPAM driver ``null``, which gives no addresses, by IP version."""
+        if self.ipam_driver != "null" or self.config_only:
+            return {}
+        enabled = ((4, self.enable_ipv4, "0.0.0.0/0"), (6, self.enable_ipv6, "::/0"))
+        return {version: subnet for version, wanted, subnet in enabled if wanted}

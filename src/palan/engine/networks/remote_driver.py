@@ -268,6 +268,8 @@ def _network_options(record: NetworkRecord) -> dict[str, Any]:
 
 
 def _ipam_data(network: Network, version: int) -> list[dict[str, Any]]:
+    if subnet := network.record.null_pools.get(version):
+        return [{"AddressSpace": "null", "Pool": subnet, "Gateway": "", "AuxAddresses": {}}]
     return [
         {
             "AddressSpace": "LocalDefault",
