@@ -49,7 +49,21 @@ def test_the_default_network_has_ipv6_if_configured(six):
     assert " 0% packet loss" in exec_output(six, made, "ping", "-c1", "-W2", shown["IPv6Gateway"])
     config = six.api.get("/networks/bridge").json
     assert config["EnableIPv6"]
-    assert config["IPAM"]["Config"][1]["Subnet"] == "fd00:240:1::/64"
+    assert config["IPAM"]["Config"][1] == {
+        "Subnet": "fd00:240:1::/64", "IPRange": "fd00:240:1::/64", "Gateway": "fd00:240:1::1",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("nosuch0", "nosuch0 must be created manually"), ("lo", "lo is not a bridge")],
+)
+def test_a_bridge_that_the_directive_names_must_exist(name, reason):
+    engine = TestEngine(f"--bridge={name}")
+    with pytest.raises(AssertionError, match=reason) as failed:
+        engine.start()
+    assert "Traceback" not in str(failed.value)
+    assert not link_exists("nosuch0")
 
 
 def test_networks_get_their_subnets_from_the_pools(six):

@@ -354,8 +354,9 @@ def test_without_a_default_network():
         assert engine.api.get("/networks/bridge").status == 404
         container = engine.run(*SLEEP)
         assert list(engine.inspect(container)["NetworkSettings"]["Networks"]) == ["none"]
-        links = engine.output("ip", "-o", "link")
-        assert [line.split(": ")[1] for line in links.splitlines()] == ["lo"]
+        for mode in ("default", "bridge"):
+            links = engine.output("ip", "-o", "link", host={"NetworkMode": mode})
+            assert [line.split(": ")[1] for line in links.splitlines()] == ["lo"]
     finally:
         engine.close()
 

@@ -152,7 +152,7 @@ async def test_invalid_networks_are_refused_before_anything_is_made(surroundings
 async def test_the_null_ipam_driver_leaves_addresses_to_the_plugin(surroundings, networks):
     plugin = remote(surroundings)
     await make(networks, "one", driver="wire", ipam=IPAM(driver="null"))
-    (config,) = (await networks.inspect(NetworkInspect(id="one"))).ipam.config or ()
+    (config,) = list((await networks.inspect(NetworkInspect(id="one"))).ipam.config or ())
     assert (config.subnet, config.gateway) == ("0.0.0.0/0", "")
     (arguments,) = [given for method, given in plugin.calls if method == "CreateNetwork"]
     assert arguments["IPv4Data"] == [

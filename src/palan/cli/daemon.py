@@ -14,6 +14,7 @@ from typing import Any, Final
 import structlog
 
 from palan import __version__
+from palan.api.errors import PalanError
 from palan.api.version import Version
 from palan.cli.configuration import load_configuration
 from palan.cli.flags import ServeFlags
@@ -80,7 +81,7 @@ class _Daemon:
             try:
                 self.engine = Engine(self.config)
                 await self.engine.start()
-            except DamagedState as error:
+            except (DamagedState, PalanError) as error:
                 self.log.error("the engine could not start", reason=str(error))  # noqa: TRY400
                 return 1
             except Exception:

@@ -114,7 +114,7 @@ def _ipv6_pool(
     part = ip_network(config.fixed_cidr_v6, strict=False) if config.fixed_cidr_v6 else None
     return PoolRecord(
         subnet=subnet,
-        range=str(part) if part is not None and str(part) != subnet else "",
+        range=str(part) if part is not None else "",
         gateway=gateway,
         auxiliary=_auxiliary(6, config.default_gateway_v6, gateway),
     )

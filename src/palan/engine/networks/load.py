@@ -93,6 +93,8 @@ async def _add_predefined(context: NetworkContext) -> None:
     if config.bridge == "none":
         table.discard(default)  # the row stays, for a start with other directives
         return
+    if config.bridge:
+        await asyncio.to_thread(_check_bridge, config.bridge)
     await configure_default_bridge(
         default,
         config,
@@ -101,6 +103,23 @@ async def _add_predefined(context: NetworkContext) -> None:
         resolvers=context.resolvers.servers(),
     )
     await table.save(default)
+
+
+def _check_bridge(name: str) -> None:
+    """Refuse a default network on a bridge that does not exist: it is not the engine's to make.
+
+    Raises:
+        Forbidden: in dockerd's words.
+    """
+    with Netlink() as host:
+        link = host.link(name)
+    if link is None:
+        raise Forbidden(
+            'error creating default "bridge" network: bridge device with non default name'
+            f" {name} must be created manually"
+        )
+    if link.kind != "bridge":
+        raise Forbidden(f'error creating default "bridge" network: {name} is not a bridge')
 
 
 def _adopt_endpoints(table: NetworkTable, sandboxes: Mapping[str, SandboxRecord]) -> None:

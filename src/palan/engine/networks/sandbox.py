@@ -82,6 +82,8 @@ def _requested(
     for name in sorted(asked, key=lambda name: main is None or name != main.name):
         network = context.table.find(name)
         if network is None:
+            if name == "bridge" and context.config.bridge == "none":
+                continue  # as with dockerd: the container has its loopback interface only
             raise NotFound(f"network {name} not found")
         if network.record.config_only:
             raise Forbidden(CONFIGURATION_ONLY)
