@@ -1,15 +1,18 @@
 """Networks in detail: unusual requests handled as by dockerd, and refusals in its words."""
 
+import subprocess
+from functools import partial
 from ipaddress import ip_network
 
 import pytest
-from tests.support.crash import exec_output
+from tests.support.crash import eventually, exec_output
 from tests.support.network import connect, listen, netns_of, talk
 from tests.support.user_networks import (
     SLEEP,
     connect_to,
     disconnect_from,
     interfaces,
+    link_exists,
     network,
     networks_of,
     subnet,
@@ -216,3 +219,27 @@ def test_neighbours_learn_the_new_owner_of_an_address(engine, network):
                     talk(server, connect(netns, address, 80, timeout=2))
             assert mac in exec_output(engine, peer, "ip", "neigh", "show", address)
         engine.remove(made)
+
+
+def reaches(engine, container, address):
+    return " 0% packet loss" in exec_output(engine, container, "ping", "-c1", "-W1", address)
+
+
+def test_a_bridge_that_another_program_deletes_is_made_again_with_its_containers(engine, network):
+    made = network("alpha", IPAM=subnet("10.232.1.0/24"))
+    server = engine.run(*SLEEP, name="server", host={"NetworkMode": "alpha"})
+    engine.run(*SLEEP, name="client", host={"NetworkMode": "alpha"})
+    default = engine.run(*SLEEP, name="default")
+    address = networks_of(engine, server)["alpha"]["IPAddress"]
+    gateway = networks_of(engine, default)["bridge"]["Gateway"]
+    for bridge in (f"br-{made[:12]}", engine.config.bridge_name):
+        subprocess.run(["ip", "link", "delete", bridge], check=True)
+    for container, other in (("client", address), ("server", "10.232.1.1"), ("default", gateway)):
+        eventually(partial(reaches, engine, container, other))
+    assert "another program deleted a bridge: it is made again" in engine.log.read_text()
+    # A network that the API removes is not made again.
+    engine.remove_all()
+    assert engine.api.delete("/networks/alpha").status == 204
+    subprocess.run(["ip", "link", "delete", engine.config.bridge_name], check=True)
+    eventually(lambda: link_exists(engine.config.bridge_name))
+    assert not link_exists(f"br-{made[:12]}")

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import secrets
+import threading
 from collections.abc import Iterable
 from ipaddress import IPv4Interface, ip_address, ip_network
 from pathlib import Path
@@ -76,6 +77,7 @@ class BridgeDriver:
     def __init__(self, config: EngineConfig) -> None:
         self._config = config
         self._announcer: Announcer | None = None
+        self._making = threading.Lock()
 
     def check(self, record: NetworkRecord, others: Iterable[Network]) -> None:
         """Refuse invalid settings, and choose the bridge, without looking at the machine.
@@ -122,11 +124,17 @@ class BridgeDriver:
     def up(self, host: Netlink, network: Network) -> None:
         """Make the bridge, or change an existing one to what the network needs.
 
+        A start of a container and a repair may both make a bridge that was deleted.
+
         Interfaces of containers that are attached to the bridge stay attached.
 
         Raises:
             OSError: the kernel refuses.
         """
+        with self._making:
+            self._up(host, network)
+
+    def _up(self, host: Netlink, network: Network) -> None:
         name, options = network.bridge, network.options
         bridge = host.link(name)
         wanted = list(_addresses(network))

@@ -112,7 +112,7 @@ class Firewall:
         }
         self.state.ports = {container_id: ports for container_id, ports in wanted.items() if ports}
         for network in bridges:
-            await self._filter_bridged(network)
+            await self.filter_bridged(network)
         if config.iptables or config.ip6tables:
             await self._choose()
         path = self._surroundings.paths.firewall
@@ -146,7 +146,8 @@ class Firewall:
         for warning in self.warnings:
             self._log.warning(warning)
 
-    async def _filter_bridged(self, network: Network) -> None:
+    async def filter_bridged(self, network: Network) -> None:
+        """Make rules apply to packets between the ports of a network's bridge, if it needs it."""
         if not await asyncio.to_thread(_filter_bridged, network):
             self._log.warning(
                 "containers of a network reach each other all the same: icc=false needs the"
@@ -163,7 +164,7 @@ class Firewall:
         if not network.bridge:
             return
         config = self._surroundings.config
-        await self._filter_bridged(network)
+        await self.filter_bridged(network)
         rules = bridge_rules(network, config)
         async with self._lock:
             self.state.networks[network.id] = rules

@@ -15,6 +15,7 @@ from typing import Final
 
 from palan.api.errors import Forbidden, InvalidParameter, PalanError
 from palan.engine.networks.bridge import interface_alias
+from palan.engine.networks.bridge_repair import reattach
 from palan.engine.networks.context import NetworkContext
 from palan.engine.networks.default_bridge import configure_default_bridge
 from palan.engine.networks.endpoint_records import SandboxRecord
@@ -69,7 +70,7 @@ async def load(
     _adopt_endpoints(table, sandboxes)
     await context.leases.load(e.id for n in table for e in n.endpoints.values())
     alive = {key: sandbox for key, sandbox in sandboxes.items() if key in running}
-    await asyncio.to_thread(_reattach, table, list(alive.values()))
+    await asyncio.to_thread(_reattach, list(table))
     proxy = context.config.userland_proxy
     published = {
         container_id: publications(sandbox.ports, target(table, sandbox, proxy=proxy))
@@ -187,14 +188,6 @@ def _sweep_interfaces(table: NetworkTable, prefix: str) -> None:
                         host.perform(netlink.delete_link(link.index))
 
 
-def _reattach(table: NetworkTable, sandboxes: Iterable[SandboxRecord]) -> None:
-    """Attach the veth pairs of running containers to bridges that were made again."""
+def _reattach(networks: Iterable[Network]) -> None:
     with Netlink() as host:
-        links = {link.name: link for link in host.links()}
-        for endpoint in (endpoint for sandbox in sandboxes for endpoint in sandbox.endpoints):
-            network = table.by_id(endpoint.network)
-            bridge = links.get(network.bridge) if network else None
-            veth = links.get(endpoint.host_interface)
-            if bridge and veth and veth.master != bridge.index:
-                with contextlib.suppress(OSError):
-                    host.perform(netlink.set_link(veth.index, master=bridge.index, up=True))
+        reattach(host, networks)

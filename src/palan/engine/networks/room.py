@@ -19,6 +19,7 @@ from palan.api.networks import (
     NetworkSummary,
 )
 from palan.engine.networks.attach import add_endpoint, plug_endpoint, remove_endpoint
+from palan.engine.networks.bridge_repair import BridgeRepair
 from palan.engine.networks.compatibility import check_compatible
 from palan.engine.networks.context import NetworkContext
 from palan.engine.networks.create import create
@@ -58,6 +59,7 @@ class Networks:
     def __init__(self, surroundings: Surroundings) -> None:
         self._context = NetworkContext(surroundings)
         self._table = self._context.table
+        self._repair = BridgeRepair(self._context)
 
     async def load(self, sandboxes: Mapping[str, SandboxRecord], running: Collection[str]) -> None:
         """Read the rows and restore all networks when the engine starts.
@@ -67,9 +69,11 @@ class Networks:
             running: the ids of the running containers.
         """
         await load(self._context, sandboxes, running)
+        self._repair.start()
 
     def close(self) -> None:
         """Close name servers, sockets and proxies when the engine stops; the rules stay."""
+        self._repair.close()
         self._context.dns.close()
         self._context.ports.close()
         self._context.firewall.close()
