@@ -18,7 +18,7 @@ from tests.support.user_networks import (
     subnet,
 )
 
-from palan.engine.networks.bridge import host_networks
+from palan.engine.networks.host_subnets import host_networks
 
 
 pytestmark = pytest.mark.root

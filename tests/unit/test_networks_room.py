@@ -41,6 +41,7 @@ from palan.engine.networks.context import NetworkContext
 from palan.engine.networks.default_bridge import configure_default_bridge
 from palan.engine.networks.endpoint_records import SandboxRecord
 from palan.engine.networks.endpoints import adopt_endpoint, create_endpoint, discard_endpoint
+from palan.engine.networks.host_subnets import HostSubnets
 from palan.engine.networks.links import default_endpoint, link_rules
 from palan.engine.networks.member import Linked
 from palan.engine.networks.network import Network
@@ -58,7 +59,7 @@ NET = "/run/netns/0123456789ab"
 async def surroundings(tmp_path, monkeypatch):
     for module in (create_module, remove_module):
         monkeypatch.setattr(module, "Netlink", contextlib.nullcontext)
-    monkeypatch.setattr(create_module, "host_networks", lambda *_: [])
+    monkeypatch.setattr(HostSubnets, "read", lambda *_: [])
     made = FakeSurroundings(tmp_path)
     yield made
     made.db.close()

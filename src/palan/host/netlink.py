@@ -14,6 +14,7 @@ to start. Usage::
 All requests of one call are sent in one system call.
 """
 
+import contextlib
 import errno
 import os
 import socket
@@ -81,6 +82,7 @@ _NETLINK_ROUTE: Final = 0
 _SOL_NETLINK: Final = 270
 _NETLINK_CAP_ACK: Final = 10
 _NETLINK_EXT_ACK: Final = 11
+_NETLINK_GET_STRICT_CHK: Final = 12
 
 _RTM_NEWLINK: Final = 16
 _RTM_GETLINK: Final = 18
@@ -195,9 +197,22 @@ class Netlink:
 
     def addresses(self, index: int | None = None) -> list[Address]:
         """Return the addresses of all interfaces, or of one."""
-        request = Request(_RTM_GETADDR, 0, struct.pack("=BBBBi", 0, 0, 0, 0, 0), "list addresses")
-        found = self._list(request, _RTM_NEWADDR, codec.decode_address)
-        return [entry for entry in found if index is None or entry.index == index]
+        body = struct.pack("=BBBBi", 0, 0, 0, 0, index or 0)
+        request = Request(_RTM_GETADDR, 0, body, "list addresses")
+        if index is None:
+            return self._list(request, _RTM_NEWADDR, codec.decode_address)
+        with contextlib.suppress(OSError):  # before Linux 4.20, the kernel lists all
+            self._socket.setsockopt(_SOL_NETLINK, _NETLINK_GET_STRICT_CHK, 1)
+        try:
+            found = self._list(request, _RTM_NEWADDR, codec.decode_address)
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise
+            found = []
+        finally:
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(_SOL_NETLINK, _NETLINK_GET_STRICT_CHK, 0)
+        return [entry for entry in found if entry.index == index]
 
     def routes(self) -> list[Route]:
         """Return all routes of both IP families, including those of the local table."""

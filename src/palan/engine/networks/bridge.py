@@ -5,14 +5,13 @@ import errno
 import secrets
 import threading
 from collections.abc import Iterable
-from ipaddress import IPv4Interface, ip_address, ip_network
+from ipaddress import IPv4Interface, ip_address
 from pathlib import Path
-from typing import Final
 
 from palan.api.errors import Forbidden, InternalError, InvalidParameter
 from palan.engine.config import EngineConfig
 from palan.engine.networks.endpoint_records import EndpointRecord
-from palan.engine.networks.ipam import IPInterface, IPNetwork
+from palan.engine.networks.ipam import IPInterface
 from palan.engine.networks.network import Network
 from palan.engine.networks.options import bridge_options
 from palan.engine.networks.record import NetworkRecord
@@ -21,33 +20,7 @@ from palan.host.announce import Announcer
 from palan.host.netlink import Link, Netlink
 
 
-__all__ = ["BridgeDriver", "bridge_address", "host_networks", "interface_alias"]
-
-_UNICAST: Final = 1
-
-
-def host_networks(own: Iterable[str], servers: Iterable[str] = ()) -> list[IPNetwork]:
-    """Return the subnets that a new network must not hide from the host and its containers.
-
-    Args:
-        own: the interfaces of the engine's networks, which do not count.
-        servers: the addresses of the host's name servers.
-
-    Returns:
-        The subnets that the host has addresses in or routes to, and the name servers' addresses.
-    """
-    with Netlink() as link:
-        ignored = {found.index for found in link.links() if found.name in own}
-        found = [a.address.network for a in link.addresses() if a.index not in ignored]
-        found += [
-            r.destination
-            for r in link.routes()
-            if r.destination.prefixlen and r.index not in ignored and r.kind == _UNICAST
-        ]
-    for server in servers:
-        with contextlib.suppress(ValueError):  # an address with a zone is on a local link
-            found.append(ip_network(server))
-    return [n for n in found if not (n.is_link_local or n.is_multicast or n.is_loopback)]
+__all__ = ["BridgeDriver", "bridge_address", "interface_alias"]
 
 
 def bridge_address(name: str) -> IPv4Interface | None:

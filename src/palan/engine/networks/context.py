@@ -10,6 +10,7 @@ from palan.engine.networks.endpoint_records import EndpointRecord
 from palan.engine.networks.firewall import Firewall
 from palan.engine.networks.host_ports import HostPorts
 from palan.engine.networks.host_resolvers import HostResolvers
+from palan.engine.networks.host_subnets import HostSubnets
 from palan.engine.networks.leases import Leases
 from palan.engine.networks.network import Network
 from palan.engine.networks.remote_ipam import RemoteIpam
@@ -31,6 +32,7 @@ class NetworkContext:
         firewall: the firewall rules.
         ports: the bound ports of the host.
         resolvers: the host's DNS resolvers.
+        host_subnets: the subnets that new networks must not hide.
         dns: the name servers of the containers.
         leases: what plugins have given to endpoints.
     """
@@ -43,6 +45,7 @@ class NetworkContext:
         self.firewall = Firewall(surroundings)
         self.ports = HostPorts()
         self.resolvers = HostResolvers()
+        self.host_subnets = HostSubnets()
         self.dns = NameServers(surroundings, self.table, self.resolvers)
         self.leases = Leases(surroundings, self.table, self.drivers)
 

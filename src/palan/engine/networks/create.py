@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 
 from palan.api.errors import Conflict, Forbidden, InternalError, InvalidParameter, NotFound
 from palan.api.networks import IPAMConfig, NetworkCreateRequest, NetworkCreateResponse
-from palan.engine.networks.bridge import host_networks
 from palan.engine.networks.context import NetworkContext
 from palan.engine.networks.drivers import Driver
 from palan.engine.networks.network import BUILT_IN, PREDEFINED, Network
@@ -51,7 +50,9 @@ async def create(context: NetworkContext, body: NetworkCreateRequest) -> Network
         return await _create_configuration(context, record, body)
     driver = await context.drivers.find(record.driver)
     asked = _requested_subnets(table, record, (body.ipam.config if body.ipam else None) or [])
-    known = await asyncio.to_thread(host_networks, table.bridges, context.resolvers.servers())
+    known = await asyncio.to_thread(
+        context.host_subnets.read, table.bridges, context.resolvers.servers()
+    )
     # Nothing is awaited from here until the network is in the table: no two can collide.
     if table.named(record.name) is not None:
         raise Conflict(f"network with name {record.name} already exists")

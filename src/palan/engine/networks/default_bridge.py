@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from ipaddress import IPv4Interface, IPv4Network, ip_interface, ip_network
 
 from palan.engine.config import EngineConfig
-from palan.engine.networks.bridge import bridge_address, host_networks
+from palan.engine.networks.bridge import bridge_address
+from palan.engine.networks.host_subnets import host_networks
 from palan.engine.networks.ipam import IPNetwork, SplitPool, choose_subnet
 from palan.engine.networks.network import Network
 from palan.engine.networks.record import NetworkRecord, PoolRecord

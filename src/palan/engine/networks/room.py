@@ -77,6 +77,7 @@ class Networks:
         self._context.dns.close()
         self._context.ports.close()
         self._context.firewall.close()
+        self._context.host_subnets.close()
 
     # ---- look-up -----------------------------------------------------------------
 
