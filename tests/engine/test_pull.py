@@ -406,10 +406,52 @@ def test_wrong_documents(puller, registry):
     assert "verification failed" in error(pull(puller, f"{registry.address}/app:1"))
     registry.manifests["app", image["digest"]] = (kind, data + b" ")
     answer = pull(puller, f"{registry.address}/app@{image['digest']}")
-    assert (answer.status, "not found" in answer.message) == (404, True)
+    assert (answer.status, "verification failed" in answer.message) == (500, True)
     registry.lying[sha256(data + b" ")] = image["digest"]
     answer = pull(puller, f"{registry.address}/app@{image['digest']}")
     assert (answer.status, "verification failed" in answer.message) == (500, True)
+
+
+def test_a_pull_by_digest_is_verified(puller, registry):
+    """A registry that answers with another manifest, and its own digest, is not believed."""
+    wanted = registry.image("app", "1", layer("wanted"))["digest"]
+    other = registry.image("app", "2", layer("other"))["digest"]
+    registry.manifests["app", wanted] = registry.manifests["app", other]
+    answer = pull(puller, f"{registry.address}/app@{wanted}")
+    assert answer.status == 500
+    assert answer.message.endswith(f"manifest verification failed for digest {wanted}")
+    asked = puller.api.get(f"/distribution/{registry.address}/app@{wanted}/json")
+    assert asked.status == 500
+    assert asked.message == f"manifest verification failed for digest {wanted}"
+    assert puller.api.get(f"/distribution/{registry.address}/app@{other}/json").status == 200
+    assert puller.api.get("/images/json").json == []
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405])
+def test_a_head_that_is_refused_after_a_redirect(puller, registry, status):
+    """Storage behind a registry has signed addresses for GET only."""
+    digest = registry.image("app", "1", layer())["digest"]
+
+    def head_fails(request, _registry):
+        if request.command != "HEAD" or "/manifests/" not in request.path:
+            return False
+        request.json(status, "")
+        return True
+
+    def redirect(request, _registry):
+        if request.path != "/v2/app/manifests/1":
+            return False
+        request.send_response(307)
+        request.send_header("Location", f"/v2/app/manifests/{digest}?signature=x")
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+        return True
+
+    registry.faults += [redirect, head_fails]
+    lines = pull(puller, f"{registry.address}/app:1")
+    assert lines[-1]["status"].startswith("Status: Downloaded newer image")
+    found = puller.api.get(f"/distribution/{registry.address}/app:1/json").json
+    assert found["Descriptor"]["digest"] == digest
 
 
 def test_documents_that_break_off_are_asked_for_again(puller, registry):

@@ -74,24 +74,34 @@ class Repository:
     # ---- manifests -------------------------------------------------------------------
 
     def find(self, reference: str, accept: str) -> ManifestInfo:
-        """Resolve a tag or digest without fetching the manifest.
+        """Resolve a tag or digest, without fetching the manifest if the server answers ``HEAD``.
+
+        The digest is the one asked for, or what the server says about a tag. The caller has to
+        verify the data.
 
         Raises:
             Refused: the manifest does not exist, or access is denied.
-            TransportError: no answer was received.
+            TransportError: no answer was received, it was incomplete, or it is too large.
         """
-        with self._ask("HEAD", f"manifests/{reference}", {"Accept": accept}) as response:
-            return _found(response)
+        try:
+            with self._ask("HEAD", f"manifests/{reference}", {"Accept": accept}) as response:
+                found = _found(response)
+        except Refused as refusal:
+            if not _is_for_head(refusal):
+                raise
+            return self.fetch(reference, accept)
+        return replace(found, digest=reference) if _DIGEST.fullmatch(reference) else found
 
     def fetch(self, reference: str, accept: str) -> ManifestInfo:
-        """Fetch a manifest; the caller has to verify its digest.
+        """Fetch a manifest; the caller has to verify its digest, see :meth:`find`.
 
         Raises:
             Refused: the manifest does not exist, or access is denied.
             TransportError: no answer was received, it was incomplete, or it is too large.
         """
         response, data = self._read(f"manifests/{reference}", _MANIFEST_MAX, {"Accept": accept})
-        return replace(_found(response), data=data)
+        found = replace(_found(response), data=data)
+        return replace(found, digest=reference) if _DIGEST.fullmatch(reference) else found
 
     def tags(self) -> Iterator[str]:
         """Iterate over all tags, page by page.
@@ -146,13 +156,17 @@ class Repository:
             Refused: the server does not say.
             TransportError: no answer was received.
         """
-        try:
-            self._ask("HEAD", f"blobs/{digest}").close()
-        except Refused as refusal:
-            if refusal.status != 404:
-                raise
-            return False
-        return True
+        for method in ("HEAD", "GET"):
+            try:
+                self._ask(method, f"blobs/{digest}").close()
+            except Refused as refusal:
+                if refusal.status == 404:
+                    return False
+                if method == "GET" or not _is_for_head(refusal):
+                    raise
+            else:
+                return True
+        return False
 
     # ---- uploads ---------------------------------------------------------------------
 
@@ -320,6 +334,15 @@ def _location(response: Response, default: str = "") -> str:
     if not location and not default:
         raise TransportError(f"{redacted(response.url)}: the answer has no Location")
     return urljoin(response.url, location) if location else default
+
+
+def _is_for_head(refusal: Refused) -> bool:
+    """Whether a ``GET`` may succeed where a ``HEAD`` was refused.
+
+    Registries redirect to storage whose signed addresses are for ``GET`` only. Also, only the
+    answer to a ``GET`` says why it is refused.
+    """
+    return 400 <= refusal.status < 500 and refusal.status not in (401, 429)
 
 
 def _found(response: Response) -> ManifestInfo:

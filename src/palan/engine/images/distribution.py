@@ -1,5 +1,6 @@
 """``GET /distribution/{name}/json``: describes an image in a registry without pulling it."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 from palan.api.errors import Forbidden, InternalError, NotFound, PalanError, Unauthorized
@@ -19,7 +20,7 @@ from palan.engine.images.formats import (
     is_index,
 )
 from palan.engine.images.image_download import ACCEPT
-from palan.engine.images.reference import parse
+from palan.engine.images.reference import is_digest, parse
 from palan.engine.images.remote import first_answer, open_session
 from palan.engine.images.surroundings import RegistryConfig
 from palan.engine.threads import in_thread
@@ -63,21 +64,28 @@ async def distribution_inspect(
 
 
 def _ask(repository: Repository, what: str) -> DistributionInspect:
-    try:
-        found = repository.find(what, ACCEPT)
-    except Refused as refusal:
-        if refusal.status < 400 or refusal.status >= 500:
-            raise
-        # An answer to HEAD has no body with a message.
-        found = repository.fetch(what, ACCEPT)
-    if not found.digest or _has_platforms(found):
+    found = repository.find(what, ACCEPT)
+    # A digest is only known to be there when the document was verified.
+    if not found.data and (not found.digest or is_digest(what) or _has_platforms(found)):
         found = repository.fetch(found.digest or what, ACCEPT)
+    if found.data:
+        found = replace(found, digest=_verified(found.data, found.digest, "manifest"))
     descriptor = OCIDescriptor(
-        media_type=found.media_type,
-        digest=found.digest or digest_of(found.data),
-        size=len(found.data) or found.size,
+        media_type=found.media_type, digest=found.digest, size=len(found.data) or found.size
     )
     return DistributionInspect(descriptor=descriptor, platforms=_platforms(repository, found))
+
+
+def _verified(data: bytes, digest: str, what: str) -> str:
+    """Return the digest of a document, which may be known before.
+
+    Raises:
+        InternalError: it has another one.
+    """
+    actual = digest_of(data)
+    if digest not in ("", actual):
+        raise InternalError(f"{what} verification failed for digest {digest}")
+    return actual
 
 
 def _has_platforms(found: ManifestInfo) -> bool:
@@ -92,6 +100,7 @@ def _platforms(repository: Repository, found: ManifestInfo) -> list[OCIPlatform]
     if found.media_type == _SCHEMA2 and found.data:
         config = decode(found.data, Manifest, "manifest").config
         data = repository.small_blob(config.digest, MAX_DOCUMENT)
+        _verified(data, config.digest, "image configuration")
         platform = _message(decode(data, PlatformField, "image configuration"))
         return [platform] if platform.os or platform.architecture else None
     return None

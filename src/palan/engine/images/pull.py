@@ -36,7 +36,6 @@ from palan.engine.images.progress import Progress
 from palan.engine.images.reference import Reference, is_digest, parse
 from palan.engine.images.remote import failure, first_answer, open_session
 from palan.engine.threads import in_thread
-from palan.registry.refusals import Refused
 from palan.registry.repository import ManifestInfo, Repository
 from palan.registry.server import Server
 from palan.store.images import TargetRecord
@@ -287,12 +286,7 @@ def _named(request: ImageCreate) -> Reference:
 def _find(repository: Repository, name: Reference) -> ManifestInfo:
     """Resolve a name; download the document if the server does not send its digest otherwise."""
     what = name.digest or name.tag or ""
-    try:
-        found = repository.find(what, ACCEPT)
-    except Refused as refusal:
-        if refusal.status != 405:
-            raise
-        found = repository.fetch(what, ACCEPT)
+    found = repository.find(what, ACCEPT)
     return found if found.digest else repository.fetch(what, ACCEPT)
 
 
