@@ -1,6 +1,7 @@
 import asyncio
 import os
 import random
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 
 from palan.api.frames import STDERR, STDOUT, FrameDecoder
 from palan.engine.streams import LogOptions, LogQuery, parse_tail, read_logs
+from palan.engine.streams import logs as logs_module
+from palan.engine.streams.logs import await_first_output
 from palan.engine.streams.logsource import BLOCK, LogSource
 from palan.engine.streams.segments import assign_number, compress, cut_newest, trim
 from palan.engine.streams.segments import numbered as files_of
@@ -313,6 +316,37 @@ async def test_closing_a_follower_leaves_nothing_behind(path):
 async def test_terminal_has_no_stderr(path):
     path.write_bytes(numbered(0, 5))
     assert await read(path, tty=True, stdout=False) == b""
+
+
+async def test_the_first_output_after_a_start_is_awaited(path, monkeypatch):
+    monkeypatch.setattr(logs_module, "_FIRST_OUTPUT", 5.0)
+    ended = asyncio.Event()
+    path.write_bytes(numbered(0, 1))  # of an earlier run
+    before = time.time_ns() - 10**9
+    os.utime(path, ns=(before, before))
+    started = time.time_ns()
+    waiting = asyncio.ensure_future(await_first_output(path, started, ended))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    with path.open("ab") as file:
+        file.write(numbered(1, 2))
+    async with asyncio.timeout(2):
+        await waiting
+        await await_first_output(path, time.time_ns() - 6 * 10**9, ended)  # not just started
+        await await_first_output(path, started, ended)  # it has written
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_the_wait_for_output_is_short(path, monkeypatch, ends):
+    monkeypatch.setattr(logs_module, "_FIRST_OUTPUT", 5.0 if ends else 0.05)
+    ended = asyncio.Event()
+    path.touch()
+    waiting = asyncio.ensure_future(await_first_output(path, time.time_ns(), ended))
+    if ends:
+        await asyncio.sleep(0.02)
+        ended.set()
+    async with asyncio.timeout(2):
+        await waiting
 
 
 def test_parse_tail():

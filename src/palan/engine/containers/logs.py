@@ -8,7 +8,7 @@ from palan.engine.containers.context import ContainerContext
 from palan.engine.logdrivers.attributes import details
 from palan.engine.logdrivers.settings import log_settings
 from palan.engine.streams.logfile import LogOptions
-from palan.engine.streams.logs import LogQuery, parse_tail, read_logs
+from palan.engine.streams.logs import LogQuery, await_first_output, parse_tail, read_logs
 from palan.engine.timestamps import parse_time
 
 
@@ -43,8 +43,11 @@ async def logs(
         tail=parse_tail(request.tail),
         follow=request.follow,
     )
+    path = context.paths.log(container.id)
+    if not request.follow:
+        await await_first_output(path, container.record.started, container.ended)
     return read_logs(
-        context.paths.log(container.id),
+        path,
         query,
         None if container.ended.is_set() else container.ended,
     )

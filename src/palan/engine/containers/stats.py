@@ -67,7 +67,7 @@ class _Watcher:
         self._changed.set()
 
     async def next(self) -> ContainerStatsResponse | None:
-        """Return the next sample; None when the container is removed."""
+        """Return the next sample; None once the container is removed."""
         while True:
             sample, self._newest = self._newest, None
             if sample is not None or self._ended:
@@ -86,6 +86,24 @@ class _Watched:
         self._memory = context.machine.facts.memory_total
         self._context = context
         self.watchers: set[_Watcher] = set()
+        self._removal: asyncio.Future[int] | None = None
+
+    def await_removal(self) -> None:
+        """End the streams of all watchers as soon as the container is removed."""
+        self._removal = self.container.removal
+        self._removal.add_done_callback(self._removal_resolved)
+
+    def cancel(self) -> None:
+        """Wait for the removal no longer."""
+        if self._removal is not None:
+            self._removal.remove_done_callback(self._removal_resolved)
+
+    def _removal_resolved(self, _: asyncio.Future[int]) -> None:
+        if not self.container.removed:
+            self.await_removal()  # it has failed, and may be tried again
+            return
+        for watcher in list(self.watchers):
+            watcher.end()
 
     def sample(self, system: int, processors: int) -> ContainerStatsResponse:
         """Return the resource usage; zeros if the container does not run.  Blocking."""
@@ -162,7 +180,10 @@ class StatsStreams:
         watcher, watched = _Watcher(), self._watched.get(container.id)
         if watched is None:
             watched = self._watched[container.id] = _Watched(self._context, container)
+            watched.await_removal()
         watched.watchers.add(watcher)
+        if container.removed:
+            watcher.end()
         try:
             watcher.offer(await self._sample(container), time.monotonic())
             self._begin_sampling()
@@ -174,6 +195,7 @@ class StatsStreams:
             watched.watchers.discard(watcher)
             if not watched.watchers and self._watched.get(container.id) is watched:
                 del self._watched[container.id]
+                watched.cancel()
 
     def _begin_sampling(self) -> None:
         if not self._sampling:
@@ -193,10 +215,7 @@ class StatsStreams:
                 now = time.monotonic()
                 for one, sample in zip(watched, samples, strict=True):
                     for watcher in list(one.watchers):
-                        if one.container.removed:
-                            watcher.end()
-                        else:
-                            watcher.offer(sample, now)
+                        watcher.offer(sample, now)
         finally:
             self._sampling = False
 

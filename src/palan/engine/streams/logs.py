@@ -22,13 +22,19 @@ from palan.engine.streams.logsource import LogSource
 from palan.engine.streams.watch import FileWatch
 
 
-__all__ = ["LogQuery", "parse_tail", "read_logs"]
+__all__ = ["LogQuery", "await_first_output", "parse_tail", "read_logs"]
 
 BLOCK: Final = 1024 * 1024
 SLICE: Final = 128 * 1024
 CACHED: Final = 32 * 1024
 """Bytes that are framed at once: few enough for the processor's cache, which saves a third of
 the time."""
+
+_FIRST_OUTPUT: Final = 0.1
+"""Seconds after a start for which the log of a process that has written nothing is not read."""
+
+_TICK_NS: Final = 10_000_000
+"""Nanoseconds by which the time of a file may be behind the clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +192,34 @@ async def _next_block(source: LogSource, position: int, end: int | None) -> byte
     if source.refresh() - position > SLICE or source.is_slow(position):
         return await asyncio.to_thread(source.read, position, length)
     return source.read(position, length)  # just written, so in memory
+
+
+async def await_first_output(path: Path, started: int, ended: asyncio.Event) -> None:
+    """Wait a moment for the first output of a process that has just been started.
+
+    A start is answered before the process can have written.  A client that then reads the log
+    expects the output of a short command in it.
+
+    Args:
+        path: conmon's log file.
+        started: the start in nanoseconds since the epoch.
+        ended: set when the container's conmon has ended.
+    """
+    left = _FIRST_OUTPUT - abs(time.time_ns() - started) / 1e9
+    if left <= 0:
+        return
+    with contextlib.suppress(TimeoutError), FileWatch(path) as watch:
+        async with asyncio.timeout(left):
+            while not (ended.is_set() or _written_since(path, started)):
+                await _wait(watch, ended, None)
+
+
+def _written_since(path: Path, moment: int) -> bool:
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return status.st_size > 0 and status.st_mtime_ns > moment - _TICK_NS
 
 
 async def _wait(watch: FileWatch, ended: asyncio.Event, until: int | None) -> None:
