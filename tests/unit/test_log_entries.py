@@ -64,6 +64,13 @@ def test_torn_records_are_left_out():
     ]
 
 
+def test_a_record_after_one_that_was_cut_off_is_an_entry():
+    later = record(b"later").replace(b"13:00:00", b"13:00:01")
+    found = entries_of(record(b"cut off")[:-4] + later)
+    assert [entry.line for entry in found] == [b"cut ", b"later"]
+    assert [entry.time for entry in found] == [EPOCH, EPOCH + 10**9]
+
+
 records = st.lists(
     st.builds(
         record,

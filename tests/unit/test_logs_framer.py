@@ -2,11 +2,19 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from palan.api.frames import STDERR, STDOUT, FrameDecoder
-from palan.engine.streams.logfile import LONGEST, LogFramer, LogOptions, record_time
+from palan.engine.streams.logfile import (
+    LONGEST,
+    PREFIX,
+    LogFramer,
+    LogOptions,
+    record_time,
+    split_records,
+)
 
 
 BASE = 1_795_438_800  # 2026-11-23T13:00:00Z
@@ -117,6 +125,27 @@ def test_torn_and_foreign_lines_are_passed_over():
         assert run(good + bad + good, tty=True) == b"good\ngood\n"
         assert run(good + bad + good, tty=True, since=1) == b"good\ngood\n"
     assert run(good + good[:30], tty=True) == b"good\n"
+
+
+@pytest.mark.parametrize("stream", [STDOUT, STDERR])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_record_that_a_full_disk_has_cut_off_hides_no_other(stream, whole):
+    before, after = record(STDOUT, b"before"), record(stream, b"after", at=5)
+    cut = record(STDOUT, b"cut off", whole=whole, at=2)
+    for length in range(len(cut)):
+        data = before + cut[:length] + after + record(STDOUT, b"last", at=6)
+        left = cut[PREFIX:length]
+        shown = [b"before\n", *([left + b"\n"] if left else []), b"after\n", b"last\n"]
+        assert b"".join(text for _, text in frames(run(data))) == b"".join(shown)
+        assert run(data, stderr=True, tty=True, since=(BASE * 10**9) + 5) == b"after\nlast\n"
+
+
+def test_text_that_looks_like_a_record_stays_text():
+    inner = record(STDOUT, b"of another log", at=1)[:-1]
+    for text in (inner, b"x " + inner, inner + inner, b" stdout F " * 3):
+        data = record(STDOUT, text, at=1) + record(STDERR, text, at=2)
+        assert frames(run(data)) == [(1, text + b"\n"), (2, text + b"\n")]
+        assert split_records(data[: data.find(b"\n")]) == [data[: data.find(b"\n")]]
 
 
 def test_record_time():

@@ -90,6 +90,13 @@ async def test_tail_of_long_records(path):
     assert len(await read(path, tail=2)) == 3 * BLOCK + 2
 
 
+async def test_tail_counts_records_after_one_that_was_cut_off(path):
+    path.write_bytes(numbered(0, 2) + numbered(2, 3)[:-1] + numbered(3, 5))
+    assert [await read(path, tail=count) for count in (1, 2, 3, 4)] == [
+        lines(4, 5), lines(2, 5), lines(2, 5), lines(1, 5),
+    ]  # fmt: skip
+
+
 async def test_tail_with_carriage_returns(path):
     path.write_bytes(b"".join(record(STDOUT, b"a\rb%d\r" % i) for i in range(5)))
     assert await read(path, tail=2) == b"a\rb3\r\na\rb4\r\n"

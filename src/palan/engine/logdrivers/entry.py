@@ -8,7 +8,7 @@ import secrets
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from palan.engine.streams.logfile import LONGEST, PREFIX
+from palan.engine.streams.logfile import LONGEST, PREFIX, split_records
 
 
 __all__ = ["Entry", "EntryParser", "Partial"]
@@ -98,7 +98,8 @@ class EntryParser:
         self._rest = data[end:]
         entries: list[Entry] = []
         for record in data[:end].split(b"\n")[:-1]:
-            self._add(record, entries)
+            for whole in split_records(record):
+                self._add(whole, entries)
             self._position += len(record) + 1
         return entries
 

@@ -10,10 +10,15 @@ conmon's read from the container ended without a newline; the line continues in 
 of the same stream.  As dockerd does, the pieces are joined, and a line is
 sent when it is complete, has 16 KiB, or the log has ended.
 
+If the disk is full, conmon drops the end of a record, and the next record follows on the same
+line (:func:`split_records`).
+
 Whole lines are by far the most common.  A block of whole lines only takes a few operations on
 bytes and one list comprehension; everything else is processed record by record.
 """
 
+import contextlib
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +29,7 @@ from typing import Final
 from palan.api.frames import STDERR, STDOUT
 
 
-__all__ = ["PREFIX", "LogFramer", "LogOptions", "record_time"]
+__all__ = ["PREFIX", "LogFramer", "LogOptions", "record_time", "split_records"]
 
 PREFIX: Final = len("2026-11-23T13:00:00.123456789+00:00 stdout F ")
 """The number of bytes before the content of a record."""
@@ -32,6 +37,7 @@ PREFIX: Final = len("2026-11-23T13:00:00.123456789+00:00 stdout F ")
 LONGEST: Final = 16 * 1024
 """Lines longer than this are sent in pieces (dockerd's limit)."""
 
+_DAY: Final = len("2026-11-23T")
 _SECONDS: Final = len("2026-11-23T13:00:00")
 _FRACTION: Final = len("2026-11-23T13:00:00.123456789")
 _TIME: Final = len("2026-11-23T13:00:00.123456789+00:00")
@@ -45,6 +51,13 @@ _PIECES: Final = (b" stdout P ", b" stderr P ")
 _CONTENT: Final = itemgetter(slice(PREFIX, None))
 _UTC: Final = b"+00:00"
 _HEADER: Final = struct.Struct(">BxxxL")
+_PREFIX_PART: Final = b"0 std"
+"""A part of each prefix, which the text of a line seldom has.  If a record was cut off behind its
+day, this is in the text of the line."""
+
+_BEGIN: Final = re.compile(
+    rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}[+-]\d\d:\d\d std(?:out|err) [FP] "
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +96,31 @@ def record_time(record: bytes) -> int | None:
         return int(moment.timestamp()) * 10**9 + int(record[_SECONDS + 1 : _FRACTION])
     except ValueError:
         return None
+
+
+def split_records(line: bytes) -> list[bytes]:
+    """Return the records in a line of the log: one, or more if some of them were cut off.
+
+    A container may write text that looks like a record, but then with an earlier time than that
+    of the record in which it is.  What is left of a record counts as a whole line.
+    """
+    is_record = _is_record(line)
+    if is_record and line.count(b" std") < 2:
+        return [line]
+    found: list[bytes] = []
+    start = 0
+    for match in _BEGIN.finditer(line, 1):
+        at = match.start()
+        if is_record and (record_time(line[at:]) or 0) <= (record_time(line[start:]) or 0):
+            continue
+        if at - start > PREFIX and is_record:
+            found.append(line[start : start + PREFIX - 2] + b"F " + line[start + PREFIX : at])
+        start, is_record = at, True
+    return [*found, line[start:]]
+
+
+def _is_record(line: bytes) -> bool:
+    return line[_TIME:_TAG_AT] in _STREAMS and line[_TAG_AT:PREFIX] in _TAGS
 
 
 def _stamp(record: bytes) -> bytes:
@@ -211,14 +249,18 @@ class LogFramer:
         return b"".join(out)
 
     def _run(self, block: bytes) -> bytes:
-        try:
-            return self._convert_lines(block)
-        except ValueError:  # incomplete records, as a full disk leaves them
-            return self._convert_records(block)
+        with contextlib.suppress(ValueError):
+            data = self._convert_lines(block)
+            if _PREFIX_PART not in data:
+                return data
+        # Records that were cut off, or text that looks like a record.
+        return self._convert_records(block)
 
     def _convert_lines(self, block: bytes) -> bytes:
         options, out, details = self._options, self._stdout, self._details
         lines = block.split(b"\n")
+        if block.count(b"\n" + block[:_DAY]) != len(lines) - 1:
+            raise ValueError(block)  # a record was cut off within its day, or it is another day
         if b" stderr F " in block:
             heads = self._headers_of(lines)
         elif not options.stdout:
@@ -268,25 +310,25 @@ class LogFramer:
     def _convert_records(self, block: bytes) -> bytes:
         options = self._options
         out: list[bytes] = []
-        for record in block.split(b"\n"):
+        for line in block.split(b"\n"):
             skipped = self._skip > 0
             if skipped:
-                self._skip -= len(record) + 1
-            stream = _STREAMS.get(record[_TIME:_TAG_AT])
-            tag = record[_TAG_AT:PREFIX]
-            if stream is None or tag not in _TAGS:
-                continue
-            if not (options.stdout if stream == STDOUT else options.stderr):
-                continue
-            if not self._in_time(record):
-                if self.done:
-                    break
-                continue
-            whole = tag == b"F "
-            if skipped and whole:
-                self._lines.pop(stream, None)
-            else:
-                out.append(self._add(stream, record, whole=whole, hold=skipped))
+                self._skip -= len(line) + 1
+            for record in split_records(line):
+                if self.done or not _is_record(record):
+                    continue
+                stream = _STREAMS[record[_TIME:_TAG_AT]]
+                if not (options.stdout if stream == STDOUT else options.stderr):
+                    continue
+                if not self._in_time(record):
+                    continue
+                whole = record[_TAG_AT:PREFIX] == b"F "
+                if skipped and whole:
+                    self._lines.pop(stream, None)
+                else:
+                    out.append(self._add(stream, record, whole=whole, hold=skipped))
+            if self.done:
+                break
         return b"".join(out)
 
     def _in_time(self, record: bytes) -> bool:

@@ -9,10 +9,11 @@ import gzip
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Self
 
-from palan.engine.streams.logfile import PREFIX, record_time
+from palan.engine.streams.logfile import PREFIX, record_time, split_records
 from palan.engine.streams.openlogs import open_log
 from palan.engine.streams.segments import Segment, numbered
 
@@ -100,6 +101,18 @@ def _identities(path: Path) -> dict[tuple[int, int], Segment]:
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
+
+
+def _lengths(lines: list[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Yield the records of lines backwards, and by how much earlier each one begins.
+
+    Records on one line count as beginning with the line, as they are read together.
+    """
+    for line in reversed(lines):
+        *others, last = split_records(line)
+        yield last, len(line) + 1
+        for record in reversed(others):
+            yield record, 0
 
 
 class LogSource:
@@ -315,7 +328,7 @@ class LogSource:
             # Not splitlines(): a carriage return does not end a record.
             *records, torn = block.split(b"\n")
             position -= len(torn)
-            for record in reversed(records):
+            for record, length in _lengths(records):
                 name, tag = record[PREFIX - 10 : PREFIX - 2], record[PREFIX - 2 : PREFIX]
                 if name in names and (tag == b"F " or (tag == b"P " and name in unfinished)):
                     found += 1
@@ -324,7 +337,7 @@ class LogSource:
                         return self._with_beginnings(position) if open_ended else (position, 0)
                     unfinished.discard(name)
                     open_ended.add(name)
-                position -= len(record) + 1
+                position -= length
             end = start
         return 0, 0
 
