@@ -19,7 +19,7 @@ from tests.support.images import (
 )
 
 from palan.api import images as api
-from palan.api.errors import InternalError, InvalidParameter
+from palan.api.errors import InternalError, InvalidParameter, NotFound
 
 
 pytestmark = pytest.mark.root
@@ -102,6 +102,9 @@ async def test_import_from_a_url(engine):
         await reader.readuntil(b"\r\n\r\n")
         if path == b"/file":
             writer.write(b"HTTP/1.0 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n")
+        elif path == b"/short.tar":
+            head = f"HTTP/1.0 200 OK\r\nContent-Length: {len(small_tar()) + 1}\r\n\r\n"
+            writer.write(head.encode() + small_tar())
         elif path == b"/image.tar":
             writer.write(b"HTTP/1.0 200 OK\r\n\r\n" + small_tar())
         else:
@@ -121,9 +124,12 @@ async def test_import_from_a_url(engine):
         first, last = await create(f"{url}/image.tar")
         assert first.status == f"Downloading from {url}/image.tar"
         assert last.status == engine.images.resolve("rec/url").id
-        for path, message in (("/file", "file"), ("/absent", "404 Not Found")):
-            with pytest.raises(InternalError, match=message):
-                await create(url + path)
+        with pytest.raises(InternalError, match="file"):
+            await create(f"{url}/file")
+        with pytest.raises(NotFound, match=r"failed to GET .*/absent with status 404 Not Found"):
+            await create(f"{url}/absent")
+        with pytest.raises(InternalError, match="unexpected EOF"):
+            await create(f"{url}/short.tar")
     with pytest.raises(InternalError, match="connection refused"):
         await create(f"{url}/image.tar")
     for source in ("file:///etc/passwd", "", "http://"):

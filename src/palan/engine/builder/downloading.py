@@ -2,7 +2,6 @@
 
 import email.message
 import email.utils
-import http.client
 import os
 import posixpath
 import urllib.parse
@@ -12,9 +11,8 @@ from palan.api.build import JSONMessage, ProgressDetail
 from palan.api.errors import InternalError, InvalidParameter
 from palan.engine.builder.checksums import Checksums
 from palan.engine.builder.output import Output
-from palan.engine.builder.remote import open_url
 from palan.engine.builder.selection import Picked
-from palan.engine.images.fetch import Download
+from palan.engine.images.fetch import Download, open_url
 from palan.engine.threads import in_thread
 
 
@@ -36,41 +34,40 @@ async def download(url: str, place: Path, destination: str, output: Output) -> P
         InvalidParameter: the file needs a name, and has none.
         PalanError: the download failed.
     """
-    response = await in_thread(lambda: open_url(url))
-    source = Download(response)
+    source = await in_thread(lambda: open_url(url))
     try:
-        name = _name(url, response)
+        name = _name(url, source)
         if not name and destination.endswith("/"):
-            raise InvalidParameter(f"cannot determine filename for source {url}")
+            raise InvalidParameter(f"cannot determine filename for source {source.url}")
         picked, length = await in_thread(
-            lambda: _keep(source, place, name or _UNNAMED, _modified(response)), source.abort
+            lambda: _keep(source, place, name or _UNNAMED, _modified(source)), source.abort
         )
-    except (OSError, http.client.HTTPException) as error:
-        raise InternalError(f'Get "{url}": {error}') from None
+    except OSError as error:
+        raise InternalError(f'Get "{source.url}": {error.strerror or error}') from None
     finally:
-        await in_thread(response.close)
+        await in_thread(source.close)
     detail = ProgressDetail(current=length, total=length)
     await output.send(JSONMessage(status="Downloading", progress_detail=detail))
     await output.say("\n")
     return picked
 
 
-def _name(url: str, response: http.client.HTTPResponse) -> str:
+def _name(url: str, source: Download) -> str:
     """Return the name of the file, from the URL or else from the response."""
     path = urllib.parse.unquote(urllib.parse.urlsplit(url).path)
     if path and not path.endswith("/"):
         return posixpath.basename(path)
     header = email.message.Message()
-    header["Content-Disposition"] = response.headers.get("Content-Disposition", "")
+    header["Content-Disposition"] = source.headers.get("Content-Disposition", "")
     name = header.get_filename() or ""
     return "" if name.endswith("/") else posixpath.basename(name)
 
 
-def _modified(response: http.client.HTTPResponse) -> float:
+def _modified(source: Download) -> float:
     """Return the modification time in seconds since the epoch; 0 if the server names none."""
     try:
         return email.utils.parsedate_to_datetime(
-            response.headers.get("Last-Modified", "")
+            source.headers.get("Last-Modified", "")
         ).timestamp()
     except (ValueError, TypeError):
         return 0.0

@@ -1,25 +1,19 @@
 """Remote contexts: a Dockerfile or an archive at a URL, or a git repository."""
 
-import http.client
 import os
 import re
 import shutil
 import subprocess
-import urllib.error
 from pathlib import Path
 from typing import Final
 
-from palan.api.errors import InternalError, InvalidParameter, NotFound, PalanError
+from palan.api.errors import InternalError, InvalidParameter, PalanError
 from palan.engine.builder.build_context import receive
-from palan.engine.images.fetch import Download, failure_reason, fetch
-from palan.engine.threads import Incoming
+from palan.engine.images.fetch import Download, open_url, redacted
 from palan.host.archive.unpack import Abort
 
 
-__all__ = ["Clone", "Fetched", "fetch_context", "is_git", "open_url"]
-
-_MAX_BODY: Final = 4096
-"""Bytes of a server's error response that are shown to the client."""
+__all__ = ["Clone", "Fetched", "fetch_context", "is_git", "open_context"]
 
 _MAX_DOCKERFILE: Final = 16 << 20
 _PREAMBLE: Final = 100
@@ -57,33 +51,11 @@ def is_git(remote: str) -> bool:
     return remote.startswith(("git://", "github.com/", "git@"))
 
 
-def open_url(url: str) -> http.client.HTTPResponse:
-    """Open a URL.  Blocking.
-
-    Raises:
-        PalanError: the request failed; in dockerd's words.
-    """
-    try:
-        return fetch(url)
-    except urllib.error.HTTPError as error:
-        with error:
-            text = error.read(_MAX_BODY).decode("utf-8", "replace").strip()
-        message = f"failed to GET {url} with status {error.code} {error.reason}: {text}"
-        kind: type[PalanError] = {404: NotFound, 400: InvalidParameter}.get(
-            error.code, InternalError
-        )
-        raise kind(message) from None
-    except ValueError as error:
-        raise InvalidParameter(f'Get "{url}": {error}') from None
-    except (OSError, http.client.HTTPException) as error:
-        raise InternalError(f'Get "{url}": {failure_reason(url, error)}') from None
-
-
-def fetch_context(url: str, root: Path, abort: Abort) -> Fetched:
+def fetch_context(download: Download, root: Path, abort: Abort) -> Fetched:
     """Download a context.  Blocking.
 
     Args:
-        url: the address of a Dockerfile or an archive.
+        download: a Dockerfile or an archive.
         root: a directory to create, into which an archive is unpacked.
         abort: ends the unpacking.
 
@@ -91,39 +63,40 @@ def fetch_context(url: str, root: Path, abort: Abort) -> Fetched:
         PalanError: the download failed, or is neither of both.
     """
     try:
-        response = open_url(url)
-    except PalanError as error:
-        raise type(error)(f"error downloading remote context {url}: {error.message}") from None
-    with response:
-        try:
-            head = response.read(_PREAMBLE)
-            kind = _kind(url, response.headers.get("Content-Type", ""), head)
-            if kind == _TEXT:
-                data = head + response.read(_MAX_DOCKERFILE + 1 - len(head))
-                if len(data) > _MAX_DOCKERFILE:
-                    raise InvalidParameter(f"the Dockerfile at {url} is too large")
-                return Fetched(data)
-            receive(_after(head, Download(response)), root, abort)
-        except (OSError, http.client.HTTPException) as error:
-            raise InternalError(
-                f"error downloading remote context {url}: {failure_reason(url, error)}"
-            ) from None
+        head = download.head(_PREAMBLE)
+        kind = _kind(download.url, download.headers.get("Content-Type", ""), head)
+        if kind == _TEXT:
+            return Fetched(_dockerfile(download))
+        receive(download, root, abort)
+    except OSError as error:
+        raise InternalError(
+            f"error downloading remote context {download.url}: {error.strerror or error}"
+        ) from None
     return Fetched(None)
 
 
-def _after(head: bytes, rest: Incoming) -> Incoming:
-    class _Whole:
-        def __init__(self) -> None:
-            self._head = head
+def open_context(url: str) -> Download:
+    """Open the URL of a context.  Blocking.
 
-        def __call__(self) -> bytes:
-            first, self._head = self._head, b""
-            return first or rest()
+    Raises:
+        PalanError: the request failed.
+    """
+    try:
+        return open_url(url)
+    except PalanError as error:
+        raise type(error)(
+            f"error downloading remote context {redacted(url)}: {error.message}"
+        ) from None
 
-        def abort(self) -> None:
-            rest.abort()
 
-    return _Whole()
+def _dockerfile(download: Download) -> bytes:
+    parts, size = [], 0
+    while piece := download():
+        parts.append(piece)
+        size += len(piece)
+        if size > _MAX_DOCKERFILE:
+            raise InvalidParameter(f"the Dockerfile at {download.url} is too large")
+    return b"".join(parts)
 
 
 def _kind(url: str, said: str, head: bytes) -> str:
@@ -154,6 +127,7 @@ class Clone:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._aborted = False
+        self._address = ""
 
     def abort(self) -> None:
         """Kill the running git; from any thread."""
@@ -179,11 +153,12 @@ class Clone:
         if shutil.which("git") is None:
             raise InternalError(
                 "unable to prepare the build context: the engine needs the program git for"
-                f" {remote}, and it is not installed"
+                f" {redacted(remote)}, and it is not installed"
             )
         if not remote.startswith(("http://", "https://", "git://", "git@")):
             remote = f"https://{remote}"
         address, _, fragment = remote.partition("#")
+        self._address = address
         branch, _, directory = fragment.partition(":")
         branch = branch or "master"
         if branch.startswith("-"):
@@ -224,6 +199,13 @@ class Clone:
             self._process.kill()
         output, _ = self._process.communicate()
         if self._process.returncode:
-            text = output.decode("utf-8", "replace").strip()
+            text = self._without_password(output.decode("utf-8", "replace").strip())
             doing = "fetching" if arguments[0] == "fetch" else f"with git {arguments[0]}"
             raise InvalidParameter(f"error {doing}: {text}")
+
+    def _without_password(self, text: str) -> str:
+        """Return output of git without the password of the repository's address."""
+        text = text.replace(self._address, redacted(self._address))
+        user, at, _ = self._address.partition("://")[2].partition("/")[0].rpartition("@")
+        password = user.partition(":")[2]
+        return text.replace(f"{user}@", "") if at and password else text

@@ -15,10 +15,11 @@ from palan.engine.builder.builder import Builder
 from palan.engine.builder.job import Job
 from palan.engine.builder.options import Options, read_options
 from palan.engine.builder.output import Output
-from palan.engine.builder.remote import Clone, fetch_context, is_git
+from palan.engine.builder.remote import Clone, fetch_context, is_git, open_context
 from palan.engine.builder.running import CommandFailed
 from palan.engine.builder.selection import Picked
 from palan.engine.builder.surroundings import Surroundings
+from palan.engine.images.fetch import redacted
 from palan.engine.images.image import Image
 from palan.engine.images.tagging import tag
 from palan.engine.threads import BodyReader, in_thread
@@ -123,13 +124,17 @@ class Builds:
             clone = Clone()
             root = await in_thread(lambda: clone.run(remote, scratch / "context"), clone.abort)
         elif remote.startswith(("http://", "https://")):
-            # A time-out ends the download after the client has disconnected.
-            abort = Abort()
-            fetched = await in_thread(lambda: fetch_context(remote, root, abort), abort)
+            # A time-out ends the request after the client has disconnected.
+            download = await in_thread(lambda: open_context(remote), lambda: None)
+            abort = Abort(download.abort)
+            try:
+                fetched = await in_thread(lambda: fetch_context(download, root, abort), abort)
+            finally:
+                download.close()
             if fetched.dockerfile is not None:
                 return None, parse_dockerfile(fetched.dockerfile, remote)
         else:
-            raise InvalidParameter(f"remoteURL ({remote}) could not be recognized as URL")
+            raise InvalidParameter(f"remoteURL ({redacted(remote)}) could not be recognized as URL")
         context = BuildContext(root)
         return context, await in_thread(lambda: context.read_dockerfile(name))
 

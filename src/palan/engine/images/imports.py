@@ -1,18 +1,17 @@
 """``POST /images/create`` with ``fromSrc``: makes an image of a root file system."""
 
-import http.client
 import time
 import urllib.parse
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from palan.api.errors import InternalError, InvalidParameter
+from palan.api.errors import InvalidParameter
 from palan.api.images import ImageConfig, ImageCreate
 from palan.engine.images.archive_images import put_blob, put_manifest
 from palan.engine.images.catalog import Catalog
 from palan.engine.images.changes import apply_changes
 from palan.engine.images.describe import rfc3339
-from palan.engine.images.fetch import Download, failure_reason, fetch
+from palan.engine.images.fetch import open_url, redacted
 from palan.engine.images.formats import HistoryEntry, ImageSpec, RootFS, encode
 from palan.engine.images.image import Image
 from palan.engine.images.ingest import add_image, examine
@@ -31,6 +30,7 @@ class Import:
 
     Attributes:
         source: ``-`` for the body of the request, or a URL.
+        shown_source: the same without a password.
         name: the name of the image; None for an image without a name.
     """
 
@@ -47,7 +47,8 @@ class Import:
         self.config = ImageConfig()
         apply_changes(self.config, request.changes)
         self.source = request.from_src if request.from_src == "-" else _url(request.from_src)
-        self.comment = request.message or f"Imported from {self.source}"
+        self.shown_source = redacted(self.source)
+        self.comment = request.message or f"Imported from {self.shown_source}"
 
     async def run(self, catalog: Catalog, unpacker: Unpacker, source: Incoming) -> Image:
         """Make an image of the archive.
@@ -87,6 +88,7 @@ class Import:
 def _url(text: str) -> str:
     """Return the URL of an archive; without a scheme it is http."""
     url = text if "://" in text else f"http://{text}"
+    text = redacted(text)
     try:
         parts = urllib.parse.urlsplit(url)
     except ValueError as error:
@@ -115,20 +117,14 @@ async def open_source(url: str, body: AsyncIterator[bytes]) -> AsyncIterator[Inc
     """Open the archive, for a thread to read.
 
     Raises:
-        InvalidParameter: the URL is malformed.
-        InternalError: the download failed.
+        PalanError: the download failed.
     """
     if url == "-":
         async with BodyReader(body) as reader:
             yield reader
         return
+    download = await in_thread(lambda: open_url(url))
     try:
-        response = await in_thread(lambda: fetch(url))
-    except ValueError as error:
-        raise InvalidParameter(f'Get "{url}": {error}') from None
-    except (OSError, http.client.HTTPException) as error:
-        raise InternalError(f'Get "{url}": {failure_reason(url, error)}') from None
-    try:
-        yield Download(response)
+        yield download
     finally:
-        await in_thread(response.close)
+        await in_thread(download.close)

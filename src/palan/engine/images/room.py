@@ -227,7 +227,7 @@ class Images:
     async def _import(self, plan: Import, body: AsyncIterator[bytes]) -> AsyncIterator[JSONMessage]:
         async with open_source(plan.source, body) as source:
             if plan.source != "-":
-                yield JSONMessage(status=f"Downloading from {plan.source}")
+                yield JSONMessage(status=f"Downloading from {plan.shown_source}")
             image = await plan.run(self._catalog, self._unpacker, source)
         name = plan.name.familiar if plan.name else ""
         if name:
