@@ -1,6 +1,7 @@
 """Builds: the parts without I/O."""
 
 import contextlib
+import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,9 +13,11 @@ from palan.api.errors import InvalidParameter
 from palan.api.images import ImageConfig
 from palan.engine.builder.arguments import Arguments
 from palan.engine.builder.cache import step_key
+from palan.engine.builder.checksums import Checksums
 from palan.engine.builder.copy_target import find_owner
 from palan.engine.builder.options import read_options
 from palan.engine.builder.remote import is_git
+from palan.engine.builder.selection import pick
 from palan.engine.images.configure import quoted_words
 
 
@@ -142,3 +145,14 @@ def test_any_parameter_is_read_or_refused(name, text):
 def test_names_are_normal_and_each_is_there_once():
     given = ["a", "a:latest", "docker.io/library/a", "", "h:5000/b:1"]
     assert [name.familiar for name in options(t=given).names] == ["a:latest", "h:5000/b:1"]
+
+
+@pytest.mark.parametrize("pattern", ["a*" * 60 + "b", "*" * 60 + "x", "a" * 120 + "?"])
+def test_sources_are_matched_without_backtracking(pattern, tmp_path):
+    (tmp_path / ("a" * 120)).touch()
+    root = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY)
+    try:
+        assert pick(root, Checksums(root), pattern, context=True) == []
+        assert len(pick(root, Checksums(root), "a*" * 60, context=True)) == 1
+    finally:
+        os.close(root)

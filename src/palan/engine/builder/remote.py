@@ -23,7 +23,6 @@ _ACCEPTABLE: Final = re.compile(
     r"application/(?:(?:x-)?tar|octet-stream|(?:x-)?(?:gzip|bzip2?|xz))|text/plain"
 )
 _TEXT: Final = "text/plain"
-_GIT_SUFFIX: Final = re.compile(r"\.git(?:#.+)?$")
 _GIT_ENVIRONMENT: Final = {
     "HOME": "/nonexistent",
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -47,7 +46,7 @@ class Fetched:
 def is_git(remote: str) -> bool:
     """Whether a remote context is a git repository."""
     if remote.startswith(("http://", "https://")):
-        return _GIT_SUFFIX.search(remote) is not None
+        return remote.endswith(".git") or ".git#" in remote[:-1]
     return remote.startswith(("git://", "github.com/", "git@"))
 
 

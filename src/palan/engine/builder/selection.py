@@ -11,8 +11,8 @@ from typing import Final
 from palan.api.errors import InternalError, InvalidParameter
 from palan.engine.builder.build_context import outside_context
 from palan.engine.builder.checksums import Checksums, combined
-from palan.engine.images.listing import glob
 from palan.host.rootfs import lookup, names_in
+from palan.patterns import BadPattern, compile_glob
 
 
 __all__ = ["Picked", "combined_checksum", "pick"]
@@ -81,8 +81,9 @@ def _one(root: int, sums: Checksums, path: str, *, context: bool) -> Picked:
 def _matching(root: int, pattern: str) -> Iterator[str]:
     """Yield the paths that match a pattern, sorted by name."""
     pattern = posixpath.normpath(pattern)
-    compiled = glob(pattern)
-    if compiled is None:
+    try:
+        compiled = compile_glob(pattern)
+    except BadPattern:
         return
     deepest = pattern.count("/")
     pending = [""]

@@ -1,7 +1,6 @@
 """The filters that select images for a list or a prune."""
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from palan.api import Filters
 from palan.engine.images.catalog import Catalog
@@ -10,80 +9,31 @@ from palan.engine.images.image import Image
 from palan.engine.images.lookup import find
 from palan.engine.images.reference import parse
 from palan.engine.until import parse_until
+from palan.patterns import BadPattern, Pattern, compile_glob
 from palan.store.images import NameRecord
 
 
-__all__ = ["created_before", "glob", "matches_reference", "select"]
+__all__ = ["compile_references", "created_before", "matches_reference", "select"]
 
 Test = Callable[[Image], bool]
 
 
-def glob(pattern: str) -> re.Pattern[str] | None:
-    """Compile a shell pattern of Go's ``path.Match``: ``*`` and ``?`` do not match slashes.
+def compile_references(patterns: Iterable[str]) -> list[Pattern]:
+    """Compile the patterns of a filter ``reference``.
 
-    Returns:
-        None if the pattern is malformed, and therefore matches nothing.
+    A malformed pattern matches nothing and hides those after it, as in dockerd.
     """
-    result = ""
-    position = 0
-    while position < len(pattern):
-        character = pattern[position]
-        position += 1
-        if character == "*":
-            result += "[^/]*"
-        elif character == "?":
-            result += "[^/]"
-        elif character == "\\":
-            if position >= len(pattern):
-                return None
-            result += re.escape(pattern[position])
-            position += 1
-        elif character == "[":
-            end = _class_end(pattern, position)
-            if end is None:
-                return None
-            result += _class(pattern[position:end])
-            position = end + 1
-        else:
-            result += re.escape(character)
-    try:
-        return re.compile(result, re.DOTALL)
-    except re.error:
-        return None
+    compiled = []
+    for pattern in patterns:
+        try:
+            compiled.append(compile_glob(pattern))
+        except BadPattern:
+            break
+    return compiled
 
 
-def _class_end(pattern: str, start: int) -> int | None:
-    position = start + 1 if pattern[start : start + 1] == "^" else start
-    if pattern[position : position + 1] == "]":
-        return None
-    while position < len(pattern):
-        if pattern[position] == "]":
-            return position
-        position += 2 if pattern[position] == "\\" else 1
-    return None
-
-
-def _class(body: str) -> str:
-    negated = body.startswith("^")
-    inner = ""
-    escaped = False
-    for character in body[1:] if negated else body:
-        if escaped:
-            inner += re.escape(character)
-            escaped = False
-        elif character == "\\":
-            escaped = True
-        else:
-            inner += character if character == "-" else re.escape(character)
-    # Go's character classes may contain slashes.
-    return f"[{'^' if negated else ''}{inner}]"
-
-
-def matches_reference(name: NameRecord, patterns: list[str]) -> bool:
-    """Whether a name or its repository, familiar or normalised, matches one of the patterns.
-
-    A malformed pattern ends the search, as in dockerd.
-    """
+def matches_reference(name: NameRecord, patterns: Iterable[Pattern]) -> bool:
+    """Whether a name or its repository, familiar or normalised, matches one of the patterns."""
     reference = parse(name.name)
     texts = (
         reference.familiar,
@@ -91,13 +41,7 @@ def matches_reference(name: NameRecord, patterns: list[str]) -> bool:
         str(reference),
         reference.repository,
     )
-    for pattern in patterns:
-        compiled = glob(pattern)
-        if compiled is None:
-            return False
-        if any(compiled.fullmatch(text) for text in texts):
-            return True
-    return False
+    return any(pattern.fullmatch(text) for pattern in patterns for text in texts)
 
 
 def created_before(filters: Filters) -> Test | None:
@@ -147,7 +91,7 @@ def select(
     """
     dangling = filters.boolean("dangling", default=False) if "dangling" in filters else None
     tests = list(_tests(catalog, filters))
-    patterns = filters.get("reference")
+    patterns = compile_references(filters.get("reference"))
     selected = []
     for image in catalog.visible():
         names = catalog.names_of(image)
@@ -157,7 +101,7 @@ def select(
             continue
         if not all(test(image) for test in tests):
             continue
-        if patterns:
+        if "reference" in filters:
             names = [name for name in names if matches_reference(name, patterns)]
             if not names:
                 continue
