@@ -276,6 +276,18 @@ async def test_an_expression_that_would_backtrack_is_matched_at_once(surrounding
         assert await listed(networks, name=["(a+)+$"]) == []
 
 
+async def test_a_network_that_a_plugin_keeps_does_not_hinder_a_prune(surroundings, networks):
+    remote(surroundings)
+    surroundings.drivers["kept"] = FakePlugin({"CreateNetwork": {}})
+    for name, driver in (("one", "wire"), ("two", "kept"), ("three", "wire")):
+        await make(networks, name, driver=driver)
+    pruned = await networks.prune(NetworkPrune(filters=Filters({})))
+    assert pruned.networks_deleted == ["one", "three"]
+    assert await listed(networks) == ["two"]
+    (record,) = NetworkContext(surroundings).table.rows()
+    assert (record.name, record.draft) == ("two", False)
+
+
 async def test_networks_are_pruned_unless_they_have_all_unwanted_labels(surroundings, networks):
     remote(surroundings)
     for name, labels in (("one", {"a": ""}), ("both", {"a": "", "b": ""}), ("free", {})):

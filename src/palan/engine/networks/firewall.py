@@ -174,12 +174,12 @@ class Firewall:
                 del self.state.networks[network.id]
                 raise
 
-    async def remove_network(self, network: Network) -> None:
-        """Remove the rules of a network; idempotent."""
+    async def remove_networks(self, networks: Iterable[Network]) -> None:
+        """Remove the rules of networks in one change; idempotent."""
         async with self._lock:
-            rules = self.state.networks.pop(network.id, None)
-            if rules is not None:
-                await self._apply(lambda backend: backend.delete_network(rules))
+            known = [self.state.networks.pop(network.id, None) for network in networks]
+            if rules := [each for each in known if each is not None]:
+                await self._apply(lambda backend: backend.delete_networks(rules))
 
     async def add_ports(self, container_id: str, ports: list[Publication]) -> None:
         """Add the rules that redirect published ports to a container.

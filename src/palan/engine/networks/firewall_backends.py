@@ -82,8 +82,8 @@ class Backend(Protocol):
     def add_network(self, network: BridgeRules, /) -> None:
         """Add the rules of a network that is in the state already."""
 
-    def delete_network(self, network: BridgeRules, /) -> None:
-        """Remove the rules of a network that is no longer in the state."""
+    def delete_networks(self, networks: Sequence[BridgeRules], /) -> None:
+        """Remove the rules of networks that are no longer in the state."""
 
     def change(self, ports: Sequence[Publication], links: Sequence[Link], *, add: bool) -> None:
         """Add or delete the rules of ports and links of a container."""
@@ -117,9 +117,10 @@ class NftBackend:
         if script := rules_nft.add_network(self._table, network):
             _nft(script)
 
-    def delete_network(self, network: BridgeRules, /) -> None:
-        """Delete the chains and elements of a network."""
-        if script := rules_nft.delete_network(self._table, network):
+    def delete_networks(self, networks: Sequence[BridgeRules], /) -> None:
+        """Delete the chains and elements of networks in one transaction."""
+        scripts = (rules_nft.delete_network(self._table, network) for network in networks)
+        if script := "\n".join(filter(None, scripts)):
             _nft(script)
 
     def change(self, ports: Sequence[Publication], links: Sequence[Link], *, add: bool) -> None:
@@ -202,7 +203,7 @@ class IptablesBackend:
         """Rewrite all chains, as the order of rules matters."""
         self.replace()
 
-    def delete_network(self, _network: BridgeRules, /) -> None:
+    def delete_networks(self, _networks: Sequence[BridgeRules], /) -> None:
         """Rewrite all chains, as the order of rules matters."""
         self.replace()
 

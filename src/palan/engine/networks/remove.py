@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
+from typing import Final
 
-from palan.api.errors import Forbidden, InternalError
+from palan.api.errors import Forbidden, InternalError, PalanError
 from palan.engine.networks.context import NetworkContext
 from palan.engine.networks.network import Network
 from palan.engine.networks.remote_ipam import is_remote
@@ -11,7 +13,10 @@ from palan.host.netlink import Netlink
 from palan.plugins import PluginNotFound, PluginUnreachable
 
 
-__all__ = ["remove_network", "remove_resources"]
+__all__ = ["remove_network", "remove_networks", "remove_resources"]
+
+AT_ONCE: Final = 8
+"""Interfaces that are deleted at a time: the kernel mostly waits for each."""
 
 
 async def remove_network(context: NetworkContext, network: Network) -> None:
@@ -22,8 +27,56 @@ async def remove_network(context: NetworkContext, network: Network) -> None:
         InternalError: the machine or a plugin refuses; the network stays.
     """
     _check_removable(context, network)
+    network.record.draft = True  # look-ups do not find it any more
+    await _remove(context, network)
+
+
+async def remove_networks(context: NetworkContext, networks: Iterable[Network]) -> list[Network]:
+    """Remove many networks: their rules in one change, their interfaces several at a time.
+
+    Args:
+        context: the networks.
+        networks: the networks; those that can't be removed stay.
+
+    Returns:
+        The networks that are removed, in the given order.
+    """
+    removable = []
+    for network in networks:
+        try:
+            _check_removable(context, network)
+        except Forbidden as error:
+            _log_stay(context, network, error)
+        else:
+            network.record.draft = True
+            removable.append(network)
+    several, one = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore()
+
+    async def remove(network: Network) -> bool:
+        # Networks of other drivers may share an interface, which goes with the last of them.
+        async with several if network.bridge else one:
+            try:
+                await _remove(context, network)
+            except PalanError as error:
+                _log_stay(context, network, error)
+                return False
+            return True
+
+    try:
+        await context.firewall.remove_networks(removable)
+    except InternalError as error:
+        context.log.warning("rules of networks stay", reason=error.message)
+    done = await asyncio.gather(*map(remove, removable))
+    return [network for network, removed in zip(removable, done, strict=True) if removed]
+
+
+def _log_stay(context: NetworkContext, network: Network, error: PalanError) -> None:
+    context.log.warning("network stays", network=network.name, reason=error.message)
+
+
+async def _remove(context: NetworkContext, network: Network) -> None:
+    """Remove a network that is marked as a draft; it is no draft if it stays."""
     record = network.record
-    record.draft = True  # look-ups do not find it any more
     try:
         await context.table.save(network)
         await remove_resources(context, network)
@@ -72,7 +125,7 @@ async def remove_resources(
     Raises:
         OSError, PalanError: something stays, and so does the row.
     """
-    await context.firewall.remove_network(network)
+    await context.firewall.remove_networks([network])
 
     def down() -> None:
         with Netlink() as host:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from palan.api.containers import EndpointSettings
-from palan.api.errors import NotFound, PalanError
+from palan.api.errors import NotFound
 from palan.api.networks import (
     NetworkConnect,
     NetworkCreate,
@@ -40,7 +40,7 @@ from palan.engine.networks.load import load
 from palan.engine.networks.member import Member
 from palan.engine.networks.network import Network
 from palan.engine.networks.publish import adopt_ports
-from palan.engine.networks.remove import remove_network
+from palan.engine.networks.remove import remove_network, remove_networks
 from palan.engine.networks.resolv_conf import resolv_conf
 from palan.engine.networks.sandbox import create_sandbox, remove_sandbox, sweep_sandboxes
 from palan.engine.networks.surroundings import Surroundings
@@ -308,24 +308,18 @@ class Networks:
         """``POST /networks/prune``."""
         filters = request.filters
         until = made_before(filters)
-        deleted = []
-        for network in self._table:
-            if (
+        unused = [
+            network
+            for network in self._table
+            if not (
                 network.predefined
                 or network.endpoints
                 or network.record.draft
                 or network.record.config_only
                 or not filters.labels(network.record.labels, together=True)
                 or (until is not None and network.record.created > until)
-            ):
-                continue
-            try:
-                await remove_network(self._context, network)
-            except PalanError as error:
-                self._context.log.warning(
-                    "network stays", network=network.name, reason=error.message
-                )
-                continue
-            deleted.append(network.name)
+            )
+        ]
+        deleted = [network.name for network in await remove_networks(self._context, unused)]
         self._context.surroundings.events.publish("network", "prune", "", {"reclaimed": "0"})
         return NetworkPruneResponse(networks_deleted=deleted or None)
