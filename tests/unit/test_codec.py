@@ -216,6 +216,12 @@ def test_invalid_filters(text):
         ("containers.resize", "h=tall&w=1", 'invalid resize height "tall": invalid syntax'),
         ("containers.resize", "", 'invalid resize height "": invalid syntax'),
         ("exec.resize", "h=1&w=x", 'invalid resize width "x": invalid syntax'),
+        ("containers.resize", "h=-100&w=1", 'invalid resize height "-100": value out of range'),
+        (
+            "exec.resize",
+            "h=1&w=4294967296",
+            'invalid resize width "4294967296": value out of range',
+        ),
         ("containers.list", "limit=few", 'strconv.Atoi: parsing "few": invalid syntax'),
         ("plugins.enable", "", 'strconv.Atoi: parsing "": invalid syntax'),
         (

@@ -227,7 +227,7 @@ async def test_invalid_requests(room, fields, error, message):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("paused", True, "Container web is paused, unpause the container before exec"),
+        ("paused", True, f"Container (web|{ID}) is paused, unpause the container before exec"),
         ("running", False, f"container {ID} is not running"),
         ("ending", True, f"container {ID} is not running"),
     ],
@@ -241,13 +241,18 @@ async def test_the_container_must_run(room, field, value, message):
         await room.start(created)
 
 
-async def test_a_failure_is_the_callers_or_of_a_container_that_ends(room):
+async def test_a_failure_is_the_callers_or_of_a_container_that_ends(room, monkeypatch):
     room.failure = InvalidParameter("exec failed: no such file")
     created = await room.create("missing")
     with pytest.raises(InvalidParameter, match="no such file"):
         await room.start(created)
     shown = await room.inspect(created)
     assert (shown.running, shown.exit_code) == (False, 126)
+    room.failure = InternalError("no space left on device")
+    created = await room.create("true")
+    with pytest.raises(InternalError, match="no space left"):  # at once
+        await room.start(created)
+    monkeypatch.setattr(processes, "is_ending", lambda _: True)
     room.failure = InternalError("crun: the container is gone")
     created = await room.create("true")
     with pytest.raises(Conflict, match="is not running"):
@@ -289,6 +294,9 @@ async def test_resize(room):
     await room.start(created)
     await room.execs.resize(resize)
     assert room.processes[0].sizes == [(20, 30)]
+    room.target.running = False
+    with pytest.raises(Conflict, match=f"container {ID} is not running"):
+        await room.execs.resize(resize)
 
 
 async def test_execs_of_a_container_that_ends_are_discarded(room):

@@ -50,6 +50,24 @@ def test_a_process_with_another_start_time_gets_no_signal(sleeper):
     assert not processes.kill(sleeper.pid, started=started)
 
 
+def test_a_process_that_ends(sleeper, tmp_path, monkeypatch):
+    assert not processes.is_ending(sleeper.pid)
+    sleeper.kill()
+    sleeper.wait()
+    assert processes.is_ending(sleeper.pid)
+    monkeypatch.setattr(processes, "_PROC", tmp_path)
+    (tmp_path / "7").mkdir()
+    for flags, killed, expected in [
+        (4194560, 0, False),
+        (4194560, 1 << 14, False),  # SIGTERM
+        (4194564, 0, True),
+        (4194560, 1 << 8, True),
+    ]:
+        (tmp_path / "7/stat").write_text(f"7 (a) b) S 1 2 3 0 -1 {flags} 0 0 0\n")
+        (tmp_path / "7/status").write_text(f"SigPnd:\t{killed:016x}\nShdPnd:\t{0:016x}\n")
+        assert processes.is_ending(7) is expected
+
+
 def test_a_zombie_is_not_alive(sleeper):
     fd = processes.open_pidfd(sleeper.pid, processes.start_time(sleeper.pid))
     processes.kill(sleeper.pid)

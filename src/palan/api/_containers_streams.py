@@ -88,8 +88,8 @@ class ContainerResize(Request):
     """Set the size of a container's terminal, in characters."""
 
     id: str
-    h: Annotated[int, Integer("invalid resize height {quoted}: {reason}")]
+    h: Annotated[int, Integer("invalid resize height {quoted}: {reason}", range(2**32))]
     """The height in rows."""
 
-    w: Annotated[int, Integer("invalid resize width {quoted}: {reason}")]
+    w: Annotated[int, Integer("invalid resize width {quoted}: {reason}", range(2**32))]
     """The width in columns."""

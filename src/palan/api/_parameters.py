@@ -30,7 +30,7 @@ Reader = Callable[[list[str]], Any]
 _FALSE: Final = {"", "0", "no", "false", "none"}
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
-_INT64: Final = range(-(2**63), 2**63)
+_DIGITS: Final = 40
 
 
 def reader(field: Field) -> Reader:  # noqa: PLR0911 - a table of types
@@ -103,10 +103,10 @@ def _integer_reader(name: str, integer: Integer) -> Reader:
     def read(given: list[str]) -> int:
         text = given[0]
         reason = "invalid syntax"
-        # Numbers of more than 20 digits never fit, and converting long ones is slow.
+        # Long numbers never fit, and converting them is slow.
         if _INTEGER.fullmatch(text):
-            number = int(text) if len(text) <= 40 else _INT64.stop
-            if number in _INT64:
+            number = int(text) if len(text) <= _DIGITS else integer.values.stop
+            if number in integer.values:
                 return number
             reason = "value out of range"
         raise InvalidParameter(

@@ -56,10 +56,13 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Integer:
-    """The error text of a parameter that is not an integer."""
+    """The error text of a parameter that is not an integer, or out of range."""
 
     error: str = "strconv.Atoi: parsing {quoted}: {reason}"
     """May contain ``{name}``, ``{given}``, ``{quoted}`` and ``{reason}``."""
+
+    values: range = range(-(2**63), 2**63)
+    """The numbers that are in range; a size of a terminal, for example, has 32 bits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ together with its start time and the machine's boot id.
 
 import contextlib
 import os
+import re
 import signal
 import time
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ __all__ = [
     "descendants",
     "environment",
     "is_alive",
+    "is_ending",
     "kill",
     "open_pidfd",
     "parse_stat",
@@ -34,6 +36,9 @@ __all__ = [
 _PROC: Final = Path("/proc")
 _TICK_NS: Final = 10_000_000
 """USER_HZ is 100 on all machines that Linux runs on."""
+
+_PF_EXITING: Final = 0x4
+"""A flag in ``stat``: the process exits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,23 @@ def is_alive(pid: int, started: int | None = None) -> bool:
     if found is None or found.state in ("Z", "X"):
         return False
     return started is None or found.start_time == started
+
+
+def is_ending(pid: int) -> bool:
+    """Whether a process exits or has been killed, though it may take a while; or has ended.
+
+    The first process of a PID namespace exits in this sense before the kernel kills the others.
+    """
+    try:
+        stat = (_PROC / str(pid) / "stat").read_bytes()
+        signals = (_PROC / str(pid) / "status").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    state, *_, flags = stat[stat.rindex(b")") + 2 :].split(maxsplit=7)[:7]
+    if state in (b"Z", b"X") or int(flags) & _PF_EXITING:
+        return True
+    pending = re.findall(rb"^S(?:ig|hd)Pnd:\t([0-9a-f]+)$", signals, re.MULTILINE)
+    return any(int(mask, 16) & 1 << signal.SIGKILL - 1 for mask in pending)
 
 
 def open_pidfd(pid: int, started: int | None = None) -> int:

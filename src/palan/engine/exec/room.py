@@ -77,7 +77,7 @@ class Execs:
         """
         instance = self._context.get(request.id)
         body = request.body
-        check_running(instance.target, instance.target.name)
+        check_running(instance.target, instance.target.id)
         if instance.started:
             if not instance.finished:
                 raise Conflict(f"exec command {instance.id} is already running")
@@ -127,8 +127,10 @@ class Execs:
 
         Raises:
             NotFound: there is no such exec, or it does not run.
+            Conflict: its container does not run, or is paused.
         """
         instance = self._context.get(request.id)
+        check_running(instance.target, instance.target.id)
         if instance.started:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(UP_TIMEOUT):

@@ -12,7 +12,7 @@ from palan.host import processes
 __all__ = ["check_running", "has_ended", "not_running", "was_ending"]
 
 ENDING: Final = 3.0
-"""Seconds to wait for the end of a container, which perhaps made an exec fail."""
+"""Seconds to wait for the end of a container whose first process exits."""
 
 
 def check_running(target: Target, name: str) -> None:
@@ -39,11 +39,13 @@ def has_ended(target: Target) -> bool:
 async def was_ending(target: Target, error: OSError | PalanError) -> bool:
     """Whether an exec failed because its container ends.
 
-    The container's first process is the last to end, so it may still be alive.
+    The container's first process is the last to end, so it may still exist, but then it exits.
     """
-    if has_ended(target):
+    process = target.process
+    if has_ended(target) or process is None:
         return True
-    if not (isinstance(error, PalanError) and error.status < 500):
+    of_request = isinstance(error, PalanError) and error.status < 500
+    if not of_request and processes.is_ending(process.pid):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ENDING):
                 await target.wait()
