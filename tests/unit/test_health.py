@@ -103,7 +103,7 @@ def test_the_command_of_a_check(test, shell, command):
         ({"start_period": 60 * S, "start_interval": S}, "starting", 30 * S, S),
         ({"start_period": 60 * S, "start_interval": S}, "healthy", 10 * S, 30 * S),
         ({"start_period": 60 * S, "start_interval": S}, "starting", 60 * S, 30 * S),
-        ({"start_period": 2 * S, "start_interval": 9 * S}, "starting", S, S),
+        ({"start_period": 2 * S, "start_interval": 9 * S}, "starting", S, 9 * S),
     ],
 )
 def test_when_the_next_check_comes(fields, status, elapsed, wait):

@@ -210,6 +210,15 @@ def test_the_environment_of_a_container():
     assert "HOSTNAME=box" not in container_environment(["HOSTNAME"], hostname="box", tty=False)
 
 
+def test_an_empty_home_is_replaced():
+    env = container_environment(["HOME="], hostname="box", tty=False, home="/root")
+    assert env[2:] == ["HOME=/root"]
+    env = exec_environment(["HOME=/app"], ["HOME="], hostname="box", tty=False, home="/root")
+    assert env[2:] == ["HOME=/root"]
+    env = exec_environment(["HOME=/app"], [], hostname="box", tty=False, home="/root")
+    assert env[2:] == ["HOME=/app"]
+
+
 def test_the_environment_of_an_exec():
     env = exec_environment(["A=1", "B=2"], ["B", "A=3"], hostname="box", tty=True, home="/home/app")
     assert env == [

@@ -123,17 +123,13 @@ def probe_timeout(check: HealthConfig) -> int:
 
 
 def probe_wait(check: HealthConfig, health: HealthRecord, elapsed: int) -> int:
-    """Return the nanoseconds to wait for the next check.
+    """Return the nanoseconds from the end of a check, or from the start, to the next check.
 
     Args:
         check: the container's configuration.
         health: the results so far.
         elapsed: nanoseconds since the container's start.
     """
-    interval = check.interval or _INTERVAL
-    left = check.start_period - elapsed
-    if left <= 0:
-        return interval
-    # The first check that counts is made as soon as the start period is over.
-    usual = (check.start_interval or _START_INTERVAL) if health.status == "starting" else interval
-    return min(usual, left)
+    if elapsed < check.start_period and health.status == "starting":
+        return check.start_interval or _START_INTERVAL
+    return check.interval or _INTERVAL

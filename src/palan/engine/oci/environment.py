@@ -44,10 +44,7 @@ def container_environment(
     defaults = [f"PATH={DEFAULT_PATH}", f"HOSTNAME={hostname}"]
     if tty:
         defaults.append("TERM=xterm")
-    result = override([*defaults, *linked], env or ())
-    if home and not any(entry.startswith("HOME=") for entry in result):
-        result.append(f"HOME={home}")
-    return result
+    return _with_home(override([*defaults, *linked], env or ()), home)
 
 
 def exec_environment(
@@ -65,7 +62,11 @@ def exec_environment(
     ``TERM`` is set when the exec has a terminal and the container has not.
     """
     base = container_environment(container_env, hostname=hostname, tty=tty, linked=linked)
-    result = override(base, exec_env or ())
-    if home and not any(entry.startswith("HOME=") for entry in result):
-        result.append(f"HOME={home}")
-    return result
+    return _with_home(override(base, exec_env or ()), home)
+
+
+def _with_home(env: list[str], home: str) -> list[str]:
+    """Add ``HOME`` if it is absent or empty, as runc does."""
+    if home and not any(entry.startswith("HOME=") and entry != "HOME=" for entry in env):
+        return [*(entry for entry in env if entry != "HOME="), f"HOME={home}"]
+    return env
