@@ -84,6 +84,14 @@ def test_the_images_files_are_copied_with_owners_modes_and_links(engine, filled)
         assert "link -> /etc/passwd" in text
 
 
+def test_a_volume_that_a_container_uses_is_filled_in_place(engine, filled):
+    engine.run(*SLEEP, host={"Binds": ["data:/v"]})
+    text = engine.output("sh", "-c", "stat -c '%a %u %g' /data; cat /data/sub/file",
+                         host={"Binds": ["data:/data"]}, Image=filled)  # fmt: skip
+    assert text.splitlines()[0] == "750 1000 1001"
+    assert "image" in text
+
+
 def test_no_copy_is_respected(engine, filled):
     mount = {"Type": "volume", "Source": "bare", "Target": "/data"}
     host = {"Mounts": [{**mount, "VolumeOptions": {"NoCopy": True}}]}

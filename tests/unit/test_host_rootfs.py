@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from palan.host import syscalls
 from palan.host.rootfs import LIMIT, follow_links, lookup, open_directory, read_text
 
 
@@ -55,6 +56,20 @@ def test_a_file_that_is_not_regular_is_empty_and_does_not_block(root):
     os.mkfifo(root / "fifo")
     for path in ("fifo", "etc", "."):
         assert read_text(root, path) == ""
+
+
+def test_a_file_that_is_not_regular_is_not_even_opened(root, monkeypatch):
+    os.mkfifo(root / "fifo")
+    opened = []
+    original = syscalls.openat2
+
+    def openat2(dirfd, path, flags, *arguments, **options):
+        opened.append(flags)
+        return original(dirfd, path, flags, *arguments, **options)
+
+    monkeypatch.setattr(syscalls, "openat2", openat2)
+    assert read_text(root, "fifo") == ""
+    assert opened == [os.O_PATH]
 
 
 def test_invalid_utf8_is_replaced(root):

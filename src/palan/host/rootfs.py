@@ -39,16 +39,17 @@ def _open(root: Path, path: str, flags: int) -> int | None:
 
 def read_text(root: Path, path: str) -> str:
     """Return the text of a regular file; "" if there is no such file."""
-    # Non-blocking, because a FIFO in its place would block the open.
-    fd = _open(root, path, os.O_RDONLY | os.O_NONBLOCK)
-    if fd is None:
+    # Without opening it at first: that would block for a FIFO, and some devices act when opened.
+    found = _open(root, path, os.O_PATH)
+    if found is None:
         return ""
-    # Check before fdopen(), which fails for a directory.
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        return ""
-    with os.fdopen(fd, "rb") as file:
-        return file.read(LIMIT).decode(errors="replace")
+    try:
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            return ""
+        with Path(f"/proc/self/fd/{found}").open("rb") as file:
+            return file.read(LIMIT).decode(errors="replace")
+    finally:
+        os.close(found)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
 """Copying of files between two trees, both of which containers may have filled.
 
-Nothing changes them during the copy. Paths are without links (see
-:func:`palan.host.rootfs.follow_links`) and relative to descriptors of the roots; no link below
-them is followed. Existing files of another kind, including links, are replaced.
+Paths are without links (see :func:`palan.host.rootfs.follow_links`) and relative to descriptors of
+the roots; no link below them is followed. Existing files of another kind, including links, are
+replaced.
 """
 
 # Thousands of files a second: strings and system calls, no path objects.
@@ -10,11 +10,13 @@ them is followed. Existing files of another kind, including links, are replaced.
 import contextlib
 import errno
 import os
+import posixpath
 import stat
+from collections.abc import Iterator
 from typing import Final
 
+from palan.host import syscalls
 from palan.host.filesystem import remove_tree
-from palan.host.rootfs import names_in
 
 
 __all__ = ["TreeCopy", "make_directories"]
@@ -53,23 +55,31 @@ def make_directories(root: int, path: str, owner: tuple[int, int] = (0, 0)) -> N
 
 
 class TreeCopy:
-    """Copies files from one tree into another.
+    """Copies files from one tree into another, which a container may change meanwhile.
+
+    Every directory is opened so that a link in its path is an error; every file is created and
+    changed through the descriptor of its directory, or through its own.
 
     Attributes:
         owner: user and group of all copies; None to keep those of the originals.
     """
 
-    def __init__(self, source: int, target: int, owner: tuple[int, int] | None) -> None:
+    def __init__(
+        self, source: int, target: int, owner: tuple[int, int] | None, *, xattrs: bool = False
+    ) -> None:
         """Prepare; copies nothing.
 
         Args:
             source: a descriptor of the root to copy from.
             target: a descriptor of the root to copy to.
             owner: see :attr:`owner`.
+            xattrs: copy all extended attributes of files and directories; otherwise only file
+                capabilities.
         """
         self._source = source
         self._target = target
         self.owner = owner
+        self._xattrs = xattrs
         self._links: dict[tuple[int, int], str] = {}
 
     def copy_file(self, source: str, target: str) -> None:
@@ -78,98 +88,161 @@ class TreeCopy:
         Raises:
             OSError: reading or writing failed.
         """
-        self._copy(source, target, self._stat(source))
+        above, name = posixpath.split(source)
+        with _opened(self._source, above) as here:
+            self._copy(here, name, target, _info(here, name))
 
-    def copy_contents(self, source: str, target: str) -> None:
+    def copy_contents(self, source: str, target: str, *, itself: bool = False) -> None:
         """Copy the entries of a directory into an existing directory.
+
+        Args:
+            source: the directory.
+            target: the existing directory.
+            itself: the existing directory gets owner, mode and time, too.
 
         Raises:
             OSError: reading or writing failed.
         """
         pending = [(source, target, False)]
+        if itself:
+            pending.insert(0, (source, target, True))
         while pending:
             here, there, left = pending.pop()
-            if left:
-                self._set_metadata(there, self._stat(here))
-                continue
-            for name in names_in(self._source, here):
-                below = f"{here}/{name}" if here else name
-                onto = f"{there}/{name}" if there else name
-                info = self._stat(below)
-                if stat.S_ISDIR(info.st_mode):
-                    self._make_directory(onto)
-                    # Owner and time are set after all entries are copied.
-                    pending += [(below, onto, True), (below, onto, False)]
-                else:
-                    self._copy(below, onto, info)
+            with _opened(self._source, here) as reading, _opened(self._target, there) as writing:
+                if left:
+                    self._finish_directory(reading, writing)
+                    continue
+                for name in sorted(os.listdir(reading)):  # noqa: PTH208 - of a descriptor
+                    info = _info(reading, name)
+                    onto = f"{there}/{name}" if there else name
+                    if stat.S_ISDIR(info.st_mode):
+                        below = f"{here}/{name}" if here else name
+                        _make_directory(writing, name)
+                        # Owner and time are set after all entries are copied.
+                        pending += [(below, onto, True), (below, onto, False)]
+                    else:
+                        self._copy(reading, name, onto, info, writing)
 
-    def _stat(self, path: str) -> os.stat_result:
-        return os.stat(path or ".", dir_fd=self._source, follow_symlinks=False)
+    def _copy(
+        self, here: int, name: str, target: str, info: os.stat_result, there: int | None = None
+    ) -> None:
+        """Copy a file.
 
-    def _make_directory(self, path: str) -> None:
-        try:
-            os.mkdir(path, 0o700, dir_fd=self._target)
-        except FileExistsError:
-            if stat.S_ISDIR(os.lstat(path, dir_fd=self._target).st_mode):
-                return
-            os.unlink(path, dir_fd=self._target)
-            os.mkdir(path, 0o700, dir_fd=self._target)
-
-    def _copy(self, source: str, target: str, info: os.stat_result) -> None:
-        self._remove(target)
+        Args:
+            here: its directory.
+            name: its name there.
+            target: the path of the copy.
+            info: what it is.
+            there: the directory of ``target``, if it is open.
+        """
+        above, copy = posixpath.split(target)
+        if there is None:
+            with _opened(self._target, above) as opened:
+                self._copy(here, name, target, info, opened)
+            return
+        _remove(there, copy)
         if info.st_nlink > 1:
             first = self._links.setdefault((info.st_dev, info.st_ino), target)
             if first != target:
-                os.link(
-                    first,
-                    target,
-                    src_dir_fd=self._target,
-                    dst_dir_fd=self._target,
-                    follow_symlinks=False,
-                )
+                self._link(first, there, copy)
                 return
         if stat.S_ISREG(info.st_mode):
-            self._copy_regular(source, target)
+            self._copy_regular(here, name, there, copy)
             return
         if stat.S_ISLNK(info.st_mode):
-            os.symlink(os.readlink(source, dir_fd=self._source), target, dir_fd=self._target)
+            os.symlink(os.readlink(name, dir_fd=here), copy, dir_fd=there)
         elif stat.S_ISSOCK(info.st_mode):
             return  # a copy would have no listener
         else:
-            os.mknod(target, info.st_mode, info.st_rdev, dir_fd=self._target)
-        self._set_metadata(target, info)
+            os.mknod(copy, info.st_mode, info.st_rdev, dir_fd=there)
+        self._finish_special(there, copy, info)
 
-    def _remove(self, path: str) -> None:
-        try:
-            os.unlink(path, dir_fd=self._target)
-        except FileNotFoundError:
-            return
-        except IsADirectoryError:
-            remove_tree(f"/proc/self/fd/{self._target}/{path}")
+    def _link(self, first: str, there: int, copy: str) -> None:
+        above, name = posixpath.split(first)
+        with _opened(self._target, above) as directory:
+            os.link(name, copy, src_dir_fd=directory, dst_dir_fd=there, follow_symlinks=False)
 
-    def _copy_regular(self, source: str, target: str) -> None:
-        reading = os.open(source, _READ, dir_fd=self._source)
+    def _copy_regular(self, here: int, name: str, there: int, copy: str) -> None:
+        reading = os.open(name, _READ, dir_fd=here)
         try:
-            writing = os.open(target, _WRITE, 0o600, dir_fd=self._target)
+            writing = os.open(copy, _WRITE, 0o600, dir_fd=there)
             try:
                 while os.sendfile(writing, reading, None, _PIECE):
                     pass
                 info = os.fstat(reading)
                 os.fchown(writing, *(self.owner or (info.st_uid, info.st_gid)))
                 os.fchmod(writing, stat.S_IMODE(info.st_mode))
-                with contextlib.suppress(OSError):  # most files have none
-                    os.setxattr(writing, _CAPABILITY, os.getxattr(reading, _CAPABILITY))
+                if self._xattrs:
+                    _copy_xattrs(reading, writing)
+                else:
+                    with contextlib.suppress(OSError):  # most files have none
+                        os.setxattr(writing, _CAPABILITY, os.getxattr(reading, _CAPABILITY))
                 os.utime(writing, ns=(info.st_mtime_ns, info.st_mtime_ns))
             finally:
                 os.close(writing)
         finally:
             os.close(reading)
 
-    def _set_metadata(self, target: str, info: os.stat_result) -> None:
-        """Set owner, mode and time of a file that is not regular."""
+    def _finish_directory(self, reading: int, writing: int) -> None:
+        """Set owner, mode and time of a directory."""
+        info = os.fstat(reading)
+        os.fchown(writing, *(self.owner or (info.st_uid, info.st_gid)))
+        os.fchmod(writing, stat.S_IMODE(info.st_mode))
+        if self._xattrs:
+            _copy_xattrs(reading, writing)
+        os.utime(writing, ns=(info.st_mtime_ns, info.st_mtime_ns))
+
+    def _finish_special(self, there: int, copy: str, info: os.stat_result) -> None:
+        """Set owner, mode and time of a link or a device that has just been made."""
         owner = self.owner or (info.st_uid, info.st_gid)
-        os.chown(target, *owner, dir_fd=self._target, follow_symlinks=False)
+        os.chown(copy, *owner, dir_fd=there, follow_symlinks=False)
         if not stat.S_ISLNK(info.st_mode):
-            os.chmod(target, stat.S_IMODE(info.st_mode), dir_fd=self._target)
+            made = os.open(copy, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=there)
+            try:
+                if stat.S_IFMT(os.fstat(made).st_mode) == stat.S_IFMT(info.st_mode):
+                    # A descriptor of this kind has no fchmod().
+                    os.chmod(f"/proc/self/fd/{made}", stat.S_IMODE(info.st_mode))  # noqa: PTH101
+            finally:
+                os.close(made)
         times = (info.st_mtime_ns, info.st_mtime_ns)
-        os.utime(target, ns=times, dir_fd=self._target, follow_symlinks=False)
+        os.utime(copy, ns=times, dir_fd=there, follow_symlinks=False)
+
+
+@contextlib.contextmanager
+def _opened(root: int, path: str) -> Iterator[int]:
+    """Open a directory; a link in its path is an error."""
+    resolve = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
+    fd = syscalls.openat2(root, path or ".", os.O_RDONLY | os.O_DIRECTORY, resolve=resolve)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _info(directory: int, name: str) -> os.stat_result:
+    return os.stat(name, dir_fd=directory, follow_symlinks=False)
+
+
+def _make_directory(directory: int, name: str) -> None:
+    try:
+        os.mkdir(name, 0o700, dir_fd=directory)
+    except FileExistsError:
+        if stat.S_ISDIR(_info(directory, name).st_mode):
+            return
+        os.unlink(name, dir_fd=directory)
+        os.mkdir(name, 0o700, dir_fd=directory)
+
+
+def _remove(directory: int, name: str) -> None:
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        return
+    except IsADirectoryError:
+        remove_tree(f"/proc/self/fd/{directory}/{name}")
+
+
+def _copy_xattrs(reading: int, writing: int) -> None:
+    for name in os.listxattr(reading):
+        with contextlib.suppress(OSError):  # not every file system has all of them
+            os.setxattr(writing, name, os.getxattr(reading, name))

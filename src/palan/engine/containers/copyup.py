@@ -15,6 +15,7 @@ from palan.host.filesystem import remove_tree
 from palan.host.mounts import unmount
 from palan.host.overlay import mount_overlay
 from palan.host.rootfs import open_directory
+from palan.host.treecopy import TreeCopy
 
 
 __all__ = ["fill_volumes", "is_empty"]
@@ -84,9 +85,7 @@ def _copy_up(context: ContainerContext, container_id: str, source: int, mount: M
         except NotFound:
             return  # the start of the container reports it
         try:
-            target = Path(f"/proc/self/fd/{part}")
-            if target.is_dir() and is_empty(target):
-                _copy_tree(source, target, mount.volume, part)
+            _fill_in_place(source, Path(f"/proc/self/fd/{part}"), mount.volume)
         finally:
             os.close(part)
         return
@@ -95,32 +94,52 @@ def _copy_up(context: ContainerContext, container_id: str, source: int, mount: M
     if target != context.volumes.path(mount.volume) or context.volumes.is_used(
         mount.volume, besides=container_id
     ):
-        _copy_tree(source, target, mount.volume)
+        _fill_in_place(source, target, mount.volume)
         return
     # By a rename: a volume that a crash leaves half filled would not be filled again.
     draft = context.paths.tmp / f"filled-{secrets.token_hex(8)}"
     draft.mkdir(mode=0o755)
     try:
-        _copy_tree(source, draft, mount.volume)
+        _copy_into_draft(source, draft, mount.volume)
         draft.rename(target)
     except OSError as error:
         # Another container may have filled it meanwhile; or it is a file system of its own.
         if error.errno in (errno.EXDEV, errno.EBUSY):
-            _copy_tree(source, target, mount.volume)
+            _fill_in_place(source, target, mount.volume)
         elif error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
     finally:
         remove_tree(draft)
 
 
-def _copy_tree(source: int, target: Path, volume: str, *descriptors: int) -> None:
+def _copy_into_draft(source: int, draft: Path, volume: str) -> None:
+    """Copy a tree into a directory that no container can reach; the program is fast."""
     # Through the descriptor: a link in the image can't lead anywhere else.
     result = subprocess.run(
-        ["cp", "-a", "--", f"/proc/self/fd/{source}/.", target],
-        check=False, capture_output=True, pass_fds=(source, *descriptors),
+        ["cp", "-a", "--", f"/proc/self/fd/{source}/.", draft],
+        check=False, capture_output=True, pass_fds=(source,),
     )  # fmt: skip
     if result.returncode:
-        raise InternalError(
-            f"failed to copy image content to volume {volume}:"
-            f" {result.stderr.decode(errors='replace').strip()}"
-        )
+        raise _failure(volume, result.stderr.decode(errors="replace").strip())
+
+
+def _fill_in_place(source: int, target: Path, volume: str) -> None:
+    """Copy a tree into a directory, if that is empty, while containers may change it.
+
+    They could put links there at any moment, which a program that gets paths would follow.
+    """
+    try:
+        directory = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except NotADirectoryError:  # a subpath may be a file
+        return
+    try:
+        if not os.listdir(directory):  # noqa: PTH208 - of a descriptor
+            TreeCopy(source, directory, None, xattrs=True).copy_contents("", "", itself=True)
+    except OSError as error:
+        raise _failure(volume, str(error)) from error
+    finally:
+        os.close(directory)
+
+
+def _failure(volume: str, reason: str) -> InternalError:
+    return InternalError(f"failed to copy image content to volume {volume}: {reason}")
