@@ -191,6 +191,35 @@ async def test_the_journal_is_bounded(journal, database, monkeypatch):
     assert count == 1_500  # trimmed at every thousandth
 
 
+async def test_old_events_are_deleted(journal, database, monkeypatch):
+    publish(journal, "a", "b")
+    now = time.time_ns()
+    monkeypatch.setattr("time.time_ns", lambda: now + events.KEPT_FOR)
+    publish(journal, "c")
+    rows = await database.run(lambda c: c.execute("SELECT event FROM events").fetchall())
+    assert [b'"ID":"c"' in row[0] for row in rows] == [True]
+
+
+async def test_the_size_of_the_journal_is_bounded(journal, database, monkeypatch):
+    monkeypatch.setattr(events, "KEPT_BYTES", 5_000)
+    monkeypatch.setattr(events, "_TRIM_BYTES", 3_000)
+    for number in range(20):
+        journal.publish("container", "start", str(number), {"label": "x" * 900})
+    rows = await database.run(lambda c: c.execute("SELECT number FROM events").fetchall())
+    assert 5 <= len(rows) <= 8
+
+
+async def test_large_events_are_read_from_the_database(journal, monkeypatch):
+    monkeypatch.setattr(events, "BYTES_IN_MEMORY", 2_000)
+    for number in range(10):
+        journal.publish("container", "start", str(number), {"label": "x" * 900})
+    journal.publish("container", "start", "huge", {"label": "x" * 9_000})
+    assert not journal._recent
+    publish(journal, "small")
+    expected = [*(str(number) for number in range(10)), "huge", "small"]
+    assert await names(journal.follow(1, time.time_ns() + 1, everything)) == expected
+
+
 async def test_a_full_disk_loses_events_but_blocks_no_publisher(journal, monkeypatch):
     stream = journal.follow(1, None, everything)
     publish(journal, "first")

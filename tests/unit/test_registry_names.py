@@ -120,8 +120,9 @@ def test_credentials_do_not_appear_in_repr():
 
 def test_credentials_as_one_base64_string():
     assert Credentials.of(AuthConfig(auth="bWU6YTpi")) == Credentials("me", "a:b")
-    with pytest.raises(InvalidParameter):
-        Credentials.of(AuthConfig(auth="no base64"))
+    for malformed in ("no base64", "Ú", "/w=="):
+        with pytest.raises(InvalidParameter):
+            Credentials.of(AuthConfig(auth=malformed))
     with pytest.raises(InvalidParameter) as caught:
         Credentials.of(AuthConfig(registry_token="s3cret\r\nX: y"))
     assert "s3cret" not in caught.value.message

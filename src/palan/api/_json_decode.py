@@ -282,6 +282,8 @@ def _mapping(kind: Any) -> Decoder:
     def decode_mapping(value: Any, path: str) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise _refuse(value, path, dict[str, kind])
+        if kind is str and set(map(type, value.values())) <= {str}:
+            return value
         return {key: zero(kind) if one is None else decode(one, path) for key, one in value.items()}
 
     return decode_mapping

@@ -23,6 +23,7 @@ from palan.cli.logging import set_up_logging
 from palan.engine.config import EngineConfig
 from palan.engine.config_load import ConfigError, reloaded
 from palan.engine.engine import Engine
+from palan.host.allocator import return_freed_memory
 from palan.host.sdnotify import hide_notify_socket, listen_fds, sd_notify
 from palan.server.app import Server
 from palan.store.database import DamagedState
@@ -65,6 +66,7 @@ class _Daemon:
     async def run(self, warnings: Iterable[str]) -> int:
         """Start the engine, serve until a signal arrives, stop; return the exit status."""
         began = time.monotonic()
+        return_freed_memory()
         loop = asyncio.get_running_loop()
         # The engine's threads mostly wait for the kernel, so more of them than asyncio's default.
         loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="work"))

@@ -34,8 +34,24 @@ SCHEMA: Final = (
 KEPT: Final = 100_000
 """Events kept in the database; some 30 MB."""
 
+KEPT_FOR: Final = 7 * 24 * 3600 * 1_000_000_000
+"""Nanoseconds that events are kept in the database: command lines of execs may contain secrets."""
+
+KEPT_BYTES: Final = 128 * 2**20
+"""The size of the events kept in the database: one event contains all labels of its object."""
+
 IN_MEMORY: Final = 1_024
+BYTES_IN_MEMORY: Final = 2 * 2**20
 PAGE: Final = 512
+
+_TRIM_EVERY: Final = 1_000
+_TRIM_AFTER: Final = 3600 * 1_000_000_000
+"""Events, and nanoseconds, after which the journal is trimmed by number and age again."""
+
+_TRIM_BYTES: Final = 16 * 2**20
+"""Bytes of events after which the journal is trimmed by size again."""
+
+Trim = Callable[[sqlite3.Connection, int, int], None]
 
 EventTest = Callable[[EventMessage], bool]
 
@@ -58,7 +74,11 @@ class EventJournal:
             lambda c: c.execute("SELECT max(number), max(time_nano) FROM events").fetchone()
         )
         self._number, self._time = last[0] or 0, last[1] or 0
-        self._recent: deque[tuple[int, EventMessage]] = deque(maxlen=IN_MEMORY)
+        self._recent: deque[tuple[int, EventMessage]] = deque()
+        self._sizes: deque[int] = deque()
+        self._bytes = 0
+        self._untrimmed = 0
+        self._trimmed = 0
         self._news = asyncio.Event()
         self.followers = 0
 
@@ -95,17 +115,39 @@ class EventJournal:
             time=self._time // 1_000_000_000,
             time_nano=self._time,
         )
-        self._recent.append((self._number, event))
         row = (self._number, self._time, self._encode(event))
+        self._remember(event, len(row[2]))
+        trims = self._due_trims(len(row[2]))
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute("INSERT INTO events VALUES (?, ?, ?)", row)
-            if row[0] % 1_000 == 0:
-                connection.execute("DELETE FROM events WHERE number <= ?", (row[0] - KEPT,))
+            for trim in trims:
+                trim(connection, row[0], row[1])
 
         self._database.post(write)
         news, self._news = self._news, asyncio.Event()
         news.set()
+
+    def _remember(self, event: EventMessage, size: int) -> None:
+        """Keep an event in memory for followers, and discard the oldest ones."""
+        self._recent.append((self._number, event))
+        self._sizes.append(size)
+        self._bytes += size
+        while len(self._recent) > IN_MEMORY or self._bytes > BYTES_IN_MEMORY:
+            self._recent.popleft()
+            self._bytes -= self._sizes.popleft()
+
+    def _due_trims(self, size: int) -> list[Trim]:
+        """Return how the journal in the database is to be trimmed after an event of this size."""
+        due: list[Trim] = []
+        if not self._number % _TRIM_EVERY or self._time >= self._trimmed + _TRIM_AFTER:
+            self._trimmed = self._time
+            due.append(_trim_by_age)
+        self._untrimmed += size
+        if self._untrimmed >= _TRIM_BYTES:
+            self._untrimmed = 0
+            due.append(_trim_by_size)
+        return due
 
     async def follow(
         self, since: int | None, until: int | None, test: EventTest
@@ -171,10 +213,16 @@ class EventJournal:
             return [self._recent[i] for i in range(start, len(self._recent))]
 
         def read(connection: sqlite3.Connection) -> list[tuple[int, bytes]]:
-            return connection.execute(
+            rows, size = [], 0
+            for row in connection.execute(
                 "SELECT number, event FROM events WHERE number > ? ORDER BY number LIMIT ?",
                 (position, PAGE),
-            ).fetchall()
+            ):
+                rows.append(row)
+                size += len(row[1])
+                if size > BYTES_IN_MEMORY:
+                    break
+            return rows
 
         page = [(number, self._decode(row)) for number, row in await self._database.run(read)]
         return page or list(self._recent)  # on a full disk no row was written
@@ -189,3 +237,18 @@ class EventJournal:
             time=before.time,
             time_nano=before.time_nano,
         )
+
+
+def _trim_by_age(connection: sqlite3.Connection, number: int, now: int) -> None:
+    """Delete the events that are too old or too many, given the newest one."""
+    connection.execute("DELETE FROM events WHERE number <= ?", (number - KEPT,))
+    connection.execute("DELETE FROM events WHERE time_nano < ?", (now - KEPT_FOR,))
+
+
+def _trim_by_size(connection: sqlite3.Connection, _number: int, _now: int) -> None:
+    """Delete the oldest events, so that the others are not too large together."""
+    connection.execute(
+        "DELETE FROM events WHERE number <= (SELECT max(number) FROM (SELECT number,"
+        " sum(length(event)) OVER (ORDER BY number DESC) AS total FROM events) WHERE total > ?)",
+        (KEPT_BYTES,),
+    )

@@ -1,7 +1,6 @@
 """Credentials for a registry, kept out of logs and messages."""
 
 import base64
-import binascii
 import re
 from dataclasses import dataclass, field
 from typing import Final, Self
@@ -46,7 +45,7 @@ class Credentials:
         if auth.auth and not username and not password:
             try:
                 decoded = base64.b64decode(auth.auth, validate=True).decode()
-            except (binascii.Error, UnicodeDecodeError):
+            except ValueError:
                 raise InvalidParameter(
                     "invalid auth configuration: auth must be username:password in base64"
                 ) from None

@@ -5,7 +5,9 @@ call ``engine.<group>.<operation>``, and write the result as the endpoint declar
 here do errors become statuses.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -35,6 +37,9 @@ Settled = Callable[[], Awaitable[None]]
 
 _MAX_JSON: Final = 16 * 2**20
 """Bytes of a JSON body. dockerd has no limit, but real bodies are far smaller."""
+
+_LONG_BODY: Final = 128 * 1024
+"""Bytes of a JSON body that is decoded in a thread."""
 
 _PLAIN_TEXT_BELOW: Final = Version(1, 24)
 """Older clients cannot read errors in JSON."""
@@ -168,7 +173,8 @@ class Dispatcher:
         elif call.endpoint.refuses_body and _is_long(call.exchange.head):
             raise InvalidParameter(call.endpoint.refuses_body)
         unread: list[str] = []
-        request = decode_request(
+        decode = partial(
+            decode_request,
             call.endpoint,
             path=parameters,
             query=split_query(query),
@@ -178,6 +184,11 @@ class Dispatcher:
             notices=call.notices,
             unread=unread,
         )
+        if isinstance(body, bytes) and len(body) > _LONG_BODY:
+            # Other requests are answered meanwhile.
+            request = await asyncio.to_thread(decode)
+        else:
+            request = decode()
         for header in unread:
             _log.warning("a header cannot be decoded and is ignored", header=header)
         return request
