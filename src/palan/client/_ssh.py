@@ -7,6 +7,7 @@ a tenth of the time.
 """
 
 import contextlib
+import os
 import shlex
 import shutil
 import socket
@@ -72,6 +73,7 @@ class Tunnels:
     def __init__(self, address: Address) -> None:
         self._address = address
         self._directory: str | None = None
+        self._process = os.getpid()
 
     def open(self) -> Tunnel:
         """Open another connection; block while the process is started.
@@ -79,6 +81,9 @@ class Tunnels:
         Raises:
             ConnectFailed: ``ssh`` cannot be started.
         """
+        if self._process != os.getpid():
+            # After a fork, the login is the parent's.
+            self._process, self._directory = os.getpid(), None
         if self._directory is None:
             # A short path, as the path of a socket is limited to about 100 bytes.
             self._directory = tempfile.mkdtemp(prefix="palan-ssh-")
@@ -102,7 +107,7 @@ class Tunnels:
 
     def close(self) -> None:
         """End the shared login; all connections must have been closed."""
-        if self._directory is None:
+        if self._directory is None or self._process != os.getpid():
             return
         if Path(self._directory, "master").exists():
             with contextlib.suppress(OSError, subprocess.TimeoutExpired):

@@ -15,6 +15,7 @@
     │  └─ ClientClosed        the client or the stream was closed during the call
     ├─ OperationFailed        an error within the progress of a pull, a push, a build ...
     ├─ ContainerFailed        the container of ``containers.run`` ended with a code other than 0
+    ├─ WrongEventLoop         an ``AsyncClient`` in another event loop than its first one
     ├─ NotSupported           the engine's API version lacks the feature: nothing was sent
     └─ ConfigError            a bad context, certificate or ``config.json``: nothing was sent
 
@@ -47,6 +48,7 @@ __all__ = [
     "TransportError",
     "Unauthorized",
     "Unavailable",
+    "WrongEventLoop",
     "api_error",
 ]
 
@@ -236,6 +238,10 @@ class ContainerFailed(ClientError):
         self.exit_code = exit_code
         self.stdout = stdout
         self.stderr = stderr
+
+
+class WrongEventLoop(ClientError):
+    """An ``AsyncClient`` was used in another event loop than before; nothing was sent."""
 
 
 class NotSupported(ClientError):

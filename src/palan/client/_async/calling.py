@@ -67,11 +67,10 @@ class AsyncCalling:
         made = plan(operation)
         default = None if made.endpoint.slow else self._client.timeout
         limit = default if timeout is CLIENT else timeout
-        response = await self._send(
-            prepare(operation, arguments),
-            each=None,
-            total=limit,
-        )
+        prepared = prepare(operation, arguments)
+        # A wait may last until another call is made, and a body may need other calls.
+        brief = operation != "containers.wait" and not made.streams_body
+        response = await self._send(prepared, each=None, total=limit, brief=brief)
         result = made.endpoint.result
         if isinstance(result, Stat):
             return self.path_stat(response)
@@ -86,7 +85,12 @@ class AsyncCalling:
             raise
 
     async def _send(
-        self, prepared: Prepared, *, each: float | None, total: float | None
+        self,
+        prepared: Prepared,
+        *,
+        each: float | None,
+        total: float | None,
+        brief: bool = False,
     ) -> AsyncResponse:
         version = await self._client.negotiate()
         adapt(prepared, version)
@@ -115,6 +119,7 @@ class AsyncCalling:
                 each=each,
                 total=total,
                 hijack=isinstance(result, Hijack),
+                brief=brief,
             ),
             prepared.path,
         )

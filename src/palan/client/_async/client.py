@@ -233,7 +233,9 @@ class AsyncClient:
             The text of the response, which is ``OK``.
         """
         limit = self.timeout if timeout is CLIENT else timeout
-        response = await self.send(AsyncRequest(method, "/_ping", total=limit), "/_ping")
+        response = await self.send(
+            AsyncRequest(method, "/_ping", total=limit, brief=True), "/_ping"
+        )
         await response.raise_for_status()
         text = await response.read_some(_MAX_PING)
         if self._version is None:

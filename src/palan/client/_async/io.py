@@ -4,6 +4,8 @@
 """
 
 import asyncio
+import contextlib
+import os
 import socket
 import threading
 from collections import deque
@@ -11,7 +13,14 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 from palan.client._address import Address
-from palan.client.errors import ClientClosed, ClientError, ConnectFailed, ConnectionLost, Timeout
+from palan.client.errors import (
+    ClientClosed,
+    ClientError,
+    ConnectFailed,
+    ConnectionLost,
+    Timeout,
+    WrongEventLoop,
+)
 
 
 if TYPE_CHECKING:
@@ -20,8 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncBody",
+    "AsyncSlots",
     "AsyncStream",
     "body_chunks",
+    "check_owner",
     "connect",
     "consume",
     "in_thread",
@@ -59,6 +70,60 @@ class _Buffers(threading.local):
 
 _BUFFERS: Final = _Buffers()
 
+_OF_PARENTS: Final[list[object]] = []
+"""Connections that this process has inherited by a fork."""
+
+
+def check_owner(owner: object) -> object:
+    """Return the running process and event loop, the owner of connections.
+
+    Args:
+        owner: the result of an earlier call, or None.
+
+    Raises:
+        WrongEventLoop: the process is the same, and the event loop is another one.
+    """
+    here = (os.getpid(), asyncio.get_running_loop())
+    if isinstance(owner, tuple) and owner[0] == here[0] and owner[1] is not here[1]:
+        raise WrongEventLoop(
+            "this AsyncClient belongs to the event loop that used it first; "
+            "make one client for each event loop"
+        )
+    return here
+
+
+class AsyncSlots:
+    """A limited number of slots, of which every short call needs one while it lasts."""
+
+    def __init__(self, count: int) -> None:
+        self._semaphore = asyncio.Semaphore(count)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def acquire(self, timeout: float | None) -> None:
+        """Wait for a free slot and take it.
+
+        Raises:
+            Timeout: no slot was released in time.
+        """
+        self._loop = asyncio.get_running_loop()
+        if not self._semaphore.locked():
+            await self._semaphore.acquire()
+            return
+        try:
+            async with asyncio.timeout(timeout):
+                await self._semaphore.acquire()
+        except TimeoutError:
+            raise Timeout("earlier calls took longer than this call was given") from None
+
+    def release(self) -> None:
+        """Release a slot; can be called by any thread."""
+        with contextlib.suppress(RuntimeError):
+            if asyncio.get_running_loop() is self._loop:
+                self._semaphore.release()
+                return
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._semaphore.release)
+
 
 class AsyncStream(asyncio.BufferedProtocol):
     """One connection, as a stream of bytes.
@@ -68,6 +133,7 @@ class AsyncStream(asyncio.BufferedProtocol):
 
     def __init__(self, tunnel: "Tunnel | None" = None) -> None:
         self._loop = asyncio.get_running_loop()
+        self._process = os.getpid()
         self._transport: Any = None
         self._tunnel = tunnel
         self._buffer: deque[bytes] = deque()
@@ -88,8 +154,8 @@ class AsyncStream(asyncio.BufferedProtocol):
         return bool(self._buffer) or self._eof
 
     def is_idle(self) -> bool:
-        """Return whether the connection is open and has no unread bytes."""
-        return not (self._buffer or self._eof or self._closed)
+        """Return whether the connection is open, of this process, and has no unread bytes."""
+        return not (self._buffer or self._eof or self._closed or self._process != os.getpid())
 
     async def read(self, timeout: float | None) -> bytes:
         """Wait for bytes and return them; ``b""`` at the end of the stream.
@@ -201,6 +267,9 @@ class AsyncStream(asyncio.BufferedProtocol):
         """Close the connection; a pending read raises ``ClientClosed``."""
         if self._closed:
             return
+        if self._process != os.getpid() or self._loop is not asyncio.get_running_loop():
+            self.abort()
+            return
         self._closed = True
         self._wake()
         if self._transport is not None:
@@ -210,7 +279,16 @@ class AsyncStream(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """Close the connection without waiting for anything; can be called by any thread."""
-        if not self._closed and not self._loop.is_closed():
+        if self._process != os.getpid():
+            # The connection is the parent's, and so is the selector that the loop registered it
+            # with. The reference prevents that the destructors of both are run here.
+            self._closed = True
+            _OF_PARENTS.append(self)
+        elif self._loop.is_closed():
+            self._closed = True
+            with contextlib.suppress(RuntimeError):
+                self._transport.abort()
+        elif not self._closed:
             self._closed = True
             self._loop.call_soon_threadsafe(self._transport.abort)
             if self._tunnel is not None:

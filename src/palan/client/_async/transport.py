@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Final, Union
 from weakref import WeakSet
 
 from palan.client._address import Address
-from palan.client._async.io import AsyncBody, AsyncStream, body_chunks, connect, in_thread, now
+from palan.client._async.io import (
+    AsyncBody,
+    AsyncSlots,
+    AsyncStream,
+    body_chunks,
+    check_owner,
+    connect,
+    in_thread,
+    now,
+)
 from palan.client._http1 import ResponseParser, request_head
 from palan.client.errors import ClientClosed, ConnectFailed, ConnectionLost
 
@@ -23,6 +32,9 @@ _SMALL: Final = 1 << 16
 _MAX_IDLE: Final = 64
 """The most unused connections that are kept open."""
 
+_MAX_CALLS: Final = 64
+"""The most connections that short calls of one asyncio client use at the same time."""
+
 AnyStream = Union[AsyncStream, "AsyncTLSStream"]
 
 
@@ -34,6 +46,7 @@ class AsyncExchange:
         each: seconds to wait for each further chunk; None is no limit.
         deadline: the time limit for the whole response by the clock of ``io.now``, or None.
         reusable: whether the connection may be used for another request afterwards.
+        slots: the slots of which the exchange holds one until its end, or None.
     """
 
     def __init__(
@@ -48,9 +61,15 @@ class AsyncExchange:
         self.each = each
         self.deadline = deadline
         self.reusable = True
+        self.slots: AsyncSlots | None = None
         self._transport = transport
         self._stream: AnyStream | None = stream
         self._closed = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the exchange has released its connection."""
+        return self._stream is None
 
     @property
     def stream(self) -> AnyStream:
@@ -112,6 +131,7 @@ class AsyncExchange:
         stream, self._stream = self._stream, None
         if stream is None:
             return
+        self._release_slot()
         if self.reusable and self.answer.reusable:
             await self._transport.release(stream)
         else:
@@ -122,6 +142,7 @@ class AsyncExchange:
         stream = getattr(self, "_stream", None)
         if stream is not None:
             stream.abort()
+            self._release_slot()
 
     async def close(self) -> None:
         """Close the connection, unless the whole response was received already."""
@@ -129,7 +150,13 @@ class AsyncExchange:
         stream = self._stream
         if stream is not None:
             # Not set to None: a thread that reads from it must find it closed.
+            self._release_slot()
             await stream.close()
+
+    def _release_slot(self) -> None:
+        slots, self.slots = self.slots, None
+        if slots is not None:
+            slots.release()
 
 
 class AsyncRequest:
@@ -144,9 +171,10 @@ class AsyncRequest:
             limit.
         total: seconds for the whole response, or None.
         hijack: whether to use the connection as a stream, with an ``Upgrade`` or without.
+        brief: whether the call ends by itself; the number of such calls at a time is limited.
     """
 
-    __slots__ = ("body", "each", "headers", "hijack", "method", "target", "total")
+    __slots__ = ("body", "brief", "each", "headers", "hijack", "method", "target", "total")
 
     def __init__(
         self,
@@ -158,6 +186,7 @@ class AsyncRequest:
         each: float | None = None,
         total: float | None = None,
         hijack: bool = False,
+        brief: bool = False,
     ) -> None:
         self.method = method
         self.target = target
@@ -166,6 +195,7 @@ class AsyncRequest:
         self.each = each
         self.total = total
         self.hijack = hijack
+        self.brief = brief
 
     def head(self, authority: str) -> bytes:
         """Return the bytes of the request's head."""
@@ -190,6 +220,8 @@ class AsyncTransport:
             from palan.client import _ssh
 
             self._tunnels = _ssh.Tunnels(address)
+        self._owner: object = None
+        self._slots = AsyncSlots(_MAX_CALLS)
         self._idle: list[AnyStream] = []
         self._streams: WeakSet[AsyncStream] = WeakSet()
         self._closed = False
@@ -199,8 +231,36 @@ class AsyncTransport:
 
         Raises:
             TransportError: no response arrived.
+            WrongEventLoop: another event loop has used the client before.
         """
+        self._claim()
         deadline = None if request.total is None else now() + request.total
+        if not request.brief:
+            return await self._send(request, deadline)
+        slots = self._slots
+        await slots.acquire(request.total)
+        try:
+            exchange = await self._send(request, deadline)
+        except BaseException:
+            slots.release()
+            raise
+        if exchange.ended:
+            slots.release()
+        else:
+            exchange.slots = slots
+        return exchange
+
+    def _claim(self) -> None:
+        """Check the process and the event loop that use the connections.
+
+        After a fork, kept connections belong to the parent: streams know their process, so that
+        none of them is idle here, and closing them affects the parent's connection in no way.
+        """
+        owner = check_owner(self._owner)
+        if owner != self._owner:
+            self._owner, self._slots = owner, AsyncSlots(_MAX_CALLS)
+
+    async def _send(self, request: AsyncRequest, deadline: float | None) -> AsyncExchange:
         repeatable = request.method in ("GET", "HEAD") and request.body is None
         while True:
             stream = await self._take_idle()
@@ -279,6 +339,7 @@ class AsyncTransport:
 
     async def dial(self) -> AnyStream:
         """Open a new connection for the caller's own use."""
+        self._claim()
         return await self._open(None)
 
     async def release(self, stream: AnyStream) -> None:

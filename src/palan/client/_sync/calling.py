@@ -68,11 +68,10 @@ class Calling:
         made = plan(operation)
         default = None if made.endpoint.slow else self._client.timeout
         limit = default if timeout is CLIENT else timeout
-        response = self._send(
-            prepare(operation, arguments),
-            each=None,
-            total=limit,
-        )
+        prepared = prepare(operation, arguments)
+        # A wait may last until another call is made, and a body may need other calls.
+        brief = operation != "containers.wait" and not made.streams_body
+        response = self._send(prepared, each=None, total=limit, brief=brief)
         result = made.endpoint.result
         if isinstance(result, Stat):
             return self.path_stat(response)
@@ -86,7 +85,14 @@ class Calling:
             error.method, error.path = made.endpoint.method, made.endpoint.path
             raise
 
-    def _send(self, prepared: Prepared, *, each: float | None, total: float | None) -> Response:
+    def _send(
+        self,
+        prepared: Prepared,
+        *,
+        each: float | None,
+        total: float | None,
+        brief: bool = False,
+    ) -> Response:
         version = self._client.negotiate()
         adapt(prepared, version)
         endpoint = prepared.plan.endpoint
@@ -112,6 +118,7 @@ class Calling:
                 each=each,
                 total=total,
                 hijack=isinstance(result, Hijack),
+                brief=brief,
             ),
             prepared.path,
         )

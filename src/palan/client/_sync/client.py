@@ -234,7 +234,7 @@ class Client:
             The text of the response, which is ``OK``.
         """
         limit = self.timeout if timeout is CLIENT else timeout
-        response = self.send(Request(method, "/_ping", total=limit), "/_ping")
+        response = self.send(Request(method, "/_ping", total=limit, brief=True), "/_ping")
         response.raise_for_status()
         text = response.read_some(_MAX_PING)
         if self._version is None:

@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import os
 import select
 import socket
 import time
@@ -18,7 +19,18 @@ if TYPE_CHECKING:
     from palan.client._ssh import Tunnel, Tunnels
 
 
-__all__ = ["Body", "Stream", "body_chunks", "connect", "consume", "in_thread", "now", "sleep"]
+__all__ = [
+    "Body",
+    "Slots",
+    "Stream",
+    "body_chunks",
+    "check_owner",
+    "connect",
+    "consume",
+    "in_thread",
+    "now",
+    "sleep",
+]
 
 Body = bytes | IO[bytes] | Iterable[bytes]
 """A request's body: bytes, a file, or an iterable of bytes."""
@@ -41,6 +53,25 @@ _OUT: Final = select.POLLOUT
 T = TypeVar("T")
 
 
+def check_owner(owner: object) -> object:
+    """Return the running process, the owner of connections."""
+    del owner
+    return os.getpid()
+
+
+class Slots:
+    """Slots without a limit: the number of threads limits the calls already."""
+
+    def __init__(self, count: int) -> None:
+        del count
+
+    def acquire(self, timeout: float | None) -> None:
+        """Take a slot."""
+
+    def release(self) -> None:
+        """Release a slot."""
+
+
 class Stream:
     """One connection, as a stream of bytes.
 
@@ -50,6 +81,7 @@ class Stream:
 
     def __init__(self, sock: socket.socket, tunnel: "Tunnel | None" = None) -> None:
         sock.setblocking(False)
+        self._process = os.getpid()
         self._socket = sock
         self._tunnel = tunnel
         self._buffer: list[bytes] = []
@@ -66,8 +98,8 @@ class Stream:
         return bool(self._buffer) or self._eof or bool(self._poll.poll(0))
 
     def is_idle(self) -> bool:
-        """Return whether the connection is open and has no unread bytes."""
-        return not (self._closed or self.has_input)
+        """Return whether the connection is open, of this process, and has no unread bytes."""
+        return not (self._closed or self._process != os.getpid() or self.has_input)
 
     def read(self, timeout: float | None) -> bytes:
         """Wait for bytes and return them; ``b""`` at the end of the stream.
@@ -174,6 +206,10 @@ class Stream:
         if self._closed:
             return
         self._closed = True
+        if self._process != os.getpid():
+            # After a fork, the connection is the parent's; only the descriptor is a copy.
+            self._socket.close()
+            return
         # Closing alone would not wake a thread that waits for bytes.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)

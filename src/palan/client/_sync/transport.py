@@ -7,7 +7,16 @@ from weakref import WeakSet
 
 from palan.client._address import Address
 from palan.client._http1 import ResponseParser, request_head
-from palan.client._sync.io import Body, Stream, body_chunks, connect, in_thread, now
+from palan.client._sync.io import (
+    Body,
+    Slots,
+    Stream,
+    body_chunks,
+    check_owner,
+    connect,
+    in_thread,
+    now,
+)
 from palan.client.errors import ClientClosed, ConnectFailed, ConnectionLost
 
 
@@ -24,6 +33,9 @@ _SMALL: Final = 1 << 16
 _MAX_IDLE: Final = 64
 """The most unused connections that are kept open."""
 
+_MAX_CALLS: Final = 64
+"""The most connections that short calls of one asyncio client use at the same time."""
+
 AnyStream = Union[Stream, "TLSStream"]
 
 
@@ -35,6 +47,7 @@ class Exchange:
         each: seconds to wait for each further chunk; None is no limit.
         deadline: the time limit for the whole response by the clock of ``io.now``, or None.
         reusable: whether the connection may be used for another request afterwards.
+        slots: the slots of which the exchange holds one until its end, or None.
     """
 
     def __init__(
@@ -49,9 +62,15 @@ class Exchange:
         self.each = each
         self.deadline = deadline
         self.reusable = True
+        self.slots: Slots | None = None
         self._transport = transport
         self._stream: AnyStream | None = stream
         self._closed = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the exchange has released its connection."""
+        return self._stream is None
 
     @property
     def stream(self) -> AnyStream:
@@ -113,6 +132,7 @@ class Exchange:
         stream, self._stream = self._stream, None
         if stream is None:
             return
+        self._release_slot()
         if self.reusable and self.answer.reusable:
             self._transport.release(stream)
         else:
@@ -123,6 +143,7 @@ class Exchange:
         stream = getattr(self, "_stream", None)
         if stream is not None:
             stream.abort()
+            self._release_slot()
 
     def close(self) -> None:
         """Close the connection, unless the whole response was received already."""
@@ -130,7 +151,13 @@ class Exchange:
         stream = self._stream
         if stream is not None:
             # Not set to None: a thread that reads from it must find it closed.
+            self._release_slot()
             stream.close()
+
+    def _release_slot(self) -> None:
+        slots, self.slots = self.slots, None
+        if slots is not None:
+            slots.release()
 
 
 class Request:
@@ -145,9 +172,10 @@ class Request:
             limit.
         total: seconds for the whole response, or None.
         hijack: whether to use the connection as a stream, with an ``Upgrade`` or without.
+        brief: whether the call ends by itself; the number of such calls at a time is limited.
     """
 
-    __slots__ = ("body", "each", "headers", "hijack", "method", "target", "total")
+    __slots__ = ("body", "brief", "each", "headers", "hijack", "method", "target", "total")
 
     def __init__(
         self,
@@ -159,6 +187,7 @@ class Request:
         each: float | None = None,
         total: float | None = None,
         hijack: bool = False,
+        brief: bool = False,
     ) -> None:
         self.method = method
         self.target = target
@@ -167,6 +196,7 @@ class Request:
         self.each = each
         self.total = total
         self.hijack = hijack
+        self.brief = brief
 
     def head(self, authority: str) -> bytes:
         """Return the bytes of the request's head."""
@@ -191,6 +221,8 @@ class Transport:
             from palan.client import _ssh
 
             self._tunnels = _ssh.Tunnels(address)
+        self._owner: object = None
+        self._slots = Slots(_MAX_CALLS)
         self._idle: list[AnyStream] = []
         self._streams: WeakSet[Stream] = WeakSet()
         self._closed = False
@@ -200,8 +232,36 @@ class Transport:
 
         Raises:
             TransportError: no response arrived.
+            WrongEventLoop: another event loop has used the client before.
         """
+        self._claim()
         deadline = None if request.total is None else now() + request.total
+        if not request.brief:
+            return self._send(request, deadline)
+        slots = self._slots
+        slots.acquire(request.total)
+        try:
+            exchange = self._send(request, deadline)
+        except BaseException:
+            slots.release()
+            raise
+        if exchange.ended:
+            slots.release()
+        else:
+            exchange.slots = slots
+        return exchange
+
+    def _claim(self) -> None:
+        """Check the process and the event loop that use the connections.
+
+        After a fork, kept connections belong to the parent: streams know their process, so that
+        none of them is idle here, and closing them affects the parent's connection in no way.
+        """
+        owner = check_owner(self._owner)
+        if owner != self._owner:
+            self._owner, self._slots = owner, Slots(_MAX_CALLS)
+
+    def _send(self, request: Request, deadline: float | None) -> Exchange:
         repeatable = request.method in ("GET", "HEAD") and request.body is None
         while True:
             stream = self._take_idle()
@@ -278,6 +338,7 @@ class Transport:
 
     def dial(self) -> AnyStream:
         """Open a new connection for the caller's own use."""
+        self._claim()
         return self._open(None)
 
     def release(self, stream: AnyStream) -> None:
