@@ -1,15 +1,20 @@
 """Pushes to registries in memory with faults, and the content that arrives there."""
 
+import bz2
 import gzip
+import io
 import json
 from urllib.parse import quote
 
 import pytest
 from tests.engine.test_pull import error, layer, pull, remove_images, statuses
+from tests.support.build import build
 from tests.support.engine import TestEngine
-from tests.support.images import docker_archive, sha256
+from tests.support.images import docker_archive, make_tar, member, sha256
 from tests.support.registry import serve
 from tests.support.registry_fake import DOCKER_MANIFEST, FakeRegistry, failing
+
+from palan.host.archive.deflate import gzip_stream
 
 
 pytestmark = pytest.mark.root
@@ -40,6 +45,14 @@ def load(engine, *layers, tag):
     assert b"Loaded image" in answer.body, answer.body
 
 
+def packed(data):
+    """Return a layer as the engine compresses it."""
+    pieces: list[bytes] = []
+    stream = io.BytesIO(data)
+    gzip_stream(lambda: stream.read(1 << 20), pieces.append)
+    return b"".join(pieces)
+
+
 def push(engine, name, tag="", platform=""):
     query = f"tag={quote(tag)}&platform={quote(platform)}"
     answer = engine.api.post(f"/images/{name}/push?{query}")
@@ -54,6 +67,7 @@ def test_an_image(pusher, registry):
     load(pusher, first, second, tag=f"{name}:1")
     lines = push(pusher, name, "1")
     assert lines[0] == {"status": f"The push refers to repository [{name}]"}
+    first, second = packed(first), packed(second)
     for each in (first, second):
         assert statuses(lines, sha256(each))[0] == "Preparing", lines
         assert statuses(lines, sha256(each))[-1] == "Pushed", lines
@@ -91,6 +105,7 @@ def test_all_tags(pusher, registry):
 def test_a_blob_of_another_repository(pusher, registry):
     data = layer("shared")
     load(pusher, data, tag=f"{registry.address}/a:1")
+    data = packed(data)
     push(pusher, f"{registry.address}/a:1")
     pusher.api.post(f"/images/{registry.address}/a:1/tag?repo={registry.address}/b&tag=1")
     registry.mountable.add("a")
@@ -173,6 +188,7 @@ def hang_up(part, times):
 def test_a_broken_upload_is_resumed(pusher, registry):
     data = layer(size=2_000_000)
     load(pusher, data, tag=f"{registry.address}/app:1")
+    data = packed(data)
     registry.server.early = hang_up(0.5, 1)
     lines = push(pusher, f"{registry.address}/app:1")
     assert statuses(lines, sha256(data))[-1] == "Pushed"
@@ -183,6 +199,7 @@ def test_a_broken_upload_is_resumed(pusher, registry):
 def test_a_broken_upload_that_the_registry_forgot_begins_again(pusher, registry):
     data = layer(size=1_000_000)
     load(pusher, data, tag=f"{registry.address}/app:1")
+    data = packed(data)
     registry.server.early = hang_up(0.5, 1)
 
     def forget(request, it):
@@ -201,6 +218,7 @@ def test_a_broken_upload_that_the_registry_forgot_begins_again(pusher, registry)
 def test_a_registry_that_takes_chunks_only(pusher, registry):
     data = layer(size=1_000_000)
     load(pusher, data, tag=f"{registry.address}/app:1")
+    data = packed(data)
 
     def too_large(request):
         if request.command != "PUT" or int(request.headers.get("Content-Length", 0)) < 100_000:
@@ -233,3 +251,94 @@ def test_a_damaged_blob_is_found_out(pusher, registry):
         f"content digest {sha256(data)}: its content is damaged"
     )
     assert sha256(data) not in registry.blobs
+
+
+# ---- compression -------------------------------------------------------------------
+
+
+def import_tar(engine, data, name):
+    answer = engine.api.post(f"/images/create?fromSrc=-&repo={quote(name)}", data, headers=TAR)
+    return json.loads(answer.body.splitlines()[-1])["status"]
+
+
+def blobs_of(registry, name, tag):
+    return [
+        registry.blobs[each["digest"]]
+        for each in json.loads(registry.manifests[name, tag][1])["layers"]
+    ]
+
+
+def test_layers_that_were_made_here_are_compressed(pusher, registry):
+    plain = make_tar(member("zeros", bytes(5 << 20)), member("text", b"text"))
+    name = f"{registry.address}/app"
+    image = import_tar(pusher, plain, f"{name}:1")
+    pusher.api.post(f"/images/{name}:1/tag?repo={name}&tag=2")
+    before = pusher.api.get(f"/images/{name}:1/json").json
+    lines = push(pusher, name, "1")
+    assert statuses(lines, sha256(plain))[-1] == "Compressed"
+    (blob,) = blobs_of(registry, "app", "1")
+    assert len(blob) < 20_000
+    assert gzip.decompress(blob) == plain
+    manifest = json.loads(registry.manifests["app", "1"][1])
+    assert manifest["layers"][0]["mediaType"] == "application/vnd.oci.image.layer.v1.tar+gzip"
+    assert manifest["config"]["digest"] == image
+
+    after = pusher.api.get(f"/images/{name}:2/json").json
+    assert after["Id"] == before["Id"] == image
+    assert after["RepoTags"] == [f"{name}:1", f"{name}:2"]
+    assert after["RepoDigests"] == [f"{name}@{lines[-1]['aux']['Digest']}"]
+    blobs = {path.name for path in (pusher.data_root / "images/blobs/sha256").iterdir()}
+    assert sha256(plain)[7:] not in blobs
+    assert len(pusher.api.get("/images/json").json) == 1
+
+    again = push(pusher, name, "2")
+    assert again[-1]["aux"]["Digest"] == lines[-1]["aux"]["Digest"]
+    assert statuses(again, sha256(blob))[-1] == "Layer already exists"
+    remove_images(pusher)
+    assert pull(pusher, f"{name}:1")[-1]["status"].startswith("Status: Downloaded")
+    assert pusher.api.get(f"/images/{name}:1/json").json["Id"] == image
+
+
+def test_a_build_shares_compressed_layers_with_its_base(pusher, registry):
+    base = f"{registry.address}/base:1"
+    import_tar(pusher, make_tar(member("zeros", bytes(100_000))), base)
+    text = f"FROM {base}\nCOPY file /\nLABEL a=b\n"
+    assert build(pusher, text, {"file": "x" * 50_000}, t=f"{registry.address}/app:1").image
+    push(pusher, base)
+    push(pusher, f"{registry.address}/app:1")
+    ours = blobs_of(registry, "app", "1")
+    assert ours[:1] == blobs_of(registry, "base", "1")
+    assert len(ours) == 2
+    assert all(blob.startswith(b"\x1f\x8b") and len(blob) < 2000 for blob in ours)
+    # The cache of the build still finds its steps.
+    again = build(pusher, text, {"file": "x" * 50_000}, t=f"{registry.address}/app:2")
+    assert "Using cache" in again.text
+    push(pusher, f"{registry.address}/app:2")
+    assert registry.manifests["app", "2"] == registry.manifests["app", "1"]
+
+
+def test_what_was_pulled_is_pushed_unchanged(pusher, registry):
+    data = layer("plain", size=1000)
+    digest = registry.image("app", "1", data)["digest"]
+    pull(pusher, f"{registry.address}/app:1")
+    pusher.api.post(f"/images/{registry.address}/app:1/tag?repo={registry.address}/copy&tag=1")
+    assert push(pusher, f"{registry.address}/copy:1")[-1]["aux"]["Digest"] == digest
+
+
+def test_imports_in_other_forms_are_compressed_again(pusher, registry):
+    plain = make_tar(member("zeros", bytes(100_000)))
+    import_tar(pusher, bz2.compress(plain), f"{registry.address}/app:1")
+    push(pusher, f"{registry.address}/app:1")
+    (blob,) = blobs_of(registry, "app", "1")
+    assert gzip.decompress(blob) == plain
+
+
+def test_a_damaged_layer_is_not_compressed(pusher, registry):
+    plain = make_tar(member("zeros", bytes(100_000)))
+    import_tar(pusher, plain, f"{registry.address}/app:1")
+    blob = pusher.data_root / "images/blobs/sha256" / sha256(plain)[7:]
+    blob.write_bytes(plain[:-1] + b"!")
+    assert error(push(pusher, f"{registry.address}/app:1")) == (
+        f"content digest {sha256(plain)}: its content is damaged"
+    )
+    assert not registry.manifests

@@ -17,7 +17,7 @@ __all__ = ["BlobProgress", "Progress", "short"]
 _INTERVAL: Final = 0.1
 """Seconds between lines about the bytes of one layer."""
 
-_COUNTED: Final = frozenset({"Downloading", "Pushing"})
+_COUNTED: Final = frozenset({"Compressing", "Downloading", "Pushing"})
 _FINISHED: Final = frozenset({"Download complete", "Pull complete"})
 
 

@@ -1,8 +1,9 @@
 """``POST /images/{name}/push``: pushes images to registries.
 
-A name stands for a manifest or an index, which is pushed unchanged: blobs first, several at
-once, then manifests, then the target of the name.  If images of an index are neither here
-nor in the repository, only the one for this machine is pushed.
+Layers that were made here are compressed before their first push.  Apart from that, a name
+stands for a manifest or an index, which is pushed unchanged: blobs first, several at once, then
+manifests, then the target of the name.  If images of an index are neither here nor in the
+repository, only the one for this machine is pushed.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from palan.api.errors import InternalError, InvalidParameter, NotFound
 from palan.api.images import ImagePush, JSONMessage, OCIDescriptor, ProgressDetail, PushResult
 from palan.engine.images import describe
 from palan.engine.images.catalog import Lease
+from palan.engine.images.compress import compress_image
 from palan.engine.images.context import ImageContext
 from palan.engine.images.lookup import find
 from palan.engine.images.platform import Platform, parse_json
@@ -128,6 +130,12 @@ class Push:
     async def _push(
         self, name: Reference, session: Session, lease: Lease
     ) -> AsyncGenerator[JSONMessage, None]:
+        progress = Progress()
+        async with aclosing(
+            progress.during(compress_image(self._context, name, lease, progress))
+        ) as lines:
+            async for message in lines:
+                yield message
         load = self._load(name, lease)
         original = load.top
         progress = Progress()
