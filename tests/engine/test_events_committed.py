@@ -5,6 +5,7 @@ import http.client
 import json
 import sqlite3
 import threading
+import time
 from urllib.parse import quote
 
 import pytest
@@ -81,3 +82,22 @@ def test_the_container_of_an_interrupted_build_step_dies_and_is_destroyed():
         found = recorded(engine)
         assert {"container die", "container destroy", "network disconnect"} <= set(found)
         assert found.index("container destroy") < found.index("container die")
+
+
+@pytest.mark.parametrize("delay", [0.002, 0.006, 0.012])
+def test_a_network_that_is_gone_has_its_event(delay):
+    with running() as engine:
+        made = engine.api.post("/networks/create", {"Name": "gone"}).json["Id"]
+
+        def remove():
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                engine.api.delete("/networks/gone")
+
+        removal = threading.Thread(target=remove)
+        removal.start()
+        time.sleep(delay)
+        engine.kill()
+        removal.join()
+        engine.start()
+        is_gone = engine.api.get(f"/networks/{made}").status == 404
+        assert ("network destroy" in recorded(engine)) is is_gone

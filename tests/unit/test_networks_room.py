@@ -6,6 +6,7 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from tests.support.commits import Commits
 from tests.support.network_surroundings import (
     FakePlugin,
     FakeSurroundings,
@@ -33,6 +34,8 @@ from palan.api.networks import (
     NetworkRemove,
 )
 from palan.engine.config import EngineConfig
+from palan.engine.events import SCHEMA as EVENTS
+from palan.engine.events import EventJournal
 from palan.engine.networks import create as create_module
 from palan.engine.networks import default_bridge
 from palan.engine.networks import remove as remove_module
@@ -43,6 +46,7 @@ from palan.engine.networks.endpoint_records import SandboxRecord
 from palan.engine.networks.endpoints import adopt_endpoint, create_endpoint, discard_endpoint
 from palan.engine.networks.host_subnets import HostSubnets
 from palan.engine.networks.links import default_endpoint, link_rules
+from palan.engine.networks.load import remove_drafts
 from palan.engine.networks.member import Linked
 from palan.engine.networks.network import Network
 from palan.engine.networks.port_parsing import Port, PortMapping
@@ -118,6 +122,38 @@ async def test_nothing_is_left_of_a_network_that_the_plugin_refuses(surroundings
     assert networks.find("one") is None
     assert not list(NetworkContext(surroundings).table.rows())
     assert not surroundings.events.seen
+
+
+async def test_a_change_and_its_event_are_one_transaction(surroundings, networks):
+    remote(surroundings)
+    for statement in EVENTS:
+        surroundings.db.read(lambda connection, sql=statement: connection.execute(sql))
+    surroundings.events = EventJournal(surroundings.db)
+    commits = Commits(surroundings.db)
+    await make(networks, "base", config_only=True)
+    assert commits.transactions == [{"insert networks", "event network create"}]
+    commits.transactions.clear()
+    await make(networks, "one", driver="wire")
+    assert commits.transactions[-1] == {"insert networks", "event network create"}
+    await networks.remove(NetworkRemove(id="one"))
+    assert commits.transactions[-1] == {"delete networks", "event network destroy"}
+
+
+async def test_a_start_finishes_a_removal_and_reports_it(surroundings, networks, context):
+    plugin = remote(surroundings)
+    for name in ("made", "removed"):
+        await make(networks, name, driver="wire")
+    half_made, half_removed = networks.resolve("made"), networks.resolve("removed")
+    half_made.record.draft = True
+    half_removed.record.draft = half_removed.record.removing = True
+    for network in (half_made, half_removed):
+        await context.table.save(network)
+    surroundings.events.seen.clear()
+    await remove_drafts(context, [Network(record) for record in context.table.rows()])
+    assert plugin.called.count("DeleteNetwork") == 2
+    seen = [(action, actor) for _, action, actor, _ in surroundings.events.seen]
+    assert seen == [("destroy", half_removed.id)]
+    assert not context.table.rows()
 
 
 async def test_a_network_stays_when_the_plugin_refuses_to_remove_it(surroundings, networks):

@@ -137,11 +137,16 @@ async def remove_pending_endpoints(context: ContainerContext, container: Contain
     """Remove endpoints of a running container that a crash has left half added or removed."""
     sandbox = container.record.sandbox
     pending = [e for e in sandbox.endpoints if e.pending] if sandbox else []
+    disconnected = []
     for endpoint in pending:
         assert sandbox is not None  # noqa: S101 - it has endpoints
         await _remove_endpoint(context, container, sandbox, endpoint)
-        container.record.endpoints.pop(endpoint.network_name, None)
+        # A disconnect has discarded the settings already; a half made endpoint was no event.
+        if container.record.endpoints.pop(endpoint.network_name, None) is None:
+            disconnected.append(context.networks.find(endpoint.network))
     if pending:
+        for network in filter(None, disconnected):
+            context.networks.publish("disconnect", network, container.id)
         await context.save(container)
 
 

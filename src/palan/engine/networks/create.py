@@ -77,7 +77,6 @@ async def create(context: NetworkContext, body: NetworkCreateRequest) -> Network
     except BaseException:
         table.discard(network)
         raise
-    context.publish("create", network)
     return NetworkCreateResponse(id=record.id)
 
 
@@ -89,11 +88,11 @@ async def _create_configuration(
     network = Network(record)
     context.table.add(network)
     try:
+        context.publish("create", network)  # in the transaction that saves the row
         await context.table.save(network)
     except BaseException:
         context.table.discard(network)
         raise
-    context.publish("create", network)
     return NetworkCreateResponse(id=record.id)
 
 
@@ -252,6 +251,7 @@ async def _bring_up(context: NetworkContext, network: Network, driver: Driver) -
             raise InternalError(f"failed to create network {network.name}: {error}") from error
         await context.firewall.add_network(network)
         network.record.draft = False
+        context.publish("create", network)  # in the transaction that saves the row
         await table.save(network)
     except BaseException:
         network.record.draft = True

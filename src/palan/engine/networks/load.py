@@ -32,7 +32,7 @@ from palan.host import netlink
 from palan.host.netlink import Address, Link, Netlink
 
 
-__all__ = ["load"]
+__all__ = ["load", "remove_drafts"]
 
 _DRIVERS: Final = {"bridge": "bridge", "host": "host", "none": "null"}
 
@@ -58,13 +58,7 @@ async def load(
                 network.make_pools()
         table.add(network)
     await _add_predefined(context)
-    for network in drafts:
-        try:
-            await remove_resources(context, network, force=True)
-        except (OSError, PalanError) as error:
-            # For example its plugin does not run: the row stays for the next start.
-            context.log.warning("network stays", network=network.name, reason=str(error))
-        table.discard(network)
+    await remove_drafts(context, drafts)
     await asyncio.to_thread(_sweep_interfaces, table, interface_alias(context.config))
     await asyncio.to_thread(_bring_up, context)
     _adopt_endpoints(table, sandboxes)
@@ -77,6 +71,17 @@ async def load(
         for container_id, sandbox in alive.items()
     }
     await context.firewall.load([n for n in table if not n.broken], published)
+
+
+async def remove_drafts(context: NetworkContext, drafts: Iterable[Network]) -> None:
+    """Remove networks that were half made or half removed; the end of the latter is an event."""
+    for network in drafts:
+        try:
+            await remove_resources(context, network, force=True)
+        except (OSError, PalanError) as error:
+            # For example its plugin does not run: the row stays for the next start.
+            context.log.warning("network stays", network=network.name, reason=str(error))
+        context.table.discard(network)
 
 
 async def _add_predefined(context: NetworkContext) -> None:

@@ -52,6 +52,8 @@ class NetworkRecord(msgspec.Struct, kw_only=True):
     """Whether the engine has added the gateway's address to a foreign interface."""
     draft: bool = False
     """Whether it is being made or removed: the next start of the engine removes it then."""
+    removing: bool = False
+    """Whether it is a draft because it is being removed: its end is an event."""
     gateway: str = ""
     """In early rows of the default bridge: its address with the subnet's prefix length."""
 

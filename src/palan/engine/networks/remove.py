@@ -27,7 +27,7 @@ async def remove_network(context: NetworkContext, network: Network) -> None:
         InternalError: the machine or a plugin refuses; the network stays.
     """
     _check_removable(context, network)
-    network.record.draft = True  # look-ups do not find it any more
+    _mark(network)
     await _remove(context, network)
 
 
@@ -48,7 +48,7 @@ async def remove_networks(context: NetworkContext, networks: Iterable[Network]) 
         except Forbidden as error:
             _log_stay(context, network, error)
         else:
-            network.record.draft = True
+            _mark(network)
             removable.append(network)
     several, one = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore()
 
@@ -70,6 +70,11 @@ async def remove_networks(context: NetworkContext, networks: Iterable[Network]) 
     return [network for network, removed in zip(removable, done, strict=True) if removed]
 
 
+def _mark(network: Network) -> None:
+    """Let look-ups not find a network any more, and the next start remove it."""
+    network.record.draft = network.record.removing = True
+
+
 def _log_stay(context: NetworkContext, network: Network, error: PalanError) -> None:
     context.log.warning("network stays", network=network.name, reason=error.message)
 
@@ -81,7 +86,7 @@ async def _remove(context: NetworkContext, network: Network) -> None:
         await context.table.save(network)
         await remove_resources(context, network)
     except BaseException as error:
-        record.draft = False
+        record.draft = record.removing = False
         with contextlib.suppress(InternalError):
             await context.firewall.add_network(network)
             await context.table.save(network)
@@ -89,8 +94,6 @@ async def _remove(context: NetworkContext, network: Network) -> None:
             raise InternalError(f"error while removing network: {error}") from error
         raise
     context.table.discard(network)
-    if not record.config_only:
-        context.publish("destroy", network)
 
 
 def _check_removable(context: NetworkContext, network: Network) -> None:
@@ -140,4 +143,6 @@ async def remove_resources(
             raise
     if is_remote(network):
         await context.ipam(network).release_pools(network)
+    if network.record.removing and not network.record.config_only:
+        context.publish("destroy", network)  # in the transaction that deletes the row
     await context.table.delete(network)
