@@ -532,8 +532,26 @@ async def test_conmon_is_killed(bench):
     await bench.start(container)
     os.kill(container.monitor, signal.SIGKILL)
     ended = await container.wait()
-    assert (ended.code, ended.lost) == (LOST, True)
+    assert (ended.code, ended.lost, ended.problem) == (LOST, True, "conmon was killed")
     assert not processes.is_alive(container.pid, container.start_time)
+
+
+async def test_an_exit_code_that_can_not_be_written(bench):
+    container = await bench.create("sh", "-c", "sleep 0.2; exit 3")
+    await bench.start(container)
+    exits = container.plan.exits
+    exits.rename(exits.with_name("away"))
+    ended = await container.wait()
+    assert (ended.lost, str(exits) in ended.problem) == (True, True)
+    # Linux 6.15 knows the exit code of a process that was reaped.
+    assert ended.code == (3 if kernel() >= (6, 15) else LOST)
+    again = await bench.create("sh", "-c", "exit 4")
+    await bench.start(again)
+    assert (await again.wait()).code == 4
+
+
+def kernel():
+    return tuple(map(int, os.uname().release.split(".")[:2]))
 
 
 async def test_read_only_copy(bench, runtime, tmp_path):

@@ -252,6 +252,10 @@ async def test_a_failure_is_the_callers_or_of_a_container_that_ends(room, monkey
     created = await room.create("true")
     with pytest.raises(InternalError, match="no space left"):  # at once
         await room.start(created)
+    room.failure = OSError(28, "No space left on device", "process.json")
+    created = await room.create("true")
+    with pytest.raises(InternalError, match=r"unable to start exec: .*No space left on device"):
+        await room.start(created)
     monkeypatch.setattr(processes, "is_ending", lambda _: True)
     room.failure = InternalError("crun: the container is gone")
     created = await room.create("true")

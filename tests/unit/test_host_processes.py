@@ -68,6 +68,16 @@ def test_a_process_that_ends(sleeper, tmp_path, monkeypatch):
         assert processes.is_ending(7) is expected
 
 
+def test_the_kernel_knows_the_exit_code_of_a_reaped_process(sleeper):
+    fd = processes.open_pidfd(sleeper.pid)
+    assert processes.exit_code(fd) is None
+    sleeper.kill()
+    sleeper.wait()
+    release = tuple(map(int, os.uname().release.split(".")[:2]))
+    assert processes.exit_code(fd) == (137 if release >= (6, 15) else None)
+    os.close(fd)
+
+
 def test_a_zombie_is_not_alive(sleeper):
     fd = processes.open_pidfd(sleeper.pid, processes.start_time(sleeper.pid))
     processes.kill(sleeper.pid)

@@ -242,6 +242,23 @@ async def test_an_end_undoes_the_start_and_is_published(context_of, rooms):
     assert not container.removed
 
 
+async def test_an_exit_code_that_was_not_written_is_logged(context_of):
+    container = make(status="running")
+    context = context_of(container)
+    await end(context, container, exited(7, lost=True, problem="exits: No space left on device"))
+    assert container.record.exit_code == 7
+    assert context.log.warnings == [
+        (
+            "no exit code was written",
+            {
+                "container": container.id,
+                "code": 7,
+                "reason": "exits: No space left on device",
+            },
+        )
+    ]
+
+
 async def test_an_end_that_cannot_be_saved_is_reported_with_its_code(context_of):
     container = make(status="running")
     context = context_of(container)

@@ -223,6 +223,7 @@ class Conmon:
             OSError: conmon could not be started.
         """
         exit_file = plan.exits / plan.id
+        plan.exits.mkdir(mode=0o700, exist_ok=True)  # somebody may have removed it
         exit_file.unlink(missing_ok=True)
         (plan.bundle / "oom").unlink(missing_ok=True)
         arguments = [

@@ -6,6 +6,7 @@ output is written and the exit code is in a file.
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 import signal
@@ -30,8 +31,9 @@ __all__ = [
 ]
 
 LOST: Final = 255
-"""The exit code of a process that lost its conmon, as dockerd's for an unknown code."""
+"""The exit code of a process that lost its conmon, or of an unknown one, as dockerd's."""
 
+_KILLED: Final = "conmon was killed"
 _ORPHAN_TIMEOUT: Final = 10.0
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 _TICK_NS: Final = 20_000_000
@@ -44,13 +46,16 @@ class Exit(NamedTuple):
         code: its exit code; 128 plus the signal number if a signal ended it.
         time: nanoseconds since the epoch.
         oom: the container ran out of memory while the process was running.
-        lost: conmon was killed; the exit code is unknown and the process was killed too.
+        lost: conmon was killed, or could not write the exit code.  If the process still ran, it
+            was killed too.  The code is what the kernel knew, or :data:`LOST`.
+        problem: the reason of that.
     """
 
     code: int
     time: int
     oom: bool = False
     lost: bool = False
+    problem: str = ""
 
 
 class Monitored:
@@ -144,17 +149,24 @@ class Monitored:
         await ended()
         found = read_exit(self._exit_file, self.directory)
         if found.lost:
-            await self._kill()
-            found = found._replace(time=time.time_ns())
+            found = found._replace(code=await self._lost_code(), time=time.time_ns())
         self._close()
         return found
 
-    async def _kill(self) -> None:
-        """Kill the process, because its streams are disconnected without conmon."""
-        if self._pidfd is not None and self.signal(signal.SIGKILL):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_ORPHAN_TIMEOUT):
-                    await readable(self._pidfd)
+    async def _lost_code(self) -> int:
+        """Return the exit code that conmon has not written, if the kernel still knows it.
+
+        A process that still runs is killed, because its streams are disconnected without conmon.
+        """
+        if self._pidfd is None:
+            return LOST
+        if not self.signal(signal.SIGKILL):
+            code = processes.exit_code(self._pidfd)
+            return LOST if code is None else code
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ORPHAN_TIMEOUT):
+                await readable(self._pidfd)
+        return LOST
 
 
 def read_exit(exit_file: Path, directory: Path) -> Exit:
@@ -168,9 +180,19 @@ def read_exit(exit_file: Path, directory: Path) -> Exit:
     try:
         code, written = int(exit_file.read_bytes()), exit_file.stat().st_mtime_ns
     except (OSError, ValueError):
-        return Exit(LOST, now, oom, lost=True)
+        return Exit(LOST, now, oom, lost=True, problem=_why_not_written(exit_file))
     # Timestamps of files are those of the kernel's last tick, which may precede the start.
     return Exit(code, now if abs(now - written) < _TICK_NS else written, oom)
+
+
+def _why_not_written(exit_file: Path) -> str:
+    try:
+        space = os.statvfs(exit_file.parent)
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    if not space.f_bavail or (space.f_files and not space.f_favail):
+        return f"{exit_file.parent}: {os.strerror(errno.ENOSPC)}"
+    return _KILLED
 
 
 async def readable(fd: int) -> None:

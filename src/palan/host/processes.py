@@ -5,9 +5,11 @@ together with its start time and the machine's boot id.
 """
 
 import contextlib
+import fcntl
 import os
 import re
 import signal
+import struct
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +25,7 @@ __all__ = [
     "cmdline",
     "descendants",
     "environment",
+    "exit_code",
     "is_alive",
     "is_ending",
     "kill",
@@ -36,6 +39,11 @@ __all__ = [
 _PROC: Final = Path("/proc")
 _TICK_NS: Final = 10_000_000
 """USER_HZ is 100 on all machines that Linux runs on."""
+
+# ioctl(2) on a pidfd; the struct's last field is the status as waitpid(2) returns it.
+_PIDFD_INFO_SIZE: Final = 64
+_PIDFD_INFO_EXIT: Final = 1 << 3
+_PIDFD_GET_INFO: Final = 3 << 30 | _PIDFD_INFO_SIZE << 16 | 0xFF << 8 | 11
 
 _PF_EXITING: Final = 0x4
 """A flag in ``stat``: the process exits."""
@@ -134,6 +142,25 @@ def is_ending(pid: int) -> bool:
         return True
     pending = re.findall(rb"^S(?:ig|hd)Pnd:\t([0-9a-f]+)$", signals, re.MULTILINE)
     return any(int(mask, 16) & 1 << signal.SIGKILL - 1 for mask in pending)
+
+
+def exit_code(pidfd: int) -> int | None:
+    """Return the exit code of a process that was reaped, 128 plus the number of a signal.
+
+    None if it was not reaped, or before Linux 6.15.
+    """
+    info = bytearray(_PIDFD_INFO_SIZE)
+    struct.pack_into("=Q", info, 0, _PIDFD_INFO_EXIT)
+    try:
+        fcntl.ioctl(pidfd, _PIDFD_GET_INFO, info)
+    except OSError:
+        return None
+    (found,) = struct.unpack_from("=Q", info, 0)
+    if not found & _PIDFD_INFO_EXIT:
+        return None
+    (status,) = struct.unpack_from("=i", info, _PIDFD_INFO_SIZE - 4)
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
 
 
 def open_pidfd(pid: int, started: int | None = None) -> int:

@@ -225,6 +225,13 @@ async def end(context: ContainerContext, container: Container, result: Exit) -> 
 
 async def _end(context: ContainerContext, container: Container, result: Exit) -> None:
     record = container.record
+    if result.lost:
+        context.log.warning(
+            "no exit code was written",
+            container=container.id,
+            code=result.code,
+            reason=result.problem,
+        )
     sandbox, record.sandbox = record.sandbox, None
     await undo_start(context, container, sandbox, force=result.lost)
     container.monitored = None

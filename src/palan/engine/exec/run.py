@@ -5,8 +5,9 @@ import time
 from typing import Any
 
 import msgspec
+import structlog
 
-from palan.api.errors import PalanError
+from palan.api.errors import InternalError, PalanError
 from palan.engine.exec.context import ExecContext
 from palan.engine.exec.instance import ExecInstance
 from palan.engine.exec.leftovers import remove_directory
@@ -19,6 +20,8 @@ from palan.host.oci_runtime import OCIRuntime
 
 
 __all__ = ["run_exec"]
+
+_log: Any = structlog.get_logger("palan.engine")
 
 
 async def run_exec(
@@ -35,7 +38,6 @@ async def run_exec(
 
     Raises:
         PalanError: it can't be run, in dockerd's words.
-        OSError: a file of the container is gone.
     """
     context.publish(instance, f"exec_start: {instance.command}")
     try:
@@ -44,6 +46,8 @@ async def run_exec(
         _note_end(instance)
         if isinstance(error, OSError | PalanError) and await was_ending(instance.target, error):
             raise not_running(instance.target) from None
+        if isinstance(error, OSError):  # such as a full disk
+            raise InternalError(f"unable to start exec: {error}") from error
         raise
     instance.up.set()
     context.surroundings.spawn(_watch(context, instance))
@@ -116,6 +120,15 @@ async def _watch(context: ExecContext, instance: ExecInstance) -> None:
     assert instance.monitored is not None  # noqa: S101 - it was just started
     result = await instance.monitored.wait()
     instance.exit_code = result.code
+    # At the end of the container, its directories may be removed before the exec's conmon ends.
+    if result.lost and instance.monitored.directory.exists():
+        _log.warning(
+            "no exit code was written",
+            container=instance.target.id,
+            exec=instance.id,
+            code=result.code,
+            reason=result.problem,
+        )
     _note_end(instance)
     context.publish(instance, "exec_die", exitCode=str(result.code))
     await remove_directory(instance.target, instance.monitored.directory)
