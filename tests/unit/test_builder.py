@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.support.images import ImagesEngine
 
+from palan.api import Filters
 from palan.api.build import BuildCancel, BuildImage, BuildPrune, ErrorDetail, JSONMessage
 from palan.api.containers import ContainerCreateBody
 from palan.api.errors import InvalidParameter
@@ -178,6 +179,39 @@ async def test_stages_are_known_by_name_and_number(engine):
     assert engine.images.resolve("target").labels == {"a": "b"}
     with pytest.raises(InvalidParameter, match="could not be found"):
         await build(engine, dockerfile, target="absent")
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"label": ["a", "b=c"], "label!": ["d"]},
+        {"unused-for": ["24h"]},
+        {"until": ["2020-01-01"], "id": ["x"], "type": ["regular"], "inuse": ["true"]},
+    ],
+)
+async def test_prune_takes_the_filters_of_dockerd(engine, filters):
+    await engine.builds().prune(BuildPrune(filters=Filters(filters)))
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ({"until": ["1h"], "unused-for": ["1h"]}, 'conflicting filters: "until" and "unused-for"'),
+        ({"unused-for": ["1h", "2h"]}, "filters expect only one value"),
+        ({"type": ["a", "b"]}, "filters expect only one value"),
+        (
+            {"unused-for": ["soon"]},
+            (
+                "\"unused-for\" filter expects a duration (e.g., '24h') or a timestamp:"
+                ' failed to parse value as time or duration: invalid seconds "soon": invalid syntax'
+            ),
+        ),
+    ],
+)
+async def test_prune_refuses_filters_in_the_words_of_dockerd(engine, filters, message):
+    with pytest.raises(InvalidParameter) as error:
+        await engine.builds().prune(BuildPrune(filters=Filters(filters)))
+    assert error.value.message == f"failed to prune build cache: {message}"
 
 
 async def test_prune_and_cancel_have_nothing_to_do(engine):

@@ -6,7 +6,7 @@ from msgspec import field
 
 from palan.api._base import Message, Request
 from palan.api._progress import ErrorDetail, ImageID, JSONMessage, ProgressDetail
-from palan.api.annotations import UNTIL, Body, Filter, FilterSet, Header, Integer
+from palan.api.annotations import LABEL, NOT_LABEL, UNTIL, Body, Filter, FilterSet, Header, Integer
 from palan.api.auth import RegistryConfig
 from palan.api.endpoint import Group
 from palan.api.filters import Filters
@@ -163,7 +163,10 @@ class BuildPrune(Request):
             Filter("private", "Whether it is private.", boolean=True),
             Filter("shared", "Whether it is shared.", boolean=True),
             Filter("type", "The kind of record, such as ``regular``."),
+            LABEL,
+            NOT_LABEL,
             UNTIL,
+            Filter("unused-for", "Another name of ``until``."),
             unknown="failed to prune build cache: invalid filter '{name}'",
         ),
     ] = field(default_factory=Filters)

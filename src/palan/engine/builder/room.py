@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
+from palan.api import Filters
 from palan.api import build as api
 from palan.api.build import JSONMessage
 from palan.api.errors import InvalidParameter
@@ -23,7 +24,7 @@ from palan.engine.images.fetch import redacted
 from palan.engine.images.image import Image
 from palan.engine.images.tagging import tag
 from palan.engine.threads import BodyReader, in_thread
-from palan.engine.until import made_before
+from palan.engine.until import parse_until
 from palan.host.archive.unpack import Abort
 
 
@@ -31,6 +32,20 @@ __all__ = ["Builds"]
 
 _REMEMBERED: Final = 2000
 """Sources of ``COPY --from`` of which the files are remembered."""
+
+
+_SINGLE: Final = (
+    "until",
+    "unused-for",
+    "description",
+    "id",
+    "inuse",
+    "parent",
+    "private",
+    "shared",
+    "type",
+)
+"""The filters of a prune that take one value."""
 
 
 class Builds:
@@ -58,7 +73,7 @@ class Builds:
     async def prune(self, request: api.BuildPrune) -> api.BuildPruneResponse:
         """``POST /build/prune``: removes nothing, as the cache consists of images."""
         try:
-            made_before(request.filters)
+            _check_filters(request.filters)
         except InvalidParameter as error:
             raise InvalidParameter(f"failed to prune build cache: {error.message}") from None
         self._surroundings.events.publish("builder", "prune", "", {"reclaimed": "0"})
@@ -150,3 +165,20 @@ class Builds:
             await output.say(f"Successfully tagged {name.familiar}\n")
         if options.quiet:
             await output.conclude(JSONMessage(stream=f"{image.id}\n"))
+
+
+def _check_filters(filters: Filters) -> None:
+    """Check the filters of a prune, in dockerd's words.
+
+    Raises:
+        InvalidParameter: one has several values or a malformed one, or two contradict each other.
+    """
+    if filters.get("until") and filters.get("unused-for"):
+        raise InvalidParameter('conflicting filters: "until" and "unused-for"')
+    for name in _SINGLE:
+        values = filters.get(name)
+        if len(values) > 1:
+            raise InvalidParameter("filters expect only one value")
+        if values and name in ("until", "unused-for"):
+            prefix = f"\"{name}\" filter expects a duration (e.g., '24h') or a timestamp: "
+            parse_until(values[0], prefix=prefix)

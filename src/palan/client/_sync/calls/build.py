@@ -174,7 +174,7 @@ class BuildCalls:
             all: include internal records.
             filters: select objects by ``description``, ``id``, ``inuse`` (a boolean),
                 ``parent``, ``private`` (a boolean), ``shared`` (a boolean), ``type``,
-                ``until``.
+                ``label``, ``label!``, ``until``, ``unused-for``.
             keep_storage: the name of ``reserved_space`` below 1.48.
             reserved_space: bytes that are always kept.
             max_used_space: the maximum size of the cache in bytes; 0 is unlimited.
