@@ -22,6 +22,7 @@ from palan.api import Filters
 from palan.api import images as api
 from palan.api.errors import Conflict, InvalidParameter, NotFound
 from palan.api.results import NoContent
+from palan.store.images import NameRecord, Rows
 
 
 pytestmark = pytest.mark.root
@@ -267,6 +268,55 @@ async def test_removing_by_digest_and_by_force(engine):
         ("untagged", "rec/b:1"),
         ("deleted", image_id),
     ]
+
+
+async def test_a_tag_is_removed_with_the_digests_of_its_repository(engine):
+    image_id = await engine.import_tar(small_tar(), repo="rec/a", tag="1")
+    target = engine.images.context.catalog.names["docker.io/rec/a:1"].target
+    await engine.images.context.catalog.add(
+        Rows([NameRecord(f"docker.io/rec/{name}@{target}", target, 0) for name in "ab"])
+    )
+    # Another repository has a name: the image stays.
+    assert await removed(engine, "rec/a:1") == [
+        ("untagged", "rec/a:1"),
+        ("untagged", f"rec/a@{target}"),
+    ]
+    await tagged(engine, image_id, "rec/b", "1")
+    await tagged(engine, image_id, "rec/b", "2")
+    assert await removed(engine, "rec/b:2") == [("untagged", "rec/b:2")]
+    assert await removed(engine, "rec/b:1") == [
+        ("untagged", "rec/b:1"),
+        ("untagged", f"rec/b@{target}"),
+        ("deleted", image_id),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reference", "pruned"),
+    [
+        ("rec/a", ["rec/b:1", "rec/c:1"]),
+        ("rec/c:1", ["rec/a:latest", "rec/b:1"]),
+        ("rec/a@DIGEST", ["rec/a:latest", "rec/b:1"]),
+        ("rec/b:1@DIGEST", ["rec/a:latest", "rec/c:1"]),
+        ("IMAGE", ["rec/a:latest", "rec/b:1"]),
+        ("other", ["rec/a:latest", "rec/b:1"]),
+    ],
+)
+async def test_a_prune_removes_unused_names_of_an_image_in_use(engine, reference, pruned):
+    image_id = await engine.import_tar(small_tar(), repo="rec/a", tag="latest")
+    target = engine.images.context.catalog.names["docker.io/rec/a:latest"].target
+    await tagged(engine, image_id, "rec/b", "1")
+    await tagged(engine, image_id, "rec/c", "1")
+    image = engine.images.resolve(image_id)
+    engine.containers.use(image, reference.replace("DIGEST", target).replace("IMAGE", image_id))
+    assert (await engine.images.prune(api.ImagePrune())).images_deleted is None
+    everything = api.ImagePrune(filters=Filters({"dangling": ["false"]}))
+    answer = await engine.images.prune(everything)
+    assert [each.untagged for each in answer.images_deleted or ()] == pruned
+    assert answer.space_reclaimed == 0
+    assert (await engine.images.prune(everything)).images_deleted is None
+    engine.containers.all.clear()
+    assert (await engine.images.prune(everything)).images_deleted[-1].deleted == image_id
 
 
 async def test_images_in_use_are_protected(engine):

@@ -27,6 +27,7 @@ class FakeContainer:
     id: str
     image: str
     running: bool = False
+    image_reference: str = ""
 
 
 @dataclass
@@ -58,8 +59,8 @@ class FakeContainers:
     all: list[FakeContainer] = field(default_factory=list)
     layers: set[str] = field(default_factory=set)
 
-    def use(self, image: Image) -> None:
-        self.all.append(FakeContainer("c" * 64, image.id))
+    def use(self, image: Image, reference: str = "") -> None:
+        self.all.append(FakeContainer("c" * 64, image.id, image_reference=reference or image.id))
         self.layers.update(image.record.layers)
 
     def using_image(self, image_id: str, /) -> list[FakeContainer]:

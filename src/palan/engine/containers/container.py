@@ -91,6 +91,11 @@ class Container:
         return self.record.finished - self.record.started
 
     @property
+    def image_reference(self) -> str:
+        """The image that it is made of, as the client named it."""
+        return self.record.config.image
+
+    @property
     def running(self) -> bool:
         """Whether it has processes; a paused container is running too, as in Docker."""
         return self.record.status in ("running", "paused")

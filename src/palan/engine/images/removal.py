@@ -7,8 +7,10 @@ use can be removed, too.  Lists do not show it any more, but its layers stay unt
 these containers is removed.
 """
 
+import contextlib
 import copy
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from palan.api.errors import Conflict, InvalidParameter, NotFound
 from palan.api.images import ImageDeleteResponseItem
@@ -123,8 +125,9 @@ class Removal:
         self, match: Match, name: NameRecord, names: list[NameRecord], *, force: bool, prune: bool
     ) -> None:
         image = match.image
-        if any(other is not name and "@" not in other.name for other in names):
-            await self._untag(image, [name])
+        same = _same_names(name, names)
+        if len(same) < len(names):
+            await self._untag(image, same)
             return
         users = self._users_of_all(image)
         if users and not force:
@@ -134,7 +137,7 @@ class Removal:
             )
         if users or (image.record.step and self._catalog.children(image)):
             # It stays without a name, while it is used, or has images built from it.
-            await self._untag(image, [name])
+            await self._untag(image, names)
             return
         await self.delete(image, prune=prune)
 
@@ -216,6 +219,8 @@ class Removal:
     async def prune(self, image: Image, *, dangling: bool) -> None:
         """Remove an image that no container uses, unless it was removed already.
 
+        An image in use keeps the names by which containers use it, and at least one.
+
         Args:
             image: the image.
             dangling: remove it only if it has no name.
@@ -225,6 +230,10 @@ class Removal:
         if not catalog.represented(image) or (dangling and names):
             return
         if any(self._is_used(each) for each in catalog.family(image)):
+            users = self._users_of_all(image)
+            unused = _unused_names(names, users) if users else []
+            if unused:
+                await self._untag(image, unused)
             return
         # Images that were made from it have its layers themselves; but an image that never
         # had a name is removed with the last of them.
@@ -248,3 +257,29 @@ def _several(names: Sequence[NameRecord]) -> bool:
     """Whether names are more than one tag and digests in its repository."""
     tags = [name for name in names if "@" not in name.name]
     return len(tags) > 1 or len({parse(name.name).repository for name in names}) > 1
+
+
+def _same_names(name: NameRecord, names: Sequence[NameRecord]) -> list[NameRecord]:
+    """Return the names that are removed with a name.
+
+    They are itself and, unless the image has other tags in this repository, those by digest.
+    """
+    repository = parse(name.name).repository
+    there = [each for each in names if parse(each.name).repository == repository]
+    tags = [each for each in there if "@" not in each.name]
+    if "@" in name.name or tags == [name]:
+        return there
+    return [name]
+
+
+def _unused_names(names: Sequence[NameRecord], users: Sequence[User]) -> list[NameRecord]:
+    """Return the names of an image in use by which no container uses it; one is left."""
+    used = set[str]()
+    for user in users:
+        with contextlib.suppress(InvalidParameter):
+            reference = parse(user.image_reference)
+            used.add(str(reference.tagged()))
+            if reference.tag is not None:
+                used.add(str(replace(reference, digest=None)))
+    unused = [each for each in names if each.name not in used]
+    return unused if len(unused) < len(names) else unused[:-1]

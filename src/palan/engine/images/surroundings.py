@@ -32,6 +32,10 @@ class User(Protocol):
     def running(self) -> bool:
         """Whether it has processes, paused ones included."""
 
+    @property
+    def image_reference(self) -> str:
+        """The image that it is made of, as the client named it."""
+
 
 class CommitSource(Protocol):
     """A container of which an image is made."""
