@@ -154,6 +154,7 @@ def test_a_wrong_file_says_what_is_wrong(tmp_path, document, words):
         ({"labels": ["a=1", "a=2"]}, "conflict labels for a=2 and a=1"),
         ({"registry-mirrors": ["ftp://a"]}, 'unsupported scheme "ftp"'),
         ({"registry-mirrors": ["https://u:p@a"]}, "username/password not allowed"),
+        ({"registry-mirrors": ["ftp://u:p@a?b"]}, "username/password not allowed"),
         ({"insecure-registries": ["http://a"]}, "should not contain '://'"),
         ({"default-ulimits": ["nofiles=1"]}, "invalid ulimit type: nofiles"),
         ({"default-ulimits": ["nofile=2:1"]}, "the soft limit of nofile (2)"),

@@ -167,14 +167,14 @@ async def test_info_does_not_warn_about_rules_without_a_bridge():
 async def test_info_shows_registries_and_hides_credentials_of_proxies():
     parts = Parts(
         insecure_registries=("10.0.0.0/8", "local:5000"),
-        registry_mirrors=("https://mirror.test/",),
+        registry_mirrors=("https://mirror.test/", "http://other.test"),
         http_proxy="http://user:secret@proxy:3128",
     )
     info = await _system(parts).info(SystemGetInfo())
     assert info.registry_config is not None
     assert "10.0.0.0/8" in info.registry_config.insecure_registry_cidrs
     assert not info.registry_config.index_configs["local:5000"].secure
-    assert info.registry_config.mirrors == ["https://mirror.test/"]
+    assert info.registry_config.mirrors == ["https://mirror.test/", "http://other.test/"]
     assert "secret" not in info.http_proxy
 
 

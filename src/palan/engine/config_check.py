@@ -183,12 +183,12 @@ def _check_containers(config: EngineConfig, warnings: list[str]) -> None:
 def _check_images(config: EngineConfig) -> None:
     for mirror in config.registry_mirrors:
         url = urlsplit(mirror)
+        if url.username is not None:  # first, as the other messages show the URL
+            raise ConfigError("invalid mirror: username/password not allowed in URI")
         if url.scheme not in ("http", "https"):
             raise ConfigError(f'invalid mirror: unsupported scheme "{url.scheme}" in "{mirror}"')
         if not url.hostname or url.query or url.fragment:
             raise ConfigError(f'invalid mirror: "{mirror}" must be a URL without a query')
-        if url.username is not None:
-            raise ConfigError("invalid mirror: username/password not allowed in URI")
     for registry in config.insecure_registries:
         if "://" in registry:
             raise ConfigError(f"insecure registry {registry} should not contain '://'")
@@ -197,7 +197,8 @@ def _check_images(config: EngineConfig) -> None:
     for key in ("http_proxy", "https_proxy"):
         proxy = getattr(config, key)
         if proxy and urlsplit(proxy).hostname is None:
-            raise ConfigError(f"{key.replace('_', '-')}: {proxy} is not a URL")
+            # Not shown, because it may contain a password.
+            raise ConfigError(f"{key.replace('_', '-')}: the value is not a URL")
 
 
 def _check_default_network(config: EngineConfig) -> None:

@@ -125,7 +125,7 @@ def _info(surroundings: Surroundings, tasks: int) -> SystemInfo:
 def _registries(config: EngineConfig) -> RegistryServiceConfig:
     from palan.registry.names import ALWAYS_INSECURE  # noqa: PLC0415 - as the registry client does
 
-    mirrors = list(config.registry_mirrors)
+    mirrors = [f"{mirror.removesuffix('/')}/" for mirror in config.registry_mirrors]
     indexes = {
         "docker.io": IndexInfo(name="docker.io", mirrors=mirrors, secure=True, official=True)
     }
