@@ -31,7 +31,7 @@ class Commits:
         elif event := _EVENT.match(statement):
             told = json.loads(bytes.fromhex(event[1]))
             self._open.add(f"event {told['Type']} {told['Action']}")
-        elif change := _CHANGE.match(statement):
+        elif (change := _CHANGE.match(statement)) and change[2] != "events":  # no trimming
             self._open.add(f"{change[1].lower()} {change[2]}")
 
     def together(self, *changes: str) -> bool:
