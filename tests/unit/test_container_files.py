@@ -24,6 +24,8 @@ def test_addresses_of_the_host():
     assert both.endswith("10.0.0.1\tgw\nfd00::1\tgw\n")
     with pytest.raises(InvalidParameter, match="unable to derive the IP value for host-gateway"):
         hosts_file(["gw:host-gateway"], addresses=[], names=[], gateways=[])
+    without = hosts_file([], addresses=["10.0.0.2"], names=["box"], gateways=[], ipv6=False)
+    assert without == "127.0.0.1\tlocalhost\n10.0.0.2\tbox\n"
 
 
 def resolv(host: str, **options: object) -> str:

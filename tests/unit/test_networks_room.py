@@ -54,6 +54,7 @@ from palan.engine.networks.publish import publish_ports, reserve_ports, unpublis
 from palan.engine.networks.room import Networks
 from palan.engine.networks.rules import Link
 from palan.engine.networks.subnets import split_pools
+from palan.engine.networks.validate_endpoint import SYSCTLS, allows_ipv6
 
 
 NET = "/run/netns/0123456789ab"
@@ -401,6 +402,48 @@ async def test_an_endpoint_has_addresses_and_names(context, network):
     assert (endpoint.interface, endpoint.host_interface) == ("eth0", "veth01234567800")
     assert endpoint.dns_names == ["name1", "db", "0" * 12]
     assert network.names.find("db") == (["10.0.0.2"], ["fd00::2"])
+
+
+@pytest.mark.parametrize(
+    ("member_ipv6", "options", "six"),
+    [
+        (True, {}, True),
+        (False, {}, False),
+        (True, {SYSCTLS: "net.ipv4.conf.IFNAME.log_martians=1"}, True),
+        (True, {SYSCTLS: "net.ipv6.conf.IFNAME.disable_ipv6=1"}, False),
+    ],
+)
+async def test_where_ipv6_is_disabled_no_address_is_given(context, member_ipv6, options, six):
+    network = make_network("one", "10.1.0.0/24", "fd00::/64")
+
+    context.table.add(network)
+    endpoint = await create_endpoint(
+        context,
+        make_member(ipv6=member_ipv6),
+        SandboxRecord(id="s", path=NET),
+        network,
+        EndpointSettings(
+            driver_opts=options,
+            ipam_config=EndpointIPAMConfig(link_local_ips=["169.254.1.1", "fe80::9"]),
+        ),
+    )
+    assert endpoint.address
+    assert bool(endpoint.address6) is bool(endpoint.gateway6) is six
+    assert endpoint.link_local == (["169.254.1.1", "fe80::9"] if six else ["169.254.1.1"])
+
+
+@pytest.mark.parametrize(
+    ("sysctls", "allowed"),
+    [
+        ({}, True),
+        ({"net.ipv6.conf.all.disable_ipv6": "1"}, False),
+        ({"net/ipv6/conf/all/disable_ipv6": "1"}, False),
+        ({"net.ipv6.conf.all.disable_ipv6": "0"}, True),
+        ({"net.ipv6.conf.all.forwarding": "1"}, True),
+    ],
+)
+def test_a_sysctl_disables_ipv6_in_a_container(sysctls, allowed):
+    assert allows_ipv6(sysctls) is allowed
 
 
 async def test_what_a_discarded_endpoint_had_is_free_again(context, network):

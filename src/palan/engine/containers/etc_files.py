@@ -12,7 +12,8 @@ from palan.api.errors import InvalidParameter
 
 __all__ = ["hosts_file", "write_files"]
 
-_LOCALHOST = """127.0.0.1\tlocalhost
+_LOCALHOST = "127.0.0.1\tlocalhost\n"
+_LOCALHOST6 = """\
 ::1\tlocalhost ip6-localhost ip6-loopback
 fe00::\tip6-localnet
 ff00::\tip6-mcastprefix
@@ -28,6 +29,7 @@ def hosts_file(
     names: Sequence[str],
     gateways: Sequence[str],
     links: Iterable[str] = (),
+    ipv6: bool = True,
 ) -> str:
     """Return the text of ``/etc/hosts``.
 
@@ -37,11 +39,12 @@ def hosts_file(
         names: the names for each.
         gateways: the addresses that ``host-gateway`` stands for.
         links: lines for the containers that it is linked to.
+        ipv6: whether its loopback interface has an IPv6 address.
 
     Raises:
         InvalidParameter: ``host-gateway`` is used, but there is no such address.
     """
-    lines = [_LOCALHOST]
+    lines = [_LOCALHOST, _LOCALHOST6] if ipv6 else [_LOCALHOST]
     for entry in extra_hosts:
         # Both "name:address" and "name=address" are in use; IPv6 has colons itself.
         separator = "=" if "=" in entry else ":"

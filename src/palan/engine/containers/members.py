@@ -7,6 +7,7 @@ from palan.engine.networks.links import default_endpoint
 from palan.engine.networks.member import Linked, Member
 from palan.engine.networks.port_parsing import parse_exposed_ports, published_ports
 from palan.engine.networks.resolv_conf import DnsSettings
+from palan.engine.networks.validate_endpoint import allows_ipv6
 
 
 __all__ = ["member"]
@@ -44,5 +45,6 @@ def member(context: ContainerContext, container: Container) -> Member:
             search=host_config.dns_search or (),
             options=host_config.dns_options or (),
         ),
+        ipv6=allows_ipv6(host_config.sysctls or {}),
         sandbox=record.sandbox,
     )

@@ -25,6 +25,7 @@ from palan.engine.containers.spec import cgroup_path, container_spec
 from palan.engine.logdrivers.rotation import prepare_log
 from palan.engine.logdrivers.settings import log_settings
 from palan.engine.networks.endpoint_records import SandboxRecord
+from palan.engine.networks.validate_endpoint import allows_ipv6
 from palan.host.cgroup_limits import set_parent_realtime, set_tcp_memory
 from palan.host.conmon import ContainerPlan, Monitored
 
@@ -230,6 +231,7 @@ class WriteFiles(_StartStep):
             names=own_names(container),
             links=link_hosts(context, container),
             gateways=context.networks.host_gateways,
+            ipv6=allows_ipv6(host_config.sysctls or {}),
         )
         if host_config.network_mode == "host" and not host_config.extra_hosts:
             hosts = _read("/etc/hosts") or hosts

@@ -18,7 +18,12 @@ from palan.engine.networks.member import Member
 from palan.engine.networks.network import Network
 from palan.engine.networks.remote_ipam import is_remote
 from palan.engine.networks.surroundings import Members
-from palan.engine.networks.validate_endpoint import IFNAME, is_user_defined, parse_link
+from palan.engine.networks.validate_endpoint import (
+    IFNAME,
+    disables_ipv6,
+    is_user_defined,
+    parse_link,
+)
 
 
 __all__ = [
@@ -63,7 +68,10 @@ async def create_endpoint(
         _check_link_local(asked, endpoint)
         endpoint.mac_address = settings.mac_address
         if not (is_remote(network) or network.record.null_pools):
-            _assign_addresses(network, asked, endpoint)
+            ipv6 = member.ipv6 and not disables_ipv6(endpoint.options)
+            if not ipv6:
+                endpoint.link_local = [text for text in endpoint.link_local if ":" not in text]
+            _assign_addresses(network, asked, endpoint, ipv6=ipv6)
             endpoint.mac_address = endpoint.mac_address or _mac(endpoint)
     # Added before the first await: from now on the network can't be removed.
     network.add_endpoint(member.id, endpoint)
@@ -216,7 +224,7 @@ def _check_link_local(asked: EndpointIPAMConfig, endpoint: EndpointRecord) -> No
 
 
 def _assign_addresses(
-    network: Network, asked: EndpointIPAMConfig, endpoint: EndpointRecord
+    network: Network, asked: EndpointIPAMConfig, endpoint: EndpointRecord, *, ipv6: bool
 ) -> None:
     done: list[tuple[AddressPool, IPAddress]] = []
     try:
@@ -225,7 +233,7 @@ def _assign_addresses(
             done.append((pool, address))
             endpoint.address, endpoint.prefix = str(address), pool.subnet.prefixlen
             endpoint.gateway = _gateway(network, pool)
-        if network.record.enable_ipv6:
+        if network.record.enable_ipv6 and ipv6:
             pool, address = _address(network, 6, asked.ipv6_address)
             done.append((pool, address))
             endpoint.address6, endpoint.prefix6 = str(address), pool.subnet.prefixlen

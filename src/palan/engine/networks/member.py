@@ -41,6 +41,7 @@ class Member:
         mappings: the ports to publish.
         exposed: the ports that it exposes.
         dns: the settings for its ``resolv.conf``.
+        ipv6: whether it may have IPv6 addresses.
         sandbox: its network namespace; None unless it runs, or shares that of another container.
     """
 
@@ -55,4 +56,5 @@ class Member:
     mappings: Sequence[PortMapping] = ()
     exposed: Sequence[Port] = ()
     dns: DnsSettings = field(default_factory=DnsSettings)
+    ipv6: bool = True
     sandbox: SandboxRecord | None = None

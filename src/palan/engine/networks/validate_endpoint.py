@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
@@ -15,6 +15,8 @@ from palan.host.interface_names import interface_problem
 __all__ = [
     "IFNAME",
     "SYSCTLS",
+    "allows_ipv6",
+    "disables_ipv6",
     "is_user_defined",
     "parse_link",
     "validate_endpoint",
@@ -145,6 +147,22 @@ def endpoint_problems(
         problems.append(problem)
     problems += _sysctl_problems(options.get(SYSCTLS))
     return problems
+
+
+def allows_ipv6(sysctls: Mapping[str, str]) -> bool:
+    """Return whether a container with these sysctls may have IPv6 addresses."""
+    return not any(
+        name.replace("/", ".") == "net.ipv6.conf.all.disable_ipv6" and value.strip() == "1"
+        for name, value in sysctls.items()
+    )
+
+
+def disables_ipv6(options: Mapping[str, str]) -> bool:
+    """Return whether the options of an endpoint disable IPv6 on its interface."""
+    return any(
+        sysctl.lower().replace(" ", "") == "net.ipv6.conf.ifname.disable_ipv6=1"
+        for sysctl in options.get(SYSCTLS, "").split(",")
+    )
 
 
 def _mac_address(text: str) -> str:
