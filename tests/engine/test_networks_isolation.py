@@ -237,6 +237,27 @@ def test_a_routed_network(walled, network, next_door):
         assert ping.returncode == 0
 
 
+def test_a_routed_network_without_the_default_route(walled, network, next_door):
+    network("routed", {"gateway_mode_ipv4": "routed"})
+    network("two")
+    port = free_port()
+    server = walled.run(
+        *SLEEP,
+        host={"NetworkMode": "two", **publish(port)},
+        NetworkingConfig={"EndpointsConfig": {"two": {"GwPriority": 1}, "routed": {}}},
+    )
+    networks = walled.inspect(server)["NetworkSettings"]["Networks"]
+    where = networks["routed"]["IPAddress"]
+    with (
+        listen(netns_of(walled, server), 80) as listening,
+        listen(netns_of(walled, server), 81),
+        route_from_neighbour(next_door, subnet_of(walled, "routed")),
+    ):
+        assert talk(listening, connect(next_door.netns, next_door.host, port))
+        assert talk(listening, connect(next_door.netns, where, 80)) == next_door.address
+        refuses(next_door.netns, where, 81)
+
+
 def test_networks_without_masquerading_and_with_an_address_of_their_choice(
     walled, network, next_door
 ):

@@ -50,7 +50,12 @@ from palan.engine.networks.load import remove_drafts
 from palan.engine.networks.member import Linked
 from palan.engine.networks.network import Network
 from palan.engine.networks.port_parsing import Port, PortMapping
-from palan.engine.networks.publish import publish_ports, reserve_ports, unpublish_ports
+from palan.engine.networks.publish import (
+    publish_ports,
+    republish_ports,
+    reserve_ports,
+    unpublish_ports,
+)
 from palan.engine.networks.room import Networks
 from palan.engine.networks.rules import Link
 from palan.engine.networks.subnets import split_pools
@@ -576,6 +581,34 @@ async def test_ports_are_in_the_rules_while_they_are_published(context, network)
     )  # fmt: skip
     for _ in range(2):
         await unpublish_ports(context, member.id)
+    assert not context.firewall.state.all_ports
+
+
+async def test_ports_are_published_on_routed_networks_without_the_default_route(context, network):
+    mode = {"com.docker.network.bridge.gateway_mode_ipv4": "routed"}
+    routed = make_network("routed", "10.9.0.0/24", options=mode)
+    context.table.add(routed)
+    sandbox = SandboxRecord(id="s", path=NET)
+    member = make_member(mappings=[PortMapping(80, "tcp", "127.0.0.1", ())])
+    for each, priority in ((network, 1), (routed, 0)):
+        await create_endpoint(
+            context, member, sandbox, each, EndpointSettings(gw_priority=priority)
+        )
+    await reserve_ports(context, member, sandbox)
+    await publish_ports(context, member, sandbox)
+    ports = context.firewall.state.all_ports
+    assert [(p.host_ip, bool(p.host_port), p.address, p.port, p.direct) for p in ports] == [
+        ("127.0.0.1", True, "10.0.0.2", 80, False),
+        ("0.0.0.0", False, "10.9.0.2", 80, True),
+    ]
+    # Leaving the routed network changes nothing else.
+    host_port = sandbox.ports[0].host_port
+    before = sandbox.main_endpoints
+    sandbox.endpoints.pop()
+    await republish_ports(context, member, sandbox, before)
+    assert [p.host_port for p in sandbox.ports] == [host_port]
+    assert [p.address for p in context.firewall.state.all_ports] == ["10.0.0.2"]
+    await unpublish_ports(context, member.id)
     assert not context.firewall.state.all_ports
 
 

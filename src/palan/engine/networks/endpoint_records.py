@@ -15,6 +15,9 @@ class PortRecord(msgspec.Struct, kw_only=True):
     host_port: int
     container_port: int
     protocol: str
+    address: str = ""
+    """The container's address on a routed network that does not have the default route; empty
+    for the endpoint with the default route."""
 
 
 class EndpointRecord(msgspec.Struct, kw_only=True):

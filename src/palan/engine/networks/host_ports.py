@@ -21,7 +21,7 @@ from palan.engine.networks.proxy_udp import DatagramProxy
 from palan.engine.networks.rules import Publication
 
 
-__all__ = ["HostPorts", "PortRequest", "Target", "fits", "publications"]
+__all__ = ["HostPorts", "PortRequest", "Target", "fits", "publications", "routed_records"]
 
 ANY4, ANY6 = "0.0.0.0", "::"  # noqa: S104 - what Docker publishes on by default
 EPHEMERAL = range(32768, 60999)
@@ -291,7 +291,9 @@ def fits(records: Iterable[PortRecord], requests: Iterable[PortRequest], target:
         for request in requests
         for host in _hosts(request, target)
     }
-    return wanted == {(r.container_port, r.protocol, r.host_ip, not r.host_port) for r in records}
+    return wanted == {
+        (r.container_port, r.protocol, r.host_ip, not r.host_port) for r in records if not r.address
+    }
 
 
 def _version(address: str) -> int:
@@ -314,13 +316,33 @@ def publications(records: Iterable[PortRecord], target: Target) -> list[Publicat
             r.host_ip,
             r.host_port,
             r.protocol,
-            target.inner(r.host_ip),
+            r.address or target.inner(r.host_ip),
             r.container_port,
-            direct=_version(r.host_ip) in target.routed | target.direct,
+            direct=bool(r.address) or _version(r.host_ip) in target.routed | target.direct,
         )
         for r in records
-        if target.inner(r.host_ip)
+        if r.address or target.inner(r.host_ip)
     ]
+
+
+def routed_records(requests: Iterable[PortRequest], addresses: Iterable[str]) -> list[PortRecord]:
+    """Return the ports that are published at addresses of a container in routed networks."""
+    addresses = list(addresses)
+    found = {}
+    for request in requests:
+        for address in addresses:
+            host = ip_address(request.host_ip) if request.host_ip else None
+            if isinstance(host, IPv6Address):
+                host = host.ipv4_mapped or host
+            if host is None or host.version == _version(address):
+                found[request.container_port, request.protocol, address] = PortRecord(
+                    host_ip=ANY6 if ":" in address else ANY4,
+                    host_port=0,
+                    container_port=request.container_port,
+                    protocol=request.protocol,
+                    address=address,
+                )
+    return list(found.values())
 
 
 def _in_use(error: InternalError) -> bool:

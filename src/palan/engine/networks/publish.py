@@ -5,8 +5,15 @@ from collections.abc import Iterable, Mapping
 
 from palan.api.errors import InternalError
 from palan.engine.networks.context import NetworkContext
-from palan.engine.networks.endpoint_records import EndpointRecord, SandboxRecord
-from palan.engine.networks.host_ports import ANY4, PortRequest, Target, fits, publications
+from palan.engine.networks.endpoint_records import EndpointRecord, PortRecord, SandboxRecord
+from palan.engine.networks.host_ports import (
+    ANY4,
+    PortRequest,
+    Target,
+    fits,
+    publications,
+    routed_records,
+)
 from palan.engine.networks.member import Member
 from palan.engine.networks.port_parsing import PortMapping
 from palan.engine.networks.table import NetworkTable
@@ -69,6 +76,26 @@ def _publishing_endpoint(table: NetworkTable, sandbox: SandboxRecord) -> Endpoin
     return None
 
 
+def _routed(table: NetworkTable, member: Member, sandbox: SandboxRecord) -> list[PortRecord]:
+    """Return the ports that are published on routed networks without the default route.
+
+    Clients reach the container there by its own address, whatever its default route is.
+    """
+    main = sandbox.main_endpoints
+    addresses = []
+    for endpoint in sandbox.endpoints:
+        network = table.by_id(endpoint.network)
+        if network is None or not network.bridge:
+            continue
+        modes = network.options.gateway_mode_ipv4, network.options.gateway_mode_ipv6
+        for version, address, mode in zip(
+            (4, 6), (endpoint.address, endpoint.address6), modes, strict=True
+        ):
+            if address and mode == "routed" and main[version] is not endpoint:
+                addresses.append(address)
+    return routed_records(_requests(member.mappings), addresses)
+
+
 def _requests(mappings: Iterable[PortMapping]) -> list[PortRequest]:
     return [PortRequest(m.container_port, m.protocol, m.host_ip, m.host_ports) for m in mappings]
 
@@ -79,15 +106,21 @@ async def reserve_ports(context: NetworkContext, member: Member, sandbox: Sandbo
     Raises:
         InternalError: a port is in use; in dockerd's words.
     """
-    endpoint = _publishing_endpoint(context.table, sandbox)
-    if endpoint is None or not member.mappings:
+    if not member.mappings:
         return
-    try:
-        sandbox.ports = await asyncio.to_thread(
-            context.ports.reserve, member.id, _requests(member.mappings), _target(context, sandbox)
-        )
-    except InternalError as error:
-        raise _failed(member, endpoint, error) from None
+    bound: list[PortRecord] = []
+    endpoint = _publishing_endpoint(context.table, sandbox)
+    if endpoint is not None:
+        try:
+            bound = await asyncio.to_thread(
+                context.ports.reserve,
+                member.id,
+                _requests(member.mappings),
+                _target(context, sandbox),
+            )
+        except InternalError as error:
+            raise _failed(member, endpoint, error) from None
+    sandbox.ports = [*bound, *_routed(context.table, member, sandbox)]
 
 
 async def publish_ports(context: NetworkContext, member: Member, sandbox: SandboxRecord) -> None:
@@ -96,13 +129,13 @@ async def publish_ports(context: NetworkContext, member: Member, sandbox: Sandbo
     Raises:
         InternalError: the rules were refused.
     """
-    endpoint = _publishing_endpoint(context.table, sandbox)
-    if endpoint is None or not sandbox.ports:
+    if not sandbox.ports:
         return
     where = _target(context, sandbox)
     try:
         await context.firewall.add_ports(member.id, publications(sandbox.ports, where))
     except InternalError as error:
+        endpoint = _publishing_endpoint(context.table, sandbox) or sandbox.endpoints[0]
         raise _failed(member, endpoint, error) from None
     context.ports.start_proxies(member.id, sandbox.ports, where)
 
@@ -144,10 +177,22 @@ async def republish_ports(
         InternalError: a port is in use, or the rules were refused.
     """
     mappings = member.mappings
-    if not mappings or all(sandbox.main(v) is endpoint for v, endpoint in before.items()):
+    if not mappings:
+        return
+    bound = [record for record in sandbox.ports if not record.address]
+    routed = _routed(context.table, member, sandbox)
+    if all(sandbox.main(v) is endpoint for v, endpoint in before.items()):
+        ports = [*bound, *routed]
+        if ports != sandbox.ports:
+            sandbox.ports = ports
+            await context.firewall.remove_ports(member.id)
+            await context.firewall.add_ports(
+                member.id, publications(ports, _target(context, sandbox))
+            )
         return
     published = _publishing_endpoint(context.table, sandbox) is not None
-    if published and fits(sandbox.ports, _requests(mappings), _target(context, sandbox)):
+    if published and fits(bound, _requests(mappings), _target(context, sandbox)):
+        sandbox.ports = [*bound, *routed]
         await context.firewall.remove_ports(member.id)
         context.ports.stop_proxies(member.id)
     else:
