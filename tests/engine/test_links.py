@@ -78,6 +78,20 @@ def test_a_container_that_does_not_run_can_not_be_linked_to(engine):
     assert engine.api.post(f"/containers/{web}/start").status == 204
 
 
+def test_a_link_leads_to_the_container_whose_network_others_share(engine):
+    owner = engine.run(*SLEEP, name="owner")
+    engine.run(*SLEEP, name="sharing", host={"NetworkMode": f"container:{owner}"})
+    engine.run(*SLEEP, name="nested", host={"NetworkMode": "container:sharing"})
+    web = engine.run(*SLEEP, name="web", host={"Links": ["nested:db"]})
+    assert engine.inspect(web)["HostConfig"]["Links"] == ["/owner:/web/db"]
+    assert f"{address_of(engine, owner)}\tdb " in exec_output(engine, web, "cat", "/etc/hosts")
+    engine.remove("sharing")
+    body = {"Image": "busybox", "HostConfig": {"Links": ["nested:db"]}}
+    answer = engine.api.post("/containers/create", body)
+    assert answer.status == 400
+    assert answer.json["message"].startswith("could not get container for ")
+
+
 def test_on_other_networks_links_are_aliases(engine, network):
     network("alpha", IPAM=subnet("10.232.1.0/24"))
     engine.run(*SLEEP, name="database", host={"NetworkMode": "alpha"})

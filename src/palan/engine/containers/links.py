@@ -50,10 +50,7 @@ def resolve_links(context: ContainerContext, host_config: HostConfig) -> dict[st
     found = {}
     for link in host_config.links or ():
         name, alias = parse_link(link)
-        child = context.registry.find(name)
-        if child is None:
-            raise InvalidParameter(f"could not get container for {name}: No such container: {name}")
-        child = _owner(context, child)
+        child = _network_owner(context, name)
         if child.record.host_config.network_mode == "host":
             raise InvalidParameter(
                 "conflicting options: host type networking can't be used with links. This would"
@@ -65,13 +62,21 @@ def resolve_links(context: ContainerContext, host_config: HostConfig) -> dict[st
     return found
 
 
-def _owner(context: ContainerContext, child: Container) -> Container:
-    """Return the container whose network a container uses."""
-    mode = child.record.host_config.network_mode
-    if mode.startswith("container:"):
-        other = context.registry.find(mode.removeprefix("container:"))
-        return other or child
-    return child
+def _network_owner(context: ContainerContext, reference: str) -> Container:
+    """Return the container whose network another one uses, perhaps by way of others.
+
+    Raises:
+        InvalidParameter: one of them does not exist.
+    """
+    name = reference
+    while True:
+        child = context.registry.find(name)
+        if child is None:
+            raise InvalidParameter(f"could not get container for {name}: No such container: {name}")
+        mode = child.record.host_config.network_mode
+        if not mode.startswith("container:"):
+            return child
+        name = mode.removeprefix("container:")
 
 
 def linked(context: ContainerContext, container: Container) -> Iterator[tuple[str, Container]]:
