@@ -137,12 +137,12 @@ async def test_a_change_and_its_event_are_one_transaction(surroundings, networks
     surroundings.events = EventJournal(surroundings.db)
     commits = Commits(surroundings.db)
     await make(networks, "base", config_only=True)
-    assert commits.transactions == [{"insert networks", "event network create"}]
+    assert commits.together("insert networks", "event network create")
     commits.transactions.clear()
     await make(networks, "one", driver="wire")
-    assert commits.transactions[-1] == {"insert networks", "event network create"}
+    assert commits.together("insert networks", "event network create")
     await networks.remove(NetworkRemove(id="one"))
-    assert commits.transactions[-1] == {"delete networks", "event network destroy"}
+    assert commits.together("delete networks", "event network destroy")
 
 
 async def test_a_start_finishes_a_removal_and_reports_it(surroundings, networks, context):
