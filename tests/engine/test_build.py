@@ -1,5 +1,7 @@
 """Builds: instructions, the resulting images, and the cache."""
 
+import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -405,3 +407,47 @@ def test_a_prune_of_the_build_cache_removes_images(engine):
     assert (bad.status, bad.message) == (400, "failed to prune build cache: invalid filter 'bogus'")
     assert engine.api.post("/build/cancel").message == "build ID not provided"
     assert engine.api.post("/build/cancel?id=absent").status == 200
+
+
+# ---- odd instructions ----------------------------------------------------------------
+
+
+def test_a_run_without_words_runs_the_program_of_the_image(engine):
+    text = 'FROM busybox\nCMD ["touch", "/made"]\nRUN []\nRUN test -e /made\n'
+    assert build(engine, text, nocache=1).image
+
+
+@pytest.mark.parametrize("path", ["/file", "/link", "/directory/../file"])
+def test_a_volume_needs_a_directory(engine, path):
+    text = (
+        "FROM busybox\nRUN touch /file && ln -s file /link && mkdir /directory\n"
+        f"VOLUME /directory /new\nVOLUME {path}\n"
+    )
+    assert build(engine, text).error == (
+        f"cannot mount volume over existing file, file exists {path}"
+    )
+
+
+@pytest.mark.parametrize(("cut", "message"), [(0, ""), (1, "unexpected EOF"), (512, "")])
+def test_an_archive_with_a_damaged_end(engine, cut, message):
+    archive = tarball(entry("inside", b"x"))[:2048]
+    files = {"a.tar": archive[: len(archive) - cut]}
+    answer = build(engine, "FROM busybox\nADD a.tar /\n", files)
+    assert answer.error == (f"failed to copy files: {message}" if message else "")
+
+
+def test_labels_of_the_request_may_be_null(engine):
+    image = build(engine, "FROM busybox\n", labels={"empty": None, "full": "x"}).image
+    assert inspect(engine, image)["Config"]["Labels"] == {"empty": "", "full": "x"}
+
+
+def test_each_image_of_a_build_has_an_event(engine):
+    begin = time.time()
+    image = build(engine, "FROM busybox\nENV a=b\nLABEL c=d\n", nocache=1).image
+    target = f"/events?since={begin}&until={time.time()}&filters=%7B%22type%22:%5B%22image%22%5D%7D"
+    events = [json.loads(line) for line in engine.api.get(target).body.splitlines()]
+    created = [event["Actor"] for event in events if event["Action"] == "create"]
+    assert len(created) == 2
+    assert created[1] == {"ID": image, "Attributes": {"name": image, "c": "d"}}
+    old = engine.api.at("1.45").get(target).body
+    assert b'"create"' not in old

@@ -31,7 +31,7 @@ from palan.engine.builder.running import IntermediateContainers
 from palan.engine.builder.stages import Stages
 from palan.engine.builder.state import GivenLabel, State, begin_stage
 from palan.engine.builder.steps import Base, Step, make_image
-from palan.engine.builder.workdir import make_directory
+from palan.engine.builder.workdir import check_volumes, make_directory
 from palan.engine.images.configure import CONFIGURING
 from palan.engine.images.platform import host_platform, parse_specifier
 from palan.engine.threads import in_thread
@@ -216,9 +216,11 @@ class Builder:
         state.base = await make_image(job.image_context, state.base, step, job.lease)
         if state.base.image is not None:
             self._bases.hold(state.base.image)
+            self._job.made(state.base.image)
 
     async def _configure(self, state: State, step: AnyStep) -> None:
         before = state.config.healthcheck
+        volumes = set(state.config.volumes)
         if isinstance(step, Healthcheck) and before and before.test not in ([], ["NONE"]):
             words = " ".join(before.test)
             await self._output.say(f"Note: overriding previous HEALTHCHECK: [{words}]\n")
@@ -234,6 +236,8 @@ class Builder:
         done = self._done(state, command)
         if await self._using_cache(state, done):
             return
+        if added := [path for path in state.config.volumes if path not in volumes]:
+            await check_volumes(self._job, state.base, added)
         await self._say_container(state, command)
         await self._commit(state, done)
 

@@ -1,6 +1,7 @@
 """The state that the parts of one build share."""
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from palan.engine.builder.selection import Picked
 from palan.engine.builder.surroundings import BuilderImages, StepContainers
 from palan.engine.images.catalog import Lease
 from palan.engine.images.context import ImageContext
+from palan.engine.images.image import Image
 
 
 __all__ = ["Job"]
@@ -29,6 +31,7 @@ class Job:
         context: the files to copy; None for a build without any.
         lease: keeps the content that the build needs.
         held: keeps images from removal until the build ends.
+        made: called with each image that a step makes.
         known: the files that sources of ``COPY --from`` mean, by image id and source.
     """
 
@@ -40,6 +43,7 @@ class Job:
     context: BuildContext | None
     lease: Lease
     held: contextlib.ExitStack
+    made: Callable[[Image], object]
     known: dict[tuple[str, str], list[Picked]]
 
     @property

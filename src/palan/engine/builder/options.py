@@ -111,7 +111,7 @@ def read_options(request: BuildImage, *, experimental: bool) -> Options:
         remote=request.remote,
         names=_names(request.t),
         arguments=_decoded(request.build_args, dict[str, str | None], "build args", {}),
-        labels=dict(sorted(_decoded(request.labels, dict[str, str], "labels", {}).items())),
+        labels=_labels(_decoded(request.labels, dict[str, str | None], "labels", {})),
         cache_from=tuple(_decoded(request.cache_from, list[str], "cache-from", [])),
         no_cache=request.no_cache,
         pull=request.pull,
@@ -125,6 +125,11 @@ def read_options(request: BuildImage, *, experimental: bool) -> Options:
         request=request,
         ulimits=tuple(_decoded(request.ulimits, list[Ulimit], "ulimit settings", [])),
     )
+
+
+def _labels(given: Mapping[str, str | None]) -> dict[str, str]:
+    """Return labels sorted by name; as in Go, ``null`` is an empty text."""
+    return {name: value or "" for name, value in sorted(given.items())}
 
 
 def _names(texts: list[str]) -> tuple[Reference, ...]:

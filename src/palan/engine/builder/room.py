@@ -114,6 +114,7 @@ class Builds:
                 context=context,
                 lease=lease,
                 held=held,
+                made=self._made,
                 known=self._known,
             )
             base = await Builder(job).run(dockerfile)
@@ -152,6 +153,11 @@ class Builds:
             raise InvalidParameter(f"remoteURL ({redacted(remote)}) could not be recognized as URL")
         context = BuildContext(root)
         return context, await in_thread(lambda: context.read_dockerfile(name))
+
+    def _made(self, image: Image) -> None:
+        self._surroundings.events.publish(
+            "image", "create", image.id, {**image.labels, "name": image.id}
+        )
 
     async def _conclude(self, options: Options, output: Output, image: Image) -> None:
         await output.say(f"Successfully built {image.short_id}\n")

@@ -72,8 +72,9 @@ class IntermediateContainers:
             image=image,
             cmd=list(cmd),
             env=[*config.env, *env],
-            # Neither the image's entrypoint nor its checks are for steps.
-            entrypoint=[""],
+            # Neither the image's entrypoint nor its checks are for steps; but without a command
+            # (``RUN []``) the image's own program runs.
+            entrypoint=[""] if cmd else None,
             healthcheck=HealthConfig(test=["NONE"]),
             user=config.user,
             working_dir=config.working_dir,

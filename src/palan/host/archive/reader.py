@@ -167,8 +167,10 @@ class TarReader:
             block = self._read_exactly(BLOCK, end_allowed=not extensions.pending)
             if not block or block == _ZERO_BLOCK:
                 # One block of zeros also counts as the end: many programs write no second one.
+                # A part of a second one shows that the archive is damaged.
                 if extensions.pending:
                     raise Truncated
+                self._read_exactly(BLOCK, end_allowed=True)
                 return
             entry = decode_header(block)
             if entry.kind in _EXTENSIONS:
