@@ -4,6 +4,7 @@ import gzip
 import shutil
 
 import pytest
+from tests.support.commits import Commits
 from tests.support.images import (
     FakeContainer,
     ImagesEngine,
@@ -22,6 +23,8 @@ from palan.api import Filters
 from palan.api import images as api
 from palan.api.errors import Conflict, InvalidParameter, NotFound
 from palan.api.results import NoContent
+from palan.engine.events import SCHEMA as EVENTS
+from palan.engine.events import EventJournal
 from palan.store.images import NameRecord, Rows
 
 
@@ -444,6 +447,23 @@ async def test_prune(engine):
 
 
 # ---- crashes -----------------------------------------------------------------------
+
+
+async def test_changes_and_their_events_are_one_transaction(engine):
+    for statement in EVENTS:
+        engine.db.read(lambda connection, sql=statement: connection.execute(sql))
+    engine.events = EventJournal(engine.db)
+    commits = Commits(engine.db)
+    image_id = await engine.import_tar(small_tar(), repo="rec/a", tag="1")
+    assert commits.together("insert image_names", "event image tag", "event image import")
+    await tagged(engine, image_id, "rec/b", "1")
+    assert commits.transactions[-1] == {"insert image_names", "event image tag"}
+    await removed(engine, "rec/b:1")
+    assert commits.transactions[-1] == {"delete image_names", "event image untag"}
+    await removed(engine, "rec/a:1")
+    assert commits.together("delete images", "event image untag", "event image delete")
+    await engine.load_tar(docker_archive(small_tar(), tags=["rec/c:1"]))
+    assert commits.together("insert image_names", "event image load")
 
 
 async def test_a_restart_finds_everything_and_sweeps_the_rest(engine):

@@ -141,7 +141,10 @@ class Builder:
                 with contextlib.suppress(NotFound, InvalidParameter):
                     sources.append(self._bases.resolve(name))
         platform = self._options.platform or base.platform
-        cache = Cache(self._job.image_context, self._job.lease, self._bases.use, platform, sources)
+        job = self._job
+        cache = Cache(
+            job.image_context, job.lease, self._bases.use, platform, sources, made=job.made
+        )
         cache.used = not self._options.no_cache
         return cache
 
@@ -213,10 +216,9 @@ class Builder:
 
     async def _commit(self, state: State, step: Step) -> None:
         job = self._job
-        state.base = await make_image(job.image_context, state.base, step, job.lease)
+        state.base = await make_image(job.image_context, state.base, step, job.lease, job.made)
         if state.base.image is not None:
             self._bases.hold(state.base.image)
-            self._job.made(state.base.image)
 
     async def _configure(self, state: State, step: AnyStep) -> None:
         before = state.config.healthcheck

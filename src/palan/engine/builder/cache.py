@@ -15,7 +15,7 @@ import msgspec
 
 from palan.api.images import ImageConfig
 from palan.engine.builder.steps import Base, Step, make_image
-from palan.engine.images.catalog import Lease
+from palan.engine.images.catalog import Lease, Report
 from palan.engine.images.context import ImageContext
 from palan.engine.images.image import Image
 from palan.engine.images.layer_stream import NewLayer
@@ -50,6 +50,8 @@ class Cache:
         use: Callable[[Image], Base],
         platform: Platform,
         sources: Sequence[Base] | None,
+        *,
+        made: Report,
     ) -> None:
         """Begin a stage.
 
@@ -59,12 +61,14 @@ class Cache:
             use: keeps an image, and returns it as a base.
             platform: the platform of usable images.
             sources: the only images to take steps from; None for all.
+            made: called with each image that is made of a source's history.
         """
         self._images = images
         self._lease = lease
         self._use = use
         self._platform = platform
         self._sources = sources
+        self._made = made
         self.used = True
 
     async def find(self, base: Base, step: Step) -> Base | None:
@@ -130,7 +134,7 @@ class Cache:
                 layer,
                 history[number],
             )
-            made = await make_image(self._images, base, again, self._lease)
+            made = await make_image(self._images, base, again, self._lease, self._made)
             assert made.image is not None  # noqa: S101 - as above
             return self._use(made.image)
         return None

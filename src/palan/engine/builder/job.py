@@ -1,7 +1,6 @@
 """The state that the parts of one build share."""
 
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +9,8 @@ from palan.engine.builder.options import Options
 from palan.engine.builder.output import Output
 from palan.engine.builder.selection import Picked
 from palan.engine.builder.surroundings import BuilderImages, StepContainers
-from palan.engine.images.catalog import Lease
+from palan.engine.images.catalog import Lease, Report
 from palan.engine.images.context import ImageContext
-from palan.engine.images.image import Image
 
 
 __all__ = ["Job"]
@@ -31,7 +29,7 @@ class Job:
         context: the files to copy; None for a build without any.
         lease: keeps the content that the build needs.
         held: keeps images from removal until the build ends.
-        made: called with each image that a step makes.
+        made: publishes the event of an image that a step makes.
         known: the files that sources of ``COPY --from`` mean, by image id and source.
     """
 
@@ -43,7 +41,7 @@ class Job:
     context: BuildContext | None
     lease: Lease
     held: contextlib.ExitStack
-    made: Callable[[Image], object]
+    made: Report
     known: dict[tuple[str, str], list[Picked]]
 
     @property

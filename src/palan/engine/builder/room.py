@@ -164,10 +164,7 @@ class Builds:
         catalog = self._surroundings.images.context.catalog
         for name in options.names:
             async with catalog.lock:
-                await tag(catalog, image.id, name)
-            self._surroundings.events.publish(
-                "image", "tag", image.id, {**image.labels, "name": name.familiar}
-            )
+                await tag(catalog, image.id, name, self._surroundings.events)
             await output.say(f"Successfully tagged {name.familiar}\n")
         if options.quiet:
             await output.conclude(JSONMessage(stream=f"{image.id}\n"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from palan.api.errors import Conflict
 from palan.api.images import ImageConfig
 from palan.engine.images.archive_images import put_blob, put_manifest
-from palan.engine.images.catalog import Lease
+from palan.engine.images.catalog import Lease, Report
 from palan.engine.images.commit import pinned_layers
 from palan.engine.images.context import ImageContext
 from palan.engine.images.describe import rfc3339
@@ -98,8 +98,10 @@ def base_of(images: ImageContext, image: Image, lease: Lease) -> Base:
     return Base(image.platform, image, tuple(pinned_layers(catalog, image, lease)))
 
 
-async def make_image(images: ImageContext, base: Base, step: Step, lease: Lease) -> Base:
-    """Make the image of a step; on return it is committed.
+async def make_image(
+    images: ImageContext, base: Base, step: Step, lease: Lease, report: Report
+) -> Base:
+    """Make the image of a step; on return it is committed, with the events of ``report``.
 
     Raises:
         Conflict: it would have too many layers.
@@ -125,7 +127,7 @@ async def make_image(images: ImageContext, base: Base, step: Step, lease: Lease)
     record = ImageRecord(image_id, chain, base.id, step.key)
     rows = Rows(targets=[_target(base, manifest, blobs)], images=[record], layers=fresh)
     async with images.catalog.lock:
-        await images.catalog.add(rows)
+        await images.catalog.add(rows, report)
         return Base(base.platform, images.catalog.images[image_id], tuple(layers))
 
 

@@ -44,7 +44,14 @@ from palan.store.images import (
 )
 
 
-__all__ = ["Catalog", "Lease"]
+__all__ = ["Catalog", "Lease", "Report"]
+
+Report = Callable[[Image], object]
+
+
+def _no_report(_image: Image) -> None:
+    """Publish nothing."""
+
 
 _LAYER: Final = "layer:"
 _log = structlog.get_logger("palan.engine.images")
@@ -139,13 +146,23 @@ class Catalog:
         self, target: TargetRecord, platform: Platform, *, strict: bool = False
     ) -> Image | None:
         """Return the image of a target that suits a platform best, or is for exactly that."""
+        return self._chosen(target, platform, self.images, strict=strict)
+
+    def _chosen(
+        self,
+        target: TargetRecord,
+        platform: Platform,
+        images: Mapping[str, Image],
+        *,
+        strict: bool = False,
+    ) -> Image | None:
         ranked = [
             (rank, number, manifest.image)
             for number, manifest in enumerate(target.manifests)
-            if manifest.image in self.images
+            if manifest.image in images
             and (rank := Platform(*manifest.platform).rank(platform, strict=strict)) is not None
         ]
-        return self.images[min(ranked)[2]] if ranked else None
+        return images[min(ranked)[2]] if ranked else None
 
     def images_of(self, target: TargetRecord) -> Iterator[Image]:
         """Yield the images of a target that are here, in its order."""
@@ -312,18 +329,29 @@ class Catalog:
 
     # ---- changing: the caller holds the lock ----------------------------------------
 
-    async def add(self, rows: Rows) -> None:
+    async def add(self, rows: Rows, report: Report = _no_report) -> None:
         """Add rows for complete files; on return they are committed.
 
         A name that pointed at another target is moved.
+
+        Args:
+            rows: the rows.
+            report: called with the image that the first target or name means; the events that
+                it publishes are committed together with the rows.
         """
+        made = {
+            record.id: self._made(record) for record in rows.images if record.id not in self.images
+        }
+        image = self._meant(rows, {**self.images, **made}) if report is not _no_report else None
         moved = [
             self.names[name.name].target
             for name in rows.names
             if name.name in self.names and self.names[name.name].target != name.target
         ]
+        if image is not None:
+            report(image)
         await self._db.run(lambda connection: write_rows(connection, rows))
-        self._install(rows)
+        self._install(rows, made)
         superseded = [
             digest
             for digest in dict.fromkeys(moved)
@@ -332,11 +360,18 @@ class Catalog:
         if superseded:
             await self.remove(targets=superseded)
 
-    def _install(self, rows: Rows) -> None:
+    def _meant(self, rows: Rows, images: Mapping[str, Image]) -> Image | None:
+        """Return the image that added rows mean on this machine."""
+        target = rows.targets[0] if rows.targets else self.targets[rows.names[0].target]
+        chosen = self._chosen(target, host_platform(), images)
+        here = (images[each.image] for each in target.manifests if each.image in images)
+        return chosen or next(here, None)
+
+    def _install(self, rows: Rows, made: Mapping[str, Image] | None = None) -> None:
         for layer in rows.layers:
             self.layers[layer.chain_id] = layer
         for record in rows.images:
-            self._install_image(record)
+            self._install_image(record, (made or {}).get(record.id))
         for target in rows.targets:
             self._install_target(target)
         for name in rows.names:
@@ -356,6 +391,7 @@ class Catalog:
         reduced: Iterable[TargetRecord] = (),
         images: Iterable[str] = (),
         keep: Container[str] = (),
+        report: Callable[[], object] = lambda: None,
     ) -> list[str]:
         """Remove names and targets, with the images that no other target has.
 
@@ -367,6 +403,7 @@ class Catalog:
             reduced: new versions of targets that lose some of their images.
             images: ids of hidden images.
             keep: ids of images that containers use, which are hidden instead.
+            report: called just before the commit; events that it publishes are part of it.
 
         Returns:
             The ids of the images that were removed or hidden.
@@ -409,6 +446,7 @@ class Catalog:
             write_rows(connection, Rows(targets=list(smaller.values()), images=hidden))
 
         seen = [msgspec.structs.replace(each, hidden=False, manifest=None) for each in hidden]
+        report()
         try:
             await self._db.run(write)
         except (sqlite3.Error, StoreFailure):
@@ -466,21 +504,24 @@ class Catalog:
             del self._named[record.target]
         return record
 
-    def _install_image(self, record: ImageRecord) -> None:
+    def _made(self, record: ImageRecord) -> Image:
+        """Return an image, whose configuration and layers are here."""
+        spec = decode(self.content.read(record.id), ImageSpec, "image configuration")
+        return Image(
+            record,
+            spec,
+            tuple(self.layer_directory(chain_id) for chain_id in record.layers),
+            sum(self.layers[chain_id].size for chain_id in record.layers),
+        )
+
+    def _install_image(self, record: ImageRecord, made: Image | None = None) -> None:
         known = self.images.get(record.id)
         if known is not None:
             self._wanted.subtract(_image_keys(known.record))
             known.record = record
             self._wanted.update(_image_keys(record))
             return
-        spec = decode(self.content.read(record.id), ImageSpec, "image configuration")
-        image = Image(
-            record,
-            spec,
-            tuple(self.layer_directory(chain_id) for chain_id in record.layers),
-            sum(self.layers[chain_id].size for chain_id in record.layers),
-        )
-        self.images[record.id] = image
+        self.images[record.id] = made or self._made(record)
         self._wanted.update(_image_keys(record))
 
     def _hide(self, image: Image, target: TargetRecord) -> None:

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from palan.api.errors import Conflict, InternalError
 from palan.api.images import ImageCommit
 from palan.engine.images.archive_images import put_blob, put_manifest
-from palan.engine.images.catalog import Catalog, Lease
+from palan.engine.images.catalog import Catalog, Lease, Report
 from palan.engine.images.describe import rfc3339
 from palan.engine.images.formats import (
     MAX_LAYERS,
@@ -48,8 +48,13 @@ class Commit:
         self._container = container
         self.config = container.committed_config(request.body, request.changes)
 
-    async def run(self, catalog: Catalog, unpacker: Unpacker) -> Image:
+    async def run(self, catalog: Catalog, unpacker: Unpacker, report: Report) -> Image:
         """Make the image.
+
+        Args:
+            catalog: gets the image.
+            unpacker: makes the layer.
+            report: see :func:`~palan.engine.images.ingest.add_image`.
 
         Raises:
             Conflict: the container is removed meanwhile, or has too many layers.
@@ -86,6 +91,7 @@ class Commit:
                 [self.name] if self.name else [],
                 lease,
                 parent=parent.id,
+                report=report,
             )
 
     def _spec(self, parent: ImageSpec, made: NewLayer) -> ImageSpec:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from palan.api.errors import InvalidParameter
 from palan.api.images import ImageConfig, ImageCreate
 from palan.engine.images.archive_images import put_blob, put_manifest
-from palan.engine.images.catalog import Catalog
+from palan.engine.images.catalog import Catalog, Report
 from palan.engine.images.changes import apply_changes
 from palan.engine.images.describe import rfc3339
 from palan.engine.images.fetch import open_url, redacted
@@ -50,13 +50,16 @@ class Import:
         self.shown_source = redacted(self.source)
         self.comment = request.message or f"Imported from {self.shown_source}"
 
-    async def run(self, catalog: Catalog, unpacker: Unpacker, source: Incoming) -> Image:
+    async def run(
+        self, catalog: Catalog, unpacker: Unpacker, source: Incoming, report: Report
+    ) -> Image:
         """Make an image of the archive.
 
         Args:
             catalog: gets the image.
             unpacker: makes the layer.
             source: the archive.
+            report: see :func:`~palan.engine.images.ingest.add_image`.
 
         Raises:
             InvalidParameter: the archive is malformed.
@@ -79,7 +82,7 @@ class Import:
             manifest = put_manifest(catalog.content, config, len(data), [made.descriptor], lease)
             examined = examine(catalog.content, manifest)
             names = [self.name] if self.name else []
-            return await add_image(catalog, unpacker, examined, names, lease)
+            return await add_image(catalog, unpacker, examined, names, lease, report=report)
 
 
 # ---- where it comes from -----------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from palan.api.errors import InvalidParameter
-from palan.engine.images.catalog import Catalog, Lease
+from palan.engine.images.catalog import Catalog, Lease, Report
 from palan.engine.images.formats import (
     MAX_DEPTH,
     MAX_DOCUMENT,
@@ -219,6 +219,7 @@ async def add_image(
     parent: str = "",
     pulled: str = "",
     supply: LayerSupply | None = None,
+    report: Report,
 ) -> Image:
     """Unpack the layers of an examined target, and commit it under its names.
 
@@ -231,6 +232,8 @@ async def add_image(
         parent: the id of the image that it was made from; empty if unknown.
         pulled: the repository that it was pulled from; empty if it was not pulled.
         supply: unpacks the layers; None for the unpacker itself.
+        report: called with the image just before the commit; events that it publishes are part
+            of the commit.
 
     Returns:
         The image that the target means on this machine.
@@ -257,7 +260,8 @@ async def add_image(
                 [_merged(catalog, examined.target)],
                 records,
                 list(layers.values()),
-            )
+            ),
+            report,
         )
     image = catalog.primary(catalog.targets[examined.target.digest])
     if image is None:

@@ -96,11 +96,21 @@ class Loading:
                 f" ([{' '.join(missing)}])"
             )
         supply = None if self._quiet else _ReportingSupply(self._catalog, self._unpacker, progress)
+
+        def report(image: Image) -> None:
+            for name in names or [image.id]:
+                self._loaded(image, name)
+
         image = await add_image(
-            self._catalog, self._unpacker, found.examined, found.names, lease, supply=supply
+            self._catalog,
+            self._unpacker,
+            found.examined,
+            found.names,
+            lease,
+            supply=supply,
+            report=report,
         )
         for name in names or [image.id]:
-            self._loaded(image, name)
             kind = "image" if names else "image ID"
             progress.say(JSONMessage(stream=f"Loaded {kind}: {name}\n"))
 

@@ -29,6 +29,7 @@ from palan.engine.images.formats import (
     digest_of,
     is_index,
 )
+from palan.engine.images.image import Image
 from palan.engine.images.image_download import ACCEPT, UNKNOWN_SIZE, ImageDownload, document
 from palan.engine.images.ingest import add_image, examine
 from palan.engine.images.platform import Platform, host_platform, parse_specifier
@@ -145,20 +146,24 @@ class Pull:
                         yield message
         content = self._catalog.content
         examined = await in_thread(lambda: examine(content, wanted.target))
-        image = await add_image(
-            self._catalog, self._context.unpacker, examined, [name], lease, pulled=name.repository
-        )
-        self._context.surroundings.events.publish(
-            "image",
-            "pull",
-            name.familiar,
-            {**image.labels, "name": name.familiar_repository},
+        await add_image(
+            self._catalog,
+            self._context.unpacker,
+            examined,
+            [name],
+            lease,
+            pulled=name.repository,
+            report=lambda image: self._report(image, name),
         )
         yield JSONMessage(status=f"Digest: {wanted.target.digest}")
         how = "Image is up to date" if wanted.known else "Downloaded newer image"
         yield JSONMessage(status=f"Status: {how} for {name.familiar}")
         for warning in self._mismatch(wanted, examined.target):
             yield JSONMessage(status=warning)
+
+    def _report(self, image: Image, name: Reference) -> None:
+        attributes = {**image.labels, "name": name.familiar_repository}
+        self._context.surroundings.events.publish("image", "pull", name.familiar, attributes)
 
     def _mismatch(self, wanted: _Wanted, target: TargetRecord) -> Iterator[str]:
         """Yield warnings about an image without an index that is not for the platform."""

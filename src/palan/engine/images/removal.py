@@ -117,9 +117,12 @@ class Removal:
                 self.done.append(ImageDeleteResponseItem(deleted=kept.digest))
             reduced.manifests.append(kept)
         used = {image.id for image in images if self._is_used(image)}
-        await self._catalog.remove(reduced=[reduced], keep=used)
-        for image in images:
-            self._publish("delete", image)
+
+        def report() -> None:
+            for image in images:
+                self._publish("delete", image)
+
+        await self._catalog.remove(reduced=[reduced], keep=used, report=report)
 
     async def _by_name(
         self, match: Match, name: NameRecord, names: list[NameRecord], *, force: bool, prune: bool
@@ -169,10 +172,10 @@ class Removal:
 
     async def _untag(self, image: Image, names: Iterable[NameRecord]) -> None:
         names = list(names)
-        await self._catalog.remove(names=[name.name for name in names])
+        await self._catalog.remove(
+            names=[name.name for name in names], report=lambda: self._untagged(image, names)
+        )
         await self._remove_nameless(image, {name.target for name in names})
-        for name in names:
-            self._untagged(image, name)
 
     async def _remove_nameless(self, image: Image, digests: Iterable[str]) -> None:
         """Remove targets that lost their last name, if the image belongs to others, too."""
@@ -181,13 +184,16 @@ class Removal:
             return
         targets = [catalog.targets[digest] for digest in digests]
         nameless = [target for target in targets if not catalog.names_to([target])]
+        if not nameless:
+            return
         members = {each.id for target in nameless for each in catalog.images_of(target)}
         used = {each for each in members if self._is_used(catalog.images[each])}
         await catalog.remove(targets=[target.digest for target in nameless], keep=used)
 
-    def _untagged(self, image: Image, name: NameRecord) -> None:
-        self.done.append(ImageDeleteResponseItem(untagged=familiar(name)))
-        self._publish("untag", image, familiar(name))
+    def _untagged(self, image: Image, names: Iterable[NameRecord]) -> None:
+        for name in names:
+            self.done.append(ImageDeleteResponseItem(untagged=familiar(name)))
+            self._publish("untag", image, familiar(name))
 
     def _publish(self, action: str, image: Image, name: str = "") -> None:
         attributes = {**image.labels, "name": name or image.id}
@@ -202,17 +208,20 @@ class Removal:
         used = {each for each in members if self._is_used(catalog.images[each])}
         blobs, layers = blobs_of(targets), layers_of(catalog, targets)
         parent = image.record.parent
+
+        def report() -> None:
+            self._untagged(image, names)
+            self.done.append(ImageDeleteResponseItem(deleted=image.id))
+            self._publish("delete", image)
+
         await catalog.remove(
             names=[name.name for name in names],
             targets=[target.digest for target in targets],
             keep=used,
+            report=report,
         )
         self.freed += sum(size for key, size in blobs.items() if not catalog.wanted(key))
         self.freed += sum(size for key, size in layers.items() if not catalog.wanted_layer(key))
-        for name in names:
-            self._untagged(image, name)
-        self.done.append(ImageDeleteResponseItem(deleted=image.id))
-        self._publish("delete", image)
         if prune and parent:
             await self._prune_parent(parent)
 

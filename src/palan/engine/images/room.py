@@ -225,26 +225,32 @@ class Images:
         return await distribution_inspect(self._surroundings.config, request)
 
     async def _import(self, plan: Import, body: AsyncIterator[bytes]) -> AsyncIterator[JSONMessage]:
+        name = plan.name.familiar if plan.name else ""
+
+        def report(image: Image) -> None:
+            if name:
+                self._publish("tag", image, name)
+            self._publish("import", image, name or image.id)
+
         async with open_source(plan.source, body) as source:
             if plan.source != "-":
                 yield JSONMessage(status=f"Downloading from {plan.shown_source}")
-            image = await plan.run(self._catalog, self._unpacker, source)
-        name = plan.name.familiar if plan.name else ""
-        if name:
-            self._publish("tag", image, name)
-        self._publish("import", image, name or image.id)
+            image = await plan.run(self._catalog, self._unpacker, source, report)
         yield JSONMessage(status=image.id)
 
     async def commit(self, request: api.ImageCommit) -> api.IDResponse:
         """``POST /commit``."""
         container = self._surroundings.containers.commit_source(request.container)
         commit = Commit(request, container)
-        image = await commit.run(self._catalog, self._unpacker)
         name = commit.name.familiar if commit.name else ""
-        self._publish("create", image, image.id)
-        if name:
-            self._publish("tag", image, name)
-        container.publish_commit(request.comment, image.id, name)
+
+        def report(image: Image) -> None:
+            self._publish("create", image, image.id)
+            if name:
+                self._publish("tag", image, name)
+            container.publish_commit(request.comment, image.id, name)
+
+        image = await commit.run(self._catalog, self._unpacker, report)
         return api.IDResponse(id=image.id)
 
     async def load(self, request: api.ImageLoad) -> MessageStream:
@@ -315,8 +321,7 @@ class Images:
             # As in dockerd 29: no name was created.
             return NoContent(status=200)
         async with self._catalog.lock:
-            image = await tag(self._catalog, request.name, name)
-        self._publish("tag", image, name.familiar)
+            await tag(self._catalog, request.name, name, self._surroundings.events)
         return None
 
     async def remove(self, request: api.ImageRemove) -> _Deleted:

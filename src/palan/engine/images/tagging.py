@@ -3,8 +3,8 @@
 import time
 
 from palan.api.errors import InvalidParameter, NotFound
+from palan.engine.events import Publisher
 from palan.engine.images.catalog import Catalog
-from palan.engine.images.image import Image
 from palan.engine.images.lookup import find
 from palan.engine.images.reference import DIGEST_ALGORITHM, Reference
 from palan.store.images import NameRecord, Rows
@@ -13,8 +13,10 @@ from palan.store.images import NameRecord, Rows
 __all__ = ["tag"]
 
 
-async def tag(catalog: Catalog, text: str, name: Reference) -> Image:
+async def tag(catalog: Catalog, text: str, name: Reference, events: Publisher) -> None:
     """Point ``name`` at the image that ``text`` means; the caller holds the catalog's lock.
+
+    The event ``tag`` is committed with it.
 
     Raises:
         NotFound: there is no such image, or, as in dockerd, the text is malformed.
@@ -27,5 +29,8 @@ async def tag(catalog: Catalog, text: str, name: Reference) -> Image:
     except InvalidParameter as error:
         raise NotFound(error.message) from None
     record = NameRecord(str(name), match.target.digest, time.time_ns())
-    await catalog.add(Rows(names=[record]))
-    return match.image
+    image = match.image
+    attributes = {**image.labels, "name": name.familiar}
+    await catalog.add(
+        Rows(names=[record]), lambda _: events.publish("image", "tag", image.id, attributes)
+    )
