@@ -6,6 +6,7 @@ A registry's own helper in ``credHelpers`` takes precedence over ``credsStore``,
 
 import base64
 import binascii
+import contextlib
 import json
 import subprocess
 from collections.abc import Mapping
@@ -68,12 +69,12 @@ class Credentials:
             return self._ask_helper(str(helper), registry)
         return _in_auths(_dictionary(self._config, "auths"), registry)
 
-    def all(self) -> dict[str, AuthConfig]:
-        """Return all credentials, by the keys of their registries."""
+    def registries(self) -> list[str]:
+        """Return the keys of the registries that credentials may be known for."""
         keys = {*_dictionary(self._config, "auths"), *_dictionary(self._config, "credHelpers")}
-        keys |= set(self._auths_of_environment())
-        found = {key: self.get(key) for key in sorted(keys)}
-        return {key: value for key, value in found.items() if value is not None}
+        with contextlib.suppress(ConfigError):
+            keys |= set(self._auths_of_environment())
+        return sorted(keys)
 
     def _auths_of_environment(self) -> Mapping[str, Any]:
         text = self._variables.get("DOCKER_AUTH_CONFIG", "")

@@ -156,11 +156,37 @@ class Environment:
         return Credentials(self.config, self.variables)
 
     def credentials_of_image(self, image: str) -> "AuthConfig | None":
-        """Return the credentials for an image's registry, or None; may run a helper."""
+        """Return the credentials for an image's registry, or None; may run a helper.
+
+        As with the docker CLI, credentials that cannot be read are no error: the image may be
+        public. A warning is logged.
+        """
         from palan.client._credentials import registry_of
 
-        return self.credentials.get(registry_of(image))
+        try:
+            return self.credentials.get(registry_of(image))
+        except ConfigError as error:
+            _warn(f"no credentials are sent for {image}: {error.message}")
+            return None
 
     def all_credentials(self) -> "dict[str, AuthConfig]":
-        """Return all credentials, by the keys of their registries; may run helpers."""
-        return self.credentials.all()
+        """Return all credentials, by the keys of their registries; may run helpers.
+
+        Those that cannot be read are left out, with a warning.
+        """
+        found = {}
+        for registry in self.credentials.registries():
+            try:
+                known = self.credentials.get(registry)
+            except ConfigError as error:
+                _warn(f"no credentials are sent for {registry}: {error.message}")
+            else:
+                if known is not None:
+                    found[registry] = known
+        return found
+
+
+def _warn(text: str) -> None:
+    import logging
+
+    logging.getLogger("palan.client").warning(text)

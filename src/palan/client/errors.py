@@ -179,7 +179,20 @@ def api_error(status: int, message: str, method: str = "", path: str = "") -> AP
 
 
 class TransportError(ClientError):
-    """No usable response arrived."""
+    """No usable response arrived.
+
+    Attributes:
+        container: the id of the container of ``containers.run`` or ``launch``, else empty. If it
+            was not removed, the message says so.
+        stdout: the standard output that had arrived when output was being collected.
+        stderr: the standard error that had arrived.
+        output: the messages of the builder that had arrived, for ``images.build``.
+    """
+
+    container: str = ""
+    stdout: bytes = b""
+    stderr: bytes = b""
+    output: str = ""
 
 
 class ConnectFailed(TransportError):
@@ -207,7 +220,10 @@ class OperationFailed(ClientError):
 
     Attributes:
         code: the exit code of a build's step, else 0.
+        output: the messages of the builder before, for ``images.build``.
     """
+
+    output: str = ""
 
     def __init__(self, message: str, *, code: int = 0, method: str = "", path: str = "") -> None:
         super().__init__(message, method=method, path=path)

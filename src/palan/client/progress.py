@@ -3,17 +3,24 @@
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TransferSpeedColumn,
-)
-
 from palan.api.images import JSONMessage
+
+
+try:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TransferSpeedColumn,
+    )
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f'progress bars need the package rich: pip install "palan[progress]" ({error})',
+        name=error.name,
+    ) from None
 
 
 __all__ = ["ProgressBars"]

@@ -13,9 +13,12 @@ from palan.client._run_options import Command, RunOptions, check_run_options, cr
 from palan.client.errors import (
     APIError,
     ClientError,
+    ConnectFailed,
+    ConnectionLost,
     ContainerFailed,
     NotFound,
     Timeout,
+    TransportError,
 )
 
 
@@ -69,19 +72,30 @@ class AsyncContainers(AsyncContainersCalls):
         Raises:
             TypeError: an option does not exist, or needs another one that is absent.
             ContainerFailed: the exit code is not 0; has the exit code and the output.
-            Timeout: the container ran for too long, and was removed.
+            Timeout: the container ran for too long, and was removed; has the output until then.
+            ConnectionLost: the engine ended meanwhile; has the output until then. The container
+                may be running.
             NotFound: neither the engine nor the registry has the image.
         """
         check_run_options("run", options)
         deadline = None if timeout is None else now() + timeout
         identity = await self._create(image, command, options, pull, stdin=stdin is not None)
-        done = False
         try:
             result = await self._run(identity, stdin, deadline)
-            done = True
-        finally:
-            if remove or not done:
+        except BaseException as error:
+            if isinstance(error, Timeout):
+                error.message = f"{image} ran for longer than {timeout} seconds"
+            await shielded(self._remove_after, error, identity)
+            if isinstance(error, TransportError):
+                raise _with_container(error, identity) from None
+            raise
+        if remove:
+            try:
                 await shielded(self._remove_if_present, identity)
+            except TransportError as error:
+                error.message = f"{identity[:12]} ended, and may be left: {error.message}"
+                error.stdout, error.stderr = result.stdout, result.stderr
+                raise _with_container(error, identity) from None
         if check and result.exit_code:
             text = result.stderr or result.stdout
             last = text.decode("utf-8", "replace").strip().rpartition("\n")[2]
@@ -122,8 +136,10 @@ class AsyncContainers(AsyncContainersCalls):
         identity = await self._create(image, command, options, pull, auto_remove=auto_remove)
         try:
             await self.start(identity)
-        except BaseException:
-            await shielded(self._remove_if_present, identity)
+        except BaseException as error:
+            await shielded(self._remove_after, error, identity)
+            if isinstance(error, TransportError):
+                raise _with_container(error, identity) from None
             raise
         return identity
 
@@ -287,11 +303,26 @@ class AsyncContainers(AsyncContainersCalls):
             else:
                 stdout, stderr = await session.communicate(stdin)
         left = None if deadline is None else max(0.1, deadline - now())
-        ended = await self.wait(identity, timeout=left)
+        try:
+            ended = await self.wait(identity, timeout=left)
+        except TransportError as error:
+            error.stdout, error.stderr = stdout, stderr
+            raise
         return RunResult(ended.status_code, stdout, stderr, identity)
 
     async def _remove_created(self, created: "ContainerCreateResponse") -> None:
         await self._remove_if_present(created.id)
+
+    async def _remove_after(self, error: BaseException, identity: str) -> None:
+        """Remove a container after an error, which is raised whether this succeeds or not."""
+        try:
+            await self._remove_if_present(identity)
+        except ClientError as second:
+            text = f"the container {identity[:12]} could not be removed: {second.message}"
+            if isinstance(error, TransportError):
+                error.message += f"; {text}"
+            else:
+                error.add_note(text)
 
     async def _remove_if_present(self, identity: str) -> None:
         """Remove a container in any state; it may have been removed already."""
@@ -316,3 +347,14 @@ class AsyncContainers(AsyncContainersCalls):
                 return target, found
             target = found.link_target
         return target, None
+
+
+def _with_container(error: TransportError, identity: str) -> TransportError:
+    """Return the error of a call after a container was created, with the container's id."""
+    if isinstance(error, ConnectFailed):
+        # Nothing was sent by the last call only: the container exists, and may be running.
+        lost = ConnectionLost(error.message, method=error.method, path=error.path)
+        lost.stdout, lost.stderr = error.stdout, error.stderr
+        error = lost
+    error.container = identity
+    return error

@@ -10,7 +10,7 @@ from palan.client._limits import CLIENT, Limit
 from palan.client._outcomes import ExecResult
 from palan.client._request import prepare
 from palan.client._run_options import Command, Environment, command_words, environment
-from palan.client.errors import ClientError, ContainerFailed
+from palan.client.errors import ClientError, ContainerFailed, TransportError
 
 
 __all__ = ["AsyncExec", "AsyncExecSession"]
@@ -95,7 +95,7 @@ class AsyncExec(AsyncExecCalls):
 
         Raises:
             ContainerFailed: the exit code is not 0, and ``check`` is true.
-            Timeout: the process runs for too long.
+            Timeout: the process runs for too long; has the output until then.
         """
         deadline = None if timeout is None else now() + timeout
         session = self.open(
@@ -114,7 +114,11 @@ class AsyncExec(AsyncExecCalls):
                 stdout, stderr = await session.read_split()
             else:
                 stdout, stderr = await session.communicate(stdin)
-            code = await session.exit_code()
+            try:
+                code = await session.exit_code()
+            except TransportError as error:
+                error.stdout, error.stderr = stdout, stderr
+                raise
         if check and code:
             last = (stderr or stdout).decode("utf-8", "replace").strip().rpartition("\n")[2]
             raise ContainerFailed(

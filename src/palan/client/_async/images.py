@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from palan.client._async.calls.images import AsyncImagesCalls
 from palan.client._async.io import AsyncBody, in_thread
 from palan.client._outcomes import BuiltImage
-from palan.client.errors import OperationFailed
+from palan.client.errors import OperationFailed, TransportError
 
 
 if TYPE_CHECKING:
@@ -138,7 +138,8 @@ class AsyncImages(AsyncImagesCalls):
 
         Raises:
             TypeError: an option does not exist, or there is not exactly one context.
-            OperationFailed: a step failed; ``code`` is its exit code.
+            OperationFailed: a step failed; ``code`` is its exit code, and ``output`` has the
+                messages of the builder until then.
         """
         from palan.client._async.calls.build import AsyncBuildCalls
         from palan.client._build_options import build_arguments, build_context, check_build_options
@@ -151,18 +152,22 @@ class AsyncImages(AsyncImagesCalls):
         arguments = build_arguments(tags, name, build_args, options, known)
         calls = AsyncBuildCalls(self._client)
         building = calls.build(body=body, timeout=timeout, **arguments)
-        identity, output = "", []
-        async for step in building:
-            output.append(step.stream or "")
-            if isinstance(step.aux, dict) and "ID" in step.aux:
-                identity = str(step.aux["ID"])
-            elif (step.stream or "").startswith("Successfully built "):
-                identity = identity or (step.stream or "").split()[-1]
-            if progress is not None:
-                progress(step)
+        identity = ""
+        output: list[str] = []
+        try:
+            async for step in building:
+                output.append(step.stream or "")
+                if isinstance(step.aux, dict) and "ID" in step.aux:
+                    identity = str(step.aux["ID"])
+                elif (step.stream or "").startswith("Successfully built "):
+                    identity = identity or (step.stream or "").split()[-1]
+                if progress is not None:
+                    progress(step)
+        except (OperationFailed, TransportError) as error:
+            error.output = "".join(output)
+            raise
         text = "".join(output)
-        if not identity:
-            identity = text.strip().rpartition("\n")[2]
+        identity = identity or text.strip().rpartition("\n")[2]
         if not identity:
             raise OperationFailed("the build ended without an image", method="POST", path="/build")
         return BuiltImage(identity, text)

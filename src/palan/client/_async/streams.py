@@ -4,17 +4,23 @@ All of them send their request when they are entered or first read, so that a ca
 one needs no ``await``; all can be iterated, closed at any time, and used as context managers.
 """
 
-import contextlib
 import os
+import re
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
-from palan.client._async.io import in_thread
+from palan.client._async.io import in_thread, now
 from palan.client._async.response import AsyncResponse
 from palan.client._frames import Output, OutputDecoder
 from palan.client._lines import Lines
-from palan.client.errors import ClientClosed, ConnectionLost, OperationFailed
+from palan.client.errors import (
+    ClientClosed,
+    ConnectionLost,
+    OperationFailed,
+    Timeout,
+    TransportError,
+)
 
 
 if TYPE_CHECKING:
@@ -32,6 +38,9 @@ __all__ = [
 ]
 
 M = TypeVar("M")
+
+_LOADED: Final = re.compile(r"Loaded image(?: ID)?: (.+)")
+"""The engine's message about each image of an archive."""
 
 _WRITE_SIZE: Final = 1 << 20
 """Bytes that are gathered before they are written to a file."""
@@ -221,17 +230,21 @@ class AsyncProgressStream(AsyncMessageStream["JSONMessage"]):
             progress: a function that is called with each message.
 
         Returns:
-            The machine-readable results (``aux``): digests of a push, ids of a build.
+            The machine-readable results (``aux``): digests of a push, ids of a build. For a load,
+            the names of the images, or the ids of those without a name.
 
         Raises:
             OperationFailed: the operation failed.
         """
-        results = []
+        loads = self._prepared.plan.operation == "images.load"
+        results: list[Any] = []
         async for message in self:
             if progress is not None:
                 progress(message)
             if message.aux:
                 results.append(message.aux)
+            elif loads and (found := _LOADED.match(message.stream or "")):
+                results.append(found[1].strip())
         return results
 
 
@@ -305,10 +318,18 @@ class AsyncOutputStream(AsyncLazyStream):
         return b"".join([output.data async for output in self])
 
     async def read_split(self) -> tuple[bytes, bytes]:
-        """Read the rest, and return it as stdout and stderr."""
+        """Read the rest, and return it as stdout and stderr.
+
+        Raises:
+            TransportError: reading failed; the error has the output that came before.
+        """
         parts: dict[str, list[bytes]] = {"stdout": [], "stderr": [], "stdin": []}
-        async for output in self:
-            parts[output.stream].append(output.data)
+        try:
+            async for output in self:
+                parts[output.stream].append(output.data)
+        except TransportError as error:
+            error.stdout, error.stderr = b"".join(parts["stdout"]), b"".join(parts["stderr"])
+            raise
         return b"".join(parts["stdout"]), b"".join(parts["stderr"])
 
     async def lines(self) -> AsyncIterator[str]:
@@ -367,11 +388,27 @@ class AsyncSession(AsyncOutputStream):
 
         Returns:
             The output on stdout and on stderr.
+
+        Raises:
+            TransportError: writing or reading failed; the error has the output that came before.
         """
         await self.open()
         if data:
-            with contextlib.suppress(ConnectionLost):
-                # A process may end without reading all of its input; its output is still valid.
+            try:
                 await self._write(data, gather=True)
+            except ConnectionLost:
+                # A process may end without reading all of its input; its output is still valid.
+                pass
+            except Timeout as error:
+                error.stdout, error.stderr = await self._arrived()
+                raise
         await self.close_input()
         return await self.read_split()
+
+    async def _arrived(self) -> tuple[bytes, bytes]:
+        """Return the output that has arrived already, as stdout and stderr."""
+        self.limit(now())
+        try:
+            return await self.read_split()
+        except TransportError as error:
+            return error.stdout, error.stderr

@@ -14,9 +14,12 @@ from palan.client._sync.shielded import shielded, undo_if_cancelled
 from palan.client.errors import (
     APIError,
     ClientError,
+    ConnectFailed,
+    ConnectionLost,
     ContainerFailed,
     NotFound,
     Timeout,
+    TransportError,
 )
 
 
@@ -70,19 +73,30 @@ class Containers(ContainersCalls):
         Raises:
             TypeError: an option does not exist, or needs another one that is absent.
             ContainerFailed: the exit code is not 0; has the exit code and the output.
-            Timeout: the container ran for too long, and was removed.
+            Timeout: the container ran for too long, and was removed; has the output until then.
+            ConnectionLost: the engine ended meanwhile; has the output until then. The container
+                may be running.
             NotFound: neither the engine nor the registry has the image.
         """
         check_run_options("run", options)
         deadline = None if timeout is None else now() + timeout
         identity = self._create(image, command, options, pull, stdin=stdin is not None)
-        done = False
         try:
             result = self._run(identity, stdin, deadline)
-            done = True
-        finally:
-            if remove or not done:
+        except BaseException as error:
+            if isinstance(error, Timeout):
+                error.message = f"{image} ran for longer than {timeout} seconds"
+            shielded(self._remove_after, error, identity)
+            if isinstance(error, TransportError):
+                raise _with_container(error, identity) from None
+            raise
+        if remove:
+            try:
                 shielded(self._remove_if_present, identity)
+            except TransportError as error:
+                error.message = f"{identity[:12]} ended, and may be left: {error.message}"
+                error.stdout, error.stderr = result.stdout, result.stderr
+                raise _with_container(error, identity) from None
         if check and result.exit_code:
             text = result.stderr or result.stdout
             last = text.decode("utf-8", "replace").strip().rpartition("\n")[2]
@@ -123,8 +137,10 @@ class Containers(ContainersCalls):
         identity = self._create(image, command, options, pull, auto_remove=auto_remove)
         try:
             self.start(identity)
-        except BaseException:
-            shielded(self._remove_if_present, identity)
+        except BaseException as error:
+            shielded(self._remove_after, error, identity)
+            if isinstance(error, TransportError):
+                raise _with_container(error, identity) from None
             raise
         return identity
 
@@ -286,11 +302,26 @@ class Containers(ContainersCalls):
             else:
                 stdout, stderr = session.communicate(stdin)
         left = None if deadline is None else max(0.1, deadline - now())
-        ended = self.wait(identity, timeout=left)
+        try:
+            ended = self.wait(identity, timeout=left)
+        except TransportError as error:
+            error.stdout, error.stderr = stdout, stderr
+            raise
         return RunResult(ended.status_code, stdout, stderr, identity)
 
     def _remove_created(self, created: "ContainerCreateResponse") -> None:
         self._remove_if_present(created.id)
+
+    def _remove_after(self, error: BaseException, identity: str) -> None:
+        """Remove a container after an error, which is raised whether this succeeds or not."""
+        try:
+            self._remove_if_present(identity)
+        except ClientError as second:
+            text = f"the container {identity[:12]} could not be removed: {second.message}"
+            if isinstance(error, TransportError):
+                error.message += f"; {text}"
+            else:
+                error.add_note(text)
 
     def _remove_if_present(self, identity: str) -> None:
         """Remove a container in any state; it may have been removed already."""
@@ -315,3 +346,14 @@ class Containers(ContainersCalls):
                 return target, found
             target = found.link_target
         return target, None
+
+
+def _with_container(error: TransportError, identity: str) -> TransportError:
+    """Return the error of a call after a container was created, with the container's id."""
+    if isinstance(error, ConnectFailed):
+        # Nothing was sent by the last call only: the container exists, and may be running.
+        lost = ConnectionLost(error.message, method=error.method, path=error.path)
+        lost.stdout, lost.stderr = error.stdout, error.stderr
+        error = lost
+    error.container = identity
+    return error

@@ -11,7 +11,7 @@ from palan.client._sync.calls.exec import ExecCalls
 from palan.client._sync.io import now, sleep
 from palan.client._sync.response import Response
 from palan.client._sync.streams import Session
-from palan.client.errors import ClientError, ContainerFailed
+from palan.client.errors import ClientError, ContainerFailed, TransportError
 
 
 __all__ = ["Exec", "ExecSession"]
@@ -96,7 +96,7 @@ class Exec(ExecCalls):
 
         Raises:
             ContainerFailed: the exit code is not 0, and ``check`` is true.
-            Timeout: the process runs for too long.
+            Timeout: the process runs for too long; has the output until then.
         """
         deadline = None if timeout is None else now() + timeout
         session = self.open(
@@ -115,7 +115,11 @@ class Exec(ExecCalls):
                 stdout, stderr = session.read_split()
             else:
                 stdout, stderr = session.communicate(stdin)
-            code = session.exit_code()
+            try:
+                code = session.exit_code()
+            except TransportError as error:
+                error.stdout, error.stderr = stdout, stderr
+                raise
         if check and code:
             last = (stderr or stdout).decode("utf-8", "replace").strip().rpartition("\n")[2]
             raise ContainerFailed(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from palan.client._outcomes import BuiltImage
 from palan.client._sync.calls.images import ImagesCalls
 from palan.client._sync.io import Body, in_thread
-from palan.client.errors import OperationFailed
+from palan.client.errors import OperationFailed, TransportError
 
 
 if TYPE_CHECKING:
@@ -139,7 +139,8 @@ class Images(ImagesCalls):
 
         Raises:
             TypeError: an option does not exist, or there is not exactly one context.
-            OperationFailed: a step failed; ``code`` is its exit code.
+            OperationFailed: a step failed; ``code`` is its exit code, and ``output`` has the
+                messages of the builder until then.
         """
         from palan.client._build_options import build_arguments, build_context, check_build_options
         from palan.client._sync.calls.build import BuildCalls
@@ -152,18 +153,22 @@ class Images(ImagesCalls):
         arguments = build_arguments(tags, name, build_args, options, known)
         calls = BuildCalls(self._client)
         building = calls.build(body=body, timeout=timeout, **arguments)
-        identity, output = "", []
-        for step in building:
-            output.append(step.stream or "")
-            if isinstance(step.aux, dict) and "ID" in step.aux:
-                identity = str(step.aux["ID"])
-            elif (step.stream or "").startswith("Successfully built "):
-                identity = identity or (step.stream or "").split()[-1]
-            if progress is not None:
-                progress(step)
+        identity = ""
+        output: list[str] = []
+        try:
+            for step in building:
+                output.append(step.stream or "")
+                if isinstance(step.aux, dict) and "ID" in step.aux:
+                    identity = str(step.aux["ID"])
+                elif (step.stream or "").startswith("Successfully built "):
+                    identity = identity or (step.stream or "").split()[-1]
+                if progress is not None:
+                    progress(step)
+        except (OperationFailed, TransportError) as error:
+            error.output = "".join(output)
+            raise
         text = "".join(output)
-        if not identity:
-            identity = text.strip().rpartition("\n")[2]
+        identity = identity or text.strip().rpartition("\n")[2]
         if not identity:
             raise OperationFailed("the build ended without an image", method="POST", path="/build")
         return BuiltImage(identity, text)

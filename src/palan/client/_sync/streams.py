@@ -5,17 +5,23 @@ All of them send their request when they are entered or first read, so that a ca
 one needs no ``await``; all can be iterated, closed at any time, and used as context managers.
 """
 
-import contextlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from palan.client._frames import Output, OutputDecoder
 from palan.client._lines import Lines
-from palan.client._sync.io import in_thread
+from palan.client._sync.io import in_thread, now
 from palan.client._sync.response import Response
-from palan.client.errors import ClientClosed, ConnectionLost, OperationFailed
+from palan.client.errors import (
+    ClientClosed,
+    ConnectionLost,
+    OperationFailed,
+    Timeout,
+    TransportError,
+)
 
 
 if TYPE_CHECKING:
@@ -33,6 +39,9 @@ __all__ = [
 ]
 
 M = TypeVar("M")
+
+_LOADED: Final = re.compile(r"Loaded image(?: ID)?: (.+)")
+"""The engine's message about each image of an archive."""
 
 _WRITE_SIZE: Final = 1 << 20
 """Bytes that are gathered before they are written to a file."""
@@ -218,17 +227,21 @@ class ProgressStream(MessageStream["JSONMessage"]):
             progress: a function that is called with each message.
 
         Returns:
-            The machine-readable results (``aux``): digests of a push, ids of a build.
+            The machine-readable results (``aux``): digests of a push, ids of a build. For a load,
+            the names of the images, or the ids of those without a name.
 
         Raises:
             OperationFailed: the operation failed.
         """
-        results = []
+        loads = self._prepared.plan.operation == "images.load"
+        results: list[Any] = []
         for message in self:
             if progress is not None:
                 progress(message)
             if message.aux:
                 results.append(message.aux)
+            elif loads and (found := _LOADED.match(message.stream or "")):
+                results.append(found[1].strip())
         return results
 
 
@@ -302,10 +315,18 @@ class OutputStream(LazyStream):
         return b"".join([output.data for output in self])
 
     def read_split(self) -> tuple[bytes, bytes]:
-        """Read the rest, and return it as stdout and stderr."""
+        """Read the rest, and return it as stdout and stderr.
+
+        Raises:
+            TransportError: reading failed; the error has the output that came before.
+        """
         parts: dict[str, list[bytes]] = {"stdout": [], "stderr": [], "stdin": []}
-        for output in self:
-            parts[output.stream].append(output.data)
+        try:
+            for output in self:
+                parts[output.stream].append(output.data)
+        except TransportError as error:
+            error.stdout, error.stderr = b"".join(parts["stdout"]), b"".join(parts["stderr"])
+            raise
         return b"".join(parts["stdout"]), b"".join(parts["stderr"])
 
     def lines(self) -> Iterator[str]:
@@ -364,11 +385,27 @@ class Session(OutputStream):
 
         Returns:
             The output on stdout and on stderr.
+
+        Raises:
+            TransportError: writing or reading failed; the error has the output that came before.
         """
         self.open()
         if data:
-            with contextlib.suppress(ConnectionLost):
-                # A process may end without reading all of its input; its output is still valid.
+            try:
                 self._write(data, gather=True)
+            except ConnectionLost:
+                # A process may end without reading all of its input; its output is still valid.
+                pass
+            except Timeout as error:
+                error.stdout, error.stderr = self._arrived()
+                raise
         self.close_input()
         return self.read_split()
+
+    def _arrived(self) -> tuple[bytes, bytes]:
+        """Return the output that has arrived already, as stdout and stderr."""
+        self.limit(now())
+        try:
+            return self.read_split()
+        except TransportError as error:
+            return error.stdout, error.stderr
