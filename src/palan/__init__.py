@@ -23,3 +23,7 @@ def __getattr__(name: str) -> object:
     if name == "errors":
         return import_module("palan.client.errors")
     return getattr(import_module("palan.client"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

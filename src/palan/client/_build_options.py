@@ -12,6 +12,7 @@ import msgspec
 from palan.api.auth import AuthConfig
 from palan.api.containers import Ulimit
 from palan.client._archive_pack import context
+from palan.client._argument_types import check_type
 from palan.client._contract import without_defaults
 from palan.client._options import check_options
 from palan.client._run_options import memory
@@ -101,9 +102,12 @@ def check_build_options(path: object, archive: object, options: Mapping[str, Any
         options: the other options by name.
 
     Raises:
-        TypeError: an option does not exist, or there is not exactly one context.
+        TypeError: an option does not exist or has the wrong type, or there is not exactly one
+            context.
     """
     check_options("build", options, BuildOptions.__annotations__, _HINTS, _OTHERS)
+    for name, value in options.items():
+        check_type(BuildOptions.__annotations__[name], value, name)
     contexts = [path is not None, archive is not None, bool(options.get("remote"))]
     if sum(contexts) != 1:
         raise TypeError("build() takes one of path, archive and remote")

@@ -1,7 +1,7 @@
 """Encoding of a call's arguments as an HTTP request; no I/O."""
 
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from palan.api.version import MAX_VERSION, Version
+from palan.client._argument_types import check_type
 from palan.client._contract import NO_DEFAULT, Parameter, Plan, plan, without_defaults
 from palan.client.errors import NotSupported
 
@@ -56,8 +57,10 @@ def prepare(operation: str, arguments: Mapping[str, Any]) -> Prepared:
 
     Raises:
         ValueError: a parameter of the path is empty, or would lead to another endpoint.
+        TypeError: an argument has the wrong type.
     """
     made = plan(operation)
+    _check_types(made, arguments)
     prepared = Prepared(made, made.endpoint.path)
     for parameter in made.path:
         prepared.path = _with_parameter(prepared.path, parameter, arguments[parameter.name])
@@ -74,6 +77,34 @@ def prepare(operation: str, arguments: Mapping[str, Any]) -> Prepared:
             prepared.headers.append((header, encode_header(value)))
     _add_body(prepared, arguments)
     return prepared
+
+
+def _check_types(made: Plan, arguments: Mapping[str, Any]) -> None:
+    for parameter in made.query:
+        value = arguments.get(parameter.name)
+        # All of a query is text, with 1 and 0 for true and false.
+        as_text = (parameter.kind is bool and value in (0, 1)) or (
+            parameter.kind is str and isinstance(value, int | float)
+        )
+        if not as_text:
+            check_type(parameter.kind, value, parameter.name)
+    for parameter in made.headers:
+        value = arguments.get(parameter.name)
+        if not isinstance(value, str):
+            check_type(parameter.kind, value, parameter.name)
+    for parameter in made.fields:
+        check_type(parameter.kind, arguments.get(parameter.name), parameter.name)
+    if made.body is not None and not made.fields:
+        body = arguments.get("body")
+        if not made.streams_body:
+            check_type(made.body.kind, body, "body")
+        elif isinstance(body, str) or not (body is None or _is_source(body)):
+            kind = type(body).__name__
+            raise TypeError(f"body must be bytes, a file or an iterable of bytes, not {kind}")
+
+
+def _is_source(body: Any) -> bool:
+    return hasattr(body, "read") or isinstance(body, Iterable | AsyncIterable | memoryview)
 
 
 def adapt(prepared: Prepared, version: Version) -> None:

@@ -19,6 +19,7 @@ from palan.api.containers import (
     RestartPolicy,
     Ulimit,
 )
+from palan.client._argument_types import check_seconds, check_type
 from palan.client._options import check_options
 
 
@@ -153,8 +154,10 @@ _HINTS: Final = {
 }
 """The right words for names of docker-py and of the docker command."""
 
-_OF_RUN: Final = ("stdin", "check", "remove", "pull", "timeout")
-_OF_LAUNCH: Final = ("auto_remove", "pull")
+_OTHER_TYPES: Final[Mapping[str, Any]] = {"image": str, "command": Command, "stdin": bytes}
+
+_OF_RUN: Final[tuple[str, ...]] = ("stdin", "check", "remove", "pull", "timeout")
+_OF_LAUNCH: Final[tuple[str, ...]] = ("auto_remove", "pull")
 
 _UNITS: Final = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?", re.IGNORECASE)
@@ -174,44 +177,80 @@ def memory(size: int | str) -> int:
     return int(float(match[1]) * _UNITS[match[2].lower()])
 
 
+def _check_environment(given: Any) -> None:
+    if isinstance(given, Mapping):
+        # Numbers have only one form as text.
+        given = {
+            name: "" if isinstance(value, int | float) else value for name, value in given.items()
+        }
+    check_type(Environment, given, "env")
+
+
 def environment(given: Environment) -> list[str]:
-    """Return environment variables in the API's form, ``NAME=value``."""
+    """Return environment variables in the API's form, ``NAME=value``.
+
+    Raises:
+        TypeError: the type is wrong.
+    """
+    _check_environment(given)
     if isinstance(given, Mapping):
         return [f"{name}={value}" for name, value in given.items()]
     return list(given or ())
 
 
 def command_words(command: Command) -> list[str] | None:
-    """Return a command in the API's form, a list of words; None for the image's own command."""
+    """Return a command in the API's form, a list of words; None for the image's own command.
+
+    Raises:
+        TypeError: the type is wrong.
+    """
+    check_type(Command, command, "command")
     return ["sh", "-c", command] if isinstance(command, str) else list(command or ()) or None
 
 
-def check_run_options(call: str, options: Mapping[str, Any]) -> None:
-    """Refuse options that do not exist, and options without an effect.
-
-    Args:
-        call: ``run`` or ``launch``.
-        options: the options by name.
-
-    Raises:
-        TypeError: an option does not exist, or needs another one that is absent.
-    """
+def _hints_for(call: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the hints for wrong names, and the arguments beside the options."""
     hints = dict(_HINTS)
-    others: tuple[str, ...]
     if call == "run":
         hints["detach"] = hints["auto_remove"] = "launch()"
         hints["rm"] = hints["force_rm"] = "remove"
-        others = _OF_RUN
+        names = _OF_RUN
     else:
         hints["detach"] = "launch() without it: the container keeps running"
         hints["rm"] = hints["remove"] = "auto_remove"
         hints["stdin"] = hints["check"] = hints["timeout"] = "run()"
-        others = _OF_LAUNCH
+        names = _OF_LAUNCH
     for name in HostConfig.__struct_fields__:
         hints.setdefault(name, f"host_config=HostConfig({name}=...)")
     for name in ContainerCreateBody.__struct_fields__:
         hints.setdefault(name, f"create({name}=...) and start()")
-    check_options(call, options, RunOptions.__annotations__, hints, others)
+    return hints, names
+
+
+def check_run_options(call: str, options: Mapping[str, Any], **others: Any) -> None:
+    """Refuse options that do not exist or have the wrong type, and options without an effect.
+
+    Args:
+        call: ``run`` or ``launch``.
+        options: the options by name.
+        others: the other arguments of the call: ``image``, ``command``, ``stdin``, ``timeout``.
+
+    Raises:
+        TypeError: an option does not exist, has the wrong type, or needs another one that is
+            absent.
+    """
+    hints, names = _hints_for(call)
+    check_options(call, options, RunOptions.__annotations__, hints, names)
+    for name, value in others.items():
+        if name == "timeout":
+            check_seconds(value)
+        else:
+            check_type(_OTHER_TYPES[name], value, name)
+    for name, value in options.items():
+        if name == "env":
+            _check_environment(value)
+        else:
+            check_type(RunOptions.__annotations__[name], value, name)
     base = options.get("host_config")
     if not options.get("network") and not (base and base.network_mode):
         for name in ("ip", "network_aliases"):
@@ -276,6 +315,8 @@ def _host_config(options: RunOptions) -> HostConfig:  # noqa: C901 - one line pe
         }
     if options.get("restart"):
         name, _, times = options["restart"].partition(":")
+        if times and not times.isdigit():
+            raise ValueError(f"restart: {times!r} is no number of times")
         made.restart_policy = RestartPolicy(name=name, maximum_retry_count=int(times or 0))
     if options.get("log_driver") or options.get("log_options"):
         made.log_config = LogConfig(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from palan.api.results import Hijack, PathStat, Stat
 from palan.api.version import Version
+from palan.client._argument_types import check_seconds
 from palan.client._async.io import in_thread
 from palan.client._async.response import AsyncResponse
 from palan.client._async.transport import AsyncRequest
@@ -60,6 +61,7 @@ class AsyncCalling:
         Raises:
             APIError: the status is 400 or above.
         """
+        check_seconds(timeout)
         return await self._send(prepared, each=timeout, total=None)
 
     async def call(self, operation: str, arguments: Mapping[str, Any], timeout: Limit) -> Any:
@@ -67,6 +69,7 @@ class AsyncCalling:
         made = plan(operation)
         default = None if made.endpoint.slow else self._client.timeout
         limit = default if timeout is CLIENT else timeout
+        check_seconds(limit)
         prepared = prepare(operation, arguments)
         # A wait may last until another call is made, and a body may need other calls.
         brief = operation != "containers.wait" and not made.streams_body

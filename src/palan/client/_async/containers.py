@@ -77,7 +77,9 @@ class AsyncContainers(AsyncContainersCalls):
                 may be running.
             NotFound: neither the engine nor the registry has the image.
         """
-        check_run_options("run", options)
+        check_run_options(
+            "run", options, image=image, command=command, stdin=stdin, timeout=timeout
+        )
         deadline = None if timeout is None else now() + timeout
         identity = await self._create(image, command, options, pull, stdin=stdin is not None)
         try:
@@ -132,7 +134,7 @@ class AsyncContainers(AsyncContainersCalls):
         Returns:
             The container's id.
         """
-        check_run_options("launch", options)
+        check_run_options("launch", options, image=image, command=command)
         identity = await self._create(image, command, options, pull, auto_remove=auto_remove)
         try:
             await self.start(identity)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from palan.api.results import Hijack, PathStat, Stat
 from palan.api.version import Version
+from palan.client._argument_types import check_seconds
 from palan.client._contract import plan
 from palan.client._limits import CLIENT, Limit
 from palan.client._request import Prepared, adapt, encode_header, prepare
@@ -61,6 +62,7 @@ class Calling:
         Raises:
             APIError: the status is 400 or above.
         """
+        check_seconds(timeout)
         return self._send(prepared, each=timeout, total=None)
 
     def call(self, operation: str, arguments: Mapping[str, Any], timeout: Limit) -> Any:
@@ -68,6 +70,7 @@ class Calling:
         made = plan(operation)
         default = None if made.endpoint.slow else self._client.timeout
         limit = default if timeout is CLIENT else timeout
+        check_seconds(limit)
         prepared = prepare(operation, arguments)
         # A wait may last until another call is made, and a body may need other calls.
         brief = operation != "containers.wait" and not made.streams_body

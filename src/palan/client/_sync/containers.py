@@ -78,7 +78,9 @@ class Containers(ContainersCalls):
                 may be running.
             NotFound: neither the engine nor the registry has the image.
         """
-        check_run_options("run", options)
+        check_run_options(
+            "run", options, image=image, command=command, stdin=stdin, timeout=timeout
+        )
         deadline = None if timeout is None else now() + timeout
         identity = self._create(image, command, options, pull, stdin=stdin is not None)
         try:
@@ -133,7 +135,7 @@ class Containers(ContainersCalls):
         Returns:
             The container's id.
         """
-        check_run_options("launch", options)
+        check_run_options("launch", options, image=image, command=command)
         identity = self._create(image, command, options, pull, auto_remove=auto_remove)
         try:
             self.start(identity)
