@@ -75,7 +75,8 @@ async def context():
                        sandbox=ports((8080, 80, "tcp")),
                        endpoints={"bridge": EndpointSettings()}),
         make_container(3, name="new", config=ContainerConfig(labels={"tier": "back"})),
-        make_container(4, name="frozen", status="paused"),
+        make_container(4, name="frozen", status="paused", mounts=[
+                           MountRecord(kind="bind", destination="/b", source="/srv/bound")]),
         make_container(5, name="again", status="restarting", exit_code=1, finished=3),
     )  # fmt: skip
 
@@ -102,6 +103,8 @@ async def test_a_limit_counts_stopped_ones_too(context):
         ({"status": ["paused", "exited"]}, ["frozen", "db"]),
         ({"exited": ["3"]}, ["db"]),
         ({"exited": ["0"]}, []),
+        ({"exited": ["1"]}, []),
+        ({"exited": ["+3"]}, ["db"]),
         ({"label": ["tier"]}, ["new", "web"]),
         ({"label": ["tier=front"]}, ["web"]),
         ({"name": ["e"]}, ["frozen", "new", "web"]),
@@ -111,6 +114,9 @@ async def test_a_limit_counts_stopped_ones_too(context):
         ({"name": ["a{99999999999}"]}, []),
         ({"id": [f"{2:064x}"]}, ["web"]),
         ({"id": ["f"]}, []),
+        ({"id": ["0"]}, []),
+        ({"id": [""]}, []),
+        ({"id": [f"{2:064x}", f"{1:064x}"]}, ["web", "db"]),
         ({"before": ["web"]}, ["db"]),
         ({"since": ["web"]}, ["again", "frozen", "new"]),
         ({"since": ["web"], "before": ["again"]}, ["frozen", "new"]),
@@ -119,6 +125,7 @@ async def test_a_limit_counts_stopped_ones_too(context):
         ({"volume": ["data"]}, ["db"]),
         ({"volume": ["/v"]}, ["db"]),
         ({"volume": ["/w"]}, []),
+        ({"volume": ["/srv/bound"]}, ["frozen"]),
         ({"network": ["bridge"]}, ["web"]),
         ({"network": ["absent"]}, []),
         ({"publish": ["8080"]}, ["web"]),
@@ -127,13 +134,15 @@ async def test_a_limit_counts_stopped_ones_too(context):
         ({"publish": ["8080/udp"]}, []),
         ({"expose": ["80"]}, ["web"]),
         ({"expose": ["50-60/udp"]}, ["web"]),
-        ({"expose": ["0-999999"]}, ["web"]),
+        ({"expose": ["0-65535"]}, ["web"]),
+        ({"expose": ["80/TCP"]}, ["web"]),
+        ({"expose": ["1"], "publish": ["8080"]}, ["web"]),
         ({"health": ["none"]}, ["again", "frozen", "new", "web", "db"]),
         ({"health": ["healthy"]}, []),
         ({"is_task": ["false"]}, ["again", "frozen", "new", "web", "db"]),
         ({"is_task": ["1"]}, []),
         ({"isolation": ["default"]}, ["again", "frozen", "new", "web", "db"]),
-        ({"isolation": ["hyperv"]}, []),
+        ({"isolation": ["hyperv"]}, ["again", "frozen", "new", "web", "db"]),
         ({"label": ["tier"], "status": ["running"]}, ["web"]),
     ],
 )
@@ -149,6 +158,7 @@ async def test_an_expression_that_makes_others_backtrack_ends():
 async def test_filters_of_what_does_not_run_imply_all(context):
     assert listed(context, everything=False, status=["exited"]) == ["db"]
     assert listed(context, everything=False, label=["tier"]) == ["web"]
+    assert listed(context, everything=False, exited=["3"]) == []
 
 
 @pytest.mark.parametrize(
@@ -162,6 +172,13 @@ async def test_filters_of_what_does_not_run_imply_all(context):
         ({"expose": ["http"]}, InternalError, "expose http: invalid start port 'http'"),
         ({"publish": ["²"]}, InternalError, "invalid start port"),
         ({"publish": ["80-x"]}, InternalError, "invalid end port 'x'"),
+        ({"publish": ["80-"]}, InternalError, "invalid end port '': value is empty"),
+        ({"publish": ["81-80"]}, InternalError, "invalid port range: 81-80"),
+        ({"publish": [""]}, InternalError, "invalid port range: value is empty"),
+        ({"publish": ["0-65536"]}, InternalError, "invalid end port '65536': value out of range"),
+        ({"expose": ["1:80"]}, InternalError, "filter for 'expose' should not contain ':': 1:80"),
+        ({"exited": ["1_0"]}, InvalidParameter, "strconv.Atoi"),
+        ({"exited": [" 1"]}, InvalidParameter, "strconv.Atoi"),
     ],
 )
 async def test_nonsense_is_refused(context, filters, error, message):

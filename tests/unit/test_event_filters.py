@@ -51,7 +51,12 @@ HEALTH = event(action="health_status: healthy", name="web")
         ({"container": [CONTAINER]}, CONNECT, False),
         ({"network": ["bridge"]}, CONNECT, True),
         ({"network": ["888"]}, CONNECT, True),
-        ({"volume": ["web"]}, WEB, False),
+        # As in dockerd, the kind of the object is that of the filter ``type`` only.
+        ({"volume": ["web"]}, WEB, True),
+        ({"volume": ["web"], "type": ["volume"]}, WEB, False),
+        ({"event": ["exec_create", "star"]}, WEB, True),
+        ({"event": ["exec_create: sh"]}, EXEC, False),
+        ({"event": ["exec_create", "exec_create: sh"]}, EXEC, True),
         ({"image": ["registry:5000/shop/web:1.2"]}, WEB, True),
         ({"image": ["registry:5000/shop/web"]}, WEB, True),
         ({"image": ["registry"]}, WEB, False),

@@ -478,3 +478,36 @@ async def test_one_that_its_driver_has_lost_is_made_anew_unless_it_is_in_use(roo
     room.volumes.release("c" * 64)
     assert await room.make("theirs", driver="vols") == "theirs"
     assert list(vols.volumes) == ["theirs"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({}, ["db-1", "db-2", "web"]),
+        ({"name": ["db"]}, ["db-1", "db-2"]),
+        ({"name": ["^web$"]}, ["web"]),
+        ({"name": ["1$", "web"]}, ["db-1", "web"]),
+        ({"name": ["("]}, []),
+        ({"name": ["(d+)+$"]}, []),
+        ({"driver": ["local"]}, ["db-1", "db-2", "web"]),
+        ({"driver": ["loc"]}, []),
+        ({"label": ["a"]}, ["db-1", "db-2"]),
+        ({"label": ["a=1"]}, ["db-1"]),
+        ({"label": ["a", "b"]}, ["db-2"]),
+        ({"dangling": ["true"]}, ["db-1", "db-2"]),
+        ({"dangling": ["0"]}, ["web"]),
+    ],
+)
+async def test_filters_of_the_list(room, filters, expected):
+    await room.make("db-1", labels={"a": "1"})
+    await room.make("db-2", labels={"a": "2", "b": "3"})
+    await room.make("web")
+    room.volumes.use("web", "container")
+    assert await room.names(**filters) == expected
+
+
+async def test_several_unwanted_labels_exclude_together(room):
+    await room.make("one", labels={"a": "1"})
+    await room.make("both", labels={"a": "1", "b": "2"})
+    deleted, _ = await room.prune(**{"all": ["1"], "label!": ["a", "b"]})
+    assert deleted == ["one"]

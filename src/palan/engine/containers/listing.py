@@ -1,6 +1,8 @@
 """``GET /containers/json``: summaries, filters, order."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from palan.api import UNSET, Filters, Unset
 from palan.api.containers import (
@@ -23,7 +25,8 @@ from palan.patterns import compile_any
 
 __all__ = ["select", "summaries"]
 
-_PORT_DIGITS = 18
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}")
+_MAX_PORT: Final = 65535
 
 Test = Callable[[Container], bool]
 
@@ -36,7 +39,7 @@ def select(
     Args:
         context: the context of the room.
         filters: all must match.
-        everything: include stopped ones; ``limit`` and some filters imply it.
+        everything: include stopped ones; ``limit`` and the filter ``status`` imply it.
         limit: the largest number of containers, if positive.
 
     Raises:
@@ -44,7 +47,7 @@ def select(
         NotFound: ``before`` or ``since`` name no container.
     """
     tests = list(_tests(context, filters))
-    stopped_too = everything or limit > 0 or "status" in filters or "exited" in filters
+    stopped_too = everything or limit > 0 or "status" in filters
     found: list[Container] = []
     newest_first = sorted(context.registry, key=lambda c: -c.record.created)
     for container in newest_first:
@@ -64,14 +67,15 @@ def _tests(context: ContainerContext, filters: Filters) -> Iterable[Test]:  # no
         yield lambda c: filters.exact("health", c.health.status if c.health else "none")
     if "exited" in filters:
         codes = {_number("exited", text) for text in filters.get("exited")}
-        yield lambda c: c.record.finished > 0 and not c.running and c.record.exit_code in codes
+        yield lambda c: _has_exited(c) and c.record.exit_code in codes
     if "is-task" in filters:
         wanted = filters.boolean("is-task", default=False)
         yield lambda c: wanted is ("com.docker.swarm.task.id" in c.record.config.labels)
     if "label" in filters:
         yield lambda c: filters.labels(c.record.config.labels)
     if "id" in filters:
-        yield lambda c: filters.matches("id", c.id.startswith)
+        ids = {found.id for text in filters.get("id") if (found := _by_prefix(context, text))}
+        yield lambda c: c.id in ids
     if "name" in filters:
         is_named = compile_any(filters.get("name"))
         yield lambda c: is_named(c.name) or is_named(f"/{c.name}")
@@ -80,35 +84,46 @@ def _tests(context: ContainerContext, filters: Filters) -> Iterable[Test]:  # no
             yield _relative(context, filters.get(name), later=later)
     if "ancestor" in filters:
         images = context.images.descendants(filters.get("ancestor"))
-        names = set(filters.get("ancestor"))
-        yield lambda c: c.record.image in images or c.record.config.image in names
+        yield lambda c: c.record.image in images
     if "volume" in filters:
         volumes = set(filters.get("volume"))
         yield lambda c: any(
-            m.destination in volumes or (m.volume in volumes) for m in c.record.mounts
+            m.destination in volumes or (m.volume or m.source) in volumes for m in c.record.mounts
         )
     if "network" in filters:
         networks = filters.get("network")
         yield lambda c: any(
             context.networks.is_listed(c.record.endpoints, wanted) for wanted in networks
         )
-    for name in ("publish", "expose"):
-        if name in filters:
-            ports = {p for text in filters.get(name) for p in _ports(name, text)}
-            yield _port_test(context, name, ports)
-    if "isolation" in filters:
-        yield lambda c: filters.matches(
-            "isolation", lambda v: v in ("", "default", c.record.host_config.isolation)
+    if "publish" in filters or "expose" in filters:
+        # As in dockerd, one of the two is enough; ``isolation`` has a meaning on Windows only.
+        published, exposed = (
+            {port for text in filters.get(name) for port in _ports(name, text)}
+            for name in ("publish", "expose")
+        )
+        yield lambda c: any(
+            (p.public_port, p.type) in published or (p.private_port, p.type) in exposed
+            for p in _port_summaries(context, c)
         )
 
 
+def _has_exited(container: Container) -> bool:
+    record = container.record
+    return record.finished > 0 and not container.running and record.status != "restarting"
+
+
+def _by_prefix(context: ContainerContext, text: str) -> Container | None:
+    """Return the container whose id begins so, if it is the only one."""
+    found = [container for container in context.registry if container.id.startswith(text)]
+    return found[0] if text and len(found) == 1 else None
+
+
 def _number(name: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
+    if not _NUMBER.fullmatch(text):
         raise InvalidParameter(
             f"invalid filter '{name}={text}': strconv.Atoi: parsing \"{text}\": invalid syntax"
-        ) from None
+        )
+    return int(text)
 
 
 def _relative(context: ContainerContext, names: list[str], *, later: bool) -> Test:
@@ -117,25 +132,34 @@ def _relative(context: ContainerContext, names: list[str], *, later: bool) -> Te
 
 
 def _ports(name: str, text: str) -> Iterable[tuple[int, str]]:
-    """Parse ``80``, ``80/udp`` or ``8000-8010/tcp``."""
+    """Parse ``80``, ``80/udp`` or ``8000-8010/tcp``.
+
+    Raises:
+        InternalError: it is malformed; in dockerd's words, which answers a 500, too.
+    """
+    if ":" in text:
+        raise InternalError(f"filter for '{name}' should not contain ':': {text}")
+    before = f"error while looking up for {name} {text}: "
+    if not text:
+        raise InternalError(f"{before}invalid port range: value is empty")
     ports, _, protocol = text.partition("/")
-    start, _, end = ports.partition("-")
-    for part, which in ((start, "start"), (end or start, "end")):
-        if not (part.isascii() and part.isdigit() and len(part) <= _PORT_DIGITS):
-            raise InternalError(
-                f"error while looking up for {name} {text}:"
-                f" invalid {which} port '{part}': invalid syntax"
-            )
-    return (
-        (port, protocol or "tcp") for port in range(int(start), min(int(end or start), 65535) + 1)
-    )
+    start, dash, end = ports.partition("-")
+    first = _port(start, f"{before}invalid start port '{start}': ")
+    last = _port(end, f"{before}invalid end port '{end}': ") if dash else first
+    if last < first:
+        raise InternalError(f"{before}invalid port range: {text}")
+    return ((port, protocol.lower() or "tcp") for port in range(first, last + 1))
 
 
-def _port_test(context: ContainerContext, name: str, ports: set[tuple[int, str]]) -> Test:
-    """Return a test whether one of the ports that the list shows is among these."""
-    if name == "publish":
-        return lambda c: any((p.public_port, p.type) in ports for p in _port_summaries(context, c))
-    return lambda c: any((p.private_port, p.type) in ports for p in _port_summaries(context, c))
+def _port(text: str, before: str) -> int:
+    if not text:
+        raise InternalError(f"{before}value is empty")
+    if not (text.isascii() and text.isdigit()):
+        raise InternalError(f"{before}invalid syntax")
+    digits = text.lstrip("0")
+    if len(digits) > len(str(_MAX_PORT)) or int(text) > _MAX_PORT:
+        raise InternalError(f"{before}value out of range")
+    return int(text)
 
 
 def summaries(context: ContainerContext, containers: Iterable[Container]) -> list[ContainerSummary]:

@@ -24,7 +24,7 @@ async def prune(context: ContainerContext, filters: Filters) -> ContainerPruneRe
     for container in context.registry:
         if until is not None and container.record.created >= until:
             continue
-        if not filters.labels(container.record.config.labels):
+        if not filters.labels(container.record.config.labels, together=True):
             continue
         async with container.lock:
             if container.running or container.removed:

@@ -1,6 +1,7 @@
 """The filters of ``GET /events``."""
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from palan.api import Filters
 from palan.api.system import EventMessage
@@ -8,7 +9,11 @@ from palan.api.system import EventMessage
 
 __all__ = ["event_test"]
 
-OBJECTS = ("container", "plugin", "volume", "network", "service", "node", "secret", "config")
+_BEGINNINGS: Final = ("exec_create", "exec_start", "health_status")
+
+OBJECTS: Final = (
+    "daemon", "container", "plugin", "volume", "network", "service", "node", "secret", "config",
+)  # fmt: skip
 
 
 def event_test(filters: Filters) -> Callable[[EventMessage], bool]:
@@ -17,10 +22,9 @@ def event_test(filters: Filters) -> Callable[[EventMessage], bool]:
     def test(event: EventMessage) -> bool:
         attributes = event.actor.attributes or {}
         return (
-            filters.matches("event", lambda wanted: _is_action(event.action, wanted))
+            _matches_action(filters, event.action)
             and filters.exact("type", event.type)
             and filters.exact("scope", event.scope)
-            and _matches_daemon(filters, event, attributes)
             and filters.labels(attributes)
             and all(_matches(filters, kind, event, attributes) for kind in OBJECTS)
             and _matches_image(filters, event, attributes)
@@ -29,30 +33,25 @@ def event_test(filters: Filters) -> Callable[[EventMessage], bool]:
     return test
 
 
-def _is_action(action: str, wanted: str) -> bool:
-    """Whether an action is wanted; ``exec_create`` also means ``exec_create: sh -c true``."""
-    return action == wanted or action.partition(":")[0] == wanted
+def _matches_action(filters: Filters, action: str) -> bool:
+    """Whether an action is wanted; ``exec_create`` also means ``exec_create: sh -c true``.
 
-
-def _matches_daemon(filters: Filters, event: EventMessage, attributes: Mapping[str, str]) -> bool:
-    if "daemon" not in filters:
-        return True
-    return event.type == "daemon" and (
-        filters.exact("daemon", event.actor.id)
-        or filters.exact("daemon", attributes.get("name", ""))
-    )
+    As in dockerd, all values are beginnings of actions once one of these three is given.
+    """
+    if any(wanted in _BEGINNINGS for wanted in filters.get("event")):
+        return filters.matches("event", action.startswith)
+    return filters.exact("event", action)
 
 
 def _matches(
     filters: Filters, kind: str, event: EventMessage, attributes: Mapping[str, str]
 ) -> bool:
-    """Whether the event is about one of the given objects, by a prefix of its id or name."""
-    if kind not in filters:
-        return True
+    """Whether the event is about one of the given objects, by a prefix of its id or name.
+
+    As in dockerd, the object may be of any kind: filter by ``type`` as well.
+    """
     names = (event.actor.id, attributes.get("name", ""))
-    return event.type == kind and filters.matches(
-        kind, lambda wanted: any(name.startswith(wanted) for name in names if name)
-    )
+    return filters.matches(kind, lambda wanted: any(name.startswith(wanted) for name in names))
 
 
 def _matches_image(filters: Filters, event: EventMessage, attributes: Mapping[str, str]) -> bool:

@@ -103,7 +103,7 @@ async def list_volumes(context: VolumeContext, filters: Filters) -> VolumeListRe
         for volume in volumes
         if ("dangling" not in filters or dangling is not context.is_referenced(volume.name))
         and filters.exact("driver", volume.driver)
-        and filters.labels(volume.labels)
+        and filters.labels(volume.labels, together=True)
         and ("name" not in filters or is_named(volume.name))
     ]
     wanted.sort(key=lambda volume: volume.name)

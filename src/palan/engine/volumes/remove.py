@@ -76,7 +76,7 @@ async def prune_volumes(context: VolumeContext, filters: Filters) -> VolumePrune
     deleted: list[str] = []
     reclaimed = 0
     for record in list(context.records.values()):
-        if context.is_referenced(record.name) or not filters.labels(record.labels):
+        if context.is_referenced(record.name) or not filters.labels(record.labels, together=True):
             continue
         if record.is_plain and (include_named or record.anonymous):
             path = context.local.path(record.name)
