@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -200,3 +201,20 @@ def test_reset_is_refused_while_the_engine_runs(own_engine):
     result = run("system", "reset", "--yes", *roots)
     assert result.returncode == 1
     assert "is in use by process" in result.stderr
+
+
+@pytest.mark.parametrize("roots", [("dätä", "pälan-"), ('da ta,x"', "pa lan,")])
+def test_containers_run_whatever_the_roots_are_called(roots, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "C")
+    engine = TestEngine()
+    engine.exec_root.rmdir()
+    engine.data_root = engine.base / roots[0]
+    engine.exec_root = Path(tempfile.mkdtemp(prefix=roots[1], dir="/run"))
+    engine.socket = engine.exec_root / "api.sock"
+    engine.api = API(engine.socket)
+    try:
+        engine.start()
+        engine.load_image()
+        assert engine.output("echo", "hello") == "hello\n"
+    finally:
+        engine.close()

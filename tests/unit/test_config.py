@@ -188,9 +188,17 @@ def test_containerds_runtimes_are_refused(tmp_path):
     assert "give a path" in refusal(tmp_path, document)
 
 
-def test_a_data_root_with_a_colon_is_refused():
-    with pytest.raises(ConfigError, match="has a colon"):
-        load_config({"data-root": ["/var/lib/a:b"]}, None)
+@pytest.mark.parametrize("root", ["data-root", "exec-root"])
+def test_a_root_with_a_colon_is_refused(root):
+    with pytest.raises(ConfigError, match=f"{root}: /var/lib/a:b has a colon"):
+        load_config({root: ["/var/lib/a:b"]}, None)
+
+
+def test_the_only_feature_is_cdi():
+    loaded = load_config({"features": ["cdi=false", "buildkit=true"]}, None)
+    assert loaded.warnings == (
+        "features: buildkit has no effect: the only feature to switch is cdi",
+    )
 
 
 def test_open_tcp_must_be_asked_for_explicitly():
@@ -275,6 +283,9 @@ def test_a_size_is_a_number_or_an_error(text):
         ("unix:///a/b", Host("unix", path="/a/b")),
         ("tcp://", Host("tcp", address="localhost", port=2375)),
         ("tcp://:1234", Host("tcp", address="", port=1234)),
+        ("0.0.0.0:2375", Host("tcp", address="0.0.0.0", port=2375)),
+        ("localhost", Host("tcp", address="localhost", port=2375)),
+        ("[::1]:1", Host("tcp", address="::1", port=1)),
         ("tcp://[::1]:1", Host("tcp", address="::1", port=1)),
         ("tcp://example.org", Host("tcp", address="example.org", port=2375)),
         ("fd://", Host("fd")),
@@ -288,7 +299,7 @@ def test_hosts(text, host):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a", "unix://a", "tcp://a:b", "tcp://::1:2", "tcp://a:70000", "tcp://a/b", "npipe:///"],
+    ["", "a/b", "unix://a", "tcp://a:b", "tcp://::1:2", "tcp://a:70000", "tcp://a/b", "npipe:///"],
 )
 def test_bad_hosts(text):
     with pytest.raises(ValueError, match="invalid bind address"):

@@ -169,10 +169,9 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     features: Annotated[
         dict[str, bool],
         Option(
-            "switch a feature on or off",
+            "switch a feature on or off; there is one: cdi",
             flag="feature",
             metavar="NAME=BOOL",
-            inert="there are no features to switch",
         ),
     ] = {}
     metrics_addr: Annotated[

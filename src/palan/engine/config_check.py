@@ -91,11 +91,13 @@ def _check_roots(config: EngineConfig) -> None:
     for name in ("data_root", "exec_root"):
         if not getattr(config, name):
             raise ConfigError(f"{name.replace('_', '-')} must not be empty")
-    if ":" in str(config.paths.data_root):
-        raise ConfigError(
-            f"data-root: {config.paths.data_root} has a colon in it, which the path of a log"
-            " cannot have"
-        )
+    for name in ("data_root", "exec_root"):
+        path = str(getattr(config.paths, name))
+        if ":" in path:
+            raise ConfigError(
+                f"{name.replace('_', '-')}: {path} has a colon in it, which the path of a log"
+                " cannot have"
+            )
     if config.paths.data_root == config.paths.exec_root:
         raise ConfigError("data-root and exec-root must not be the same directory")
 

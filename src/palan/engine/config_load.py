@@ -138,6 +138,12 @@ def _without_effect(given: Mapping[str, Any]) -> tuple[str, ...]:
             raise ConfigError(f"{key} cannot be had: {directive.option.refused}")
         if directive.option.inert:
             warnings.append(f"{key} has no effect: {directive.option.inert}")
+        if directive.field == "features":
+            warnings += (
+                f"features: {name} has no effect: the only feature to switch is cdi"
+                for name in value
+                if name != "cdi"
+            )
     return tuple(warnings)
 
 

@@ -57,8 +57,8 @@ def parse_host(text: str, *, tls: bool = False) -> Host:
         ValueError: it is malformed; with dockerd's ``invalid bind address``.
     """
     scheme, separator, rest = text.strip().partition("://")
-    if not separator:
-        raise ValueError(_invalid(text, "missing a scheme: unix://, tcp:// or fd://"))
+    if not separator and scheme:
+        scheme, rest = "tcp", scheme
     if scheme == "unix":
         if rest and not rest.startswith("/"):
             raise ValueError(_invalid(text, "the path of a unix socket must be absolute"))

@@ -81,6 +81,7 @@ _INHERITED: Final = ("PATH", "HOME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRES
 """Variables passed on to conmon and the runtime. Not NOTIFY_SOCKET, LISTEN_FDS."""
 
 _FIXED: Final = {
+    "LC_ALL": "C.UTF-8",  # paths in arguments that are not ASCII
     "TZ": "UTC0",  # times in the log
     # conmon 2.1 uses a connection that it has just freed, if a client disconnects while output
     # is written. That is harmless unless glibc has returned the memory to the kernel meanwhile:

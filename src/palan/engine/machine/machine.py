@@ -47,7 +47,7 @@ class Machine:
         self.cgroups = cgroups.detect()
         self.cgroup_support = CgroupSupport(self.cgroups, config.cgroup_root)
         self.host = _host(self.facts, self.cgroups.layout)
-        self.cdi = CdiRegistry(config.cdi_spec_dirs)
+        self.cdi = CdiRegistry(config.cdi_spec_dirs if config.features.get("cdi", True) else ())
         self.init_path = find_init(config.init_path)
         self.default_seccomp = read_default_profile(config.seccomp_profile)
 
