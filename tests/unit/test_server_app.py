@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import socket
 from contextlib import closing
 
@@ -87,3 +88,25 @@ async def test_an_answer_waits_until_what_was_recorded_is_committed(tmp_path):
             assert order == ["done", "settled"]
             await client.call("GET", "/c")
             assert order == ["done", "settled", "done"]
+
+
+async def test_a_failure_of_the_machine_is_the_answer(tmp_path):
+    async def full(_request):
+        raise OSError(errno.ENOSPC, "x", "/var/lib/palan/tmp/x")
+
+    async def odd(_request):
+        raise OSError(errno.EPERM, "x", "/secret")
+
+    with closing(socket.socket(socket.AF_UNIX)) as sock:
+        sock.bind(str(tmp_path / "1"))
+        sock.listen()
+        engine = rooms(things={"a": full, "b": odd, "c": full})
+        async with (
+            serving(engine, sock, endpoints=things),
+            connected(tmp_path / "1") as client,
+        ):
+            answer = await client.call("POST", "/a")
+            assert answer.status == 500
+            assert b'"/var/lib/palan/tmp/x: no space left on device"' in answer.body
+            answer = await client.call("POST", "/b")
+            assert b"internal error (PermissionError)" in answer.body

@@ -37,7 +37,9 @@ class Room:
     """A room of volumes with only a database and directories."""
 
     def __init__(self, root: Path) -> None:
-        paths = SimpleNamespace(volumes=root / "volumes", tmp=root / "tmp")
+        paths = SimpleNamespace(
+            volumes=root / "volumes", tmp=root / "tmp", set_aside=root / "set-aside"
+        )
         for path in (paths.volumes, paths.tmp):
             path.mkdir(exist_ok=True)
         self.root = root
@@ -511,3 +513,17 @@ async def test_several_unwanted_labels_exclude_together(room):
     await room.make("both", labels={"a": "1", "b": "2"})
     deleted, _ = await room.prune(**{"all": ["1"], "label!": ["a", "b"]})
     assert deleted == ["one"]
+
+
+async def test_a_directory_with_files_but_without_a_row_is_set_aside(room):
+    await room.make("kept")
+    for name in ("lost", "empty"):
+        (room.root / "volumes" / name / "_data").mkdir(parents=True)
+    (room.root / "volumes/lost/_data/file").write_text("precious")
+    again = room.again()
+    await asyncio.gather(*again.sweeping)
+    assert [path.name for path in (room.root / "volumes").iterdir()] == ["kept"]
+    (kept,) = (room.root / "set-aside").iterdir()
+    assert kept.name.startswith("volume-lost-")
+    assert (kept / "_data/file").read_text() == "precious"
+    again.engine.db.close()

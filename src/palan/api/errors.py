@@ -4,7 +4,9 @@ The engine raises them; the server answers ``{"message": ...}`` with
 :attr:`PalanError.status`. Messages have dockerd's wording where clients match on it.
 """
 
-from typing import ClassVar
+import errno
+import os
+from typing import ClassVar, Final
 
 
 __all__ = [
@@ -19,7 +21,16 @@ __all__ = [
     "PalanError",
     "Unauthorized",
     "Unavailable",
+    "machine_failure",
 ]
+
+_MACHINE: Final = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV, errno.ESTALE),
+        *(errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EUCLEAN, errno.ENOTCONN, errno.ENXIO),
+    }
+)
+"""Errors of the machine, not of the engine: a full or dead disk, no memory, no descriptors."""
 
 
 class PalanError(Exception):
@@ -93,3 +104,15 @@ class Unavailable(PalanError):
     """A swarm, a runtime or a peer that the request needs is not available (503)."""
 
     status = 503
+
+
+def machine_failure(error: BaseException) -> str:
+    """Return the reason of an error if it is a failure of the machine, such as a full disk.
+
+    Returns:
+        the file, if it is known, and the words of the system; empty for other errors.
+    """
+    if not isinstance(error, OSError) or error.errno not in _MACHINE:
+        return ""
+    words = os.strerror(error.errno).lower()
+    return f"{error.filename}: {words}" if isinstance(error.filename, str) else words

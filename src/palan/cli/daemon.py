@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 
 from palan import __version__
-from palan.api.errors import PalanError
+from palan.api.errors import PalanError, machine_failure
 from palan.api.version import Version
 from palan.cli.configuration import load_configuration
 from palan.cli.flags import ServeFlags
@@ -86,7 +86,10 @@ class _Daemon:
             except (DamagedState, PalanError) as error:
                 self.log.error("the engine could not start", reason=str(error))  # noqa: TRY400
                 return 1
-            except Exception:
+            except Exception as error:
+                if reason := machine_failure(error):
+                    self.log.error("the engine could not start", reason=reason)  # noqa: TRY400
+                    return 1
                 self.log.exception("the engine could not start")
                 return 1
             loop.add_signal_handler(signal.SIGHUP, self._start_reload)

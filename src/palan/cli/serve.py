@@ -66,8 +66,11 @@ def _run(loaded: Loaded, flags: ServeFlags) -> int:
         except OSError as error:
             raise ConfigError(f"cannot make the directory {root}: {error.strerror}") from None
     with ExitStack() as held:
-        held.enter_context(lock_roots(config.paths))
-        held.enter_context(pid_file(Path(config.pidfile) if config.pidfile else None))
+        try:
+            held.enter_context(lock_roots(config.paths))
+            held.enter_context(pid_file(Path(config.pidfile) if config.pidfile else None))
+        except OSError as error:
+            raise ConfigError(f"cannot write {error.filename}: {error.strerror}") from None
         warnings = [*loaded.warnings, *_adjust_process(config)]
 
         from palan.cli.daemon import run_daemon  # noqa: PLC0415 - see above

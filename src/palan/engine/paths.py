@@ -78,6 +78,11 @@ class Paths:
         return self.data_root / "seccomp"
 
     @property
+    def set_aside(self) -> Path:
+        """The parent of directories that no row describes, although they contain something."""
+        return self.data_root / "set-aside"
+
+    @property
     def tmp(self) -> Path:
         """A directory for unfinished files, on the data root's file system; emptied at start."""
         return self.data_root / "tmp"
@@ -148,7 +153,7 @@ class Paths:
     def durable(self) -> tuple[Path, ...]:
         """All entries that an engine creates in its data root, the database last."""
         names = (
-            *("containers", "images", "stubs", "volumes", "seccomp", "tmp"),
+            *("containers", "images", "stubs", "volumes", "seccomp", "set-aside", "tmp"),
             *("runtimes.json", "lock"),
             *("palan.db-reserve", "palan.db-wal", "palan.db-shm", "palan.db"),
         )

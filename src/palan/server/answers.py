@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from palan.api.errors import PalanError
+from palan.api.errors import PalanError, machine_failure
 from palan.api.frames import SYSTEM, frame
 from palan.api.results import (
     JSON_SEQUENCE,
@@ -236,11 +236,10 @@ async def _send_after_first(
         await call.exchange.send(mark + _in_band(error.message))
     except ClientGone:
         raise
-    except Exception:  # noqa: BLE001 - becomes an error in the stream, with details in the log
+    except Exception as error:  # noqa: BLE001 - becomes an error in the stream, with details in the log
         _log.exception("a stream failed", operation=call.endpoint.name)
-        await call.exchange.send(
-            mark + _in_band("internal error: the engine's log has more about it")
-        )
+        reason = machine_failure(error) or "internal error: the engine's log has more about it"
+        await call.exchange.send(mark + _in_band(reason))
 
 
 async def _send_message(call: Call, message: Any, mark: bytes) -> None:

@@ -16,7 +16,7 @@ import structlog
 from palan import __version__
 from palan.api.codec import BodyKind, body_kind, decode_request, split_query
 from palan.api.endpoint import Endpoint
-from palan.api.errors import InvalidParameter, NotYetImplemented, PalanError
+from palan.api.errors import InvalidParameter, NotYetImplemented, PalanError, machine_failure
 from palan.api.results import Hijack, WithHeaders
 from palan.api.version import Version
 from palan.server import answers
@@ -157,6 +157,10 @@ class Dispatcher:
         except ClientGone:
             raise
         except Exception as error:  # noqa: BLE001 - becomes an error with details in the log
+            if reason := machine_failure(error):
+                _log.error("request failed", operation=call.endpoint.name, reason=reason)
+                await self._refuse(call, PalanError(reason))
+                return
             _log.exception("request failed", operation=call.endpoint.name)
             kind = type(error).__name__
             await self._refuse(

@@ -59,6 +59,7 @@ class Database:
 
         Raises:
             DamagedState: the file is damaged or not a database.
+            StoreFailure: the disk is full, read-only or fails.
         """
         self._posted: list[Change] = []
         self._flushed: Future[None] | None = None
@@ -95,7 +96,7 @@ class Database:
             yield
         except (sqlite3.DatabaseError, msgspec.DecodeError, UnicodeDecodeError) as error:
             if _result_code(error) in _DISK_ERRORS:
-                raise
+                raise StoreFailure(f"unable to open {self._path}: {error}") from error
             raise DamagedState(
                 f"the state in {self._path} is damaged ({error}): restore the file from a copy;"
                 " without it the engine has no record of its containers and images"

@@ -1,6 +1,7 @@
 """The state that the operations on containers share, and what they use of the engine."""
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
@@ -31,6 +32,8 @@ __all__ = ["SCHEMA", "ContainerContext"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_ID: Final = re.compile(r"[0-9a-f]{64}")
 
 _CONTAINERS: Final = Documents("containers", ContainerRecord)
 _HEALTH: Final = Documents("health", HealthRecord)
@@ -65,12 +68,30 @@ class ContainerContext:
 
     def load(self) -> Iterator[Container]:
         """Read the rows into the registry."""
-        for _, record in _CONTAINERS.load(self._surroundings.db):
-            self.registry.add(Container(record))
+        for key, record in _CONTAINERS.load(self._surroundings.db):
+            if self._has_valid_id(key, record):
+                self.registry.add(Container(record))
         for key, health in _HEALTH.load(self._surroundings.db):
             if (container := self.registry.find(key)) is not None:
                 container.health = health
         return iter(self.registry)
+
+    def _has_valid_id(self, key: str, record: ContainerRecord) -> bool:
+        """Whether a row has an id; one that is damaged in one of its two places is mended."""
+        if key == record.id and _ID.fullmatch(key):
+            return True
+        for name in (key, record.id):
+            if _ID.fullmatch(name) and self.paths.container(name).is_dir():
+                self.log.error(
+                    "the id of a container was damaged and is mended", key=key, id=record.id
+                )
+                record.id = name
+                if name != key:
+                    _CONTAINERS.post_delete(self._surroundings.db, key)
+                _CONTAINERS.post(self._surroundings.db, name, record)
+                return True
+        self.log.error("the row of a container is damaged and ignored", key=key, id=record.id)
+        return False
 
     async def save(self, container: Container) -> None:
         """Write the container's row; committed on return."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from palan.engine.containers.context import ContainerContext
+from palan.engine.set_aside import set_aside
 from palan.host import cgroups, processes
 from palan.host.conmon import RunningMonitor
 from palan.host.filesystem import remove_tree
@@ -104,11 +105,7 @@ def sweep(context: ContainerContext, suspects: Collection[str]) -> list[Path]:
         with contextlib.suppress(FileNotFoundError):
             unmount_below(bundle.resolve())
             remove_tree(bundle)
-    trash = [
-        directory.rename(paths.tmp / f"swept-{directory.name}")
-        for directory in list(paths.containers.iterdir())
-        if directory.name not in ids
-    ]
+    trash = _sweep_directories(context, ids)
     for path in paths.exits.iterdir():
         # Exit files are written under another name first.
         if path.name not in running:
@@ -117,6 +114,35 @@ def sweep(context: ContainerContext, suspects: Collection[str]) -> list[Path]:
         temporary.unlink(missing_ok=True)
     _sweep_cgroups(context, running, {*suspects, *ids})
     return trash
+
+
+def _sweep_directories(context: ContainerContext, ids: Collection[str]) -> list[Path]:
+    """Rename directories of creates that were cut short, and return them to be removed.
+
+    Other directories without a row are set aside: their rows must have been damaged.
+    """
+    paths, trash = context.paths, list[Path]()
+    for directory in list(paths.containers.iterdir()):
+        if directory.name in ids:
+            continue
+        if _is_draft(directory):
+            trash.append(directory.rename(paths.tmp / f"swept-{directory.name}"))
+            continue
+        kept = set_aside(paths.set_aside, "container", directory)
+        context.log.error(
+            "a directory belongs to no known container and is set aside",
+            directory=str(directory),
+            kept=str(kept),
+        )
+    return trash
+
+
+def _is_draft(directory: Path) -> bool:
+    """Whether a container's directory has only what a create puts there before it saves a row."""
+    return all(
+        path.name in ("diff", "work") and path.is_dir() and not any(path.iterdir())
+        for path in directory.iterdir()
+    )
 
 
 def _sweep_cgroups(context: ContainerContext, running: set[str], suspects: set[str]) -> None:

@@ -49,6 +49,11 @@ class LocalDriver:
         data.parent.mkdir(mode=0o701, exist_ok=True)
         data.mkdir(mode=0o755, exist_ok=True)
 
+    def is_empty(self, name: str) -> bool:
+        """Whether a volume contains no files; the volume must not be mounted."""
+        data = self.path(name)
+        return not data.is_dir() or not any(data.iterdir())
+
     def move_to_trash(self, name: str) -> Path:
         """Move a volume's directory to a temporary path, which is returned, to be removed there."""
         self.unmount(name)

@@ -1,7 +1,9 @@
 """``engine.volumes``: the operations on volumes, and what containers need of them."""
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import structlog
 
 from palan.api.errors import Unavailable
 from palan.api.volumes import (
@@ -15,6 +17,7 @@ from palan.api.volumes import (
     VolumeRemove,
     VolumeUpdate,
 )
+from palan.engine.set_aside import set_aside
 from palan.engine.volumes.context import VolumeContext
 from palan.engine.volumes.create import ensure_volume
 from palan.engine.volumes.listing import (
@@ -34,6 +37,8 @@ __all__ = ["SCHEMA", "Volumes"]
 
 SCHEMA: Final = TABLE.schema
 
+_log: Any = structlog.get_logger("palan.engine.volumes")
+
 _NO_SWARM: Final = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join"'
     " to connect this node to swarm and try again."
@@ -47,14 +52,27 @@ class Volumes:
         self._context = VolumeContext(surroundings)
 
     def load(self) -> None:
-        """Read the rows; remove directories without one, which a crash left behind."""
+        """Read the rows; remove empty directories without one, which a crash left behind.
+
+        A directory with files is set aside: its row may have been damaged or lost.
+        """
         context, engine = self._context, self._context.surroundings
         context.load()
         for directory in list(engine.paths.volumes.iterdir()):
-            if directory.name not in context.records:
-                # In the background: it may be large.
-                trash = context.local.move_to_trash(directory.name)
-                engine.spawn(engine.slowly(remove_tree, trash))
+            if directory.name in context.records:
+                continue
+            context.local.unmount(directory.name)
+            if not context.local.is_empty(directory.name):
+                kept = set_aside(engine.paths.set_aside, "volume", directory)
+                _log.error(
+                    "a directory belongs to no known volume and is set aside",
+                    directory=str(directory),
+                    kept=str(kept),
+                )
+                continue
+            # In the background, as removing may take long.
+            trash = context.local.move_to_trash(directory.name)
+            engine.spawn(engine.slowly(remove_tree, trash))
 
     # ---- for containers ----------------------------------------------------------
 

@@ -20,6 +20,10 @@ class VolumePaths(Protocol):
         """The directory that has one directory for each volume."""
 
     @property
+    def set_aside(self) -> Path:
+        """The directory on the same file system for those that no row describes."""
+
+    @property
     def tmp(self) -> Path:
         """A directory on the same file system, emptied when the engine starts."""
 
