@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from palan.api.errors import InvalidParameter
 from palan.api.networks import IPAMConfig
+from palan.engine.networks.endpoint_records import EndpointRecord
+from palan.engine.networks.interfaces import asked_sysctls
 from palan.engine.networks.options import bridge_options
+from palan.engine.networks.validate_endpoint import SYSCTLS
 from palan.engine.networks.validate_ipam import check_ipam
 
 
@@ -142,3 +145,27 @@ def test_options_have_dockers_defaults_and_unknown_ones_are_ignored():
 def test_options_are_read_or_refused_but_never_break_anything(options):
     with contextlib.suppress(InvalidParameter):
         assert 0 <= bridge_options(options).mtu <= 65535
+
+
+def endpoint_with(sysctls: str) -> EndpointRecord:
+    return EndpointRecord(
+        id="e", network="n", network_name="n", interface="eth0", options={SYSCTLS: sysctls}
+    )
+
+
+def test_sysctls_of_an_interface_lead_to_its_own_files():
+    found = asked_sysctls(endpoint_with("net.ipv4.conf.IFNAME.log_martians=1"))
+    assert found == {"net/ipv4/conf/eth0/log_martians": "1"}
+
+
+@pytest.mark.parametrize(
+    ("sysctl", "words"),
+    [
+        ("net.ipv4.conf.IFNAME.log_martians", "to have format name=value"),
+        ("net.ipv4.conf.IFNAME./../../../../kernel/core_pattern=x", "net.X.Y.IFNAME.Z"),
+        ("net.ipv4.conf.IFNAME.a.b=x", "net.X.Y.IFNAME.Z"),
+    ],
+)
+def test_other_sysctls_are_refused(sysctl, words):
+    with pytest.raises(InvalidParameter, match=words):
+        asked_sysctls(endpoint_with(sysctl))

@@ -22,7 +22,14 @@ from palan.host.namespaces import create_netns, run_in_netns, write_sysctls
 from palan.host.netlink import Netlink
 
 
-__all__ = ["Connection", "create_namespace", "move_default_routes", "plug", "unplug"]
+__all__ = [
+    "Connection",
+    "asked_sysctls",
+    "create_namespace",
+    "move_default_routes",
+    "plug",
+    "unplug",
+]
 
 _LINK_LOCAL_PREFIX = {4: 16, 6: 64}
 
@@ -103,7 +110,7 @@ def _before_up(namespace: int, endpoints: list[EndpointRecord], *, late: bool) -
         if has_ipv6 and (late or mixed):
             disabled = "0" if _has_ipv6(endpoint) else "1"
             own[f"net/ipv6/conf/{endpoint.interface}/disable_ipv6"] = disabled
-        asked.update(_asked_sysctls(endpoint))
+        asked.update(asked_sysctls(endpoint))
     if own:
         run_in_netns(namespace, lambda: write_sysctls(own))
     if asked:
@@ -116,7 +123,12 @@ def _before_up(namespace: int, endpoints: list[EndpointRecord], *, late: bool) -
             raise InvalidParameter(why) from None
 
 
-def _asked_sysctls(endpoint: EndpointRecord) -> Mapping[str, str]:
+def asked_sysctls(endpoint: EndpointRecord) -> Mapping[str, str]:
+    """Return the sysctls that the options of an endpoint set, by their paths.
+
+    Raises:
+        InvalidParameter: one is malformed; in dockerd's words.
+    """
     found = {}
     for entry in filter(None, endpoint.options.get(SYSCTLS, "").split(",")):
         name, equals, value = entry.partition("=")
