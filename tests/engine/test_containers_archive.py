@@ -105,6 +105,8 @@ def test_a_tree_goes_in_and_comes_out(files):
         ("/../../data/up/file.txt", ["file.txt"], "file.txt"),
         ("/data/up/", ["up", "up/file.txt", "up/link"], "up"),
         ("/data/up/.", [".", "./file.txt", "./link"], "."),
+        ("/data/up/./", [".", "./file.txt", "./link"], "."),
+        ("data/up/.//", [".", "./file.txt", "./link"], "."),
         ("/data/up/link", ["link"], "link"),
         ("/data/way/", ["way", "way/file.txt", "way/link"], "way"),
         ("/data/way/.", [".", "./file.txt", "./link"], "."),
@@ -120,6 +122,18 @@ def test_names_follow_the_path(files, path, names, name):
     assert list(members(answer.body)) == names
     for headers in (answer.headers, files.head(path).headers):
         assert path_stat(headers)["name"] == name
+
+
+def test_the_root_by_a_relative_path(files):
+    for path in (".", "./"):
+        assert path_stat(files.head(path).headers)["name"] == "."
+
+
+def test_a_directory_may_end_with_a_dot(files):
+    dotted = entry("dotted.", kind="dir")
+    assert files.put("/data", tarball(dotted)).status == 200
+    assert files.put("/data/dotted.", tarball(entry("file", b"x"))).status == 200
+    assert files.read("/data/dotted./file") == b"x"
 
 
 def test_properties_of_a_path(files):

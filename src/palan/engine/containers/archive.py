@@ -91,7 +91,7 @@ def _last_part(path: str) -> str:
 def _absolute(path: str) -> str:
     """Return the absolute path; an end of ``/`` or ``/.``, which means a directory, is kept."""
     clean = posixpath.normpath(f"/{path.lstrip('/')}")
-    if posixpath.basename(path) == ".":
+    if posixpath.basename(path.rstrip("/")) == ".":
         return f"{clean.rstrip('/')}/."
     return clean if clean == "/" or not path.endswith("/") else f"{clean}/"
 
@@ -253,7 +253,7 @@ def _extraction_point(container: Container, view: RootView, root: int, path: str
     Raises:
         InvalidParameter: it is not a directory, or can't be written.
     """
-    found = lookup(root, _absolute(path).rstrip("/.") or "/", follow=True)
+    found = lookup(root, posixpath.normpath(_absolute(path)), follow=True)
     try:
         if not stat.S_ISDIR(os.fstat(found).st_mode):
             raise InvalidParameter("extraction point is not a directory")
