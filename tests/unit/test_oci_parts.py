@@ -312,7 +312,7 @@ def test_an_exec_is_like_the_container_but_for_what_is_given():
     assert process["noNewPrivileges"]
     assert process["apparmorProfile"] == "docker-default"
     assert process["rlimits"][0]["type"] == "RLIMIT_CORE"
-    assert process["capabilities"]["effective"] == []
+    assert process["capabilities"]["effective"] == ["CAP_CHOWN"]
 
 
 def test_an_exec_as_root_has_the_bounding_set():

@@ -110,18 +110,18 @@ def missing_warnings(
     ]
 
 
-def oci_capabilities(names: Iterable[str], *, root: bool) -> dict[str, Any]:
-    """Return ``process.capabilities`` of a runtime spec.
+def oci_capabilities(names: Iterable[str]) -> dict[str, Any]:
+    """Return ``process.capabilities`` of a runtime spec, the same for all users.
 
-    Root has all of them.  Other users have them in the bounding set only, and get them by
-    running a set-uid program; none is inheritable or ambient.
+    Users other than root lose them when the program is executed, because none is inheritable or
+    ambient, but keep those that the program's file has: with no-new-privileges, only if they were
+    permitted before.
     """
-    bounding = list(names)
-    active = bounding if root else []
+    capabilities = list(names)
     return {
-        "bounding": bounding,
-        "effective": list(active),
-        "permitted": list(active),
+        "bounding": capabilities,
+        "effective": list(capabilities),
+        "permitted": list(capabilities),
         "inheritable": [],
         "ambient": [],
     }

@@ -50,7 +50,7 @@ def oci_process(
         user: the ids of its user and groups.
         terminal: whether it has a terminal.
         console_size: height and width of the terminal; zeros leave them unset.
-        capabilities: the bounding set.
+        capabilities: the bounding, permitted and effective set.
         no_new_privileges: whether set-uid programs have no effect.
         apparmor: the profile's name; empty for none.
         rlimits: resource limits in OCI's form.
@@ -62,7 +62,7 @@ def oci_process(
         "args": list(args),
         "env": list(env),
         "cwd": cwd or "/",
-        "capabilities": oci_capabilities(capabilities, root=user.uid == 0),
+        "capabilities": oci_capabilities(capabilities),
         "noNewPrivileges": no_new_privileges,
     }
     if rlimits:
@@ -118,7 +118,7 @@ def exec_process(
         "args": list(args),
         "env": list(env),
         "cwd": cwd or container["cwd"],
-        "capabilities": oci_capabilities(capabilities, root=user.uid == 0),
+        "capabilities": oci_capabilities(capabilities),
     }
     process.pop("consoleSize", None)
     _console(process, console_size)
