@@ -1,7 +1,12 @@
 """Fields of a container's configuration that the docker command sets rarely or never."""
 
+import io
 import json
+import shutil
+import struct
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.engine import TestEngine
@@ -168,3 +173,63 @@ def test_devices_by_name(runtime, tmp_path):
         )
     finally:
         engine.close()
+
+
+# ---- what is confined -------------------------------------------------------------
+
+NET_BIND_SERVICE = 10
+
+
+def put(engine, container, name, content, capability=None):
+    """Put a program into a container, with a capability of the file."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        entry = tarfile.TarInfo(name)
+        entry.size, entry.mode = len(content), 0o755
+        if capability is not None:
+            value = struct.pack("<IIIII", 0x02000001, 1 << capability, 0, 0, 0)
+            text = value.decode("utf-8", "surrogateescape")
+            entry.pax_headers = {"SCHILY.xattr.security.capability": text}
+        tar.addfile(entry, io.BytesIO(content))
+    target = f"/containers/{container}/archive?path=/"
+    answer = engine.api.call("PUT", target, buffer.getvalue())
+    assert answer.status == 200, answer.body
+
+
+@pytest.mark.parametrize("options", [[], ["no-new-privileges"]])
+def test_a_user_has_the_capabilities_of_a_programs_file(engine, runtime, options):
+    host = {"Runtime": runtime, "SecurityOpt": options}
+    command = ["/busybox-with", "grep", "-E", "Cap(Prm|Eff)", "/proc/self/status"]
+    container = create(engine, Cmd=command, User="1000", host=host)["Id"]
+    busybox = Path(shutil.which("busybox") or "").read_bytes()
+    put(engine, container, "busybox-with", busybox, NET_BIND_SERVICE)
+    assert engine.api.post(f"/containers/{container}/start").status == 204
+    assert engine.wait(container) == 0
+    text = engine.api.get(f"/containers/{container}/logs?stdout=1").body.decode(errors="replace")
+    assert text.count(f"{1 << NET_BIND_SERVICE:016x}") == 2
+
+
+def test_mounts_in_and_over_proc_are_refused(engine, runtime, tmp_path):
+    image = engine.run("ln", "-s", "proc/sys", "/elsewhere")
+    engine.wait(image)
+    assert engine.api.post(f"/commit?container={image}&repo=withlink").status == 201
+    (tmp_path / "file").write_text("own\n")
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"Binds": [f"{tmp_path}:/proc/sys"]}, "inside /proc"),
+        ({"Binds": [f"{tmp_path}/file:/proc//self/../version"]}, "inside /proc"),
+        ({"Binds": [f"{tmp_path}:/proc"]}, "not of type proc"),
+        ({"Tmpfs": {"/proc": ""}}, "not of type proc"),
+        ({"Tmpfs": {"/proc/scsi": ""}}, "inside /proc"),
+        ({"Binds": [f"{tmp_path}:/elsewhere/kernel"]}, "inside /proc"),
+        ({"Binds": ["vol:/proc/bus"]}, "inside /proc"),
+    ]
+    for host, words in cases:
+        container = create(engine, host={"Runtime": runtime, **host}, Image="withlink")["Id"]
+        answer = engine.api.post(f"/containers/{container}/start")
+        assert answer.status == 400, (host, answer.body)
+        assert f"cannot be mounted because it is {words}" in answer.message
+        assert engine.inspect(container)["State"]["ExitCode"] == 128
+        engine.remove(container)
+    for bind in (f"{tmp_path}/file:/proc/uptime", "/proc:/proc"):
+        host = {"Runtime": runtime, "Binds": [bind]}
+        assert engine.output("cat", "/proc/uptime", host=host)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["Explanation", "explain", "mount_refused"]
 
 CREATE: Final = (
     "failed to create task for container: failed to create shim task: OCI runtime create failed: "
@@ -91,6 +91,12 @@ def explain(text: str, *, program: str = "", is_exec: bool = False) -> Explanati
     if "executable file not found" in message or "no such file or directory" in message:
         return Explanation(NOT_FOUND, message)
     return Explanation(OTHER, message)
+
+
+def mount_refused(source: str, destination: str, reason: str) -> str:
+    """Return dockerd's message for a mount that runc refuses."""
+    mount = f'error mounting "{source}" to rootfs at "{destination}": {reason}'
+    return f"{CREATE}runc create failed: {_START}{_INIT}{mount}"
 
 
 def _from_runc(words: str, *, is_exec: bool) -> str:

@@ -9,6 +9,7 @@ from palan.api.errors import InternalError
 from palan.engine.containers.container import Container
 from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.mount_sources import make_bind_sources, mount_parts, unmount_parts
+from palan.engine.containers.proc_mounts import check_proc_mounts
 from palan.engine.containers.record import MountRecord
 from palan.host.filesystem import remove_tree
 from palan.host.mounts import mount, unmount
@@ -33,7 +34,8 @@ def mount_root(context: ContainerContext, container: Container) -> None:
 
     Raises:
         InternalError: a layer of the image is missing.
-        PalanError: the source of a mount can't be made or found; in dockerd's words.
+        PalanError: the source of a mount can't be made or found, or its destination is in /proc; in
+            dockerd's words.
         OSError: the kernel refuses.
     """
     directory = context.paths.container(container.id)
@@ -60,7 +62,13 @@ def mount_root(context: ContainerContext, container: Container) -> None:
     mounts = container.record.mounts
     make_bind_sources(mounts)
     mount_parts(bundle, mounts)
-    _make_mount_points(rootfs, mounts)
+    if mounts:
+        root = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            check_proc_mounts(root, mounts)
+            _make_mount_points(root, mounts)
+        finally:
+            os.close(root)
     host_config = container.record.host_config
     if host_config.ipc_mode == "shareable":
         shm = bundle / "shm"
@@ -79,7 +87,7 @@ def unmount_root(bundle: Path) -> None:
     remove_tree(bundle)
 
 
-def _make_mount_points(rootfs: Path, mounts: Sequence[MountRecord]) -> None:
+def _make_mount_points(root: int, mounts: Sequence[MountRecord]) -> None:
     """Make the directories that are mounted on, with usual modes: the runtime's are sticky.
 
     An image that is committed of the container contains them.
@@ -92,16 +100,10 @@ def _make_mount_points(rootfs: Path, mounts: Sequence[MountRecord]) -> None:
         and not f"{mount.destination}/".startswith(("/dev/", "/proc/", "/sys/"))
         and not any(mount.destination.startswith(place) for place in places)
     ]
-    if not wanted:
-        return
-    root = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for destination in wanted:
-            # The runtime complains about what is in the way.
-            with contextlib.suppress(OSError):
-                make_directories(root, follow_links(root, destination).lstrip("/"))
-    finally:
-        os.close(root)
+    for destination in wanted:
+        # The runtime complains about what is in the way.
+        with contextlib.suppress(OSError):
+            make_directories(root, follow_links(root, destination).lstrip("/"))
 
 
 def _is_directory(mount: MountRecord) -> bool:
