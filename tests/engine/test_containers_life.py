@@ -415,3 +415,28 @@ def test_prune(engine):
 def test_prune_refuses(engine, filters, message):
     answer = engine.api.post(f"/containers/prune?filters={filters}")
     assert (answer.status, answer.message) == (400, message)
+
+
+# ---- the working directory --------------------------------------------------------
+
+
+def test_a_create_makes_the_working_directory(own_engine):
+    engine = own_engine
+    setup = engine.run("sh", "-c", "mkdir -m 700 /there; ln -s /home /link; : > /file")
+    engine.wait(setup)
+    assert engine.api.post(f"/commit?container={setup}&repo=dirs").status == 201
+    for path in ("/home/foo/bar", "/link/sub", "/there"):
+        container = engine.create("stat", "-c", "%a %u", ".", Image="dirs", WorkingDir=path)
+        head = engine.api.call("HEAD", f"/containers/{container}/archive?path={path}")
+        assert head.status == 200, path
+    made = sorted(p.name for p in (engine.data_root / "containers").glob("*/diff/home/*"))
+    assert made == ["foo", "sub"]
+    assert engine.output("stat", "-c", "%a %u", ".", Image="dirs", WorkingDir="/x/y") == "755 0\n"
+    assert engine.output("stat", "-c", "%a %u", ".", Image="dirs", WorkingDir="/there") == "700 0\n"
+    for path in ("/file", "/file/x"):
+        body = {"Image": "dirs", "Cmd": ["true"], "WorkingDir": path}
+        answer = engine.api.post("/containers/create", body)
+        assert answer.status == 400
+        assert answer.message == f"Cannot mkdir: {path} is not a directory"
+    assert not list((engine.data_root / "tmp").iterdir())
+    assert not list((engine.exec_root / "merged").iterdir())

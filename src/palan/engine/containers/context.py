@@ -12,6 +12,7 @@ from palan.engine.config import EngineConfig
 from palan.engine.containers.container import Container
 from palan.engine.containers.health import HealthRecord
 from palan.engine.containers.oom import MemoryWatches, note_out_of_memory
+from palan.engine.containers.present_directories import PresentDirectories
 from palan.engine.containers.record import ContainerRecord
 from palan.engine.containers.registry import ContainerRegistry
 from palan.engine.containers.surroundings import (
@@ -54,6 +55,7 @@ class ContainerContext:
         log: the log of this room.
         memory_watches: the watches on the memory of running containers.
         paths: the paths of the engine's files.
+        present_directories: working directories that images have.
     """
 
     def __init__(self, surroundings: Surroundings) -> None:
@@ -62,6 +64,7 @@ class ContainerContext:
         self.recovered = asyncio.Event()
         self.log: Any = structlog.get_logger("palan.engine.containers")
         self.paths: Paths = surroundings.paths
+        self.present_directories = PresentDirectories()
         self.memory_watches = MemoryWatches(partial(note_out_of_memory, self))
 
     # ---- rows --------------------------------------------------------------------

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import secrets
 import time
+from pathlib import Path
 
 import msgspec
 
@@ -34,6 +35,7 @@ from palan.engine.containers.mounts import hold_inherited, make_mounts, plan_mou
 from palan.engine.containers.naming import check_name, generate_id, generate_name
 from palan.engine.containers.record import ContainerRecord
 from palan.engine.containers.validate import validate_create
+from palan.engine.containers.working_directory import make_working_directory
 from palan.engine.images.image import Image
 from palan.engine.images.platform import foreign_platform, parse_specifier
 from palan.host.filesystem import remove_tree
@@ -211,6 +213,12 @@ async def _create(  # noqa: PLR0917 - the parts of a record
         draft = context.paths.tmp / f"create-{secrets.token_hex(8)}"
         for part in (draft, draft / "diff", draft / "work"):
             part.mkdir(mode=0o710 if part == draft else 0o755)
+        below = [*(Path(layer) for layer in reversed(layers)), context.paths.stubs]
+        try:
+            await make_working_directory(context, image.id, config.working_dir, below, draft)
+        except BaseException:
+            await asyncio.to_thread(remove_tree, draft)
+            raise
         draft.rename(directory)
         record.draft = False
         container = Container(record)
