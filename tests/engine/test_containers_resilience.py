@@ -1,13 +1,20 @@
 """Containers in adverse conditions: clients that do not read, full disks, failed removals."""
 
 import contextlib
+import io
+import os
+import shutil
+import signal
+import tarfile
 import threading
 import time
 
 import pytest
+from tests.support.crash import eventually
 from tests.support.engine import IMAGE, TestEngine
 from tests.support.http import read_all
 
+from palan.host.monitored import find_monitors
 from palan.host.mounts import mount, unmount
 
 
@@ -82,6 +89,59 @@ def test_a_slow_reader_gets_all_output_of_a_container_that_ends_by_itself(engine
             size += len(data)
     assert size == 3_000_000
     assert engine.wait(container) == 0
+
+
+# ---- processes that others kill or stop -------------------------------------------------
+
+
+def test_a_start_fails_if_the_runtime_is_killed_in_between(tmp_path):
+    crun = shutil.which("crun")
+    if crun is None:
+        pytest.skip("needs crun")
+    runtime = tmp_path / "killed"
+    runtime.write_text(f"""#!/bin/sh
+case " $* " in
+    *" create "*) setsid sleep 300 & kill -9 $$ ;;
+esac
+exec {crun} "$@"
+""")
+    runtime.chmod(0o755)
+    own = TestEngine("--add-runtime", f"killed={runtime}")
+    own.start()
+    try:
+        own.load_image()
+        container = own.create("true", host={"Runtime": "killed"})
+        began = time.monotonic()
+        answer = own.api.post(f"/containers/{container}/start")
+        assert time.monotonic() - began < 15
+        assert answer.status == 500
+        assert "the runtime was killed" in answer.message
+        assert own.inspect(container)["State"]["Status"] == "created"
+        assert own.api.delete(f"/containers/{container}").status == 204
+    finally:
+        own.close()
+
+
+@pytest.mark.parametrize("command", [("sleep", "1000"), ("sh", "-c", "trap exit TERM; sleep 99")])
+def test_a_container_whose_conmon_is_stopped_can_be_stopped(engine, command):
+    container = engine.run(*command)
+    monitors = find_monitors(engine.exec_root / "containers")
+    (monitor,) = (found for found in monitors if found.container == container)
+    os.kill(monitor.pid, signal.SIGSTOP)
+    assert seconds(engine.api.post, f"/containers/{container}/stop?t=1") < 5
+    assert engine.inspect(container)["State"]["ExitCode"] == 137
+
+
+def test_an_export_is_complete_if_the_root_was_unmounted(engine):
+    container = engine.run("sh", "-c", "echo own > /own; exec sleep 1000")
+    eventually(lambda: engine.api.get(f"/containers/{container}/changes").json)
+    whole = engine.api.get(f"/containers/{container}/export").body
+    unmount(engine.exec_root / "containers" / container / "rootfs", lazy=True)
+    again = engine.api.get(f"/containers/{container}/export").body
+    with tarfile.open(fileobj=io.BytesIO(whole)) as before, \
+         tarfile.open(fileobj=io.BytesIO(again)) as after:  # fmt: skip
+        assert "own" in after.getnames()
+        assert sorted(before.getnames()) == sorted(after.getnames())
 
 
 # ---- a full disk -------------------------------------------------------------------------

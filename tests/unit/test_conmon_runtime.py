@@ -5,12 +5,13 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import threading
 from typing import Any
 
 import pytest
 
-from palan.host import processes
+from palan.host import conmon, processes
 from palan.host.conmon import Conmon, ContainerPlan, find_monitors
 from palan.host.oci_probe import Prober
 from palan.host.oci_runtime import OCIRuntime, RuntimeFailure, find_programs, kind_of
@@ -206,6 +207,31 @@ async def test_a_runtime_that_hangs_is_killed(tmp_path, spawner):
     plan = ContainerPlan(id="c", bundle=tmp_path, exits=tmp_path, log=None)
     with pytest.raises(RuntimeFailure, match="hangs"):
         await Conmon(program, patience=0.3).create(runtime, plan)
+    assert not processes.is_alive(int((tmp_path / "child").read_text()))
+
+
+@pytest.mark.parametrize(
+    ("own_session", "message"),
+    [(True, "the runtime was killed before"), (False, "within 1.5 s: it hangs")],
+)
+async def test_a_runtime_that_is_killed_is_noticed(
+    tmp_path, spawner, monkeypatch, own_session, message
+):
+    # conmon waits for the end of the runtime's stderr, which what it has made has as well.
+    monkeypatch.setattr(conmon, "_LOOK", 0.2)
+    program = tmp_path / "conmon"
+    program.write_text(f"""#!{sys.executable}
+import os, subprocess, time
+os.setsid()
+made = subprocess.Popen(["sleep", "60"], start_new_session={own_session})
+open({str(tmp_path / "child")!r}, "w").write(str(made.pid))
+time.sleep(60)
+""")
+    program.chmod(0o755)
+    runtime = OCIRuntime("x", script(tmp_path / "rt", ""), tmp_path / "root", spawner)
+    plan = ContainerPlan(id="c", bundle=tmp_path, exits=tmp_path, log=None)
+    with pytest.raises(RuntimeFailure, match=message):
+        await Conmon(program, patience=1.5).create(runtime, plan)
     assert not processes.is_alive(int((tmp_path / "child").read_text()))
 
 

@@ -93,6 +93,9 @@ _MESSAGE_MAX: Final = 256 * 1024
 
 _PAUSE: Final = 0.005
 
+_LOOK: Final = 1.0
+"""Seconds between two looks at the processes of a conmon that has not reported yet."""
+
 _GRACE: Final = 5.0
 """Seconds to wait for a conmon to exit after it and its children were killed."""
 
@@ -403,17 +406,22 @@ class Conmon:
 
     async def _report(self, process: Process, sync: _Pipe) -> _Message | None:
         """Return conmon's report on whether the runtime created the process."""
-        try:
-            async with asyncio.timeout(self._patience):
-                return await sync.message()
-        except TimeoutError:
-            await asyncio.to_thread(_kill_tree, process.pid)
-            with contextlib.suppress(TimeoutError):  # it hangs in the kernel
-                async with asyncio.timeout(_GRACE):
-                    await process.wait()
-            raise RuntimeFailure(
-                f"the runtime has not created the process within {self._patience:g} s: it hangs"
-            ) from None
+        deadline, lost = time.monotonic() + self._patience, 0
+        while time.monotonic() < deadline and lost < 2:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(_LOOK, self._patience)):
+                    return await sync.message()
+            # Twice, because the report may just be on its way.
+            lost = lost + 1 if await asyncio.to_thread(_has_lost_runtime, process.pid) else 0
+        await asyncio.to_thread(_kill_tree, process.pid)
+        with contextlib.suppress(TimeoutError):  # it hangs in the kernel
+            async with asyncio.timeout(_GRACE):
+                await process.wait()
+        if lost > 1:
+            raise RuntimeFailure("the runtime was killed before it had created the process")
+        raise RuntimeFailure(
+            f"the runtime has not created the process within {self._patience:g} s: it hangs"
+        )
 
     async def _monitored(
         self, process: Process, message: _Message | None, directory: Path, exit_file: Path
@@ -445,6 +453,17 @@ class Conmon:
             ended=process.wait,
             pidfd=pidfd,
         )
+
+
+def _has_lost_runtime(pid: int) -> bool:
+    """Whether the runtime of a conmon has ended, but not the process that it was creating.
+
+    conmon then waits for the end of the runtime's stderr, which that process has as well. The
+    runtime is in conmon's session; what it creates is in another one.
+    """
+    found = (processes.status(child) for child in processes.descendants(pid))
+    alive = [child for child in found if child is not None and child.state not in ("Z", "X")]
+    return bool(alive) and all(child.session != pid for child in alive)
 
 
 def _kill_tree(pid: int) -> None:

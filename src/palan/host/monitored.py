@@ -109,6 +109,11 @@ class Monitored:
             return False
         return True
 
+    def wake(self) -> None:
+        """Continue conmon, which somebody may have stopped with SIGSTOP."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            processes.kill(self.monitor, signal.SIGCONT, started=self.monitor_start_time)
+
     def resize(self, rows: int, columns: int) -> None:
         """Set the size of the terminal.
 

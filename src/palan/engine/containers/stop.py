@@ -48,6 +48,8 @@ def _send(context: ContainerContext, container: Container, number: int) -> None:
     """Signal the first process through its pidfd; one that has ended is no error."""
     if container.monitored is not None:
         container.monitored.signal(number)
+        # It reports the end, unless it was stopped as well.
+        container.monitored.wake()
     context.events.publish(
         "container", "kill", container.id, {**container.attributes, "signal": str(number)}
     )
