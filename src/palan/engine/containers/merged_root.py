@@ -1,10 +1,10 @@
 """The whole root file system of a container, mounted while it is read.
 
 A running container has its root mounted, but it may end at any moment; the root of a stopped
-one is not mounted.  So the reader gets a mount of its own: a bind mount of the live root, or a
-read-only overlay.  It lies below the exec root, from where an unmount propagates to the mount
-namespaces of runtimes that were started meanwhile; mounts that a crash leaves are unmounted
-when the engine starts.
+one is not mounted, nor is one that another program has unmounted.  So the reader gets a mount of
+its own: a bind mount of the live root, or a read-only overlay.  It lies below the exec root, from
+where an unmount propagates to the mount namespaces of runtimes that were started meanwhile; mounts
+that a crash leaves are unmounted when the engine starts.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from palan.api.errors import Conflict, InternalError
 from palan.engine.containers.container import Container
 from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.root_filesystem import image_layers
-from palan.host.mounts import bind, unmount, unmount_below
+from palan.host.mounts import bind, is_mount_point, unmount, unmount_below
 from palan.host.overlay import mount_overlay
 
 
@@ -54,7 +54,8 @@ async def merged_root(context: ContainerContext, container: Container) -> AsyncI
 def _mount(root: Path, live: Path | None, layers: Sequence[Path]) -> None:
     root.mkdir(mode=0o700)
     try:
-        if live is not None:
+        # Another program may have unmounted the live root, of which the mount point is left.
+        if live is not None and is_mount_point(live):
             bind(live, root, readonly=True, recursive=False)
         else:
             mount_overlay(layers, None, None, root)
