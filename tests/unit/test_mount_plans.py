@@ -1,3 +1,4 @@
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -8,11 +9,13 @@ from palan.api.errors import InvalidParameter
 from palan.engine.containers.copyup import is_empty
 from palan.engine.containers.mounts import hold_inherited, plan_mounts
 from palan.engine.containers.record import MountRecord
+from palan.engine.paths import Paths
 
 
 def plan(*others, volumes=(), **host):
     config = ContainerConfig(volumes={path: {} for path in volumes})
-    return plan_mounts(fake_context(*others), config, HostConfig(network_mode="bridge", **host))
+    context = fake_context(*others, paths=Paths(Path("/var/lib/palan"), Path("/run/palan")))
+    return plan_mounts(context, config, HostConfig(network_mode="bridge", **host))
 
 
 def donor(*mounts):

@@ -10,6 +10,7 @@ from palan.api.containers import ContainerConfig, HostConfig
 from palan.api.errors import InvalidParameter, NotFound
 from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.copyup import fill_volumes, is_empty
+from palan.engine.containers.engine_binds import with_propagation
 from palan.engine.containers.record import MountRecord
 from palan.engine.containers.validate_mounts import (
     MountRequest,
@@ -49,7 +50,10 @@ def plan_mounts(
     Raises:
         InvalidParameter, NotFound: a mount is malformed, or an image does not exist.
     """
-    requests = mount_requests(config, host_config, lambda _path: True)
+    requests = [
+        with_propagation(request, (context.paths.data_root, context.paths.exec_root))
+        for request in mount_requests(config, host_config, lambda _path: True)
+    ]
     asked_for = {r.destination for r in requests if not r.from_image}
     inherited = [m for m in _inherited(context, host_config) if m.destination not in asked_for]
     taken = {m.destination for m in inherited}

@@ -65,6 +65,7 @@ class MountRequest:
         read_only: whether it cannot be written.
         mode: the options as given in the short form; inspect shows them.
         propagation: the propagation of a bind, never empty; empty for other kinds.
+        propagation_asked: whether the client asked for that propagation.
         recursive: whether mounts below the source are included.
         read_only_recursive: whether those are read-only too.
         create_source: whether an absent directory of the host is created.
@@ -84,6 +85,7 @@ class MountRequest:
     read_only: bool = False
     mode: str = ""
     propagation: str = ""
+    propagation_asked: bool = field(default=False, compare=False)
     recursive: bool = True
     read_only_recursive: Literal["possible", "never", "required"] = "possible"
     create_source: bool = False
@@ -148,6 +150,7 @@ def parse_bind(text: str, volume_driver: str = "") -> MountRequest:
         read_only="ro" in words,
         mode=mode,
         propagation=(propagation or "rprivate") if kind == "bind" else "",
+        propagation_asked=bool(propagation),
         create_source=True,
         copy="nocopy" not in words,
         driver=volume_driver if kind == "volume" else "",
@@ -248,6 +251,7 @@ def _bind(mount: Mount, path_exists: Callable[[str], bool]) -> MountRequest:
         _clean(mount.source),
         read_only=mount.read_only,
         propagation=(options.propagation if options else "") or "rprivate",
+        propagation_asked=options is not None and bool(options.propagation),
         recursive=options is None or not options.non_recursive,
         read_only_recursive="never" if never else "required" if required else "possible",
         create_source=create,
