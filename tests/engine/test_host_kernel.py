@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import threading
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from palan.engine.containers import merged_root
 from palan.host import cgroups, filesystem, mounts, overlay, processes, spawn
+from palan.host.namespaces import run_in_thread
+from palan.host.rootview import Bind, RootView
 
 
 pytestmark = pytest.mark.root
@@ -323,6 +327,53 @@ async def test_crun_runs_on_a_hybrid_machine(view, tmp_path):
 def make_spec(directory):
     subprocess.run(["crun", "spec"], cwd=directory, check=True)
     return (directory / "config.json").read_text()
+
+
+# ---- files of containers, read by us -----------------------------------------
+
+
+def has_effect(device):
+    try:
+        os.close(os.open(device, os.O_RDONLY))
+    except PermissionError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("mounted", [True, False])
+def test_devices_of_containers_have_no_effect_in_our_views(tmp_path, mounted):
+    # A container could put one in the place of a file that is about to be opened.
+    for name in ("layer", "upper", "work", "volume", "place", "merged"):
+        (tmp_path / name).mkdir()
+    for name in ("layer", "volume"):
+        os.mknod(tmp_path / name / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    assert has_effect(tmp_path / "layer/null")
+    view = RootView(
+        tmp_path / "place",
+        mounted=tmp_path / "layer" if mounted else None,
+        lowers=[tmp_path / "layer"],
+        upper=tmp_path / "upper",
+        work=tmp_path / "work",
+        binds=[Bind(str(tmp_path / "volume"), "/volume")],
+    )
+
+    def look():
+        with view.entered():
+            return [has_effect(view.root / name) for name in ("null", "volume/null")]
+
+    assert run_in_thread(look) == [False, False]
+    live = tmp_path / "place" if mounted else None
+    if live is not None:
+        mounts.bind(tmp_path / "layer", live)
+    merged = tmp_path / "merged" / "one"
+    merged_root._mount(merged, live, [tmp_path / "layer", tmp_path / "upper"])
+    try:
+        assert not has_effect(merged / "null")
+        assert has_effect(tmp_path / "layer/null")
+    finally:
+        merged_root._unmount(merged)
+        if live is not None:
+            mounts.unmount(live)
 
 
 # ---- cgroups ----------------------------------------------------------------

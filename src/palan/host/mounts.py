@@ -18,6 +18,7 @@ __all__ = [
     "bind",
     "ensure_shared",
     "is_mount_point",
+    "make_nodev",
     "make_private",
     "make_readonly",
     "make_shared",
@@ -255,14 +256,18 @@ def make_readonly(target: str | Path, *, recursive: bool) -> None:
                 raise
         else:
             return
+    _add_flag(target, syscalls.MS_RDONLY)
+
+
+def make_nodev(target: str | Path) -> None:
+    """Make device files ineffective on the mount at ``target``: opening one fails."""
+    _add_flag(target, syscalls.MS_NODEV)
+
+
+def _add_flag(target: str | Path, flag: int) -> None:
     have = os.statvfs(target).f_flag
     flags = sum(ours for theirs, ours in _REMOUNT_FLAGS.items() if have & theirs)
-    syscalls.mount(
-        None,
-        target,
-        None,
-        flags | syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY,
-    )
+    syscalls.mount(None, target, None, flags | flag | syscalls.MS_REMOUNT | syscalls.MS_BIND)
 
 
 def unmount(target: str | Path, *, lazy: bool = False) -> bool:

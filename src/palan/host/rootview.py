@@ -105,6 +105,8 @@ class RootView:
             mounts.bind(self.mounted, self.root, recursive=False, propagation="private")
         else:
             mount_overlay(self.lowers, self.upper, self.work, self.root)
+        # The container may put a device in the place of a file that is about to be opened.
+        mounts.make_nodev(self.root)
         root = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             targets = [(bind, _target(root, bind)) for bind in self.binds]
@@ -169,6 +171,7 @@ def _attach(bind: Bind, target: int) -> None:
         return
     try:
         syscalls.mount_setattr(tree, propagation=_PRIVATE, recursive=bind.recursive)
+        syscalls.mount_setattr(tree, set_=syscalls.MOUNT_ATTR_NODEV, recursive=bind.recursive)
         if bind.read_only:
             syscalls.mount_setattr(tree, set_=syscalls.MOUNT_ATTR_RDONLY, recursive=below)
         syscalls.move_mount(tree, target)
@@ -182,5 +185,6 @@ def _attach_by_path(bind: Bind, target: int, *, below: bool) -> None:
     mounts.bind(bind.source, here, recursive=bind.recursive)
     place = os.readlink(here)  # noqa: PTH115 - paths are strings here
     mounts.make_private(place, recursive=bind.recursive)
+    mounts.make_nodev(place)
     if bind.read_only:
         mounts.make_readonly(place, recursive=below)

@@ -32,6 +32,7 @@ __all__ = [
     "FSCONFIG_SET_FLAG",
     "FSCONFIG_SET_STRING",
     "MNT_DETACH",
+    "MOUNT_ATTR_NODEV",
     "MOUNT_ATTR_RDONLY",
     "MS_BIND",
     "MS_NODEV",
@@ -127,6 +128,7 @@ MOVE_MOUNT_F_EMPTY_PATH: Final = 0x4
 MOVE_MOUNT_T_EMPTY_PATH: Final = 0x40
 OPEN_TREE_CLONE: Final = 0x1
 MOUNT_ATTR_RDONLY: Final = 0x1
+MOUNT_ATTR_NODEV: Final = 0x4
 
 # Flags of openat2(2)
 RESOLVE_NO_XDEV: Final = 0x1

@@ -17,7 +17,7 @@ from palan.api.errors import Conflict, InternalError
 from palan.engine.containers.container import Container
 from palan.engine.containers.context import ContainerContext
 from palan.engine.containers.root_filesystem import image_layers
-from palan.host.mounts import bind, is_mount_point, unmount, unmount_below
+from palan.host.mounts import bind, is_mount_point, make_nodev, unmount, unmount_below
 from palan.host.overlay import mount_overlay
 
 
@@ -59,7 +59,10 @@ def _mount(root: Path, live: Path | None, layers: Sequence[Path]) -> None:
             bind(live, root, readonly=True, recursive=False)
         else:
             mount_overlay(layers, None, None, root)
+        # The container may put a device in the place of a file that is about to be opened.
+        make_nodev(root)
     except BaseException:
+        unmount(root, lazy=True)
         root.rmdir()
         raise
 
