@@ -120,6 +120,22 @@ def test_a_blob_of_another_repository(pusher, registry):
     assert statuses(lines, sha256(data))[-1] == "Pushed"
 
 
+def test_a_registry_whose_storage_refuses_head(pusher, registry):
+    name = f"{registry.address}/app:1"
+    data = layer("stored")
+    load(pusher, data, tag=name)
+    push(pusher, name)
+
+    def head_fails(request, _registry):
+        if request.command != "HEAD" or "/blobs/" not in request.path:
+            return False
+        request.json(403, "")
+        return True
+
+    registry.faults.append(head_fails)
+    assert statuses(push(pusher, name), sha256(packed(data)))[-1] == "Layer already exists"
+
+
 def test_an_index_with_all_and_with_some_of_its_images(pusher, registry):
     ours = registry.image("app", "", gzip.compress(layer("ours")), diffs=[layer("ours")],
                           kind=DOCKER_MANIFEST)  # fmt: skip

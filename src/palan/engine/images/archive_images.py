@@ -14,6 +14,7 @@ import msgspec
 from palan.api.errors import InvalidParameter
 from palan.engine.images.catalog import Lease
 from palan.engine.images.formats import (
+    MAX_LAYERS,
     OCI_CONFIG,
     OCI_MANIFEST,
     Descriptor,
@@ -25,7 +26,7 @@ from palan.engine.images.formats import (
     encode,
     layer_media_type,
 )
-from palan.engine.images.ingest import Examined, NoImage, compression_of, examine
+from palan.engine.images.ingest import Documents, Examined, NoImage, compression_of, examine
 from palan.engine.images.receive import Member, Members
 from palan.engine.images.reference import Reference, parse
 from palan.store.content import Content
@@ -76,7 +77,8 @@ def find_images(content: Content, members: Members, lease: Lease) -> list[Found]
         _check_layout(members)
         return _layout_images(content, members, docker, lease)
     if "manifest.json" in members:
-        return [_docker_image(content, members, item, lease) for item in docker]
+        documents = Documents(content)
+        return [_docker_image(documents, members, item, lease) for item in docker]
     raise InvalidParameter("unrecognized image format")
 
 
@@ -120,10 +122,11 @@ def _layout_images(
         if name is not None:
             names.setdefault(descriptor.digest, []).append(name)
     images = []
+    documents = Documents(content)
     nothing = InvalidParameter("the archive has no images")
     for digest, descriptor in descriptors.items():
         try:
-            examined = examine(content, descriptor)
+            examined = examine(content, descriptor, documents)
         except NoImage as error:
             # Another artifact, such as the attestations that dockerd saves with an image.
             nothing = error
@@ -160,8 +163,12 @@ def _annotated_name(descriptor: Descriptor) -> Reference | None:
 # ---- docker save ---------------------------------------------------------------
 
 
-def _docker_image(content: Content, members: Members, item: _DockerItem, lease: Lease) -> Found:
+def _docker_image(documents: Documents, members: Members, item: _DockerItem, lease: Lease) -> Found:
+    content = documents.content
     config = members.get(item.config)
+    if len(item.layers) > MAX_LAYERS:
+        raise InvalidParameter(f"image {config.digest} has more than {MAX_LAYERS} layers")
+    documents.charge(config.size)
     # If a second image has it, too, it is in the store already.
     here = config.file.exists()
     data = members.read(item.config) if here else content.read(config.digest)
@@ -183,7 +190,7 @@ def _docker_image(content: Content, members: Members, item: _DockerItem, lease: 
             )
         )
     descriptor = put_manifest(content, config.digest, config.size, layers, lease)
-    return Found(examine(content, descriptor), _names(item.repo_tags))
+    return Found(examine(content, descriptor, documents), _names(item.repo_tags))
 
 
 def put_manifest(

@@ -42,9 +42,14 @@ from palan.store.images import (
 )
 
 
-__all__ = ["Examined", "NoImage", "add_image", "compression_of", "examine"]
+__all__ = ["Documents", "Examined", "NoImage", "add_image", "compression_of", "examine"]
 
 _MAX_MANIFESTS: Final = 1000
+_MAX_PARTS: Final = 5000
+"""The number of blobs of a manifest; an image has at most 498 layers."""
+
+_MAX_DOCUMENTS: Final = 256 << 20
+"""Bytes of all documents to decode: an index can name a large one many times."""
 _IMAGE_CONFIGS: Final = (
     "",
     "application/vnd.oci.image.config.v1+json",
@@ -76,6 +81,36 @@ class Examined:
                 yield from (blob.digest for blob in manifest.blobs)
 
 
+class Documents:
+    """Reads documents of the store, and limits their total size.
+
+    Attributes:
+        left: the bytes that may still be read.
+    """
+
+    def __init__(self, content: Content) -> None:
+        self.content = content
+        self.left = _MAX_DOCUMENTS
+
+    def read(self, descriptor: Descriptor, what: str) -> bytes:
+        """Return a document.
+
+        Raises:
+            InvalidParameter: it is absent, or not what its descriptor says, or too large.
+        """
+        data = _document(self.content, descriptor, what)
+        self.charge(len(data))
+        return data
+
+    def charge(self, size: int) -> None:
+        """Account for the size of a document that is decoded."""
+        self.left -= size
+        if self.left < 0:
+            raise InvalidParameter(
+                f"the manifests and configurations exceed {_MAX_DOCUMENTS} bytes"
+            )
+
+
 def _document(content: Content, descriptor: Descriptor, what: str) -> bytes:
     if not is_digest(descriptor.digest):
         raise InvalidParameter(f"invalid {what}: {descriptor.digest!r} is not a sha256 digest")
@@ -102,14 +137,22 @@ class NoImage(InvalidParameter):
     """A manifest of something other than an image, such as statements about one."""
 
 
-def examine(content: Content, descriptor: Descriptor) -> Examined:
+def examine(
+    content: Content, descriptor: Descriptor, documents: Documents | None = None
+) -> Examined:
     """Return the content of a manifest or an index.
+
+    Args:
+        content: the store.
+        descriptor: the manifest or index.
+        documents: reads documents of the store, for several calls; None for this one only.
 
     Raises:
         InvalidParameter: it is damaged, or the content of all its images is missing.
         NoImage: it has no image at all.
     """
-    data = _document(content, descriptor, "manifest")
+    documents = documents or Documents(content)
+    data = documents.read(descriptor, "manifest")
     record = TargetRecord(
         descriptor.digest, descriptor.media_type, descriptor.size, [], descriptor.annotations
     )
@@ -117,11 +160,11 @@ def examine(content: Content, descriptor: Descriptor) -> Examined:
     if not is_index(descriptor.media_type, data):
         record.media_type = descriptor.media_type or OCI_MANIFEST
         # An index has no platform, even if an archive names one.
-        _examine_manifest(content, replace(descriptor, platform=None), data, examined)
+        _examine_manifest(documents, replace(descriptor, platform=None), data, examined)
     else:
         index = decode(data, Index, "index")
         record.media_type = descriptor.media_type or index.media_type
-        _examine_index(content, index, examined)
+        _examine_index(documents, index, examined)
     if not examined.layers:
         absent = any(manifest.kind == "image" for manifest in record.manifests)
         kind = InvalidParameter if absent else NoImage
@@ -129,7 +172,8 @@ def examine(content: Content, descriptor: Descriptor) -> Examined:
     return examined
 
 
-def _examine_index(content: Content, index: Index, examined: Examined, depth: int = 0) -> None:
+def _examine_index(documents: Documents, index: Index, examined: Examined, depth: int = 0) -> None:
+    content = documents.content
     manifests = examined.target.manifests
     if len(manifests) + len(index.manifests) > _MAX_MANIFESTS or depth > MAX_DEPTH:
         raise InvalidParameter(f"index {examined.target.digest} has too many manifests")
@@ -137,13 +181,13 @@ def _examine_index(content: Content, index: Index, examined: Examined, depth: in
         if not is_digest(part.digest) or not content.has(part.digest):
             manifests.append(_absent(part))
             continue
-        data = _document(content, part, "manifest")
+        data = documents.read(part, "manifest")
         if is_index(part.media_type, data):
-            _examine_index(content, decode(data, Index, "index"), examined, depth + 1)
+            _examine_index(documents, decode(data, Index, "index"), examined, depth + 1)
             # After its manifests, which a registry requires first.
             manifests.append(replace(_absent(part), kind="index"))
         else:
-            _examine_manifest(content, part, data, examined)
+            _examine_manifest(documents, part, data, examined)
 
 
 def _absent(descriptor: Descriptor) -> ManifestRecord:
@@ -162,13 +206,16 @@ def _absent(descriptor: Descriptor) -> ManifestRecord:
 
 
 def _examine_manifest(
-    content: Content, descriptor: Descriptor, data: bytes, examined: Examined
+    documents: Documents, descriptor: Descriptor, data: bytes, examined: Examined
 ) -> None:
+    content = documents.content
     record = _absent(descriptor)
     examined.target.manifests.append(record)
     manifest = decode(data, Manifest, "manifest")
     record.media_type = descriptor.media_type or manifest.media_type
     parts = [manifest.config, *manifest.layers]
+    if len(parts) > _MAX_PARTS:
+        raise InvalidParameter(f"invalid manifest {descriptor.digest}: it has too many layers")
     if not all(is_digest(part.digest) for part in parts):
         raise InvalidParameter(f"invalid manifest {descriptor.digest}: not all digests are sha256")
     present = [part for part in parts if content.has(part.digest)]
@@ -179,7 +226,7 @@ def _examine_manifest(
     if len(present) < len(parts):
         return
     spec = decode(
-        _document(content, manifest.config, "image configuration"), ImageSpec, "image configuration"
+        documents.read(manifest.config, "image configuration"), ImageSpec, "image configuration"
     )
     diff_ids = spec.rootfs.diff_ids
     if len(diff_ids) != len(manifest.layers):
