@@ -15,9 +15,22 @@ def test_without_a_command_it_shows_how(capsys):
     assert "serve" in capsys.readouterr().err
 
 
-def test_version(capsys):
-    assert main(["version"]) == 0
-    assert f"Palan:  {__version__}\nAPI:    1.24 to {MAX_VERSION}\n" in capsys.readouterr().out
+def test_version_without_an_engine(capsys):
+    assert main(["-H", "unix:///nonexistent", "version"]) == 1
+    shown = capsys.readouterr()
+    assert f"Palan:  {__version__}\nAPI:    1.24 to {MAX_VERSION}\n" in shown.out
+    assert shown.err.startswith("Cannot connect to the Docker daemon at unix:///nonexistent. Is")
+
+
+def test_options_before_the_command_are_checked(capsys):
+    for words, message in (
+        (["--nope"], "unknown flag: --nope"),
+        (["-H"], "flag needs an argument: 'H' in -H"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == 125
+        assert capsys.readouterr().err.startswith(message)
 
 
 def test_an_unknown_command_is_refused(capsys):

@@ -67,7 +67,10 @@ def _run_verb(engine: argparse.Namespace, rest: list[str]) -> int:
         called = f"{name} {words[0]}"
         name, words = GROUPS[name][words[0]], words[1:]
     elif name not in VERBS:
-        print(f"palan: {name!r} is not a palan command. See 'palan --help'.", file=sys.stderr)  # noqa: T201 - the command's output
+        print(  # noqa: T201 - the command's output
+            f"palan: unknown command: palan {name}\n\nRun 'palan --help' for more information",
+            file=sys.stderr,
+        )
         return 1
     if engine.host is None and engine.context is None:
         engine.host = _own_engine_address()
@@ -116,15 +119,14 @@ def _split_at_command(given: list[str]) -> tuple[list[str], list[str]]:
 
 def _parser() -> argparse.ArgumentParser:
     from palan.cli.verbs.registry import GROUPS, VERBS  # noqa: PLC0415 - only when asked for
-    from palan.cli.verbs.verb import add_engine_options  # noqa: PLC0415 - only when asked for
+    from palan.cli.verbs.verb import Parser, add_engine_options  # noqa: PLC0415 - only when asked for
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="palan",
         usage="palan [-H ADDRESS] [-c CONTEXT] COMMAND ...",
         description="An engine and a client for the whole Docker Engine API.",
         epilog=_list_of_commands(VERBS, GROUPS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"palan {__version__}")
     add_engine_options(parser)

@@ -1,14 +1,16 @@
 """Images: ``palan images``, ``pull``, ``push``, ``build``, ``load``, ``save``, ``history`` ..."""
 
+import re
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from palan.cli.verbs.listing import add_list_options, filters_of, show
 from palan.cli.verbs.progress import Progress
 from palan.cli.verbs.table import ago, short, size
-from palan.cli.verbs.verb import Arguments, Parser, Verb, key_values
+from palan.cli.verbs.verb import Arguments, Parser, Refused, Verb, key_values
 from palan.client import Client
 from palan.client.errors import OperationFailed
 
@@ -172,13 +174,19 @@ def _build(client: Client, given: Arguments) -> None:
         name: value if equals else os.environ.get(name)
         for name, equals, value in (one.partition("=") for one in given.build_arg)
     }
+    for tag in given.tag:
+        _check_tag(tag)
     source: dict[str, Any] = {"path": given.path}
     dockerfile = given.file
     if given.path == "-":
-        source = {"archive": sys.stdin.buffer}
+        if given.file == "-":
+            raise Refused("invalid argument: can't use stdin for both build context and dockerfile")
+        source = {"archive": _context_of_stdin()}
     elif "://" in given.path or given.path.startswith("git@"):
         source = {}
         options["remote"] = given.path
+    elif given.file == "-":
+        dockerfile = _dockerfile_of_stdin()
     elif given.file != "Dockerfile":
         # As with docker, a relative path starts at the working directory, not at the context.
         dockerfile = str(Path(given.file).resolve())
@@ -197,6 +205,63 @@ def _build(client: Client, given: Arguments) -> None:
         print(built.id)
     if given.iidfile:
         Path(given.iidfile).write_text(built.id)
+
+
+_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_TAG = re.compile(
+    rf"(?:(?:[A-Za-z0-9.-]+[.:][A-Za-z0-9.:-]*|localhost|\[[0-9a-f:]+\](?::\d+)?)/)?"
+    rf"{_COMPONENT}(?:/{_COMPONENT})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?"
+)
+
+
+def _check_tag(tag: str) -> None:
+    """Refuse a name for an image that no engine accepts, before the context is sent.
+
+    Raises:
+        ValueError: the name is invalid.
+    """
+    if not _TAG.fullmatch(tag):
+        reason = "invalid reference format"
+        if _TAG.fullmatch(tag.lower()):
+            reason += f": repository name ({tag}) must be lowercase"
+        raise ValueError(f'invalid argument "{tag}" for "-t, --tag" flag: {reason}')
+
+
+_ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
+
+
+def _context_of_stdin() -> Any:
+    """Return the context on stdin: an archive, or one that has the Dockerfile on stdin only."""
+    start = sys.stdin.buffer.read(512)
+    rest = chain([start], iter(lambda: sys.stdin.buffer.read(1 << 16), b""))
+    if start.startswith(_ARCHIVES) or start[257:262] == b"ustar":
+        return rest
+    text = b"".join(rest)
+    return _archive_of("Dockerfile", text)
+
+
+def _archive_of(name: str, data: bytes) -> bytes:
+    import io
+    import tarfile
+
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        member = tarfile.TarInfo(name)
+        member.size = len(data)
+        archive.addfile(member, io.BytesIO(data))
+    return file.getvalue()
+
+
+def _dockerfile_of_stdin() -> str:
+    """Return the path of a file with the Dockerfile on stdin; it is removed at the end."""
+    import atexit
+    import os
+    import tempfile
+
+    with tempfile.NamedTemporaryFile("wb", prefix="palan-dockerfile-", delete=False) as file:
+        file.write(sys.stdin.buffer.read())
+    atexit.register(os.unlink, file.name)
+    return file.name
 
 
 def _declare_load(parser: Parser) -> None:
@@ -226,7 +291,7 @@ def _output_target(name: str | None) -> Any:
     if name:
         return name
     if sys.stdout.isatty():
-        raise ValueError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
+        raise Refused("cowardly refusing to save to a terminal. Use the -o flag or redirect")
     return sys.stdout.buffer
 
 
@@ -252,7 +317,16 @@ def _import(client: Client, given: Arguments) -> None:
     if ":" in repository.rpartition("/")[2]:
         repository, _, tag = repository.rpartition(":")
     options = {"changes": given.change, "message": given.message, "platform": given.platform}
-    if given.source == "-":
+    if given.source.startswith(("http://", "https://")):
+        importing = client.images.create(
+            from_src=given.source, repo=repository, tag=tag if repository else "",
+            changes=given.change, message=given.message, platform=given.platform,
+            registry_auth="",
+        )  # fmt: skip
+        identity = ""
+        for step in importing:
+            identity = step.status or identity
+    elif given.source == "-":
         identity = client.images.import_archive(sys.stdin.buffer, repository, tag=tag, **options)
     else:
         with Path(given.source).open("rb") as file:

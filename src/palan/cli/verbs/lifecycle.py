@@ -6,7 +6,7 @@ from typing import Any
 
 from palan.cli.verbs.verb import Arguments, Parser, Verb
 from palan.client import Client
-from palan.client.errors import APIError
+from palan.client.errors import APIError, NotFound
 
 
 __all__ = [
@@ -15,10 +15,15 @@ __all__ = [
 ]  # fmt: skip
 
 
-def each(names: list[str], work: Callable[[str], Any]) -> int:
+def each(names: list[str], work: Callable[[str], Any], *, force: bool = False) -> int:
     """Call ``work`` for each name and print its result, or the name where the result is None.
 
     An error is printed and does not keep the work from being done for the other names.
+
+    Args:
+        names: the names.
+        work: called with each name.
+        force: whether the absence of an object is no failure, though it is printed.
     """
     status = 0
     for name in names:
@@ -26,7 +31,8 @@ def each(names: list[str], work: Callable[[str], Any]) -> int:
             result = work(name)
         except APIError as error:
             print(f"Error response from daemon: {error.message}", file=sys.stderr)
-            status = 1
+            if not (force and isinstance(error, NotFound)):
+                status = 1
         else:
             print(name if result is None else result)
     return status
@@ -97,6 +103,7 @@ def _rm(client: Client, given: Arguments) -> int:
         lambda name: client.containers.remove(
             name, force=given.force, v=given.volumes, link=given.link
         ),
+        force=given.force,
     )
 
 
@@ -114,7 +121,7 @@ def _rmi(client: Client, given: Arguments) -> int:
             for item in items
         )
 
-    return each(given.images, remove)
+    return each(given.images, remove, force=given.force)
 
 
 def _declare_rename(parser: Parser) -> None:
@@ -177,25 +184,26 @@ def _updated(client: Client, name: str, limits: dict[str, Any]) -> None:
         print(f"WARNING: {warning}", file=sys.stderr)
 
 
-def removal(what: str, remove: Callable[[Client], Callable[..., Any]], *, force: bool) -> Verb:
+def removal(
+    what: str, remove: Callable[[Client], Callable[..., Any]], *, sends_force: bool
+) -> Verb:
     """Return a verb that removes objects of one kind by name.
 
     Args:
         what: the kind, in lower case.
         remove: returns a client's method that removes one object.
-        force: whether the verb has the option ``--force``.
+        sends_force: whether the engine has the option ``--force`` for this kind.
     """
 
     def declare(parser: Parser) -> None:
-        if force:
-            parser.add_argument(
-                "-f", "--force", action="store_true", help=f"no error for a {what} that is absent"
-            )
+        parser.add_argument(
+            "-f", "--force", action="store_true", help=f"no error for a {what} that is absent"
+        )
         parser.add_argument("names", nargs="+", metavar=what.upper())
 
     def act(client: Client, given: Arguments) -> int:
-        options = {"force": given.force} if force else {}
-        return each(given.names, lambda name: remove(client)(name, **options))
+        options = {"force": given.force} if sends_force else {}
+        return each(given.names, lambda name: remove(client)(name, **options), force=given.force)
 
     return Verb(f"Remove one or more {what}s", declare, act)
 

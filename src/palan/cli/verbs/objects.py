@@ -8,7 +8,7 @@ from typing import Any
 from palan.cli.verbs.listing import add_list_options, filters_of, label_columns, show
 from palan.cli.verbs.table import short
 from palan.cli.verbs.template import Template
-from palan.cli.verbs.verb import Arguments, Parser, Verb, key_values
+from palan.cli.verbs.verb import Arguments, Parser, Refused, Verb, key_values
 from palan.client import Client
 
 
@@ -42,11 +42,12 @@ def inspect_verb(kind: str = "") -> Verb:
             "-s", "--size", action="store_true", help="display total file sizes of a container"
         )
         if not kind:
-            parser.add_argument("--type", default="", choices=sorted(_KINDS))
+            parser.add_argument("--type", default="")
         parser.add_argument("names", nargs="+", metavar=(kind or "object").upper())
 
     def act(client: Client, given: Arguments) -> int:
         wanted = kind or given.type
+        _check_kind(wanted)
         found = []
         status = 0
         for name in given.names:
@@ -70,6 +71,12 @@ def inspect_verb(kind: str = "") -> Verb:
         return status
 
     return Verb(f"Display detailed information on one or more {kind or 'object'}s", declare, act)
+
+
+def _check_kind(wanted: str) -> None:
+    if wanted and wanted not in _KINDS:
+        kinds = ", ".join(f'"{one}"' for one in sorted(_KINDS))
+        raise Refused(f'unknown type: "{wanted}": must be one of {kinds}')
 
 
 def _find(client: Client, kinds: list[str], name: str, *, size: bool) -> Any:
@@ -109,7 +116,7 @@ def _cp(client: Client, given: Arguments) -> None:
         _split_container(given.target),
     )
     if source_container and container:
-        raise ValueError("copying between containers is not supported")
+        raise Refused("copying between containers is not supported")
     if source_container:
         if target == "-":
             client.containers.archive_get(source_container, source).save(sys.stdout.buffer)
@@ -123,7 +130,7 @@ def _cp(client: Client, given: Arguments) -> None:
         else:
             client.containers.copy_in(container, source, target, keep_owner=given.archive)
     else:
-        raise ValueError("must specify at least one container source: CONTAINER:PATH")
+        raise Refused("must specify at least one container source")
 
 
 def _declare_info(parser: Parser) -> None:
@@ -273,10 +280,17 @@ def _declare_volume_create(parser: Parser) -> None:
     parser.add_argument("-d", "--driver", default="local")
     parser.add_argument("--label", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("-o", "--opt", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--name", dest="named", default="", metavar="NAME")
     parser.add_argument("name", nargs="?", default="", metavar="VOLUME")
 
 
 def _volume_create(client: Client, given: Arguments) -> None:
+    if given.named and given.name:
+        raise Refused(
+            "conflicting options: cannot specify a volume-name through both --name and as a "
+            "positional arg"
+        )
+    given.name = given.name or given.named
     made = client.volumes.create(
         name=given.name, driver=given.driver, labels=key_values(given.label),
         driver_opts=key_values(given.opt),

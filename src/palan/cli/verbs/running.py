@@ -8,7 +8,7 @@ from palan.api.version import Version
 from palan.cli.verbs.progress import Progress
 from palan.cli.verbs.run_options import add_run_options, arguments_of_create
 from palan.cli.verbs.terminal import Terminal, relay
-from palan.cli.verbs.verb import Arguments, Failed, Parser, Verb
+from palan.cli.verbs.verb import Arguments, Failed, Parser, Refused, Verb
 from palan.client import Client
 from palan.client.errors import APIError, NotFound
 
@@ -66,7 +66,7 @@ def _pull(client: Client, given: Arguments) -> None:
 
 def _run(client: Client, given: Arguments) -> int:
     if given.detach and given.attach:
-        raise ValueError("conflicting options: --attach and --detach")
+        raise Refused("conflicting options: cannot specify both --attach and --detach")
     streams = given.attach or (["stdout", "stderr"] + (["stdin"] if given.interactive else []))
     config = arguments_of_create(given)
     if given.interactive:
@@ -105,14 +105,19 @@ def _run(client: Client, given: Arguments) -> int:
 
 
 def _start(client: Client, identity: str) -> None:
+    """Start the container of ``run``."""
     try:
         client.containers.start(identity)
     except APIError as error:
-        print(f"Error response from daemon: {error.message}", file=sys.stderr)
         message = error.message
+        print(
+            f"palan: Error response from daemon: {message}\n\n"
+            "Run 'palan run --help' for more information",
+            file=sys.stderr,
+        )
         # 126 and 127 are the statuses that a shell ends with in these cases.
         status = 125
-        if "not found" in message or "no such file" in message:
+        if "executable file not found" in message or "no such file or directory" in message:
             status = 127
         elif "permission denied" in message or "is a directory" in message:
             status = 126
@@ -149,7 +154,7 @@ def _start_verb(client: Client, given: Arguments) -> int:
                 status = 1
         return status
     if len(given.containers) > 1:
-        raise ValueError("you cannot start and attach multiple containers at once")
+        raise Refused("you cannot start and attach multiple containers at once")
     return _attach_to(client, given.containers[0], given, start=True)
 
 
@@ -168,7 +173,7 @@ def _attach_to(client: Client, name: str, given: Arguments, *, start: bool) -> i
     """Attach to a container, starting it first if asked to, and return its exit code."""
     found = client.containers.inspect(name)
     if not start and not found.state.running:
-        raise ValueError("you cannot attach to a stopped container, start it first")
+        raise Refused("You cannot attach to a stopped container, start it first")
     stdin = given.interactive and found.config.open_stdin
     keys = _detach_keys(client, given)
     terminal = Terminal(tty=found.config.tty, stdin=stdin, keys=keys)
@@ -179,7 +184,7 @@ def _attach_to(client: Client, name: str, given: Arguments, *, start: bool) -> i
     condition = "removed" if found.host_config.auto_remove else "next-exit"
     with session, terminal.waiting(client, found.id, condition if start else "") as ended:
         if start:
-            _start(client, found.id)
+            client.containers.start(found.id)
         with (
             terminal.synchronized_size(lambda h, w: client.containers.resize(found.id, h, w)),
             terminal.forwarded_signals(client, found.id, wanted=not terminal.tty),
@@ -220,13 +225,12 @@ def _declare_exec(parser: Parser) -> None:
     parser.add_argument("--detach-keys", default="", metavar="KEYS", help=_DETACH_KEYS_HELP)
     parser.add_argument("container", metavar="CONTAINER")
     parser.add_argument("command", nargs="...", metavar="COMMAND")
+    parser.minimum = 2
 
 
 def _exec(client: Client, given: Arguments) -> int:
     from palan.cli.verbs.run_options import environment
 
-    if not given.command:
-        raise ValueError("exec needs a command")
     options: dict[str, Any] = {
         "user": given.user,
         "env": environment(given.env),

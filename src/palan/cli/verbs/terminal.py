@@ -13,6 +13,7 @@ from typing import Any
 
 from palan.api.detach_keys import DEFAULT_KEYS, DetachKeys, parse_keys
 from palan.api.errors import InvalidParameter
+from palan.cli.verbs.verb import Refused
 from palan.client import Client, Response
 from palan.client._sync.streams import Session
 from palan.client.errors import ClientClosed, ClientError
@@ -21,6 +22,10 @@ from palan.client.errors import ClientClosed, ClientError
 __all__ = ["Terminal", "relay", "send_stdin"]
 
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1)
+
+
+_FORCED_AFTER = 3
+"""The number of SIGINT and SIGTERM signals after which this process ends, as docker does."""
 
 
 class Terminal:
@@ -35,7 +40,7 @@ class Terminal:
             keys: the key sequence for detaching, in docker's notation.
 
         Raises:
-            ValueError: the process has a terminal and reads input, but stdin is no terminal.
+            Refused: the process has a terminal and reads input, but stdin is no terminal.
         """
         self.tty = tty
         self.stdin = stdin
@@ -44,7 +49,7 @@ class Terminal:
         except InvalidParameter:
             self.keys = DetachKeys(DEFAULT_KEYS)
         if tty and stdin and not sys.stdin.isatty():
-            raise ValueError("the input device is not a TTY")
+            raise Refused("the input device is not a TTY")
 
     @staticmethod
     def size() -> tuple[int, int]:
@@ -95,7 +100,16 @@ class Terminal:
             yield
             return
 
+        ends = 0
+
         def forward(number: int, _frame: Any) -> None:
+            nonlocal ends
+            ends += number in (signal.SIGINT, signal.SIGTERM)
+            if ends >= _FORCED_AFTER:
+                text = f"\ngot {ends} SIGTERM/SIGINTs, forcefully exiting\n"
+                os.write(2, text.encode())
+                os._exit(1)
+
             def kill() -> None:
                 with contextlib.suppress(ClientError):
                     client.containers.kill(identity, signal=signal.Signals(number).name)

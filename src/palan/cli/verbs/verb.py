@@ -1,17 +1,18 @@
 """The class of a verb, the parser of its arguments, and the call of it."""
 
 import argparse
+import contextlib
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from palan.cli.verbs.grammar import GrammarError, read_words
 from palan.cli.verbs.template import TemplateError
 from palan.client import Client
 from palan.client._environment import Environment
-from palan.client.errors import APIError, ClientError
+from palan.client.errors import APIError, ClientError, ConfigError, ConnectFailed
 
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Failed",
     "LocalVerb",
     "Parser",
+    "Refused",
     "Verb",
     "add_engine_options",
     "call",
@@ -36,8 +38,12 @@ class Failed(Exception):
         self.status = status
 
 
+class Refused(ValueError):
+    """The verb cannot be done as asked; docker's status for this is 1."""
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser of docker's grammar: ``--flag=false`` is allowed, and usage errors exit as there."""
+    """A parser of docker's grammar, with docker's messages and exit statuses."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         options.setdefault("allow_abbrev", False)
@@ -45,35 +51,56 @@ class Parser(argparse.ArgumentParser):
         options.setdefault("conflict_handler", "resolve")
         super().__init__(*arguments, **options)
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse arguments, among them ``--flag=true`` and ``--flag=false``."""
-        return super().parse_known_args(self._without_values(list(args or ())), namespace)
+    minimum: int | None = None
+    """The least number of positional words, where it is not that of the declared arguments."""
 
-    def _without_values(self, given: list[str]) -> list[str]:
-        flags = {
-            name
-            for action in self._actions
-            if isinstance(action, argparse._StoreTrueAction)  # noqa: SLF001 - there is no other way
-            for name in action.option_strings
-        }
-        made: list[str] = []
-        for place, word in enumerate(given):
-            if word == "--":
-                return made + given[place:]
-            name, equals, value = word.partition("=")
-            if not equals or name not in flags:
-                made.append(word)
-            elif value.lower() in ("1", "t", "true"):
-                made.append(name)
-        return made
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse words by docker's grammar."""
+        actions = {name: one for one in self._actions for name in one.option_strings}
+        places = [one for one in self._actions if not one.option_strings]
+        rest = places.pop() if places and places[-1].nargs == argparse.REMAINDER else None
+        stop_at = None if rest is None else len(places)
+        try:
+            words = read_words(list(args or ()), actions, stop_at=stop_at)
+        except GrammarError as error:
+            self.error(str(error))
+        asks_for_help = any(one in ("-h", "--help") for one in words.options)
+        given = words.positionals
+        if not asks_for_help:
+            self._check_count(len(given), places, unlimited=rest is not None)
+        if rest is not None:
+            given, after = given[: len(places)], given[len(places) :]
+        after_options = ["--", *given] if given else []
+        found, extra = super().parse_known_args([*words.options, *after_options], namespace)
+        for name, value in words.switches.items():
+            setattr(found, name, value)
+        if rest is not None:
+            setattr(found, rest.dest, after)
+        return found, extra
+
+    def _check_count(self, count: int, places: list[argparse.Action], *, unlimited: bool) -> None:
+        """End with docker's message if there are too few or too many positional words."""
+        least = self.minimum or sum(1 for one in places if one.nargs in (None, "+"))
+        unlimited |= any(one.nargs in ("+", "*") for one in places)
+        most = None if unlimited else len(places)
+        if count >= least and (most is None or count <= most):
+            return
+        if most == 0:
+            wants = "accepts no arguments"
+        else:
+            number = least if count < least or most is None else most
+            limit = {least: ""} if least == most else {least: "at least ", most: "at most "}
+            some = "argument" if number == 1 else "arguments"
+            wants = f"requires {limit[number]}{number} {some}"
+        self.exit(1, f"palan: '{self.prog}' {wants}\n\n{self._usage_and_hint()}")
+
+    def _usage_and_hint(self) -> str:
+        usage = self.format_usage().replace("usage: ", "Usage:  ")
+        return f"{usage}\nRun '{self.prog} --help' for more information\n"
 
     def error(self, message: str) -> NoReturn:
-        """Print the error and exit: with 1 if only the number of arguments is wrong, else 125."""
-        unknown = re.fullmatch(r"unrecognized arguments: ([^-].*)", message)
-        if unknown:
-            message = f"unexpected arguments: {unknown[1]}"
-        status = 1 if unknown or message.startswith("the following arguments are") else 125
-        self.exit(status, f"{self.prog}: {message}\nSee '{self.prog} --help'.\n")
+        """Print the error and exit with 125, docker's status for words that cannot be read."""
+        self.exit(125, f"{message}\n\n{self._usage_and_hint()}")
 
 
 @dataclass(frozen=True)
@@ -134,25 +161,50 @@ def call(  # noqa: PLR0911 - a table of errors
     except Failed as failed:
         return failed.status
     except ClientError as error:
-        # An error that the engine answered is marked, unlike failures to reach it.
-        answered = isinstance(error, APIError)
-        prefix = "Error response from daemon" if answered else f"palan {name}"
-        print(f"{prefix}: {error.message}", file=sys.stderr)
-        return 125 if name.removeprefix("container ") == "run" else 1
+        return _report(name, _text_of(error, engine))
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             return 0
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"palan {name}: {where}{error.strerror or error}", file=sys.stderr)
-        return 1
+        where = f"open {error.filename}: " if error.filename else ""
+        return _report(name, f"{where}{(error.strerror or str(error)).lower()}")
     except TemplateError as error:
         print(f"template parsing error: {error}", file=sys.stderr)
         return error.status
+    except Refused as error:
+        print(error, file=sys.stderr)
+        return 1
     except ValueError as error:
-        print(f"palan {name}: {error}", file=sys.stderr)
+        _report(name, str(error))
         return 125
     except KeyboardInterrupt:
         return 130
+
+
+def _report(name: str, text: str) -> int:
+    """Print an error as docker does, and return the status."""
+    if name.removeprefix("container ") not in ("run", "create"):
+        print(text, file=sys.stderr)
+        return 1
+    if name.endswith("create") and not text.startswith("open "):
+        print(text, file=sys.stderr)
+        return 1
+    print(f"palan: {text}\n\nRun 'palan {name} --help' for more information", file=sys.stderr)
+    return 125
+
+
+def _text_of(error: ClientError, engine: Arguments) -> str:
+    if isinstance(error, APIError):
+        # An error that the engine answered is marked, unlike failures to reach it.
+        return f"Error response from daemon: {error.message}"
+    if isinstance(error, ConnectFailed):
+        with contextlib.suppress(ConfigError):
+            address = Environment(os.environ).address(engine.host, engine.context, None)
+            if address.scheme != "ssh":
+                return (
+                    f"Cannot connect to the Docker daemon at {address}. "
+                    f"Is the docker daemon running? ({error.message})"
+                )
+    return error.message
 
 
 def key_values(given: Sequence[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import sys
 from typing import Any
 
 from palan import __version__
@@ -19,7 +20,7 @@ def _declare(parser: Parser) -> None:
     parser.add_argument("-f", "--format", default="", metavar="TEMPLATE")
 
 
-def _version(client: Client, given: Arguments) -> None:
+def _version(client: Client, given: Arguments) -> int:
     document: dict[str, Any] = {
         "Client": {
             "Version": __version__,
@@ -31,11 +32,13 @@ def _version(client: Client, given: Arguments) -> None:
         },
         "Server": None,
     }
+    failure: ConnectFailed | None = None
     try:
         with client.request("GET", "/version") as response:
             response.raise_for_status()
             document["Server"] = response.json()
-    except ConnectFailed:
+    except ConnectFailed as error:
+        failure = error
         # The client's part needs no engine; a template that uses .Server does.
         if ".Server" in given.format:
             raise
@@ -45,6 +48,15 @@ def _version(client: Client, given: Arguments) -> None:
         print(Template(given.format).render(document))
     else:
         _print_versions(client, document)
+    if failure is not None:
+        # As with docker, after the client's part.
+        print(
+            f"Cannot connect to the Docker daemon at {client.address}. "
+            "Is the docker daemon running?",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
 
 
 def _print_versions(client: Client, document: dict[str, Any]) -> None:
