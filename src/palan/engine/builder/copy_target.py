@@ -111,10 +111,11 @@ def _is_directory(root: int, path: str) -> bool:
 
 def _is_archive(root: int, path: str) -> bool:
     """Whether a file is a tar archive, compressed or not, with at least one entry."""
+    # Opening some devices has effects.
+    if not stat.S_ISREG(os.stat(path, dir_fd=root).st_mode):
+        return False
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=root)
     try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return False
         compression = detect(os.read(handle, _MAGIC))
         os.lseek(handle, 0, os.SEEK_SET)
         if compression == "zstd":
