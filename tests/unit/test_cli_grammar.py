@@ -16,6 +16,7 @@ from tests.support.fake_engine import ServerConnection, fake_engine, json_answer
 from palan.cli import main
 from palan.cli.verbs.images import _check_tag, _context_of_stdin
 from palan.cli.verbs.registry import find
+from palan.cli.verbs.run_options import arguments_of_create
 from palan.cli.verbs.verb import Parser
 
 
@@ -115,6 +116,10 @@ def test_help_needs_no_arguments(capsys: pytest.CaptureFixture[str]) -> None:
         (["cp", "/a", "/b"], 1),
         (["ps", "--filter", "x"], 125),
         (["network", "connect", "n"], 1),
+        (["network", "create", "--gateway", "10.0.0.1", "n"], 1),
+        (["update", "c"], 1),
+        (["pull", "-a", "busybox:1"], 1),
+        (["system"], 0),
     ],
 )
 def test_statuses(
@@ -165,6 +170,12 @@ def test_without_an_engine_the_status_is_1(
     assert main(["-H", "unix:///nonexistent", *words]) == 1
     assert "Cannot connect to the Docker daemon at unix:///nonexistent" in capsys.readouterr().err
     assert main(["-H", "unix:///nonexistent", "run", "busybox"]) == 125
+
+
+def test_an_address_without_a_network_is_for_the_default_network() -> None:
+    made = arguments_of_create(parsed("run", "--ip", "10.0.0.2", "busybox"))
+    assert [*made["networking_config"].endpoints_config] == ["default"]
+    assert arguments_of_create(parsed("run", "busybox"))["host_config"].network_mode == ""
 
 
 def test_names_of_builds_are_checked_first() -> None:

@@ -43,7 +43,11 @@ def _run_with_engine_options(given: list[str]) -> int:
         from palan.cli.verbs.dial import dial_stdio  # noqa: PLC0415 - only when asked for
 
         return dial_stdio(_parser().parse_args(before))
-    if rest[:1] == ["system"] and rest[1:2] in ([], ["reset"], ["-h"], ["--help"]):
+    if rest == ["system"]:
+        from palan.cli.verbs.registry import GROUPS  # noqa: PLC0415 - only when asked for
+
+        return _show_group("system", [*GROUPS["system"], "dial-stdio", "reset"], [])
+    if rest[:1] == ["system"] and rest[1:2] in (["reset"], ["-h"], ["--help"]):
         from palan.cli.system import system  # noqa: PLC0415 - only when asked for
 
         return system(rest[1:])

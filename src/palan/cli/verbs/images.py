@@ -84,6 +84,8 @@ def _declare_pull(parser: Parser) -> None:
 
 def _pull(client: Client, given: Arguments) -> None:
     plain = "@" not in given.image and ":" not in given.image.rpartition("/")[2]
+    if given.all_tags and not plain:
+        raise Refused("tag can't be used with --all-tags/-a")
     if plain and not given.all_tags and not given.quiet:
         print("Using default tag: latest")
     with Progress(sys.stdout, quiet=given.quiet) as progress:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from palan.cli.verbs.verb import Arguments, Parser, Verb
+from palan.cli.verbs.verb import Arguments, Parser, Refused, Verb
 from palan.client import Client
 from palan.client.errors import APIError, NotFound
 
@@ -176,6 +176,8 @@ def _update(client: Client, given: Arguments) -> int:
     if given.restart:
         policy, _, times = given.restart.partition(":")
         limits["restart_policy"] = RestartPolicy(name=policy, maximum_retry_count=int(times or 0))
+    if not limits:
+        raise Refused("you must provide one or more flags when using this command")
     return each(given.containers, lambda name: _updated(client, name, limits))
 
 

@@ -228,6 +228,8 @@ def _declare_network_create(parser: Parser) -> None:
 def _network_create(client: Client, given: Arguments) -> None:
     from palan.api.networks import IPAM, IPAMConfig
 
+    if max(len(given.gateway), len(given.ip_range)) > len(given.subnet):
+        raise Refused("every ip-range or gateway must have a corresponding subnet")
     pools = [
         IPAMConfig(
             subnet=subnet,

@@ -136,11 +136,13 @@ def arguments_of_create(given: Arguments) -> dict[str, Any]:
     Raises:
         ValueError: the value of an option is malformed.
     """
+    # As docker: an address without a network is one on the default network, which has none to give.
+    network = given.network or ("default" if given.ip or given.network_alias else "")
     options: dict[str, Any] = {
         "name": given.name, "user": given.user, "working_dir": given.workdir,
         "hostname": given.hostname, "tty": given.tty, "platform": given.platform,
         "env": _whole_environment(given), "labels": key_values(given.label),
-        "ports": {}, "network": given.network, "network_aliases": given.network_alias,
+        "ports": {}, "network": network, "network_aliases": given.network_alias,
         "ip": given.ip, "dns": given.dns, "extra_hosts": given.add_host,
         "cap_add": given.cap_add, "cap_drop": given.cap_drop,
         "security_opt": [_security_option(one) for one in given.security_opt],

@@ -48,7 +48,9 @@ def _create_container(client: Client, given: Arguments, config: dict[str, Any]) 
     except NotFound as error:
         if given.pull == "never" or "image" not in error.message.lower():
             raise
-        print(f"Unable to find image '{given.image}' locally", file=sys.stderr)
+        named = "@" in given.image or ":" in given.image.rpartition("/")[2]
+        tagged = given.image if named else f"{given.image}:latest"
+        print(f"Unable to find image '{tagged}' locally", file=sys.stderr)
         _pull(client, given)
         made = client.containers.create(**config)
     for warning in made.warnings:
