@@ -103,12 +103,18 @@ class Elsewhere:
         self.asked = []
 
     async def __aenter__(self):
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", 0))
+        for _ in range(20):
+            self._server = await asyncio.start_server(self._connection, "127.0.0.1", 0)
+            self.port = self._server.sockets[0].getsockname()[1]
+            self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            try:
+                self._udp.bind(("127.0.0.1", self.port))
+                break
+            except OSError:  # another socket has the port for UDP
+                self._udp.close()
+                self._server.close()
         self._udp.setblocking(False)
-        self.port = self._udp.getsockname()[1]
         asyncio.get_running_loop().add_reader(self._udp.fileno(), self._datagram)
-        self._server = await asyncio.start_server(self._connection, "127.0.0.1", self.port)
         return self
 
     async def __aexit__(self, *_):

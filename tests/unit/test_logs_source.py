@@ -280,25 +280,36 @@ async def test_follow_until(path):
 
 
 async def test_follow_through_rotation_and_truncation(path):
-    ended = asyncio.Event()
+    ended, seen = asyncio.Event(), bytearray()
+
+    async def follow_and_keep():
+        query = LogQuery(LogOptions(tty=True), follow=True)
+        async for chunk in read_logs(path, query, ended).chunks:
+            seen.extend(chunk)
+
+    async def until(expected):
+        while bytes(seen) != expected:  # noqa: ASYNC110 - chunks have no event
+            await asyncio.sleep(0.001)
+
     path.write_bytes(numbered(0, 5))
-    reading = asyncio.ensure_future(follow(path, ended))
-    await asyncio.sleep(0.01)
-    assign_number(path)
-    with path.open("ab") as file:  # conmon has not reopened it yet
-        file.write(numbered(5, 7))
-    path.with_name("new").write_bytes(b"")
-    path.with_name("new").rename(path)
-    with path.open("ab") as file:
-        file.write(numbered(7, 9))
-    await asyncio.sleep(0.02)
-    os.truncate(path, 0)
-    await asyncio.sleep(0.02)
-    with path.open("ab") as file:
-        file.write(numbered(9, 10))
-    ended.set()
-    async with asyncio.timeout(2):
-        assert await reading == lines(0, 10)
+    reading = asyncio.ensure_future(follow_and_keep())
+    async with asyncio.timeout(20):
+        await until(lines(0, 5))
+        assign_number(path)
+        with path.open("ab") as file:  # conmon has not reopened it yet
+            file.write(numbered(5, 7))
+        path.with_name("new").write_bytes(b"")
+        path.with_name("new").rename(path)
+        with path.open("ab") as file:
+            file.write(numbered(7, 9))
+        await until(lines(0, 9))
+        os.truncate(path, 0)
+        await asyncio.sleep(0.02)
+        with path.open("ab") as file:
+            file.write(numbered(9, 10))
+        ended.set()
+        await reading
+    assert bytes(seen) == lines(0, 10)
 
 
 def open_files():
