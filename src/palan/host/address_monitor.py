@@ -1,11 +1,11 @@
 """Monitoring of the subnets that the host has addresses in or routes to."""
 
-import errno
 import socket
 from typing import Final
 
 from palan.host import _netlink_codec as codec
 from palan.host._netlink_codec import IPNetwork
+from palan.host.netlink_notifications import NetlinkNotifications
 
 
 __all__ = ["AddressMonitor", "is_local"]
@@ -16,8 +16,6 @@ _ADDRESSES: Final = (20, 21)
 _ROUTES: Final = (24, 25)
 _FAMILIES: Final = (2, 10)
 _UNICAST: Final = 1
-_BUFFER: Final = 1 << 16
-_RECEIVE_BUFFER: Final = 1 << 20
 
 
 def is_local(network: IPNetwork) -> bool:
@@ -25,29 +23,11 @@ def is_local(network: IPNetwork) -> bool:
     return network.is_link_local or network.is_multicast or network.is_loopback
 
 
-class AddressMonitor:
-    """Receives notifications about addresses and routes in the host's namespace.
-
-    Raises:
-        OSError: permission is denied.
-    """
+class AddressMonitor(NetlinkNotifications):
+    """Receives notifications about addresses and routes in the host's namespace."""
 
     def __init__(self) -> None:
-        self._socket = socket.socket(
-            socket.AF_NETLINK,
-            socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK,
-            socket.NETLINK_ROUTE,
-        )
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-            self._socket.bind((0, _GROUPS))
-        except BaseException:
-            self._socket.close()
-            raise
-
-    def close(self) -> None:
-        """Stop monitoring."""
-        self._socket.close()
+        super().__init__(socket.NETLINK_ROUTE, _GROUPS)
 
     def read(self) -> set[int] | None:
         """Return the indexes of the interfaces whose subnets changed since the last call.
@@ -58,19 +38,12 @@ class AddressMonitor:
         """
         changed: set[int] = set()
         lost = False
-        while True:
-            try:
-                data = self._socket.recv(_BUFFER)
-            except BlockingIOError:
-                return None if lost else changed
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
+        for message in self.receive():
+            if message is None:
                 lost = True
-                continue
-            for message in codec.decode_messages(data):
-                if (index := _changed(message)) is not None:
-                    changed.add(index)
+            elif (index := _changed(message)) is not None:
+                changed.add(index)
+        return None if lost else changed
 
 
 def _changed(message: codec.Message) -> int | None:

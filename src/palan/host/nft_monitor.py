@@ -4,15 +4,14 @@ A reload of a firewall often flushes all rules. The kernel notifies about each c
 table need not be checked periodically.
 """
 
-import errno
 import os
-import socket
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from palan.host import _netlink_codec as codec
+from palan.host.netlink_notifications import NetlinkNotifications
 from palan.host.nft_messages import FAMILIES, NETLINK_NETFILTER
 
 
@@ -20,9 +19,6 @@ __all__ = ["Batch", "TableMonitor"]
 
 _GROUP_NFTABLES: Final = 1 << 6
 _SUBSYSTEM: Final = 10
-_BUFFER: Final = 1 << 16
-_RECEIVE_BUFFER: Final = 1 << 20
-_SO_RCVBUFFORCE: Final = 33
 
 _NEWTABLE: Final = 0
 _DELTABLE: Final = 2
@@ -59,58 +55,26 @@ class Batch:
     missed: bool = False
 
 
-class TableMonitor:
-    """Receives notifications about one table; give :meth:`fileno` to the event loop.
-
-    Raises:
-        OSError: the kernel has no nf_tables, or permission is denied.
-    """
+class TableMonitor(NetlinkNotifications):
+    """Receives notifications about one table."""
 
     def __init__(self, family: str, table: str) -> None:
+        super().__init__(NETLINK_NETFILTER, _GROUP_NFTABLES)
         self._family = FAMILIES[family]
         self._table = table.encode()
         self._batch = Batch()
-        self._socket = socket.socket(
-            socket.AF_NETLINK,
-            socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK,
-            NETLINK_NETFILTER,
-        )
-        try:
-            self._socket.bind((0, _GROUP_NFTABLES))
-            try:
-                self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
-            except OSError:
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        except BaseException:
-            self._socket.close()
-            raise
-
-    def fileno(self) -> int:
-        """Return the descriptor that becomes readable."""
-        return self._socket.fileno()
-
-    def close(self) -> None:
-        """Stop monitoring."""
-        self._socket.close()
 
     def read(self) -> list[Batch]:
         """Return the completed transactions that changed the table."""
         found: list[Batch] = []
-        while True:
-            try:
-                data = self._socket.recv(_BUFFER)
-            except BlockingIOError:
-                return found
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
+        for message in self.receive():
+            if message is None:
                 self._batch.missed = True
-                continue
-            for message in codec.decode_messages(data):
-                if message.type >> 8 == _SUBSYSTEM and self._record(message):
-                    if self._batch != Batch(own=self._batch.own):
-                        found.append(self._batch)
-                    self._batch = Batch()
+            elif message.type >> 8 == _SUBSYSTEM and self._record(message):
+                if self._batch != Batch(own=self._batch.own):
+                    found.append(self._batch)
+                self._batch = Batch()
+        return found
 
     def _record(self, message: codec.Message) -> bool:
         """Record one message; return whether it ends its transaction."""
