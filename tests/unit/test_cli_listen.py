@@ -83,10 +83,16 @@ def test_tcp_on_loopback():
         socket.create_connection(listener.socket.getsockname()).close()
 
 
-def test_tcp_on_every_address():
-    with listening("tcp://:0", tls=False) as (listener,):
+@pytest.mark.parametrize("host", ["tcp://0.0.0.0:0", "tcp://[::]:0"])
+def test_tcp_on_every_address(host: str):
+    with listening(host, tls=False) as (listener,):
         port = listener.socket.getsockname()[1]
         socket.create_connection(("127.0.0.1", port)).close()
+
+
+def test_tcp_without_an_address_is_local():
+    with listening("tcp://:0") as (listener,):
+        assert listener.socket.getsockname()[0] == "127.0.0.1"
 
 
 def test_a_taken_port_is_refused():

@@ -282,7 +282,9 @@ def test_a_size_is_a_number_or_an_error(text):
     [
         ("unix:///a/b", Host("unix", path="/a/b")),
         ("tcp://", Host("tcp", address="localhost", port=2375)),
-        ("tcp://:1234", Host("tcp", address="", port=1234)),
+        ("tcp://:", Host("tcp", address="localhost", port=2375)),
+        ("tcp://:1234", Host("tcp", address="localhost", port=1234)),
+        (":1234", Host("tcp", address="localhost", port=1234)),
         ("0.0.0.0:2375", Host("tcp", address="0.0.0.0", port=2375)),
         ("localhost", Host("tcp", address="localhost", port=2375)),
         ("[::1]:1", Host("tcp", address="::1", port=1)),
@@ -310,7 +312,8 @@ def test_loopback():
     assert parse_host("tcp://127.0.0.9:1").loopback
     assert parse_host("tcp://[::1]:1").loopback
     assert parse_host("tcp://localhost:1").loopback
-    assert not parse_host("tcp://:1").loopback
+    assert parse_host("tcp://:1").loopback
+    assert not parse_host("tcp://0.0.0.0:1").loopback
     assert not parse_host("tcp://example.org:1").loopback
 
 

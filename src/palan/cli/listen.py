@@ -147,15 +147,15 @@ def _tcp(host: Host) -> Iterator[socket.socket]:
 
 
 def _create_tcp_socket(host: Host) -> socket.socket:
-    if not host.address and socket.has_dualstack_ipv6():
+    if host.address == "::" and socket.has_dualstack_ipv6():
         return socket.create_server(
-            ("", host.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG
+            ("::", host.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG
         )
     address = host.address
     if address == "localhost":
         address = "127.0.0.1"
     family, _, _, _, where = socket.getaddrinfo(
-        address or None, host.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        address, host.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     return socket.create_server(where[:2], family=family, backlog=_BACKLOG)
 

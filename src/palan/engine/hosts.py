@@ -18,7 +18,7 @@ class Host:
     Attributes:
         kind: the kind of socket; ``fd`` is one that systemd has opened.
         path: the path of a unix socket; the number or name of an ``fd``, empty for all.
-        address: the TCP address, empty for every address.
+        address: the TCP address; ``0.0.0.0`` or ``::`` for every address.
         port: the TCP port.
     """
 
@@ -42,7 +42,7 @@ class Host:
     def __str__(self) -> str:
         if self.kind == "tcp":
             address = f"[{self.address}]" if ":" in self.address else self.address
-            return f"tcp://{address or '*'}:{self.port}"
+            return f"tcp://{address}:{self.port}"
         return f"{self.kind}://{self.path}"
 
 
@@ -74,8 +74,6 @@ def parse_host(text: str, *, tls: bool = False) -> Host:
 
 
 def _address_and_port(text: str, rest: str) -> tuple[str, int | None]:
-    if not rest:
-        return "localhost", None
     if rest.startswith("["):
         address, bracket, tail = rest[1:].partition("]")
         if not bracket or (tail and not tail.startswith(":")):
@@ -87,6 +85,8 @@ def _address_and_port(text: str, rest: str) -> tuple[str, int | None]:
             raise ValueError(_invalid(text, "an IPv6 address is written [address]:port"))
     if any(character in address for character in "/?#@"):
         raise ValueError(_invalid(text, "should not contain a path, a query or a user"))
+    # As in dockerd, an address that is left out is not every address.
+    address = address or "localhost"
     if not port:
         return address, None
     if not (port.isascii() and port.isdecimal()) or int(port) > 65535:
