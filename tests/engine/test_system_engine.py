@@ -184,7 +184,7 @@ def test_events_as_they_come(engine):
     def follow():
         until = time.time() + 1.5
         ready.set()
-        found.extend(events(engine, f'until={until:.3f}&filters={{"volume":["live"]}}'))
+        found.extend(events(engine, f'until={until:.3f}&filters={{"volume":["comes-and-goes"]}}'))
 
     thread = threading.Thread(target=follow)
     thread.start()
@@ -192,8 +192,8 @@ def test_events_as_they_come(engine):
     deadline = time.monotonic() + 1
     while not info(engine)["NEventsListener"] and time.monotonic() < deadline:
         time.sleep(0.01)
-    engine.api.post("/volumes/create", {"Name": "live"})
-    engine.api.delete("/volumes/live")
+    engine.api.post("/volumes/create", {"Name": "comes-and-goes"})
+    engine.api.delete("/volumes/comes-and-goes")
     thread.join()
     assert [event["Action"] for event in found] == ["create", "destroy"]
 
