@@ -81,13 +81,19 @@ _INHERITED: Final = ("PATH", "HOME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRES
 """Variables passed on to conmon and the runtime. Not NOTIFY_SOCKET, LISTEN_FDS."""
 
 _FIXED: Final = {
-    "LC_ALL": "C.UTF-8",  # paths in arguments that are not ASCII
     "TZ": "UTC0",  # times in the log
     # conmon 2.1 uses a connection that it has just freed, if a client disconnects while output
     # is written. That is harmless unless glibc has returned the memory to the kernel meanwhile:
     # then conmon crashes, and the container with it.
     "MALLOC_TRIM_THRESHOLD_": str(2**62),
 }
+
+_UTF8: Final = {"LC_ALL": "C.UTF-8"}
+"""Needed for arguments that are not ASCII, and for these only.
+
+With a locale, conmon's use of freed memory has other effects: it often misses that a client has
+closed its input, and the process waits for the end of its stdin for ever.
+"""
 
 _MESSAGE_MAX: Final = 256 * 1024
 
@@ -385,6 +391,7 @@ class Conmon:
         cached_view: bool = True,
     ) -> Process:
         descriptors = {name: pipe.writer for name, pipe in pipes.items()} | dict(readers or {})
+        locale = {} if all(argument.isascii() for argument in arguments) else _UTF8
         errors = os.open(
             directory / "conmon.log",
             os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC,
@@ -394,7 +401,11 @@ class Conmon:
             return await runtime.spawner.spawn(
                 arguments,
                 stderr=errors,
-                env={**self._environment, **{n: str(fd) for n, fd in descriptors.items()}},
+                env={
+                    **self._environment,
+                    **locale,
+                    **{name: str(fd) for name, fd in descriptors.items()},
+                },
                 cwd=directory,
                 pass_fds=tuple(descriptors.values()),
                 cached_view=cached_view,
